@@ -1,0 +1,105 @@
+"""The composition root: builds the parts and hands them to each other.
+
+`python app.py` serves the page and the API, `python app.py generate` and the other commands are
+in `cli`, and `gradio app.py` serves and starts anew whenever a file changes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
+if os.environ.get("SPACES_ZERO_GPU"):
+    import spaces  # noqa: F401  # on ZeroGPU it must come before gradio and torch
+
+from errors import ErrorCode, KinoraError
+from jobs.service import JobService
+from settings import Settings
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from jobs.executors.base import Executor
+
+    demo: gr.Blocks
+
+RUNS: int = globals().get("RUNS", 0) + 1
+"""`gradio app.py` runs this file again inside the serving process: once at first, which means
+nothing, and then at every change of a file."""
+
+
+def build_service(settings: Settings, executor: Executor | None = None) -> JobService:
+    """The jobs, not started: no worker yet."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from jobs.executors import executor_for
+    from jobs.store import JobStore
+    from pipelines.cards import load_cards
+
+    cards = load_cards(settings.models_dir)
+    try:
+        store = JobStore(settings.database_url)
+        return JobService(store, executor or executor_for(settings), cards, settings)
+    except (OSError, SQLAlchemyError) as error:
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT,
+            "The data folder or the database cannot be used: see KINORA_DATA_DIR and DATABASE_URL.",
+        ) from error
+
+
+def build_page(service: JobService) -> gr.Blocks:
+    from ui.patches import skip_stub_files
+
+    skip_stub_files()
+    from ui.blocks import build
+
+    return build(service, service.cards, service.settings)
+
+
+def serve() -> None:
+    """Returns when it is told to stop, by Ctrl-C or SIGTERM."""
+    global demo
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    settings = Settings.load()
+    with closing(build_service(settings)) as service:
+        demo = build_page(service)
+        from ui.web import launch_kwargs
+
+        service.start()  # not before: the worker's imports would hold up the page's
+        try:
+            demo.launch(**launch_kwargs(service, settings))
+        except OSError as error:  # Gradio's own sentence: there is no free port
+            raise KinoraError(ErrorCode.UNAVAILABLE, str(error)) from error
+
+
+def restart() -> None:
+    """Page, routes and worker, all anew. If the changed code does not even build, all stays."""
+    build_unstarted_page()
+    atexit.register(os.execv, sys.executable, [sys.executable, *sys.argv])
+    signal.raise_signal(signal.SIGINT)
+
+
+def build_unstarted_page() -> gr.Blocks:
+    with closing(build_service(Settings.load())) as service:
+        return build_page(service)
+
+
+def __getattr__(name: str) -> Any:
+    """`from app import demo` is the page alone: nothing is started."""
+    if name != "demo":
+        raise AttributeError(name)
+    return build_unstarted_page()
+
+
+if __name__ == "__main__":
+    if RUNS == 1:
+        from cli.commands import Parts, command_line
+
+        command_line(Parts(serve, build_service))
+    elif RUNS > 2:
+        restart()

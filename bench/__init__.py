@@ -1,0 +1,1 @@
+"""Benchmarks: figures and ratios for people, never run as tests."""

@@ -1,0 +1,51 @@
+"""`make bench`: what a person waits for, in seconds, and our path against bare diffusers.
+
+    python -m bench [page] [generate] [clip] [overhead] [--rounds N]
+
+Exit status 1 where a figure misses its bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import cold_generate, first_clip, overhead, page
+
+MEASURES = {
+    "page": page.measure,
+    "generate": cold_generate.measure,
+    "clip": first_clip.measure,
+    "overhead": overhead.measure,
+}
+QUIET_LOAD = 0.5
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(MEASURES)}")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "diffusers", "gradio"))
+    print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, {versions}")
+    load = os.getloadavg()[0]
+    if load > QUIET_LOAD:
+        print(f"Something else is running (load {load:.1f}): the seconds below are too long.")
+
+    missed = False
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in arguments.names or MEASURES:
+            for each in MEASURES[name](Path(temporary) / name, arguments.rounds):
+                print(each, flush=True)
+                missed = missed or not each.holds
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The command line: generate, models, verify, and serve when nothing is said.
+
+Translates words into a request and a clip into words. Results go to standard output, all the rest
+to standard error. Nothing heavy is imported before the input is known to be good.
+
+    exit status   0 done   2 the input cannot be used   1 it failed   130, 143 it was stopped
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
+
+import typer
+
+from cli.making import (
+    about,
+    copy_to,
+    format_of,
+    make,
+    picture_bytes,
+    request_from,
+)
+from cli.terminal import hush, only_results_on_stdout, say, stoppable
+from errors import ErrorCode, KinoraError
+from settings import Settings
+
+if TYPE_CHECKING:
+    from cli.making import BuildService
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Parts(NamedTuple):
+    """What the composition root lends to the commands."""
+
+    serve: Callable[[], None]
+    build_service: BuildService
+
+
+def command_line(parts: Parts) -> NoReturn:
+    """Runs the command that was typed, and ends the process."""
+    try:
+        app(prog_name="python app.py", obj=parts)
+        sys.exit(0)
+    except KinoraError as error:
+        log.debug("What lies behind it:", exc_info=error)
+        say(error.message)
+        sys.exit(exit_status(error))
+
+
+def exit_status(error: KinoraError) -> int:
+    """2 where another input would help, 1 where it would not."""
+    is_theirs = 400 <= error.kind.http_status < 500 and not error.kind.retryable
+    return 2 if is_theirs and error.code is not ErrorCode.CONFLICT else 1
+
+
+@app.callback()
+def main(context: typer.Context) -> None:
+    """Kinora makes short videos from a prompt or a picture. Without a command, it serves the page.
+
+    Every setting comes from the environment or a .env file; the README lists them all.
+    """
+    if context.invoked_subcommand is None:
+        serve(context)
+
+
+@app.command()
+def serve(context: typer.Context) -> None:
+    """Serve the page and the API (the default). Address: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        context.obj.serve()
+    except KeyboardInterrupt:
+        say("Stopped.")
+
+
+@app.command()
+def generate(
+    context: typer.Context,
+    prompt: Annotated[str, typer.Argument(help="What should happen in the clip.")] = "",
+    image: Annotated[Path | None, typer.Option(help="A picture the clip starts from.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model's name; see `models`.")] = None,
+    negative: Annotated[str, typer.Option(help="What should not be in the clip.")] = "",
+    seed: Annotated[int | None, typer.Option(help="The same seed, the same clip.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
+    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
+    frames: Annotated[int | None, typer.Option(help="How many; or give --duration.")] = None,
+    duration: Annotated[float | None, typer.Option(help="Seconds; or give --frames.")] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames per second.")] = None,
+    format: Annotated[str | None, typer.Option(help="mp4, webm or gif.")] = None,
+    quality: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Copy the clip to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
+) -> None:
+    """Make one clip. Prints its path, or with --json all about it."""
+    hush(verbose)
+    settings = Settings.load()
+    request = request_from(
+        prompt=prompt,
+        negative_prompt=negative,
+        model=model,
+        seed=seed,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        width=width,
+        height=height,
+        num_frames=frames,
+        duration_s=duration,
+        fps=fps,
+        format=format_of(format, out),
+        quality=quality or settings.video_quality_preset,
+    )
+    picture = picture_bytes(image, settings) if image else None
+    with only_results_on_stdout(), stoppable():
+        job, clip = make(context.obj.build_service, settings, request, picture)
+        path = copy_to(out, clip) if out else clip
+    if as_json:
+        print(json.dumps(about(job, path)))
+        return
+    for adjustment in job.fitted.adjustments:
+        say(adjustment.sentence)
+    say(f"Seed {job.fitted.seed}, {about(job, path)['seconds']['total']:.1f} s.")
+    print(path)
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the models, and whether they run on this machine."""
+    from pipelines.cards import load_cards
+    from pipelines.placement import describe
+
+    cards = load_cards(Settings.load().models_dir)
+    if as_json:
+        rows = [card.model_dump(mode="json") | {"here": describe(card)} for card in cards.values()]
+        print(json.dumps(rows))
+        return
+    for card in cards.values():
+        d = card.defaults
+        tasks = ", ".join({"t2v": "text", "i2v": "picture"}[task.value] for task in card.tasks)
+        print(f"{card.id}  {card.name}: from {tasks}; {d.width}x{d.height}, {d.num_frames} frames")
+        print(f"    {describe(card)['verdict']} Licence: {card.license}.")
+        print(f"    {card.about}")
+
+
+@app.command()
+def verify(
+    clip: Annotated[Path, typer.Argument(help="An MP4 file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what a clip tells about its making. Exit status 0 only for a valid signature."""
+    from media.metadata import read_comment
+
+    if not clip.is_file():
+        raise KinoraError(ErrorCode.INVALID_INPUT, f"There is no file {clip}.")
+    comment = read_comment(clip)
+    if as_json:
+        print(json.dumps({"signed": False, "comment": comment}))
+    elif comment is None:
+        print("No provenance: this file does not say what made it.")
+    else:
+        print("No provenance yet: the settings inside are not signed, so anybody can have written")
+        print("them. This is what they say:")
+        print(json.dumps(comment, ensure_ascii=False, indent=2))
+    raise typer.Exit(1)

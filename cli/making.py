@@ -1,0 +1,159 @@
+"""From the words of a command line to a finished clip.
+
+Knows the request, the service and the foreground executor. Does not know how commands are parsed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import typer
+from pydantic import ValidationError
+
+from cli.terminal import ProgressLine, say
+from errors import ErrorCode, KinoraError
+from pipelines.request import Format, GenerationRequest
+from settings import Settings
+
+if TYPE_CHECKING:
+    from jobs.executors.base import Executor
+    from jobs.job import Job
+    from jobs.service import JobService
+
+    BuildService = Callable[[Settings, Executor], JobService]
+
+OWNER = "cli"
+FORMATS: tuple[str, ...] = get_args(Format)
+NAMES = {
+    "prompt": "The prompt",
+    "negative_prompt": "--negative",
+    "num_inference_steps": "--steps",
+    "guidance_scale": "--guidance",
+    "num_frames": "--frames",
+    "duration_s": "--duration",
+}
+"""What a field of the request is called here, where that is not `--field`."""
+
+
+def request_from(**fields: object) -> GenerationRequest:
+    try:
+        return GenerationRequest.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        wants = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        sentence = f"{NAMES.get(name, f'--{name}')} cannot be used: it {wants}."
+        raise KinoraError(ErrorCode.INVALID_INPUT, sentence) from error
+
+
+def format_of(format: str | None, out: Path | None) -> str:
+    """--format, or what the name after --out ends in; never two different ones."""
+    if out is None:
+        return format or "mp4"
+    ending = out.suffix.lower().removeprefix(".")
+    if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise KinoraError(ErrorCode.INVALID_INPUT, f"--out cannot be written: {out}.")
+    if format is None and ending not in FORMATS:
+        raise KinoraError(ErrorCode.INVALID_INPUT, f"--out must end in one of {_list(FORMATS)}.")
+    if format is not None and ending in FORMATS and ending != format:
+        sentence = f"--format is {format}, but --out ends in .{ending}. Leave one of them out."
+        raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
+    return format or ending
+
+
+def picture_bytes(image: Path, settings: Settings) -> bytes:
+    if not image.is_file():
+        raise KinoraError(ErrorCode.INVALID_IMAGE, f"There is no picture {image}.")
+    if image.stat().st_size > settings.max_image_bytes:
+        sentence = f"The picture is larger than {settings.max_image_mb:g} MB. Use a smaller one."
+        raise KinoraError(ErrorCode.TOO_LARGE, sentence)
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise KinoraError(ErrorCode.INVALID_IMAGE, f"{image} cannot be read.") from error
+
+
+def _list(endings: tuple[str, ...]) -> str:
+    return ", ".join(f".{ending}" for ending in endings)
+
+
+def make(
+    build_service: BuildService,
+    settings: Settings,
+    request: GenerationRequest,
+    picture: bytes | None,
+) -> tuple[Job, Path]:
+    """The job of every door, made in this thread."""
+    from jobs.executors.foreground import ForegroundExecutor
+    from jobs.job import State
+
+    nobody_waits = {"max_queue": sys.maxsize, "max_jobs_per_visitor": sys.maxsize}
+    settings = settings.model_copy(update=nobody_waits | {"previews": False})
+    executor = ForegroundExecutor(settings)
+    service = build_service(settings, executor)
+    progress = ProgressLine()
+    service.store.listeners.append(progress.heard)
+    try:
+        if picture is not None:
+            image = service.store_picture(picture, OWNER).id
+            request = request.model_copy(update={"image": image})
+        job = service.submit(request, OWNER)
+        with progress:
+            executor.run(service.desk, job.id)
+        job = service.get(job.id)
+        if job.state is not State.SUCCEEDED:
+            raise _failure(job)
+        return job, service.clip_path(job.id)
+    finally:
+        service.close()
+
+
+def _failure(job: Job) -> Exception:
+    error = KinoraError.from_dict(job.error) if job.error else KinoraError(ErrorCode.CANCELLED)
+    say(error.message)
+    if error.code is ErrorCode.INTERNAL:
+        say("Run it again with --verbose to see why.")
+    return typer.Exit(1)
+
+
+def copy_to(out: Path, clip: Path) -> Path:
+    from media.files import whole
+
+    try:
+        with whole(out) as part:
+            shutil.copyfile(clip, part)
+    except OSError as error:
+        sentence = f"The clip was made, but {out} cannot be written. It is here: {clip}"
+        raise KinoraError(ErrorCode.INTERNAL, sentence) from error
+    return out.resolve()
+
+
+def about(job: Job, path: Path) -> dict[str, Any]:
+    result, fitted = job.result, job.fitted
+    if result is None:
+        raise ValueError("a clip without a result")
+    return {
+        "path": str(path),
+        "id": job.id,
+        "task": fitted.task.value,
+        "model": fitted.model,
+        "prompt": fitted.prompt,
+        "negative_prompt": fitted.negative_prompt,
+        "seed": fitted.seed,
+        "steps": result.steps_done,
+        "guidance": fitted.guidance_scale,
+        "width": result.width,
+        "height": result.height,
+        "frames": result.num_frames,
+        "fps": result.fps,
+        "duration_s": result.num_frames / result.fps,
+        "format": fitted.format,
+        "size_bytes": result.size_bytes,
+        "seconds": result.seconds,
+        "adjustments": [adjustment.sentence for adjustment in fitted.adjustments],
+    }

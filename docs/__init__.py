@@ -1,0 +1,1 @@
+"""What is written for people; `tables` makes the parts of it that come from the code."""

@@ -1,0 +1,1 @@
+"""An accepted request until its clip is stored."""

@@ -1,0 +1,128 @@
+"""The desk where executors take work and report: the only way a worker changes a job.
+
+Knows the store, the log, the estimator and the artifact folders. Knows no executor and no visitor.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from errors import Cancelled, ErrorCode, KinoraError
+from jobs.estimate import Estimator
+from jobs.events import EventLog
+from jobs.job import Asked, Job, Result, State
+from jobs.store import JobStore
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 2
+MANIFEST = "result.json"
+"""Written last by run_job: where it is whole, the clip is."""
+
+
+class Desk:
+    def __init__(self, store: JobStore, events: EventLog, estimator: Estimator, data: Path) -> None:
+        self.store = store
+        self.events = events
+        self.estimator = estimator
+        self.artifacts = data / "jobs"
+        self.pictures = data / "pictures"
+
+    def folder(self, job_id: str) -> Path:
+        return self.artifacts / job_id
+
+    # -- for executors ---------------------------------------------------------------------------
+
+    def claim(self, among: Collection[str] | None = None) -> Job | None:
+        """The next job in turn, now running; `among` limits whose turn it can be."""
+        return self.store.claim(among)
+
+    def asked(self, job_id: str) -> Asked | None:
+        job = self.store.get(job_id)
+        return job.asked if job else None
+
+    def progress(self, job: Job, kind: str, data: dict[str, Any]) -> None:
+        """News of a running job. The picture of a preview stays out of the database."""
+        if kind == "preview":
+            meta = {key: value for key, value in data.items() if key != "jpeg"}
+            preview = self.events.keep_preview(job.id, data["jpeg"], meta)
+            data = meta | {"number": preview.number}
+        elif kind == "step" and data.get("eta_s") is not None:
+            tail_s = self.estimator.estimate(job.fitted).tail_s
+            data = data | {"eta_s": round(data["eta_s"] + tail_s, 1)}
+        self.events.append(job.id, kind, data)
+
+    def succeed(self, job: Job, result: Result) -> None:
+        # learned before it is told, so that whoever hears of it gets the better estimate
+        self.estimator.learn(job.model_copy(update={"result": result}))
+        seconds = {"seconds": result.seconds, "finished_early": result.finished_early}
+        done = self.store.move(
+            job.id,
+            State.RUNNING,
+            State.SUCCEEDED,
+            "succeeded",
+            seconds,
+            result=result,
+            unless_asked="discard",
+        )
+        if not done:
+            self.cancelled(job)
+
+    def fail(self, job: Job, error: KinoraError) -> None:
+        if isinstance(error, Cancelled) or self.asked(job.id) == "discard":
+            self.cancelled(job)
+            return
+        self._clear(job.id)
+        self.store.move(job.id, State.RUNNING, State.FAILED, "failed", error.as_dict(), error=error)
+
+    def cancelled(self, job: Job) -> None:
+        self._clear(job.id)
+        self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled")
+
+    def lost(self, job: Job) -> None:
+        """Whoever worked on it is gone: kept if its clip is whole, else done again, once."""
+        result = self.finished_result(job.id)
+        if job.asked == "discard" or self.asked(job.id) == "discard":
+            self.cancelled(job)
+        elif result:
+            self.succeed(job, result)
+        elif job.attempts < MAX_ATTEMPTS:
+            self.requeue(job, "The worker stopped; the clip is made again from the start.")
+        else:
+            self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
+
+    def requeue(self, job: Job, why: str, *, refund_attempt: bool = False) -> None:
+        self._clear(job.id)
+        self.store.move(
+            job.id,
+            State.RUNNING,
+            State.QUEUED,
+            "requeued",
+            {"message": why},
+            refund_attempt=refund_attempt,
+        )
+
+    # -- artifacts -------------------------------------------------------------------------------
+
+    def finished_result(self, job_id: str) -> Result | None:
+        """The result a worker left, if every file of it is there and whole."""
+        folder = self.folder(job_id)
+        try:
+            result = Result.model_validate_json((folder / MANIFEST).read_bytes())
+        except (OSError, ValidationError, json.JSONDecodeError):
+            return None
+        names = (result.clip, result.poster, result.last_frame)
+        is_whole = all((folder / name).is_file() for name in names)
+        if is_whole and (folder / result.clip).stat().st_size == result.size_bytes:
+            return result
+        return None
+
+    def _clear(self, job_id: str) -> None:
+        shutil.rmtree(self.folder(job_id), ignore_errors=True)

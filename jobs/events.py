@@ -1,0 +1,213 @@
+"""EventLog: following a job from any number on, from any thread or event loop, without gaps.
+
+The log of every job that is alive in this process is also kept in memory, so a hundred watchers do
+not ask the database. Previews are in memory only: the newest of each job, its picture as bytes.
+Knows the store; does not know who makes events or who watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.job import TERMINAL_KINDS, Event
+from jobs.store import JobStore
+
+KEPT_LOGS = 256
+KEPT_EVENTS = 2048
+KEPT_PREVIEWS = 64
+ELSEWHERE_S = 1.0  # how often to look for news of a job that another process works on
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The newest look at a clip in the making: one JPEG strip, frames side by side."""
+
+    number: int
+    jpeg: bytes
+    meta: dict[str, Any]
+
+
+class EventLog:
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._changed = threading.Condition()
+        self._logs: OrderedDict[str, list[Event]] = OrderedDict()
+        self._wakers: dict[str, set[Callable[[], None]]] = {}
+        self._previews: OrderedDict[str, Preview] = OrderedDict()
+        self._closed = False
+        store.listeners.append(self._heard)
+
+    def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
+        """Progress of a running job; None if it is not running any more."""
+        return self._store.append(job_id, kind, data)
+
+    def since(self, job_id: str, after: int = 0) -> list[Event]:
+        known = self._in_memory(job_id, after)
+        return self._store.events(job_id, after) if known is None else known
+
+    # -- watching --------------------------------------------------------------------------------
+
+    def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
+        """Every event with a number above `after`, then new ones as they come, to the last."""
+        return (event for event in self.follow(job_id, after) if event is not None)
+
+    async def awatch(self, job_id: str, after: int = 0) -> AsyncIterator[Event]:
+        async for event in self.afollow(job_id, after):
+            if event is not None:
+                yield event
+
+    def follow(
+        self, job_id: str, after: int = 0, tick_s: float | None = None
+    ) -> Iterator[Event | None]:
+        """As `watch`, with a None whenever nothing has happened for `tick_s`: a heartbeat."""
+        while not self._closed:
+            for event in self.since(job_id, after):
+                yield event
+                after = event.n
+                if event.kind in TERMINAL_KINDS:
+                    return
+            last = self._last(job_id)
+            if last is None or (last.n <= after and last.kind in TERMINAL_KINDS):
+                return
+            if last.n <= after and not self._wait(job_id, after, tick_s) and tick_s:
+                yield None
+
+    async def afollow(
+        self, job_id: str, after: int = 0, tick_s: float | None = None
+    ) -> AsyncIterator[Event | None]:
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is watching
+                loop.call_soon_threadsafe(news.set)
+
+        with self._changed:
+            self._wakers.setdefault(job_id, set()).add(wake)
+        try:
+            while not self._closed:
+                news.clear()
+                fresh = self._in_memory(job_id, after)
+                if fresh is None:
+                    fresh = await asyncio.to_thread(self._store.events, job_id, after)
+                for event in fresh:
+                    yield event
+                    after = event.n
+                    if event.kind in TERMINAL_KINDS:
+                        return
+                last = self._last_in_memory(job_id) or await asyncio.to_thread(self._last, job_id)
+                if last is None or (last.n <= after and last.kind in TERMINAL_KINDS):
+                    return
+                if last.n > after:
+                    continue
+                try:
+                    await asyncio.wait_for(news.wait(), self._patience(job_id, tick_s))
+                except asyncio.TimeoutError:  # not the builtin one in Python 3.10
+                    if tick_s:
+                        yield None
+        finally:
+            with self._changed:
+                wakers = self._wakers.get(job_id, set())
+                wakers.discard(wake)
+                if not wakers:
+                    self._wakers.pop(job_id, None)
+
+    def forget(self, job_id: str) -> None:
+        """The job was deleted: its watchers end."""
+        with self._changed:
+            self._logs.pop(job_id, None)
+            self._previews.pop(job_id, None)
+            self._wake(job_id)
+
+    def close(self) -> None:
+        """Ends every watcher."""
+        with self._changed:
+            self._closed = True
+            for job_id in list(self._wakers):
+                self._wake(job_id)
+            self._changed.notify_all()
+
+    # -- previews --------------------------------------------------------------------------------
+
+    def keep_preview(self, job_id: str, jpeg: bytes, meta: dict[str, Any]) -> Preview:
+        with self._changed:
+            before = self._previews.pop(job_id, None)
+            preview = Preview(before.number + 1 if before else 1, jpeg, meta)
+            self._previews[job_id] = preview
+            while len(self._previews) > KEPT_PREVIEWS:
+                self._previews.popitem(last=False)
+        return preview
+
+    def latest_preview(self, job_id: str) -> Preview | None:
+        with self._changed:
+            return self._previews.get(job_id)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _heard(self, event: Event) -> None:
+        with self._changed:
+            log = self._logs.setdefault(event.job_id, [])
+            if log and log[-1].n != event.n - 1:  # another process wrote in between
+                log.clear()
+            log.append(event)
+            if len(log) > KEPT_EVENTS:
+                del log[: KEPT_EVENTS // 2]
+            if event.kind in TERMINAL_KINDS:
+                self._logs.move_to_end(event.job_id)
+                self._trim()
+            self._wake(event.job_id)
+
+    def _trim(self) -> None:
+        """Forgets the logs of the jobs that ended longest ago; live ones stay."""
+        ended = [job_id for job_id, log in self._logs.items() if log[-1].kind in TERMINAL_KINDS]
+        for job_id in ended[: max(0, len(ended) - KEPT_LOGS)]:
+            del self._logs[job_id]
+
+    def _wake(self, job_id: str) -> None:
+        self._changed.notify_all()
+        for wake in self._wakers.get(job_id, ()):
+            wake()
+
+    def _in_memory(self, job_id: str, after: int) -> list[Event] | None:
+        """What memory knows after that number, or None if it does not reach back that far."""
+        with self._changed:
+            log = self._logs.get(job_id)
+            if not log or after < log[0].n - 1:
+                return None
+            return log[max(0, after - log[0].n + 1) :]
+
+    def _last_in_memory(self, job_id: str) -> Event | None:
+        with self._changed:
+            log = self._logs.get(job_id)
+            return log[-1] if log else None
+
+    def _last(self, job_id: str) -> Event | None:
+        return self._last_in_memory(job_id) or next(
+            iter(self._store.events(job_id, after=-1)[-1:]), None
+        )
+
+    def _patience(self, job_id: str, tick_s: float | None) -> float | None:
+        if self._last_in_memory(job_id):
+            return tick_s
+        return min(tick_s or ELSEWHERE_S, ELSEWHERE_S)
+
+    def _wait(self, job_id: str, after: int, tick_s: float | None) -> bool:
+        """True as soon as there may be something after that number."""
+        patience = self._patience(job_id, tick_s)
+
+        def is_news() -> bool:
+            log = self._logs.get(job_id)
+            return self._closed or (log is not None and log[-1].n > after)
+
+        with self._changed:
+            known = job_id in self._logs
+
+            def is_over() -> bool:
+                return is_news() or (known and job_id not in self._logs)
+
+            return self._changed.wait_for(is_over, patience)

@@ -1,0 +1,105 @@
+"""A job, its states, and the one table of legal moves between them.
+
+Knows no storage and no worker.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import Enum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from errors import ErrorCode, KinoraError
+from pipelines.request import FittedRequest, GenerationRequest
+
+Asked = Literal["discard", "finish"]
+
+
+class State(str, Enum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
+    # back to the queue: the worker or the server was lost and nothing of the clip was written yet
+    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+
+
+def check_move(before: State, after: State) -> None:
+    if after not in MOVES[before]:
+        sentence = f"A clip that is {before.value} cannot become {after.value}."
+        raise KinoraError(ErrorCode.CONFLICT, sentence)
+
+
+class Result(BaseModel):
+    """What a finished job left behind. Names are relative to the job's artifact folder."""
+
+    model_config = ConfigDict(frozen=True)
+    clip: str
+    poster: str
+    last_frame: str
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    size_bytes: int
+    finished_early: bool = False
+    steps_done: int | None = None
+    seconds: dict[str, float] = {}
+    """Wall seconds by phase: load, encode_prompt, denoise, decode, encode, total."""
+
+
+class Job(BaseModel):
+    """One accepted request. Times are Unix seconds."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    owner: str
+    state: State
+    request: GenerationRequest
+    fitted: FittedRequest
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    attempts: int = 0
+    asked: Asked | None = None
+    """What the person asked of it while it runs: to discard it, or to finish with what is there."""
+    result: Result | None = None
+    error: dict[str, Any] | None = None
+
+
+class Event(BaseModel):
+    """One numbered line of a job's log; `n` counts from 1 within the job, without gaps.
+
+    kind: queued | started | loading | step | decoding | encoding | preview | requeued
+          | succeeded | failed | cancelled
+    """
+
+    model_config = ConfigDict(frozen=True)
+    job_id: str
+    n: int
+    at: float
+    kind: str
+    data: dict[str, Any] = {}
+
+
+TERMINAL_KINDS = frozenset({"succeeded", "failed", "cancelled"})
+
+
+def new_id() -> str:
+    """128 random bits: nobody can guess somebody else's clip."""
+    return secrets.token_hex(16)

@@ -1,0 +1,85 @@
+"""The database's shape, as numbered steps that are only ever appended to.
+
+A step that has been released is never edited; the next change is a new step. The SQL is kept to
+what SQLite and PostgreSQL both accept. Knows nothing of jobs beyond their columns.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Connection, Engine, text
+
+MIGRATIONS: list[tuple[str, list[str]]] = [
+    (
+        "0001_jobs_events_timings",
+        [
+            """CREATE TABLE jobs (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                server TEXT NOT NULL,
+                state TEXT NOT NULL,
+                request TEXT NOT NULL,
+                fitted TEXT NOT NULL,
+                image TEXT,
+                created_at DOUBLE PRECISION NOT NULL,
+                started_at DOUBLE PRECISION,
+                ended_at DOUBLE PRECISION,
+                attempts INTEGER NOT NULL,
+                asked TEXT,
+                result TEXT,
+                error TEXT
+            )""",
+            "CREATE INDEX jobs_by_state ON jobs (state, server, created_at)",
+            "CREATE INDEX jobs_by_owner ON jobs (owner, created_at)",
+            "CREATE INDEX jobs_by_start ON jobs (owner, started_at)",
+            "CREATE INDEX jobs_by_image ON jobs (image)",
+            """CREATE TABLE events (
+                job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+                n INTEGER NOT NULL,
+                at DOUBLE PRECISION NOT NULL,
+                kind TEXT NOT NULL,
+                data TEXT NOT NULL,
+                PRIMARY KEY (job_id, n)
+            )""",
+            """CREATE TABLE timings (
+                job_id TEXT PRIMARY KEY,
+                at DOUBLE PRECISION NOT NULL,
+                model TEXT NOT NULL,
+                machine TEXT NOT NULL,
+                width INTEGER NOT NULL,
+                height INTEGER NOT NULL,
+                num_frames INTEGER NOT NULL,
+                steps INTEGER NOT NULL,
+                guided INTEGER NOT NULL,
+                seconds TEXT NOT NULL
+            )""",
+            "CREATE INDEX timings_by_model ON timings (model, machine, at)",
+        ],
+    ),
+]
+
+
+def migrate(engine: Engine) -> list[str]:
+    """Brings the database up to date; the names of the steps that were run."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE TABLE IF NOT EXISTS migrations "
+                "(name TEXT PRIMARY KEY, at DOUBLE PRECISION NOT NULL)"
+            )
+        )
+        done = applied(connection)
+        missing = [(name, steps) for name, steps in MIGRATIONS if name not in done]
+        for name, steps in missing:
+            for step in steps:
+                connection.execute(text(step))
+            connection.execute(
+                text("INSERT INTO migrations (name, at) VALUES (:name, :at)"),
+                {"name": name, "at": time.time()},
+            )
+    return [name for name, _ in missing]
+
+
+def applied(connection: Connection) -> set[str]:
+    return {row.name for row in connection.execute(text("SELECT name FROM migrations"))}

@@ -1,0 +1,64 @@
+"""What a server does first: takes up the work of servers that are gone, and tidies after them.
+
+Waiting jobs are adopted; running ones are kept if their clip is whole, else done again, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import time
+from pathlib import Path
+
+from jobs.desk import Desk
+from jobs.job import State
+from jobs.presence import Presence
+from media.files import sweep
+
+log = logging.getLogger(__name__)
+
+JOB_ID = re.compile(r"[0-9a-f]{32}")
+UNUSED_PICTURE_S = 24 * 3600
+
+
+def recover(desk: Desk, presence: Presence) -> int:
+    """How many unfinished jobs were taken over. Safe when two servers do it at once."""
+    store, taken = desk.store, 0
+    with presence.alone():
+        for server in store.servers():
+            if presence.is_alive(server):
+                continue
+            for job in store.unfinished(server, State.RUNNING):
+                desk.lost(job)
+                taken += 1
+            taken += store.adopt(server)
+        for name in presence.the_dead():
+            presence.bury(name)
+    if taken:
+        log.info("Took up %d unfinished clips of a server that is gone.", taken)
+    return taken
+
+
+def tidy(desk: Desk) -> None:
+    """Removes what killed processes left: half files, folders without a job, unused pictures."""
+    folders = [f for f in _folders(desk) if JOB_ID.fullmatch(f.name)]
+    states = desk.store.among([f.name for f in folders])
+    for folder in folders:
+        state = states.get(folder.name)
+        if state is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif state.ended:
+            sweep(folder)
+
+    long_ago = time.time() - UNUSED_PICTURE_S
+    for picture in desk.pictures.glob("*.png"):
+        if picture.stat().st_mtime < long_ago and not desk.store.uses_picture(picture.stem):
+            picture.unlink(missing_ok=True)
+    for part in desk.pictures.glob("*.part"):
+        if part.stat().st_mtime < long_ago:
+            part.unlink(missing_ok=True)
+
+
+def _folders(desk: Desk) -> list[Path]:
+    return list(desk.artifacts.iterdir()) if desk.artifacts.is_dir() else []

@@ -1,0 +1,258 @@
+"""run_job: the one function that makes a clip, in every kind of worker.
+
+It talks to the outside only through `emit` and `control`, and leaves its files in `folder`.
+Knows the engine and the media tools, which it imports when it is called; knows no store.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from errors import Cancelled, ErrorCode, KinoraError
+from jobs.desk import MANIFEST
+from jobs.job import Job, Result
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from pipelines.cards import ModelCard
+    from pipelines.denoise import Preview, Step
+    from pipelines.manager import LoadProgress, PipelineManager
+    from settings import Settings
+
+log = logging.getLogger(__name__)
+
+Emit = Callable[[str, dict[str, Any]], None]
+
+
+class Control(Protocol):
+    """What the person wants, asked at every step."""
+
+    def cancelled(self) -> bool: ...
+    def finish_now(self) -> bool: ...
+
+
+def run_job(
+    job: Job,
+    manager: PipelineManager,
+    emit: Emit,
+    control: Control,
+    folder: Path,
+    pictures: Path,
+    settings: Settings,
+) -> Result:
+    """Makes the clip, or raises a KinoraError (Cancelled if the person discarded it)."""
+    with _as_kinora_errors(job.id), Deadline(control, settings.request_timeout_s) as deadline:
+        return _run(job, manager, emit, deadline, folder, pictures, settings)
+
+
+def _run(
+    job: Job,
+    manager: PipelineManager,
+    emit: Emit,
+    control: Deadline,
+    folder: Path,
+    pictures: Path,
+    settings: Settings,
+) -> Result:
+    from media.encode import encode
+    from media.poster import write_last_frame, write_poster
+    from pipelines.decode import decode
+    from pipelines.denoise import denoise
+
+    fitted, clock = job.fitted, Clock()
+
+    # 1. The model.
+    def on_progress(progress: LoadProgress) -> None:
+        emit("loading", {"phase": progress.phase, "fraction": progress.fraction})
+
+    loaded = manager.get(fitted.model, fitted.task, on_progress)
+    clock.lap("load")
+    control.check()
+
+    # 2. The picture, cut to the clip's shape.
+    image = _picture(job, pictures) if fitted.image else None
+
+    # 3. Sampling.
+    pace = Pace()
+
+    def on_step(step: Step) -> None:
+        eta_s = pace.eta_s(step.seconds, step.total - step.index)
+        emit("step", {"index": step.index, "total": step.total, "eta_s": eta_s})
+
+    def on_preview(preview: Preview) -> None:
+        emit(
+            "preview",
+            {
+                "jpeg": preview.jpeg,
+                "step": preview.index,
+                "frames": preview.frames,
+                "width": preview.width,
+                "height": preview.height,
+                "fps": preview.fps,
+            },
+        )
+
+    sampled = denoise(
+        loaded, fitted, image, control, on_step, on_preview if settings.previews else None
+    )
+    clock.seconds.update(sampled.seconds)
+    clock.skip()
+    control.check()
+
+    # 4. Frames.
+    emit("decoding", {})
+    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    clock.lap("decode")
+    control.check()
+
+    # 5. Files, the manifest last: where it is, everything is.
+    emit("encoding", {})
+    clip = encode(
+        frames,
+        folder / f"clip.{fitted.format}",
+        fps=fitted.fps,
+        format=fitted.format,
+        quality=fitted.quality,
+        comment=_settings_used(job, loaded.card, sampled.steps_done),
+        max_bytes=settings.max_video_file_size_bytes,
+    )
+    write_poster(frames, folder / "poster.jpg")
+    write_last_frame(frames, folder / "last.png")
+    clock.lap("encode")
+    result = Result(
+        clip=clip.path.name,
+        poster="poster.jpg",
+        last_frame="last.png",
+        width=clip.width,
+        height=clip.height,
+        num_frames=clip.num_frames,
+        fps=clip.fps,
+        size_bytes=clip.size_bytes,
+        finished_early=sampled.finished_early,
+        steps_done=sampled.steps_done,
+        seconds=clock.total(),
+    )
+    _write_manifest(folder, result)
+    return result
+
+
+def _picture(job: Job, pictures: Path) -> Image.Image:
+    from media.images import crop_to, load_picture
+
+    fitted = job.fitted
+    picture = load_picture(fitted.image or "", pictures)
+    return crop_to(picture, fitted.width, fitted.height, fitted.focus)
+
+
+def _settings_used(job: Job, card: ModelCard, steps_done: int) -> str:
+    from importlib.metadata import version
+
+    from media.metadata import settings_json
+
+    versions = {name: version(name) for name in ("diffusers", "torch", "transformers")}
+    return settings_json(
+        job.fitted, revision=card.revision, versions=versions, steps_done=steps_done
+    )
+
+
+def _write_manifest(folder: Path, result: Result) -> None:
+    from media.files import whole
+
+    with whole(folder / MANIFEST) as part:
+        part.write_text(result.model_dump_json(), encoding="utf-8")
+
+
+class Clock:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = self._lap = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        self.seconds[phase] = time.perf_counter() - self._lap
+        self.skip()
+
+    def skip(self) -> None:
+        self._lap = time.perf_counter()
+
+    def total(self) -> dict[str, float]:
+        total = time.perf_counter() - self._began
+        return {phase: round(s, 4) for phase, s in (self.seconds | {"total": total}).items()}
+
+
+class Pace:
+    """Seconds still to sample, from the median of the last steps: the first one is often slow."""
+
+    def __init__(self) -> None:
+        self._steps: deque[float] = deque(maxlen=7)
+
+    def eta_s(self, step_s: float, remaining: int) -> float:
+        self._steps.append(step_s)
+        return round(statistics.median(self._steps) * remaining, 2)
+
+
+class Deadline:
+    """The person's control with a clock beside it: time over ends the run like a cancel does."""
+
+    def __init__(self, control: Control, seconds: float) -> None:
+        self._control = control
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self._ends
+
+    def cancelled(self) -> bool:
+        return self._control.cancelled() or self.is_over()
+
+    def finish_now(self) -> bool:
+        return self._control.finish_now()
+
+    def check(self) -> None:
+        if self.cancelled():
+            raise Cancelled
+
+    def __enter__(self) -> Deadline:
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Cancelled) and not self._control.cancelled():
+            raise KinoraError(
+                ErrorCode.TIMEOUT,
+                f"The clip took longer than the {self._seconds:g} s allowed here. "
+                "Make it shorter or smaller.",
+            ) from error
+
+
+@contextmanager
+def _as_kinora_errors(job_id: str) -> Iterator[None]:
+    """Whatever goes wrong leaves as one of our codes; the log keeps the rest."""
+    try:
+        yield
+    except KinoraError as error:
+        if error.__cause__ is not None:
+            log.warning("Clip %s: %s", job_id, error, exc_info=error)
+        raise
+    except Exception as error:
+        log.exception("Clip %s failed.", job_id)
+        raise as_kinora_error(error) from error
+
+
+def as_kinora_error(error: Exception) -> KinoraError:
+    from pipelines.failures import is_out_of_memory
+
+    if is_out_of_memory(error):
+        return KinoraError(ErrorCode.OUT_OF_MEMORY)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return KinoraError(ErrorCode.OUT_OF_DISK)
+    return KinoraError(ErrorCode.INTERNAL)

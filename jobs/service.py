@@ -1,0 +1,275 @@
+"""JobService: everything a door (page, client, command line) may do with clips.
+
+Knows requests, owners and the rules between them. Does not know HTTP, Gradio, or how a worker
+works: an executor does that, and reports at the desk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from errors import ErrorCode, KinoraError
+from jobs.desk import Desk
+from jobs.estimate import Estimate, Estimator
+from jobs.events import EventLog, Preview
+from jobs.executors.base import Executor
+from jobs.job import Asked, Event, Job, State, new_id
+from jobs.presence import Presence
+from jobs.recovery import recover, tidy
+from jobs.store import JobStore
+from pipelines.cards import ModelCard
+from pipelines.fit import Limits, fit, pick_card
+from pipelines.request import FittedRequest, GenerationRequest
+from settings import Settings
+
+if TYPE_CHECKING:
+    from media.images import StoredPicture
+
+log = logging.getLogger(__name__)
+
+Jobs = list[Job]
+
+
+class JobService:
+    """Thread-safe. `owner=None` means nobody in particular: no owner check, for operators only."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        executor: Executor,
+        cards: Mapping[str, ModelCard],
+        settings: Settings,
+    ) -> None:
+        self.settings = settings
+        self.cards = cards
+        self.executor = executor
+        self.pictures = settings.data_dir / "pictures"
+        self._presence = Presence(settings.data_dir / "servers")
+        self.store = store
+        store.server = self._presence.name
+        self.events = EventLog(self.store)
+        self.estimator = Estimator(self.store, cards)
+        self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir)
+        self._limits = Limits.from_settings(settings)
+        self._began = time.monotonic()
+        self._closed = False
+
+    def start(self) -> None:
+        """Takes up what an earlier server left, then begins to work."""
+        recover(self.desk, self._presence)
+        threading.Thread(target=tidy, args=(self.desk,), name="tidy", daemon=True).start()
+        self.executor.start(self.desk)
+        self.executor.notify()
+
+    def close(self, grace_s: float = 10.0) -> None:
+        """A clip in the making gets the grace time; then it waits for the next start."""
+        if self._closed:
+            return
+        self._closed = True
+        self.executor.close(grace_s)
+        self.events.close()
+        self._presence.close()
+        self.store.close()
+
+    def __enter__(self) -> JobService:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- asking for clips ------------------------------------------------------------------------
+
+    def submit(self, request: GenerationRequest, owner: str) -> Job:
+        """Accepts a request; it will not be lost once this returns. KinoraError on bad input."""
+        if self._closed or self.executor.health().state == "defunct":
+            raise KinoraError(ErrorCode.UNAVAILABLE)
+        job = Job(
+            id=new_id(),
+            owner=owner,
+            state=State.QUEUED,
+            request=request,
+            fitted=self.fit(request),
+            created_at=time.time(),
+        )
+        self.store.add(
+            job,
+            max_queue=self.settings.max_queue,
+            max_per_owner=self.settings.max_jobs_per_visitor,
+        )
+        self.executor.notify()
+        return job
+
+    def fit(self, request: GenerationRequest) -> FittedRequest:
+        """What would be made, with every change explained."""
+        card = pick_card(request, self.cards, self.settings)
+        return fit(request, card, self._limits, source_size=self._picture_size(request.image))
+
+    def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
+        fitted = self.fit(request)
+        return fitted, self.estimator.estimate(fitted)
+
+    def store_picture(self, data: bytes, owner: str) -> StoredPicture:
+        """Keeps a picture; a request names it by its id. Pictures that are not used go in a day."""
+        from media.images import PictureLimits, store_picture
+
+        limits = PictureLimits(max_bytes=self.settings.max_image_bytes)
+        return store_picture(data, self.pictures, limits)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def get(self, job_id: str, owner: str | None = None) -> Job:
+        """Another owner's clip does not exist for you."""
+        job = self.store.get(job_id)
+        if job is None or owner not in (None, job.owner):
+            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+        return job
+
+    def list(self, owner: str, limit: int = 50, before: str | None = None) -> Jobs:
+        """The owner's clips, newest first; `before` is the id of the last one already seen."""
+        return self.store.history(owner, max(1, min(limit, 500)), before)
+
+    def watch(self, job_id: str, owner: str | None = None, after: int = 0) -> Iterator[Event]:
+        """The events after that number, and new ones as they come, until the clip has ended."""
+        self.get(job_id, owner)
+        return self.events.watch(job_id, after)
+
+    def awatch(self, job_id: str, owner: str | None = None, after: int = 0) -> AsyncIterator[Event]:
+        self.get(job_id, owner)
+        return self.events.awatch(job_id, after)
+
+    def drive(
+        self, job_id: str, owner: str | None = None, after: int = 0, tick_s: float = 0.5
+    ) -> Iterator[Event | None]:
+        """As `watch`, from within a web request, which is lent to the clip where it needs one
+        (ZeroGPU). Yields None as a heartbeat. Closing it stops nothing but the watching."""
+        job = self.get(job_id, owner)
+        if not job.state.ended:
+            self.executor.drive(job_id)
+        return self.events.follow(job_id, after, tick_s)
+
+    def position(self, job_id: str) -> int:
+        """How many clips go before this one; 0 once it runs or has ended."""
+        line = self.store.line()
+        return line.index(job_id) + len(self.store.running()) if job_id in line else 0
+
+    def eta_s(self, job_id: str) -> float | None:
+        """Seconds until the clip is there, as far as one can tell."""
+        job = self.get(job_id)
+        if job.state is State.RUNNING:
+            return self._remaining_s(job)
+        if job.state is not State.QUEUED:
+            return None
+        before = [self.store.get(each) for each in self._before(job_id)]
+        waiting = sum(self.estimator.estimate(j.fitted).seconds for j in before if j)
+        running = sum(self._remaining_s(j) for j in self.store.running())
+        return waiting + running + self.estimator.estimate(job.fitted).seconds
+
+    def preview(
+        self, job_id: str, owner: str | None = None
+    ) -> tuple[int, bytes, dict[str, Any]] | None:
+        """(number, JPEG strip, {frames, width, height, fps, step}) of the newest preview."""
+        self.get(job_id, owner)
+        preview: Preview | None = self.events.latest_preview(job_id)
+        return (preview.number, preview.jpeg, preview.meta) if preview else None
+
+    def clip_path(self, job_id: str, owner: str | None = None) -> Path:
+        return self._artifact(job_id, owner, "clip")
+
+    def poster_path(self, job_id: str, owner: str | None = None) -> Path:
+        return self._artifact(job_id, owner, "poster")
+
+    def last_frame_path(self, job_id: str, owner: str | None = None) -> Path:
+        return self._artifact(job_id, owner, "last_frame")
+
+    def health(self) -> dict[str, Any]:
+        """starting | ready | busy | setup_failed | defunct, and the figures behind it."""
+        return self.executor.health().model_dump() | {
+            "queued": len(self.store.line()),
+            "running": len(self.store.running()),
+            "uptime_s": round(time.monotonic() - self._began, 1),
+        }
+
+    # -- stopping --------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str, owner: str | None = None) -> Job:
+        """Discards: at once if it waits, within a step if it runs. Asked again, the same answer."""
+        job = self.get(job_id, owner)
+        while not job.state.ended:
+            if job.state is State.QUEUED:
+                self.store.move(job_id, State.QUEUED, State.CANCELLED, "cancelled")
+            elif self._ask(job, "discard"):
+                return self.get(job_id, owner)
+            job = self.get(job_id, owner)
+        return job
+
+    def finish(self, job_id: str, owner: str | None = None) -> Job:
+        """Keeps what is there: the clip is made from the last step's estimate."""
+        job = self.get(job_id, owner)
+        if job.state is State.QUEUED:
+            raise KinoraError(
+                ErrorCode.CONFLICT, "There is nothing to keep yet: the clip has not begun."
+            )
+        if job.state is State.RUNNING and job.asked is None:
+            self._ask(job, "finish")
+        return self.get(job_id, owner)
+
+    def delete(self, job_id: str, owner: str | None = None) -> None:
+        """Removes a clip and all that belongs to it. A waiting one is discarded first."""
+        job = self.get(job_id, owner)
+        if job.state is State.QUEUED:
+            job = self.cancel(job_id, owner)
+        if not self.store.delete(job_id):
+            raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
+        self.events.forget(job_id)
+        shutil.rmtree(self.desk.folder(job_id), ignore_errors=True)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _ask(self, job: Job, what: Asked) -> bool:
+        """True if it is written down, now or earlier; False if the clip does not run any more."""
+        if job.asked == "discard":
+            return True
+        if not self.store.ask(job.id, what):
+            return False
+        with contextlib.suppress(OSError):  # the store has it; the worker may be gone
+            self.executor.ask(job.id, what)
+        return True
+
+    def _before(self, job_id: str) -> Iterator[str]:
+        for each in self.store.line():
+            if each == job_id:
+                return
+            yield each
+
+    def _remaining_s(self, job: Job) -> float:
+        now = time.time()
+        steps = [e for e in self.events.since(job.id) if e.kind == "step"]
+        if steps and steps[-1].data.get("eta_s") is not None:
+            return max(0.0, steps[-1].data["eta_s"] - (now - steps[-1].at))
+        spent = now - (job.started_at or now)
+        return max(0.0, self.estimator.estimate(job.fitted).seconds - spent)
+
+    def _picture_size(self, image: str | None) -> tuple[int, int] | None:
+        if image is None:
+            return None
+        from media.images import load_picture
+
+        with load_picture(image, self.pictures) as picture:
+            return picture.size
+
+    def _artifact(self, job_id: str, owner: str | None, field: str) -> Path:
+        job = self.get(job_id, owner)
+        if job.result is None:
+            raise KinoraError(ErrorCode.NOT_FOUND, "This clip has no file.")
+        path = self.desk.folder(job_id) / getattr(job.result, field)
+        if not path.is_file():
+            raise KinoraError(ErrorCode.NOT_FOUND, "The file of this clip is gone.")
+        return path

@@ -1,0 +1,300 @@
+"""JobStore: accepted requests and their numbered events, in a database.
+
+Every change of state and its event are one transaction, so no reader sees one without the other.
+A job belongs to the server process that accepted it: only that one claims it, and another adopts
+it only once that one is gone. Knows SQL and the table of legal moves; knows no worker and no file.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, update
+
+from errors import ErrorCode, KinoraError
+from jobs.fairness import Waiting, in_turn
+from jobs.job import Asked, Event, Job, Result, State, check_move
+from jobs.migrations import migrate
+from jobs.tables import Database, events, jobs
+from pipelines.request import FittedRequest, GenerationRequest
+
+UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
+
+
+class JobStore:
+    """Thread-safe. `listeners` hear each event after it is stored, in the order of their numbers.
+
+    The lock is only for writers of this process: it keeps listeners in order and spares SQLite's
+    sleeping retries. Other processes are kept apart by the database itself.
+    """
+
+    def __init__(self, url: str, server: str = "server") -> None:
+        self.server = server
+        self.database = Database(url)
+        self.listeners: list[Callable[[Event], None]] = []
+        self._writing = threading.Lock()
+        migrate(self.database.durable)
+
+    def close(self) -> None:
+        self.database.close()
+
+    # -- accepting -------------------------------------------------------------------------------
+
+    def add(self, job: Job, *, max_queue: int, max_per_owner: int) -> Event:
+        """Stores an accepted job; durable when this returns. The limits hold for all threads."""
+        with self._writing:
+            with self.database.durable.begin() as tx:
+                waiting, own = tx.execute(
+                    select(
+                        func.count().filter(jobs.c.state == State.QUEUED.value),
+                        func.count().filter(jobs.c.owner == job.owner),
+                    ).where(jobs.c.state.in_(UNFINISHED))
+                ).one()
+                if own >= max_per_owner:
+                    raise KinoraError(
+                        ErrorCode.RATE_LIMITED,
+                        f"You have {own} clips that are not finished yet. Wait for one of them.",
+                    )
+                if waiting >= max_queue:
+                    raise KinoraError(ErrorCode.QUEUE_FULL)
+                tx.execute(
+                    insert(jobs).values(
+                        id=job.id,
+                        owner=job.owner,
+                        server=self.server,
+                        state=State.QUEUED.value,
+                        request=job.request.model_dump_json(),
+                        fitted=job.fitted.model_dump_json(),
+                        image=job.request.image,
+                        created_at=job.created_at,
+                        attempts=0,
+                    )
+                )
+                event = _append(tx, job.id, "queued", {})
+            self._tell(event)
+        return event
+
+    # -- working ---------------------------------------------------------------------------------
+
+    def claim(self, among: Collection[str] | None = None) -> Job | None:
+        """The next job in turn, now running and ours; each job is handed out exactly once."""
+        with self._writing:
+            with self.database.durable.begin() as tx:
+                for next_up in in_turn(*_line(tx, self.server, among)):
+                    taken = tx.execute(
+                        update(jobs)
+                        .where(jobs.c.id == next_up.id, jobs.c.state == State.QUEUED.value)
+                        .values(
+                            state=State.RUNNING.value,
+                            started_at=time.time(),
+                            attempts=jobs.c.attempts + 1,
+                            asked=None,
+                        )
+                    )
+                    if taken.rowcount == 1:
+                        break
+                else:
+                    return None
+                job = _require(tx, next_up.id)
+                event = _append(tx, job.id, "started", {"attempt": job.attempts})
+            self._tell(event)
+        return job
+
+    def move(
+        self,
+        job_id: str,
+        before: State,
+        after: State,
+        kind: str,
+        data: dict[str, Any] | None = None,
+        *,
+        result: Result | None = None,
+        error: KinoraError | None = None,
+        unless_asked: Asked | None = None,
+        refund_attempt: bool = False,
+    ) -> Job | None:
+        """Compare and set: the job as it is now, or None if it was not in `before` any more.
+
+        `unless_asked` refuses the move as well if the person has asked for that meanwhile.
+        """
+        check_move(before, after)
+        values: dict[str, Any] = {"state": after.value}
+        if after.ended:
+            values |= {"ended_at": time.time()}
+            values |= {"result": result.model_dump_json() if result else None}
+            values |= {"error": json.dumps(error.as_dict()) if error else None}
+        elif after is State.QUEUED:
+            values |= {"started_at": None, "asked": None, "server": self.server}
+            if refund_attempt:
+                values |= {"attempts": jobs.c.attempts - 1}
+        is_there = and_(jobs.c.id == job_id, jobs.c.state == before.value)
+        if unless_asked:
+            is_there = and_(is_there, or_(jobs.c.asked.is_(None), jobs.c.asked != unless_asked))
+        with self._writing:
+            with self.database.durable.begin() as tx:
+                if tx.execute(update(jobs).where(is_there).values(**values)).rowcount == 0:
+                    return None
+                job = _require(tx, job_id)
+                event = _append(tx, job_id, kind, data or {})
+            self._tell(event)
+        return job
+
+    def ask(self, job_id: str, what: Asked) -> bool:
+        """Writes down what the person wants of a running job. A discard is never taken back."""
+        with self._writing, self.database.durable.begin() as tx:
+            changed = tx.execute(
+                update(jobs)
+                .where(
+                    jobs.c.id == job_id,
+                    jobs.c.state == State.RUNNING.value,
+                    or_(jobs.c.asked.is_(None), jobs.c.asked != "discard"),
+                )
+                .values(asked=what)
+            )
+        return changed.rowcount == 1
+
+    def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
+        """Progress of a running job. Late news of a job that is not running is dropped."""
+        with self._writing:
+            with self.database.light.begin() as tx:
+                state = tx.execute(
+                    select(jobs.c.state).where(jobs.c.id == job_id).with_for_update()
+                ).scalar()
+                if state != State.RUNNING.value:
+                    return None
+                event = _append(tx, job_id, kind, data)
+            self._tell(event)
+        return event
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job | None:
+        with self.database.reading.begin() as tx:
+            row = tx.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+        return _job(row) if row else None
+
+    def history(self, owner: str, limit: int = 50, before: str | None = None) -> list[Job]:
+        """An owner's jobs, newest first; `before` is the id of the last one already seen."""
+        mine = select(jobs).where(jobs.c.owner == owner)
+        if before:
+            seen = select(jobs.c.created_at).where(jobs.c.id == before).scalar_subquery()
+            mine = mine.where(
+                or_(
+                    jobs.c.created_at < seen,
+                    and_(jobs.c.created_at == seen, jobs.c.id < before),
+                )
+            )
+        mine = mine.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+        with self.database.reading.begin() as tx:
+            return [_job(row) for row in tx.execute(mine).mappings()]
+
+    def events(self, job_id: str, after: int = 0) -> list[Event]:
+        query = select(events).where(events.c.job_id == job_id, events.c.n > after)
+        with self.database.reading.begin() as tx:
+            rows = tx.execute(query.order_by(events.c.n)).mappings().all()
+        return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
+
+    def line(self) -> list[str]:
+        """The ids of this server's waiting jobs, in the order of their turns."""
+        with self.database.reading.begin() as tx:
+            return [job.id for job in in_turn(*_line(tx, self.server, None))]
+
+    def running(self) -> list[Job]:
+        return self.unfinished(self.server, State.RUNNING)
+
+    def unfinished(self, server: str, state: State | None = None) -> list[Job]:
+        states = [state.value] if state else list(UNFINISHED)
+        query = select(jobs).where(jobs.c.server == server, jobs.c.state.in_(states))
+        with self.database.reading.begin() as tx:
+            rows = tx.execute(query.order_by(jobs.c.created_at)).mappings().all()
+        return [_job(row) for row in rows]
+
+    def servers(self) -> set[str]:
+        """The servers that have unfinished jobs."""
+        query = select(jobs.c.server).where(jobs.c.state.in_(UNFINISHED)).distinct()
+        with self.database.reading.begin() as tx:
+            return set(tx.execute(query).scalars())
+
+    def adopt(self, server: str) -> int:
+        """Takes over the waiting jobs of a server that is gone; how many there were."""
+        waiting = and_(jobs.c.server == server, jobs.c.state == State.QUEUED.value)
+        with self._writing, self.database.durable.begin() as tx:
+            return tx.execute(update(jobs).where(waiting).values(server=self.server)).rowcount
+
+    # -- tidying ---------------------------------------------------------------------------------
+
+    def delete(self, job_id: str) -> bool:
+        """Removes an ended job and its events."""
+        ended = and_(jobs.c.id == job_id, jobs.c.state.not_in(UNFINISHED))
+        with self._writing, self.database.durable.begin() as tx:
+            return tx.execute(delete(jobs).where(ended)).rowcount == 1
+
+    def among(self, ids: Collection[str]) -> dict[str, State]:
+        """Those of the ids that are jobs here, with their states."""
+        known: dict[str, State] = {}
+        todo = list(ids)
+        with self.database.reading.begin() as tx:
+            for start in range(0, len(todo), 500):
+                chunk = todo[start : start + 500]
+                query = select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(chunk))
+                known |= {row.id: State(row.state) for row in tx.execute(query)}
+        return known
+
+    def uses_picture(self, image: str) -> bool:
+        with self.database.reading.begin() as tx:
+            found = tx.execute(select(jobs.c.id).where(jobs.c.image == image).limit(1)).first()
+        return found is not None
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+
+def _line(
+    tx: Connection, server: str, among: Collection[str] | None
+) -> tuple[list[Waiting], dict[str, float]]:
+    rows = tx.execute(
+        select(jobs.c.id, jobs.c.owner, jobs.c.created_at).where(
+            jobs.c.state == State.QUEUED.value, jobs.c.server == server
+        )
+    )
+    waiting = [Waiting(*row) for row in rows if among is None or row.id in among]
+    owners = {job.owner for job in waiting}
+    served = tx.execute(
+        select(jobs.c.owner, func.max(jobs.c.started_at))
+        .where(jobs.c.owner.in_(owners), jobs.c.started_at.is_not(None))
+        .group_by(jobs.c.owner)
+    )
+    return waiting, {row[0]: row[1] for row in served}
+
+
+def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:
+    last = tx.execute(select(func.max(events.c.n)).where(events.c.job_id == job_id)).scalar()
+    event = Event(job_id=job_id, n=(last or 0) + 1, at=time.time(), kind=kind, data=data)
+    tx.execute(insert(events).values(event.model_dump() | {"data": json.dumps(data)}))
+    return event
+
+
+def _require(tx: Connection, job_id: str) -> Job:
+    return _job(tx.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one())
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(
+        id=row["id"],
+        owner=row["owner"],
+        state=State(row["state"]),
+        request=GenerationRequest.model_validate_json(row["request"]),
+        fitted=FittedRequest.model_validate_json(row["fitted"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        attempts=row["attempts"],
+        asked=row["asked"],
+        result=Result.model_validate_json(row["result"]) if row["result"] else None,
+        error=json.loads(row["error"]) if row["error"] else None,
+    )

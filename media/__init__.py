@@ -1,0 +1,1 @@
+"""Pictures in, clips out. Knows no job and no model."""

@@ -1,0 +1,19 @@
+"""The families of pipelines, by the name a card uses.
+
+Importing this package is light; a family's own module (and torch) is imported when asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.families.base import Family
+
+CLASSES = {"ltx": ("pipelines.families.ltx", "LTX")}
+
+
+def family_of(name: str) -> Family:
+    module, class_name = CLASSES[name]
+    return getattr(import_module(module), class_name)()

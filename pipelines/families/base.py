@@ -1,0 +1,65 @@
+"""What a family of pipelines says about itself: only what differs from the others.
+
+Knows how one call is built and what its latents mean. Does not know jobs, previews or files.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from pipelines.cards import ModelCard
+
+
+class Family(ABC):
+    """Latents here are always *normalised* [B, C, F, H, W]: what the sampler works on, unpacked."""
+
+    pipelines: dict[Task, str]
+    """The diffusers class for each task; all of them share one set of components."""
+
+    @abstractmethod
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, image: Image.Image | None
+    ) -> dict[str, Any]:
+        """The keyword arguments of the pipeline's call, but for generator and output_type."""
+
+    @abstractmethod
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        """From what the call returns with output_type="latent"."""
+
+    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
+        """A place to keep in `run` what `x0_latents` will need from inside the call."""
+        return nullcontext()
+
+    @abstractmethod
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """From the estimate the scheduler's step saw; it may lack frames or be packed."""
+
+    def decode_noise(
+        self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
+    ) -> torch.Tensor | None:
+        """The noise a decoder wants, drawn where the plain call draws it: after sampling."""
+        return None
+
+    @abstractmethod
+    def decode(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Pixels [B, 3, F, H, W] in -1..1, exactly as the plain call computes them."""
+
+    @abstractmethod
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised latents of pixels [B, 3, F, H, W] in -1..1, without randomness."""

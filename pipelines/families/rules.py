@@ -1,0 +1,37 @@
+"""Which sizes and frame counts each pipeline family accepts. Light: numbers only, no torch.
+
+Knows families by name. Does not know cards, which may override a family's rule.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Steps(BaseModel):
+    """Legal counts are `of * k + plus`, for k = 0, 1, 2 ..."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    of: int = Field(ge=1)
+    plus: int = Field(default=0, ge=0)
+
+    def nearest(self, asked: float, low: int, high: int) -> int:
+        """The legal count closest to `asked` within [low, high]; of two as close, the larger."""
+        first = max(0, -(-(low - self.plus) // self.of))
+        last = max(first, (high - self.plus) // self.of)
+        k = int((asked - self.plus) / self.of + 0.5) if asked >= self.plus else 0
+        return self.of * min(max(k, first), last) + self.plus
+
+    def allows(self, count: int) -> bool:
+        return count >= self.plus and (count - self.plus) % self.of == 0
+
+
+class Rules(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    frames: Steps
+    size: Steps
+
+
+RULES: dict[str, Rules] = {
+    "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32)),
+}

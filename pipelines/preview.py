@@ -1,0 +1,300 @@
+"""Moving previews: a latent-to-RGB map fitted once per VAE, and the thread that draws with it.
+
+The map is least squares from one latent position to a small patch of pixels, learned from
+synthetic clips that the VAE itself encodes: no factor tables. Knows no sampler and no job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from pipelines.synthetic import clips
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipelines.families.base import Family
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+LONG_SIDE = (192, 320)
+BUDGET = 0.03
+SHORTEST_PAUSE_S = 0.1
+MOST_FRAMES = 48
+CELLS = 8
+BATCH = 4
+RIDGE = 1e-4
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One JPEG strip: `frames` pictures of `width` x `height` side by side."""
+
+    index: int
+    jpeg: bytes
+    frames: int
+    width: int
+    height: int
+    fps: float
+
+
+OnPreview = Callable[[Preview], None]
+
+
+@dataclass(frozen=True)
+class PreviewMap:
+    """`lead` for the first latent frame, which holds one picture; `rest` for those with several.
+
+    Each is [channels + 1, patch * patch * 3]; the last row is the bias.
+    """
+
+    lead: np.ndarray
+    rest: np.ndarray
+    patch: int
+
+    def pictures(self, latents: np.ndarray) -> np.ndarray:
+        """uint8 [F, h, w, 3] from normalised latents [C, F, H, W]."""
+        channels, frames, height, width = latents.shape
+        p = self.patch
+        cells = latents.transpose(1, 2, 3, 0).reshape(frames, height * width, channels)
+        patches = np.empty((frames, height * width, p * p * 3), np.float32)
+        patches[0] = cells[0] @ self.lead[:-1] + self.lead[-1]
+        patches[1:] = cells[1:] @ self.rest[:-1] + self.rest[-1]
+        pixels = patches.reshape(frames, height, width, p, p, 3).transpose(0, 1, 3, 2, 4, 5)
+        pixels = pixels.reshape(frames, height * p, width * p, 3)
+        return ((pixels + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+
+
+def preview_map_for(family: Family, pipe: Any, cache_dir: Path) -> PreviewMap:
+    """From the disk if this VAE was seen before, else fitted now and kept."""
+    path = cache_dir / f"preview-{_fingerprint(pipe.vae)}.npz"
+    kept = _read(path)
+    if kept is None:
+        kept = fit_map(*calibration(family, pipe))
+        _write(kept, path)
+    return kept
+
+
+def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Synthetic clips [3, F, H, W] in -1..1 and their normalised latents [C, f, h, w]."""
+    import torch
+
+    cell, per_latent = pipe.vae_spatial_compression_ratio, pipe.vae_temporal_compression_ratio
+    pixels = clips(frames=1 + 2 * per_latent, side=CELLS * cell)
+    latents: list[np.ndarray] = []
+    with torch.no_grad():
+        for at in range(0, len(pixels), BATCH):
+            batch = torch.from_numpy(np.stack(pixels[at : at + BATCH]))
+            latents.extend(family.encode(pipe, batch).float().cpu().numpy())
+    return pixels, latents
+
+
+def fit_map(pixels: list[np.ndarray], latents: list[np.ndarray]) -> PreviewMap:
+    """Least squares with a little ridge, apart for the first latent frame and the others."""
+    cell = pixels[0].shape[2] // latents[0].shape[2]
+    patch = max(1, min(8, cell // 2))
+    lead_x, lead_y, rest_x, rest_y = [], [], [], []
+    for clip, latent in zip(pixels, latents, strict=True):
+        x = latent.transpose(1, 2, 3, 0)
+        y = patches(group_means(clip, latent.shape[1]), latent.shape[2], latent.shape[3], patch)
+        lead_x.append(x[0].reshape(-1, x.shape[-1]))
+        lead_y.append(y[0].reshape(-1, y.shape[-1]))
+        rest_x.append(x[1:].reshape(-1, x.shape[-1]))
+        rest_y.append(y[1:].reshape(-1, y.shape[-1]))
+    return PreviewMap(
+        lead=_least_squares(np.concatenate(lead_x), np.concatenate(lead_y)),
+        rest=_least_squares(np.concatenate(rest_x), np.concatenate(rest_y)),
+        patch=patch,
+    )
+
+
+def group_means(clip: np.ndarray, latent_frames: int) -> np.ndarray:
+    """What each latent frame stands for: the first picture alone, then means of equal groups."""
+    rest = clip[:, 1:]
+    if latent_frames == 1:
+        return clip[:, :1]
+    groups = rest.reshape(clip.shape[0], latent_frames - 1, -1, *clip.shape[2:])
+    return np.concatenate([clip[:, :1], groups.mean(axis=2)], axis=1)
+
+
+def patches(frames: np.ndarray, height: int, width: int, patch: int) -> np.ndarray:
+    """[3, F, H, W] pixels as [F, height, width, patch * patch * 3], by averaging boxes."""
+    _, count, full_height, _ = frames.shape
+    boxes = frames.reshape(
+        3, count, height * patch, full_height // (height * patch), width * patch, -1
+    ).mean(axis=(3, 5))
+    boxes = boxes.reshape(3, count, height, patch, width, patch)
+    return boxes.transpose(1, 2, 4, 3, 5, 0).reshape(count, height, width, patch * patch * 3)
+
+
+def _least_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x = np.concatenate([x, np.ones((len(x), 1), x.dtype)], axis=1).astype(np.float64)
+    gram = x.T @ x
+    gram += np.eye(len(gram)) * RIDGE * np.trace(gram) / len(gram)
+    return np.linalg.solve(gram, x.T @ y.astype(np.float64)).astype(np.float32)
+
+
+class PreviewStream:
+    """Draws on its own thread, only ever the newest, and only while it costs next to nothing.
+
+    The first and the last preview are always drawn; those between only while the seconds of CPU
+    spent so far, and one more preview, stay within `BUDGET` of the time sampled so far.
+    """
+
+    def __init__(self, preview_map: PreviewMap, deliver: OnPreview, clip_seconds: float) -> None:
+        self._map = preview_map
+        self._deliver = deliver
+        self._clip_seconds = clip_seconds
+        self._ready = threading.Condition()
+        self._pending: tuple[int, torch.Tensor] | None = None
+        self._closed = False
+        self._failed = False
+        self._sampled_s = 0.0
+        self._spent_s = 0.0
+        self._drawn = 0
+        self._last_at = 0.0
+        self._thread = threading.Thread(target=self._work, name="previews", daemon=True)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds of CPU so far."""
+        return self._spent_s
+
+    def __enter__(self) -> PreviewStream:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait for the preview being drawn, so that none comes after the run."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+        self._thread.join(timeout=5)
+
+    def wants(self, index: int, *, last: bool, step_seconds: float) -> bool:
+        """Is a preview due after this step?"""
+        self._sampled_s += step_seconds
+        if self._failed:
+            return False
+        if index == 1 or last:
+            return True
+        if self._drawn == 0 or self._pending is not None:
+            return False
+        cost = self._spent_s / self._drawn
+        paused = time.perf_counter() - self._last_at >= SHORTEST_PAUSE_S
+        return paused and self._spent_s + cost <= BUDGET * self._sampled_s
+
+    def offer(self, index: int, latents: Callable[[], torch.Tensor]) -> None:
+        """Never fails and never waits for the drawing."""
+        try:
+            newest = (index, latents())
+        except Exception:
+            self._fail()
+            return
+        self._last_at = time.perf_counter()
+        with self._ready:
+            self._pending = newest
+            self._ready.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._pending is not None or self._closed)
+                if self._pending is None:
+                    return
+                (index, latents), self._pending = self._pending, None
+            began = time.thread_time()
+            try:
+                self._deliver(self._draw(index, latents))
+            except Exception:
+                self._fail()
+                return
+            self._spent_s += time.thread_time() - began
+            self._drawn += 1
+
+    def _draw(self, index: int, latents: torch.Tensor) -> Preview:
+        pictures = self._map.pictures(latents[0].float().cpu().numpy())
+        return strip(index, pictures, self._clip_seconds)
+
+    def _fail(self) -> None:
+        """Once is enough to know; the run goes on without previews."""
+        if not self._failed:
+            self._failed = True
+            log.exception("previews are off for the rest of this run")
+
+
+def strip(index: int, pictures: np.ndarray, clip_seconds: float) -> Preview:
+    """All pictures side by side in one JPEG, at a size that is pleasant to look at."""
+    if len(pictures) > MOST_FRAMES:
+        keep = np.linspace(0, len(pictures) - 1, MOST_FRAMES).round().astype(int)
+        pictures = pictures[keep]
+    frames, height, width, _ = pictures.shape
+    long = max(height, width)
+    scale = min(max(long, LONG_SIDE[0]), LONG_SIDE[1]) / long
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    sheet = Image.new("RGB", (size[0] * frames, size[1]))
+    for number, picture in enumerate(pictures):
+        image = Image.fromarray(picture)
+        if size != image.size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        sheet.paste(image, (number * size[0], 0))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=80)
+    return Preview(index, buffer.getvalue(), frames, size[0], size[1], frames / clip_seconds)
+
+
+def _fingerprint(vae: Any) -> str:
+    """Config, and the beginning of every tensor: enough to tell two VAEs apart, and quick."""
+    import torch
+
+    digest = hashlib.sha256(f"{VERSION} {vae.dtype}".encode())
+    digest.update(json.dumps(dict(vae.config), sort_keys=True, default=str).encode())
+    for name, tensor in sorted(vae.state_dict().items()):
+        beginning = tensor.detach().flatten()[:64].to("cpu", torch.float32)
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(beginning.numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _read(path: Path) -> PreviewMap | None:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return PreviewMap(lead=kept["lead"], rest=kept["rest"], patch=int(kept["patch"]))
+    except FileNotFoundError:
+        return None
+    except Exception:
+        log.warning("the kept preview map could not be read; fitting it again")
+        return None
+
+
+def _write(preview_map: PreviewMap, path: Path) -> None:
+    """A disk that cannot keep it costs a fit at the next start, nothing else."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.savez(file, lead=preview_map.lead, rest=preview_map.rest, patch=preview_map.patch)
+        part.replace(path)
+    except OSError:
+        log.warning("the preview map could not be kept on disk")
+        part.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""What a person may ask for: the one schema behind every door.
+
+Knows names, types and the outermost bounds. Does not know any model: `fit` applies a card's rules.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_SEED = 2**32 - 1
+
+ImageId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Format = Literal["mp4", "webm", "gif"]
+Quality = Literal["low", "medium", "high"]
+
+
+class Task(str, Enum):
+    TEXT_TO_VIDEO = "t2v"
+    IMAGE_TO_VIDEO = "i2v"
+
+
+class Focus(BaseModel):
+    """Where the crop sits when the picture's shape is not the clip's: 0 left or top, 1 right."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    x: float = Field(default=0.5, ge=0, le=1)
+    y: float = Field(default=0.5, ge=0, le=1)
+
+
+class GenerationRequest(BaseModel):
+    """One clip, as asked for. `None` means: what the model's card says, or for the seed: pick one.
+
+    `image` is the SHA-256 of a picture stored through `media.images`; never a path or a URL.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    prompt: str = Field(default="", max_length=2000)
+    negative_prompt: str = Field(default="", max_length=2000)
+    image: ImageId | None = None
+    focus: Focus = Focus(x=0.5, y=0.5)
+    model: str | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    num_inference_steps: int | None = Field(default=None, ge=1, le=200)
+    guidance_scale: float | None = Field(default=None, ge=0, le=30, allow_inf_nan=False)
+    width: int | None = Field(default=None, ge=16, le=8192)
+    height: int | None = Field(default=None, ge=16, le=8192)
+    num_frames: int | None = Field(default=None, ge=1, le=10_000)
+    duration_s: float | None = Field(default=None, gt=0, le=600, allow_inf_nan=False)
+    fps: int | None = Field(default=None, ge=1, le=120)
+    format: Format = "mp4"
+    quality: Quality = "medium"
+
+    @property
+    def task(self) -> Task:
+        return Task.IMAGE_TO_VIDEO if self.image else Task.TEXT_TO_VIDEO
+
+
+class Adjustment(BaseModel):
+    """One change `fit` made, and why, as a sentence for people."""
+
+    model_config = ConfigDict(frozen=True)
+    field: str
+    asked: float | str | None
+    used: float | str
+    sentence: str
+
+
+class FittedRequest(BaseModel):
+    """One clip, exactly as it will be made: every field is set and legal for the model's card."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Task
+    model: str
+    prompt: str
+    negative_prompt: str
+    image: ImageId | None
+    focus: Focus
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    format: Format
+    quality: Quality
+    adjustments: tuple[Adjustment, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        return self.num_frames / self.fps
+
+    def as_request(self) -> GenerationRequest:
+        """The request that gives exactly this clip again."""
+        return GenerationRequest(
+            **{
+                name: getattr(self, name)
+                for name in GenerationRequest.model_fields
+                if name != "duration_s"
+            }
+        )

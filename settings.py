@@ -1,0 +1,241 @@
+"""Every setting, from the environment or a `.env` file beside app.py.
+
+The README's table is made from the descriptions here. Knows no other module but `errors`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from errors import ErrorCode, KinoraError
+
+ROOT = Path(__file__).resolve().parent
+
+
+def _default_data_dir() -> Path:
+    disk = Path("/data")
+    if os.environ.get("SPACE_ID") and disk.is_dir() and os.access(disk, os.W_OK):
+        return disk
+    return ROOT / "data"
+
+
+def _default_database_url(fields: dict[str, Any]) -> str:
+    return f"sqlite:///{fields['data_dir'] / 'kinora.db'}" if "data_dir" in fields else ""
+
+
+def _dtype_name(value: object) -> object:
+    short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "half": "float16"}
+    name = str(value).strip().lower().removeprefix("torch.")
+    return short.get(name, name)
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+Dtype = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_dtype_name)]
+Blank = BeforeValidator(_none_if_empty)
+
+
+class Settings(BaseSettings):
+    """Environment names are KINORA_<FIELD>, or the alias that other systems already use."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="KINORA_",
+        env_file=ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Where clips, pictures, the database and caches are kept. "
+        "Default: `data` beside app.py; `/data` on a Space that has it.",
+    )
+    models_dir: Path = Field(
+        default=ROOT / "presets" / "models",
+        description="The folder with the model cards (`*.yaml`).",
+    )
+    default_text_to_video_model: str = Field(
+        default="pocket",
+        validation_alias="DEFAULT_TEXT_TO_VIDEO_MODEL",
+        description="The card used for text to video when none is chosen.",
+    )
+    default_image_to_video_model: str = Field(
+        default="pocket",
+        validation_alias="DEFAULT_IMAGE_TO_VIDEO_MODEL",
+        description="The card used for image to video when none is chosen.",
+    )
+    model_variant: str | None = Field(
+        default=None,
+        validation_alias="MODEL_VARIANT",
+        description="The weight variant to load, such as `fp16`, where a repository has several.",
+    )
+    torch_dtype: Dtype = Field(
+        default="auto",
+        validation_alias="TORCH_DTYPE",
+        description="`auto`, `float32`, `bfloat16` or `float16`. "
+        "auto: bfloat16 on a GPU and on CPUs that multiply it, else float32.",
+    )
+    video_width: Annotated[int | None, Blank] = Field(
+        default=None,
+        ge=16,
+        le=8192,
+        validation_alias="VIDEO_WIDTH",
+        description="Default width in pixels. Unset: the model's own.",
+    )
+    video_height: Annotated[int | None, Blank] = Field(
+        default=None,
+        ge=16,
+        le=8192,
+        validation_alias="VIDEO_HEIGHT",
+        description="Default height in pixels. Unset: the model's own.",
+    )
+    video_frames: Annotated[int | None, Blank] = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        validation_alias="VIDEO_FRAMES",
+        description="Default number of frames. Unset: the model's own.",
+    )
+    video_frame_rate: Annotated[int | None, Blank] = Field(
+        default=None,
+        ge=1,
+        le=120,
+        validation_alias="VIDEO_FRAME_RATE",
+        description="Default frames per second. Unset: the model's own.",
+    )
+    video_inference_steps: Annotated[int | None, Blank] = Field(
+        default=None,
+        ge=1,
+        le=200,
+        validation_alias="VIDEO_INFERENCE_STEPS",
+        description="Default sampling steps. Unset: the model's own.",
+    )
+    video_quality_preset: Literal["low", "medium", "high"] = Field(
+        default="medium",
+        validation_alias="VIDEO_QUALITY_PRESET",
+        description="Default encoding quality: `low`, `medium` or `high`.",
+    )
+    max_video_duration_s: float = Field(
+        default=30,
+        gt=0,
+        le=600,
+        validation_alias="MAX_VIDEO_DURATION",
+        description="The longest clip accepted, in seconds.",
+    )
+    max_video_file_size_mb: float = Field(
+        default=500,
+        gt=0,
+        validation_alias="MAX_VIDEO_FILE_SIZE",
+        description="The largest video file written, in megabytes.",
+    )
+    request_timeout_s: float = Field(
+        default=3600,
+        gt=0,
+        validation_alias="REQUEST_TIMEOUT",
+        description="The longest one clip may take, in seconds.",
+    )
+    database_url: str = Field(
+        default_factory=_default_database_url,
+        validation_alias="DATABASE_URL",
+        description="An SQLAlchemy URL. Default: SQLite in the data folder.",
+    )
+    hf_token: SecretStr | None = Field(
+        default=None,
+        validation_alias="HF_TOKEN",
+        description="A Hugging Face token, needed for gated models only.",
+    )
+    max_queue: int = Field(
+        default=100, ge=1, description="How many clips may wait before new ones are refused."
+    )
+    max_jobs_per_visitor: int = Field(
+        default=4, ge=1, description="How many unfinished clips one visitor may have."
+    )
+    max_image_mb: float = Field(
+        default=20, gt=0, description="The largest picture accepted, in megabytes."
+    )
+    max_loaded_models: int = Field(
+        default=2,
+        ge=1,
+        description="How many models stay loaded; the least recently used goes first.",
+    )
+    executor: Literal["auto", "process", "inline"] = Field(
+        default="auto",
+        description="Where clips are made: `process` (a supervised child), `inline` "
+        "(this process), or `auto`: inline on ZeroGPU, else process.",
+    )
+    previews: bool = Field(
+        default=True, description="Show a moving preview while a clip takes shape."
+    )
+    space_id: str | None = Field(
+        default=None,
+        validation_alias="SPACE_ID",
+        description="Set by Hugging Face Spaces; not by you.",
+    )
+    zero_gpu: bool = Field(
+        default=False,
+        validation_alias="SPACES_ZERO_GPU",
+        description="Set by Hugging Face ZeroGPU; not by you.",
+    )
+
+    @property
+    def max_video_file_size_bytes(self) -> int:
+        return int(self.max_video_file_size_mb * 1_000_000)
+
+    @property
+    def max_image_bytes(self) -> int:
+        return int(self.max_image_mb * 1_000_000)
+
+    @property
+    def on_space(self) -> bool:
+        return bool(self.space_id)
+
+    @property
+    def executor_kind(self) -> Literal["process", "inline"]:
+        """`executor` with auto resolved."""
+        if self.executor == "auto":
+            return "inline" if self.zero_gpu else "process"
+        return self.executor
+
+    @classmethod
+    def load(cls) -> Settings:
+        """The settings of this process, or a sentence that names each wrong one."""
+        try:
+            return cls()
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{env_name(str(e['loc'][0]))}: {e['msg']}" for e in error.errors() if e["loc"]
+            )
+            raise KinoraError(
+                ErrorCode.INVALID_INPUT, f"These settings cannot be used. {wrong}."
+            ) from None
+
+    @classmethod
+    def table(cls) -> list[tuple[str, str, str]]:
+        """(environment name, default, description) of every setting, for people."""
+        rows: list[tuple[str, str, str]] = []
+        for name, field in cls.model_fields.items():
+            value = field.get_default()
+            if isinstance(value, Path):
+                value = value.relative_to(ROOT)
+            default = "" if value is None or field.default_factory else str(value)
+            rows.append((env_name(name), default, field.description or ""))
+        return rows
+
+
+def env_name(field_or_alias: str) -> str:
+    """The environment variable that sets a field."""
+    field = Settings.model_fields.get(field_or_alias)
+    if field is None:
+        return field_or_alias
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else f"KINORA_{field_or_alias.upper()}"

@@ -1,0 +1,79 @@
+"""What every test may use: a tiny pipeline, a card that points at it, and settings for both."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test may fetch
+# before torch is imported: tiny models gain nothing from threads, and on a busy machine threads
+# that wait for each other take a hundred times as long
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pipelines.cards import ModelCard, load_cards
+from settings import Settings
+from tests import tiny
+
+if TYPE_CHECKING:
+    from pipelines.manager import PipelineManager
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The developer's own settings do not reach the tests."""
+    for name, _, _ in Settings.table():
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.build(tmp_path_factory.mktemp("tiny") / "pipeline")
+
+
+@pytest.fixture(scope="session")
+def tiny_models_dir(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny.write_card(folder, tiny_repo)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_cards(tiny_models_dir: Path) -> dict[str, ModelCard]:
+    return load_cards(tiny_models_dir)
+
+
+@pytest.fixture
+def tiny_settings(tmp_path: Path, tiny_models_dir: Path) -> Settings:
+    """Settings of an app whose only model, "pocket", is the tiny pipeline."""
+    return Settings(_env_file=None, data_dir=tmp_path / "data", models_dir=tiny_models_dir)  # pyright: ignore[reportCallIssue]
+
+
+@pytest.fixture
+def tiny_env(tiny_settings: Settings) -> dict[str, str]:
+    """The same settings as the environment of a subprocess."""
+    return os.environ | {
+        "KINORA_DATA_DIR": str(tiny_settings.data_dir),
+        "KINORA_MODELS_DIR": str(tiny_settings.models_dir),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"],
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_manager(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_cards: dict[str, ModelCard],
+    tiny_models_dir: Path,
+) -> Iterator[PipelineManager]:
+    """One manager for all tests that only read from it."""
+    from pipelines.manager import PipelineManager
+
+    data_dir = tmp_path_factory.mktemp("manager")
+    settings = Settings(_env_file=None, data_dir=data_dir, models_dir=tiny_models_dir)  # pyright: ignore[reportCallIssue]
+    manager = PipelineManager(tiny_cards, settings)
+    yield manager
+    manager.close()

@@ -1,0 +1,84 @@
+"""What a person does on the page, and what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+MANY_STEPS = 200
+SLOW_MS = 120_000
+"""A loaded machine is slow; a test that waits this long has failed."""
+
+Visit = Callable[..., Page]
+expect.set_options(timeout=SLOW_MS)
+
+
+def go(page: Page, url: str) -> Page:
+    page.goto(url)
+    page.wait_for_function("window.kinora?.stages?.t2v && document.fonts.status === 'loaded'")
+    page.wait_for_function("document.querySelector('#k-t2v .k-outlook-line')?.textContent")
+    return page
+
+
+def write(page: Page, words: str, tab: str = "t2v") -> None:
+    page.locator(f"#k-{tab} .k-prompt textarea").fill(words)
+
+
+def press(page: Page, button: str, tab: str = "t2v") -> None:
+    page.locator(f"#k-{tab}").get_by_role("button", name=button, exact=True).click()
+
+
+def take_time(page: Page, tab: str = "t2v") -> None:
+    """Asks for so many steps that the clip is not done before a button is pressed."""
+    here = page.locator(f"#k-{tab}")
+    if not here.locator(".k-grid").is_visible():
+        here.get_by_role("button", name="Advanced").click()
+    here.get_by_label("number input for Steps").fill(str(MANY_STEPS))
+    page.keyboard.press("Tab")
+
+
+def start(page: Page, words: str, tab: str = "t2v") -> None:
+    """A long clip, in the making and seen."""
+    take_time(page, tab)
+    write(page, words, tab)
+    press(page, "Generate", tab)
+    wait_for_preview(page, tab)
+
+
+def make_quickly(page: Page, words: str) -> dict[str, Any]:
+    """A clip on the stage, whatever it looks like."""
+    start(page, words)
+    press(page, "Finish now")
+    return wait_for_clip(page)
+
+
+def turn_to(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    page.wait_for_function(f"kinora.stages.{'i2v' if name.startswith('Image') else 't2v'}")
+
+
+def wait_for_preview(page: Page, tab: str = "t2v", number: int = 1) -> None:
+    page.wait_for_function(f"kinora.stages.{tab}.strip.number >= {number}")
+
+
+def wait_for_clip(page: Page, tab: str = "t2v") -> dict[str, Any]:
+    """Until the clip plays on the stage; returns the job as the page knows it."""
+    page.wait_for_selector(f"#k-{tab} .k-video.k-on")
+    return page.evaluate(f"kinora.stages.{tab}.job")
+
+
+@contextmanager
+def same_box(page: Page, tab: str = "t2v") -> Iterator[None]:
+    """The stage neither moves nor changes its size meanwhile."""
+    box = page.locator(f"#k-{tab} .k-box")
+    before = box.bounding_box()
+    scrolled = page.evaluate("scrollY")
+    yield
+    after = box.bounding_box()
+    assert before and after
+    after["y"] += page.evaluate("scrollY") - scrolled
+    assert after == pytest.approx(before, abs=0.5)

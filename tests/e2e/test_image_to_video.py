@@ -1,0 +1,128 @@
+"""Image to video in a real browser: the picture on the stage, its crop, and onward from a clip."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.e2e.person import Visit, make_quickly, press, same_box, turn_to, wait_for_clip, write
+from tests.e2e.server import Server
+
+DROP = """([name, bytes]) => {
+  const data = new DataTransfer();
+  data.items.add(new File([new Uint8Array(bytes)], name, {type: 'image/png'}));
+  return data;
+}"""
+
+
+def lay_down(page: Page, picture: Path) -> None:
+    turn_to(page, "Image to video")
+    page.locator("#k-i2v input[type=file]").set_input_files(picture)
+    wait_for_picture(page)
+
+
+def wait_for_picture(page: Page) -> None:
+    page.wait_for_function("document.querySelector('#k-i2v .k-picture').naturalWidth > 0")
+
+
+def test_a_picture_becomes_a_clip_and_the_clip_goes_on(visit: Visit, picture: Path) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    press(page, "Generate", "i2v")
+    expect(page.locator("#k-i2v .k-trouble")).to_contain_text("Choose a picture first")
+
+    lay_down(page, picture)
+    write(page, "it rolls to the right", "i2v")
+    page.wait_for_timeout(500)
+    with same_box(page, "i2v"):
+        press(page, "Generate", "i2v")
+        job = wait_for_clip(page, "i2v")
+    assert job["task"] == "i2v"
+
+    press(page, "Continue", "i2v")
+    page.wait_for_function(
+        f"kinora.stages.i2v.picture.value.id !== '{job['used']['image']}' && !kinora.stages.i2v.job"
+    )
+    expect(page.locator("#k-i2v .k-prompt textarea")).to_have_value("it rolls to the right")
+
+
+def test_a_text_clip_continues_in_the_image_tab_from_its_exact_last_frame(
+    visit: Visit, server: Server
+) -> None:
+    page = visit()
+    job = make_quickly(page, "a boat")
+    press(page, "Continue")
+    wait_for_picture(page)
+    expect(page.get_by_role("tab", name="Image to video")).to_have_attribute(
+        "aria-selected", "true"
+    )
+    expect(page.locator("#k-i2v .k-prompt textarea")).to_have_value("a boat")
+    kept = page.evaluate("kinora.stages.i2v.picture.value.id")
+    last = page.request.get(f"{server.url}/kinora/jobs/{job['id']}/last").body()
+    laid = page.request.get(f"{server.url}/kinora/pictures/{kept}").body()
+    assert pixels(last) == pixels(laid)
+
+
+def pixels(png: bytes) -> bytes:
+    return Image.open(io.BytesIO(png)).convert("RGB").tobytes()
+
+
+def test_the_crop_moves_by_hand_and_by_key(visit: Visit, picture: Path) -> None:
+    page = visit()
+    lay_down(page, picture)
+    page.locator("#k-i2v").get_by_label("Shape").click()
+    page.get_by_role("option", name="1:1 · 64×64").click()
+    page.wait_for_function("kinora.stages.i2v.root.style.getPropertyValue('--ratio') === '1'")
+    page.wait_for_timeout(400)
+    focus = "kinora.stages.i2v.io.props.value.focus.x"
+    assert page.evaluate(focus) == 0.5
+    box = page.locator("#k-i2v .k-box").bounding_box()
+    assert box
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + box["width"], middle[1], steps=5)
+    page.mouse.up()
+    assert page.evaluate(focus) == 0
+    page.locator("#k-i2v .k-crop").focus()
+    page.keyboard.press("ArrowRight")
+    assert 0 < page.evaluate(focus) < 0.2
+
+
+def test_pictures_come_by_drop_and_by_paste_and_go_again(visit: Visit, picture: Path) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    data = page.evaluate_handle(DROP, ["balls.png", list(picture.read_bytes())])
+    page.dispatch_event("#k-i2v .k-box", "drop", {"dataTransfer": data})
+    wait_for_picture(page)
+    dropped = page.evaluate("kinora.stages.i2v.picture.value.id")
+    press(page, "Remove the picture", "i2v")
+    expect(page.get_by_role("button", name="Choose a picture")).to_be_visible()
+    page.evaluate(
+        "data => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))", data
+    )
+    wait_for_picture(page)
+    assert page.evaluate("kinora.stages.i2v.picture.value.id") == dropped
+
+
+def test_what_is_no_picture_is_refused_kindly(visit: Visit, tmp_path: Path) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n this is no picture")
+    page.locator("#k-i2v input[type=file]").set_input_files(broken)
+    expect(page.locator("#k-i2v .k-trouble")).not_to_be_empty()
+
+
+def test_a_phone_photo_lies_upright(visit: Visit, server: Server, tmp_path: Path) -> None:
+    page = visit()
+    sideways = Image.new("RGB", (400, 200), "blue")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    sideways.save(tmp_path / "photo.jpg", exif=exif)
+    lay_down(page, tmp_path / "photo.jpg")
+    value = page.evaluate("kinora.stages.i2v.picture.value")
+    assert (value["width"], value["height"]) == (200, 400)

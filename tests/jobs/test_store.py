@@ -1,0 +1,249 @@
+"""What the database promises, on a real SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Result, State
+from jobs.migrations import MIGRATIONS
+from jobs.store import JobStore
+from tests.jobs.conftest import MakeJob, accept
+
+RESULT = Result(
+    clip="clip.mp4",
+    poster="poster.jpg",
+    last_frame="last.png",
+    width=64,
+    height=64,
+    num_frames=9,
+    fps=8,
+    size_bytes=1,
+)
+
+
+def test_a_job_comes_back_as_it_was_accepted(store: JobStore, make_job: MakeJob) -> None:
+    job = accept(store, make_job(prompt="ein Hund “läuft” \N{DOG}"))
+    assert store.get(job.id) == job
+    assert [e.kind for e in store.events(job.id)] == ["queued"]
+
+
+def test_an_unknown_job_is_none(store: JobStore) -> None:
+    assert store.get("f" * 32) is None
+
+
+def test_accepting_is_synced_to_the_disk_and_progress_need_not_be(store: JobStore) -> None:
+    def pragma(engine: str, name: str) -> object:
+        with getattr(store.database, engine).begin() as tx:
+            return tx.exec_driver_sql(f"PRAGMA {name}").scalar()
+
+    assert pragma("durable", "journal_mode") == "wal"
+    assert pragma("durable", "synchronous") == 2  # FULL
+    assert pragma("light", "synchronous") == 1  # NORMAL
+
+
+def test_migrations_are_named_and_run_once(tmp_path: Path) -> None:
+    path = tmp_path / "kinora.db"
+    for _ in range(2):
+        JobStore(f"sqlite:///{path}").close()
+    connection = sqlite3.connect(path)
+    names = [row[0] for row in connection.execute("SELECT name FROM migrations ORDER BY name")]
+    connection.close()
+    assert names == [name for name, _ in MIGRATIONS] == sorted(names)
+    assert [name[:4] for name in names] == [f"{i:04d}" for i in range(1, len(names) + 1)]
+
+
+def test_each_job_is_claimed_exactly_once(tmp_path: Path, make_job: MakeJob) -> None:
+    """8 claimers, each with a connection of its own as another process would have, 200 jobs."""
+    url = f"sqlite:///{tmp_path / 'kinora.db'}"
+    stores = [JobStore(url) for _ in range(8)]
+    ids = {accept(stores[0], make_job(owner=f"v{i % 7}")).id for i in range(200)}
+    claimed: list[str] = []
+
+    def claim_all(store: JobStore) -> None:
+        while job := store.claim():
+            claimed.append(job.id)
+
+    threads = [threading.Thread(target=claim_all, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in stores:
+        store.close()
+    assert Counter(claimed) == Counter(ids)
+
+
+def test_a_claim_counts_the_attempt_and_starts_the_log(store: JobStore, make_job: MakeJob) -> None:
+    job = accept(store, make_job())
+    claimed = store.claim()
+    assert claimed and claimed.id == job.id
+    assert (claimed.state, claimed.attempts) == (State.RUNNING, 1)
+    assert store.events(job.id)[-1].data == {"attempt": 1}
+    assert store.claim() is None
+
+
+def test_a_claim_can_be_limited_to_some_jobs(store: JobStore, make_job: MakeJob) -> None:
+    accept(store, make_job())
+    later = accept(store, make_job())
+    claimed = store.claim(among={later.id})
+    assert claimed and claimed.id == later.id
+    assert store.claim(among=set()) is None
+
+
+def test_servers_claim_only_what_they_accepted(tmp_path: Path, make_job: MakeJob) -> None:
+    url = f"sqlite:///{tmp_path / 'kinora.db'}"
+    page, command_line = JobStore(url, "page"), JobStore(url, "cli")
+    job = accept(page, make_job())
+    assert command_line.claim() is None
+    assert command_line.servers() == {"page"}
+    assert command_line.adopt("page") == 1
+    assert page.claim() is None
+    claimed = command_line.claim()
+    assert claimed and claimed.id == job.id
+    page.close()
+    command_line.close()
+
+
+def test_a_move_from_a_state_the_job_has_left_changes_nothing(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    job = accept(store, make_job())
+    assert store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+    assert store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled") is None
+    assert [e.kind for e in store.events(job.id)] == ["queued", "cancelled"]
+
+
+def test_an_illegal_move_is_refused(store: JobStore, make_job: MakeJob) -> None:
+    job = accept(store, make_job())
+    with pytest.raises(KinoraError) as refused:
+        store.move(job.id, State.QUEUED, State.SUCCEEDED, "succeeded")
+    assert refused.value.code is ErrorCode.CONFLICT
+
+
+def test_a_discard_wins_over_a_clip_that_was_finished_meanwhile(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    job = accept(store, make_job())
+    store.claim()
+    assert store.ask(job.id, "discard")
+    assert not store.ask(job.id, "finish")  # never taken back
+    done = store.move(
+        job.id,
+        State.RUNNING,
+        State.SUCCEEDED,
+        "succeeded",
+        result=RESULT,
+        unless_asked="discard",
+    )
+    assert done is None
+
+
+def test_late_news_of_an_ended_job_is_dropped(store: JobStore, make_job: MakeJob) -> None:
+    job = accept(store, make_job())
+    store.claim()
+    assert store.append(job.id, "step", {"index": 1})
+    store.move(job.id, State.RUNNING, State.SUCCEEDED, "succeeded", result=RESULT)
+    assert store.append(job.id, "step", {"index": 2}) is None
+    assert store.append("f" * 32, "step", {}) is None
+    assert [e.n for e in store.events(job.id)] == [1, 2, 3, 4]
+
+
+def test_numbers_have_no_gaps_with_many_writers(store: JobStore, make_job: MakeJob) -> None:
+    job = accept(store, make_job())
+    store.claim()
+
+    def write() -> None:
+        for index in range(25):
+            store.append(job.id, "step", {"index": index})
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [e.n for e in store.events(job.id)] == list(range(1, 103))
+
+
+def test_history_pages_through_an_owners_clips_newest_first(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    mine = [accept(store, make_job()).id for _ in range(7)]
+    accept(store, make_job(owner="somebody else"))
+    first = [job.id for job in store.history("visitor", limit=3)]
+    second = [job.id for job in store.history("visitor", limit=3, before=first[-1])]
+    third = [job.id for job in store.history("visitor", limit=3, before=second[-1])]
+    assert first + second + third == mine[::-1]
+
+
+def test_the_queue_and_each_visitor_have_a_limit(store: JobStore, make_job: MakeJob) -> None:
+    for _ in range(2):
+        store.add(make_job(owner="a"), max_queue=3, max_per_owner=2)
+    with pytest.raises(KinoraError) as refused:
+        store.add(make_job(owner="a"), max_queue=3, max_per_owner=2)
+    assert refused.value.code is ErrorCode.RATE_LIMITED
+    store.add(make_job(owner="b"), max_queue=3, max_per_owner=2)
+    with pytest.raises(KinoraError) as refused:
+        store.add(make_job(owner="c"), max_queue=3, max_per_owner=2)
+    assert refused.value.code is ErrorCode.QUEUE_FULL
+
+
+def test_the_limits_hold_against_many_at_once(store: JobStore, make_job: MakeJob) -> None:
+    accepted: list[str] = []
+
+    def submit() -> None:
+        job = make_job()
+        try:
+            store.add(job, max_queue=100, max_per_owner=4)
+        except KinoraError:
+            return
+        accepted.append(job.id)
+
+    threads = [threading.Thread(target=submit) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(accepted) == 4
+
+
+def test_only_ended_jobs_can_be_deleted_and_their_events_go_with_them(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    job = accept(store, make_job())
+    assert not store.delete(job.id)
+    store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+    assert store.delete(job.id)
+    assert store.get(job.id) is None
+    assert store.events(job.id) == []
+
+
+def test_ten_thousand_clips_are_listed_quickly(store: JobStore, make_job: MakeJob) -> None:
+    from sqlalchemy import insert
+
+    from jobs.tables import jobs
+
+    job = make_job()
+    row = {
+        "owner": job.owner,
+        "server": "server",
+        "state": "cancelled",
+        "request": job.request.model_dump_json(),
+        "fitted": job.fitted.model_dump_json(),
+        "attempts": 1,
+    }
+    rows = [row | {"id": f"{i:032x}", "created_at": float(i)} for i in range(10_000)]
+    with store.database.light.begin() as tx:
+        tx.execute(insert(jobs), rows)
+    began = time.perf_counter()
+    page = store.history("visitor", limit=50)
+    seconds = time.perf_counter() - began
+    assert page[0].created_at == 9999.0
+    assert len(page) == 50
+    assert seconds < 0.25  # 50 ms where nothing else runs

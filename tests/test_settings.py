@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from errors import ErrorCode, KinoraError
+from settings import Settings, env_name
+
+
+def test_every_setting_is_described() -> None:
+    for name, _, description in Settings.table():
+        assert description.strip(), name
+        assert name == name.upper()
+
+
+def test_names_that_other_systems_use_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "DEFAULT_TEXT_TO_VIDEO_MODEL": "ltx",
+        "TORCH_DTYPE": "torch.bfloat16",
+        "VIDEO_WIDTH": "512",
+        "MAX_VIDEO_FILE_SIZE": "12",
+        "KINORA_MAX_QUEUE": "7",
+        "KINORA_DATA_DIR": "/tmp/elsewhere",  # noqa: S108
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load()
+    assert settings.default_text_to_video_model == "ltx"
+    assert settings.torch_dtype == "bfloat16"
+    assert settings.video_width == 512
+    assert settings.max_video_file_size_bytes == 12_000_000
+    assert settings.max_queue == 7
+    assert settings.database_url == "sqlite:////tmp/elsewhere/kinora.db"
+
+
+def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDEO_WIDTH", "")
+    monkeypatch.setenv("KINORA_MAX_QUEUE", "")
+    settings = Settings.load()
+    assert settings.video_width is None
+    assert settings.max_queue == 100
+
+
+def test_wrong_values_are_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINORA_MAX_QUEUE", "0")
+    monkeypatch.setenv("TORCH_DTYPE", "int4secret")
+    with pytest.raises(KinoraError) as caught:
+        Settings.load()
+    assert caught.value.code is ErrorCode.INVALID_INPUT
+    assert "KINORA_MAX_QUEUE" in caught.value.message
+    assert "TORCH_DTYPE" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("executor", "zero_gpu", "kind"),
+    [
+        ("auto", "", "process"),
+        ("auto", "1", "inline"),
+        ("process", "1", "process"),
+        ("inline", "", "inline"),
+    ],
+)
+def test_the_executor_follows_zero_gpu_unless_told(
+    monkeypatch: pytest.MonkeyPatch, executor: str, zero_gpu: str, kind: str
+) -> None:
+    monkeypatch.setenv("KINORA_EXECUTOR", executor)
+    monkeypatch.setenv("SPACES_ZERO_GPU", zero_gpu)
+    assert Settings.load().executor_kind == kind
+
+
+def test_the_token_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdef")
+    assert "hf_abcdef" not in repr(Settings.load())
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.max_queue = 3
+    assert settings.database_url == f"sqlite:///{tmp_path}/kinora.db"
+
+
+def test_env_name_speaks_the_language_of_the_table() -> None:
+    assert env_name("data_dir") == "KINORA_DATA_DIR"
+    assert env_name("torch_dtype") == "TORCH_DTYPE"

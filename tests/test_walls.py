@@ -1,0 +1,277 @@
+"""The walls of the house: who may import whom, what stays light, and that the papers are true."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from docs import tables
+from settings import ROOT, Settings
+
+HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "xformers")
+"""What only the worker may load."""
+
+ROOMS = ("pipelines", "media", "jobs", "ui", "cli")
+FILES = ("app", "settings", "errors")
+
+MAY_IMPORT = {
+    "errors": (),
+    "settings": ("errors",),
+    "pipelines": ("errors", "settings"),
+    "media": ("errors", "pipelines.request"),
+    "jobs": ("errors", "settings", "pipelines", "media"),
+    "cli": ("errors", "settings", "pipelines", "media", "jobs"),
+    "ui": ("errors", "settings", "pipelines", "media", "jobs"),
+    "app": ("errors", "settings", "pipelines", "media", "jobs", "cli", "ui"),
+}
+"""Our own rooms, in one direction only."""
+
+KNOWS_NOT = {
+    "pipelines": ("gradio", "gradio_client", "starlette", "fastapi", "sqlalchemy"),
+    "media": ("gradio", "starlette", "fastapi", "sqlalchemy", *HEAVY),
+    "jobs": ("gradio", "gradio_client", "starlette", "fastapi", "typer"),
+    "ui": ("sqlalchemy", "typer", *HEAVY),
+    "cli": ("gradio", "starlette", "fastapi", "sqlalchemy", *HEAVY),
+}
+
+
+def sources(*folders: str) -> list[Path]:
+    found = [ROOT / f"{folder}.py" for folder in folders if folder in FILES]
+    for folder in folders:
+        if folder not in FILES:
+            found += sorted((ROOT / folder).rglob("*.py"))
+    return found
+
+
+def ours() -> list[Path]:
+    rooms = [*ROOMS, "bench", "docs", "tests", "training"]
+    return sources(*FILES, *rooms)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module a file names in an import, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide who is meant"
+            module = node.module or ""
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def is_within(module: str, names: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+# -- light and heavy -----------------------------------------------------------------------------
+
+LIGHT = [
+    "app",
+    "cli.commands",
+    "jobs.service",
+    "jobs.executors.process",
+    "jobs.executors.worker",
+    "media.encode",
+    "media.images",
+    "pipelines.fit",
+    "ui.blocks",
+    "ui.web",
+]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_it_loads_no_model_library(module: str) -> None:
+    code = f"import {module}, sys, json; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    assert not loaded & set(HEAVY)
+
+
+def test_the_page_itself_is_built_without_torch(tiny_env: dict[str, str]) -> None:
+    code = "from app import demo; import sys; print(type(demo).__name__, 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=tiny_env,
+        check=True,
+    )
+    assert done.stdout.split() == ["Blocks", "False"]
+
+
+@pytest.mark.parametrize("module", ["cli.commands", "jobs.service"])
+def test_the_command_line_does_not_wait_for_gradio(module: str) -> None:
+    code = f"import {module}, sys; print('gradio' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+# -- who may know whom ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_rooms_know_only_the_rooms_below_them(room: str) -> None:
+    above = tuple({*ROOMS, *FILES, "training", "tests", "bench", "docs"} - {room})
+    for path in sources(room):
+        for module in imports_of(path):
+            if is_within(module, above):
+                assert is_within(module, MAY_IMPORT[room]), f"{path.relative_to(ROOT)}: {module}"
+
+
+@pytest.mark.parametrize("room", KNOWS_NOT)
+def test_rooms_do_not_know_each_others_libraries(room: str) -> None:
+    for path in sources(room):
+        for module in imports_of(path):
+            assert not is_within(module, KNOWS_NOT[room]), f"{path.relative_to(ROOT)}: {module}"
+
+
+def test_only_pipelines_knows_models() -> None:
+    for path in sources("jobs", "ui", "cli", "media", "app"):
+        for module in imports_of(path):
+            assert not is_within(module, HEAVY), f"{path.relative_to(ROOT)}: {module}"
+
+
+def test_a_model_is_a_card_and_never_an_if() -> None:
+    ids = [yaml.safe_load(p.read_text())["id"] for p in (ROOT / "presets/models").glob("*.yaml")]
+    named = re.compile("|".join(rf"""==\s*["']{re.escape(i)}["']""" for i in ids))
+    for path in sources(*ROOMS, "app"):
+        assert not named.search(path.read_text(encoding="utf-8")), path
+
+
+# -- what must not be there ----------------------------------------------------------------------
+
+
+def test_files_are_short_enough_to_be_one_idea() -> None:
+    long = {  # 400 is the aim
+        str(path.relative_to(ROOT)): count
+        for path in ours()
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 450
+    }
+    assert not long
+
+
+def test_app_is_only_the_composition_root() -> None:
+    assert len((ROOT / "app.py").read_text(encoding="utf-8").splitlines()) <= 110
+
+
+def test_our_own_code_is_never_faked() -> None:
+    mocks = ("unittest" + ".mock", "pytest" + "_mock", "mo" + "ck")
+    for path in sources("tests"):
+        for module in imports_of(path):
+            assert not is_within(module, mocks), f"{path.relative_to(ROOT)}: {module}"
+
+
+def test_weights_are_safetensors_and_code_is_never_remote() -> None:
+    for path in sources(*ROOMS, "app"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"trust_remote_code|custom_pipeline|torch\.load\(", text), path
+        if "from_pretrained(" in text:
+            assert "use_safetensors" in text, path
+    kinds = {path.suffix for path in (ROOT / "presets").rglob("*") if path.is_file()}
+    assert not kinds & {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack"}
+
+
+def test_weights_can_be_pushed_to_a_space_as_they_are() -> None:
+    sizes = [p.stat().st_size for p in (ROOT / "presets").rglob("*.safetensors")]
+    assert all(size < 9_000_000 for size in sizes)
+    assert sum(sizes) < 40_000_000
+
+
+def test_no_bare_except_and_no_print_in_the_rooms() -> None:
+    for path in sources("pipelines", "media", "jobs", "ui"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.ExceptHandler(type=None) | ast.Call(func=ast.Name(id="print")):
+                    raise AssertionError(f"{path.relative_to(ROOT)}:{node.lineno}")
+
+
+def test_what_is_imported_is_required() -> None:
+    """Nothing works only because another package happens to bring it."""
+    listed = {
+        re.split(r"[\[<>=;! ]", line)[0].lower().replace("-", "_")
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    listed_as = {"PIL": "pillow", "yaml": "pyyaml"}
+    own = {*ROOMS, *FILES, "training"}
+    for path in sources(*ROOMS, *FILES):
+        for module in imports_of(path):
+            name = module.split(".")[0]
+            if name in own or name in sys.stdlib_module_names:
+                continue
+            wanted = listed_as.get(name, name).lower().replace("-", "_")
+            assert wanted in listed, f"{path.relative_to(ROOT)}: {name}"
+
+
+# -- the papers ----------------------------------------------------------------------------------
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_generated_parts_of_the_readme_are_fresh() -> None:
+    assert tables.rewritten(readme()) == readme(), "run `make docs`"
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in Settings.table()])
+def test_every_setting_is_documented(name: str) -> None:
+    assert f"| `{name}` |" in readme()
+
+
+def test_every_top_level_package_is_in_the_tree_of_the_readme() -> None:
+    tree = readme().split("```text")[1].split("```")[0]
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    packages |= {path.name for path in ROOT.glob("*.py")} | {"presets", "requirements.txt"}
+    for name in packages:
+        assert re.search(rf"^{re.escape(name)}/?\s", tree, re.MULTILINE), name
+
+
+def test_every_file_the_readme_and_the_docs_link_to_is_there() -> None:
+    for page in [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_begins_with_what_a_space_needs() -> None:
+    _, header, _ = readme().split("---\n", 2)
+    space = yaml.safe_load(header)
+    assert readme().startswith("---\n")
+    assert space["sdk"] == "gradio"
+    assert space["app_file"] == "app.py"
+    assert isinstance(space["python_version"], str)
+    assert space["license"] == "apache-2.0"
+    assert space["startup_duration_timeout"]
+    assert f"gradio[mcp]>={space['sdk_version']}" in (ROOT / "requirements.txt").read_text()
+
+
+def test_packages_for_debian_are_one_word_a_line() -> None:
+    """The list is handed to apt-get as it is: a comment would be a package."""
+    for line in (ROOT / "packages.txt").read_text().splitlines():
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.+-]+", line)
+
+
+def test_every_developer_command_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for name in ("run", "test", "check", "bench", "docs", "e2e", "reliability"):
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
+    ci = (ROOT / ".ci/run").read_text()
+    assert "make" in ci and "test" in ci

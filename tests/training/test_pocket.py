@@ -1,0 +1,167 @@
+"""The shipped weights: small enough to ship, loadable by anybody, and able to follow a prompt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from diffusers import LTXImageToVideoPipeline, LTXPipeline
+from PIL import Image
+from transformers import PreTrainedTokenizerFast
+
+from pipelines.cards import load_cards
+from tests.training import judging
+from training.captions_held_out import sentence
+from training.evaluate import POCKET, to_bytes
+from training.pack import ALL_LIMIT_BYTES, FILE_LIMIT_BYTES
+from training.world.motions import MOTIONS
+from training.world.places import PLACES
+from training.world.render import Clip, render
+from training.world.subjects import SUBJECTS
+
+ROOT = Path(__file__).resolve().parents[2]
+DIRECTIONS = ("left", "right", "up", "down")
+PROMPTS = 10
+ENOUGH = 6
+"""Right directions of ten; guessing gets so far once in fifty times."""
+
+
+@pytest.mark.parametrize("motion", DIRECTIONS)
+def test_the_judge_of_directions_is_right_about_renderings(
+    films: dict[str, list[Clip]], motion: str
+) -> None:
+    for clip in films[motion][:5]:
+        assert judging.direction(worn(clip.pixels)) == motion
+    assert judging.direction(films["still"][0].pixels) == "nowhere"
+
+
+def test_the_judge_of_places_is_right_about_renderings(films: dict[str, list[Clip]]) -> None:
+    for motion in ("left", "bounce", "closer", "still"):
+        for clip in films[motion][:5]:
+            assert judging.place(worn(clip.pixels)) == clip.place.name
+
+
+def worn(pixels: np.ndarray) -> np.ndarray:
+    """Blurred and noised, as a small model's frames are."""
+    soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 1.2) for frame in pixels]).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 6, soft.shape)
+    return (soft + noise).clip(0, 255).astype(np.uint8)
+
+
+# -- the folder ----------------------------------------------------------------------------------
+
+
+def test_every_file_may_be_pushed_to_a_repository_without_lfs() -> None:
+    sizes = [path.stat().st_size for path in POCKET.rglob("*") if path.is_file()]
+    assert max(sizes) < FILE_LIMIT_BYTES
+    assert sum(sizes) < ALL_LIMIT_BYTES
+
+
+def test_weights_are_safetensors_only() -> None:
+    kinds = {path.suffix for path in POCKET.rglob("*") if path.is_file()}
+    assert kinds <= {".safetensors", ".json", ".md"}
+    assert ".safetensors" in kinds
+    assert not POCKET.is_symlink() and not any(path.is_symlink() for path in POCKET.rglob("*"))
+
+
+def test_its_classes_are_those_that_everybody_has() -> None:
+    index = json.loads((POCKET / "model_index.json").read_text())
+    parts = {name: value for name, value in index.items() if not name.startswith("_")}
+    assert index["_class_name"] == "LTXPipeline"
+    assert {library for library, _ in parts.values()} <= {"diffusers", "transformers"}
+
+
+# -- the pipeline --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pipe() -> LTXPipeline:
+    pipe = LTXPipeline.from_pretrained(POCKET, use_safetensors=True, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def test_it_loads_in_one_precision_and_every_weight_is_finite(pipe: LTXPipeline) -> None:
+    for module in (pipe.vae, pipe.text_encoder, pipe.transformer):
+        for name, value in module.state_dict().items():
+            assert value.dtype in (torch.float32, torch.int64), name
+            assert torch.isfinite(value).all(), name
+
+
+def test_its_tokenizer_is_the_training_s(pipe: LTXPipeline, words: PreTrainedTokenizerFast) -> None:
+    assert pipe.tokenizer.get_vocab() == words.get_vocab()
+    text = "A golden retriever twirling near a planet, cute zebra"
+    assert pipe.tokenizer(text).input_ids == words(text).input_ids
+
+
+def test_text_and_picture_share_every_component(pipe: LTXPipeline) -> None:
+    picture = LTXImageToVideoPipeline(**pipe.components)
+    for name, component in pipe.components.items():
+        assert picture.components[name] is component
+
+
+def test_a_picture_becomes_the_first_frame(pipe: LTXPipeline) -> None:
+    picture: Any = LTXImageToVideoPipeline(**pipe.components)
+    picture.set_progress_bar_config(disable=True)
+    given = render(np.random.default_rng(90_500), motion=MOTIONS[9]).pixels[0]
+    made = picture(
+        image=Image.fromarray(given), prompt="standing still", width=128, height=128,
+        num_frames=5, frame_rate=8, num_inference_steps=2, guidance_scale=1.0,
+        generator=torch.Generator().manual_seed(0), output_type="np",
+    ).frames[0]  # fmt: skip
+    assert made.shape == (5, 128, 128, 3)
+    error = np.mean((made[0] - given / 255) ** 2)
+    assert -10 * np.log10(error) > 18, "decibels"
+
+
+# -- what it makes -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(pipe: Any) -> list[tuple[str, str, np.ndarray]]:
+    """(place asked for, direction asked for, clip): wordings and seeds no training has seen."""
+    defaults = load_cards(ROOT / "presets" / "models")["pocket"].defaults
+    found = []
+    for i in range(PROMPTS):
+        rng = np.random.default_rng((90_600, i))
+        subject = SUBJECTS[rng.integers(len(SUBJECTS))]
+        place, motion = PLACES[i % len(PLACES)], MOTIONS[i % len(DIRECTIONS)]
+        frames = pipe(
+            prompt=sentence(subject, place, motion, rng),
+            width=defaults.width,
+            height=defaults.height,
+            num_frames=defaults.num_frames,
+            frame_rate=defaults.fps,
+            num_inference_steps=defaults.num_inference_steps,
+            guidance_scale=defaults.guidance_scale,
+            generator=torch.Generator().manual_seed(90_600 + i),
+            output_type="np",
+        ).frames[0]
+        found.append((place.name, motion.name, to_bytes(frames)))
+    return found
+
+
+@pytest.mark.slow
+def test_subjects_go_where_the_prompt_says(made: list[tuple[str, str, np.ndarray]]) -> None:
+    seen = [(asked, judging.direction(clip)) for _, asked, clip in made]
+    assert sum(asked == found for asked, found in seen) >= ENOUGH, seen
+
+
+@pytest.mark.slow
+def test_clips_are_set_where_the_prompt_says(made: list[tuple[str, str, np.ndarray]]) -> None:
+    seen = [(asked, judging.place(clip)) for asked, _, clip in made]
+    assert sum(asked == found for asked, found in seen) >= ENOUGH, seen
+
+
+@pytest.mark.slow
+def test_clips_are_neither_blank_nor_all_alike(made: list[tuple[str, str, np.ndarray]]) -> None:
+    for _, _, clip in made:
+        assert clip.std() > 10
+    first = [clip.astype(float).mean(0) for _, _, clip in made]
+    apart = [np.abs(a - b).mean() for i, a in enumerate(first) for b in first[:i]]
+    assert min(apart) > 5

@@ -1,0 +1,251 @@
+"""All four stages in turn, with networks of thimble size: stopped, resumed, packed, and loaded.
+
+The networks are smaller and time is counted in calls; everything else is what makes the real model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKLLTXVideo, LTXPipeline, LTXVideoTransformer3DModel
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+from training import (
+    cache_latents,
+    evaluate,
+    loop,
+    models,
+    pack,
+    train_autoencoder,
+    train_denoiser,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+STEP_S = 60
+"""One training step: the clock is looked at three times in each, and counts no more than this."""
+
+
+def autoencoder() -> AutoencoderKLLTXVideo:
+    return AutoencoderKLLTXVideo(
+        latent_channels=models.LATENT_CHANNELS,
+        block_out_channels=(8, 16),
+        down_block_types=("LTXVideo095DownBlock3D",),
+        downsample_type=("spatiotemporal",),
+        spatio_temporal_scaling=(True,),
+        layers_per_block=(1, 1),
+        decoder_block_out_channels=(16,),
+        decoder_spatio_temporal_scaling=(True,),
+        decoder_layers_per_block=(1, 1),
+        decoder_inject_noise=(False, False),
+        upsample_residual=(True,),
+        upsample_factor=(2,),
+        patch_size=8,
+        spatial_compression_ratio=16,
+        temporal_compression_ratio=2,
+        encoder_causal=True,
+        decoder_causal=False,
+    )
+
+
+def denoiser() -> LTXVideoTransformer3DModel:
+    return LTXVideoTransformer3DModel(
+        in_channels=models.LATENT_CHANNELS,
+        out_channels=models.LATENT_CHANNELS,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        cross_attention_dim=32,
+        num_layers=1,
+        caption_channels=24,
+    )
+
+
+def text_encoder(vocab_size: int) -> T5EncoderModel:
+    config = T5Config(
+        vocab_size=vocab_size, d_model=24, d_kv=12, num_heads=2, d_ff=32, num_layers=1
+    )
+    return T5EncoderModel(config)
+
+
+Stage = Callable[..., None]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: PreTrainedTokenizerFast) -> Stage:
+    """Runs a stage's `main` with these arguments, in a folder of its own."""
+    rebuilt: dict[str, Any] = {
+        "RUNS": tmp_path / "runs",
+        "autoencoder": autoencoder,
+        "denoiser": denoiser,
+        "text_encoder": text_encoder,
+        "tokenizer": lambda: words,
+        "TOKENS_A_BATCH": 64 * 9 * 2,
+        "LOOK_AT": ("a dog in the snow",),
+        "DataLoader": lambda data, batch, **_: DataLoader(data, batch),  # no second process
+    }
+    for module in (cache_latents, train_autoencoder, train_denoiser, pack):
+        for name, value in rebuilt.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(train_autoencoder.held_out, "__defaults__", (2,))
+    looks = count(step=STEP_S // 3)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
+
+    def run(module: ModuleType, arguments: str) -> None:
+        monkeypatch.setattr("sys.argv", [module.__name__, *arguments.split()])
+        module.main()
+
+    return run
+
+
+def state(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def logged(folder: Path, key: str) -> list[Any]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line[key] for line in lines if key in line]
+
+
+def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
+    stage: Stage, tmp_path: Path
+) -> None:
+    runs, out = tmp_path / "runs", tmp_path / "presets" / "pocket"
+    quick = "--device cpu --no-compile"
+
+    # 1. the autoencoder, stopped after a step and continued for another
+    command = f"{quick} --batch 2 --frames 3 --side 32"
+    stage(train_autoencoder, f"{command} --minutes 2")
+    first = state(runs / "autoencoder")
+    assert (first["step"], first["spent_s"]) == (1, 2 * STEP_S)
+    stage(train_autoencoder, f"{command} --minutes 4")
+    second = state(runs / "autoencoder")
+    assert (second["step"], second["ema_steps"], second["spent_s"]) == (2, 2, 4 * STEP_S)
+    assert set(first["model"]) == set(autoencoder().state_dict())
+    assert logged(runs / "autoencoder", "psnr")[-1] > 0
+
+    # 2. the decoder alone: the latents stay as they are
+    stage(train_autoencoder, f"{command} --minutes 6 --decoder-only")
+    third = state(runs / "autoencoder")
+    for name, value in third["model"].items():
+        if name.startswith("encoder."):
+            assert torch.equal(value, second["model"][name]), name
+    assert not torch.equal(
+        third["model"]["decoder.conv_in.conv.weight"],
+        second["model"]["decoder.conv_in.conv.weight"],
+    )
+
+    # 3. films as latents
+    stage(cache_latents, "--clips 12 --device cpu")
+    data = train_denoiser.Latents(runs / "latents")
+    assert data.videos.shape == (12, models.LATENT_CHANNELS, 9, 8, 8)
+    assert data.stills.shape == (12, models.LATENT_CHANNELS, 1, 8, 8)
+    normal = data.normalised(data.videos[:])
+    assert normal.mean().abs() < 0.05 and abs(float(normal.std()) - 1) < 0.05
+    assert 0.01 < data.masks.mean() < 0.5
+    assert len({tuple(row) for row in data.labels.tolist()}) == 12
+
+    # 4. the denoiser: pictures, then films, with a stop between
+    stage(train_denoiser, f"{quick} --plan 1:2,3:0")
+    first = state(runs / "denoiser")
+    assert (first["step"], first["spent_s"]) == (2, 2 * STEP_S)
+    stage(train_denoiser, f"{quick} --plan 1:2,3:2,9:2 --clean-first 1")
+    second = state(runs / "denoiser")
+    assert (second["step"], second["ema_steps"], second["spent_s"]) == (6, 6, 6 * STEP_S)
+    assert all(torch.isfinite(value).all() for value in second["ema"].values())
+    assert any(not torch.equal(second["ema"][k], v) for k, v in first["ema"].items())
+
+    # 5. a finished training that is started again leaves its weights alone
+    stage(train_denoiser, f"{quick} --plan 1:2,3:2,9:2")
+    again = state(runs / "denoiser")
+    assert again["step"] == second["step"]
+    assert all(torch.equal(again["ema"][k], v) for k, v in second["ema"].items())
+
+    # 6. packed, it is anybody's LTXPipeline
+    out.mkdir(parents=True)
+    (out / "README.md").write_text("the card")
+    stage(pack, f"--out {out}")
+    assert (out / "README.md").read_text() == "the card"
+    pipe: Any = LTXPipeline.from_pretrained(out, use_safetensors=True, local_files_only=True)
+    pipe.set_progress_bar_config(disable=True)
+    made = pipe(
+        prompt="a dog in the snow", width=128, height=128, num_frames=17, frame_rate=8,
+        num_inference_steps=2, guidance_scale=3.0, output_type="np",
+    ).frames[0]  # fmt: skip
+    assert {pipe.vae.dtype, pipe.text_encoder.dtype, pipe.transformer.dtype} == {torch.float32}
+    assert made.shape == (17, 128, 128, 3)
+    assert np.isfinite(made).all()
+
+
+def test_a_packed_model_that_is_too_large_is_refused_and_the_old_one_stays(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "pocket"
+    out.mkdir()
+    (out / "model_index.json").write_text("the old one")
+    runs = tmp_path / "runs"
+    words = pack.tokenizer()
+    loop.save(runs / "autoencoder" / "state.pt", {"ema": autoencoder().state_dict()})
+    model = train_denoiser.Model(words)
+    loop.save(
+        runs / "denoiser" / "state.pt", {"ema": model.state_dict(), "step": 1, "spent_s": 1.0}
+    )
+    folder = runs / "latents"
+    folder.mkdir()
+    ones = np.ones(models.LATENT_CHANNELS, np.float32)
+    np.savez(folder / "statistics.npz", mean=0 * ones, std=ones)
+    np.savez(folder / "about.npz", masks=np.zeros(1), labels=np.zeros((1, 3), int))
+    for name in ("videos", "stills"):
+        np.save(folder / f"{name}.npy", np.zeros(1))
+    monkeypatch.setattr(pack, "ALL_LIMIT_BYTES", 10_000)
+    with pytest.raises(SystemExit, match="too large"):
+        stage(pack, f"--out {out}")
+    assert (out / "model_index.json").read_text() == "the old one"
+
+
+def test_the_plan_goes_from_pictures_to_films() -> None:
+    plan = [(1, 60.0), (3, 120.0), (9, 60.0)]
+    at = [train_denoiser.frames_at(plan, spent) for spent in (0, 59, 60, 179, 180, 239, 999)]
+    assert at == [1, 1, 3, 3, 9, 9, 9]
+
+
+@pytest.mark.parametrize(("frames", "stride"), [(1, 1), (3, 4), (5, 2), (9, 1)])
+def test_fewer_latent_frames_span_the_same_two_seconds(frames: int, stride: int) -> None:
+    assert train_denoiser.stride(frames) == stride
+    if frames > 1:
+        assert (frames - 1) * stride == train_denoiser.LATENT_FRAMES - 1
+
+
+def test_noise_levels_lean_to_noise_and_stay_in_range() -> None:
+    torch.manual_seed(0)
+    drawn = train_denoiser.sigmas(4000, 0.8)
+    assert drawn.min() >= 0.002 and drawn.max() <= 1
+    assert 0.6 < drawn.mean() < 0.75
+    assert (drawn < 0.2).float().mean() > 0.03, "fine detail is trained too"
+
+
+def test_every_combination_of_the_world_is_filmed_once_before_any_comes_again() -> None:
+    films = cache_latents.Films(seed=5, count=9600)
+    video, still, mask, labels = films[3]
+    assert video.shape == (3, 17, 128, 128)
+    assert mask.shape == (9, 8, 8)
+    assert float(mask.min()) >= 0 and float(mask.max()) <= 1
+    assert any(torch.equal(still[:, 0], video[:, t]) for t in range(17))
+    assert torch.equal(films[3][3], labels)
+    assert not torch.equal(films[4][3], labels)
+
+
+def test_evaluation_asks_for_everything_in_even_shares() -> None:
+    asked = np.array(evaluate.triples(240, seed=1))
+    for column, kinds in enumerate((24, 10, 10)):
+        shares = np.bincount(asked[:, column], minlength=kinds)
+        assert shares.min() == shares.max() == 240 // kinds

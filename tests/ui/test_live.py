@@ -1,0 +1,120 @@
+"""What people read while a clip is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Event, Job, Result, State, new_id
+from pipelines.cards import ModelCard
+from pipelines.fit import Limits, fit
+from pipelines.request import GenerationRequest
+from ui import live
+
+
+@pytest.fixture
+def job(tiny_cards: dict[str, ModelCard]) -> Job:
+    request = GenerationRequest(prompt="a dog", seed=5)
+    return Job(
+        id=new_id(),
+        owner="visitor:1",
+        state=State.RUNNING,
+        request=request,
+        fitted=fit(request, tiny_cards["pocket"], Limits()),
+        created_at=0.0,
+    )
+
+
+def log(job: Job, *lines: tuple[str, dict[str, Any]]) -> live.Progress:
+    return live.Progress.of(
+        Event(job_id=job.id, n=n, at=0.0, kind=kind, data=data)
+        for n, (kind, data) in enumerate(lines, 1)
+    )
+
+
+def line_after(job: Job, *lines: tuple[str, dict[str, Any]]) -> str:
+    return live.line(job, log(job, *lines), None, None)
+
+
+def test_each_phase_has_its_sentence(job: Job) -> None:
+    assert line_after(job, ("queued", {}), ("started", {})) == "Loading the model"
+    assert line_after(job, ("loading", {"fraction": 0.63})) == "Loading the model, 63 %"
+    step = ("step", {"index": 7, "total": 20, "eta_s": 12.2})
+    assert line_after(job, step) == "Step 7 of 20, 12 s left"
+    assert line_after(job, step, ("decoding", {})) == "Developing the frames"
+    assert line_after(job, step, ("decoding", {}), ("encoding", {})) == "Writing the file"
+
+
+@pytest.mark.parametrize(
+    ("position", "wait_s", "sentence"),
+    [
+        (2, 40.0, "Waiting, 2 before you, about 40 s"),
+        (0, 4.4, "Waiting, about 4 s"),
+        (1, None, "Waiting, 1 before you"),
+        (0, None, "Waiting for its turn"),
+    ],
+)
+def test_waiting_says_how_long(position: int, wait_s: float | None, sentence: str) -> None:
+    assert live.waiting_line(position, wait_s) == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.2, "1 s"), (59.4, "59 s"), (75, "1 min 15 s"), (120, "2 min"), (900, "15 min"),
+     (5000, "1 h 23 min")],
+)  # fmt: skip
+def test_times_are_said_as_people_say_them(value: float, words: str) -> None:
+    assert live.seconds(value) == words
+
+
+def test_the_ring_only_ever_fills(job: Job) -> None:
+    lines: list[tuple[str, dict[str, Any]]] = [("queued", {}), ("started", {})]
+    lines += [("loading", {"fraction": f / 4}) for f in range(5)]
+    lines += [("step", {"index": i, "total": 4}) for i in range(1, 5)]
+    lines += [("decoding", {}), ("encoding", {}), ("succeeded", {})]
+    rings = [log(job, *lines[:n]).ring for n in range(len(lines) + 1)]
+    assert rings == sorted(rings)
+    assert rings[-1] == 1.0
+
+
+def test_a_job_made_again_starts_its_ring_anew(job: Job) -> None:
+    progress = log(job, ("step", {"index": 3, "total": 4}), ("requeued", {}))
+    assert progress.phase == "queued"
+    assert progress.ring == 0.0
+
+
+def test_a_view_says_what_was_used_and_never_who_asked(job: Job) -> None:
+    view = live.view(job, live.Progress())
+    assert view["used"]["seed"] == 5
+    assert "visitor" not in str(view)
+
+
+def test_the_preview_is_gone_once_the_clip_is_there(job: Job) -> None:
+    progress = log(job, ("preview", {"number": 1, "frames": 5}))
+    assert live.view(job, progress)["preview"] == {"number": 1, "frames": 5}
+    result = Result(
+        clip="clip.mp4", poster="poster.jpg", last_frame="last.png", width=64, height=64,
+        num_frames=9, fps=8, size_bytes=1000, seconds={"total": 3.2}, finished_early=True,
+    )  # fmt: skip
+    done = job.model_copy(update={"state": State.SUCCEEDED, "result": result})
+    view = live.view(done, progress)
+    assert view["preview"] is None
+    assert view["line"] == "Finished early. 1.1 s, made in 3 s"
+
+
+def test_a_failure_tells_what_to_do(job: Job) -> None:
+    error = KinoraError(ErrorCode.OUT_OF_MEMORY, action={"label": "Smaller", "set": {"width": 32}})
+    failed = job.model_copy(update={"state": State.FAILED, "error": error.as_dict()})
+    shown = live.view(failed, live.Progress())["error"]
+    assert shown["message"] == "The memory was not enough."
+    assert shown["remedy"] == "Make the clip smaller or shorter."
+    assert shown["action"]["label"] == "Smaller"
+
+
+def test_every_failure_has_a_sentence_of_what_happened_and_one_of_what_to_do() -> None:
+    for code in ErrorCode:
+        shown = live.error_view(KinoraError(code).as_dict())
+        assert shown["message"].endswith(".")
+        assert shown["message"].count(". ") == 0

@@ -1,0 +1,140 @@
+"""Our routes, around a service whose worker never starts: jobs wait and can be looked at."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.testclient import TestClient
+
+from jobs.executors import executor_for
+from jobs.service import JobService
+from jobs.store import JobStore
+from pipelines.cards import ModelCard
+from pipelines.request import GenerationRequest
+from settings import Settings
+from ui.visitor import COOKIE, VisitorCookie, owner_of
+from ui.web import Pages
+
+ME, STRANGER = "a" * 32, "b" * 32
+OURS = {"X-Kinora": "1"}
+
+
+@pytest.fixture
+def service(tiny_settings: Settings, tiny_cards: dict[str, ModelCard]) -> Iterator[JobService]:
+    store = JobStore(tiny_settings.database_url)
+    idle = JobService(store, executor_for(tiny_settings), tiny_cards, tiny_settings)
+    yield idle
+    idle.close()
+
+
+@pytest.fixture
+def site(service: JobService, tiny_settings: Settings) -> Starlette:
+    routes = Pages(service, tiny_settings).routes()
+    return Starlette(routes=routes, middleware=[Middleware(VisitorCookie)])
+
+
+@pytest.fixture
+def me(site: Starlette) -> Iterator[TestClient]:
+    with TestClient(site, cookies={COOKIE: ME}) as client:
+        yield client
+
+
+@pytest.fixture
+def stranger(site: Starlette) -> Iterator[TestClient]:
+    with TestClient(site, cookies={COOKIE: STRANGER}) as client:
+        yield client
+
+
+@pytest.fixture
+def job_id(service: JobService) -> str:
+    return service.submit(GenerationRequest(prompt="a dog", seed=1), owner_of(ME)).id
+
+
+def test_a_visitor_sees_their_own_clips_and_nobody_elses(
+    me: TestClient, stranger: TestClient, job_id: str
+) -> None:
+    (job,) = me.get("/kinora/jobs").json()["jobs"]
+    assert job["id"] == job_id
+    assert job["line"].startswith("Waiting")
+    assert stranger.get("/kinora/jobs").json()["jobs"] == []
+    assert me.get(f"/kinora/jobs/{job_id}").status_code == 200
+    assert stranger.get(f"/kinora/jobs/{job_id}").status_code == 404
+
+
+def test_a_waiting_clip_can_be_discarded_and_is_gone(me: TestClient, job_id: str) -> None:
+    assert me.post(f"/kinora/jobs/{job_id}/discard", headers=OURS).status_code == 204
+    assert me.get("/kinora/jobs").json()["jobs"] == []
+    with me.stream("GET", f"/kinora/jobs/{job_id}/live") as stream:
+        text = "".join(stream.iter_text())
+    first = json.loads(text.split("data: ")[1].split("\n")[0])
+    assert first["state"] == "cancelled"
+    assert "event: end" in text
+
+
+def test_finish_now_before_the_start_is_a_kind_refusal(me: TestClient, job_id: str) -> None:
+    answer = me.post(f"/kinora/jobs/{job_id}/finish", headers=OURS)
+    assert answer.status_code == 409
+    assert "nothing to keep yet" in answer.json()["shown"]["message"]
+
+
+def test_files_that_are_not_there_yet_are_not_found(me: TestClient, job_id: str) -> None:
+    for what in ("clip", "poster", "last", "preview", "result.json", "..%2F..%2Fkinora.db"):
+        assert me.get(f"/kinora/jobs/{job_id}/{what}").status_code == 404
+
+
+def test_other_sites_cannot_ask_in_a_visitors_name(me: TestClient, job_id: str) -> None:
+    foreign = {"Origin": "https://evil.test"}
+    assert me.get("/kinora/jobs", headers=foreign).status_code == 404
+    assert me.post(f"/kinora/jobs/{job_id}/discard", headers=OURS | foreign).status_code == 404
+    assert me.post(f"/kinora/jobs/{job_id}/discard").status_code == 422, "a plain form cannot"
+    assert me.get(f"/kinora/jobs/{job_id}").json()["state"] == "queued"
+
+
+def test_a_picture_goes_in_and_comes_back_clean(me: TestClient) -> None:
+    raw = io.BytesIO()
+    Image.new("RGB", (60, 40), "red").save(raw, "JPEG", comment=b"where I live")
+    stored = me.post("/kinora/pictures", content=raw.getvalue(), headers=OURS).json()
+    assert (stored["width"], stored["height"]) == (60, 40)
+    back = me.get(f"/kinora/pictures/{stored['id']}")
+    assert back.headers["content-type"] == "image/png"
+    assert back.headers["x-content-type-options"] == "nosniff"
+    assert b"where I live" not in back.content
+    again = me.get(
+        f"/kinora/pictures/{stored['id']}", headers={"If-None-Match": back.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("name", ["x", "..%2Fkinora.db", "g" * 64, "a" * 63, "a" * 64])
+def test_a_picture_that_is_none_is_not_found(me: TestClient, name: str) -> None:
+    assert me.get(f"/kinora/pictures/{name}").status_code == 404
+
+
+def test_what_is_no_picture_or_too_much_is_refused(
+    site: Starlette, service: JobService, me: TestClient, tiny_settings: Settings
+) -> None:
+    refused = me.post("/kinora/pictures", content=b"<svg onload=alert(1)>", headers=OURS)
+    assert refused.status_code == 422
+    assert refused.json()["error"] == "invalid_image"
+    small = tiny_settings.model_copy(update={"max_image_mb": 0.001})
+    with TestClient(
+        Starlette(routes=Pages(service, small).routes(), middleware=[Middleware(VisitorCookie)])
+    ) as strict:
+
+        def trickle() -> Iterator[bytes]:  # no Content-Length to go by
+            yield from [b"x" * 400] * 4
+
+        assert strict.post("/kinora/pictures", content=trickle(), headers=OURS).status_code == 413
+        assert strict.post("/kinora/pictures", content=b"x" * 1600, headers=OURS).status_code == 413
+
+
+def test_a_deleted_clip_is_gone(me: TestClient, stranger: TestClient, job_id: str) -> None:
+    assert stranger.delete(f"/kinora/jobs/{job_id}", headers=OURS).status_code == 404
+    assert me.delete(f"/kinora/jobs/{job_id}", headers=OURS).status_code == 204
+    assert me.get(f"/kinora/jobs/{job_id}").status_code == 404

@@ -1,0 +1,4 @@
+"""How the pocket model is made: the world, the trainings, the evaluation.
+
+The app never imports this.
+"""

@@ -1,0 +1,120 @@
+"""Stage 2: films of the world as latents, once.  python -m training.cache_latents --clips 10000
+
+For each clip: its latents, one of its frames as a latent of its own (pictures teach looks cheaply),
+how much of each latent is the subject, and what it shows; captions are worded anew at every use.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from training.crops import to_tensor
+from training.loop import RUNS
+from training.models import LATENT_CHANNELS, autoencoder
+from training.world.motions import MOTION_NAMES, MOTIONS
+from training.world.places import PLACE_NAMES, PLACES
+from training.world.render import FRAMES, render
+from training.world.subjects import SUBJECT_NAMES, SUBJECTS
+
+Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class Films(Dataset):  # type: ignore[type-arg]
+    """Clip i of the endless world: (video, one frame, mask per latent, labels).
+
+    Every triple of subject, place and motion comes equally often.
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        self.seed, self.count = seed, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> Item:
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        if i >= self.count:
+            raise IndexError(i)
+        rng = np.random.default_rng((self.seed, i))
+        triple = np.random.default_rng(self.seed).permutation(
+            len(SUBJECTS) * len(PLACES) * len(MOTIONS)
+        )
+        code = int(triple[i % len(triple)])
+        labels = (code // 100, code // 10 % 10, code % 10)
+        clip = render(
+            rng, subject=SUBJECTS[labels[0]], place=PLACES[labels[1]], motion=MOTIONS[labels[2]]
+        )
+        video = to_tensor(clip.pixels)
+        still = video[:, int(rng.integers(FRAMES))].unsqueeze(1)
+        mask = torch.from_numpy(clip.masks).float()[None, None] / 255
+        first = torch.nn.functional.avg_pool3d(mask[:, :, :1], (1, 16, 16))
+        rest = torch.nn.functional.avg_pool3d(mask[:, :, 1:], (2, 16, 16))
+        return video, still, torch.cat([first, rest], 2)[0, 0], torch.tensor(labels)
+
+
+def load_encoder(run: Path, device: str) -> torch.nn.Module:
+    model = autoencoder()
+    model.load_state_dict(
+        torch.load(run / "state.pt", map_location="cpu", weights_only=True)["ema"]
+    )
+    return model.encoder.eval().requires_grad_(False).to(device)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--autoencoder", default="autoencoder")
+    parser.add_argument("--run", default="latents")
+    parser.add_argument("--clips", type=int, default=9600)
+    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    assert (len(PLACE_NAMES), len(MOTION_NAMES)) == (10, 10), "labels are packed in tens"
+    assert len(SUBJECT_NAMES) == 24
+
+    encoder = load_encoder(RUNS / args.autoencoder, args.device)
+    out = RUNS / args.run
+    out.mkdir(parents=True, exist_ok=True)
+    n = args.clips
+    t, s = (FRAMES - 1) // 2 + 1, 8
+    videos = np.lib.format.open_memmap(
+        out / "videos.npy", "w+", np.float16, (n, LATENT_CHANNELS, t, s, s)
+    )
+    stills = np.lib.format.open_memmap(
+        out / "stills.npy", "w+", np.float16, (n, LATENT_CHANNELS, 1, s, s)
+    )
+    masks = np.zeros((n, t, s, s), np.float16)
+    labels = np.zeros((n, 3), np.int64)
+    loader = DataLoader(
+        Films(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
+    )
+    at = 0
+    with torch.no_grad(), torch.autocast(args.device, torch.bfloat16):
+        for video, still, mask, label in loader:
+            rows = slice(at, at + len(video))
+            videos[rows] = encoder(video.to(args.device))[:, :LATENT_CHANNELS].float().cpu().numpy()
+            stills[rows] = encoder(still.to(args.device))[:, :LATENT_CHANNELS].float().cpu().numpy()
+            masks[rows], labels[rows] = mask.numpy(), label.numpy()
+            at += len(video)
+            if at % 800 == 0:
+                print(f"{at} of {n} clips", flush=True)
+    videos.flush()
+    stills.flush()
+    np.savez(out / "about.npz", masks=masks, labels=labels)
+    sample = np.asarray(videos[:: max(1, n // 1000)], np.float32)
+    mean, std = sample.mean((0, 2, 3, 4)), sample.std((0, 2, 3, 4))
+    np.savez(out / "statistics.npz", mean=mean, std=std)
+    print(
+        f"latents: mean {np.abs(mean).mean():.3f}, "
+        f"std {std.min():.3f} .. {std.mean():.3f} .. {std.max():.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Sentences for the evaluation alone: the world's words in frames that training never uses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.world.captions import GOING
+from training.world.motions import Motion
+from training.world.places import Place
+from training.world.subjects import Subject
+
+FRAMES = (
+    "we see {noun} that is {does} {where}",
+    "{noun}, which is {does}, {where}",
+    "look at {noun} {does} {where}",
+    "{where} there is {noun} {does}",
+    "here comes {noun}: {does} {where}",
+    "my favourite {bare} is {does} {where}",
+)
+
+
+def sentence(subject: Subject, place: Place, motion: Motion, rng: np.random.Generator) -> str:
+    bare = subject.words[rng.integers(len(subject.words))]
+    going = GOING[subject.verb][rng.integers(len(GOING[subject.verb]))]
+    return FRAMES[rng.integers(len(FRAMES))].format(
+        noun=("an " if bare[0] in "aeiou" else "a ") + bare,
+        bare=bare,
+        does=motion.words[rng.integers(len(motion.words))].format(go=going),
+        where=place.words[rng.integers(len(place.words))],
+    )

@@ -1,0 +1,175 @@
+"""Stage 1: pixels to latents and back.  python -m training.train_autoencoder --minutes 45
+
+L1 and edges, the posterior's mode with noise in proportion to the latents' own spread: the decoder
+learns to forgive a denoiser's mistakes, and nothing rewards ever larger latents.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from training.crops import Crops, to_tensor
+from training.loop import RUNS, Clock, Ema, Every, log, psnr, save
+from training.models import LATENT_CHANNELS, autoencoder
+from training.muon import Muon
+from training.world.motions import MOTIONS
+from training.world.places import PLACES
+from training.world.render import render
+from training.world.subjects import SUBJECTS
+
+
+def held_out(count: int = 16) -> Tensor:
+    """Whole clips from seeds that training never draws: [N, 3, 17, 128, 128]."""
+    clips = [
+        render(
+            np.random.default_rng((77_000, i)),
+            subject=SUBJECTS[i % len(SUBJECTS)],
+            place=PLACES[i % len(PLACES)],
+            motion=MOTIONS[(3 * i) % len(MOTIONS)],
+        )
+        for i in range(count)
+    ]
+    return torch.stack([to_tensor(clip.pixels) for clip in clips])
+
+
+def edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
+
+
+def sheet(truth: Tensor, made: Tensor, path: Path) -> None:
+    """Rows of pairs: frames 0, 5, 11, 16 as they are, and under them as they came back."""
+    pick = [0, 5, 11, 16]
+    rows = []
+    for a, b in zip(truth[:6], made[:6], strict=True):
+        for x in (a, b):
+            frames = x[:, pick].permute(1, 2, 3, 0).clamp(-1, 1)
+            rows.append(torch.cat(list(frames), 1))
+    picture = ((torch.cat(rows) + 1) * 127.5).byte().numpy()
+    Image.fromarray(picture).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="autoencoder")
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--frames", type=int, default=9)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--decoder-only", action="store_true", help="keep the latents as they are")
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    run = RUNS / args.run
+    checkpoint = run / "state.pt"
+    model = autoencoder().to(args.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    trained = model.decoder if args.decoder_only else model
+    optimiser = Muon(trained.named_parameters(), args.lr, plain=("decoder.conv_out",))
+    ema = Ema(model, 0.998)
+    clock = Clock(args.minutes * 60)
+    step = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=args.device, weights_only=True)
+        model.load_state_dict(state["model"])
+        if state["trained"] == args.decoder_only:
+            optimiser.load_state_dict(state["optimiser"])
+        ema.values, ema.steps = state["ema"], state["ema_steps"]
+        clock.spent_s, step = state["spent_s"], state["step"]
+    if args.decoder_only:
+        model.encoder.requires_grad_(False)
+    encoder, decoder = (model.encoder, model.decoder)
+    if not args.no_compile:
+        encoder, decoder = torch.compile(encoder), torch.compile(decoder)  # type: ignore[assignment]
+
+    data = Crops(args.seed * 1000 + step, args.side, args.frames)
+    loader = DataLoader(
+        data, args.batch, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
+    )
+    validation = held_out()
+    save_now, look_now = Every(120), Every(240)
+    running = 0.0
+
+    def keep() -> None:
+        save(
+            checkpoint,
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "trained": args.decoder_only,
+                "ema": ema.values,
+                "ema_steps": ema.steps,
+                "spent_s": clock.spent_s,
+                "step": step,
+            },
+        )
+
+    def look() -> None:
+        judge = autoencoder()
+        judge.load_state_dict(ema.values)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            latents = [judge.encode(x[None]).latent_dist.mode() for x in validation]  # type: ignore[union-attr]
+            made = torch.cat([judge.decode(z).sample for z in latents])  # type: ignore[union-attr]
+        scores = [psnr(a / 2, b.clamp(-1, 1) / 2) for a, b in zip(validation, made, strict=True)]
+        sheet(validation, made.float(), run / f"sheet-{step:06d}.png")
+        log(
+            run,
+            step=step,
+            minutes=clock.spent_s / 60,
+            psnr=sum(scores) / len(scores),
+            worst=min(scores),
+        )
+
+    for video, weight in loader:
+        clock.tick()
+        if clock.over:
+            break
+        video = video.to(args.device).to(memory_format=torch.channels_last_3d)
+        weight = weight.to(args.device)
+        for group in optimiser.param_groups:
+            group["lr"] = args.lr * clock.factor
+        with torch.autocast(args.device, torch.bfloat16):
+            z = encoder(video)[:, :LATENT_CHANNELS]
+            spread = z.detach().float().std((0, 2, 3, 4), keepdim=True)
+            noise = torch.rand(len(z), 1, 1, 1, 1, device=z.device) * 0.25
+            made = decoder(
+                (z + noise * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
+            )
+        made = made.float()
+        loss = ((made - video).abs() * weight).mean()
+        for mine, theirs in zip(edges(made), edges(video), strict=True):
+            loss = loss + 0.5 * (mine - theirs).abs().mean()
+        (loss + 1e-4 * z.float().square().mean()).backward()
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        ema.update(model)
+        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
+        step += 1
+        if step % 100 == 0:
+            log(
+                run,
+                step=step,
+                minutes=clock.spent_s / 60,
+                loss=running,
+                spread=spread.mean().item(),
+            )
+        if save_now():
+            keep()
+        if look_now():
+            look()
+    keep()
+    look()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Stage 3: words and noise to latents.
+
+    python -m training.train_denoiser --plan 1:12,3:16,5:16,9:40
+
+Flow matching (arXiv:2210.02747): x_s = (1 - s) x_0 + s noise, the network predicts noise - x_0.
+`--plan` is latent frames : minutes. First single frames, which teach looks and words many times
+cheaper than films; then the whole two seconds with every fourth, every second, at last every latent
+frame, each at its true time coordinate. Some films have a clean first frame at timestep 0, as
+LTX-Video learns picture to video (arXiv:2501.00103).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
+from PIL import Image
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from training.fast_forward import block_forward, forward
+from training.loop import RUNS, Clock, Ema, Every, log, save
+from training.models import TOKENS, autoencoder, denoiser, text_encoder
+from training.muon import Muon
+from training.words import tokenizer
+from training.world.captions import caption
+from training.world.motions import MOTIONS
+from training.world.places import PLACES
+from training.world.render import FPS
+from training.world.subjects import SUBJECTS
+
+PLAIN = (
+    "embed",
+    "shared",
+    "proj_in",
+    "proj_out",
+    "scale_shift_table",
+    "time_embed",
+    "relative_attention_bias",
+)
+"""Parameters that Muon leaves to AdamW: the edges of the networks and the small tables."""
+
+LATENT_FRAMES = 9
+TOKENS_A_BATCH = 9_216
+WORDS = 32
+"""Prompt tokens the denoiser looks at in training.
+
+The text encoder reads all the padding, as in the pipeline.
+"""
+
+LOOK_AT = (
+    "a rocket flying up in a starry night sky",
+    "a dog running to the right in the snow",
+    "a balloon floating down in the city",
+    "a fish swimming to the left in the ocean",
+    "a red car driving away in the desert",
+    "a butterfly going in circles in a meadow",
+    "a robot spinning in space",
+    "a penguin bouncing at sunset",
+)
+
+
+class Latents:
+    """The cached films, normalised by their channels' mean and spread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.videos = np.load(folder / "videos.npy", mmap_mode="r")
+        self.stills = np.load(folder / "stills.npy", mmap_mode="r")
+        about, statistics = np.load(folder / "about.npz"), np.load(folder / "statistics.npz")
+        self.masks, self.labels = about["masks"], about["labels"]
+        self.mean = torch.from_numpy(statistics["mean"])
+        self.std = torch.from_numpy(statistics["std"])
+
+    def normalised(self, x: np.ndarray) -> Tensor:
+        wide = (1, -1, 1, 1, 1)
+        return (torch.from_numpy(x.astype(np.float32)) - self.mean.view(wide)) / self.std.view(wide)
+
+    def batch(
+        self, frames: int, size: int, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, list[str]]:
+        """(latents [B, C, F, H, W], how much of each is the subject [B, F, H, W], captions)."""
+        rows = np.sort(rng.integers(0, len(self.labels), size))
+        captions = [self._say(row, rng) for row in rows]
+        if frames == 1:
+            return self.normalised(self.stills[rows]), torch.zeros(size, 1, 8, 8), captions
+        every = slice(None, None, stride(frames))
+        masks = torch.from_numpy(self.masks[rows][:, every].astype(np.float32))
+        return self.normalised(self.videos[rows][:, :, every]), masks, captions
+
+    def _say(self, row: int, rng: np.random.Generator) -> str:
+        if rng.random() < 0.1:
+            return ""
+        s, p, m = self.labels[row]
+        return caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng)
+
+
+def stride(frames: int) -> int:
+    """Latent frames from one to the next, when so many of the clip's nine are shown."""
+    return (LATENT_FRAMES - 1) // (frames - 1) if frames > 1 else 1
+
+
+class Model(nn.Module):
+    def __init__(self, words: PreTrainedTokenizerFast) -> None:
+        super().__init__()
+        self.transformer = denoiser()
+        self.text_encoder = text_encoder(len(words))
+
+
+def pack(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)
+
+
+def sigmas(count: int, shift: float) -> Tensor:
+    """Logit-normal, moved towards noise by `shift` where neighbours tell of each other.
+
+    In a film everything does: where its subject is, and so how it moves, can be told up to a
+    sigma of about 0.95, so that is where a film's path must be learned.
+    """
+    spread = torch.sigmoid(torch.randn(count) * 1.25 + shift)
+    even = torch.rand(count)
+    return torch.where(torch.rand(count) < 0.15, even, spread).clamp(0.002, 1.0)
+
+
+def export(
+    model: Model,
+    words: PreTrainedTokenizerFast,
+    weights: dict[str, Tensor],
+    vae_run: Path,
+    data: Latents,
+) -> LTXPipeline:
+    """The whole pipeline, as anybody's LTXPipeline."""
+    vae = autoencoder()
+    vae.load_state_dict(
+        torch.load(vae_run / "state.pt", map_location="cpu", weights_only=True)["ema"]
+    )
+    vae.latents_mean.copy_(data.mean)
+    vae.latents_std.copy_(data.std)
+    copy = Model(words)
+    copy.load_state_dict(weights)
+    return LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=False),
+        vae=vae.eval(),
+        text_encoder=copy.text_encoder.eval(),
+        tokenizer=words,
+        transformer=copy.transformer.eval(),
+    )
+
+
+def frames_at(plan: list[tuple[int, float]], spent_s: float) -> int:
+    for frames, seconds in plan:
+        spent_s -= seconds
+        if spent_s < 0:
+            return frames
+    return plan[-1][0]
+
+
+@torch.no_grad()
+def look(pipe: LTXPipeline, path: Path, frames: int) -> None:
+    pipe.set_progress_bar_config(disable=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        made = pipe(
+            prompt=list(LOOK_AT), width=128, height=128, num_frames=frames, frame_rate=FPS,
+            num_inference_steps=16, guidance_scale=3.0, output_type="np",
+            generator=torch.Generator().manual_seed(0),
+        ).frames  # type: ignore[union-attr]  # fmt: skip
+    pick = sorted({round(i * (frames - 1) / 5) for i in range(6)})
+    sheet = np.concatenate([np.concatenate(list(clip[pick]), 1) for clip in made])
+    Image.fromarray((sheet.clip(0, 1) * 255).astype(np.uint8)).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", default="denoiser")
+    parser.add_argument("--latents", default="latents")
+    parser.add_argument("--autoencoder", default="autoencoder")
+    parser.add_argument(
+        "--plan", default="1:12,3:16,5:16,9:40", help="latent frames:minutes, in turn"
+    )
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument(
+        "--clean-first", type=float, default=0.35, help="share of batches with a given first frame"
+    )
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--no-compile", action="store_true")
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
+    words = tokenizer()
+    data = Latents(RUNS / args.latents)
+    model = Model(words).to(args.device)
+    optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)
+    ema = Ema(model, 0.999)
+    plan = [(int(f), float(m) * 60) for f, m in (part.split(":") for part in args.plan.split(","))]
+    clock, step = Clock(sum(seconds for _, seconds in plan)), 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, map_location=args.device, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        ema.values, ema.steps = state["ema"], state["ema_steps"]
+        clock.spent_s, step = state["spent_s"], state["step"]
+    block_step = block_forward if args.no_compile else torch.compile(block_forward, dynamic=False)
+    rng = np.random.default_rng((args.seed, step))
+    torch.manual_seed(args.seed + step)
+    save_now, look_now = Every(120), Every(420)
+    running: float | None = None
+
+    def keep() -> None:
+        save(
+            checkpoint,
+            {
+                "model": model.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "ema": ema.values,
+                "ema_steps": ema.steps,
+                "spent_s": clock.spent_s,
+                "step": step,
+            },
+        )
+
+    while not clock.over:
+        clock.tick()
+        frames = frames_at(plan, clock.spent_s)
+        x0, mask, captions = data.batch(frames, TOKENS_A_BATCH // (64 * frames), rng)
+        b, _, f, h, w = x0.shape
+        given = f > 1 and float(rng.random()) < args.clean_first
+        for group in optimiser.param_groups:
+            group["lr"] = args.lr * clock.factor
+        s = sigmas(b, 0.4 if f == 1 else 1.5)
+        noise = torch.randn_like(x0)
+        target = pack(noise - x0)
+        blend = s.view(b, 1).repeat(1, f)
+        if given:
+            blend[:, 0] = 0
+        mix = blend.view(b, 1, f, 1, 1)
+        x = pack((1 - mix) * x0 + mix * noise).to(args.device)
+        tokens = words(
+            captions, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
+        ).to(args.device)
+        with torch.autocast(args.device, torch.bfloat16):
+            text = model.text_encoder(tokens.input_ids)[0][:, :WORDS]
+            text_mask = tokens.attention_mask.bool()[:, :WORDS]
+            rope = model.transformer.rope(x[:1], f, h, w, (2 * stride(f) / FPS, 16, 16))
+            made = forward(
+                model.transformer,
+                x,
+                text,
+                (blend * 1000).to(args.device),
+                text_mask,
+                rope,
+                block_step,
+            )
+        error = (made.float() - target.to(args.device)).square().mean(-1)
+        # the subject is small; once its place is decided (low noise) its looks deserve more weight
+        weight = 1 + 3 * mask.flatten(1) * (1 - s[:, None])
+        if given:
+            weight[:, : h * w] = 0
+        weight = (weight / weight.mean()).to(args.device)
+        loss = (error * weight).mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        ema.update(model)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise RuntimeError(f"the loss is {value} at step {step}")
+        running = value if running is None else 0.98 * running + 0.02 * value
+        step += 1
+        if step % 50 == 0:
+            log(run, step=step, minutes=clock.spent_s / 60, loss=running, frames=f)
+        if save_now():
+            keep()
+        if look_now():
+            look(
+                export(model, words, ema.values, RUNS / args.autoencoder, data),
+                run / f"sheet-{step:06d}.png",
+                1 if f == 1 else 17,
+            )
+    keep()
+    look(
+        export(model, words, ema.values, RUNS / args.autoencoder, data),
+        run / f"sheet-{step:06d}.png",
+        17,
+    )
+
+
+if __name__ == "__main__":
+    main()

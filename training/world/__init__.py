@@ -1,0 +1,1 @@
+"""A procedural cartoon world: (clip, caption) pairs without end. Knows no model."""

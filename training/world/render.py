@@ -1,0 +1,152 @@
+"""One clip of the world, from a seed: pixels, words, and where the subject was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from training.world.captions import caption
+from training.world.motions import MOTIONS, Motion, Path, path
+from training.world.places import PLACES, Place, backdrop
+from training.world.subjects import SPRITE, SUBJECTS, Subject, other_emoji, pyramid
+
+SIDE = 128
+FRAMES = 17
+FPS = 8
+
+
+@dataclass(frozen=True)
+class Clip:
+    pixels: np.ndarray
+    """[F, H, W, 3] uint8."""
+    masks: np.ndarray
+    """[F, H, W] uint8: how much of each pixel is the subject."""
+    caption: str
+    subject: Subject
+    place: Place
+    motion: Motion
+
+
+def stamp(
+    frame: np.ndarray,
+    mask: np.ndarray | None,
+    emoji: str,
+    x: float,
+    y: float,
+    size: float,
+    turn: float,
+    mirror: bool,
+) -> None:
+    """Paint one sprite into [H, W, 3] float32 0..255, in place; centre and size in pixels."""
+    levels = pyramid(emoji)
+    level = 0 if size > SPRITE / 2 else 1 if size > SPRITE / 4 else 2
+    source = levels[level]
+    n = source.shape[0]
+    reach = int(np.ceil(size * (0.72 if turn else 0.5))) + 1
+    x0, y0 = int(np.floor(x)) - reach, int(np.floor(y)) - reach
+    left, top = max(x0, 0), max(y0, 0)
+    right, bottom = min(x0 + 2 * reach, frame.shape[1]), min(y0 + 2 * reach, frame.shape[0])
+    if right <= left or bottom <= top:
+        return
+    k = size / n
+    c, s = np.cos(turn) * k, np.sin(turn) * k
+    m = -1.0 if mirror else 1.0
+    half = (n - 1) / 2
+    to_frame = np.array(
+        [
+            [m * c, -s, x - left - (m * c - s) * half],
+            [m * s, c, y - top - (m * s + c) * half],
+        ]
+    )
+    drawn = cv2.warpAffine(source, to_frame, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+    window = frame[top:bottom, left:right]
+    window *= 1 - drawn[..., 3:]
+    window += drawn[..., :3] * 255
+    if mask is not None:
+        mask[top:bottom, left:right] = drawn[..., 3] * 255
+
+
+def film(
+    subject: Subject, motion_name: str, curve: Path, back: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    side = back.shape[0]
+    frames = len(curve.x)
+    pixels = np.repeat(back[None], frames, 0)
+    masks = np.zeros((frames, side, side), np.float32)
+    mirror = subject.profile and motion_name == "right"
+    for i in range(frames):
+        stamp(
+            pixels[i],
+            masks[i],
+            subject.emoji,
+            float(curve.x[i] * side),
+            float(curve.y[i] * side),
+            float(curve.size[i] * side),
+            float(curve.turn[i]),
+            mirror,
+        )
+    return (pixels + 0.5).clip(0, 255).astype(np.uint8), (masks + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def render_labels(
+    rng: np.random.Generator,
+    subject: Subject | None = None,
+    place: Place | None = None,
+    motion: Motion | None = None,
+    choose: slice = slice(None),
+    partial: float = 0.12,
+) -> tuple[str, Subject, Place, Motion]:
+    """What to show and how to say it, without the pixels."""
+    subject = subject or SUBJECTS[rng.integers(len(SUBJECTS))]
+    place = place or PLACES[rng.integers(len(PLACES))]
+    motion = motion or MOTIONS[rng.integers(len(MOTIONS))]
+    return (
+        caption(subject, place, motion, rng, choose=choose, partial=partial),
+        subject,
+        place,
+        motion,
+    )
+
+
+def render(
+    rng: np.random.Generator,
+    *,
+    subject: Subject | None = None,
+    place: Place | None = None,
+    motion: Motion | None = None,
+    choose: slice = slice(None),
+    partial: float = 0.12,
+    frames: int = FRAMES,
+) -> Clip:
+    words, subject, place, motion = render_labels(rng, subject, place, motion, choose, partial)
+    pixels, masks = film(
+        subject, motion.name, path(motion.name, frames, rng), backdrop(place, SIDE, rng)
+    )
+    return Clip(pixels, masks, words, subject, place, motion)
+
+
+def stranger(rng: np.random.Generator, frames: int = FRAMES) -> np.ndarray:
+    """[F, H, W, 3] uint8: something from outside the world; a visitor's own picture is too."""
+    corners = rng.uniform(0, 255, (3, 3, 3)).astype(np.float32)
+    back = cv2.resize(corners, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    for _ in range(int(rng.integers(0, 5))):
+        points = (rng.uniform(0, SIDE, (int(rng.integers(3, 6)), 2))).astype(np.int32)
+        cv2.fillPoly(back, [points], rng.uniform(0, 255, 3).tolist(), cv2.LINE_AA)
+    pixels = np.repeat(back[None], frames, 0)
+    for _ in range(int(rng.integers(1, 3))):
+        emoji = other_emoji()[rng.integers(len(other_emoji()))]
+        curve = path(MOTIONS[rng.integers(len(MOTIONS))].name, frames, rng)
+        for i in range(frames):
+            stamp(
+                pixels[i],
+                None,
+                emoji,
+                curve.x[i] * SIDE,
+                curve.y[i] * SIDE,
+                curve.size[i] * SIDE,
+                float(curve.turn[i]),
+                False,
+            )
+    return (pixels + 0.5).clip(0, 255).astype(np.uint8)

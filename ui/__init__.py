@@ -1,0 +1,1 @@
+"""Gradio edges: they translate, the rooms decide."""

@@ -1,0 +1,237 @@
+"""What is answered when something in a studio is used: one method for each press.
+
+Knows the service and what the page wants to hear. Knows no component by name: values come in the
+order of `Form`, and go out so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job
+from pipelines.cards import ModelCard
+from pipelines.request import MAX_SEED, GenerationRequest, Task
+from ui import form as slate
+from ui import live
+from ui.form import Form
+from ui.visitor import owner_of
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from settings import Settings
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "presets" / "examples"
+Ask = Callable[[], GenerationRequest]
+
+
+class Answers:
+    def __init__(
+        self,
+        task: Task,
+        service: JobService,
+        cards: Mapping[str, ModelCard],
+        settings: Settings,
+    ) -> None:
+        self.task = task
+        self.service = service
+        self.cards = cards
+        self.settings = settings
+        wanted = (
+            settings.default_image_to_video_model
+            if task is Task.IMAGE_TO_VIDEO
+            else settings.default_text_to_video_model
+        )
+        self.card = cards.get(wanted) or next(iter(cards.values()))
+
+    def _request(self, values: tuple[Any, ...]) -> GenerationRequest:
+        *controls, picture = values
+        form = Form(*controls)
+        if self.task is Task.IMAGE_TO_VIDEO and not picture:
+            raise KinoraError(
+                ErrorCode.INVALID_INPUT,
+                "Choose a picture first: drop one on the stage, or paste it.",
+            )
+        return slate.read(form, picture if self.task is Task.IMAGE_TO_VIDEO else None)
+
+    def generate(self, request: gr.Request, *values: Any) -> Iterator[Any]:
+        yield from self._start(lambda: self._request(values), request)
+
+    def again(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+        yield from self._start(lambda: exact(self._job(event, request)), request)
+
+    def another(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+        def ask() -> GenerationRequest:
+            seed = secrets.randbelow(MAX_SEED + 1)
+            return exact(self._job(event, request)).model_copy(update={"seed": seed})
+
+        yield from self._start(ask, request)
+
+    def _start(self, ask: Ask, request: gr.Request) -> Iterator[Any]:
+        """Hand the request in and answer at once: from here on the clip needs no open page,
+        unless its GPU is lent to this very web request (ZeroGPU)."""
+        who = owner(request)
+        try:
+            job = self.service.submit(ask(), who)
+        except KinoraError as error:
+            yield news(error=live.error_view(error.as_dict()))
+            return
+        events = self.service.drive(job.id, who)
+        yield news(job=live.view(job, live.Progress()))
+        if self.service.executor.needs_request:
+            for _ in events:
+                yield gr.skip()
+
+    def estimate(self, *values: Any) -> dict[str, Any]:
+        try:
+            *controls, picture = values
+            # what it takes does not hang on the words, so an empty prompt is no trouble yet
+            form = replace(Form(*controls), prompt="anything")
+            request = slate.read(form, picture)
+            fitted, estimate = self.service.estimate(request)
+        except KinoraError as error:
+            return {"error": live.error_view(error.as_dict())}
+        vram = self.cards[fitted.model].needs.vram_gb
+        memory = f", {vram:g} GB" if vram else ""
+        return {
+            "line": f"About {live.seconds(estimate.seconds)} here{memory} · "
+            f"{fitted.width}×{fitted.height}, {slate.seconds_label(fitted.duration_s)}",
+            "adjustments": [a.sentence for a in fitted.adjustments],
+            "width": fitted.width,
+            "height": fitted.height,
+            "rest": rest_line(self.cards[fitted.model]),
+        }
+
+    def restore(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        try:
+            job = self._job(event, request)
+        except KinoraError:
+            return [gr.skip()] * len(Form.names())
+        # after a reload: what was asked for, so that a seed left to chance stays so
+        asked = job.request if event.set.get("as") == "asked" else exact(job)
+        card = self.cards.get(job.fitted.model, self.card)
+        return self._set(slate.write(asked, card, self.settings))
+
+    def repair(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
+        """Do what the button of an error says: put its values into the controls."""
+        form = Form(*values)
+        try:
+            if event.job:
+                asked = exact(self._job(event, request))
+                form = slate.write(
+                    asked, self.cards.get(asked.model or "", self.card), self.settings
+                )
+        except KinoraError as error:
+            skipped = [gr.skip()] * len(Form.names())
+            return [*skipped, news(error=live.error_view(error.as_dict()))]
+        return [*self._set(slate.repaired(form, event.set)), news()]
+
+    def onward(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+        try:
+            job = self._job(event, request)
+            last = self.service.last_frame_path(job.id, owner(request)).read_bytes()
+            stored = self.service.store_picture(last, owner(request))
+        except KinoraError as error:
+            return [gr.skip(), news(error=live.error_view(error.as_dict()))]
+        return [job.fitted.prompt, news(picture=picture_view(stored))]
+
+    def reset(self, prompt: str, model: str) -> list[Any]:
+        form = slate.defaults(self.cards.get(model, self.card), self.task, self.settings)
+        return self._set(replace(form, prompt=prompt))
+
+    def change_model(self, prompt: str, model: str) -> list[Any]:
+        card = self.cards.get(model, self.card)
+        return [*self.reset(prompt, model), knows(card), self.examples(card)]
+
+    def change_fps(self, model: str, fps: int, frames: int) -> Any:
+        card = self.cards.get(model, self.card)
+        longest = self.settings.max_video_duration_s
+        return gr.update(choices=slate.lengths(card, int(fps), longest, frames))
+
+    def choose_example(self, model: str, event: gr.EventData, request: gr.Request) -> list[Any]:
+        examples = self._known_examples(self.cards.get(model, self.card))
+        index = int(event.index)
+        if not 0 <= index < len(examples):
+            return [gr.skip(), gr.skip(), gr.skip()]
+        example = examples[index]
+        seed = "" if example.seed is None else str(example.seed)
+        message = news()
+        if example.image:
+            data = (EXAMPLES / example.image).read_bytes()
+            stored = self.service.store_picture(data, owner(request))
+            message = news(picture=picture_view(stored))
+        return [example.prompt, seed, message]
+
+    def _known_examples(self, card: ModelCard) -> list[Any]:
+        wants_picture = self.task is Task.IMAGE_TO_VIDEO
+        return [e for e in card.examples if bool(e.image) == wants_picture]
+
+    def examples(self, card: ModelCard) -> list[str]:
+        return [example.prompt for example in self._known_examples(card)]
+
+    def _job(self, event: gr.EventData, request: gr.Request) -> Job:
+        return self.service.get(str(event.job), owner(request))
+
+    def _set(self, form: Form) -> list[Any]:
+        """Updates for every control, its choices and bounds included."""
+        card = self.cards.get(form.model or "", self.card)
+        offered, m = slate.offer(card, self.task, self.settings, form), card.limits
+        return [
+            form.prompt,
+            card.id,
+            gr.update(choices=offered.shapes, value=form.shape),
+            gr.update(choices=offered.lengths, value=form.frames),
+            form.seed,
+            gr.update(value=form.steps, **slate.bounds(m.min_steps, m.max_steps, 1)),
+            gr.update(value=form.guidance, **slate.bounds(m.min_guidance, m.max_guidance, 0.1)),
+            form.negative_prompt,
+            gr.update(value=form.fps, **slate.bounds(m.min_fps, m.max_fps, 1)),
+            form.format,
+            form.quality,
+        ]
+
+
+def news(**what: Any) -> dict[str, Any]:
+    """A message to the page; the mark makes two equal ones two."""
+    return {**what, "mark": secrets.token_hex(4)}
+
+
+def owner(request: gr.Request) -> str:
+    visitor = getattr(request.request.state, "visitor", None) if request.request else None
+    return owner_of(visitor or secrets.token_hex(16))
+
+
+def exact(job: Job) -> GenerationRequest:
+    """The request that makes this very clip once more: nothing is left to chance or default."""
+    fitted = job.fitted
+    names = set(GenerationRequest.model_fields) & set(type(fitted).model_fields)
+    return GenerationRequest.model_validate({name: getattr(fitted, name) for name in names})
+
+
+def picture_view(stored: Any) -> dict[str, Any]:
+    return {"id": stored.id, "width": stored.width, "height": stored.height}
+
+
+def rest_line(card: ModelCard) -> str:
+    """What a small model knows, said kindly and truly; nothing for a model that knows a lot."""
+    if not card.knows:
+        return ""
+    counts = [f"{len(words)} {label}" for label, words in card.knows.items()]
+    *most, last = counts
+    world = f"{', '.join(most)} and {last}" if most else last
+    return f"{card.name} is a real model of a small world: {world}"
+
+
+def knows(card: ModelCard) -> dict[str, Any]:
+    return {
+        "name": card.name,
+        "about": card.about,
+        "license": card.license,
+        "knows": {label: list(words) for label, words in card.knows.items()},
+    }

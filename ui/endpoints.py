@@ -1,0 +1,273 @@
+"""What `gradio_client` may call: /text_to_video, /image_to_video, /models, /estimate, /health.
+
+Knows Gradio's API side. A call waits for its clip; cancelling the call discards it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from pydantic import ValidationError
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job, State
+from pipelines.cards import ModelCard
+from pipelines.request import GenerationRequest
+from ui import live
+from ui.form import as_kinora_error
+from ui.visitor import owner_of
+from ui.web import in_thread
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+
+
+def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
+    """Add the endpoints to the Blocks that is being built."""
+
+    async def text_to_video(
+        prompt: str,
+        negative_prompt: str = "",
+        model: str | None = None,
+        seed: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_frames: int | None = None,
+        duration_s: float | None = None,
+        fps: int | None = None,
+        format: str = "mp4",
+        quality: str = "medium",
+        request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
+    ) -> tuple[str, dict[str, Any]]:
+        """Make a clip from words. Returns the clip's file and a JSON of what was used."""
+        asked = {
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "model": model,
+            "seed": seed,
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "width": width,
+            "height": height,
+            "num_frames": num_frames,
+            "duration_s": duration_s,
+            "fps": fps,
+            "format": format,
+            "quality": quality,
+        }
+        return await make(service, asked, owner(request), progress)
+
+    async def image_to_video(
+        image: str,
+        prompt: str = "",
+        negative_prompt: str = "",
+        focus_x: float = 0.5,
+        focus_y: float = 0.5,
+        model: str | None = None,
+        seed: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_frames: int | None = None,
+        duration_s: float | None = None,
+        fps: int | None = None,
+        format: str = "mp4",
+        quality: str = "medium",
+        request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
+    ) -> tuple[str, dict[str, Any]]:
+        """Make a clip that starts from a picture. Returns the clip's file and what was used."""
+        who = owner(request)
+        with sentences():
+            if not image:
+                raise KinoraError(ErrorCode.INVALID_INPUT, "Send a picture as `image`.")
+            stored = await in_thread(lambda: service.store_picture(Path(image).read_bytes(), who))
+        asked = {
+            "image": stored.id,
+            "prompt": prompt,
+            "negative_prompt": negative_prompt,
+            "focus": {"x": focus_x, "y": focus_y},
+            "model": model,
+            "seed": seed,
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "width": width,
+            "height": height,
+            "num_frames": num_frames,
+            "duration_s": duration_s,
+            "fps": fps,
+            "format": format,
+            "quality": quality,
+        }
+        return await make(service, asked, who, progress)
+
+    def models() -> list[dict[str, Any]]:
+        """The models here: what each can do, its defaults and limits."""
+        return [card.model_dump(mode="json") for card in cards.values()]
+
+    def estimate(
+        prompt: str = "anything",
+        model: str | None = None,
+        num_inference_steps: int | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_frames: int | None = None,
+        duration_s: float | None = None,
+        fps: int | None = None,
+    ) -> dict[str, Any]:
+        """What a clip would take here, and what would be adjusted, before anything is made."""
+        asked = {
+            "prompt": prompt or "anything",
+            "model": model,
+            "num_inference_steps": num_inference_steps,
+            "width": width,
+            "height": height,
+            "num_frames": num_frames,
+            "duration_s": duration_s,
+            "fps": fps,
+        }
+        with sentences():
+            fitted, took = service.estimate(GenerationRequest.model_validate(asked))
+        return {
+            "seconds": took.seconds,
+            "low": took.low,
+            "high": took.high,
+            "learned": took.learned,
+            "used": fitted.model_dump(mode="json"),
+        }
+
+    def health() -> dict[str, Any]:
+        """Whether clips can be made right now."""
+        return service.health()
+
+    clip, used = gr.File(label="clip", visible=False), gr.JSON(label="used", visible=False)
+    gr.on(
+        [], text_to_video, [*_inputs(text_to_video)], [clip, used],
+        api_name="text_to_video", concurrency_limit=None,
+    )  # fmt: skip
+    gr.on(
+        [], image_to_video, [*_inputs(image_to_video)], [clip, used],
+        api_name="image_to_video", concurrency_limit=None,
+    )  # fmt: skip
+    gr.api(models, api_name="models", concurrency_limit=None)
+    gr.api(estimate, api_name="estimate", concurrency_limit=None)
+    gr.api(health, api_name="health", concurrency_limit=None)
+
+
+def _inputs(function: Any) -> list[Any]:
+    """An unseen component for each parameter, so that the API's schema is typed."""
+    kinds: dict[str, type] = {"str": gr.Textbox, "int": gr.Number, "float": gr.Number}
+    made: list[Any] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in ("request", "progress"):
+            continue
+        hint = str(parameter.annotation)
+        if name == "image":
+            made.append(gr.File(label=name, visible=False, type="filepath"))
+            continue
+        kind = kinds[hint.removesuffix(" | None")]
+        extra: dict[str, Any] = {"precision": 0} if hint.startswith("int") else {}
+        if parameter.default is not parameter.empty:  # a value makes it optional for clients
+            extra["value"] = parameter.default
+        made.append(kind(label=name, visible=False, **extra))
+    return made
+
+
+async def make(
+    service: JobService, asked: dict[str, Any], who: str, progress: gr.Progress
+) -> tuple[str, dict[str, Any]]:
+    with sentences():
+        request = GenerationRequest.model_validate(asked)
+        job = await in_thread(service.submit, request, who)
+        await in_thread(service.drive, job.id, who)
+    try:
+        seen = live.Progress()
+        async for event in service.awatch(job.id, who):
+            seen.fold(event)
+            if event.kind != "preview":
+                progress(
+                    *_told(seen), desc=live.line(await _now(service, job, who), seen, None, None)
+                )
+    except asyncio.CancelledError:
+        with contextlib.suppress(KinoraError):
+            service.cancel(job.id, who)
+        raise
+    with sentences():
+        done = await _now(service, job, who)
+        if done.state is not State.SUCCEEDED:
+            raise KinoraError.from_dict(
+                done.error or {"error": "cancelled", "message": "The clip was discarded."}
+            )
+        path = await in_thread(service.clip_path, job.id, who)
+        copy = await in_thread(hand_out, path)
+    return str(copy), {"job_id": job.id, **used(done)}
+
+
+def _told(seen: live.Progress) -> tuple[Any]:
+    if seen.phase == "denoise" and seen.total:
+        return ((seen.step, seen.total),)
+    return (seen.ring,)
+
+
+async def _now(service: JobService, job: Job, who: str) -> Job:
+    return await in_thread(service.get, job.id, who)
+
+
+def used(job: Job) -> dict[str, Any]:
+    """What the API says about a finished clip."""
+    result = job.result
+    return {
+        **live.used(job),
+        "duration_s": job.fitted.duration_s,
+        "adjustments": [a.sentence for a in job.fitted.adjustments],
+        "finished_early": bool(result and result.finished_early),
+        "seconds": dict(result.seconds) if result else {},
+        "size_bytes": result.size_bytes if result else 0,
+    }
+
+
+def hand_out(path: Path) -> Path:
+    """A link or copy in Gradio's own folder, which Gradio serves to clients and clears by age."""
+    folder = Path(get_upload_folder()) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    copy = folder / f"clip{path.suffix}"
+    try:
+        os.link(path, copy)
+    except OSError:
+        shutil.copyfile(path, copy)
+    return copy
+
+
+def owner(request: gr.Request | None) -> str:
+    raw = request.request if request else None
+    visitor = getattr(raw.state, "visitor", None) if raw else None
+    return owner_of(visitor) if visitor else f"client:{secrets.token_hex(16)}"
+
+
+@contextlib.contextmanager
+def sentences() -> Any:
+    """Our errors as Gradio's, so that a client sees the sentence and nothing else."""
+    try:
+        yield
+    except ValidationError as error:
+        raise _as_gradio(as_kinora_error(error)) from None
+    except KinoraError as error:
+        raise _as_gradio(error) from None
+
+
+def _as_gradio(error: KinoraError) -> gr.Error:
+    return gr.Error(error.message, title=error.code.value, print_exception=False)

@@ -1,0 +1,193 @@
+"""A job as the page shows it: its log folded into one small picture of where it stands.
+
+Knows jobs, events and the sentences people read. Knows no HTTP and no Gradio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from errors import ErrorCode
+from jobs.job import Event, Job, State
+
+RING = {"loading": 0.06, "denoise": 0.9, "decoding": 0.94, "encoding": 0.97}
+"""How much of the ring each phase has filled when it ends; sampling is nearly all of the wait."""
+
+REMEDIES = {
+    ErrorCode.MODEL_NOT_FOUND: "Check the connection, or choose another model.",
+    ErrorCode.MODEL_LOAD: "Try again, or choose another model.",
+    ErrorCode.ENCODE: "Try again, or choose another format.",
+}
+"""What to do where the message itself does not say it."""
+
+
+@dataclass
+class Progress:
+    """What the events of one job add up to."""
+
+    phase: str = "queued"
+    fraction: float | None = None
+    step: int = 0
+    total: int = 0
+    eta_s: float | None = None
+    preview: dict[str, Any] | None = None
+    finishing: bool = False
+    seen: int = 0
+    loading: str = ""
+    extras: dict[str, Any] = field(default_factory=dict)
+
+    def fold(self, event: Event) -> None:
+        self.seen = event.n
+        data = event.data
+        if event.kind == "queued" or event.kind == "requeued":
+            self.phase, self.step, self.fraction, self.eta_s = "queued", 0, None, None
+        elif event.kind == "started":
+            self.phase, self.fraction = "loading", None
+        elif event.kind == "loading":
+            self.phase, self.fraction = "loading", data.get("fraction")
+            self.loading = str(data.get("phase") or "")
+        elif event.kind == "step":
+            self.phase = "denoise"
+            self.step, self.total = int(data.get("index", 0)), int(data.get("total", 0))
+            self.eta_s = data.get("eta_s")
+        elif event.kind == "preview":
+            self.preview = data
+        elif event.kind in ("decoding", "encoding"):
+            self.phase, self.eta_s = event.kind, None
+        elif event.kind in ("succeeded", "failed", "cancelled"):
+            self.phase = event.kind
+        else:
+            self.extras[event.kind] = data
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Progress:
+        progress = cls()
+        for event in events:
+            progress.fold(event)
+        return progress
+
+    @property
+    def ring(self) -> float:
+        """0 to 1 for the ring around the stage."""
+        if self.phase == "loading":
+            return RING["loading"] * (self.fraction or 0.0)
+        if self.phase == "denoise" and self.total:
+            start = RING["loading"]
+            return start + (RING["denoise"] - start) * self.step / self.total
+        if self.phase in RING:
+            return RING[self.phase]
+        return 1.0 if self.phase == "succeeded" else 0.0
+
+
+def view(
+    job: Job, progress: Progress, *, position: int | None = None, wait_s: float | None = None
+) -> dict[str, Any]:
+    """One JSON object with everything the stage and the reel show of a job."""
+    fitted, result = job.fitted, job.result
+    shown = result or fitted
+    body: dict[str, Any] = {
+        "id": job.id,
+        "task": fitted.task.value,
+        "state": job.state.value,
+        "created_at": job.created_at,
+        "prompt": fitted.prompt,
+        "width": shown.width,
+        "height": shown.height,
+        "duration_s": round(shown.num_frames / shown.fps, 3),
+        "format": fitted.format,
+        "phase": progress.phase,
+        "line": line(job, progress, position, wait_s),
+        "ring": round(progress.ring, 4),
+        "preview": progress.preview if not job.state.ended else None,
+        "adjustments": [a.sentence for a in fitted.adjustments],
+        "used": used(job),
+    }
+    if result is not None:
+        body["finished_early"] = result.finished_early
+        body["size_bytes"] = result.size_bytes
+    if job.error is not None and job.state is State.FAILED:
+        body["error"] = error_view(job.error)
+    return body
+
+
+def error_view(error: dict[str, Any]) -> dict[str, Any]:
+    """What happened, what to do, and the button that does it."""
+    code = str(error.get("error", ErrorCode.INTERNAL.value))
+    known = ErrorCode(code) if code in {c.value for c in ErrorCode} else ErrorCode.INTERNAL
+    happened, _, advice = str(error.get("message", "")).partition(". ")
+    return {
+        "code": code,
+        "message": happened if happened.endswith((".", "?", "!")) else f"{happened}.",
+        "remedy": advice or REMEDIES.get(known, ""),
+        "action": error.get("action"),
+    }
+
+
+def line(job: Job, progress: Progress, position: int | None, wait_s: float | None) -> str:
+    """One quiet sentence: what is happening right now."""
+    if job.state is State.QUEUED:
+        return waiting_line(position, wait_s)
+    if job.state is State.SUCCEEDED:
+        return done_line(job)
+    if job.state is State.FAILED:
+        return "This clip could not be made"
+    if job.state is State.CANCELLED:
+        return "Discarded"
+    if progress.phase in ("loading", "queued"):
+        if progress.fraction:
+            return f"Loading the model, {round(100 * progress.fraction)} %"
+        return "Loading the model"
+    if progress.phase == "denoise":
+        left = f", {seconds(progress.eta_s)} left" if progress.eta_s else ""
+        return f"Step {progress.step} of {progress.total}{left}"
+    if progress.phase == "decoding":
+        return "Developing the frames"
+    return "Writing the file"
+
+
+def waiting_line(position: int | None, wait_s: float | None) -> str:
+    before = f", {position} before you" if position else ""
+    about = f", about {seconds(wait_s)}" if wait_s and wait_s >= 1 else ""
+    return f"Waiting{before}{about}" if before or about else "Waiting for its turn"
+
+
+def done_line(job: Job) -> str:
+    if job.result is None:
+        return "Ready"
+    early = "Finished early. " if job.result.finished_early else ""
+    total = job.result.seconds.get("total")
+    took = f", made in {seconds(total)}" if total else ""
+    return f"{early}{job.result.num_frames / job.result.fps:.1f} s{took}"
+
+
+def seconds(value: float) -> str:
+    """About how long, as people say it: 0.4 -> "1 s", 75 -> "1 min 15 s", 5000 -> "1 h 23 min"."""
+    whole = max(1, round(value))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def used(job: Job) -> dict[str, Any]:
+    """The settings that made the clip, in the request's own words: they can be pasted back."""
+    f = job.fitted
+    return {
+        "prompt": f.prompt,
+        "negative_prompt": f.negative_prompt,
+        "model": f.model,
+        "seed": f.seed,
+        "num_inference_steps": f.num_inference_steps,
+        "guidance_scale": f.guidance_scale,
+        "width": f.width,
+        "height": f.height,
+        "num_frames": f.num_frames,
+        "fps": f.fps,
+        "format": f.format,
+        "quality": f.quality,
+        **({"image": f.image, "focus": f.focus.model_dump()} if f.image else {}),
+    }

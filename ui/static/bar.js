@@ -1,0 +1,96 @@
+/* The line under the stage: what is happening, then what can be done with the clip, and the
+   settings that made it. */
+(() => {
+  "use strict";
+  const { el, icon, url } = kinora;
+
+  const WORDS = {
+    prompt: "Prompt",
+    negative_prompt: "Not wanted",
+    model: "Model",
+    seed: "Seed",
+    num_inference_steps: "Steps",
+    guidance_scale: "Guidance",
+    num_frames: "Frames",
+    fps: "Frames per second",
+    format: "Format",
+    quality: "Quality",
+  };
+
+  class Bar {
+    constructor(element, act) {
+      this.act = act;
+      this.line = el("p.k-line");
+      this.verbs = el("div.k-verbs", { role: "group", "aria-label": "This clip" });
+      this.used = el("div.k-used", { hidden: true });
+      element.append(el("div.k-bar", {}, this.line, this.verbs), this.used);
+    }
+
+    say(text) {
+      if (this.line.textContent !== text) this.line.textContent = text;
+    }
+
+    show(view) {
+      this.say(view?.line ?? "");
+      const made = view?.state === "succeeded" ? view.id : null;
+      if (this.made === made) return;
+      this.made = made;
+      this.used.hidden = true;
+      this.verbs.replaceChildren(...(made ? this.buttons(view).filter(Boolean) : []));
+    }
+
+    buttons(view) {
+      const verb = (name, text, title, onclick, extra = {}) =>
+        el("button.k-verb", { type: "button", title, onclick, ...extra }, icon(name), text);
+      const settings = verb("list", "Settings", "What made this clip", () => {
+        this.used.hidden = !this.used.hidden;
+        settings.setAttribute("aria-expanded", String(!this.used.hidden));
+        if (!this.used.hidden) this.fill(view);
+      }, { "aria-expanded": "false" });
+      return [
+        el("a.k-verb", { href: `${url(view.id, "clip")}?download`, download: "", title: "Save the file" }, icon("down"), "Download"),
+        verb("again", "Again", "Same settings, same seed: the same clip", () => this.act("again", view)),
+        verb("dice", "Another seed", "Same settings, another chance", () => this.act("another", view)),
+        document.querySelectorAll("#k-tabs [role=tab]").length > 1 && verb("onward", "Continue", "Start the next clip from this one's last frame", () => this.act("onward", view)),
+        settings,
+      ];
+    }
+
+    fill(view) {
+      const rows = [];
+      const add = (name, value) =>
+        rows.push(el("div.k-row", {}, el("dt", {}, name), el("dd", {}, String(value))));
+      for (const [key, word] of Object.entries(WORDS)) {
+        const value = view.used[key];
+        if (value !== "" && value !== null && value !== undefined) add(word, value);
+        if (key === "guidance_scale") add("Size", `${view.used.width} × ${view.used.height}`);
+      }
+      const copy = el("button.k-verb", {
+        type: "button",
+        onclick: async () => {
+          const text = JSON.stringify(view.used, null, 2);
+          try {
+            await navigator.clipboard.writeText(text);
+            label.textContent = "Copied";
+          } catch {
+            getSelection().selectAllChildren(list);
+            label.textContent = "Selected: copy it now";
+          }
+          setTimeout(() => (label.textContent = "Copy"), 2000);
+        },
+      });
+      const label = el("span", {}, "Copy");
+      copy.append(icon("copy"), label);
+      const list = el("dl.k-settings", {}, ...rows);
+      const changes = view.adjustments.map((sentence) => el("p.k-note", {}, sentence));
+      this.used.replaceChildren(
+        list,
+        ...changes,
+        el("div.k-used-verbs", {}, copy,
+          el("button.k-verb", { type: "button", onclick: () => this.act("restore", view) }, icon("again"), "Use these settings")),
+      );
+    }
+  }
+
+  kinora.Bar = Bar;
+})();

@@ -1,0 +1,285 @@
+"""Our own routes beside Gradio's: the state of a job, its files, pictures in.
+
+Knows HTTP. Every route asks the service as the visitor who calls; what is not theirs is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job, State
+from ui import live, theme
+from ui.visitor import VisitorCookie, is_same_origin, owner_of
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from settings import Settings
+
+PREFIX = "/kinora"
+TICK_S = 1.0
+"""How often a waiting job's place in the queue is looked up."""
+HEARTBEAT_S = 15.0
+RETRY_MS = 1500
+PAGE = 24
+PICTURE_ID = re.compile(r"[0-9a-f]{64}")
+MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".gif": "image/gif",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+}
+SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+class Pages:
+    """The routes' handlers, around one service."""
+
+    def __init__(self, service: JobService, settings: Settings) -> None:
+        self.service = service
+        self.settings = settings
+
+    def routes(self) -> list[Route]:
+        job = f"{PREFIX}/jobs/{{id:str}}"
+        return [
+            Route(f"{PREFIX}/jobs", guarded(self.jobs)),
+            Route(job, guarded(self.job), methods=["GET", "DELETE"]),
+            Route(f"{job}/live", guarded(self.live)),
+            Route(f"{job}/preview", guarded(self.preview)),
+            Route(f"{job}/finish", guarded(self.finish), methods=["POST"]),
+            Route(f"{job}/discard", guarded(self.discard), methods=["POST"]),
+            Route(f"{job}/{{what:str}}", guarded(self.media)),
+            Route(f"{PREFIX}/pictures", guarded(self.add_picture), methods=["POST"]),
+            Route(f"{PREFIX}/pictures/{{id:str}}", guarded(self.picture)),
+        ]
+
+    # ---- state
+
+    async def jobs(self, request: Request, owner: str) -> Response:
+        before = request.query_params.get("before")
+
+        def read() -> dict[str, Any]:
+            jobs = self.service.list(owner, PAGE, before)
+            kept = [self.view(job) for job in jobs if job.state is not State.CANCELLED]
+            return {"jobs": kept, "last": jobs[-1].id if len(jobs) == PAGE else None}
+
+        return fresh_json(await in_thread(read))
+
+    async def job(self, request: Request, owner: str) -> Response:
+        job_id = request.path_params["id"]
+        if request.method == "DELETE":
+            await in_thread(self.service.delete, job_id, owner)
+            return Response(status_code=204)
+
+        def read() -> dict[str, Any]:
+            return self.view(self.service.get(job_id, owner))
+
+        return fresh_json(await in_thread(read))
+
+    def view(self, job: Job, progress: live.Progress | None = None) -> dict[str, Any]:
+        if progress is None:
+            progress = live.Progress.of(self.service.events.since(job.id, 0))
+        waiting = job.state is State.QUEUED
+        return live.view(
+            job,
+            progress,
+            position=self.service.position(job.id) if waiting else None,
+            wait_s=self.service.eta_s(job.id) if waiting else None,
+        )
+
+    async def live(self, request: Request, owner: str) -> Response:
+        """Server-sent events: each message is the whole state, so any of them may be missed."""
+        job = await in_thread(self.service.get, request.path_params["id"], owner)
+        return StreamingResponse(
+            self._states(job.id, owner),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **SAFE},
+        )
+
+    async def _states(self, job_id: str, owner: str) -> AsyncIterator[str]:
+        progress = live.Progress()
+
+        async def now() -> tuple[bool, str]:
+            def read() -> tuple[bool, str]:
+                job = self.service.get(job_id, owner)
+                return job.state.ended, json.dumps(self.view(job, progress))
+
+            return await in_thread(read)
+
+        for event in await in_thread(self.service.events.since, job_id, 0):
+            progress.fold(event)
+        ended, sent = await now()
+        yield f"retry: {RETRY_MS}\ndata: {sent}\n\n"
+        quiet_s = 0.0
+        async with aclosing(self._folding(job_id, owner, progress)) as ticks:
+            async for _ in ticks:
+                try:
+                    ended, fresh = await now()
+                except KinoraError:  # deleted meanwhile; who asks again is told so
+                    return
+                quiet_s = quiet_s + TICK_S if fresh == sent else 0.0
+                if fresh != sent:
+                    sent = fresh
+                    yield f"data: {sent}\n\n"
+                elif quiet_s >= HEARTBEAT_S:
+                    quiet_s = 0.0
+                    yield ": still here\n\n"
+        if ended:
+            yield "event: end\ndata: {}\n\n"
+
+    async def _folding(
+        self, job_id: str, owner: str, progress: live.Progress
+    ) -> AsyncGenerator[None, None]:
+        """Folds the job's news as they come; yields after each, or when nothing came for a tick."""
+        news = self.service.awatch(job_id, owner, after=progress.seen)
+        coming = asyncio.ensure_future(anext(news, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait({coming}, timeout=TICK_S)
+                if done:
+                    event = coming.result()
+                    if event is None:
+                        yield  # the state may have been written after the last event
+                        return
+                    progress.fold(event)
+                    coming = asyncio.ensure_future(anext(news, None))
+                yield
+        finally:
+            coming.cancel()
+
+    async def finish(self, request: Request, owner: str) -> Response:
+        await in_thread(self.service.finish, request.path_params["id"], owner)
+        return Response(status_code=204)
+
+    async def discard(self, request: Request, owner: str) -> Response:
+        await in_thread(self.service.cancel, request.path_params["id"], owner)
+        return Response(status_code=204)
+
+    # ---- files
+
+    async def preview(self, request: Request, owner: str) -> Response:
+        found = await in_thread(self.service.preview, request.path_params["id"], owner)
+        if found is None:
+            raise KinoraError(ErrorCode.NOT_FOUND)
+        number, jpeg, _meta = found
+        headers = {"Cache-Control": "no-store", "X-Kinora-Preview": str(number), **SAFE}
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+    async def media(self, request: Request, owner: str) -> Response:
+        job_id, what = request.path_params["id"], request.path_params["what"]
+        find = {
+            "clip": self.service.clip_path,
+            "poster": self.service.poster_path,
+            "last": self.service.last_frame_path,
+        }.get(what)
+        if find is None:
+            raise KinoraError(ErrorCode.NOT_FOUND)
+        path = await in_thread(find, job_id, owner)
+        name = None
+        if "download" in request.query_params:
+            name = f"kinora-{job_id[:8]}{path.suffix}"
+        return file_response(request, path, download_as=name)
+
+    async def picture(self, request: Request, owner: str) -> Response:
+        """A picture's name is the hash of its content: who can name it has it already."""
+        name = request.path_params["id"]
+        path = self.service.pictures / f"{name}.png"
+        if not PICTURE_ID.fullmatch(name) or not path.is_file():
+            raise KinoraError(ErrorCode.NOT_FOUND)
+        return file_response(request, path)
+
+    async def add_picture(self, request: Request, owner: str) -> Response:
+        limit = self.settings.max_image_bytes
+        too_large = KinoraError(
+            ErrorCode.TOO_LARGE,
+            f"The picture is larger than {self.settings.max_image_mb:g} MB. Use a smaller one.",
+        )
+        if int(request.headers.get("content-length") or 0) > limit:
+            raise too_large
+        data = bytearray()
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > limit:
+                raise too_large
+        stored = await in_thread(self.service.store_picture, bytes(data), owner)
+        return JSONResponse({"id": stored.id, "width": stored.width, "height": stored.height})
+
+
+def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """The visitor as owner; other sites' pages refused; errors as JSON."""
+
+    @wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        try:
+            if not is_same_origin(request.headers):
+                raise KinoraError(ErrorCode.NOT_FOUND)
+            if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
+                raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
+            return await handler(request, owner_of(request.state.visitor))
+        except KinoraError as error:
+            body = error.as_dict() | {"shown": live.error_view(error.as_dict())}
+            return JSONResponse(body, error.kind.http_status, headers=SAFE)
+
+    return endpoint
+
+
+def file_response(request: Request, path: Path, *, download_as: str | None = None) -> Response:
+    """A finished file: it never changes under its name, so it may be kept by the visitor alone."""
+    headers = {"Cache-Control": "private, max-age=31536000, immutable", **SAFE}
+    response = FileResponse(
+        path,
+        media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
+        filename=download_as,
+        content_disposition_type="attachment" if download_as else "inline",
+        headers=headers,
+        stat_result=path.stat(),
+    )
+    etag = response.headers.get("etag")
+    if etag and etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={"etag": etag, **headers})
+    return response
+
+
+def fresh_json(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, headers={"Cache-Control": "no-store", **SAFE})
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    return await anyio.to_thread.run_sync(lambda: function(*args))
+
+
+def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
+    """What `Blocks.launch` needs so that page, routes and cookie live on one port."""
+    return {
+        "ssr_mode": False,
+        "show_error": False,
+        "max_file_size": int(settings.max_image_bytes),
+        "enable_monitoring": False,
+        "run_history": False,
+        "state_session_capacity": 1000,
+        "footer_links": ["api", "settings"],
+        "theme": theme.build(),
+        "head": theme.head(),
+        "favicon_path": str(theme.STATIC / "favicon.svg"),
+        "app_kwargs": {
+            "routes": Pages(service, settings).routes(),
+            "middleware": [Middleware(VisitorCookie)],
+            "openapi_url": None,
+        },
+    }
