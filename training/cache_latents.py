@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.crops import to_tensor
 from training.loop import RUNS
-from training.models import LATENT_CHANNELS, autoencoder
+from training.models import LATENT_CHANNELS, trained_autoencoder
 from training.world.motions import MOTION_NAMES, MOTIONS
 from training.world.places import PLACE_NAMES, PLACES
 from training.world.render import FRAMES, render
@@ -59,17 +59,11 @@ class Films(Dataset):  # type: ignore[type-arg]
         return video, still, torch.cat([first, rest], 2)[0, 0], torch.tensor(labels)
 
 
-def load_encoder(run: Path, device: str) -> torch.nn.Module:
-    model = autoencoder()
-    model.load_state_dict(
-        torch.load(run / "state.pt", map_location="cpu", weights_only=True)["ema"]
-    )
-    return model.encoder.eval().requires_grad_(False).to(device)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--autoencoder", default="autoencoder")
+    parser.add_argument(
+        "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
+    )
     parser.add_argument("--run", default="latents")
     parser.add_argument("--clips", type=int, default=9600)
     parser.add_argument("--seed", type=int, default=5)
@@ -78,7 +72,8 @@ def main() -> None:
     assert (len(PLACE_NAMES), len(MOTION_NAMES)) == (10, 10), "labels are packed in tens"
     assert len(SUBJECT_NAMES) == 24
 
-    encoder = load_encoder(RUNS / args.autoencoder, args.device)
+    vae = trained_autoencoder(RUNS / args.autoencoder)
+    encoder = vae.encoder.eval().requires_grad_(False).to(args.device)
     out = RUNS / args.run
     out.mkdir(parents=True, exist_ok=True)
     n = args.clips
@@ -107,8 +102,11 @@ def main() -> None:
     videos.flush()
     stills.flush()
     np.savez(out / "about.npz", masks=masks, labels=labels)
-    sample = np.asarray(videos[:: max(1, n // 1000)], np.float32)
-    mean, std = sample.mean((0, 2, 3, 4)), sample.std((0, 2, 3, 4))
+    if bool((vae.latents_std == 1).all()):
+        sample = np.asarray(videos[:: max(1, n // 1000)], np.float32)
+        mean, std = sample.mean((0, 2, 3, 4)), sample.std((0, 2, 3, 4))
+    else:  # a denoiser already learned from these
+        mean, std = vae.latents_mean.numpy(), vae.latents_std.numpy()
     np.savez(out / "statistics.npz", mean=mean, std=std)
     print(
         f"latents: mean {np.abs(mean).mean():.3f}, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from transformers import T5Config, T5EncoderModel
@@ -36,6 +38,17 @@ def autoencoder() -> AutoencoderKLLTXVideo:
         encoder_causal=True,
         decoder_causal=False,
     )
+
+
+def trained_autoencoder(path: Path) -> AutoencoderKLLTXVideo:
+    """From a run of `train_autoencoder`, or from a pipeline's folder such as the shipped one."""
+    if (path / "vae").is_dir():
+        return AutoencoderKLLTXVideo.from_pretrained(path, subfolder="vae", use_safetensors=True)
+    model = autoencoder()
+    model.load_state_dict(
+        torch.load(path / "state.pt", map_location="cpu", weights_only=True)["ema"]
+    )
+    return model
 
 
 def denoiser() -> LTXVideoTransformer3DModel:

@@ -24,7 +24,7 @@ from transformers import PreTrainedTokenizerFast
 
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, Clock, Ema, Every, log, save
-from training.models import TOKENS, autoencoder, denoiser, text_encoder
+from training.models import TOKENS, denoiser, text_encoder, trained_autoencoder
 from training.muon import Muon
 from training.words import tokenizer
 from training.world.captions import caption
@@ -104,10 +104,14 @@ def stride(frames: int) -> int:
 
 
 class Model(nn.Module):
-    def __init__(self, words: PreTrainedTokenizerFast) -> None:
+    def __init__(self, words: PreTrainedTokenizerFast, start_from: Path | None = None) -> None:
         super().__init__()
         self.transformer = denoiser()
         self.text_encoder = text_encoder(len(words))
+        if start_from:
+            given = LTXPipeline.from_pretrained(start_from, vae=None, use_safetensors=True)
+            self.transformer.load_state_dict(given.transformer.state_dict())
+            self.text_encoder.load_state_dict(given.text_encoder.state_dict())
 
 
 def pack(x: Tensor) -> Tensor:
@@ -133,10 +137,7 @@ def export(
     data: Latents,
 ) -> LTXPipeline:
     """The whole pipeline, as anybody's LTXPipeline."""
-    vae = autoencoder()
-    vae.load_state_dict(
-        torch.load(vae_run / "state.pt", map_location="cpu", weights_only=True)["ema"]
-    )
+    vae = trained_autoencoder(vae_run)
     vae.latents_mean.copy_(data.mean)
     vae.latents_std.copy_(data.std)
     copy = Model(words)
@@ -176,7 +177,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", default="denoiser")
     parser.add_argument("--latents", default="latents")
-    parser.add_argument("--autoencoder", default="autoencoder")
+    parser.add_argument(
+        "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
+    )
+    parser.add_argument(
+        "--start-from", type=Path, help="a pipeline's folder, such as the shipped one, to go on from"
+    )
     parser.add_argument(
         "--plan", default="1:12,3:16,5:16,9:40", help="latent frames:minutes, in turn"
     )
@@ -193,7 +199,7 @@ def main() -> None:
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     words = tokenizer()
     data = Latents(RUNS / args.latents)
-    model = Model(words).to(args.device)
+    model = Model(words, args.start_from).to(args.device)
     optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)
     ema = Ema(model, 0.999)
     plan = [(int(f), float(m) * 60) for f, m in (part.split(":") for part in args.plan.split(","))]
@@ -256,8 +262,9 @@ def main() -> None:
                 block_step,
             )
         error = (made.float() - target.to(args.device)).square().mean(-1)
-        # the subject is small; once its place is decided (low noise) its looks deserve more weight
-        weight = 1 + 3 * mask.flatten(1) * (1 - s[:, None])
+        # The subject is small. At high noise its weight is a bias towards showing it anywhere, which
+        # teaches paths sooner and is taken back as the training ends.
+        weight = 1 + 3 * mask.flatten(1) * (1 - clock.done * s[:, None])
         if given:
             weight[:, : h * w] = 0
         weight = (weight / weight.mean()).to(args.device)
