@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pipelines.cards import ModelCard
     from pipelines.denoise import Preview, Step
+    from pipelines.families.base import Inputs
     from pipelines.manager import LoadProgress, PipelineManager
     from settings import Settings
 
@@ -78,8 +79,8 @@ def _run(
     clock.lap("load")
     control.check()
 
-    # 2. The picture, cut to the clip's shape.
-    image = _picture(job, pictures) if fitted.image else None
+    # 2. What was given, cut to the clip's shape.
+    inputs = _inputs(job, pictures)
 
     # 3. Sampling.
     pace = Pace()
@@ -102,7 +103,7 @@ def _run(
         )
 
     sampled = denoise(
-        loaded, fitted, image, control, on_step, on_preview if settings.previews else None
+        loaded, fitted, inputs, control, on_step, on_preview if settings.previews else None
     )
     clock.seconds.update(sampled.seconds)
     clock.skip()
@@ -145,12 +146,19 @@ def _run(
     return result
 
 
-def _picture(job: Job, pictures: Path) -> Image.Image:
+def _inputs(job: Job, pictures: Path) -> Inputs:
     from media.images import crop_to, load_picture
+    from pipelines.families.base import Inputs
 
     fitted = job.fitted
-    picture = load_picture(fitted.image or "", pictures)
-    return crop_to(picture, fitted.width, fitted.height, fitted.focus)
+
+    def picture(image_id: str | None) -> Image.Image | None:
+        if image_id is None:
+            return None
+        whole = load_picture(image_id, pictures)
+        return crop_to(whole, fitted.width, fitted.height, fitted.focus)
+
+    return Inputs(image=picture(fitted.image), last_image=picture(fitted.last_image))
 
 
 def _settings_used(job: Job, card: ModelCard, steps_done: int) -> str:

@@ -6,7 +6,7 @@ Knows YAML and the shape of a card. Does not know how a model is loaded or run.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -32,6 +32,8 @@ class Defaults(Part):
     num_inference_steps: int
     guidance_scale: float
     negative_prompt: str = ""
+    strength: float | None = Field(default=None, gt=0, le=1)
+    motion_bucket_id: int | None = Field(default=None, ge=1, le=255)
 
 
 class CardLimits(Part):
@@ -94,16 +96,26 @@ class ModelCard(Part):
     needs: Needs
     frames: Steps | None = None
     size: Steps | None = None
+    takes: dict[Literal["prompt", "negative_prompt", "guidance", "last_image"], bool] = {}
+    """Where this checkpoint differs from its family: a distilled one takes no guidance."""
+    classes: dict[Task, str] = {}
+    """The diffusers class for a task, where this checkpoint's differs from its family's."""
+    parts: dict[str, str] = {}
+    """Components that come from a repository of their own, such as AnimateDiff's motion adapter."""
     call: dict[str, float | int | bool | str] = {}
     """Further arguments of the pipeline's call, such as decode_timestep."""
+    gated: bool = False
+    """Its terms must be accepted on the Hub, and a token set."""
+    fallback: str | None = None
+    """The card to use instead where this model cannot be had."""
     examples: tuple[Example, ...] = ()
     folder: Path | None = Field(default=None, exclude=True)
     """Where the card was read from; set by `load_cards`."""
 
     @property
     def rules(self) -> Rules:
-        family = RULES[self.family]
-        return Rules(frames=self.frames or family.frames, size=self.size or family.size)
+        given = {k: v for k, v in (("frames", self.frames), ("size", self.size)) if v is not None}
+        return RULES[self.family].model_copy(update=given | dict(self.takes))
 
     @property
     def local_path(self) -> Path | None:

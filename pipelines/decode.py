@@ -72,15 +72,15 @@ def _pixels(loaded: Loaded, latents: torch.Tensor, noise: torch.Tensor | None) -
 def _tiled(
     loaded: Loaded, latents: torch.Tensor, fitted: FittedRequest, noise: torch.Tensor | None
 ) -> np.ndarray:
-    with _vae_set(loaded.pipe.vae, _tiling(loaded.pipe, fitted)):
+    with _vae_set(loaded.pipe.vae, _tiling(loaded, fitted)):
         return _pixels(loaded, latents, noise)
 
 
 def _chunked(
     loaded: Loaded, latents: torch.Tensor, fitted: FittedRequest, noise: torch.Tensor | None
 ) -> np.ndarray:
-    per_latent = loaded.pipe.vae_temporal_compression_ratio
-    values = _tiling(loaded.pipe, fitted) | {
+    per_latent = loaded.family.per_latent(loaded.pipe)
+    values = _tiling(loaded, fitted) | {
         "use_framewise_decoding": True,
         "tile_sample_min_num_frames": 2 * per_latent,
         "tile_sample_stride_num_frames": per_latent,
@@ -99,9 +99,9 @@ def _on_cpu(loaded: Loaded, latents: torch.Tensor, noise: torch.Tensor | None) -
         vae.to(loaded.device, before)
 
 
-def _tiling(pipe: Any, fitted: FittedRequest) -> dict[str, Any]:
+def _tiling(loaded: Loaded, fitted: FittedRequest) -> dict[str, Any]:
     """Tiles of about half a side, overlapping by a quarter, on whole latents."""
-    cell = pipe.vae_spatial_compression_ratio
+    cell = loaded.family.cell(loaded.pipe)
     values: dict[str, Any] = {"use_tiling": True}
     for side, length in (("height", fitted.height), ("width", fitted.width)):
         tile = max(2, length // cell // 2)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from PIL import Image
 
 from errors import Cancelled
 from pipelines.failures import memory_sentences
+from pipelines.families.base import Inputs
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
 from pipelines.request import FittedRequest
@@ -70,7 +70,7 @@ class _Discarded(BaseException):
 def denoise(
     loaded: Loaded,
     fitted: FittedRequest,
-    image: Image.Image | None,
+    inputs: Inputs,
     control: Control,
     on_step: Callable[[Step], None],
     on_preview: OnPreview | None = None,
@@ -87,7 +87,7 @@ def denoise(
 
         # 2. The call, but for what only we add
         generator = torch.Generator(pipe._execution_device).manual_seed(fitted.seed)
-        arguments = family.call_arguments(loaded.card, fitted, image)
+        arguments = family.call_arguments(loaded.card, fitted, inputs)
 
         # 3. The hook
         stream: PreviewStream | None = None

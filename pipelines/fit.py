@@ -17,6 +17,13 @@ from pipelines.cards import ModelCard, Shape
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
 
+DEFAULT_STRENGTH = 0.8
+VERBS = {
+    Task.TEXT_TO_VIDEO: "start from words",
+    Task.IMAGE_TO_VIDEO: "animate a picture",
+    Task.VIDEO_TO_VIDEO: "work over a clip",
+}
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -72,10 +79,12 @@ def fit(
 
     # 1. Can this be made at all?
     if request.task not in card.tasks:
-        verb = "animate a picture" if request.task is Task.IMAGE_TO_VIDEO else "start from words"
-        raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {verb}.")
+        raise KinoraError(
+            ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {VERBS[request.task]}."
+        )
     if request.task is Task.TEXT_TO_VIDEO and not request.prompt:
         raise _bad("prompt", "Say what should happen in the clip: the prompt is empty.")
+    _refuse_what_it_does_not_take(request, card)
 
     # 2. Steps and guidance: used as asked, or refused
     steps = _within(
@@ -86,10 +95,11 @@ def fit(
         card.limits.min_steps,
         card.limits.max_steps,
     )
+    rules = card.rules
     guidance = _within(
         "guidance_scale",
         "guidance",
-        request.guidance_scale,
+        request.guidance_scale if rules.guidance else None,
         card.defaults.guidance_scale,
         card.limits.min_guidance,
         card.limits.max_guidance,
@@ -105,10 +115,22 @@ def fit(
     return FittedRequest(
         task=request.task,
         model=card.id,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt or card.defaults.negative_prompt,
+        prompt=request.prompt if rules.prompt else "",
+        negative_prompt=(request.negative_prompt or card.defaults.negative_prompt)
+        if rules.negative_prompt
+        else "",
         image=request.image,
         focus=request.focus,
+        last_image=request.last_image,
+        video=request.video,
+        strength=(request.strength or card.defaults.strength or DEFAULT_STRENGTH)
+        if request.video
+        else None,
+        motion_bucket_id=(request.motion_bucket_id or card.defaults.motion_bucket_id)
+        if rules.motion
+        else None,
+        sampler=request.sampler,
+        loras=request.loras,
         seed=secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed,
         num_inference_steps=int(steps),
         guidance_scale=guidance,
@@ -120,6 +142,27 @@ def fit(
         quality=request.quality,
         adjustments=tuple(changes),
     )
+
+
+def _refuse_what_it_does_not_take(request: GenerationRequest, card: ModelCard) -> None:
+    """Inputs that would silently do nothing. Words it cannot use are dropped, as every form has
+    them."""
+    rules = card.rules
+    if request.last_image and not rules.last_image:
+        raise _bad("last_image", f"{card.name} cannot end on a given picture.")
+    if request.last_image and not request.image:
+        raise _bad(
+            "last_image", "A last picture needs a first one: choose the picture to begin with."
+        )
+    if request.image and request.video:
+        raise _bad("video", "Give a picture or a clip to work over, not both.")
+    if request.loras and not rules.lora:
+        raise _bad("loras", f"{card.name} takes no LoRA.")
+    if request.sampler is not None and request.sampler not in rules.samplers:
+        offer = ", ".join(rules.samplers) or "its own only"
+        raise _bad(
+            "sampler", f"{card.name} does not sample with “{request.sampler}”. It offers: {offer}."
+        )
 
 
 def _size(

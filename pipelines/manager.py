@@ -167,7 +167,7 @@ class PipelineManager:
         weights = Weights(
             card, family, plan, self.settings.data_dir / "cache", self.settings.previews
         )
-        pipeline_class = getattr(diffusers, family.pipelines[task])
+        pipeline_class = getattr(diffusers, class_name(card, family, task))
 
         # 1. A folder: the card's own, or the Hub's cache
         variant = card.variant or self.settings.model_variant
@@ -197,6 +197,10 @@ class PipelineManager:
         return weights
 
 
+def class_name(card: ModelCard, family: Family, task: Task) -> str:
+    return card.classes.get(task) or family.pipelines[task]
+
+
 def _pipe_for(weights: Weights, task: Task) -> Any:
     """The pipeline for a task; a sibling takes over the very same components."""
     import diffusers
@@ -204,7 +208,7 @@ def _pipe_for(weights: Weights, task: Task) -> Any:
     pipe = weights.pipes.get(task)
     if pipe is None:
         first = next(iter(weights.pipes.values()))
-        sibling_class = getattr(diffusers, weights.family.pipelines[task])
+        sibling_class = getattr(diffusers, class_name(weights.card, weights.family, task))
         pipe = sibling_class(**first.components)
         pipe.set_progress_bar_config(disable=True)
         weights.pipes[task] = pipe

@@ -94,7 +94,7 @@ def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.nd
     """Synthetic clips [3, F, H, W] in -1..1 and their normalised latents [C, f, h, w]."""
     import torch
 
-    cell, per_latent = pipe.vae_spatial_compression_ratio, pipe.vae_temporal_compression_ratio
+    cell, per_latent = family.cell(pipe), family.per_latent(pipe)
     pixels = clips(frames=1 + 2 * per_latent, side=CELLS * cell)
     latents: list[np.ndarray] = []
     with torch.no_grad():

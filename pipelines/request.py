@@ -13,6 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 MAX_SEED = 2**32 - 1
 
 ImageId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+VideoId = ImageId
+LoraSource = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,2}$", max_length=200
+    ),
+]
 Format = Literal["mp4", "webm", "gif"]
 Quality = Literal["low", "medium", "high"]
 
@@ -20,6 +27,7 @@ Quality = Literal["low", "medium", "high"]
 class Task(str, Enum):
     TEXT_TO_VIDEO = "t2v"
     IMAGE_TO_VIDEO = "i2v"
+    VIDEO_TO_VIDEO = "v2v"
 
 
 class Focus(BaseModel):
@@ -30,10 +38,20 @@ class Focus(BaseModel):
     y: float = Field(default=0.5, ge=0, le=1)
 
 
+class Lora(BaseModel):
+    """An adapter: a Hub id (`owner/name`, or `owner/name/file.safetensors`) or a file in the LoRA
+    folder; and how strongly it is applied."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    source: LoraSource
+    weight: float = Field(default=1.0, ge=-4, le=4, allow_inf_nan=False)
+
+
 class GenerationRequest(BaseModel):
     """One clip, as asked for. `None` means: what the model's card says, or for the seed: pick one.
 
-    `image` is the SHA-256 of a picture stored through `media.images`; never a path or a URL.
+    `image`, `last_image` and `video` are the SHA-256 of a picture or clip stored through `media`;
+    never a path or a URL.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -42,6 +60,16 @@ class GenerationRequest(BaseModel):
     negative_prompt: str = Field(default="", max_length=2000)
     image: ImageId | None = None
     focus: Focus = Focus(x=0.5, y=0.5)
+    last_image: ImageId | None = None
+    """The picture the clip ends on, where the model can."""
+    video: VideoId | None = None
+    """A clip to work over: video to video."""
+    strength: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    """Video to video: how far from the given clip, 1 leaves nothing of it."""
+    motion_bucket_id: int | None = Field(default=None, ge=1, le=255)
+    """SVD: how much should move."""
+    sampler: str | None = Field(default=None, max_length=40)
+    loras: tuple[Lora, ...] = Field(default=(), max_length=8)
     model: str | None = Field(default=None, max_length=200)
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     num_inference_steps: int | None = Field(default=None, ge=1, le=200)
@@ -56,6 +84,8 @@ class GenerationRequest(BaseModel):
 
     @property
     def task(self) -> Task:
+        if self.video:
+            return Task.VIDEO_TO_VIDEO
         return Task.IMAGE_TO_VIDEO if self.image else Task.TEXT_TO_VIDEO
 
 
@@ -80,6 +110,12 @@ class FittedRequest(BaseModel):
     negative_prompt: str
     image: ImageId | None
     focus: Focus
+    last_image: ImageId | None = None
+    video: VideoId | None = None
+    strength: float | None = None
+    motion_bucket_id: int | None = None
+    sampler: str | None = None
+    loras: tuple[Lora, ...] = ()
     seed: int
     num_inference_steps: int
     guidance_scale: float

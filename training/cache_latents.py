@@ -7,7 +7,6 @@ how much of each latent is the subject, and what it shows; captions are worded a
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import cv2
 import numpy as np

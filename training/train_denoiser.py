@@ -181,7 +181,9 @@ def main() -> None:
         "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
     )
     parser.add_argument(
-        "--start-from", type=Path, help="a pipeline's folder, such as the shipped one, to go on from"
+        "--start-from",
+        type=Path,
+        help="a pipeline's folder, such as the shipped one, to go on from",
     )
     parser.add_argument(
         "--plan", default="1:12,3:16,5:16,9:40", help="latent frames:minutes, in turn"
@@ -262,7 +264,7 @@ def main() -> None:
                 block_step,
             )
         error = (made.float() - target.to(args.device)).square().mean(-1)
-        # The subject is small. At high noise its weight is a bias towards showing it anywhere, which
+        # The subject is small. At high noise its weight is a bias towards showing it, which
         # teaches paths sooner and is taken back as the training ends.
         weight = 1 + 3 * mask.flatten(1) * (1 - clock.done * s[:, None])
         if given:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.request import FittedRequest, Task
@@ -18,15 +19,32 @@ if TYPE_CHECKING:
     from pipelines.cards import ModelCard
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What a person gave besides words, cut to the clip's shape."""
+
+    image: Image.Image | None = None
+    last_image: Image.Image | None = None
+    video: tuple[Image.Image, ...] = ()
+
+
 class Family(ABC):
     """Latents here are always *normalised* [B, C, F, H, W]: what the sampler works on, unpacked."""
 
     pipelines: dict[Task, str]
     """The diffusers class for each task; all of them share one set of components."""
 
+    def cell(self, pipe: Any) -> int:
+        """Pixels along a side for one latent position."""
+        return pipe.vae_spatial_compression_ratio
+
+    def per_latent(self, pipe: Any) -> int:
+        """Frames for one latent frame, the first of which may stand for a single one."""
+        return pipe.vae_temporal_compression_ratio
+
     @abstractmethod
     def call_arguments(
-        self, card: ModelCard, fitted: FittedRequest, image: Image.Image | None
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         """The keyword arguments of the pipeline's call, but for generator and output_type."""
 

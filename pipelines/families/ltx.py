@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.families.base import Family
+from pipelines.families.base import Family, Inputs
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from pipelines.cards import ModelCard
 
 DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
@@ -26,7 +24,7 @@ class LTX(Family):
     pipelines = {Task.TEXT_TO_VIDEO: "LTXPipeline", Task.IMAGE_TO_VIDEO: "LTXImageToVideoPipeline"}  # noqa: RUF012
 
     def call_arguments(
-        self, card: ModelCard, fitted: FittedRequest, image: Image.Image | None
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "prompt": fitted.prompt,
@@ -39,8 +37,8 @@ class LTX(Family):
             "guidance_scale": fitted.guidance_scale,
         }
         arguments |= {k: v for k, v in card.call.items() if k not in DECODE_ARGUMENTS}
-        if image is not None:
-            arguments["image"] = image
+        if inputs.image is not None:
+            arguments["image"] = inputs.image
         return arguments
 
     def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:

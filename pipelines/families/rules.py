@@ -1,4 +1,4 @@
-"""Which sizes and frame counts each pipeline family accepts. Light: numbers only, no torch.
+"""What each pipeline family accepts and offers: sizes, frame counts, controls. Light: no torch.
 
 Knows families by name. Does not know cards, which may override a family's rule.
 """
@@ -27,11 +27,22 @@ class Steps(BaseModel):
 
 
 class Rules(BaseModel):
+    """The controls are what the family's pipelines take; a card may take some away."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
     frames: Steps
     size: Steps
+    prompt: bool = True
+    negative_prompt: bool = True
+    guidance: bool = True
+    last_image: bool = False
+    motion: bool = False
+    sound: bool = False
+    lora: bool = False
+    samplers: tuple[str, ...] = ()
+    """The choices, by their names in `pipelines/samplers.py`; empty: the model's own alone."""
 
 
 RULES: dict[str, Rules] = {
-    "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32)),
+    "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
 }

@@ -25,7 +25,7 @@ def lay_down(page: Page, picture: Path) -> None:
 
 
 def wait_for_picture(page: Page) -> None:
-    page.wait_for_function("document.querySelector('#k-i2v .k-picture').naturalWidth > 0")
+    page.wait_for_function("document.querySelector('#k-i2v .k-picture')?.naturalWidth > 0")
 
 
 def test_a_picture_becomes_a_clip_and_the_clip_goes_on(visit: Visit, picture: Path) -> None:

@@ -12,6 +12,7 @@ from errors import ErrorCode, KinoraError
 from pipelines.cards import load_cards
 from pipelines.decode import decode
 from pipelines.denoise import denoise
+from pipelines.families.base import Inputs
 from pipelines.manager import Loaded, PipelineManager
 from pipelines.request import Task
 from settings import Settings
@@ -21,8 +22,8 @@ from tests.pipelines.test_denoise import TASKS, Wishes, fitted, picture, sample
 
 def ours(loaded: Loaded, **fields: object) -> np.ndarray:
     request = fitted(loaded, **fields)
-    image = picture() if loaded.task is Task.IMAGE_TO_VIDEO else None
-    sampled = denoise(loaded, request, image, Wishes(), lambda _step: None)
+    inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
+    sampled = denoise(loaded, request, inputs, Wishes(), lambda _step: None)
     return decode(loaded, sampled.latents, request, sampled.noise)
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from errors import Cancelled
 from pipelines.decode import decode
 from pipelines.denoise import Preview, Sampled, Step, denoise
+from pipelines.families.base import Inputs
 from pipelines.fit import Limits, fit
 from pipelines.manager import Loaded, PipelineManager
 from pipelines.request import FittedRequest, GenerationRequest, Task
@@ -52,9 +53,9 @@ def sample(
     on_preview: Callable[[Preview], None] | None = None,
     **fields: object,
 ) -> Sampled:
-    image = picture() if loaded.task is Task.IMAGE_TO_VIDEO else None
+    inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
     request = fitted(loaded, **fields)
-    return denoise(loaded, request, image, wishes or Wishes(), on_step, on_preview)
+    return denoise(loaded, request, inputs, wishes or Wishes(), on_step, on_preview)
 
 
 @pytest.fixture(params=TASKS, ids=["text", "image"])

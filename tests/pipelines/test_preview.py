@@ -15,6 +15,7 @@ from pipelines import preview as preview_module
 from pipelines.cards import ROOT, load_cards
 from pipelines.decode import decode
 from pipelines.denoise import denoise
+from pipelines.families.base import Inputs
 from pipelines.fit import Limits, fit
 from pipelines.manager import Loaded, PipelineManager
 from pipelines.preview import (
@@ -95,7 +96,7 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
         asked = GenerationRequest(prompt=example.prompt, seed=example.seed)
         request = fit(asked, model.card, Limits())
         previews: list[Preview] = []
-        sampled = denoise(model, request, None, Wishes(), lambda _s: None, previews.append)
+        sampled = denoise(model, request, Inputs(), Wishes(), lambda _s: None, previews.append)
         clip = decode(model, sampled.latents, request, sampled.noise)
         last = previews[-1]
         sheet = np.asarray(Image.open(io.BytesIO(last.jpeg)))
