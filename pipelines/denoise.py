@@ -88,6 +88,7 @@ def denoise(
         # 2. The call, but for what only we add
         generator = torch.Generator(pipe._execution_device).manual_seed(fitted.seed)
         arguments = family.call_arguments(loaded.card, fitted, inputs)
+        run.enter_context(family.configured(pipe, fitted))
 
         # 3. The hook
         stream: PreviewStream | None = None

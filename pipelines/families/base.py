@@ -48,6 +48,10 @@ class Family(ABC):
     ) -> dict[str, Any]:
         """The keyword arguments of the pipeline's call, but for generator and output_type."""
 
+    def configured(self, pipe: Any, fitted: FittedRequest) -> AbstractContextManager[Any]:
+        """Set on the pipeline what the call has no argument for, and put it back afterwards."""
+        return nullcontext()
+
     @abstractmethod
     def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
         """From what the call returns with output_type="latent"."""
