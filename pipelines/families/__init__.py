@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.families.base import Family
 
-CLASSES = {"ltx": ("pipelines.families.ltx", "LTX")}
+CLASSES = {
+    "ltx": ("pipelines.families.ltx", "LTX"),
+    "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
+}
 
 
 def family_of(name: str) -> Family:

@@ -45,4 +45,5 @@ class Rules(BaseModel):
 
 RULES: dict[str, Rules] = {
     "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
+    "cogvideox": Rules(frames=Steps(of=8, plus=1), size=Steps(of=16), lora=True),
 }
