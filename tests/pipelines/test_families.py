@@ -1,0 +1,280 @@
+"""Every family, every task: one table of checks over the tiny pipelines of `tests/zoo`.
+
+`make models-matrix` prints it.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from errors import Cancelled
+from jobs.job import Job, Result, State, new_id
+from jobs.run import run_job
+from media.images import store_picture
+from pipelines.cards import load_cards
+from pipelines.decode import decode
+from pipelines.denoise import Preview, Sampled, Step, denoise
+from pipelines.families.base import Inputs
+from pipelines.fit import Limits, fit
+from pipelines.manager import Loaded, PipelineManager, class_name
+from pipelines.preview import strip
+from pipelines.request import FittedRequest, GenerationRequest, Task
+from settings import Settings
+from tests.media.reading import read
+from tests.zoo import Specimen, specimens, write_card
+
+ALL = {specimen.name: specimen for specimen in specimens()}
+NOBODY = "0" * 64
+
+
+def cases() -> Iterator[Any]:
+    """(specimen, task, with a last picture)"""
+    from pipelines.families.rules import RULES
+
+    for name, specimen in ALL.items():
+        takes = specimen.card.get("takes", {})
+        for task in specimen.card["tasks"]:
+            yield pytest.param((name, task, False), id=f"{name}-{task}")
+            last = takes.get("last_image", RULES[specimen.card["family"]].last_image)
+            if task == "i2v" and last:
+                yield pytest.param((name, task, True), id=f"{name}-flf")
+
+
+class Person:
+    """Presses a button after so many steps."""
+
+    def __init__(self, discard_at: int = 99, finish_at: int = 99) -> None:
+        self.discard_at, self.finish_at, self.steps = discard_at, finish_at, 0
+
+    def cancelled(self) -> bool:
+        return self.steps >= self.discard_at
+
+    def finish_now(self) -> bool:
+        return self.steps >= self.finish_at
+
+
+@dataclass
+class Home:
+    """One specimen on the disk, and a manager that has it."""
+
+    specimen: Specimen
+    repo: Path
+    settings: Settings
+
+    @cached_property
+    def manager(self) -> PipelineManager:
+        return PipelineManager(load_cards(self.settings.models_dir), self.settings)
+
+
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Home]:
+    return {}
+
+
+def home_of(name: str, homes: dict[str, Home], factory: pytest.TempPathFactory) -> Home:
+    if name not in homes:
+        folder = factory.mktemp(name)
+        torch.manual_seed(0)
+        ALL[name].build(folder / "repo")
+        write_card(ALL[name], folder / "cards", folder / "repo")
+        settings = Settings(
+            _env_file=None,  # pyright: ignore[reportCallIssue]
+            data_dir=folder / "data",
+            models_dir=folder / "cards",
+            torch_dtype="float32",
+        )
+        homes[name] = Home(ALL[name], folder / "repo", settings)
+    return homes[name]
+
+
+@dataclass
+class Case:
+    """One specimen at one task: what it made, each thing made once and only if asked for."""
+
+    home: Home
+    task: Task
+    with_last: bool
+    folder: Path
+    steps: list[Step] = field(default_factory=list)
+    previews: list[Preview] = field(default_factory=list)
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        return self.home.manager.get(self.home.specimen.name, self.task)
+
+    @cached_property
+    def fitted(self) -> FittedRequest:
+        card = self.loaded.card
+        size = card.defaults.width, card.defaults.height
+        asked: dict[str, Any] = {"prompt": "a dog in the snow", "seed": 3}
+        if card.rules.negative_prompt:
+            asked["negative_prompt"] = "dull"
+        if self.task is Task.IMAGE_TO_VIDEO:
+            asked["image"] = store_picture(picture(*size), self.pictures).id
+        if self.with_last:
+            asked["last_image"] = store_picture(picture(*size, 1), self.pictures).id
+        if self.task is Task.VIDEO_TO_VIDEO:
+            asked["video"] = NOBODY
+        return fit(GenerationRequest.model_validate(asked), card, Limits())
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        size = self.fitted.width, self.fitted.height
+        video = range(self.fitted.num_frames if self.task is Task.VIDEO_TO_VIDEO else 0)
+        return Inputs(
+            image=picture(*size) if self.task is Task.IMAGE_TO_VIDEO else None,
+            last_image=picture(*size, 1) if self.with_last else None,
+            video=tuple(picture(*size, n / 8) for n in video),
+        )
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    @cached_property
+    def sampled(self) -> Sampled:
+        on_step, on_preview = self.steps.append, self.previews.append
+        return denoise(self.loaded, self.fitted, self.inputs, Person(), on_step, on_preview)
+
+    @cached_property
+    def frames(self) -> np.ndarray:
+        return decode(self.loaded, self.sampled.latents, self.fitted, self.sampled.noise)
+
+    @cached_property
+    def plain(self) -> tuple[Any, int]:
+        """What diffusers alone returns from the same files, and how many steps it took."""
+        specimen, steps = self.home.specimen, []
+        name = class_name(self.loaded.card, self.loaded.family, self.task)
+        pipe = specimen.load(getattr(diffusers, name), self.home.repo, self.loaded.dtype)
+        pipe.set_progress_bar_config(disable=True)
+        step = pipe.scheduler.step
+        pipe.scheduler.step = lambda *a, **k: steps.append(1) or step(*a, **k)
+        output = pipe(
+            **specimen.plain(pipe, self.fitted, self.inputs),
+            generator=torch.Generator().manual_seed(self.fitted.seed),
+            output_type="np",
+        )
+        return output, len(steps)
+
+    @cached_property
+    def plain_frames(self) -> np.ndarray:
+        return (np.asarray(self.plain[0].frames[0]) * 255).round().astype(np.uint8)
+
+    def run(self, person: Person, name: str) -> Result:
+        """The way of a job."""
+
+        def emit(kind: str, data: dict[str, Any]) -> None:
+            self.events.append((kind, data))
+            person.steps += kind == "step"
+
+        self.events.clear()
+        job = Job(
+            id=new_id(),
+            owner="visitor",
+            state=State.RUNNING,
+            request=self.fitted.as_request(),
+            fitted=self.fitted,
+            created_at=0.0,
+        )
+        folder, settings = self.folder / name, self.home.settings
+        return run_job(job, self.home.manager, emit, person, folder, self.pictures, settings)
+
+    def steps_told(self) -> list[int]:
+        return [data["index"] for kind, data in self.events if kind == "step"]
+
+
+@pytest.fixture(scope="module", params=cases())
+def case(
+    request: pytest.FixtureRequest,
+    homes: dict[str, Home],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Case:
+    name, task, with_last = request.param
+    home = home_of(name, homes, tmp_path_factory)
+    return Case(home, Task(task), with_last, tmp_path_factory.mktemp("case"))
+
+
+@pytest.fixture(scope="module")
+def job(case: Case) -> Case:
+    """Those that go the way of a job: a given clip cannot yet."""
+    if case.task is Task.VIDEO_TO_VIDEO:
+        pytest.skip("a job cannot be given a clip yet")
+    return case
+
+
+def picture(width: int, height: int, phase: float = 0.0) -> Image.Image:
+    y, x = np.mgrid[0:height, 0:width].astype(float)
+    red, green = 255 * x / width, 255 * y / height
+    blue = 255 * (0.5 + 0.5 * np.sin(x / 5 + 3 * phase))
+    return Image.fromarray(np.stack([red, green, blue], -1).round().astype(np.uint8))
+
+
+def test_frames_equal_a_plain_call_bit_for_bit(case: Case) -> None:
+    fitted = case.fitted
+    assert case.frames.shape == (fitted.num_frames, fitted.height, fitted.width, 3)
+    assert case.frames.std() > 0
+    assert np.array_equal(case.frames, case.plain_frames)
+
+
+def test_every_step_is_counted_once(case: Case) -> None:
+    assert case.sampled.steps_done == case.plain[1] > 1
+    total = case.plain[1]
+    assert [(s.index, s.total) for s in case.steps] == [(n, total) for n in range(1, total + 1)]
+
+
+def test_previews_run_from_the_first_step_to_the_clip(case: Case) -> None:
+    """The last one is what the calibrated map makes of the latents that were decoded."""
+    assert case.sampled and case.previews
+    assert [case.previews[0].index, case.previews[-1].index] == [1, case.sampled.steps_done]
+    shown, preview_map = case.previews[-1], case.loaded.preview_map
+    assert preview_map is not None
+    seconds = case.fitted.num_frames / case.fitted.fps
+    latents = case.sampled.latents[0].float().cpu().numpy()
+    of_the_clip = strip(shown.index, preview_map.pictures(latents), seconds)
+    assert np.abs(sheet(shown) - sheet(of_the_clip)).mean() < 1
+    assert np.abs(sheet(case.previews[0]) - sheet(of_the_clip)).mean() > 1
+
+
+def sheet(preview: Preview) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(preview.jpeg))).astype(float)
+
+
+def test_cancel_is_heard_within_one_step(job: Case) -> None:
+    person = Person(discard_at=1)
+    with pytest.raises(Cancelled):
+        job.run(person, "cancelled")
+    assert job.steps_told() == [1]
+    assert not (job.folder / "cancelled" / "result.json").exists()
+
+
+def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(job: Case) -> None:
+    with suppress(Cancelled):
+        job.run(Person(discard_at=1), "before")
+    result = job.run(Person(), "whole")
+    assert job.steps_told() == list(range(1, job.plain[1] + 1))
+    clip = read(job.folder / "whole" / result.clip)
+    assert clip.frames.shape == job.plain_frames.shape
+    last = np.asarray(Image.open(job.folder / "whole" / result.last_frame))
+    assert np.array_equal(last, job.plain_frames[-1])
+
+
+def test_finish_now_gives_a_playable_clip(job: Case) -> None:
+    result = job.run(Person(finish_at=1), "early")
+    assert result.finished_early
+    assert result.steps_done == 1
+    clip = read(job.folder / "early" / result.clip)
+    assert clip.frames.shape == job.plain_frames.shape
+    assert not np.array_equal(clip.frames[-1], job.plain_frames[-1])
