@@ -23,6 +23,7 @@ class Kind:
 class ErrorCode(str, Enum):
     INVALID_INPUT = "invalid_input"
     INVALID_IMAGE = "invalid_image"
+    INVALID_VIDEO = "invalid_video"
     TOO_LARGE = "too_large"
     TOO_MANY_FRAMES = "too_many_frames"
     TASK_NOT_SUPPORTED = "task_not_supported"
@@ -49,6 +50,7 @@ class ErrorCode(str, Enum):
 KINDS: dict[ErrorCode, Kind] = {
     ErrorCode.INVALID_INPUT: Kind(422, False, "One of the settings cannot be used."),
     ErrorCode.INVALID_IMAGE: Kind(422, False, "This picture cannot be read. Use a PNG, JPEG or WebP."),
+    ErrorCode.INVALID_VIDEO: Kind(422, False, "This clip cannot be read. Use an MP4 or WebM."),
     ErrorCode.TOO_LARGE: Kind(413, False, "This is larger than what is accepted here."),
     ErrorCode.TOO_MANY_FRAMES: Kind(422, False, "The clip is longer than this model makes. Shorten it."),
     ErrorCode.TASK_NOT_SUPPORTED: Kind(422, False, "This model cannot do that. Choose another model."),
