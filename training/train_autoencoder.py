@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from training.crops import Crops, to_tensor
 from training.loop import RUNS, Clock, Ema, Every, log, psnr, save
-from training.models import LATENT_CHANNELS, autoencoder
+from training.models import LATENT_CHANNELS, autoencoder, trained_autoencoder
 from training.muon import Muon
 from training.world.motions import MOTIONS
 from training.world.places import PLACES
@@ -67,12 +67,14 @@ def main() -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--decoder-only", action="store_true", help="keep the latents as they are")
+    parser.add_argument("--start-from", type=Path, help="a pipeline's folder to go on from")
     args = parser.parse_args()
 
     torch.manual_seed(args.seed)
     run = RUNS / args.run
     checkpoint = run / "state.pt"
-    model = autoencoder().to(args.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    model = trained_autoencoder(args.start_from) if args.start_from else autoencoder()
+    model = model.to(args.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     trained = model.decoder if args.decoder_only else model
     optimiser = Muon(trained.named_parameters(), args.lr, plain=("decoder.conv_out",))
     ema = Ema(model, 0.998)
