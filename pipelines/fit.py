@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+
+from typing_extensions import assert_never
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard, Shape
+from pipelines.lengths import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
+
+__all__ = ["GivenClip", "Limits", "fit", "pick_card"]
 
 DEFAULT_STRENGTH = 0.8
 VERBS = {
@@ -25,38 +28,11 @@ VERBS = {
 }
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What this installation allows and prefers, whatever the model."""
-
-    max_duration_s: float = 30.0
-    width: int | None = None
-    height: int | None = None
-    num_frames: int | None = None
-    fps: int | None = None
-    num_inference_steps: int | None = None
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Limits:
-        return cls(
-            max_duration_s=settings.max_video_duration_s,
-            width=settings.video_width,
-            height=settings.video_height,
-            num_frames=settings.video_frames,
-            fps=settings.video_frame_rate,
-            num_inference_steps=settings.video_inference_steps,
-        )
-
-
 def pick_card(
     request: GenerationRequest, cards: Mapping[str, ModelCard], settings: Settings
 ) -> ModelCard:
     """The card a request names, by id or by repository, or the default for its task."""
-    image = request.task is Task.IMAGE_TO_VIDEO
-    default = (
-        settings.default_image_to_video_model if image else settings.default_text_to_video_model
-    )
-    wanted = request.model or default
+    wanted = request.model or default_model(request.task, cards, settings)
     card = cards.get(wanted) or next((c for c in cards.values() if c.repo == wanted), None)
     if card is None:
         names = ", ".join(cards)
@@ -67,14 +43,36 @@ def pick_card(
     return card
 
 
+def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings) -> str:
+    """What is used for a task where nothing is chosen."""
+    match task:
+        case Task.TEXT_TO_VIDEO:
+            return settings.default_text_to_video_model
+        case Task.IMAGE_TO_VIDEO:
+            return settings.default_image_to_video_model
+        case Task.VIDEO_TO_VIDEO:
+            for card in cards.values():
+                if task in card.tasks:
+                    return card.id
+            raise KinoraError(
+                ErrorCode.TASK_NOT_SUPPORTED, "No model here can work over a given clip."
+            )
+        case _:
+            assert_never(task)
+
+
 def fit(
     request: GenerationRequest,
     card: ModelCard,
     limits: Limits,
     *,
     source_size: tuple[int, int] | None = None,
+    clip: GivenClip | None = None,
 ) -> FittedRequest:
-    """`source_size` is the picture's (width, height): an unset size then follows its shape."""
+    """`source_size` is the picture's (width, height): an unset size then follows its shape, as it
+    follows the given clip's; the frames are then at most as many as that clip has."""
+    if clip is not None:
+        source_size = clip.width, clip.height
     changes: list[Adjustment] = []
 
     # 1. Can this be made at all?
@@ -83,11 +81,13 @@ def fit(
             ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {VERBS[request.task]}."
         )
     if request.task is Task.TEXT_TO_VIDEO and not request.prompt:
-        raise _bad("prompt", "Say what should happen in the clip: the prompt is empty.")
+        raise bad("prompt", "Say what should happen in the clip: the prompt is empty.")
+    if request.task is Task.VIDEO_TO_VIDEO and card.rules.prompt and not request.prompt:
+        raise bad("prompt", "Say what the clip should become: the prompt is empty.")
     _refuse_what_it_does_not_take(request, card)
 
     # 2. Steps and guidance: used as asked, or refused
-    steps = _within(
+    steps = within(
         "num_inference_steps",
         "steps",
         request.num_inference_steps,
@@ -96,7 +96,7 @@ def fit(
         card.limits.max_steps,
     )
     rules = card.rules
-    guidance = _within(
+    guidance = within(
         "guidance_scale",
         "guidance",
         request.guidance_scale if rules.guidance else None,
@@ -109,8 +109,8 @@ def fit(
     width, height = _size(request, card, limits, source_size, changes)
 
     # 4. Time: frames per second, then frames
-    fps = _fps(request, card, limits, changes)
-    frames = _frames(request, card, limits, fps, changes)
+    fps = pace(request, card, limits, changes)
+    frames = frames_of(request, card, limits, fps, clip, changes)
 
     return FittedRequest(
         task=request.task,
@@ -149,18 +149,18 @@ def _refuse_what_it_does_not_take(request: GenerationRequest, card: ModelCard) -
     them."""
     rules = card.rules
     if request.last_image and not rules.last_image:
-        raise _bad("last_image", f"{card.name} cannot end on a given picture.")
+        raise bad("last_image", f"{card.name} cannot end on a given picture.")
     if request.last_image and not request.image:
-        raise _bad(
+        raise bad(
             "last_image", "A last picture needs a first one: choose the picture to begin with."
         )
     if request.image and request.video:
-        raise _bad("video", "Give a picture or a clip to work over, not both.")
+        raise bad("video", "Give a picture or a clip to work over, not both.")
     if request.loras and not rules.lora:
-        raise _bad("loras", f"{card.name} takes no LoRA.")
+        raise bad("loras", f"{card.name} takes no LoRA.")
     if request.sampler is not None and request.sampler not in rules.samplers:
         offer = ", ".join(rules.samplers) or "its own only"
-        raise _bad(
+        raise bad(
             "sampler", f"{card.name} does not sample with “{request.sampler}”. It offers: {offer}."
         )
 
@@ -179,7 +179,7 @@ def _size(
     ]:
         if asked is not None and not low <= asked <= high:
             bounds = f"{low} to {high}" if low < high else f"{low}"
-            raise _bad(
+            raise bad(
                 field,
                 f"{card.name} makes clips with a {field} of {bounds} pixels; "
                 f"you asked for {asked}.",
@@ -238,146 +238,3 @@ def _unset_shape(card: ModelCard, limits: Limits, source_size: tuple[int, int] |
     aspect = math.log(source_size[0] / source_size[1])
     here = Shape(label="default", width=card.defaults.width, height=card.defaults.height)
     return min((here, *card.shapes), key=lambda s: abs(math.log(s.width / s.height) - aspect))
-
-
-def _fps(
-    request: GenerationRequest, card: ModelCard, limits: Limits, changes: list[Adjustment]
-) -> int:
-    m = card.limits
-    wanted = int(
-        _within(
-            "fps",
-            "frames per second",
-            request.fps,
-            limits.fps or card.defaults.fps,
-            m.min_fps,
-            m.max_fps,
-        )
-    )
-    if not m.fps_choices:
-        return wanted
-    used = min(m.fps_choices, key=lambda choice: (abs(choice - wanted), -choice))
-    if request.fps is not None and used != wanted:
-        choices = ", ".join(str(c) for c in m.fps_choices)
-        changes.append(
-            Adjustment(
-                field="fps",
-                asked=wanted,
-                used=used,
-                sentence=f"The clip runs at {used} frames per second instead of {wanted}: "
-                f"{card.name} offers {choices}.",
-            )
-        )
-    return used
-
-
-def _frames(
-    request: GenerationRequest,
-    card: ModelCard,
-    limits: Limits,
-    fps: int,
-    changes: list[Adjustment],
-) -> int:
-    rule, m = card.rules.frames, card.limits
-    by_count, by_time = request.num_frames, None
-    if request.duration_s is not None:
-        by_time = request.duration_s * fps
-    wanted = by_count or by_time or limits.num_frames or card.defaults.num_frames
-    asked_for = by_count is not None or by_time is not None
-
-    # the longest this model and this installation make, as a legal count
-    allowed = math.floor(limits.max_duration_s * fps + 1e-9)
-    longest = rule.nearest(min(m.max_frames, allowed), m.min_frames, m.max_frames)
-    if longest > allowed and longest > m.min_frames:
-        longest -= rule.of
-    if longest > allowed:
-        raise _bad(
-            "fps",
-            f"At {fps} frames per second even the shortest clip of {card.name} is longer than "
-            f"the {limits.max_duration_s:g} s allowed here. Raise the frames per second.",
-        )
-
-    # half a step past the longest still rounds to it when time was asked for; a count is exact
-    slack = rule.of / 2 if by_count is None and by_time is not None else 0
-    if asked_for and wanted > longest + slack:
-        asked = _asked_length(request, wanted, fps)
-        seconds = math.floor(longest / fps * 10) / 10
-        raise KinoraError(
-            ErrorCode.TOO_MANY_FRAMES,
-            f"{longest} frames ({seconds:g} s at {fps} frames per second) is the longest clip "
-            f"{card.name} makes here; you asked for {asked}.",
-            details={"field": "duration_s" if by_count is None else "num_frames"},
-            action={
-                "label": f"Make it {longest} frames",
-                "set": {"num_frames": longest, "duration_s": None},
-            },
-        )
-    if asked_for and wanted < m.min_frames - slack:
-        raise _bad(
-            "duration_s" if by_count is None else "num_frames",
-            f"{m.min_frames} frames ({m.min_frames / fps:.1f} s at {fps} frames per second) is "
-            f"the shortest clip {card.name} makes; you asked for "
-            f"{_asked_length(request, wanted, fps)}.",
-        )
-
-    used = rule.nearest(wanted, m.min_frames, longest)
-    if by_count is None or by_time is None:
-        agreed = used
-    else:
-        agreed = rule.nearest(by_time, m.min_frames, longest)
-    if agreed != used:
-        raise _bad(
-            "duration_s",
-            f"{by_count} frames at {fps} frames per second last {wanted / fps:.2f} s, not "
-            f"{request.duration_s:g} s. Leave one of the two empty.",
-        )
-    if by_count is not None and used != by_count:
-        steps = f"{rule.of}k+{rule.plus}" if rule.plus else f"{rule.of}k"
-        changes.append(
-            Adjustment(
-                field="num_frames",
-                asked=by_count,
-                used=used,
-                sentence=f"The clip has {used} frames instead of {by_count}: "
-                f"{card.name} makes {steps} frames.",
-            )
-        )
-    elif request.duration_s is not None and used != by_time:
-        changes.append(
-            Adjustment(
-                field="duration_s",
-                asked=request.duration_s,
-                used=used / fps,
-                sentence=f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: "
-                f"{used} frames is the nearest length {card.name} makes.",
-            )
-        )
-    return used
-
-
-def _asked_length(request: GenerationRequest, frames: float, fps: int) -> str:
-    if request.num_frames is not None:
-        return f"{request.num_frames} ({frames / fps:.1f} s)"
-    return f"{request.duration_s:g} s"
-
-
-def _within(
-    field: str, words: str, asked: float | None, default: float, low: float, high: float
-) -> float:
-    """What was asked if it lies within [low, high]; an operator's default is brought inside."""
-    if asked is None:
-        return min(max(default, low), high)
-    if not low <= asked <= high:
-        raise _bad(
-            field,
-            f"The {words} must be between {low:g} and {high:g}; you asked for {asked:g}.",
-            use=low if asked < low else high,
-        )
-    return asked
-
-
-def _bad(field: str, sentence: str, use: float | None = None) -> KinoraError:
-    action: dict[str, Any] | None = None
-    if use is not None:
-        action = {"label": f"Use {use:g}", "set": {field: use}}
-    return KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": field}, action=action)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
-from pipelines.fit import Limits, fit, pick_card
+from pipelines.fit import GivenClip, Limits, fit, pick_card
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests import tiny
@@ -228,3 +228,67 @@ def test_a_model_is_found_by_id_or_repository_or_default(tiny_settings: Settings
     with pytest.raises(KinoraError, match="Choose one of: pocket") as caught:
         pick_card(GenerationRequest(prompt="x", model="sora"), cards, tiny_settings)
     assert caught.value.code is ErrorCode.UNKNOWN_MODEL
+
+
+# -- given clips ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def over(tiny_cards: dict[str, ModelCard]) -> ModelCard:
+    """The tiny card, as if it could work over a clip: 5 to 33 frames, 2k+1, 8 a second."""
+    tasks = (Task.TEXT_TO_VIDEO, Task.VIDEO_TO_VIDEO)
+    return tiny_cards["pocket"].model_copy(update={"tasks": tasks})
+
+
+CLIP = "c" * 64
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "used", "says"),
+    [
+        (2.0, {}, 15, None),
+        (2.0, {"num_frames": 9}, 9, None),
+        (2.0, {"duration_s": 1}, 9, None),
+        (2.0, {"num_frames": 31}, 15, "15 frames instead of 31: The clip lasts 2.0 s."),
+        (10.0, {}, 33, "The first 4.1 s of the clip's 10.0 s are used"),
+        (0.3, {}, 5, "The clip lasts 0.3 s; its last picture is held until 0.6 s"),
+    ],
+)
+def test_a_given_clip_says_how_many_frames(
+    over: ModelCard, seconds: float, asked: dict[str, float], used: int, says: str | None
+) -> None:
+    clip = GivenClip(width=300, height=200, seconds=seconds)
+    request = GenerationRequest.model_validate({"prompt": "in oil", "video": CLIP, **asked})
+    fitted = fit(request, over, Limits(), clip=clip)
+    assert fitted.task is Task.VIDEO_TO_VIDEO
+    assert fitted.num_frames == used
+    assert (fitted.width, fitted.height) == (96, 64), "the clip's shape"
+    told = [a.sentence for a in fitted.adjustments if a.field in ("num_frames", "duration_s")]
+    assert (says or "") in "".join(told)
+    assert bool(told) == bool(says) or "duration_s" in asked
+    again = fit(fitted.as_request(), over, Limits(), clip=clip)
+    assert again.model_copy(update={"adjustments": ()}) == fitted.model_copy(
+        update={"adjustments": ()}
+    )
+    assert not again.adjustments
+
+
+def test_working_over_a_clip_needs_words_and_a_model_that_can(
+    over: ModelCard, tiny_cards: dict[str, ModelCard], tiny_settings: Settings
+) -> None:
+    assert "what the clip should become" in refusal(over, video=CLIP, prompt="").message
+    spoken = GenerationRequest(video=CLIP, prompt="in oil")
+    assert pick_card(spoken, {"pocket": over}, tiny_settings) is over
+    with pytest.raises(KinoraError, match="No model here can work over"):
+        pick_card(spoken, tiny_cards, tiny_settings)
+    with pytest.raises(KinoraError, match="Tiny cannot work over a clip"):
+        fit(spoken, tiny_cards["pocket"], Limits())
+
+
+def test_strength_belongs_to_a_given_clip(over: ModelCard) -> None:
+    request = GenerationRequest(prompt="in oil", video=CLIP)
+    assert fit(request, over, Limits()).strength == 0.8
+    asked = request.model_copy(update={"strength": 0.3})
+    assert fit(asked, over, Limits()).strength == 0.3
+    alone = GenerationRequest(prompt="in oil", strength=0.3)
+    assert fit(alone, over, Limits()).strength is None
