@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 CLASSES = {
     "ltx": ("pipelines.families.ltx", "LTX"),
+    "wan": ("pipelines.families.wan", "Wan"),
+    "hunyuan": ("pipelines.families.hunyuan", "HunyuanVideo"),
     "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
 }
 

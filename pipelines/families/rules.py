@@ -45,5 +45,9 @@ class Rules(BaseModel):
 
 RULES: dict[str, Rules] = {
     "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
+    "wan": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True),
     "cogvideox": Rules(frames=Steps(of=8, plus=1), size=Steps(of=16), lora=True),
+    "hunyuan": Rules(
+        frames=Steps(of=4, plus=1), size=Steps(of=16), negative_prompt=False, lora=True
+    ),
 }
