@@ -30,6 +30,7 @@ class ErrorCode(str, Enum):
     UNKNOWN_MODEL = "unknown_model"
     MODEL_NOT_FOUND = "model_not_found"
     MODEL_LOAD = "model_load"
+    MODEL_REFUSED = "model_refused"
     OUT_OF_MEMORY = "oom"
     OUT_OF_DISK = "out_of_disk"
     DECODE = "decode"
@@ -40,6 +41,9 @@ class ErrorCode(str, Enum):
     RATE_LIMITED = "rate_limited"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
     CONTENT_POLICY = "content_policy"
     CANCELLED = "cancelled"
     UNAVAILABLE = "unavailable"
@@ -57,6 +61,7 @@ KINDS: dict[ErrorCode, Kind] = {
     ErrorCode.UNKNOWN_MODEL: Kind(404, False, "There is no model of that name here."),
     ErrorCode.MODEL_NOT_FOUND: Kind(502, True, "The model could not be fetched."),
     ErrorCode.MODEL_LOAD: Kind(500, True, "The model could not be loaded."),
+    ErrorCode.MODEL_REFUSED: Kind(422, False, "This model cannot be used here. Choose another model."),
     ErrorCode.OUT_OF_MEMORY: Kind(507, True, "The memory was not enough. Make the clip smaller or shorter."),
     ErrorCode.OUT_OF_DISK: Kind(507, True, "The disk is full. Delete some clips and try again."),
     ErrorCode.DECODE: Kind(500, True, "The frames could not be developed. What was sampled is kept."),
@@ -67,6 +72,9 @@ KINDS: dict[ErrorCode, Kind] = {
     ErrorCode.RATE_LIMITED: Kind(429, True, "You are going too fast. Wait a moment."),
     ErrorCode.NOT_FOUND: Kind(404, False, "There is nothing here under that name."),
     ErrorCode.CONFLICT: Kind(409, False, "This cannot be done in the state the clip is in."),
+    ErrorCode.UNAUTHORIZED: Kind(401, False, "Say who you are: send a key as Authorization: Bearer."),
+    ErrorCode.FORBIDDEN: Kind(403, False, "Pages of other sites may not ask this here."),
+    ErrorCode.METHOD_NOT_ALLOWED: Kind(405, False, "This address does not take that method."),
     ErrorCode.CONTENT_POLICY: Kind(422, False, "This request is not allowed here."),
     ErrorCode.CANCELLED: Kind(409, False, "The clip was discarded."),
     ErrorCode.UNAVAILABLE: Kind(503, True, "This is not available right now. Try again soon."),

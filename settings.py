@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from errors import ErrorCode, KinoraError
 
 ROOT = Path(__file__).resolve().parent
+MIN_KEY = 16
+"""Letters of an API key: shorter ones can be guessed."""
 
 
 def _default_data_dir() -> Path:
@@ -32,6 +34,22 @@ def _dtype_name(value: object) -> object:
     short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "half": "float16"}
     name = str(value).strip().lower().removeprefix("torch.")
     return short.get(name, name)
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part for part in (each.strip() for each in value.split(",")) if part)
+
+
+def _keys_by_name(value: object) -> object:
+    """`name:key,name:key`. Neither a name nor a key is ever said in the error."""
+    if not isinstance(value, str):
+        return value
+    keys = dict(part.strip().partition(":")[::2] for part in value.split(",") if part.strip())
+    if not all(name and len(key) >= MIN_KEY for name, key in keys.items()):
+        raise ValueError(f"each must be a name, a colon, and a key of at least {MIN_KEY} letters")
+    return keys
 
 
 def _none_if_empty(value: object) -> object:
@@ -160,6 +178,34 @@ class Settings(BaseSettings):
     max_jobs_per_visitor: int = Field(
         default=4, ge=1, description="How many unfinished clips one visitor may have."
     )
+    max_batch: int = Field(
+        default=32, ge=1, le=1000, description="How many clips one batch may have."
+    )
+    api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_keys_by_name)] = Field(
+        default={},
+        description="Keys for programs, as `name:key` with commas between. When set, the API "
+        "wants one of them as `Authorization: Bearer`; the page stays open.",
+    )
+    clips_per_minute: int = Field(
+        default=30,
+        ge=0,
+        description="How many clips one caller of the API may ask for in a minute; 0: no limit.",
+    )
+    clips_per_day: int = Field(
+        default=0,
+        ge=0,
+        description="How many clips one caller of the API may ask for in 24 hours; 0: no limit.",
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Addresses or networks, with commas between, whose `X-Forwarded-For` is "
+        "believed. On a Space: the private networks.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+        default=(),
+        description="Origins of other sites whose pages may call the API, with commas between; "
+        "`*` for all. Their calls come without the visitor's cookie.",
+    )
     max_image_mb: float = Field(
         default=20, gt=0, description="The largest picture accepted, in megabytes."
     )
@@ -167,6 +213,30 @@ class Settings(BaseSettings):
         default=2,
         ge=1,
         description="How many models stay loaded; the least recently used goes first.",
+    )
+    profile: Literal["fast", "balanced", "small"] = Field(
+        default="balanced",
+        description="How a model is run: `fast` (compiled, steps skipped where they hardly differ), "
+        "`balanced`, or `small` (as little memory as possible).",
+    )
+    offload: Literal["auto", "none", "model", "group"] = Field(
+        default="auto",
+        description="What stays off the GPU until it is needed: `none`, whole parts (`model`), "
+        "blocks (`group`), or `auto`: as little as fits.",
+    )
+    attention_backend: Literal["auto", "native", "xformers", "flash", "sage"] = Field(
+        default="auto",
+        description="How attention is computed; used where it is installed and takes the model's "
+        "masks. auto: PyTorch's own, or `flash` with the profile fast.",
+    )
+    step_cache: Literal["auto", "off", "on"] = Field(
+        default="auto",
+        description="Skip what hardly changes between steps. auto: with the profile fast only.",
+    )
+    compile: Literal["auto", "off", "on"] = Field(
+        default="auto",
+        description="Compile the model's blocks before the first step. "
+        "auto: on a GPU with the profile fast.",
     )
     executor: Literal["auto", "process", "inline"] = Field(
         default="auto",
@@ -227,7 +297,7 @@ class Settings(BaseSettings):
             value = field.get_default()
             if isinstance(value, Path):
                 value = value.relative_to(ROOT)
-            default = "" if value is None or field.default_factory else str(value)
+            default = "" if value in (None, (), {}) or field.default_factory else str(value)
             rows.append((env_name(name), default, field.description or ""))
         return rows
 

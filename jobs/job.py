@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -59,6 +59,8 @@ class Result(BaseModel):
     size_bytes: int
     finished_early: bool = False
     steps_done: int | None = None
+    reused: bool = False
+    """The files were there already: the same request had been made before."""
     seconds: dict[str, float] = {}
     """Wall seconds by phase: load, encode_prompt, denoise, decode, encode, total."""
 
@@ -80,6 +82,19 @@ class Job(BaseModel):
     """What the person asked of it while it runs: to discard it, or to finish with what is there."""
     result: Result | None = None
     error: dict[str, Any] | None = None
+    batch: str | None = None
+    """The batch it was handed in with."""
+    parent: str | None = None
+    """The clip it is a variation of."""
+
+
+class Once(NamedTuple):
+    """A caller's own name for a request: within a day it is accepted once, however often it comes.
+
+    `fingerprint` tells whether it is really the same request."""
+
+    key: str
+    fingerprint: str
 
 
 class Event(BaseModel):

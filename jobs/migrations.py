@@ -57,6 +57,27 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX timings_by_model ON timings (model, machine, at)",
         ],
     ),
+    (
+        "0002_keys_recipes_batches",
+        [
+            "ALTER TABLE jobs ADD COLUMN model TEXT",
+            "ALTER TABLE jobs ADD COLUMN recipe TEXT",
+            "ALTER TABLE jobs ADD COLUMN batch TEXT",
+            "ALTER TABLE jobs ADD COLUMN parent TEXT",
+            "CREATE INDEX jobs_by_recipe ON jobs (owner, recipe)",
+            "CREATE INDEX jobs_by_batch ON jobs (batch)",
+            """CREATE TABLE keys (
+                owner TEXT NOT NULL,
+                key TEXT NOT NULL,
+                fingerprint TEXT NOT NULL,
+                job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+                at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (owner, key)
+            )""",
+            "CREATE INDEX keys_by_age ON keys (at)",
+            "CREATE INDEX keys_by_job ON keys (job_id)",
+        ],
+    ),
 ]
 
 

@@ -11,18 +11,20 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ErrorCode, KinoraError
+from jobs.accept import AcceptedBefore, recipe_of
 from jobs.desk import Desk
 from jobs.estimate import Estimate, Estimator
 from jobs.events import EventLog, Preview
 from jobs.executors.base import Executor
-from jobs.job import Asked, Event, Job, State, new_id
+from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import Presence
 from jobs.recovery import recover, tidy
+from jobs.reuse import reused
 from jobs.store import JobStore
 from pipelines.cards import ModelCard
 from pipelines.fit import Limits, fit, pick_card
@@ -87,25 +89,98 @@ class JobService:
 
     # -- asking for clips ------------------------------------------------------------------------
 
-    def submit(self, request: GenerationRequest, owner: str) -> Job:
-        """Accepts a request; it will not be lost once this returns. KinoraError on bad input."""
+    def submit(
+        self,
+        request: GenerationRequest,
+        owner: str,
+        *,
+        once: Once | None = None,
+        reuse: bool = False,
+        parent: str | None = None,
+    ) -> Job:
+        """Accepts a request; it will not be lost once this returns. KinoraError on bad input.
+
+        Under a key that was used before (`once`), the job of that time. `reuse` allows a clip of
+        the owner's that is there already, which takes a seed: without one, each clip is new.
+        """
+        return self._accept([request], owner, once=once, reuse=reuse, parent=parent)[0]
+
+    def submit_batch(
+        self,
+        requests: Sequence[GenerationRequest],
+        owner: str,
+        *,
+        once: Once | None = None,
+        reuse: bool = False,
+    ) -> Jobs:
+        """Accepts all of them or none; they are followed as one under `job.batch`."""
+        if not 1 <= len(requests) <= self.settings.max_batch:
+            raise KinoraError(
+                ErrorCode.INVALID_INPUT,
+                f"A batch has 1 to {self.settings.max_batch} clips; this one has {len(requests)}.",
+            )
+        return self._accept(requests, owner, once=once, reuse=reuse, batch=new_id())
+
+    def _accept(
+        self,
+        requests: Sequence[GenerationRequest],
+        owner: str,
+        *,
+        once: Once | None,
+        reuse: bool,
+        batch: str | None = None,
+        parent: str | None = None,
+    ) -> Jobs:
         if self._closed or self.executor.health().state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE)
-        job = Job(
-            id=new_id(),
-            owner=owner,
-            state=State.QUEUED,
-            request=request,
-            fitted=self.fit(request),
-            created_at=time.time(),
-        )
-        self.store.add(
-            job,
-            max_queue=self.settings.max_queue,
-            max_per_owner=self.settings.max_jobs_per_visitor,
-        )
+        accepted: Jobs = []
+        recipes: dict[str, str | None] = {}
+        now = time.time()
+        for n, request in enumerate(requests):
+            job = Job(
+                id=new_id(),
+                owner=owner,
+                state=State.QUEUED,
+                request=request,
+                fitted=self.fit(request),
+                created_at=now + n * 1e-5,  # keeps a batch in its order
+                batch=batch,
+                parent=parent,
+            )
+            recipes[job.id] = recipe = recipe_of(job.fitted, self.cards.get(job.fitted.model))
+            accepted.append(self._made_before(job, recipe) if reuse else job)
+        try:
+            self.store.add_all(
+                accepted,
+                max_queue=self.settings.max_queue,
+                max_per_owner=self.settings.max_jobs_per_visitor,
+                once=once,
+                recipes=recipes,
+            )
+        except AcceptedBefore as before:
+            self._forget_links(accepted)
+            job = self.get(before.job_id)
+            return self.store.batch(job.batch) if batch and job.batch else [job]
+        except KinoraError:
+            self._forget_links(accepted)
+            raise
         self.executor.notify()
-        return job
+        return accepted
+
+    def _made_before(self, job: Job, recipe: str | None) -> Job:
+        """The job, ended already if the owner has that very clip."""
+        if job.request.seed is None or recipe is None:
+            return job
+        result = reused(self.desk, self.store.made_before(job.owner, recipe), job.id)
+        if result is None:
+            return job
+        ended = {"state": State.SUCCEEDED, "result": result, "ended_at": job.created_at}
+        return job.model_copy(update=ended | {"started_at": job.created_at})
+
+    def _forget_links(self, accepted: Jobs) -> None:
+        for job in accepted:
+            if job.result:
+                shutil.rmtree(self.desk.folder(job.id), ignore_errors=True)
 
     def fit(self, request: GenerationRequest) -> FittedRequest:
         """What would be made, with every change explained."""
@@ -132,9 +207,22 @@ class JobService:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         return job
 
-    def list(self, owner: str, limit: int = 50, before: str | None = None) -> Jobs:
+    def list(
+        self,
+        owner: str,
+        limit: int = 50,
+        before: str | None = None,
+        *,
+        oldest_first: bool = False,
+    ) -> Jobs:
         """The owner's clips, newest first; `before` is the id of the last one already seen."""
-        return self.store.history(owner, max(1, min(limit, 500)), before)
+        size = max(1, min(limit, 500))
+        return self.store.history(owner, size, before, oldest_first=oldest_first)
+
+    def batch(self, batch_id: str) -> Jobs:
+        """The clips that were handed in together, in their order; none if there is no such batch.
+        They have one owner, which is for the caller to check."""
+        return self.store.batch(batch_id)
 
     def watch(self, job_id: str, owner: str | None = None, after: int = 0) -> Iterator[Event]:
         """The events after that number, and new ones as they come, until the clip has ended."""

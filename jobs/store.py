@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, update
 
-from errors import ErrorCode, KinoraError
+from errors import KinoraError
+from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
-from jobs.job import Asked, Event, Job, Result, State, check_move
+from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import migrate
 from jobs.tables import Database, events, jobs
 from pipelines.request import FittedRequest, GenerationRequest
@@ -46,37 +47,56 @@ class JobStore:
 
     def add(self, job: Job, *, max_queue: int, max_per_owner: int) -> Event:
         """Stores an accepted job; durable when this returns. The limits hold for all threads."""
+        return self.add_all([job], max_queue=max_queue, max_per_owner=max_per_owner)[0]
+
+    def add_all(
+        self,
+        accepted: Sequence[Job],
+        *,
+        max_queue: int,
+        max_per_owner: int,
+        once: Once | None = None,
+        recipes: Mapping[str, str | None] | None = None,
+    ) -> list[Event]:
+        """All of one owner's jobs or none. AcceptedBefore if `once` was heard before.
+
+        `recipes` are kept by job id. A job that has succeeded already comes with its result."""
         with self._writing:
             with self.database.durable.begin() as tx:
-                waiting, own = tx.execute(
-                    select(
-                        func.count().filter(jobs.c.state == State.QUEUED.value),
-                        func.count().filter(jobs.c.owner == job.owner),
-                    ).where(jobs.c.state.in_(UNFINISHED))
-                ).one()
-                if own >= max_per_owner:
-                    raise KinoraError(
-                        ErrorCode.RATE_LIMITED,
-                        f"You have {own} clips that are not finished yet. Wait for one of them.",
-                    )
-                if waiting >= max_queue:
-                    raise KinoraError(ErrorCode.QUEUE_FULL)
-                tx.execute(
-                    insert(jobs).values(
-                        id=job.id,
-                        owner=job.owner,
-                        server=self.server,
-                        state=State.QUEUED.value,
-                        request=job.request.model_dump_json(),
-                        fitted=job.fitted.model_dump_json(),
-                        image=job.request.image,
-                        created_at=job.created_at,
-                        attempts=0,
-                    )
-                )
-                event = _append(tx, job.id, "queued", {})
-            self._tell(event)
-        return event
+                if once:
+                    check_key(tx, accepted[0].owner, once)
+                check_limits(tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner)
+                told = []
+                for job in accepted:
+                    tx.execute(insert(jobs).values(self._row(job, (recipes or {}).get(job.id))))
+                    told.append(_append(tx, job.id, "queued", {}))
+                    if job.result:
+                        told.append(_append(tx, job.id, "succeeded", {"reused": True}))
+                if once:
+                    keep_key(tx, accepted[0].owner, once, accepted[0].id)
+            for event in told:
+                self._tell(event)
+        return told
+
+    def _row(self, job: Job, recipe: str | None) -> dict[str, Any]:
+        return {
+            "id": job.id,
+            "owner": job.owner,
+            "server": self.server,
+            "state": job.state.value,
+            "request": job.request.model_dump_json(),
+            "fitted": job.fitted.model_dump_json(),
+            "image": job.request.image,
+            "created_at": job.created_at,
+            "started_at": job.started_at,
+            "ended_at": job.ended_at,
+            "attempts": 0,
+            "result": job.result.model_dump_json() if job.result else None,
+            "model": job.fitted.model,
+            "recipe": recipe,
+            "batch": job.batch,
+            "parent": job.parent,
+        }
 
     # -- working ---------------------------------------------------------------------------------
 
@@ -177,20 +197,44 @@ class JobStore:
             row = tx.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
         return _job(row) if row else None
 
-    def history(self, owner: str, limit: int = 50, before: str | None = None) -> list[Job]:
+    def history(
+        self,
+        owner: str,
+        limit: int = 50,
+        before: str | None = None,
+        *,
+        oldest_first: bool = False,
+    ) -> list[Job]:
         """An owner's jobs, newest first; `before` is the id of the last one already seen."""
         mine = select(jobs).where(jobs.c.owner == owner)
+        at, name = (jobs.c.created_at, jobs.c.id)
         if before:
-            seen = select(jobs.c.created_at).where(jobs.c.id == before).scalar_subquery()
-            mine = mine.where(
-                or_(
-                    jobs.c.created_at < seen,
-                    and_(jobs.c.created_at == seen, jobs.c.id < before),
-                )
-            )
-        mine = mine.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+            seen = select(at).where(name == before, jobs.c.owner == owner).scalar_subquery()
+            further = (at > seen, name > before) if oldest_first else (at < seen, name < before)
+            mine = mine.where(or_(further[0], and_(at == seen, further[1])))
+        order = (at, name) if oldest_first else (at.desc(), name.desc())
+        mine = mine.order_by(*order).limit(limit)
         with self.database.reading.begin() as tx:
             return [_job(row) for row in tx.execute(mine).mappings()]
+
+    def batch(self, batch_id: str) -> list[Job]:
+        """The jobs of a batch, in the order they were handed in."""
+        query = select(jobs).where(jobs.c.batch == batch_id)
+        with self.database.reading.begin() as tx:
+            rows = tx.execute(query.order_by(jobs.c.created_at, jobs.c.id)).mappings()
+            return [_job(row) for row in rows]
+
+    def made_before(self, owner: str, recipe: str) -> list[str]:
+        with self.database.reading.begin() as tx:
+            return made_before(tx, owner, recipe)
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many jobs there are, by state and model."""
+        query = select(jobs.c.state, jobs.c.model, func.count()).group_by(
+            jobs.c.state, jobs.c.model
+        )
+        with self.database.reading.begin() as tx:
+            return {(state, model or ""): n for state, model, n in tx.execute(query)}
 
     def events(self, job_id: str, after: int = 0) -> list[Event]:
         query = select(events).where(events.c.job_id == job_id, events.c.n > after)
@@ -297,4 +341,6 @@ def _job(row: RowMapping) -> Job:
         asked=row["asked"],
         result=Result.model_validate_json(row["result"]) if row["result"] else None,
         error=json.loads(row["error"]) if row["error"] else None,
+        batch=row["batch"],
+        parent=row["parent"],
     )

@@ -40,6 +40,20 @@ jobs = Table(
     Column("asked", String),
     Column("result", String),
     Column("error", String),
+    Column("model", String),
+    Column("recipe", String),
+    Column("batch", String),
+    Column("parent", String),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String),
+    Column("job_id", String),
+    Column("at", Float(53)),
 )
 
 events = Table(

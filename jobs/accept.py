@@ -1,0 +1,112 @@
+"""What is looked at before a request is accepted: limits, keys, and clips that are there already.
+
+Each function works inside the transaction that accepts the request. Knows SQL; knows no worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job, Once, State
+from jobs.tables import jobs, keys
+from pipelines.cards import ModelCard
+from pipelines.request import FittedRequest
+
+KEY_KEPT_S = 24 * 3600
+CANDIDATES = 5
+"""How many earlier clips of the same recipe are looked at; their files may be gone."""
+
+
+class AcceptedBefore(Exception):
+    """This very request was accepted earlier, under the same key."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        super().__init__(job_id)
+
+
+def check_key(tx: Connection, owner: str, once: Once) -> None:
+    """AcceptedBefore if this request came already; a KinoraError if the key was another's."""
+    tx.execute(delete(keys).where(keys.c.at < time.time() - KEY_KEPT_S))
+    mine = (keys.c.owner == owner) & (keys.c.key == once.key)
+    known = tx.execute(select(keys.c.fingerprint, keys.c.job_id).where(mine)).first()
+    if known is None:
+        return
+    if known.fingerprint != once.fingerprint:
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT,
+            "This Idempotency-Key was used for another request. Use a new one for each request.",
+            details={"field": "Idempotency-Key"},
+        )
+    raise AcceptedBefore(known.job_id)
+
+
+def keep_key(tx: Connection, owner: str, once: Once, job_id: str) -> None:
+    row = {"owner": owner, "key": once.key, "fingerprint": once.fingerprint}
+    tx.execute(insert(keys).values(row | {"job_id": job_id, "at": time.time()}))
+
+
+def check_limits(
+    tx: Connection, accepted: Sequence[Job], *, max_queue: int, max_per_owner: int
+) -> None:
+    """A batch is one thing to its owner: of those, one at a time may be unfinished."""
+    asked = [job for job in accepted if job.state is State.QUEUED]
+    if not asked:
+        return
+    owner, is_batch = asked[0].owner, asked[0].batch is not None
+    unfinished = jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value))
+    waiting, single, in_batches = tx.execute(
+        select(
+            func.count().filter(jobs.c.state == State.QUEUED.value),
+            func.count().filter(jobs.c.owner == owner, jobs.c.batch.is_(None)),
+            func.count().filter(jobs.c.owner == owner, jobs.c.batch.is_not(None)),
+        ).where(unfinished)
+    ).one()
+    if is_batch and in_batches:
+        raise KinoraError(
+            ErrorCode.RATE_LIMITED,
+            f"{in_batches} clips of your last batch are not finished yet. Wait for them.",
+        )
+    if not is_batch and single >= max_per_owner:
+        raise KinoraError(
+            ErrorCode.RATE_LIMITED,
+            f"You have {single} clips that are not finished yet. Wait for one of them.",
+        )
+    if waiting + len(asked) > max_queue:
+        raise KinoraError(ErrorCode.QUEUE_FULL)
+
+
+def recipe_of(fitted: FittedRequest, card: ModelCard | None) -> str | None:
+    """The same recipe, the same frames: every setting, and the weights they are used with.
+    None where it is not known which those are."""
+    if card is None:
+        return None
+    settings = fitted.model_dump(mode="json", exclude={"adjustments"})
+    weights: list[object] = [card.repo, card.revision, card.variant]
+    folder = card.local_path
+    if folder is not None:  # a folder has no revision; its files say when they changed
+        files = sorted(folder.rglob("*.safetensors"))
+        weights += [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+    line = json.dumps([settings, weights], sort_keys=True)
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def made_before(tx: Connection, owner: str, recipe: str) -> list[str]:
+    """The owner's finished clips of that recipe, newest first."""
+    query = (
+        select(jobs.c.id)
+        .where(
+            jobs.c.owner == owner,
+            jobs.c.recipe == recipe,
+            jobs.c.state == State.SUCCEEDED.value,
+        )
+        .order_by(jobs.c.created_at.desc())
+        .limit(CANDIDATES)
+    )
+    return list(tx.execute(query).scalars())
