@@ -209,6 +209,19 @@ class Settings(BaseSettings):
     max_image_mb: float = Field(
         default=20, gt=0, description="The largest picture accepted, in megabytes."
     )
+    max_video_upload_mb: float = Field(
+        default=100, gt=0, description="The largest clip accepted to work over, in megabytes."
+    )
+    loras_dir: Path | None = Field(
+        default=None,
+        description="A folder with LoRA files (`*.safetensors`), offered by name. "
+        "Default: `loras` in the data folder.",
+    )
+    lora_hub: bool | None = Field(
+        default=None,
+        description="Whether LoRAs may be fetched from the Hub by id. Default: yes, but not on "
+        "a Space.",
+    )
     max_loaded_models: int = Field(
         default=2,
         ge=1,
@@ -264,6 +277,18 @@ class Settings(BaseSettings):
     @property
     def max_image_bytes(self) -> int:
         return int(self.max_image_mb * 1_000_000)
+
+    @property
+    def max_video_upload_bytes(self) -> int:
+        return int(self.max_video_upload_mb * 1_000_000)
+
+    @property
+    def loras_folder(self) -> Path:
+        return self.loras_dir or self.data_dir / "loras"
+
+    @property
+    def loras_from_hub(self) -> bool:
+        return not self.on_space if self.lora_hub is None else self.lora_hub
 
     @property
     def on_space(self) -> bool:

@@ -11,6 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
+from jobs import given
 from jobs.desk import Desk
 from jobs.job import State
 from jobs.presence import Presence
@@ -52,12 +53,12 @@ def tidy(desk: Desk) -> None:
             sweep(folder)
 
     long_ago = time.time() - UNUSED_PICTURE_S
-    for picture in desk.pictures.glob("*.png"):
-        if picture.stat().st_mtime < long_ago and not desk.store.uses_picture(picture.stem):
-            picture.unlink(missing_ok=True)
+    for gift in [*desk.pictures.glob("*.png"), *desk.pictures.glob("*.mp4")]:
+        if gift.stat().st_mtime < long_ago and not desk.store.uses_picture(gift.stem):
+            given.forget(desk.pictures, gift.stem)
     for part in desk.pictures.glob("*.part"):
         if part.stat().st_mtime < long_ago:
-            part.unlink(missing_ok=True)
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
 
 
 def _folders(desk: Desk) -> list[Path]:

@@ -148,6 +148,7 @@ def _run(
 
 def _inputs(job: Job, pictures: Path) -> Inputs:
     from media.images import crop_to, load_picture
+    from media.videos import load_frames
     from pipelines.families.base import Inputs
 
     fitted = job.fitted
@@ -158,7 +159,18 @@ def _inputs(job: Job, pictures: Path) -> Inputs:
         whole = load_picture(image_id, pictures)
         return crop_to(whole, fitted.width, fitted.height, fitted.focus)
 
-    return Inputs(image=picture(fitted.image), last_image=picture(fitted.last_image))
+    video = fitted.video and load_frames(
+        fitted.video,
+        pictures,
+        fps=fitted.fps,
+        num_frames=fitted.num_frames,
+        width=fitted.width,
+        height=fitted.height,
+        focus=fitted.focus,
+    )
+    return Inputs(
+        image=picture(fitted.image), last_image=picture(fitted.last_image), video=video or ()
+    )
 
 
 def _settings_used(job: Job, card: ModelCard, steps_done: int) -> str:

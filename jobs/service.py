@@ -21,6 +21,7 @@ from jobs.desk import Desk
 from jobs.estimate import Estimate, Estimator
 from jobs.events import EventLog, Preview
 from jobs.executors.base import Executor
+from jobs.given import Given
 from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import Presence
 from jobs.recovery import recover, tidy
@@ -33,6 +34,7 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from media.images import StoredPicture
+    from media.videos import StoredVideo
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class JobService:
         self.cards = cards
         self.executor = executor
         self.pictures = settings.data_dir / "pictures"
+        self.given = Given(self.pictures, settings)
         self._presence = Presence(settings.data_dir / "servers")
         self.store = store
         store.server = self._presence.name
@@ -185,7 +188,8 @@ class JobService:
     def fit(self, request: GenerationRequest) -> FittedRequest:
         """What would be made, with every change explained."""
         card = pick_card(request, self.cards, self.settings)
-        return fit(request, card, self._limits, source_size=self._picture_size(request.image))
+        size, clip = self.given.sizes(request)
+        return fit(request, card, self._limits, source_size=size, clip=clip)
 
     def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
         fitted = self.fit(request)
@@ -193,10 +197,11 @@ class JobService:
 
     def store_picture(self, data: bytes, owner: str) -> StoredPicture:
         """Keeps a picture; a request names it by its id. Pictures that are not used go in a day."""
-        from media.images import PictureLimits, store_picture
+        return self.given.store_picture(data, owner)
 
-        limits = PictureLimits(max_bytes=self.settings.max_image_bytes)
-        return store_picture(data, self.pictures, limits)
+    def store_video(self, source: Path, owner: str) -> StoredVideo:
+        """Keeps a clip to work over, as pictures are kept."""
+        return self.given.store_video(source, owner)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -344,14 +349,6 @@ class JobService:
             return max(0.0, steps[-1].data["eta_s"] - (now - steps[-1].at))
         spent = now - (job.started_at or now)
         return max(0.0, self.estimator.estimate(job.fitted).seconds - spent)
-
-    def _picture_size(self, image: str | None) -> tuple[int, int] | None:
-        if image is None:
-            return None
-        from media.images import load_picture
-
-        with load_picture(image, self.pictures) as picture:
-            return picture.size
 
     def _artifact(self, job_id: str, owner: str | None, field: str) -> Path:
         job = self.get(job_id, owner)

@@ -289,8 +289,10 @@ class JobStore:
         return known
 
     def uses_picture(self, image: str) -> bool:
+        """Also as a last picture or as the clip to work over."""
+        named = or_(jobs.c.image == image, jobs.c.request.contains(image))
         with self.database.reading.begin() as tx:
-            found = tx.execute(select(jobs.c.id).where(jobs.c.image == image).limit(1)).first()
+            found = tx.execute(select(jobs.c.id).where(named).limit(1)).first()
         return found is not None
 
     def _tell(self, event: Event) -> None:
