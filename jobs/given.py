@@ -62,9 +62,7 @@ class Given:
             if name is not None:
                 self.path(name, owner)
 
-    def sizes(
-        self, request: GenerationRequest
-    ) -> tuple[tuple[int, int] | None, GivenClip | None]:
+    def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, GivenClip | None]:
         """The picture's size and the clip's figures, as `fit` wants them."""
         if request.last_image is not None:
             self.path(request.last_image, None)

@@ -140,6 +140,7 @@ class JobService:
         recipes: dict[str, str | None] = {}
         now = time.time()
         for n, request in enumerate(requests):
+            self.given.check(request, owner)
             job = Job(
                 id=new_id(),
                 owner=owner,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
@@ -35,7 +34,6 @@ TICK_S = 1.0
 HEARTBEAT_S = 15.0
 RETRY_MS = 1500
 PAGE = 24
-PICTURE_ID = re.compile(r"[0-9a-f]{64}")
 MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".webm": "video/webm",
@@ -197,11 +195,8 @@ class Pages:
         return file_response(request, path, download_as=name)
 
     async def picture(self, request: Request, owner: str) -> Response:
-        """A picture's name is the hash of its content: who can name it has it already."""
-        name = request.path_params["id"]
-        path = self.service.pictures / f"{name}.png"
-        if not PICTURE_ID.fullmatch(name) or not path.is_file():
-            raise KinoraError(ErrorCode.NOT_FOUND)
+        """A picture or clip that was given, for who gave it."""
+        path = await in_thread(self.service.given.path, request.path_params["id"], owner)
         return file_response(request, path)
 
     async def add_picture(self, request: Request, owner: str) -> Response:

@@ -96,7 +96,9 @@ def test_other_sites_cannot_ask_in_a_visitors_name(me: TestClient, job_id: str) 
     assert me.get(f"/kinora/jobs/{job_id}").json()["state"] == "queued"
 
 
-def test_a_picture_goes_in_and_comes_back_clean(me: TestClient) -> None:
+def test_a_picture_goes_in_and_comes_back_clean_to_its_giver_alone(
+    me: TestClient, stranger: TestClient
+) -> None:
     raw = io.BytesIO()
     Image.new("RGB", (60, 40), "red").save(raw, "JPEG", comment=b"where I live")
     stored = me.post("/kinora/pictures", content=raw.getvalue(), headers=OURS).json()
@@ -109,6 +111,9 @@ def test_a_picture_goes_in_and_comes_back_clean(me: TestClient) -> None:
         f"/kinora/pictures/{stored['id']}", headers={"If-None-Match": back.headers["etag"]}
     )
     assert again.status_code == 304
+    assert stranger.get(f"/kinora/pictures/{stored['id']}").status_code == 404
+    assert stranger.post("/kinora/pictures", content=raw.getvalue(), headers=OURS).is_success
+    assert stranger.get(f"/kinora/pictures/{stored['id']}").is_success, "now it is theirs too"
 
 
 @pytest.mark.parametrize("name", ["x", "..%2Fkinora.db", "g" * 64, "a" * 63, "a" * 64])
