@@ -1,12 +1,13 @@
 """One run of the sampler: progress, previews, cancel and finish, all on one hook.
 
-The hook is a wrapped `scheduler.step`, which every family calls once per step, whether or not
-its pipeline offers callbacks. Knows nothing of jobs: it talks through its arguments.
+The hook is the scheduler's own `step`, which every family calls, whether or not its pipeline
+offers callbacks. Knows nothing of jobs: it talks through its arguments.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from pipelines.families.base import Inputs
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
 from pipelines.request import FittedRequest
+from pipelines.x0 import Moment, moment, x0_estimate
 
 __all__ = ["Control", "Preview", "Sampled", "Step", "denoise"]
 
@@ -96,7 +98,6 @@ def denoise(
             seconds = fitted.num_frames / fitted.fps
             stream = run.enter_context(PreviewStream(preview_map, on_preview, seconds))
         watch = _Watch(
-            scheduler=pipe.scheduler,
             control=control,
             on_step=on_step,
             stream=stream,
@@ -135,9 +136,12 @@ def denoise(
 
 @dataclass
 class _Watch:
-    """Sees each step: counts it, tells it, and asks whether to go on."""
+    """Sees each step: counts it, tells it, and asks whether to go on.
 
-    scheduler: Any
+    Schedulers of order 2 (Heun) are called twice for one inference step; whatever takes several
+    calls counts as one, as the person asked for it, and only discarding comes in between.
+    """
+
     control: Control
     on_step: Callable[[Step], None]
     stream: PreviewStream | None
@@ -147,21 +151,35 @@ class _Watch:
     began: float = field(default_factory=time.perf_counter)
     loop_began: float = 0.0
     last_step_at: float = 0.0
+    _earlier: int = 0
+    """Steps done before the timesteps were last set: some pipelines work in rounds."""
+    _first: int | None = None
+    """Where in the schedule this round began: a given clip's strength cuts the beginning."""
+    _position: int = -1
 
     def before_loop(self) -> None:
         if self.control.cancelled():
             raise _Discarded
-        self.loop_began = self.last_step_at = time.perf_counter()
+        if self.index == 0:
+            self.loop_began = self.last_step_at = time.perf_counter()
+        self._earlier, self._first = self.index, None
 
-    def before_step(self) -> None:
+    def before_step(self, at: Moment) -> None:
         if self.control.cancelled():
             raise _Discarded
+        if self._first is None:
+            self._first = _position_of(at)
+            self._position = self._first
+        else:
+            self._position = at.index if at.index is not None else self._position + 1
 
-    def after_step(self, model_output: torch.Tensor, sample: torch.Tensor) -> None:
+    def after_step(self, at: Moment, output: torch.Tensor, sample: torch.Tensor) -> None:
+        if not self._counted(at.scheduler):
+            if self.control.cancelled():
+                raise _Discarded
+            return
         now = time.perf_counter()
         seconds, self.last_step_at = now - self.last_step_at, now
-        self.index += 1
-        self.total = len(self.scheduler.timesteps)
         self.on_step(Step(self.index, self.total, seconds))
         if self.control.cancelled():
             raise _Discarded
@@ -169,45 +187,68 @@ class _Watch:
         show = self.stream is not None and self.stream.wants(
             self.index, last=finish or self.index >= self.total, step_seconds=seconds
         )
-        if not (finish or show):
+        x0 = x0_estimate(at, output, sample) if finish or show else None
+        if x0 is None:  # nobody asks, or no one knows this scheduler: then the run goes on
             return
-        x0 = x0_estimate(self.scheduler, model_output, sample)
         if show and self.stream is not None:
             self.stream.offer(self.index, lambda: self.unpack(x0))
         if finish:
             raise _FinishedEarly(x0)
 
+    def _counted(self, scheduler: Any) -> bool:
+        """Is an inference step complete with this call?"""
+        first, order = self._first or 0, getattr(scheduler, "order", 1)
+        calls = len(scheduler.timesteps) - first
+        done = self._position - first + 1
+        complete = -(-calls // order) if done >= calls else done // order
+        if self._earlier + complete <= self.index:
+            return False
+        self.index = self._earlier + complete
+        self.total = max(self._earlier - (-calls // order), self.index)
+        return True
 
-def x0_estimate(scheduler: Any, model_output: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-    """The clean latents a flow-matching model means, asked right after its step was taken."""
-    sigma = scheduler.sigmas[scheduler.step_index - 1]
-    return sample.float() - sigma.to(sample.device) * model_output.float()
+
+def _position_of(at: Moment) -> int:
+    """Where in the schedule this moment is."""
+    if at.index is not None:
+        return at.index
+    places = (at.scheduler.timesteps == at.timestep).nonzero()
+    return int(places[0]) if len(places) else 0
 
 
 @contextmanager
 def _hooked(scheduler: Any, watch: _Watch) -> Iterator[None]:
-    """Wrap `step` and `set_timesteps` on this one scheduler, and take it back whatever happens."""
-    step, set_timesteps = scheduler.step, scheduler.set_timesteps
-    if "step" in vars(scheduler) or "set_timesteps" in vars(scheduler):
+    """Watch `step` and `set_timesteps` of this one scheduler, and take it back whatever happens.
+
+    By a class of its own, not by attributes: a pipeline that deep-copies its scheduler (LTX-2, for
+    the sound) would copy an attribute along, and the copy would move the original.
+    """
+    kind = type(scheduler)
+    if hasattr(kind, "_watched_by_kinora"):
         raise RuntimeError("this scheduler is hooked already: two runs share one pipeline")
+    signature = inspect.signature(kind.step)
 
-    @functools.wraps(set_timesteps)
-    def set_timesteps_and_tell(*args: Any, **kwargs: Any) -> Any:
-        result = set_timesteps(*args, **kwargs)
-        watch.before_loop()
+    @functools.wraps(kind.set_timesteps)
+    def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = kind.set_timesteps(self, *args, **kwargs)
+        if self is scheduler:
+            watch.before_loop()
         return result
 
-    @functools.wraps(step)
-    def step_and_tell(
-        model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> Any:
-        watch.before_step()
-        result = step(model_output, timestep, sample, *args, **kwargs)
-        watch.after_step(model_output, sample)
+    @functools.wraps(kind.step)
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self is not scheduler:
+            return kind.step(self, *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs).arguments
+        at = moment(self, given["timestep"], given.get("per_token_timesteps"))
+        watch.before_step(at)
+        result = kind.step(self, *args, **kwargs)
+        watch.after_step(at, given["model_output"], given["sample"])
         return result
 
-    scheduler.step, scheduler.set_timesteps = step_and_tell, set_timesteps_and_tell
+    members = {"step": step, "set_timesteps": set_timesteps, "_watched_by_kinora": True}
+    scheduler.__class__ = type(kind.__name__, (kind,), members | {"__module__": kind.__module__})
     try:
         yield
     finally:
-        del scheduler.step, scheduler.set_timesteps
+        scheduler.__class__ = kind

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,7 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.decode import decode
-from pipelines.denoise import Preview, Sampled, Step, denoise
+from pipelines.denoise import Preview, Sampled, Step, _hooked, _Watch, denoise
 from pipelines.families.base import Inputs
 from pipelines.fit import Limits, fit
 from pipelines.manager import Loaded, PipelineManager
@@ -64,7 +67,8 @@ def loaded(request: pytest.FixtureRequest, tiny_manager: PipelineManager) -> Loa
 
 
 def hooks_are_gone(loaded: Loaded) -> bool:
-    return not {"step", "set_timesteps"} & set(vars(loaded.pipe.scheduler)) and (
+    scheduler = loaded.pipe.scheduler
+    return type(scheduler) is getattr(diffusers, type(scheduler).__name__) and (
         "prepare_latents" not in vars(loaded.pipe)
     )
 
@@ -246,3 +250,104 @@ def test_two_runs_on_one_model_take_turns(tiny_manager: PipelineManager) -> None
     for thread in threads:
         thread.join()
     assert all(torch.equal(alone[task], together[task]) for task in TASKS)
+
+
+# -- what schedulers do that the tiny LTX does not -----------------------------------------------
+
+
+def watched_run(scheduler: Any, timesteps: Any, by_name: bool = False) -> list[tuple[int, int]]:
+    """Every step told while a pipeline's loop runs over these timesteps."""
+    told: list[tuple[int, int]] = []
+    watch = _Watch(
+        control=Wishes(),
+        on_step=lambda step: told.append((step.index, step.total)),
+        stream=None,
+        unpack=lambda x0: x0,
+    )
+    sample = torch.zeros(1, 4, 2, 2)
+    with _hooked(scheduler, watch):
+        for t in timesteps:
+            scheduler.scale_model_input(sample, t) if hasattr(scheduler, "sigmas") else None
+            given = {"model_output": sample, "timestep": t, "sample": sample}
+            if by_name:
+                scheduler.step(return_dict=False, **given)
+            else:
+                scheduler.step(*given.values())
+    return told
+
+
+def test_heun_takes_two_calls_for_a_step_and_tells_one() -> None:
+    scheduler: Any = diffusers.HeunDiscreteScheduler()
+    scheduler.set_timesteps(5)
+    assert len(scheduler.timesteps) == 9
+    assert watched_run(scheduler, scheduler.timesteps) == [(n, 5) for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("name", ["DDIM", "EulerDiscrete", "HeunDiscrete", "UniPCMultistep"])
+def test_strength_cuts_the_beginning_and_the_total_knows(name: str) -> None:
+    scheduler: Any = getattr(diffusers, f"{name}Scheduler")()
+    scheduler.set_timesteps(10)
+    rest = scheduler.timesteps[4 * scheduler.order :]
+    assert watched_run(scheduler, rest) == [(n, 6) for n in range(1, 7)]
+
+
+def test_a_step_may_be_called_by_name() -> None:
+    scheduler: Any = diffusers.DDIMScheduler()
+    scheduler.set_timesteps(3)
+    told = watched_run(scheduler, scheduler.timesteps, by_name=True)
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_copy_of_the_scheduler_steps_for_itself() -> None:
+    """As LTX-2 copies its own for the sound."""
+    scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
+    told: list[int] = []
+    watch = _Watch(Wishes(), lambda step: told.append(step.index), None, lambda x0: x0)
+    sample = torch.zeros(1, 4, 2, 2)
+    with _hooked(scheduler, watch):
+        scheduler.set_timesteps(3)
+        copied = copy.deepcopy(scheduler)
+        for t in scheduler.timesteps:
+            scheduler.step(sample, t, sample)
+            copied.step(sample, t, sample)
+    assert told == [1, 2, 3]
+    assert scheduler.step_index == copied.step_index == 3
+    assert type(scheduler) is diffusers.FlowMatchEulerDiscreteScheduler
+
+
+def test_rounds_are_counted_on() -> None:
+    """Pipelines that make a clip in parts set the timesteps anew for each."""
+    scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
+    told: list[tuple[int, int]] = []
+    watch = _Watch(
+        Wishes(), lambda step: told.append((step.index, step.total)), None, lambda x0: x0
+    )
+    sample = torch.zeros(1, 4, 2, 2)
+    with _hooked(scheduler, watch):
+        for _round in range(2):
+            scheduler.set_timesteps(2)
+            for t in scheduler.timesteps:
+                scheduler.step(sample, t, sample)
+    assert told == [(1, 2), (2, 2), (3, 4), (4, 4)]
+
+
+def test_one_scheduler_is_not_watched_twice() -> None:
+    scheduler: Any = diffusers.DDIMScheduler()
+    watch = _Watch(Wishes(), lambda _step: None, None, lambda x0: x0)
+    with _hooked(scheduler, watch), pytest.raises(RuntimeError), _hooked(scheduler, watch):
+        pass
+    assert type(scheduler) is diffusers.DDIMScheduler
+
+
+def test_a_scheduler_nobody_can_read_runs_to_its_end() -> None:
+    """Finish now cannot be granted; the clip is whole instead of wrong."""
+    scheduler: Any = diffusers.IPNDMScheduler()
+    scheduler.set_timesteps(3)
+    wishes, told = Wishes(), []
+    wishes.finish.set()
+    watch = _Watch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    sample = torch.zeros(1, 4, 2, 2)
+    with _hooked(scheduler, watch):
+        for t in scheduler.timesteps:
+            scheduler.step(sample, t, sample)
+    assert told == [1, 2, 3]
