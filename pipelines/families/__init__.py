@@ -15,6 +15,7 @@ CLASSES = {
     "ltx": ("pipelines.families.ltx", "LTX"),
     "wan": ("pipelines.families.wan", "Wan"),
     "hunyuan": ("pipelines.families.hunyuan", "HunyuanVideo"),
+    "mochi": ("pipelines.families.mochi", "Mochi"),
     "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
 }
 

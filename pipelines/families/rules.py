@@ -50,4 +50,5 @@ RULES: dict[str, Rules] = {
     "hunyuan": Rules(
         frames=Steps(of=4, plus=1), size=Steps(of=16), negative_prompt=False, lora=True
     ),
+    "mochi": Rules(frames=Steps(of=6, plus=1), size=Steps(of=16), lora=True),
 }

@@ -51,7 +51,10 @@ def build(folder: Path, task: str = "t2v", sampler: str = "DDIM", **transformer:
         vae=vae,
         transformer=model,
         scheduler=getattr(diffusers, f"CogVideoX{sampler}Scheduler")(
-            prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing"
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+            clip_sample=False,
         ),
     ).save_pretrained(folder)
 
@@ -114,7 +117,7 @@ SPECIMENS = (
     Specimen(
         "cogvideox-1.5-5b-i2v",
         small(["i2v"], defaults={"num_frames": 17}),
-        partial(build, task="i2v", ofs_embed_dim=16, **V15),
+        partial(build, task="i2v", ofs_embed_dim=2, **V15),
         plain,
     ),
 )
