@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pipelines.cards import ModelCard
+    from pipelines.loras import LoraFile
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Inputs:
     image: Image.Image | None = None
     last_image: Image.Image | None = None
     video: tuple[Image.Image, ...] = ()
+    loras: tuple[LoraFile, ...] = ()
 
 
 class Family(ABC):
@@ -33,6 +35,9 @@ class Family(ABC):
 
     pipelines: dict[Task, str]
     """The diffusers class for each task; all of them share one set of components."""
+
+    float32: tuple[str, ...] = ()
+    """Components that are kept in float32 whatever the others run in: they lose too much."""
 
     def cell(self, pipe: Any) -> int:
         """Pixels along a side for one latent position."""
