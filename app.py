@@ -68,11 +68,14 @@ def serve() -> None:
     settings = Settings.load()
     with closing(build_service(settings)) as service:
         demo = build_page(service)
+        from api.site import beside_the_page
         from ui.web import launch_kwargs
 
+        launch = launch_kwargs(service, settings)
+        launch["app_kwargs"]["lifespan"] = beside_the_page(service, settings)
         service.start()  # not before: the worker's imports would hold up the page's
         try:
-            demo.launch(**launch_kwargs(service, settings))
+            demo.launch(**launch)
         except OSError as error:  # Gradio's own sentence: there is no free port
             raise KinoraError(ErrorCode.UNAVAILABLE, str(error)) from error
 

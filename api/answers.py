@@ -1,0 +1,124 @@
+"""How the API says that something is wrong: one shape at every door, a sentence and a code.
+
+Knows errors and HTTP. Does not know jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from errors import ErrorCode, KinoraError
+
+log = logging.getLogger(__name__)
+
+SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+NO_STORE = {"Cache-Control": "no-store"}
+RETRY_AFTER_S = 10
+OPENAI = "/v1/"
+BY_STATUS = {
+    401: ErrorCode.UNAUTHORIZED,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.TOO_LARGE,
+}
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+
+
+class ErrorBody(BaseModel):
+    """What every error looks like. Under `/v1/`, `error` is an object with `code`, `message`,
+    `type` and `param`, as OpenAI's clients read it; the other fields are the same."""
+
+    error: str | dict[str, Any] = Field(description="The code, from a closed list.")
+    message: str = Field(description="A sentence a person can act on.")
+    details: dict[str, Any] = {}
+    timestamp: str = Field(description="When it happened, ISO 8601, UTC.")
+    action: dict[str, Any] | None = Field(default=None, description="Settings that would work.")
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ErrorBody, "description": "It cannot be done; the body says why."}
+}
+
+
+def error_response(error: KinoraError, path: str = "") -> JSONResponse:
+    body = error.as_dict() | {"timestamp": datetime.now(timezone.utc).isoformat()}
+    headers = {**NO_STORE, **SAFE}
+    status = error.kind.http_status
+    if status in (429, 503):
+        headers["Retry-After"] = str(error.details.get("retry_after_s") or RETRY_AFTER_S)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 409:  # the openai SDK would ask the same again, twice
+        headers["x-should-retry"] = "false"
+    if path.startswith(OPENAI):
+        body["error"] = {
+            "code": error.code.value,
+            "message": error.message,
+            "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+            "param": error.details.get("field"),
+        }
+    return JSONResponse(body, status, headers=headers)
+
+
+def as_kinora_error(error: ValidationError | RequestValidationError) -> KinoraError:
+    """The first thing that is wrong as a sentence, all of them in the details."""
+    wrong = []
+    for each in error.errors():
+        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path")]
+        said = each["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        wrong.append({"field": ".".join(place), "message": said})
+    first = wrong[0] if wrong else {"field": "", "message": "it cannot be read"}
+    if first["message"] == "Extra inputs are not permitted":
+        sentence = f"There is no setting called “{first['field']}”."
+    elif first["field"]:
+        sentence = f"“{first['field']}” cannot be used: {first['message'].rstrip('.')}."
+    else:
+        sentence = f"The request cannot be read: {first['message'].rstrip('.')}."
+    return KinoraError(
+        ErrorCode.INVALID_INPUT, sentence, details={"field": first["field"], "errors": wrong[:20]}
+    )
+
+
+def add_handlers(app: FastAPI) -> None:
+    @app.exception_handler(KinoraError)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        return error_response(_of(error), request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        return error_response(_of(error), request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        response = error_response(_of(error), request.url.path)
+        if isinstance(error, HTTPException) and "Allow" in (error.headers or {}):
+            response.headers["Allow"] = (error.headers or {})["Allow"]
+        return response
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        return error_response(_of(error), request.url.path)
+
+
+def _of(error: Exception) -> KinoraError:
+    match error:
+        case KinoraError():
+            return error
+        case RequestValidationError():
+            return as_kinora_error(error)
+        case HTTPException(status_code=status) if status in BY_STATUS:
+            return KinoraError(BY_STATUS[status])
+        case HTTPException(status_code=status) if status < 500:
+            return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
+        case _:
+            return KinoraError(ErrorCode.INTERNAL)

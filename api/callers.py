@@ -1,0 +1,144 @@
+"""Who is calling: a program with a key, a visitor of the page, or anyone.
+
+Anyone's clips are found by their unguessable ids and are in no list. An address is kept only as a
+keyed hash. Knows headers and settings; does not know what is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Scope
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job
+from settings import Settings
+from ui.visitor import is_same_origin, owner_of, read_cookie
+
+OWN_SECRET = 20
+"""Letters a caller's own Bearer secret must have to be a name of theirs; `test` is everybody's."""
+ANYONE = "anyone:"
+PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`limited_as` is what limits count by: a cookie is too cheap a name for that."""
+
+    owner: str
+    kind: Literal["program", "visitor", "anyone"]
+    limited_as: str
+
+    def may_see(self, job: Job) -> bool:
+        return job.owner == self.owner or job.owner.startswith(ANYONE)
+
+    def named(self) -> str:
+        """The owner, where lists are asked for: those need a name."""
+        if self.kind == "anyone":
+            raise KinoraError(
+                ErrorCode.UNAUTHORIZED,
+                "Lists are for callers with a name. Send a secret of your own, at least "
+                f"{OWN_SECRET} letters, as Authorization: Bearer, when you make clips and here.",
+            )
+        return self.owner
+
+
+class Callers:
+    def __init__(self, settings: Settings) -> None:
+        self._keys = {name: key.get_secret_value() for name, key in settings.api_keys.items()}
+        given = settings.trusted_proxies or (PRIVATE if settings.on_space else ())
+        self._proxies = [_network(each) for each in given]
+        self._secret = _secret(settings.data_dir / "secret")
+
+    def identify(self, request: Request) -> Caller:
+        """KinoraError where keys are wanted and none of them is shown."""
+        address = self._hashed(self.address(request.scope))
+        secret = _bearer(request.headers)
+        if self._keys:
+            name = self._program(secret or "")
+            return Caller(f"program:{name}", "program", f"program:{name}")
+        if secret and len(secret) >= OWN_SECRET:
+            return Caller(f"secret:{self._hashed(secret)}", "program", address)
+        visitor = read_cookie(request) if is_same_origin(request.headers) else None
+        if visitor:
+            return Caller(owner_of(visitor), "visitor", address)
+        return Caller(f"{ANYONE}{address}", "anyone", address)
+
+    def address(self, scope: Scope) -> str:
+        """Where the call comes from: what trusted proxies say, as far as they are trusted."""
+        peer = (scope.get("client") or ("", 0))[0]
+        forwarded = Headers(scope=scope).getlist("x-forwarded-for")
+        for claimed in reversed(",".join(forwarded).split(",")):
+            if not self._is_proxy(peer) or not _is_address(claimed.strip()):
+                break
+            peer = claimed.strip()
+        return peer
+
+    def _is_proxy(self, address: str) -> bool:
+        if not _is_address(address):
+            return False
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in self._proxies)
+
+    def _program(self, secret: str) -> str:
+        found = None
+        for name, key in self._keys.items():  # all of them: time tells nothing
+            if hmac.compare_digest(key.encode(), secret.encode("utf-8", "replace")):
+                found = name
+        if found is None:
+            raise KinoraError(ErrorCode.UNAUTHORIZED)
+        return found
+
+    def _hashed(self, what: str) -> str:
+        return hmac.new(
+            self._secret, what.encode("utf-8", "surrogateescape"), hashlib.sha256
+        ).hexdigest()[:32]
+
+
+def _bearer(headers: Headers) -> str | None:
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and secret.strip():
+        return secret.strip()
+    return headers.get("x-api-key") or None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT,
+            f"KINORA_TRUSTED_PROXIES: {text} is no address and no network.",
+        ) from None
+
+
+def _secret(path: Path) -> bytes:
+    """Random, made once for this data folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_bytes(32))
+    except FileExistsError:
+        pass
+    except OSError:  # a read-only disk: names last as long as this process then
+        return secrets.token_bytes(32)
+    return path.read_bytes()

@@ -1,0 +1,111 @@
+"""The layer around everything: which application answers, and what goes with every answer.
+
+Other sites' pages are refused or allowed (CORS), bodies are cut off where they are too long, and
+security headers are set, on the page's answers too. Knows ASGI; does not know who a caller is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.answers import error_response
+from api.limits import limited, most_bytes
+from errors import ErrorCode, KinoraError
+from ui.visitor import is_https, is_same_origin
+
+if TYPE_CHECKING:
+    from settings import Settings
+
+METHODS = "GET, HEAD, POST, DELETE"
+SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Api-Key"
+SHOWN = "Content-Range, ETag, Location, Retry-After, X-Kinora-Frames, X-Kinora-Preview"
+
+API_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+"""Gradio's page compiles templates, so it needs eval; nothing it needs lies elsewhere."""
+EMBEDDERS = "https://huggingface.co https://*.hf.space"
+"""A Space is shown in a frame of the Hub's page."""
+
+
+class Guard:
+    def __init__(
+        self, page: ASGIApp, api: ASGIApp, is_ours: Callable[[str], bool], settings: Settings
+    ) -> None:
+        self.page = page
+        self.api = api
+        self.is_ours = is_ours
+        self.settings = settings
+        embedders = f"'self' {EMBEDDERS}" if settings.on_space else "'self'"
+        self.page_policy = f"{PAGE_POLICY}; frame-ancestors {embedders}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.page(scope, receive, send)
+        elif not self.is_ours(scope["path"]):
+            await self.page(scope, receive, self._with_headers(scope, send, self.page_policy))
+        else:
+            await self._ours(scope, receive, self._with_headers(scope, send, API_POLICY))
+
+    async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        try:
+            # 1. Another site's page asks: only those that were named, and without the cookie.
+            if origin is not None and not is_same_origin(headers):
+                allowed = self._allowed(origin)
+                if allowed is None:
+                    raise KinoraError(ErrorCode.FORBIDDEN)
+                if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                    await self._preflight(allowed)(scope, receive, send)
+                    return
+                send = _with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
+
+            # 2. The body, as long as it may be.
+            receive = limited(scope, receive, most_bytes(scope["path"], self.settings))
+        except KinoraError as error:
+            await error_response(error, scope["path"])(scope, receive, send)
+            return
+        await self.api(scope, receive, send)
+
+    def _allowed(self, origin: str) -> dict[str, str] | None:
+        if "*" in self.settings.cors_origins:
+            return {"Access-Control-Allow-Origin": "*"}
+        if origin in self.settings.cors_origins:
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return None
+
+    def _preflight(self, allowed: dict[str, str]) -> Response:
+        asked = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT}
+        return Response(
+            status_code=204, headers={**allowed, **asked, "Access-Control-Max-Age": "600"}
+        )
+
+    def _with_headers(self, scope: Scope, send: Send, policy: str) -> Send:
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "strict-origin-when-cross-origin",
+            "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+            "Content-Security-Policy": policy,
+        }
+        if is_https(scope, Headers(scope=scope)):
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+        return _with(send, headers)
+
+
+def _with(send: Send, headers: dict[str, str]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answer = MutableHeaders(scope=message)
+            for name, value in headers.items():
+                answer.setdefault(name, value)
+        await send(message)
+
+    return sending

@@ -1,0 +1,101 @@
+"""How much a caller may ask for: clips in a minute and in a day, and bytes in a body.
+
+Counted in this process, by caller. Knows time and sizes; does not know who a caller is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope
+
+from errors import ErrorCode, KinoraError
+from settings import Settings
+
+MINUTE_S, DAY_S = 60, 24 * 3600
+KNOWN_CALLERS = 10_000
+TEXT_BYTES = 1_000_000
+"""Room for the words of a request, beside its pictures."""
+
+
+class ClipLimits:
+    """Sliding windows: a caller gets back what they used as it grows old."""
+
+    def __init__(self, per_minute: int, per_day: int) -> None:
+        self._windows = [
+            (seconds, most) for seconds, most in ((MINUTE_S, per_minute), (DAY_S, per_day)) if most
+        ]
+        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, caller: str, clips: int = 1, now: float | None = None) -> dict[str, str]:
+        """Counts the clips, or refuses with the time to wait. Returns headers that say the rest."""
+        if not self._windows:
+            return {}
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            asked = self._asked.setdefault(caller, deque())
+            self._asked.move_to_end(caller)
+            while asked and asked[0] <= now - self._windows[-1][0]:
+                asked.popleft()
+            for seconds, most in self._windows:
+                recent = [at for at in asked if at > now - seconds]
+                if len(recent) + clips > most:
+                    last_to_go = min(len(recent) + clips - most, len(recent)) - 1
+                    free_s = recent[last_to_go] + seconds - now if recent else seconds
+                    raise _too_many(seconds, most, clips, max(1, round(free_s + 0.5)))
+            asked.extend([now] * clips)
+            while len(self._asked) > KNOWN_CALLERS:
+                self._asked.popitem(last=False)
+            seconds, most = self._windows[0]
+            used = sum(at > now - seconds for at in asked)
+        return {
+            "RateLimit-Limit": str(most),
+            "RateLimit-Remaining": str(most - used),
+            "RateLimit-Reset": str(seconds),
+        }
+
+
+def _too_many(window_s: int, most: int, clips: int, wait_s: int) -> KinoraError:
+    span = "a minute" if window_s == MINUTE_S else "24 hours"
+    if clips > most:
+        sentence = f"{clips} clips at once are more than the {most} allowed in {span} here."
+    else:
+        sentence = f"At most {most} clips in {span} are allowed here. Try again in {wait_s} s."
+    details = {"retry_after_s": wait_s, "limit": most, "window_s": window_s}
+    return KinoraError(ErrorCode.RATE_LIMITED, sentence, details=details)
+
+
+def most_bytes(path: str, settings: Settings) -> int:
+    """How long the body of a request to this path may be."""
+    if path in ("/api/verify", "/api/batches"):
+        return settings.max_video_file_size_bytes
+    return 2 * settings.max_image_bytes + TEXT_BYTES
+
+
+def limited(scope: Scope, receive: Receive, most: int) -> Receive:
+    """The body as it comes, refused as soon as it is too long: nothing waits for its end."""
+    too_large = KinoraError(
+        ErrorCode.TOO_LARGE, f"At most {most / 1e6:g} MB are accepted here.", details={"max": most}
+    )
+    try:
+        announced = int(Headers(scope=scope).get("content-length") or 0)
+    except ValueError:
+        announced = 0
+    if announced > most:
+        raise too_large
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise too_large
+        return message
+
+    return counted

@@ -1,0 +1,71 @@
+"""All doors as one application, and how it stands in front of the page on the same port.
+
+Knows FastAPI and ASGI. What a door does is in its own module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+
+from api.answers import add_handlers
+from api.callers import Callers
+from api.guard import Guard
+from api.limits import ClipLimits
+from api.native import Core, Native
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from settings import Settings
+
+log = logging.getLogger(__name__)
+
+DOORS = (
+    "/api",
+    "/v1",
+    "/generate",
+    "/status",
+    "/results",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/test",
+)
+"""What is ours; everything else is the page's."""
+
+
+def build(service: JobService, settings: Settings) -> FastAPI:
+    app = FastAPI(title="Kinora", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.callers = Callers(settings)
+    core = Core(service, ClipLimits(settings.clips_per_minute, settings.clips_per_day))
+    app.include_router(Native(core).router())
+    add_handlers(app)
+    return app
+
+
+def is_ours(path: str) -> bool:
+    return any(path == door or path.startswith(f"{door}/") for door in DOORS)
+
+
+def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], Any]:
+    """A lifespan that puts the doors in front of Gradio's application when it starts.
+
+    Gradio adds its own CORS as the outermost layer of all, after whatever `launch` was given, and
+    that echoes any origin; so ours goes around the finished stack. It can go when `launch` takes
+    an outermost layer. uvicorn's own belief in X-Forwarded-For is switched off, see `callers`."""
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+    api = build(service, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(page: Any) -> AsyncIterator[None]:
+        if page.middleware_stack is None:
+            raise RuntimeError("the page's middleware is built before its lifespan begins")
+        page.middleware_stack = Guard(page.middleware_stack, api, is_ours, settings)
+        yield
+
+    return lifespan
