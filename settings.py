@@ -251,10 +251,39 @@ class Settings(BaseSettings):
         description="Compile the model's blocks before the first step. "
         "auto: on a GPU with the profile fast.",
     )
-    executor: Literal["auto", "process", "inline"] = Field(
+    allow_any_model: bool | None = Field(
+        default=None,
+        description="Accept any Hugging Face id of a diffusers video pipeline as a model. "
+        "Default: yes on your own machine, no on a Space.",
+    )
+    local_models_dir: Path | None = Field(
+        default=None,
+        description="A folder with diffusers pipelines of your own; `local/NAME` is the one in "
+        "its folder NAME.",
+    )
+    redis_url: str | None = Field(
+        default=None,
+        validation_alias="REDIS_URL",
+        description="Where Redis is, if clips are made by workers on other machines: "
+        "`redis://[:password@]host:6379/0`. Or give REDIS_HOST (and REDIS_PORT).",
+    )
+    redis_host: str | None = Field(
+        default=None, validation_alias="REDIS_HOST", description="See REDIS_URL."
+    )
+    redis_port: int = Field(
+        default=6379, ge=1, le=65535, validation_alias="REDIS_PORT", description="See REDIS_URL."
+    )
+    artifacts_url: Annotated[str | None, Blank] = Field(
+        default=None,
+        validation_alias="ARTIFACTS_URL",
+        description="Where clips are kept, if several machines share them: `file:///shared` or "
+        "`s3://bucket/folder`. Default: the data folder.",
+    )
+    executor: Literal["auto", "process", "inline", "redis"] = Field(
         default="auto",
         description="Where clips are made: `process` (a supervised child), `inline` "
-        "(this process), or `auto`: inline on ZeroGPU, else process.",
+        "(this process), `redis` (workers behind Redis), or `auto`: redis where REDIS_URL is set, "
+        "inline on ZeroGPU, else process.",
     )
     previews: bool = Field(
         default=True, description="Show a moving preview while a clip takes shape."
@@ -291,14 +320,25 @@ class Settings(BaseSettings):
         return not self.on_space if self.lora_hub is None else self.lora_hub
 
     @property
+    def any_model(self) -> bool:
+        """`allow_any_model` with its default resolved."""
+        return not self.on_space if self.allow_any_model is None else self.allow_any_model
+
+    @property
     def on_space(self) -> bool:
         return bool(self.space_id)
 
     @property
-    def executor_kind(self) -> Literal["process", "inline"]:
+    def redis_address(self) -> str | None:
+        if self.redis_url or not self.redis_host:
+            return self.redis_url
+        return f"redis://{self.redis_host}:{self.redis_port}/0"
+
+    @property
+    def executor_kind(self) -> Literal["process", "inline", "redis"]:
         """`executor` with auto resolved."""
         if self.executor == "auto":
-            return "inline" if self.zero_gpu else "process"
+            return "redis" if self.redis_address else "inline" if self.zero_gpu else "process"
         return self.executor
 
     @classmethod

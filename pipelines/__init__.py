@@ -8,3 +8,7 @@ import os
 # slower than waiting asleep does. A short spin keeps the idle machine as fast as it was. libgomp
 # reads this when torch is first imported, so it stands here, before any of that.
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
+# Code that comes with a model is never run, whatever anybody passes to diffusers, which reads this
+# when it is first imported.
+os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"

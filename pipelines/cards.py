@@ -67,6 +67,8 @@ class Needs(Part):
     vram_gb: float | None = None
     ram_gb: float
     disk_gb: float
+    billions: dict[str, float] = {}
+    """Parameters of each component, as `model_index.json` names them: what plans are made from."""
 
 
 class Example(Part):
@@ -77,7 +79,8 @@ class Example(Part):
 
 
 class ModelCard(Part):
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    id: str = Field(pattern=r"^([a-z0-9][a-z0-9._-]*|[A-Za-z0-9][\w.-]*/[\w.-]+(@[0-9a-f]{40})?)$")
+    """A word of small letters; for a pasted model the name it was pasted by."""
     name: str
     family: str
     repo: str
@@ -100,6 +103,8 @@ class ModelCard(Part):
     """Where this checkpoint differs from its family: a distilled one takes no guidance."""
     classes: dict[Task, str] = {}
     """The diffusers class for a task, where this checkpoint's differs from its family's."""
+    scheduler: dict[str, float | int | bool | str] = {}
+    """Its `class` and settings, where they differ from what the repository has."""
     parts: dict[str, str] = {}
     """Components that come from a repository of their own, such as AnimateDiff's motion adapter."""
     call: dict[str, float | int | bool | str] = {}

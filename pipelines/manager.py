@@ -1,20 +1,19 @@
-"""PipelineManager: resolve, download, load, share, evict.
+"""PipelineManager: models in memory, loaded once, shared by their tasks, evicted for others.
 
 One load per model however many ask at once; text and image pipelines share one set of weights.
 Knows cards and diffusers. Does not know jobs.
 
 Locks: `_lock` guards the tables and is never held during work; a model's flight lock is held
-during its load; `Weights.busy` is held by whoever samples or decodes with it.
+during its load; `_loading` lets one model at a time take memory; `Weights.busy` is held by whoever
+samples or decodes with it.
 """
 
 from __future__ import annotations
 
-import importlib
-import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,25 +23,23 @@ import torch
 from errors import ErrorCode, KinoraError
 from pipelines import placement
 from pipelines.cards import ModelCard
-from pipelines.failures import free_memory, loading_error
+from pipelines.catalog import Catalog
+from pipelines.components import Files, LoadProgress, OnProgress, find, load, pipeline
+from pipelines.failures import Reason, failure, free_memory, loading_error
 from pipelines.families import family_of
 from pipelines.families.base import Family
+from pipelines.hub import COMMIT, Hub
+from pipelines.memory import bytes_of, free_bytes
 from pipelines.preview import PreviewMap, preview_map_for
 from pipelines.request import Task
 from settings import Settings
 
+__all__ = ["LoadProgress", "Loaded", "OnProgress", "PipelineManager", "Weights", "class_name"]
+
 log = logging.getLogger(__name__)
 
-TRUSTED_LIBRARIES = ("diffusers", "transformers")
-
-
-@dataclass(frozen=True)
-class LoadProgress:
-    phase: str
-    fraction: float | None = None
-
-
-OnProgress = Callable[[LoadProgress], None]
+HEADROOM = 1.15
+"""Free memory a model needs to come in, over its bare weights: buffers while they are read."""
 
 
 @dataclass
@@ -54,6 +51,9 @@ class Weights:
     plan: placement.Plan
     cache_dir: Path
     previews: bool
+    components: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    """The settings in model_index.json that are no components, such as boundary_ratio."""
     pipes: dict[Task, Any] = field(default_factory=dict)
     busy: threading.RLock = field(default_factory=threading.RLock)
     _map: PreviewMap | None = None
@@ -69,6 +69,20 @@ class Weights:
             except Exception:
                 log.exception("no previews for %s: the map could not be fitted", self.card.id)
         return self._map
+
+    @property
+    def size_bytes(self) -> int:
+        """What its weights take in memory."""
+        models = (c for c in self.components.values() if isinstance(c, torch.nn.Module))
+        tensors = (t for model in models for t in (*model.parameters(), *model.buffers()))
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def pipe_for(self, task: Task) -> Any:
+        """The pipeline for a task; all of them work with the very same components."""
+        if task not in self.pipes:
+            pipeline_class = _pipeline_class(self.card, self.family, task)
+            self.pipes[task] = pipeline(pipeline_class, self.components, self.config)
+        return self.pipes[task]
 
 
 @dataclass(frozen=True)
@@ -105,38 +119,43 @@ class Loaded:
 
 
 class PipelineManager:
-    def __init__(self, cards: Mapping[str, ModelCard], settings: Settings) -> None:
-        self.cards = cards
+    def __init__(
+        self, cards: Mapping[str, ModelCard], settings: Settings, hub: Hub | None = None
+    ) -> None:
+        self.cards = cards if isinstance(cards, Catalog) else Catalog(cards, settings)
         self.settings = settings
+        self._hub = hub or Hub(settings)
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._flights: dict[str, threading.Lock] = {}
         self._weights: OrderedDict[str, Weights] = OrderedDict()
+        self._warned: set[str] = set()
 
     def get(self, model_id: str, task: Task, on_progress: OnProgress | None = None) -> Loaded:
         """The model, loaded if it is not yet; others who ask meanwhile wait for this one load."""
-        card = self.cards.get(model_id)
+        card = self.cards.find(model_id)
         if card is None:
             raise KinoraError(ErrorCode.UNKNOWN_MODEL)
         if task not in card.tasks:
             raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED)
         report = on_progress or (lambda _progress: None)
         with self._lock:
-            flight = self._flights.setdefault(model_id, threading.Lock())
+            flight = self._flights.setdefault(card.id, threading.Lock())
         with flight:
             with self._lock:
-                weights = self._weights.get(model_id)
+                weights = self._weights.get(card.id)
             if weights is None:
-                self._make_room()
                 try:
                     weights = self._load(card, task, report)
                 except Exception as error:
                     free_memory()
                     raise loading_error(error, card) from error
                 with self._lock:
-                    self._weights[model_id] = weights
+                    self._weights[card.id] = weights
             with self._lock:
-                self._weights.move_to_end(model_id)
-            return Loaded(weights=weights, task=task, pipe=_pipe_for(weights, task))
+                if card.id in self._weights:
+                    self._weights.move_to_end(card.id)
+            return Loaded(weights=weights, task=task, pipe=weights.pipe_for(task))
 
     def loaded(self) -> list[str]:
         """The ids of the models in memory, the least recently used first."""
@@ -146,48 +165,51 @@ class PipelineManager:
     def evict(self, model_id: str) -> None:
         """Forget a model; its memory is free as soon as nobody works with it."""
         with self._lock:
-            self._weights.pop(model_id, None)
-        free_memory()
+            weights = self._weights.pop(model_id, None)
+        if weights is not None:
+            del weights
+            free_memory()
 
     def close(self) -> None:
         for model_id in self.loaded():
             self.evict(model_id)
 
-    def _make_room(self) -> None:
-        """Keep one place free for the model about to come."""
-        while len(held := self.loaded()) >= self.settings.max_loaded_models:
+    def _make_room(self, need_bytes: int, plan: placement.Plan) -> None:
+        """The least recently used models go until there is a place and memory for the next."""
+        while held := self.loaded():
+            crowded = len(held) >= self.settings.max_loaded_models
+            if not crowded and free_bytes(plan) >= need_bytes * HEADROOM:
+                return
             self.evict(held[0])
 
     def _load(self, card: ModelCard, task: Task, report: OnProgress) -> Weights:
-        import diffusers
-
         _quieten()
+        self._warn_if_unpinned(card)
         family = family_of(card.family)
         plan = placement.plan(card, self.settings)
-        weights = Weights(
-            card, family, plan, self.settings.data_dir / "cache", self.settings.previews
-        )
-        pipeline_class = getattr(diffusers, class_name(card, family, task))
 
-        # 1. A folder: the card's own, or the Hub's cache
+        # 1. Its files are here, whole and harmless; what is loaded stays until then
+        classes = [_pipeline_class(card, family, each) for each in card.tasks]
         variant = card.variant or self.settings.model_variant
-        folder = _folder_of(card, pipeline_class, variant, self.settings, report)
+        files = find(card, classes, variant, self._hub, report)
 
-        # 2. Its components, one after the other, so that progress can be told
-        components = _load_components(folder, plan, variant, report)
+        with self._loading:
+            # 2. Memory, before any is taken
+            self._make_room(bytes_of(files, plan, card.name), plan)
 
-        # 3. The pipeline, from the same folder and the same call as any other model
-        report(LoadProgress("pipeline", 0.9))
-        pipe = pipeline_class.from_pretrained(
-            str(folder),
-            dtype=plan.dtype,
-            use_safetensors=True,
-            local_files_only=True,
-            **components,
-        )
-        pipe.set_progress_bar_config(disable=True)
-        placement.place(pipe, plan)
-        weights.pipes[task] = pipe
+            # 3. Its components, one after the other, so that progress can be told
+            components = load(files, plan, card, report)
+            report(LoadProgress("pipeline", 0.9))
+            weights = Weights(
+                card=_at_commit(card, files),
+                family=family,
+                plan=plan,
+                cache_dir=self.settings.data_dir / "cache",
+                previews=self.settings.previews,
+                components=components,
+                config=files.index.config,
+            )
+            placement.place(weights.pipe_for(task), plan)
 
         # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it
         if not self.settings.zero_gpu:
@@ -196,75 +218,30 @@ class PipelineManager:
         report(LoadProgress("ready", 1.0))
         return weights
 
+    def _warn_if_unpinned(self, card: ModelCard) -> None:
+        if card.is_local or card.id in self._warned or COMMIT.fullmatch(card.revision or ""):
+            return
+        self._warned.add(card.id)
+        log.warning("%s is not pinned to a commit: what it makes may change.", card.id)
+
 
 def class_name(card: ModelCard, family: Family, task: Task) -> str:
     return card.classes.get(task) or family.pipelines[task]
 
 
-def _pipe_for(weights: Weights, task: Task) -> Any:
-    """The pipeline for a task; a sibling takes over the very same components."""
+def _pipeline_class(card: ModelCard, family: Family, task: Task) -> Any:
     import diffusers
 
-    pipe = weights.pipes.get(task)
-    if pipe is None:
-        first = next(iter(weights.pipes.values()))
-        sibling_class = getattr(diffusers, class_name(weights.card, weights.family, task))
-        pipe = sibling_class(**first.components)
-        pipe.set_progress_bar_config(disable=True)
-        weights.pipes[task] = pipe
-    return pipe
+    name = class_name(card, family, task)
+    found = getattr(diffusers, name, None)
+    if found is None:
+        raise failure(Reason.UNKNOWN_CLASS, card.name, name)
+    return found
 
 
-def _folder_of(
-    card: ModelCard,
-    pipeline_class: Any,
-    variant: str | None,
-    settings: Settings,
-    report: OnProgress,
-) -> Path:
-    local = card.local_path
-    if local is not None:
-        return local
-    if card.is_local:
-        raise KinoraError(
-            ErrorCode.MODEL_NOT_FOUND, f"The files of {card.name} are not on this machine."
-        )
-    report(LoadProgress("downloading"))
-    token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    folder = pipeline_class.download(
-        card.repo, revision=card.revision, variant=variant, use_safetensors=True, token=token
-    )
-    return Path(folder)
-
-
-def _load_components(
-    folder: Path, plan: placement.Plan, variant: str | None, report: OnProgress
-) -> dict[str, Any]:
-    """Models, tokenizers and schedulers of the two libraries; from_pretrained sees to the rest."""
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    wanted = {
-        name: entry
-        for name, entry in index.items()
-        if isinstance(entry, list) and len(entry) == 2 and entry[0] in TRUSTED_LIBRARIES
-    }
-    components: dict[str, Any] = {}
-    for number, (name, (library, class_name)) in enumerate(wanted.items()):
-        component_class: Any = getattr(importlib.import_module(library), class_name, None)
-        if component_class is None or not (folder / name).is_dir():
-            continue
-        report(LoadProgress(name.replace("_", " "), 0.9 * number / len(wanted)))
-        options: dict[str, Any] = {"local_files_only": True}
-        if _is_model(component_class):
-            options |= {"dtype": plan.dtype, "use_safetensors": True}
-            if variant and any((folder / name).glob(f"*.{variant}*safetensors*")):
-                options["variant"] = variant
-        loaded = component_class.from_pretrained(str(folder), subfolder=name, **options)
-        components[name] = loaded.eval() if isinstance(loaded, torch.nn.Module) else loaded
-    return components
-
-
-def _is_model(component_class: Any) -> bool:
-    return issubclass(component_class, torch.nn.Module)
+def _at_commit(card: ModelCard, files: Files) -> ModelCard:
+    """The card says which commit was loaded, for whoever wants the same clip again."""
+    return card.model_copy(update={"revision": files.commit}) if files.commit else card
 
 
 def _quieten() -> None:

@@ -47,10 +47,8 @@ def test_eight_callers_at_once_cause_one_load(
 ) -> None:
     manager = PipelineManager(tiny_cards, tiny_settings)
     loads: list[str] = []
-    load = manager_module._load_components
-    monkeypatch.setattr(
-        manager_module, "_load_components", lambda *a: loads.append("load") or load(*a)
-    )
+    load = manager_module.load
+    monkeypatch.setattr(manager_module, "load", lambda *a: loads.append("load") or load(*a))
     start = threading.Barrier(8)
     tasks = [Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO] * 4
 
@@ -160,7 +158,9 @@ def test_pickled_weights_are_never_loaded(
     repo = tmp_path / "pickled"
     shutil.copytree(tiny_repo, repo)
     next((repo / "vae").glob("*.safetensors")).rename(repo / "vae" / "diffusion_pytorch_model.bin")
-    assert failure(manager_for(repo, tiny_settings)).code is ErrorCode.MODEL_LOAD
+    error = failure(manager_for(repo, tiny_settings))
+    assert error.code is ErrorCode.MODEL_REFUSED
+    assert "vae only as a pickle" in error.message
 
 
 def test_code_that_comes_with_a_model_is_never_run(
@@ -173,5 +173,7 @@ def test_code_that_comes_with_a_model_is_never_run(
     index = json.loads((repo / "model_index.json").read_text())
     index["vae"] = ["evil", "VAE"]
     (repo / "model_index.json").write_text(json.dumps(index))
-    assert failure(manager_for(repo, tiny_settings)).code is ErrorCode.MODEL_LOAD
+    error = failure(manager_for(repo, tiny_settings))
+    assert error.code is ErrorCode.MODEL_REFUSED
+    assert "code of its own for its vae" in error.message
     assert not proof.exists()
