@@ -1,4 +1,4 @@
-"""The command line: generate, models, verify, and serve when nothing is said.
+"""The command line: generate, worker, models, verify, and serve when nothing is said.
 
 Translates words into a request and a clip into words. Results go to standard output, all the rest
 to standard error. Nothing heavy is imported before the input is known to be good.
@@ -141,22 +141,56 @@ def generate(
 
 
 @app.command()
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the models, and whether they run on this machine."""
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    profile: Annotated[str | None, typer.Option(help="fast, balanced or small.")] = None,
+) -> None:
+    """List the models: whether each runs on this machine, how, and if not, which one does."""
     from pipelines.cards import load_cards
-    from pipelines.placement import describe
+    from pipelines.placement import Planner
+    from pipelines.placement.verdict import parse_profile
 
-    cards = load_cards(Settings.load().models_dir)
+    settings = Settings.load()
+    if profile is not None:
+        settings = settings.model_copy(update={"profile": parse_profile(profile)})
+    cards, planner = load_cards(settings.models_dir), Planner(settings)
+    here = {card.id: planner.describe(card, cards) for card in cards.values()}
     if as_json:
-        rows = [card.model_dump(mode="json") | {"here": describe(card)} for card in cards.values()]
+        rows = [card.model_dump(mode="json") | {"here": here[card.id]} for card in cards.values()]
         print(json.dumps(rows))
         return
     for card in cards.values():
-        d = card.defaults
-        tasks = ", ".join({"t2v": "text", "i2v": "picture"}[task.value] for task in card.tasks)
+        d, told = card.defaults, here[card.id]
+        words = {"t2v": "text", "i2v": "picture", "v2v": "clip"}
+        tasks = ", ".join(words[task.value] for task in card.tasks)
         print(f"{card.id}  {card.name}: from {tasks}; {d.width}x{d.height}, {d.num_frames} frames")
-        print(f"    {describe(card)['verdict']} Licence: {card.license}.")
+        print(f"    {told['verdict']} Licence: {card.license}.")
+        if told["fits"]:
+            print(" ".join(["    Plan:", told["plan"]["sentence"], *told["plan"]["notes"]]))
         print(f"    {card.about}")
+
+
+@app.command()
+def worker(
+    gpu: Annotated[
+        str | None, typer.Option(help="Which GPUs: 0, or 0,1,2: one process for each.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Make only these, with commas between; kept warm.")
+    ] = None,
+) -> None:
+    """Make clips for the servers that share this REDIS_URL, until stopped."""
+    from jobs.executors import pool
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if not Settings.load().redis_address:
+        raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
+    gpus = [part.strip() for part in gpu.split(",")] if gpu else [None]
+    names = [part.strip() for part in models.split(",") if part.strip()] if models else []
+    arguments = ["--models", ",".join(names)] if names else []
+    status = pool.run(gpus, arguments)
+    if status:
+        raise typer.Exit(status)
 
 
 @app.command()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from errors import Cancelled, ErrorCode, KinoraError
+from jobs.artifacts import MANIFEST as MANIFEST  # also for those who know the desk only
+from jobs.artifacts import Artifacts
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Asked, Job, Result, State
@@ -23,20 +24,25 @@ from jobs.store import JobStore
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 2
-MANIFEST = "result.json"
-"""Written last by run_job: where it is whole, the clip is."""
 
 
 class Desk:
-    def __init__(self, store: JobStore, events: EventLog, estimator: Estimator, data: Path) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        events: EventLog,
+        estimator: Estimator,
+        data: Path,
+        artifacts: Artifacts | None = None,
+    ) -> None:
         self.store = store
         self.events = events
         self.estimator = estimator
-        self.artifacts = data / "jobs"
-        self.pictures = data / "pictures"
+        self.artifacts = artifacts or Artifacts(data)
+        self.pictures = self.artifacts.given
 
     def folder(self, job_id: str) -> Path:
-        return self.artifacts / job_id
+        return self.artifacts.folder(job_id)
 
     # -- for executors ---------------------------------------------------------------------------
 
@@ -60,6 +66,7 @@ class Desk:
         self.events.append(job.id, kind, data)
 
     def succeed(self, job: Job, result: Result) -> None:
+        self.artifacts.keep(job.id)
         # learned before it is told, so that whoever hears of it gets the better estimate
         self.estimator.learn(job.model_copy(update={"result": result}))
         seconds = {"seconds": result.seconds, "finished_early": result.finished_early}
@@ -71,6 +78,7 @@ class Desk:
             seconds,
             result=result,
             unless_asked="discard",
+            run=job.started_at,
         )
         if not done:
             self.cancelled(job)
@@ -79,12 +87,20 @@ class Desk:
         if isinstance(error, Cancelled) or self.asked(job.id) == "discard":
             self.cancelled(job)
             return
-        self._clear(job.id)
-        self.store.move(job.id, State.RUNNING, State.FAILED, "failed", error.as_dict(), error=error)
+        self._clear(job)
+        self.store.move(
+            job.id,
+            State.RUNNING,
+            State.FAILED,
+            "failed",
+            error.as_dict(),
+            error=error,
+            run=job.started_at,
+        )
 
     def cancelled(self, job: Job) -> None:
-        self._clear(job.id)
-        self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled")
+        self._clear(job)
+        self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled", run=job.started_at)
 
     def lost(self, job: Job) -> None:
         """Whoever worked on it is gone: kept if its clip is whole, else done again, once."""
@@ -99,7 +115,7 @@ class Desk:
             self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
 
     def requeue(self, job: Job, why: str, *, refund_attempt: bool = False) -> None:
-        self._clear(job.id)
+        self._clear(job)
         self.store.move(
             job.id,
             State.RUNNING,
@@ -107,22 +123,25 @@ class Desk:
             "requeued",
             {"message": why},
             refund_attempt=refund_attempt,
+            run=job.started_at,
         )
 
     # -- artifacts -------------------------------------------------------------------------------
 
     def finished_result(self, job_id: str) -> Result | None:
         """The result a worker left, if every file of it is there and whole."""
-        folder = self.folder(job_id)
         try:
-            result = Result.model_validate_json((folder / MANIFEST).read_bytes())
-        except (OSError, ValidationError, json.JSONDecodeError):
+            result = Result.model_validate_json(self.artifacts.manifest(job_id) or b"")
+        except (ValidationError, json.JSONDecodeError):
             return None
-        names = (result.clip, result.poster, result.last_frame)
-        is_whole = all((folder / name).is_file() for name in names)
-        if is_whole and (folder / result.clip).stat().st_size == result.size_bytes:
-            return result
-        return None
+        others = (result.poster, result.last_frame)
+        if any(self.artifacts.size(job_id, name) is None for name in others):
+            return None
+        is_whole = self.artifacts.size(job_id, result.clip) == result.size_bytes
+        return result if is_whole else None
 
-    def _clear(self, job_id: str) -> None:
-        shutil.rmtree(self.folder(job_id), ignore_errors=True)
+    def _clear(self, job: Job) -> None:
+        """Unless it was given up meanwhile and somebody else makes it now."""
+        now = self.store.get(job.id)
+        if now and (now.state, now.started_at) == (State.RUNNING, job.started_at):
+            self.artifacts.remove(job.id)

@@ -21,6 +21,7 @@ from jobs.store import JobStore
 KEPT_LOGS = 256
 KEPT_EVENTS = 2048
 KEPT_PREVIEWS = 64
+RECHECK_S = 2.0  # how often to doubt one's memory where other machines write too
 ELSEWHERE_S = 1.0  # how often to look for news of a job that another process works on
 
 
@@ -36,11 +37,13 @@ class Preview:
 class EventLog:
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._logs: OrderedDict[str, list[Event]] = OrderedDict()
         self._wakers: dict[str, set[Callable[[], None]]] = {}
         self._previews: OrderedDict[str, Preview] = OrderedDict()
         self._closed = False
+        self.preview_elsewhere: Callable[[str], Preview | None] = lambda _job_id: None
+        """Where clips are followed by several servers, the others' previews."""
         store.listeners.append(self._heard)
 
     def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
@@ -75,8 +78,10 @@ class EventLog:
             last = self._last(job_id)
             if last is None or (last.n <= after and last.kind in TERMINAL_KINDS):
                 return
-            if last.n <= after and not self._wait(job_id, after, tick_s) and tick_s:
-                yield None
+            if last.n <= after and not self._wait(job_id, after, tick_s):
+                self._recheck(job_id)
+                if tick_s:
+                    yield None
 
     async def afollow(
         self, job_id: str, after: int = 0, tick_s: float | None = None
@@ -108,6 +113,7 @@ class EventLog:
                 try:
                     await asyncio.wait_for(news.wait(), self._patience(job_id, tick_s))
                 except asyncio.TimeoutError:  # not the builtin one in Python 3.10
+                    await asyncio.to_thread(self._recheck, job_id)
                     if tick_s:
                         yield None
         finally:
@@ -145,7 +151,8 @@ class EventLog:
 
     def latest_preview(self, job_id: str) -> Preview | None:
         with self._changed:
-            return self._previews.get(job_id)
+            newest = self._previews.get(job_id)
+        return newest or self.preview_elsewhere(job_id)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -192,9 +199,19 @@ class EventLog:
         )
 
     def _patience(self, job_id: str, tick_s: float | None) -> float | None:
-        if self._last_in_memory(job_id):
-            return tick_s
-        return min(tick_s or ELSEWHERE_S, ELSEWHERE_S)
+        if not self._last_in_memory(job_id):
+            return min(tick_s or ELSEWHERE_S, ELSEWHERE_S)
+        if self._store.is_shared:
+            return min(tick_s or RECHECK_S, RECHECK_S)
+        return tick_s
+
+    def _recheck(self, job_id: str) -> None:
+        """Another machine may have gone on with it: then its log is read from the store."""
+        known = self._last_in_memory(job_id)
+        if known and self._store.is_shared and self._store.events(job_id, after=known.n):
+            with self._changed:
+                if self._last_in_memory(job_id) == known:
+                    self._logs.pop(job_id, None)
 
     def _wait(self, job_id: str, after: int, tick_s: float | None) -> bool:
         """True as soon as there may be something after that number."""

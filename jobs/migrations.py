@@ -10,6 +10,8 @@ import time
 
 from sqlalchemy import Connection, Engine, text
 
+from jobs.tables import one_at_a_time
+
 MIGRATIONS: list[tuple[str, list[str]]] = [
     (
         "0001_jobs_events_timings",
@@ -78,12 +80,19 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX keys_by_job ON keys (job_id)",
         ],
     ),
+    (
+        "0003_servers",
+        [
+            "CREATE TABLE servers (name TEXT PRIMARY KEY, seen_at DOUBLE PRECISION NOT NULL)",
+        ],
+    ),
 ]
 
 
 def migrate(engine: Engine) -> list[str]:
     """Brings the database up to date; the names of the steps that were run."""
     with engine.begin() as connection:
+        one_at_a_time(connection)
         connection.execute(
             text(
                 "CREATE TABLE IF NOT EXISTS migrations "

@@ -2,7 +2,7 @@
 
 The kernel lets go of it however the process ends, so a lock that can be taken belongs to nobody.
 Several processes may share one data folder this way (the page and the command line, say) and none
-takes the other's jobs. For one machine; several machines on one database need a heartbeat instead.
+takes the other's jobs. For one machine; several machines on one database have `heartbeat` instead.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from jobs.tables import Database
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,6 +43,30 @@ else:
 
 _OURS: set[Path] = set()
 """The files locked by this very process, about which a record lock tells nothing."""
+
+
+class Alive(Protocol):
+    """One server's sign of life, whatever it is made of."""
+
+    name: str
+
+    def is_alive(self, name: str) -> bool: ...
+    def the_dead(self) -> list[str]: ...
+    def bury(self, name: str) -> None: ...
+    def alone(self) -> AbstractContextManager[None]: ...
+    def close(self) -> None: ...
+
+    def watch(self, somebody_may_be_gone: Callable[[], object]) -> None:
+        """From now on called now and then, where the others may be on other machines."""
+        ...
+
+
+def presence_for(database: Database, folder: Path) -> Alive:
+    if database.is_sqlite:
+        return Presence(folder)
+    from jobs.heartbeat import Heartbeat
+
+    return Heartbeat(database)
 
 
 class Presence:
@@ -78,6 +105,9 @@ class Presence:
         with (self._folder / "alone.lock").open("wb") as file:
             _try_lock(file, wait=True)
             yield
+
+    def watch(self, somebody_may_be_gone: Callable[[], object]) -> None:
+        """Not here: whoever starts next looks."""
 
     def close(self) -> None:
         _OURS.discard(self._path(self.name))

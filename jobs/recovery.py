@@ -9,12 +9,13 @@ import logging
 import re
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs import given
 from jobs.desk import Desk
-from jobs.job import State
-from jobs.presence import Presence
+from jobs.job import Job, State
+from jobs.presence import Alive
 from media.files import sweep
 
 log = logging.getLogger(__name__)
@@ -23,15 +24,22 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 UNUSED_PICTURE_S = 24 * 3600
 
 
-def recover(desk: Desk, presence: Presence) -> int:
-    """How many unfinished jobs were taken over. Safe when two servers do it at once."""
+def recover(
+    desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda _job: False
+) -> int:
+    """How many unfinished jobs were taken over. Safe when two servers do it at once.
+
+    `resume` says True for a clip whose worker may still be at it: then it is left to the executor.
+    """
     store, taken = desk.store, 0
     with presence.alone():
         for server in store.servers():
             if presence.is_alive(server):
                 continue
             for job in store.unfinished(server, State.RUNNING):
-                desk.lost(job)
+                store.take(job.id)
+                if not resume(job):
+                    desk.lost(job)
                 taken += 1
             taken += store.adopt(server)
         for name in presence.the_dead():
@@ -47,6 +55,8 @@ def tidy(desk: Desk) -> None:
     states = desk.store.among([f.name for f in folders])
     for folder in folders:
         state = states.get(folder.name)
+        if state is None and desk.artifacts.is_shared:
+            continue  # another database may know it
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
         elif state.ended:
@@ -62,4 +72,5 @@ def tidy(desk: Desk) -> None:
 
 
 def _folders(desk: Desk) -> list[Path]:
-    return list(desk.artifacts.iterdir()) if desk.artifacts.is_dir() else []
+    clips = desk.artifacts.jobs
+    return list(clips.iterdir()) if clips.is_dir() else []

@@ -6,7 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from jobs.desk import MANIFEST, Desk
+from jobs.artifacts import MANIFEST
+from jobs.desk import Desk
 from jobs.job import Result
 
 
@@ -19,7 +20,11 @@ def reused(desk: Desk, earlier: list[str], job_id: str) -> Result | None:
         names = (result.clip, result.poster, result.last_frame, MANIFEST)
         try:
             for name in names:
-                _link(desk.folder(each) / name, desk.folder(job_id) / name)
+                source = desk.artifacts.fetch(each, name)
+                if source is None:
+                    raise FileNotFoundError(name)
+                _link(source, desk.folder(job_id) / name)
+            desk.artifacts.keep(job_id)
         except OSError:  # deleted while we looked, or no room: it is made anew
             shutil.rmtree(desk.folder(job_id), ignore_errors=True)
             continue

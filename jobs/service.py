@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -17,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from errors import ErrorCode, KinoraError
 from jobs.accept import AcceptedBefore, recipe_of
+from jobs.artifacts import Artifacts
 from jobs.desk import Desk
 from jobs.estimate import Estimate, Estimator
 from jobs.events import EventLog, Preview
 from jobs.executors.base import Executor
 from jobs.given import Given
 from jobs.job import Asked, Event, Job, Once, State, new_id
-from jobs.presence import Presence
+from jobs.presence import presence_for
 from jobs.recovery import recover, tidy
 from jobs.reuse import reused
 from jobs.store import JobStore
+from pipelines import loras
 from pipelines.cards import ModelCard
 from pipelines.fit import Limits, fit, pick_card
 from pipelines.request import FittedRequest, GenerationRequest
@@ -54,21 +55,25 @@ class JobService:
         self.settings = settings
         self.cards = cards
         self.executor = executor
-        self.pictures = settings.data_dir / "pictures"
+        self.artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
+        self.pictures = self.artifacts.given
         self.given = Given(self.pictures, settings)
-        self._presence = Presence(settings.data_dir / "servers")
+        self._presence = presence_for(store.database, settings.data_dir / "servers")
         self.store = store
         store.server = self._presence.name
         self.events = EventLog(self.store)
         self.estimator = Estimator(self.store, cards)
-        self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir)
+        self.desk = Desk(
+            self.store, self.events, self.estimator, settings.data_dir, self.artifacts
+        )
         self._limits = Limits.from_settings(settings)
         self._began = time.monotonic()
         self._closed = False
 
     def start(self) -> None:
         """Takes up what an earlier server left, then begins to work."""
-        recover(self.desk, self._presence)
+        self._recover()
+        self._presence.watch(self._recover)
         threading.Thread(target=tidy, args=(self.desk,), name="tidy", daemon=True).start()
         self.executor.start(self.desk)
         self.executor.notify()
@@ -82,6 +87,10 @@ class JobService:
         self.events.close()
         self._presence.close()
         self.store.close()
+
+    def _recover(self) -> None:
+        if recover(self.desk, self._presence, self.executor.resume):
+            self.executor.notify()
 
     def __enter__(self) -> JobService:
         self.start()
@@ -134,13 +143,15 @@ class JobService:
         batch: str | None = None,
         parent: str | None = None,
     ) -> Jobs:
-        if self._closed or self.executor.health().state == "defunct":
-            raise KinoraError(ErrorCode.UNAVAILABLE)
+        health = self.executor.health()
+        if self._closed or health.state == "defunct":
+            raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
         accepted: Jobs = []
         recipes: dict[str, str | None] = {}
         now = time.time()
         for n, request in enumerate(requests):
             self.given.check(request, owner)
+            loras.check(request.loras, self.settings)
             job = Job(
                 id=new_id(),
                 owner=owner,
@@ -184,7 +195,7 @@ class JobService:
     def _forget_links(self, accepted: Jobs) -> None:
         for job in accepted:
             if job.result:
-                shutil.rmtree(self.desk.folder(job.id), ignore_errors=True)
+                self.artifacts.remove(job.id)
 
     def fit(self, request: GenerationRequest) -> FittedRequest:
         """What would be made, with every change explained."""
@@ -277,6 +288,11 @@ class JobService:
     def clip_path(self, job_id: str, owner: str | None = None) -> Path:
         return self._artifact(job_id, owner, "clip")
 
+    def clip_address(self, job_id: str, owner: str | None = None) -> str | None:
+        """Where a browser may fetch the clip itself for an hour (object stores); else None."""
+        job = self.get(job_id, owner)
+        return self.artifacts.address(job_id, job.result.clip) if job.result else None
+
     def poster_path(self, job_id: str, owner: str | None = None) -> Path:
         return self._artifact(job_id, owner, "poster")
 
@@ -323,7 +339,7 @@ class JobService:
         if not self.store.delete(job_id):
             raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
         self.events.forget(job_id)
-        shutil.rmtree(self.desk.folder(job_id), ignore_errors=True)
+        self.artifacts.remove(job_id)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -355,7 +371,7 @@ class JobService:
         job = self.get(job_id, owner)
         if job.result is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "This clip has no file.")
-        path = self.desk.folder(job_id) / getattr(job.result, field)
-        if not path.is_file():
+        path = self.artifacts.fetch(job_id, getattr(job.result, field))
+        if path is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "The file of this clip is gone.")
         return path

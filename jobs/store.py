@@ -20,7 +20,7 @@ from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import migrate
-from jobs.tables import Database, events, jobs
+from jobs.tables import Database, events, jobs, one_at_a_time
 from pipelines.request import FittedRequest, GenerationRequest
 
 UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
@@ -38,7 +38,12 @@ class JobStore:
         self.database = Database(url)
         self.listeners: list[Callable[[Event], None]] = []
         self._writing = threading.Lock()
-        migrate(self.database.durable)
+        migrate(self.database.durable.engine)
+
+    @property
+    def is_shared(self) -> bool:
+        """True where other machines may write too."""
+        return not self.database.is_sqlite
 
     def close(self) -> None:
         self.database.close()
@@ -63,6 +68,7 @@ class JobStore:
         `recipes` are kept by job id. A job that has succeeded already comes with its result."""
         with self._writing:
             with self.database.durable.begin() as tx:
+                one_at_a_time(tx)
                 if once:
                     check_key(tx, accepted[0].owner, once)
                 check_limits(tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner)
@@ -107,7 +113,11 @@ class JobStore:
                 for next_up in in_turn(*_line(tx, self.server, among)):
                     taken = tx.execute(
                         update(jobs)
-                        .where(jobs.c.id == next_up.id, jobs.c.state == State.QUEUED.value)
+                        .where(
+                            jobs.c.id == next_up.id,
+                            jobs.c.state == State.QUEUED.value,
+                            jobs.c.server == self.server,
+                        )
                         .values(
                             state=State.RUNNING.value,
                             started_at=time.time(),
@@ -136,10 +146,12 @@ class JobStore:
         error: KinoraError | None = None,
         unless_asked: Asked | None = None,
         refund_attempt: bool = False,
+        run: float | None = None,
     ) -> Job | None:
         """Compare and set: the job as it is now, or None if it was not in `before` any more.
 
-        `unless_asked` refuses the move as well if the person has asked for that meanwhile.
+        `unless_asked` refuses the move as well if the person has asked for that meanwhile, `run`
+        (when it was started) if the job was given up since and runs anew.
         """
         check_move(before, after)
         values: dict[str, Any] = {"state": after.value}
@@ -154,6 +166,8 @@ class JobStore:
         is_there = and_(jobs.c.id == job_id, jobs.c.state == before.value)
         if unless_asked:
             is_there = and_(is_there, or_(jobs.c.asked.is_(None), jobs.c.asked != unless_asked))
+        if run is not None:
+            is_there = and_(is_there, jobs.c.started_at == run)
         with self._writing:
             with self.database.durable.begin() as tx:
                 if tx.execute(update(jobs).where(is_there).values(**values)).rowcount == 0:
@@ -247,6 +261,15 @@ class JobStore:
         with self.database.reading.begin() as tx:
             return [job.id for job in in_turn(*_line(tx, self.server, None))]
 
+    def waiting(self) -> list[tuple[str, str, float]]:
+        """(id, model, when accepted) of this server's waiting jobs, in the order of their turns."""
+        here = and_(jobs.c.server == self.server, jobs.c.state == State.QUEUED.value)
+        with self.database.reading.begin() as tx:
+            rows = tx.execute(select(jobs.c.id, jobs.c.model).where(here))
+            models = {row.id: row.model for row in rows}
+            turns = list(in_turn(*_line(tx, self.server, models.keys())))
+        return [(job.id, models[job.id] or "", job.created_at) for job in turns]
+
     def running(self) -> list[Job]:
         return self.unfinished(self.server, State.RUNNING)
 
@@ -262,6 +285,12 @@ class JobStore:
         query = select(jobs.c.server).where(jobs.c.state.in_(UNFINISHED)).distinct()
         with self.database.reading.begin() as tx:
             return set(tx.execute(query).scalars())
+
+    def take(self, job_id: str) -> None:
+        """A running job of a server that is gone is ours now."""
+        runs = and_(jobs.c.id == job_id, jobs.c.state == State.RUNNING.value)
+        with self._writing, self.database.durable.begin() as tx:
+            tx.execute(update(jobs).where(runs).values(server=self.server))
 
     def adopt(self, server: str) -> int:
         """Takes over the waiting jobs of a server that is gone; how many there were."""

@@ -1,15 +1,20 @@
 """The tables as SQLAlchemy sees them, and how a database is opened.
 
-`migrations` makes the tables; this only names their columns. Knows SQLite's manners.
+`migrations` makes the tables; this only names their columns. Knows the manners of SQLite
+and PostgreSQL, and what their complaints mean for a person.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Column,
+    Connection,
     Engine,
     Float,
     Integer,
@@ -19,7 +24,12 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
+    text,
 )
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionInTime
+
+from errors import ErrorCode, KinoraError
 
 metadata = MetaData()
 
@@ -82,31 +92,102 @@ timings = Table(
 )
 
 
+servers = Table(
+    "servers",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("seen_at", Float(53)),
+)
+
+
+class Way:
+    """One way into the database. What goes wrong there leaves as one of our errors."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as tx:
+                yield tx
+        except (DBAPIError, NoConnectionInTime) as error:
+            raise kinora_error(error) from error
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
 class Database:
     """Three ways into one database.
 
     `durable` commits reach the disk before anyone is answered. `light` commits survive the death of
     this process but maybe not a power cut, which is enough for progress and 50 times cheaper.
-    `reading` never waits for a writer. On anything but SQLite the three are one.
+    `reading` never waits for a writer.
     """
 
     def __init__(self, url: str) -> None:
-        if make_url(url).get_backend_name() == "sqlite":
-            path = make_url(url).database
+        parsed = make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            path = parsed.database
             if path and path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self.durable = _sqlite(url, synchronous="FULL", begin="BEGIN IMMEDIATE")
-            self.light = _sqlite(url, synchronous="NORMAL", begin="BEGIN IMMEDIATE")
-            self.reading = _sqlite(url, synchronous="NORMAL", begin="BEGIN")
+            self.durable = Way(_sqlite(parsed, synchronous="FULL", begin="BEGIN IMMEDIATE"))
+            self.light = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN IMMEDIATE"))
+            self.reading = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN"))
         else:
-            self.durable = self.light = self.reading = create_engine(url, pool_pre_ping=True)
+            self.durable = self.reading = Way(_postgresql(parsed))
+            self.light = Way(_postgresql(parsed, "-c synchronous_commit=off"))
 
     def close(self) -> None:
-        for engine in {self.durable, self.light, self.reading}:
-            engine.dispose()
+        for way in {self.durable, self.light, self.reading}:
+            way.dispose()
 
 
-def _sqlite(url: str, *, synchronous: str, begin: str) -> Engine:
+def kinora_error(error: Exception) -> Exception:
+    """A full disk or a database that is away, as a sentence; a mistake of ours as it is."""
+    cause = getattr(error, "orig", None)
+    is_full = (
+        getattr(cause, "sqlstate", None) in DISK_FULL
+        or getattr(cause, "sqlite_errorname", None) == "SQLITE_FULL"
+        or "disk is full" in str(cause)
+    )
+    if is_full:
+        return KinoraError(ErrorCode.OUT_OF_DISK)
+    if isinstance(error, OperationalError | InterfaceError | NoConnectionInTime):
+        sentence = "The database cannot be reached right now. Try again in a minute."
+        return KinoraError(ErrorCode.UNAVAILABLE, sentence)
+    return error
+
+
+DISK_FULL = ("53100", "53200")
+
+
+def one_at_a_time(tx: Connection) -> None:
+    """For the rest of the transaction. SQLite has one writer anyway."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+
+
+LOCK = 0x4B494E4F5241  # "KINORA"
+
+
+def _postgresql(url: URL, options: str = "") -> Engine:
+    """psycopg 3, whatever the address calls it."""
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=15,
+        pool_timeout=10,
+        connect_args={"connect_timeout": 5, "options": options},
+    )
+
+
+def _sqlite(url: URL, *, synchronous: str, begin: str) -> Engine:
     engine = create_engine(url, pool_size=8, max_overflow=64)
 
     @event.listens_for(engine, "connect")

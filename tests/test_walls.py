@@ -78,7 +78,9 @@ LIGHT = [
     "app",
     "cli.commands",
     "jobs.service",
+    "jobs.executors.pool",
     "jobs.executors.process",
+    "jobs.executors.redis",
     "jobs.executors.worker",
     "media.encode",
     "media.images",
@@ -203,7 +205,8 @@ def test_what_is_imported_is_required() -> None:
     """Nothing works only because another package happens to bring it."""
     listed = {
         re.split(r"[\[<>=;! ]", line)[0].lower().replace("-", "_")
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        for file in ("requirements.txt", "requirements-scale.txt")
+        for line in (ROOT / file).read_text().splitlines()
         if line and not line.startswith("#")
     }
     listed_as = {"PIL": "pillow", "yaml": "pyyaml"}

@@ -1,4 +1,4 @@
-"""Where clips are made: a spawned worker, or this very process on ZeroGPU."""
+"""Where clips are made: a spawned worker, workers behind Redis, or this very process on ZeroGPU."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ def executor_for(settings: Settings) -> Executor:
         from jobs.executors.inline import InlineExecutor
 
         return InlineExecutor(settings)
+    if settings.executor_kind == "redis":
+        from jobs.executors.redis import RedisExecutor
+
+        return RedisExecutor(settings)
     from jobs.executors.process import ProcessExecutor
 
     return ProcessExecutor(settings)

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from jobs.desk import Desk
-from jobs.job import Asked
+from jobs.job import Asked, Job
 
 WorkerState = Literal["starting", "ready", "busy", "setup_failed", "defunct"]
 
@@ -24,6 +24,7 @@ class Health(BaseModel):
     loading: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     restarts: int = 0
+    workers: int = 1
 
 
 class Executor(Protocol):
@@ -44,6 +45,10 @@ class Executor(Protocol):
 
     def drive(self, job_id: str) -> None:
         """Lends the current web request to a job that waits for one."""
+        ...
+
+    def resume(self, job: Job) -> bool:
+        """True if its worker may still be at it though its server is gone; it is ours then."""
         ...
 
     def health(self) -> Health: ...

@@ -10,7 +10,7 @@ from typing import Any
 from errors import KinoraError
 from jobs.desk import Desk
 from jobs.executors.base import Health
-from jobs.job import Asked
+from jobs.job import Asked, Job
 from jobs.run import run_job
 from pipelines.cards import load_cards
 from settings import Settings
@@ -68,6 +68,9 @@ class ForegroundExecutor:
 
     def drive(self, job_id: str) -> None:
         """Nothing to lend."""
+
+    def resume(self, job: Job) -> bool:
+        return False  # the worker went with its server
 
     def health(self) -> Health:
         return Health(state="ready")

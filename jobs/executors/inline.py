@@ -111,6 +111,9 @@ class InlineExecutor:
             self._requests.setdefault(job_id, contextvars.copy_context())
         self.notify()
 
+    def resume(self, job: Job) -> bool:
+        return False  # the worker went with its server
+
     def health(self) -> Health:
         with self._changed:
             return Health(

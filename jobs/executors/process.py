@@ -119,6 +119,9 @@ class ProcessExecutor:
     def drive(self, job_id: str) -> None:
         """Nothing to lend: the worker needs no web request."""
 
+    def resume(self, job: Job) -> bool:
+        return False  # the worker went with its server
+
     def health(self) -> Health:
         with self._lock:
             return Health(

@@ -1,0 +1,193 @@
+"""Where the files of clips are kept: a folder here, a shared disk, or an object store.
+
+On a disk, files are made in place or moved into it, and read from it. In an object store
+(ARTIFACTS_URL, through fsspec) they are copied there with the manifest last, and fetched into the
+local folder when somebody here wants to read them; a browser may fetch them itself by a signed
+address. Files never change once they are there. Knows names and folders; knows no job's state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job
+from media.files import NO_ROOM, whole
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "result.json"
+"""Written last: where it is whole, the clip is."""
+
+GIVEN_SUFFIXES = (".png", ".mp4", ".json")
+SIGNED_S = 3600
+
+
+class Artifacts:
+    """`root` is a disk's folder; `remote` a place in an object store, or None."""
+
+    def __init__(self, data: Path, url: str | None = None) -> None:
+        on_disk = url is None or urlsplit(url).scheme in ("", "file")
+        self.is_shared = url is not None
+        """Others keep their files there too: nothing unknown may be swept away."""
+        self.root = _path_of(url) if url and on_disk else data
+        self.jobs = self.root / "jobs"
+        self.given = self.root / "pictures"
+        self._remote: Any = None
+        self._prefix = ""
+        if url and not on_disk:
+            self._remote, self._prefix = _open(url)
+
+    def folder(self, job_id: str) -> Path:
+        return self.jobs / job_id
+
+    # -- clips -----------------------------------------------------------------------------------
+
+    def publish(self, job_id: str, made: Path) -> None:
+        """Everything of a folder a worker made, to where it is kept; the manifest comes last."""
+        names = sorted(path.name for path in made.iterdir() if path.is_file())
+        names.sort(key=lambda name: name == MANIFEST)
+        with _told():
+            for name in names:
+                if self._remote is None:
+                    with whole(self.folder(job_id) / name) as part:
+                        shutil.copyfile(made / name, part)
+                else:
+                    self._remote.put_file(str(made / name), self._key("jobs", job_id, name))
+
+    def keep(self, job_id: str) -> None:
+        """What was made in place, so that it is not only here."""
+        if self._remote is not None and (self.folder(job_id) / MANIFEST).is_file():
+            self.publish(job_id, self.folder(job_id))
+
+    def fetch(self, job_id: str, name: str) -> Path | None:
+        """A file to read, if it is there."""
+        path = self.folder(job_id) / name
+        if path.is_file() or self._remote is None:
+            return path if path.is_file() else None
+        return path if self._download(self._key("jobs", job_id, name), path) else None
+
+    def size(self, job_id: str, name: str) -> int | None:
+        """Bytes of the kept file; None if there is none."""
+        if self._remote is None:
+            path = self.folder(job_id) / name
+            return path.stat().st_size if path.is_file() else None
+        with _told(), contextlib.suppress(FileNotFoundError):
+            self._remote.invalidate_cache()
+            return int(self._remote.info(self._key("jobs", job_id, name))["size"])
+        return None
+
+    def manifest(self, job_id: str) -> bytes | None:
+        if self._remote is None:
+            try:
+                return (self.folder(job_id) / MANIFEST).read_bytes()
+            except OSError:
+                return None
+        with _told(), contextlib.suppress(FileNotFoundError):
+            return self._remote.cat_file(self._key("jobs", job_id, MANIFEST))
+        return None
+
+    def remove(self, job_id: str) -> None:
+        shutil.rmtree(self.folder(job_id), ignore_errors=True)
+        if self._remote is None:
+            return
+        with _told(), contextlib.suppress(FileNotFoundError):
+            self._remote.invalidate_cache()
+            # the manifest first: a clip that is half removed is not there
+            keys = self._remote.find(self._key("jobs", job_id))
+            for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST)):
+                self._remote.rm_file(key)
+
+    def address(self, job_id: str, name: str, *, as_name: str | None = None) -> str | None:
+        """Where a browser may fetch it for an hour; None where only we can hand it out."""
+        if self._remote is None:
+            return None
+        said = {"ResponseContentDisposition": f'attachment; filename="{as_name}"'}
+        with _told():
+            key = self._key("jobs", job_id, name)
+            return self._remote.sign(key, expiration=SIGNED_S, **(said if as_name else {}))
+
+    # -- what was given --------------------------------------------------------------------------
+
+    def share_given(self, job: Job) -> None:
+        """What a job is made from, to where a worker on another machine finds it."""
+        if self._remote is None:
+            return
+        with _told():
+            for path in self._given_of(job):
+                key = self._key("pictures", path.name)
+                if path.is_file() and not self._remote.exists(key):
+                    self._remote.put_file(str(path), key)
+
+    def fetch_given(self, job: Job) -> None:
+        if self._remote is not None:
+            for path in self._given_of(job):
+                if not path.is_file():
+                    self._download(self._key("pictures", path.name), path)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _given_of(self, job: Job) -> Iterator[Path]:
+        asked = job.request
+        for name in filter(None, (asked.image, asked.last_image, asked.video)):
+            yield from (self.given / f"{name}{suffix}" for suffix in GIVEN_SUFFIXES)
+
+    def _download(self, key: str, path: Path) -> bool:
+        with _told(), contextlib.suppress(FileNotFoundError), whole(path) as part:
+            self._remote.get_file(key, str(part))
+            return True
+        return False
+
+    def _key(self, *parts: str) -> str:
+        return "/".join([self._prefix, *parts])
+
+
+def _open(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        # its listings are not kept: other machines write there too
+        remote, prefix = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT,
+            "ARTIFACTS_URL names a kind of store that is not installed here. "
+            "For s3:// install requirements-scale.txt.",
+        ) from error
+    return remote, str(prefix).rstrip("/")
+
+
+def _path_of(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc:
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT, "ARTIFACTS_URL for a disk has three slashes: file:///shared."
+        )
+    return Path(unquote(parts.path)).absolute()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The libraries below raise whatever they like; a file that is not there stays what it is."""
+    try:
+        yield
+    except (KinoraError, FileNotFoundError):
+        raise
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise KinoraError(ErrorCode.OUT_OF_DISK) from error
+        raise _unreachable(error) from error
+    except Exception as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> KinoraError:
+    log.warning("The store of clips: %s", error)
+    return KinoraError(ErrorCode.UNAVAILABLE, "The place where clips are kept cannot be reached.")

@@ -1,0 +1,78 @@
+"""What a worker of the fleet does with a job: loads models, and makes the clip.
+
+Knows the engine, which it imports when it begins. Knows no Redis and no server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from errors import ErrorCode, KinoraError
+from jobs.artifacts import Artifacts
+from jobs.job import Job, Result
+from jobs.run import Control, Emit, as_kinora_error, run_job
+from settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.manager import LoadProgress
+
+log = logging.getLogger(__name__)
+
+
+class Maker(Protocol):
+    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+        """Loads what will be asked for first; what went wrong, if anything did."""
+        ...
+
+    def warm(self) -> Sequence[str]: ...
+
+    def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
+        """Leaves the files in `folder`. Raises KinoraError."""
+        ...
+
+
+class EngineMaker:
+    def __init__(self, settings: Settings, models: Sequence[str] | None) -> None:
+        from pipelines.cards import load_cards
+        from pipelines.manager import PipelineManager
+
+        self._settings = settings
+        self._cards = load_cards(settings.models_dir)
+        self._models = models
+        if unknown := sorted(set(models or ()) - set(self._cards)):
+            sentence = f"There is no model called {', '.join(unknown)}; see `python app.py models`."
+            raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
+        self._manager = PipelineManager(self._cards, settings)
+
+    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+        from pipelines.request import Task
+
+        def report(progress: LoadProgress) -> None:
+            on_progress({"phase": progress.phase, "fraction": progress.fraction})
+
+        settings = self._settings
+        first = [
+            (settings.default_text_to_video_model, Task.TEXT_TO_VIDEO),
+            (settings.default_image_to_video_model, Task.IMAGE_TO_VIDEO),
+        ]
+        if self._models is not None:
+            ours = self._models[: settings.max_loaded_models]
+            first = [(name, self._cards[name].tasks[0]) for name in ours]
+        try:
+            for model, task in first:
+                self._manager.get(model, task, report)
+        except Exception as error:
+            log.exception("A model could not be loaded.")
+            return error if isinstance(error, KinoraError) else as_kinora_error(error)
+        return None
+
+    def warm(self) -> Sequence[str]:
+        return self._manager.loaded()
+
+    def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
+        settings = self._settings
+        given = Artifacts(settings.data_dir, settings.artifacts_url).given
+        return run_job(job, self._manager, emit, control, folder, given, settings)

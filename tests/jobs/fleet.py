@@ -1,0 +1,89 @@
+"""Real parts of a fleet for the tests: a Redis of our own, and workers as people start them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from settings import ROOT, Settings
+
+UP_S = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class RedisServer:
+    """redis-server on a port of its own. `keeps`: it writes down what it holds, as compose does."""
+
+    def __init__(self, folder: Path, *, keeps: bool = True) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._keeps = keeps
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+             "--appendonly", "yes" if self._keeps else "no", "--dir", str(self._folder),
+             "--loglevel", "warning"],
+        )  # fmt: skip
+        ends = time.monotonic() + UP_S
+        while time.monotonic() < ends:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise AssertionError("redis-server does not answer")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+class Worker:
+    """`python app.py worker`, or one that only pretends to work (`pretends`)."""
+
+    def __init__(self, settings: Settings, *arguments: str, pretends: str | None = None) -> None:
+        command = [sys.executable, "app.py", "worker", *arguments]
+        if pretends is not None:
+            command = [sys.executable, "-m", "tests.jobs.pretender", *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment(settings) | {"PRETEND": pretends or ""}
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, wait_s: float = 40.0) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(wait_s)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    given = {
+        "KINORA_DATA_DIR": str(settings.data_dir),
+        "KINORA_MODELS_DIR": str(settings.models_dir),
+        "REDIS_URL": settings.redis_address or "",
+        "DATABASE_URL": settings.database_url,
+        "ARTIFACTS_URL": settings.artifacts_url or "",
+        "REQUEST_TIMEOUT": str(settings.request_timeout_s),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+    }
+    return os.environ | given
