@@ -22,6 +22,7 @@ from pipelines.families.base import Inputs
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
 from pipelines.request import FittedRequest
+from pipelines.samplers import sampled_with
 from pipelines.x0 import Moment, moment, x0_estimate
 
 __all__ = ["Control", "Preview", "Sampled", "Step", "denoise"]
@@ -91,6 +92,7 @@ def denoise(
         generator = torch.Generator(pipe._execution_device).manual_seed(fitted.seed)
         arguments = family.call_arguments(loaded.card, fitted, inputs)
         run.enter_context(family.configured(pipe, fitted))
+        run.enter_context(sampled_with(pipe, fitted.sampler))
 
         # 3. The hook
         stream: PreviewStream | None = None

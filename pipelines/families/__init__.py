@@ -17,6 +17,9 @@ CLASSES = {
     "hunyuan": ("pipelines.families.hunyuan", "HunyuanVideo"),
     "mochi": ("pipelines.families.mochi", "Mochi"),
     "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
+    "svd": ("pipelines.families.svd", "SVD"),
+    "modelscope": ("pipelines.families.modelscope", "ModelScope"),
+    "animatediff": ("pipelines.families.animatediff", "AnimateDiff"),
 }
 
 

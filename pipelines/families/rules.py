@@ -43,6 +43,8 @@ class Rules(BaseModel):
     """The choices, by their names in `pipelines/samplers.py`; empty: the model's own alone."""
 
 
+DIFFUSION_SAMPLERS = ("ddim", "euler", "heun", "unipc", "dpm++")
+
 RULES: dict[str, Rules] = {
     "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
     "wan": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True),
@@ -51,4 +53,11 @@ RULES: dict[str, Rules] = {
         frames=Steps(of=4, plus=1), size=Steps(of=16), negative_prompt=False, lora=True
     ),
     "mochi": Rules(frames=Steps(of=6, plus=1), size=Steps(of=16), lora=True),
+    "svd": Rules(
+        frames=Steps(of=1), size=Steps(of=64), prompt=False, negative_prompt=False, motion=True
+    ),
+    "modelscope": Rules(frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS),
+    "animatediff": Rules(
+        frames=Steps(of=1), size=Steps(of=8), lora=True, samplers=DIFFUSION_SAMPLERS
+    ),
 }

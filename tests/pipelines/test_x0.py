@@ -173,7 +173,8 @@ def test_where_the_noise_level_differs_from_token_to_token_each_has_its_own() ->
     timesteps = torch.tensor([[0.0, 0.0, 300.0, 300.0, 900.0, 900.0]])
     sigma = (timesteps / 1000)[..., None]
     at = moment(scheduler, scheduler.timesteps[0], timesteps)
-    estimate = x0_estimate(at, noise - x0, (1 - sigma) * x0 + sigma * noise)
+    sample = (1 - sigma) * x0 + sigma * noise
+    estimate = x0_estimate(at, x0 - noise, sample)  # here its velocity leads to the picture
     assert estimate is not None
     assert torch.allclose(estimate, x0, atol=1e-6)
 

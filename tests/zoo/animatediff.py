@@ -1,0 +1,117 @@
+"""AnimateDiff in miniature: a Stable Diffusion checkpoint, and a motion adapter beside it."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipelines.families.base import Inputs
+from pipelines.request import FittedRequest
+from tests.zoo import Specimen, card, parts
+
+ADAPTER = "adapter"
+SCHEDULER = {
+    "beta_schedule": "linear",
+    "clip_sample": False,
+    "steps_offset": 1,
+    "timestep_spacing": "linspace",
+}
+
+
+def build(folder: Path) -> None:
+    """As such checkpoints lie on the Hub: an image pipeline with another scheduler."""
+    import diffusers
+    import torch
+
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 8),
+        layers_per_block=2,
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=8,
+        norm_num_groups=2,
+        attention_head_dim=4,
+    )
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        latent_channels=4,
+        norm_num_groups=2,
+    )
+    scheduler = diffusers.PNDMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        skip_prk_steps=True,
+        steps_offset=1,
+    )
+    diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=parts.clip_text(),
+        tokenizer=parts.clip_tokenizer(),
+        unet=unet,
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    adapter = diffusers.MotionAdapter(
+        block_out_channels=(8, 8),
+        motion_layers_per_block=2,
+        motion_norm_num_groups=2,
+        motion_num_attention_heads=4,
+    )
+    generator = torch.Generator().manual_seed(1)
+    for parameter in adapter.parameters():  # its output layers begin at zero: no motion at all
+        parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)
+    adapter.save_pretrained(folder / ADAPTER)
+
+
+def load(pipeline_class: Any, folder: Path, dtype: Any) -> Any:
+    import diffusers
+
+    adapter = diffusers.MotionAdapter.from_pretrained(folder / ADAPTER, dtype=dtype)
+    pipe = pipeline_class.from_pretrained(folder, motion_adapter=adapter, dtype=dtype)
+    pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, **SCHEDULER)
+    return pipe
+
+
+def plain(pipe: Any, fitted: FittedRequest, inputs: Inputs, num_frames: int) -> dict[str, Any]:
+    if num_frames > 32:
+        pipe.enable_free_noise(context_length=16, context_stride=4)
+    return {
+        "prompt": fitted.prompt,
+        "negative_prompt": "dull",
+        "width": 16,
+        "height": 16,
+        "num_frames": num_frames,
+        "num_inference_steps": 2,
+        "guidance_scale": 7.5,
+    }
+
+
+def specimen(name: str, num_frames: int) -> Specimen:
+    about = card(
+        "animatediff",
+        ["t2v"],
+        defaults={
+            "width": 16,
+            "height": 16,
+            "num_frames": num_frames,
+            "num_inference_steps": 2,
+            "guidance_scale": 7.5,
+        },
+        limits={"min_width": 16, "min_height": 16, "min_frames": 2, "max_frames": 64},
+        scheduler={"class": "DDIMScheduler", **SCHEDULER},
+        parts={"motion_adapter": f"../repo/{ADAPTER}"},
+    )
+    return Specimen(name, about, build, partial(plain, num_frames=num_frames), load)
+
+
+SPECIMENS = (specimen("animatediff", 4), specimen("animatediff-free-noise", 36))
