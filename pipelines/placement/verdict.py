@@ -1,0 +1,199 @@
+"""Whether a model can run here, in a sentence, and which one to use instead.
+
+Knows cards, plans and the machine. Nothing is downloaded or loaded to find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from errors import ErrorCode, KinoraError
+from pipelines.cards import ModelCard
+from pipelines.placement.demand import Shape
+from pipelines.placement.machine import Machine, this_machine
+from pipelines.placement.pace import Pace, guess_pace
+from pipelines.placement.plan import USABLE, Plan, Profile, Wishes, plan_for
+from pipelines.placement.sizes import sizes_of
+from pipelines.request import Task
+from settings import Settings
+
+Level = Literal["runs", "slow", "no"]
+SLOW_S = 600.0
+SURE = 4.0
+"""A guess of the time may be this many times too high."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`no`: it cannot run here at all. `slow`: it can, but hardly anybody would wait for it."""
+
+    level: Level
+    sentence: str
+    plan: Plan
+    nearest: str | None = None
+    """Where the level is `no`: the card that does most of the same and runs here."""
+    code: ErrorCode = ErrorCode.TOO_LARGE
+
+    @property
+    def fits(self) -> bool:
+        return self.level != "no"
+
+
+class Planner:
+    """Plans and verdicts for one machine and one operator's wishes."""
+
+    def __init__(self, settings: Settings, machine: Machine | None = None) -> None:
+        self._settings = settings
+        self._machine = machine
+        self.wishes = Wishes.of(settings)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """Looked at when it is first asked for: it takes a moment where there is a GPU."""
+        return self._machine or this_machine(self._settings)
+
+    def plan(self, card: ModelCard, shape: Shape | None = None) -> Plan:
+        return plan_for(card, self.machine, self.wishes, shape)
+
+    def pace(self, card: ModelCard, shape: Shape | None = None) -> Pace:
+        return guess_pace(card, sizes_of(card), shape or Shape.default(card), self.machine)
+
+    def verdict(
+        self,
+        card: ModelCard,
+        cards: Mapping[str, ModelCard] | None = None,
+        shape: Shape | None = None,
+        task: Task | None = None,
+    ) -> Verdict:
+        """For the clip the card makes by default, or for one of that shape."""
+        shape = shape or Shape.default(card)
+        plan, machine = self.plan(card, shape), self.machine
+        found = self._why_not(card, plan, shape)
+        if found:
+            code, sentence = found
+            nearest = self._nearest(card, cards or {}, task)
+            if nearest:
+                sentence = f"{sentence} The nearest that runs here is {nearest.name}."
+            return Verdict("no", sentence, plan, nearest.id if nearest else None, code)
+        seconds = self.pace(card, shape).total(shape.steps)
+        where = f"on the GPU ({machine.gpu_name})" if plan.device_name == "cuda" else "on the CPU"
+        if seconds > SLOW_S and plan.device_name == "cpu":
+            sentence = f"Runs here {where}, slowly: a clip may take {_long(seconds)}."
+            return Verdict("slow", sentence, plan)
+        return Verdict("runs", f"Runs here {where}.", plan)
+
+    def refuse_what_cannot_run(
+        self,
+        card: ModelCard,
+        cards: Mapping[str, ModelCard],
+        shape: Shape | None = None,
+        task: Task | None = None,
+    ) -> None:
+        """A KinoraError whose button offers the nearest model that runs here, or a smaller clip."""
+        verdict = self.verdict(card, cards, shape, task)
+        if verdict.fits:
+            return
+        action: dict[str, Any] | None = None
+        if shape and shape != Shape.default(card) and self.verdict(card, cards, task=task).fits:
+            d = card.defaults
+            size = {"width": d.width, "height": d.height, "num_frames": d.num_frames}
+            action = {
+                "label": f"Use {d.width}x{d.height}, {d.num_frames} frames",
+                "set": size | {"duration_s": None},
+            }
+        elif verdict.nearest:
+            nearest = cards[verdict.nearest]
+            action = {"label": f"Use {nearest.name}", "set": {"model": nearest.id}}
+        raise KinoraError(verdict.code, verdict.sentence, details={"field": "model"}, action=action)
+
+    def describe(
+        self, card: ModelCard, cards: Mapping[str, ModelCard] | None = None
+    ) -> dict[str, Any]:
+        """The verdict and what it rests on, for people and programs."""
+        verdict, machine = self.verdict(card, cards), self.machine
+        return {
+            "model": card.id,
+            "fits": verdict.fits,
+            "level": verdict.level,
+            "verdict": verdict.sentence,
+            "nearest": verdict.nearest,
+            "plan": verdict.plan.as_dict(),
+            "seconds_guess": round(self.pace(card).total(card.defaults.num_inference_steps), 1),
+            "ram_gb": round(machine.ram_gb, 1),
+            "vram_gb": None if machine.vram_gb is None else round(machine.vram_gb, 1),
+            "cpu_count": machine.cpu_count,
+            "here": card.local_path is not None,
+        }
+
+    def _why_not(self, card: ModelCard, plan: Plan, shape: Shape) -> tuple[ErrorCode, str] | None:
+        machine = self.machine
+        if not plan.fits:
+            if plan.device_name == "cuda" and plan.vram_gb > (machine.vram_gb or 0) * USABLE:
+                piecewise = "" if plan.offload == "none" else ", even moved there piece by piece"
+                sentence = (
+                    f"{card.name} needs {_gb(plan.vram_gb)} on the GPU{piecewise}; "
+                    f"this one has {machine.vram_gb:.0f} GB."
+                )
+            else:
+                sentence = (
+                    f"{card.name} needs {_gb(plan.ram_gb)} of memory; "
+                    f"this machine has {machine.ram_gb:.1f} GB."
+                )
+            return ErrorCode.TOO_LARGE, sentence
+        if card.local_path is None and card.needs.disk_gb > machine.free_disk_gb:
+            return ErrorCode.OUT_OF_DISK, (
+                f"{card.name} is a download of {card.needs.disk_gb:g} GB; "
+                f"{machine.free_disk_gb:.1f} GB of the disk are free."
+            )
+        seconds = self.pace(card, shape).total(shape.steps)
+        allowed_s = self._settings.request_timeout_s
+        if seconds / SURE > allowed_s:
+            return ErrorCode.TOO_LARGE, (
+                f"{card.name} would take about {_long(seconds)} here; "
+                f"{_long(allowed_s)} is the longest one clip may take."
+            )
+        return None
+
+    def _nearest(
+        self, card: ModelCard, cards: Mapping[str, ModelCard], task: Task | None
+    ) -> ModelCard | None:
+        """Of those that run here and can do the task: the same family, then the largest."""
+        wanted = {task} if task else set(card.tasks)
+        levels: dict[str, Level] = {}
+        for other in cards.values():
+            if other.id != card.id and wanted & set(other.tasks):
+                levels[other.id] = self.verdict(other).level
+        found = [cards[i] for i, level in levels.items() if level != "no"]
+        return max(
+            found,
+            key=lambda c: (
+                levels[c.id] == "runs",
+                wanted <= set(c.tasks),
+                c.family == card.family,
+                sizes_of(c).total,
+            ),
+            default=None,
+        )
+
+
+def parse_profile(name: str) -> Profile:
+    if name not in ("fast", "balanced", "small"):
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT, f"--profile is fast, balanced or small, not {name}."
+        )
+    return name
+
+
+def _gb(gb: float) -> str:
+    return f"{gb:.1f} GB" if gb < 10 else f"{gb:.0f} GB"
+
+
+def _long(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
