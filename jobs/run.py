@@ -80,7 +80,7 @@ def _run(
     control.check()
 
     # 2. What was given, cut to the clip's shape.
-    inputs = _inputs(job, pictures)
+    inputs = _inputs(job, pictures, settings, on_progress)
 
     # 3. Sampling.
     pace = Pace()
@@ -146,12 +146,19 @@ def _run(
     return result
 
 
-def _inputs(job: Job, pictures: Path) -> Inputs:
+def _inputs(
+    job: Job, pictures: Path, settings: Settings, on_progress: Callable[[LoadProgress], None]
+) -> Inputs:
     from media.images import crop_to, load_picture
     from media.videos import load_frames
     from pipelines.families.base import Inputs
+    from pipelines.loras import find
+    from pipelines.manager import LoadProgress
 
     fitted = job.fitted
+
+    def fetching(done: int, total: int) -> None:
+        on_progress(LoadProgress("downloading the LoRA", done / total if total else None))
 
     def picture(image_id: str | None) -> Image.Image | None:
         if image_id is None:
@@ -169,7 +176,10 @@ def _inputs(job: Job, pictures: Path) -> Inputs:
         focus=fitted.focus,
     )
     return Inputs(
-        image=picture(fitted.image), last_image=picture(fitted.last_image), video=video or ()
+        image=picture(fitted.image),
+        last_image=picture(fitted.last_image),
+        video=video or (),
+        loras=tuple(find(lora, settings, fetching) for lora in fitted.loras),
     )
 
 

@@ -19,6 +19,7 @@ import torch
 from errors import Cancelled
 from pipelines.failures import memory_sentences
 from pipelines.families.base import Inputs
+from pipelines.loras import applied
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
 from pipelines.request import FittedRequest
@@ -93,6 +94,7 @@ def denoise(
         arguments = family.call_arguments(loaded.card, fitted, inputs)
         run.enter_context(family.configured(pipe, fitted))
         run.enter_context(sampled_with(pipe, fitted.sampler))
+        run.enter_context(applied(pipe, inputs.loras))
 
         # 3. The hook
         stream: PreviewStream | None = None
