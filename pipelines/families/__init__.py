@@ -16,6 +16,8 @@ CLASSES = {
     "wan": ("pipelines.families.wan", "Wan"),
     "hunyuan": ("pipelines.families.hunyuan", "HunyuanVideo"),
     "mochi": ("pipelines.families.mochi", "Mochi"),
+    "hunyuan15": ("pipelines.families.hunyuan15", "HunyuanVideo15"),
+    "latte": ("pipelines.families.latte", "Latte"),
     "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
     "svd": ("pipelines.families.svd", "SVD"),
     "modelscope": ("pipelines.families.modelscope", "ModelScope"),

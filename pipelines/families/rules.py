@@ -60,4 +60,6 @@ RULES: dict[str, Rules] = {
     "animatediff": Rules(
         frames=Steps(of=1), size=Steps(of=8), lora=True, samplers=DIFFUSION_SAMPLERS
     ),
+    "hunyuan15": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
+    "latte": Rules(frames=Steps(of=16), size=Steps(of=16)),
 }
