@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ from typing import Any
 from errors import KinoraError
 from pipelines.cards import load_cards
 from pipelines.catalog import Catalog
-from pipelines.components import LoadProgress
 from pipelines.hub import Hub, Patience
 from pipelines.request import Task
 from settings import Settings
@@ -46,7 +44,7 @@ def get(model: str, task: str, settings: dict[str, Any], callers: int = 1) -> di
     made = settings_of(**settings)
     hub = Hub(made, PATIENCE)
     manager = PipelineManager(Catalog(load_cards(made.models_dir), made, hub), made, hub)
-    told: list[LoadProgress] = []
+    told: list[Any] = []
     with ThreadPoolExecutor(callers) as pool:
         waiting = [
             pool.submit(manager.get, model, Task(task), told.append if n == 0 else None)
@@ -100,7 +98,6 @@ ACTS = {"get": get, "fetch": fetch, "card": card, "modules": modules}
 def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    threading.current_thread().name = "acts"
     for line in sys.stdin:
         asked = json.loads(line)
         began = time.perf_counter()
