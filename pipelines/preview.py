@@ -36,7 +36,6 @@ LONG_SIDE = (192, 320)
 BUDGET = 0.03
 SHORTEST_PAUSE_S = 0.1
 MOST_FRAMES = 48
-CELLS = 8
 BATCH = 4
 RIDGE = 1e-4
 
@@ -58,7 +57,7 @@ OnPreview = Callable[[Preview], None]
 
 @dataclass(frozen=True)
 class PreviewMap:
-    """`lead` for the first latent frame, which holds one picture; `rest` for those with several.
+    """`lead` for the first latent frame, which mostly holds one picture; `rest` for the others.
 
     Each is [channels + 1, patch * patch * 3]; the last row is the bias.
     """
@@ -94,8 +93,8 @@ def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.nd
     """Synthetic clips [3, F, H, W] in -1..1 and their normalised latents [C, f, h, w]."""
     import torch
 
-    cell, per_latent = family.cell(pipe), family.per_latent(pipe)
-    pixels = clips(frames=1 + 2 * per_latent, side=CELLS * cell)
+    frames, side = family.calibration_shape(pipe)
+    pixels = clips(frames, side)
     latents: list[np.ndarray] = []
     with torch.no_grad():
         for at in range(0, len(pixels), BATCH):
@@ -124,12 +123,15 @@ def fit_map(pixels: list[np.ndarray], latents: list[np.ndarray]) -> PreviewMap:
 
 
 def group_means(clip: np.ndarray, latent_frames: int) -> np.ndarray:
-    """What each latent frame stands for: the first picture alone, then means of equal groups."""
-    rest = clip[:, 1:]
+    """What each latent frame stands for: the first picture alone, then means of equal groups;
+    or, where the frames do not divide like that (Allegro: 88 in 22), equal groups throughout."""
+    channels, frames, *size = clip.shape
     if latent_frames == 1:
         return clip[:, :1]
-    groups = rest.reshape(clip.shape[0], latent_frames - 1, -1, *clip.shape[2:])
-    return np.concatenate([clip[:, :1], groups.mean(axis=2)], axis=1)
+    if (frames - 1) % (latent_frames - 1) == 0:
+        groups = clip[:, 1:].reshape(channels, latent_frames - 1, -1, *size)
+        return np.concatenate([clip[:, :1], groups.mean(axis=2)], axis=1)
+    return clip.reshape(channels, latent_frames, -1, *size).mean(axis=2)
 
 
 def patches(frames: np.ndarray, height: int, width: int, patch: int) -> np.ndarray:

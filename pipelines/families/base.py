@@ -47,6 +47,10 @@ class Family(ABC):
         """Frames for one latent frame, the first of which may stand for a single one."""
         return pipe.vae_temporal_compression_ratio
 
+    def calibration_shape(self, pipe: Any) -> tuple[int, int]:
+        """Frames and side of the clips that the previews' map is learned from: small ones."""
+        return 1 + 2 * self.per_latent(pipe), 8 * self.cell(pipe)
+
     @abstractmethod
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs

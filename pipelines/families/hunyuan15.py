@@ -74,5 +74,7 @@ class HunyuanVideo15(Family):
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
-        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+        # one clip at a time: the attention mask of this VAE's encoder fits no larger batch
+        clips = pixels.to(vae.device, vae.dtype).split(1)
+        latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
         return latents.float() * vae.config.scaling_factor
