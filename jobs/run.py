@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.desk import MANIFEST
 from jobs.job import Job, Result
+from jobs.substitute import model_for
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,13 +70,19 @@ def _run(
     from pipelines.decode import decode
     from pipelines.denoise import denoise
 
-    fitted, clock = job.fitted, Clock()
+    clock, told = Clock(), Told()
 
-    # 1. The model.
+    # 1. The model, or the one that stands in for it.
     def on_progress(progress: LoadProgress) -> None:
-        emit("loading", {"phase": progress.phase, "fraction": progress.fraction})
+        control.check()
+        if told.is_news(progress):
+            emit("loading", progress.as_event())
 
-    loaded = manager.get(fitted.model, fitted.task, on_progress)
+    loaded, fitted = model_for(job, manager, on_progress, pictures, settings)
+    if fitted is not job.fitted:
+        sentence = fitted.adjustments[0].sentence
+        emit("fallback", {"sentence": sentence, "fitted": fitted.model_dump(mode="json")})
+        job = job.model_copy(update={"fitted": fitted})
     clock.lap("load")
     control.check()
 
@@ -125,6 +132,7 @@ def _run(
         quality=fitted.quality,
         comment=_settings_used(job, loaded.card, sampled.steps_done),
         max_bytes=settings.max_video_file_size_bytes,
+        sound=sampled.sound,
     )
     write_poster(frames, folder / "poster.jpg")
     write_last_frame(frames, folder / "last.png")
@@ -218,6 +226,21 @@ class Clock:
     def total(self) -> dict[str, float]:
         total = time.perf_counter() - self._began
         return {phase: round(s, 4) for phase, s in (self.seconds | {"total": total}).items()}
+
+
+class Told:
+    """What was said of loading: a download is told by the half percent, not by the packet."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._fraction = -1.0
+
+    def is_news(self, progress: LoadProgress) -> bool:
+        fraction = progress.fraction or 0.0
+        if progress.phase == self._phase and fraction - self._fraction < 0.005:
+            return False
+        self._phase, self._fraction = progress.phase, fraction
+        return True
 
 
 class Pace:

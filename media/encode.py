@@ -1,5 +1,7 @@
 """Frames into a clip that plays everywhere: MP4 (H.264), WebM (VP9) or GIF, through ffmpeg.
 
+With a sound, the clip has a track of exactly its own length: AAC in MP4, Opus in WebM.
+
 Knows codecs and colours. Does not know where frames come from; reads no file but its own.
 
 Every frame goes through a pipe as plain RGB, so ffmpeg never guesses what it is given.
@@ -25,6 +27,7 @@ from errors import ErrorCode, KinoraError
 from media import mp4
 from media.files import whole
 from pipelines.request import Format, Quality
+from pipelines.sound import Sound
 
 THREADS = 4
 """Fixed, because the number of threads changes the bits of an H.264 file."""
@@ -34,6 +37,8 @@ GIF_MAX_FPS = 50
 
 H264_CRF = {"low": 28, "medium": 20, "high": 14}
 VP9_CRF = {"low": 42, "medium": 32, "high": 20}
+SOUND_RATE_HZ = 48_000
+"""What Opus works in, and every player plays."""
 GIF_COLOURS = {"low": 64, "medium": 128, "high": 256}
 
 # Really converted to BT.709, and said so: players take an untagged clip for BT.601 or for BT.709
@@ -64,10 +69,12 @@ def encode(
     quality: Quality = "medium",
     comment: str = "",
     max_bytes: int | None = None,
+    sound: Sound | None = None,
 ) -> EncodedClip:
     """Writes uint8 frames [F, H, W, 3] as one clip of exactly that many frames of that size.
 
-    `comment` goes into the file (a GIF has no place for it). On any failure nothing is left.
+    `comment` and `sound` go into the file (a GIF has no place for them). On any failure nothing
+    is left.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
         raise ValueError(f"not frames: {frames.dtype} {frames.shape}")
@@ -81,7 +88,11 @@ def encode(
     if odd:
         frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
 
-    with whole(path) as part, _notes(part, comment) as notes:
+    if format == "gif":
+        sound = None
+
+    heard = None if sound is None else sound.lasting(num_frames / fps)
+    with whole(path) as part, _notes(part, comment) as notes, _heard(part, heard) as track:
         # 2. The file.
         coded_height, coded_width = frames.shape[1:3]
         command = [
@@ -90,9 +101,11 @@ def encode(
             *("-video_size", f"{coded_width}x{coded_height}", "-framerate", str(fps)),
             *("-i", "pipe:0"),
             *("-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{notes}"),
+            *track,
             *("-map", "0:v:0", "-map_metadata", "1", "-threads", str(THREADS)),
             *("-fflags", "+bitexact", "-flags:v", "+bitexact"),
             *_codec(format, quality, fps),
+            *(_sound_codec(format) if track else ()),
             f"file:{part}",
         ]
         _run(command, frames, part, max_bytes)
@@ -130,6 +143,12 @@ def _codec(format: Format, quality: Quality, fps: int) -> list[str]:
             ]
         case _:
             assert_never(format)
+
+
+def _sound_codec(format: Format) -> list[str]:
+    codec = ["aac", "-b:a", "192k"] if format == "mp4" else ["libopus", "-b:a", "128k"]
+    rate = ("-ar", str(SOUND_RATE_HZ))
+    return ["-map", "2:a:0", *rate, "-c:a", *codec, "-flags:a", "+bitexact"]
 
 
 def _run(command: list[str], frames: np.ndarray, part: Path, max_bytes: int | None) -> None:
@@ -187,3 +206,21 @@ def _notes(part: Path, comment: str) -> Iterator[Path]:
         yield notes
     finally:
         notes.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _heard(part: Path, sound: Sound | None) -> Iterator[list[str]]:
+    """The sound in a file of its own, since the pipe is taken, and the words to read it."""
+    if sound is None:
+        yield []
+        return
+    channels, _ = sound.samples.shape
+    raw = part.with_name(f"sound-{part.name}")
+    try:
+        sound.samples.T.astype("<f4").tofile(raw)
+        yield [
+            *("-protocol_whitelist", "file", "-f", "f32le", "-ar", str(sound.rate_hz)),
+            *("-ac", str(channels), "-i", f"file:{raw}"),
+        ]
+    finally:
+        raw.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from pipelines.loras import applied
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
 from pipelines.request import FittedRequest
+from pipelines.sound import Sound
 from pipelines.samplers import sampled_with
 from pipelines.x0 import Moment, moment, x0_estimate
 
@@ -51,6 +52,8 @@ class Sampled:
     """Normalised [B, C, F, H, W], on the device."""
     noise: torch.Tensor | None
     """What the decoder wants besides, for the few that do: hand it to `decode`."""
+    sound: Sound | None
+    """What is heard, for the few that make it: hand it to `encode`."""
     finished_early: bool
     steps_done: int
     seconds: dict[str, float]
@@ -113,6 +116,7 @@ def denoise(
         run.enter_context(memory_sentences())
 
         # 4. The loop, ended by its last step, by "finish now", or by "discard"
+        output: Any = None
         try:
             output = pipe(**arguments, generator=generator, output_type="latent")
             latents = family.latents_of(pipe, output.frames, fitted)
@@ -126,9 +130,13 @@ def denoise(
         # 5. What decoding needs of the same generator
         noise = family.decode_noise(pipe, latents, generator, fitted)
 
+        # 6. The sound, which comes with the pictures and not from them
+        sound = family.sound_of(pipe, output, fitted, held)
+
     return Sampled(
         latents=latents,
         noise=noise,
+        sound=sound,
         finished_early=finished_early,
         steps_done=watch.index,
         seconds={

@@ -141,8 +141,10 @@ def _from_prediction(
 def _flow_distance(at: Moment, sample: torch.Tensor) -> torch.Tensor:
     """How far it still is to the clean end, along the velocity the model predicts."""
     if at.per_token_timesteps is not None:
-        train_steps = at.scheduler.config.num_train_timesteps
-        return (at.per_token_timesteps / train_steps).to(sample)[..., None]
+        config = at.scheduler.config
+        distance = (at.per_token_timesteps / config.num_train_timesteps).to(sample)[..., None]
+        # given a time for every token, FlowMatchEuler goes with the output and not against it
+        return distance if config.get("stochastic_sampling") else -distance
     sigma = _sigma(at).to(sample)
     # Mochi counts the other way: its sigma is the share of the picture and its velocity leads there
     return sigma - 1 if at.scheduler.config.get("invert_sigmas") else sigma

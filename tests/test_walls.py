@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "errors": (),
     "settings": ("errors",),
     "pipelines": ("errors", "settings"),
-    "media": ("errors", "pipelines.request"),
+    "media": ("errors", "pipelines.request", "pipelines.sound"),
     "jobs": ("errors", "settings", "pipelines", "media"),
     "cli": ("errors", "settings", "pipelines", "media", "jobs"),
     "ui": ("errors", "settings", "pipelines", "media", "jobs"),

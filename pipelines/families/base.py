@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pipelines.cards import ModelCard
     from pipelines.loras import LoraFile
+    from pipelines.sound import Sound
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class Family(ABC):
 
     pipelines: dict[Task, str]
     """The diffusers class for each task; all of them share one set of components."""
+
+    output_type: str = "latent"
+    """What its pipelines are asked for; "np" where they decode by themselves."""
 
     float32: tuple[str, ...] = ()
     """Components that are kept in float32 whatever the others run in: they lose too much."""
@@ -90,6 +94,13 @@ class Family(ABC):
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
         """Pixels [B, 3, F, H, W] in -1..1, exactly as the plain call computes them."""
+
+    def sound_of(
+        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> Sound | None:
+        """The clip's sound, where the model makes one. `output` is what the call returned with
+        output_type="latent"; None after "finish now", when there is only what `watched` kept."""
+        return None
 
     @abstractmethod
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:

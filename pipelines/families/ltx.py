@@ -1,6 +1,7 @@
-"""LTX-Video: text and image share one set of weights; the sampler's latents come packed.
+"""LTX-Video: all tasks share one set of weights; the sampler's latents come packed.
 
 Image-to-video hands the scheduler everything but the first latent frame, which stays the picture.
+From 0.9.5 on the condition pipeline does all tasks; it puts the last picture's tokens in front.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipelines.request import FittedRequest, Task
 if TYPE_CHECKING:
     from pipelines.cards import ModelCard
 
+CONDITION = "LTXConditionPipeline"
 DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
 
 
@@ -37,14 +39,18 @@ class LTX(Family):
             "guidance_scale": fitted.guidance_scale,
         }
         arguments |= {k: v for k, v in card.call.items() if k not in DECODE_ARGUMENTS}
-        if inputs.image is not None:
+        if card.classes.get(fitted.task) == CONDITION:
+            arguments["conditions"] = _conditions(fitted, inputs) or None
+        elif inputs.image is not None:
             arguments["image"] = inputs.image
         return arguments
 
     def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        if output.ndim == 5:
+            return output
         frames, height, width = _latent_shape(pipe, fitted)
         return pipe._unpack_latents(
-            output,
+            output[:, -frames * height * width :],
             frames,
             height,
             width,
@@ -124,6 +130,17 @@ class LTX(Family):
 def _tasks_of(pipe: Any) -> set[Task]:
     name = type(pipe).__name__
     return {task for task, class_name in LTX.pipelines.items() if class_name == name}
+
+
+def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    if inputs.video:
+        # a condition of strength s leaves the clip alone until the noise is down to 1 - s
+        strength = 1.0 - (1.0 if fitted.strength is None else fitted.strength)
+        return [LTXVideoCondition(video=list(inputs.video), frame_index=0, strength=strength)]
+    pictures = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
+    return [LTXVideoCondition(image=i, frame_index=at) for i, at in pictures if i is not None]
 
 
 def _latent_shape(pipe: Any, fitted: FittedRequest) -> tuple[int, int, int]:

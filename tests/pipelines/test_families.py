@@ -247,7 +247,11 @@ def test_frames_equal_a_plain_call_bit_for_bit(case: Case) -> None:
     fitted = case.fitted
     assert case.frames.shape == (fitted.num_frames, fitted.height, fitted.width, 3)
     assert case.frames.std() > 0
-    assert np.array_equal(case.frames, case.plain_frames)
+    assert differences(case.frames, case.plain_frames) == 0
+
+
+def differences(a: np.ndarray, b: np.ndarray) -> int:
+    return int((a != b).sum())
 
 
 def test_every_step_is_counted_once(case: Case) -> None:
@@ -265,12 +269,14 @@ def test_previews_run_from_the_first_step_to_the_clip(case: Case) -> None:
     seconds = case.fitted.num_frames / case.fitted.fps
     latents = case.sampled.latents[0].float().cpu().numpy()
     of_the_clip = strip(shown.index, preview_map.pictures(latents), seconds)
-    assert np.abs(sheet(shown) - sheet(of_the_clip)).mean() < 1
-    assert np.abs(sheet(case.previews[0]) - sheet(of_the_clip)).mean() > 1
+    assert distance(shown, of_the_clip) < 1
+    assert distance(case.previews[0], of_the_clip) > 1
 
 
-def sheet(preview: Preview) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(preview.jpeg))).astype(float)
+def distance(one: Preview, other: Preview) -> float:
+    """Mean difference of two strips, of 255."""
+    a, b = (np.asarray(Image.open(io.BytesIO(p.jpeg))).astype(float) for p in (one, other))
+    return float(np.abs(a - b).mean())
 
 
 def test_cancel_is_heard_within_one_step(job: Case) -> None:
@@ -289,7 +295,7 @@ def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(job: Case) -> Non
     clip = read(job.folder / "whole" / result.clip)
     assert clip.frames.shape == job.plain_frames.shape
     last = np.asarray(Image.open(job.folder / "whole" / result.last_frame))
-    assert np.array_equal(last, job.plain_frames[-1])
+    assert differences(last, job.plain_frames[-1]) == 0
 
 
 def test_finish_now_gives_a_playable_clip(job: Case) -> None:

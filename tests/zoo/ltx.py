@@ -1,9 +1,11 @@
-"""LTX-Video in miniature: 0.9.0-like, and 0.9.5-like whose decoder wants a timestep."""
+"""LTX-Video in miniature: 0.9.0; 0.9.1, whose decoder wants a timestep; 0.9.5 with conditions."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any
+
+from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
 from pipelines.families.base import Inputs
 from pipelines.request import FittedRequest
@@ -24,7 +26,16 @@ def plain(pipe: Any, fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
         "num_inference_steps": 3,
         "guidance_scale": 3.0,
     }
-    if inputs.image is not None:
+    if type(pipe).__name__ == "LTXConditionPipeline":
+        arguments["image_cond_noise_scale"] = 0.1
+        if inputs.video:
+            clip = LTXVideoCondition(video=list(inputs.video), strength=1.0 - 0.8)
+            arguments["conditions"] = [clip]
+        elif inputs.image is not None:
+            first = LTXVideoCondition(image=inputs.image)
+            last = LTXVideoCondition(image=inputs.last_image, frame_index=8)
+            arguments["conditions"] = [first, last] if inputs.last_image else [first]
+    elif inputs.image is not None:
         arguments["image"] = inputs.image
     if pipe.vae.config.timestep_conditioning:
         arguments |= DECODE
@@ -41,9 +52,21 @@ CARD = card(
 SPECIMENS = (
     Specimen("ltx-0.9.0", CARD, tiny.build, plain),
     Specimen(
-        "ltx-0.9.5",
+        "ltx-0.9.1",
         CARD | {"call": DECODE},
         partial(tiny.build, timestep_conditioning=True, seed=1),
+        plain,
+    ),
+    Specimen(
+        "ltx-0.9.5",
+        CARD
+        | {
+            "tasks": ["t2v", "i2v", "v2v"],
+            "classes": {task: "LTXConditionPipeline" for task in ("t2v", "i2v", "v2v")},
+            "takes": {"last_image": True},
+            "call": DECODE | {"image_cond_noise_scale": 0.1},
+        },
+        partial(tiny.build, timestep_conditioning=True, seed=2),
         plain,
     ),
 )
