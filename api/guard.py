@@ -6,6 +6,7 @@ security headers are set, on the page's answers too. Knows ASGI; does not know w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,11 @@ from errors import ErrorCode, KinoraError
 from ui.visitor import is_https, is_same_origin
 
 if TYPE_CHECKING:
+    from api.metrics import Metrics
     from settings import Settings
 
 METHODS = "GET, HEAD, POST, DELETE"
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Api-Key"
 SHOWN = "Content-Range, ETag, Location, Retry-After, X-Kinora-Frames, X-Kinora-Preview"
 
@@ -37,8 +40,14 @@ EMBEDDERS = "https://huggingface.co https://*.hf.space"
 
 class Guard:
     def __init__(
-        self, page: ASGIApp, api: ASGIApp, is_ours: Callable[[str], bool], settings: Settings
+        self,
+        page: ASGIApp,
+        api: ASGIApp,
+        is_ours: Callable[[str], bool],
+        settings: Settings,
+        metrics: Metrics,
     ) -> None:
+        self.metrics = metrics
         self.page = page
         self.api = api
         self.is_ours = is_ours
@@ -52,7 +61,24 @@ class Guard:
         elif not self.is_ours(scope["path"]):
             await self.page(scope, receive, self._with_headers(scope, send, self.page_policy))
         else:
-            await self._ours(scope, receive, self._with_headers(scope, send, API_POLICY))
+            await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._ours(scope, receive, noting)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
+            seconds = None if route.endswith("/events") else time.perf_counter() - began
+            self.metrics.request(method, route, status, seconds)
 
     async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

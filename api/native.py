@@ -69,16 +69,20 @@ class Core:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         return job
 
-    async def submit(
-        self, asked: forms.Asked, caller: Caller, parent: str | None = None
-    ) -> tuple[Job, dict[str, str]]:
-        """The accepted job, and headers that say what the caller has left."""
+    def take(self, caller: Caller, clips: int = 1) -> dict[str, str]:
+        """Headers that say what the caller has left, or a refusal."""
         if self.service.executor.needs_request:
             raise KinoraError(
                 ErrorCode.UNAVAILABLE,
                 "On this Space clips are made for visitors of the page and for gradio_client only.",
             )
-        left = self.limits.take(caller.limited_as)
+        return self.limits.take(caller.limited_as, clips)
+
+    async def submit(
+        self, asked: forms.Asked, caller: Caller, parent: str | None = None
+    ) -> tuple[Job, dict[str, str]]:
+        """The accepted job, and headers that say what the caller has left."""
+        left = self.take(caller)
 
         def submit() -> Job:
             return self.service.submit(
@@ -211,7 +215,7 @@ class Native:
         request: Request,
         job_id: JobId,
         caller: Who,
-        range: Annotated[str | None, Header(max_length=200)] = None,
+        range: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The finished file. Range and If-None-Match work; `?download` makes it an attachment."""
         job = await self.core.job(job_id, caller)

@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from api.answers import add_handlers
+from api.batch import Batches
 from api.callers import Callers
+from api.compat import Compat
 from api.guard import Guard
 from api.limits import ClipLimits
+from api.metrics import Metrics
 from api.native import Core, Native
+from api.openai_videos import Videos
+from api.ops import Ops
+from api.page import add_pages
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -39,11 +45,14 @@ DOORS = (
 """What is ours; everything else is the page's."""
 
 
-def build(service: JobService, settings: Settings) -> FastAPI:
+def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="Kinora", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.callers = Callers(settings)
     core = Core(service, ClipLimits(settings.clips_per_minute, settings.clips_per_day))
-    app.include_router(Native(core).router())
+    doors = (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics))
+    for door in doors:
+        app.include_router(door.router())
+    add_pages(app)
     add_handlers(app)
     return app
 
@@ -59,13 +68,14 @@ def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], 
     that echoes any origin; so ours goes around the finished stack. It can go when `launch` takes
     an outermost layer. uvicorn's own belief in X-Forwarded-For is switched off, see `callers`."""
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
-    api = build(service, settings)
+    metrics = Metrics(service)
+    api = build(service, settings, metrics)
 
     @contextlib.asynccontextmanager
     async def lifespan(page: Any) -> AsyncIterator[None]:
         if page.middleware_stack is None:
             raise RuntimeError("the page's middleware is built before its lifespan begins")
-        page.middleware_stack = Guard(page.middleware_stack, api, is_ours, settings)
+        page.middleware_stack = Guard(page.middleware_stack, api, is_ours, settings, metrics)
         yield
 
     return lifespan

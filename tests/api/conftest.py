@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -25,14 +25,19 @@ WAIT_S = 120.0
 class ApiServer(Server):
     """The same app with more room, and with a Hub token that nobody may ever read."""
 
-    more: dict[str, str] = {
+    more: ClassVar[dict[str, str]] = {
         "KINORA_MAX_JOBS_PER_VISITOR": "60",
         "KINORA_CLIPS_PER_MINUTE": "0",
         "HF_TOKEN": HF_TOKEN,
     }
 
+    def __init__(self, data_dir: Path, models_dir: Path, **more: str) -> None:
+        self.given = self.more | more
+        self.models = models_dir
+        super().__init__(data_dir, models_dir)
+
     def start(self) -> None:
-        self.environment |= self.more
+        self.environment |= self.given
         super().start()
 
 

@@ -1,0 +1,200 @@
+"""What Prometheus reads: jobs, waiting, seconds by phase, the worker, the GPU, the doors.
+
+Counts what the event log says, and looks at the rest when it is asked. Labels are only ever names
+that we chose. Knows the service and prometheus-client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from jobs.job import Event, State
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+
+FAST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+GPU_LOOK_S = 5.0
+PHASES = ("load", "encode_prompt", "denoise", "decode", "encode", "total")
+STATES = ("starting", "ready", "busy", "setup_failed", "defunct")
+
+
+class Metrics:
+    def __init__(self, service: JobService) -> None:
+        self.service = service
+        self.registry = CollectorRegistry()
+        of_model, here = ("model",), {"registry": self.registry}
+        self.created = Counter("kinora_jobs_created", "Accepted clips.", of_model, **here)
+        self.ended = Counter(
+            "kinora_jobs_ended", "Clips by how they ended.", ("model", "state"), **here
+        )
+        self.reused = Counter("kinora_cache_hits", "Clips that were there already.", **here)
+        self.requeued = Counter(
+            "kinora_jobs_requeued", "Clips made again: their worker was lost.", **here
+        )
+        self.waited = Histogram(
+            "kinora_queue_wait_seconds", "From accepted to begun.", buckets=SLOW_S, **here
+        )
+        self.step = Histogram(
+            "kinora_step_seconds", "One sampling step.", of_model, buckets=SLOW_S, **here
+        )
+        self.phase = Histogram(
+            "kinora_phase_seconds", "One phase of a clip.", ("model", "phase"), buckets=SLOW_S,
+            **here,
+        )  # fmt: skip
+        self.requests = Counter(
+            "kinora_http_requests", "Requests to the API.", ("method", "route", "status"), **here
+        )
+        self.request_s = Histogram(
+            "kinora_http_request_duration_seconds", "Until the answer's end; streams left out.",
+            ("method", "route"), buckets=FAST_S, **here,
+        )  # fmt: skip
+        self.registry.register(_Looks(self))
+        self._steps: dict[str, float] = {}
+        self._models: dict[str, str] = {}
+        service.store.listeners.append(self._heard)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def request(self, method: str, route: str, status: int, seconds: float | None) -> None:
+        self.requests.labels(method, route, str(status)).inc()
+        if seconds is not None:
+            self.request_s.labels(method, route).observe(seconds)
+
+    def _heard(self, event: Event) -> None:
+        """Called for every event of this process, in order, by whoever wrote it."""
+        job_id, data = event.job_id, event.data
+        match event.kind:
+            case "queued":
+                self.created.labels(self._model(job_id)).inc()
+            case "started":
+                job = self.service.store.get(job_id)
+                if job:
+                    self.waited.observe(max(0.0, event.at - job.created_at))
+            case "step":
+                before = self._steps.get(job_id)
+                self._steps[job_id] = event.at
+                if before is not None:
+                    self.step.labels(self._model(job_id)).observe(max(0.0, event.at - before))
+            case "requeued":
+                self.requeued.inc()
+                self._steps.pop(job_id, None)
+            case "succeeded" | "failed" | "cancelled" as how:
+                model = self._model(job_id)
+                self.ended.labels(model, how).inc()
+                if data.get("reused"):
+                    self.reused.inc()
+                for phase, seconds in (data.get("seconds") or {}).items():
+                    if phase in PHASES:
+                        self.phase.labels(model, phase).observe(seconds)
+                self._steps.pop(job_id, None)
+                self._models.pop(job_id, None)
+
+    def _model(self, job_id: str) -> str:
+        if job_id not in self._models:
+            job = self.service.store.get(job_id)
+            self._models[job_id] = job.fitted.model if job else ""
+        return self._models[job_id]
+
+
+class _Looks:
+    """Gauges: looked up when somebody asks for the metrics."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._service = metrics.service
+        self._gpu = GpuMemory()
+
+    def describe(self) -> list[Metric]:
+        return []  # so that registering it looks at nothing yet
+
+    def collect(self) -> Iterator[Metric]:
+        health = self._service.health()
+
+        jobs = GaugeMetricFamily("kinora_jobs", "Clips kept here.", labels=("state", "model"))
+        for (state, model), count in sorted(self._service.store.counts().items()):
+            jobs.add_metric((state, model), count)
+        yield jobs
+        yield GaugeMetricFamily("kinora_queue_depth", "Clips that wait.", health["queued"])
+        yield GaugeMetricFamily("kinora_running", "Clips being made.", health["running"])
+        yield GaugeMetricFamily(
+            "kinora_queue_oldest_seconds", "How long the next in turn has waited.", self._oldest_s()
+        )
+        yield CounterMetricFamily(
+            "kinora_worker_restarts", "Workers that were replaced.", health.get("restarts") or 0
+        )
+        state = GaugeMetricFamily(
+            "kinora_worker_state", "1 for the state it is in.", labels=("state",)
+        )
+        for each in STATES:
+            state.add_metric((each,), float(health["state"] == each))
+        yield state
+        yield from self._memory(health.get("worker_pid"))
+
+    def _memory(self, worker_pid: int | None) -> Iterator[Metric]:
+        resident = GaugeMetricFamily(
+            "kinora_resident_memory_bytes", "Memory of our processes.", labels=("process",)
+        )
+        for name, pid in (("server", None), ("worker", worker_pid)):
+            if name == "server" or pid:
+                with contextlib.suppress(psutil.Error):
+                    resident.add_metric((name,), psutil.Process(pid).memory_info().rss)
+        yield resident
+        used = GaugeMetricFamily("kinora_gpu_memory_used_bytes", "In use.", labels=("gpu",))
+        total = GaugeMetricFamily("kinora_gpu_memory_total_bytes", "In all.", labels=("gpu",))
+        for gpu, (used_bytes, total_bytes) in self._gpu.look().items():
+            used.add_metric((gpu,), used_bytes)
+            total.add_metric((gpu,), total_bytes)
+        yield used
+        yield total
+
+    def _oldest_s(self) -> float:
+        line = self._service.store.line()
+        job = self._service.store.get(line[0]) if line else None
+        waits = job is not None and job.state is State.QUEUED
+        return max(0.0, time.time() - job.created_at) if job and waits else 0.0
+
+
+class GpuMemory:
+    """What nvidia-smi says, asked at most every few seconds. Nothing where there is none."""
+
+    def __init__(self, program: str | None = None) -> None:
+        self._program = program or shutil.which("nvidia-smi")
+        self._lock = threading.Lock()
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._looked = 0.0
+
+    def look(self) -> dict[str, tuple[int, int]]:
+        """(used, total) in bytes, by the number of the GPU."""
+        if self._program is None:
+            return {}
+        with self._lock:
+            if time.monotonic() - self._looked > GPU_LOOK_S:
+                self._seen, self._looked = self._asked(self._program), time.monotonic()
+            return self._seen
+
+    def _asked(self, program: str) -> dict[str, tuple[int, int]]:
+        query = ("--query-gpu=index,memory.used,memory.total", "--format=csv,noheader,nounits")
+        try:
+            said = subprocess.run(  # noqa: S603  # a fixed program with fixed arguments
+                [program, *query], capture_output=True, text=True, timeout=5, check=True
+            ).stdout
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        found: dict[str, tuple[int, int]] = {}
+        for line in said.splitlines():
+            parts: list[Any] = [part.strip() for part in line.split(",")]
+            if len(parts) == 3 and all(part.isdigit() for part in parts):
+                found[parts[0]] = (int(parts[1]) * 2**20, int(parts[2]) * 2**20)
+        return found

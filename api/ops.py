@@ -1,0 +1,85 @@
+"""For whoever runs Kinora: is it well, may it get work, how is it doing.
+
+`/health` has the words of cog's health check, and is 200 as long as somebody answers; `/ready` is
+for load balancers. Knows the service's figures; tells nobody's clip by its id.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool as in_thread
+from starlette.responses import JSONResponse, Response
+
+from api.answers import ERRORS, NO_STORE
+from api.metrics import Metrics
+from errors import ErrorCode, KinoraError
+from jobs.service import JobService
+
+TELLS = ("loading", "error", "restarts", "queued", "running", "uptime_s")
+Word = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
+
+
+class Health(BaseModel):
+    status: Word
+    loading: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    restarts: int = 0
+    queued: int = 0
+    running: int = 0
+    uptime_s: float = 0.0
+
+
+class Ready(BaseModel):
+    ready: bool
+    status: Word
+
+
+class Ops:
+    def __init__(self, service: JobService, metrics: Metrics) -> None:
+        self.service = service
+        self.metrics = metrics
+
+    def router(self) -> APIRouter:
+        router = APIRouter(responses=ERRORS)
+        router.add_api_route("/health", self.health, response_model=Health)
+        router.add_api_route("/ready", self.ready, response_model=Ready)
+        router.add_api_route("/test", self.test)
+        plain = {200: {"content": {"text/plain": {}}, "description": "Prometheus' text format."}}
+        router.add_api_route(
+            "/metrics", self.show_metrics, response_class=Response, response_model=None,
+            responses={**ERRORS, **plain},
+        )  # fmt: skip
+        return router
+
+    async def health(self) -> Response:
+        """STARTING (models load), READY, BUSY, SETUP_FAILED (the default model did not load),
+        DEFUNCT (the worker does not come up). Always 200: the process answers."""
+        body = Health(**await in_thread(self._state))
+        return JSONResponse(body.model_dump(), headers=NO_STORE)
+
+    async def ready(self) -> Response:
+        """200 if a clip that is asked for now will be made, else 503."""
+        status = (await in_thread(self._state))["status"]
+        if status not in ("READY", "BUSY"):
+            raise KinoraError(
+                ErrorCode.UNAVAILABLE, "No clips are made right now.", details={"status": status}
+            )
+        return JSONResponse(Ready(ready=True, status=status).model_dump(), headers=NO_STORE)
+
+    async def show_metrics(self) -> Response:
+        """For Prometheus."""
+        text = await in_thread(self.metrics.text)
+        return Response(text, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
+
+    async def test(self) -> dict[str, str]:
+        """Is this thing on?"""
+        return {"status": "ok", "service": "kinora"}
+
+    def _state(self) -> dict[str, Any]:
+        health = self.service.health()
+        told = {name: health[name] for name in TELLS if name in health}
+        return told | {"status": str(health["state"]).upper()}

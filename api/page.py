@@ -1,0 +1,219 @@
+"""The OpenAPI document, made true, and a page that shows it with nothing but HTML.
+
+Most bodies are read by hand, as JSON or as a form, so what they may hold is said here. Knows the
+schemas; does not know what a door does with them.
+"""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse
+
+from pipelines.request import GenerationRequest
+
+REF = "#/components/schemas/{model}"
+DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"
+FILE = {"type": "string", "format": "binary"}
+PICTURE = {
+    "anyOf": [{"type": "string", "pattern": "^data:image/"}, {"type": "null"}],
+    "description": "The picture itself: a data: URI here, a file in a form. Or the id of one.",
+}
+REUSE = {
+    "type": "boolean",
+    "default": True,
+    "description": "With a seed: give the stored clip if the same request was made before.",
+}
+
+
+def add_pages(app: FastAPI) -> None:
+    made: dict[str, Any] = {}
+
+    def document() -> dict[str, Any]:
+        if not made:
+            made.update(completed(type(app).openapi(app)))
+        return made
+
+    app.openapi = document
+
+    @app.get(DOCUMENT, include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        return JSONResponse(document())
+
+    @app.get(DOCS, include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(render(document()))
+
+
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """Adds what FastAPI cannot know: the bodies, and how a caller says who they are."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    asked = GenerationRequest.model_json_schema(ref_template=REF)
+    schemas.update(asked.pop("$defs", {}))
+    asked["properties"] |= {"image": PICTURE, "last_image": PICTURE, "reuse": REUSE}
+    schemas["ClipRequest"] = asked
+    form = _form(asked)
+    schemas["ClipForm"] = form
+    both = {
+        "application/json": {"schema": {"$ref": REF.format(model="ClipRequest")}},
+        "multipart/form-data": {"schema": {"$ref": REF.format(model="ClipForm")}},
+    }
+    video = _with(
+        {k: v for k, v in form["properties"].items() if k not in ("image", "width", "height")},
+        prompt={"type": "string"},
+        seconds={"type": "string", "description": "How long; `4`."},
+        size={"type": "string", "pattern": r"^\d+x\d+$"},
+        input_reference=FILE,
+    )
+    listed = {"type": "array", "items": {"type": "string"}}
+    batch = _with(
+        asked["properties"],
+        prompts=listed,
+        requests={"type": "array", "items": {"$ref": REF.format(model="ClipRequest")}},
+    )
+    many = _with(form["properties"], prompts=listed, images={"type": "array", "items": FILE},
+                 zip=FILE)  # fmt: skip
+    bodies: dict[str, dict[str, Any]] = {
+        "generate": both,
+        "estimate": both,
+        "task_generate": {"multipart/form-data": both["multipart/form-data"]},
+        "text_to_video": {"application/json": both["application/json"]},
+        "image_to_video": {"multipart/form-data": both["multipart/form-data"]},
+        "videos_create": {"multipart/form-data": {"schema": video}},
+        "videos_remix": {
+            "application/json": {
+                "schema": _with({}, prompt={"type": "string"}) | {"required": ["prompt"]}
+            }
+        },
+        "batches_create": {
+            "application/json": {"schema": batch},
+            "multipart/form-data": {"schema": many},
+        },
+        "verify": {
+            "application/octet-stream": {"schema": FILE},
+            "multipart/form-data": {"schema": _with({}, file=FILE)},
+        },
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            content = bodies.get(operation.get("operationId", ""))
+            if content:
+                operation["requestBody"] = {"required": True, "content": content}
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "A key, or a secret of your own"}
+    }
+    document["security"] = [{}, {"key": []}]
+    return document
+
+
+def _form(asked: dict[str, Any]) -> dict[str, Any]:
+    """The same fields where everything is text, and pictures are files."""
+    properties = {
+        name: {"type": "string", "description": _about(schema)}
+        for name, schema in asked["properties"].items()
+    }
+    return _with(properties, image=FILE, last_image=FILE, video=FILE)
+
+
+def _with(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties | more, "additionalProperties": False}
+
+
+# ---- the page
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h2 { margin-top: 2.4rem; border-top: 1px solid #8884; padding-top: 1.2rem; font-size: 1.1rem }
+h2 b { display: inline-block; min-width: 4.2rem; color: #7b3ff2 }
+code { font-family: ui-monospace, monospace; font-size: .92em }
+table { border-collapse: collapse; width: 100% } td, th { text-align: left; vertical-align: top;
+  padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #8883 } th { font-weight: 600 }
+summary { cursor: pointer }
+"""
+
+
+def render(document: dict[str, Any]) -> str:
+    """Every operation with its parameters, its body and its answers. No script, no other host."""
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width, initial-scale=1'>",
+        f"<title>Kinora: the API</title><style>{STYLE}</style><h1>Kinora: the API</h1>",
+        f"<p>The same as a document for programs: <a href='{DOCUMENT}'>{DOCUMENT}</a>. A caller's "
+        "clips are found under the key or secret they were made with, sent as "
+        "<code>Authorization: Bearer</code>; without one, under their ids alone.</p>",
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts += _operation(path, method, operation, document)
+    return "".join(parts)
+
+
+def _operation(
+    path: str, method: str, operation: dict[str, Any], document: dict[str, Any]
+) -> list[str]:
+    parts = [f"<h2><b>{escape(method.upper())}</b><code>{escape(path)}</code></h2>"]
+    parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
+    given = [(p["name"], p["in"], p.get("schema", {})) for p in operation.get("parameters", [])]
+    parts += _table("Parameters", given, document)
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        fields = _properties(content["schema"], document)
+        parts += _table(f"Body: {kind}", [(n, "", s) for n, s in fields.items()], document)
+    answers = []
+    for status, answer in operation["responses"].items():
+        for kind, content in answer.get("content", {}).items() or [("", {})]:
+            of = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            answers.append(f"{status} {kind} {of}".strip())
+    parts.append(f"<p>Answers: {', '.join(f'<code>{escape(a)}</code>' for a in answers)}</p>")
+    return parts
+
+
+def _table(
+    title: str, rows: list[tuple[str, str, dict[str, Any]]], document: dict[str, Any]
+) -> list[str]:
+    if not rows:
+        return []
+    cells = "".join(
+        f"<tr><td><code>{escape(name)}</code><td>{escape(where or _type(schema))}"
+        f"<td>{escape(_about(schema))}</tr>"
+        for name, where, schema in rows
+    )
+    return [f"<details><summary>{escape(title)}</summary><table>{cells}</table></details>"]
+
+
+def _properties(schema: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema.get("properties", {})
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if "$ref" in schema:
+        return schema["$ref"].rpartition("/")[2]
+    return str(schema.get("format") or schema.get("type", ""))
+
+
+def _about(schema: dict[str, Any]) -> str:
+    words = [schema["description"]] if "description" in schema else []
+    bounds = {name: value for name, value in _bounds(schema).items() if value is not None}
+    words += [f"{name} {json.dumps(value)}" for name, value in bounds.items()]
+    if schema.get("default") not in (None, "", [], {}):
+        words.append(f"default {json.dumps(schema['default'])}")
+    return "; ".join(words)
+
+
+def _bounds(schema: dict[str, Any]) -> dict[str, Any]:
+    for each in [schema, *schema.get("anyOf", [])]:
+        found = {"min": each.get("minimum", each.get("exclusiveMinimum")),
+                 "max": each.get("maximum", each.get("exclusiveMaximum"))}  # fmt: skip
+        if any(value is not None for value in found.values()):
+            return found
+    return {}

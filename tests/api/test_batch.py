@@ -1,0 +1,159 @@
+"""Batches: many prompts or pictures become many jobs, followed as one."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.api.conftest import MANY_STEPS, Connect, is_error
+
+QUICK = {"num_inference_steps": 2}
+
+
+@pytest.fixture
+def me(connect: Connect) -> Iterator[httpx.Client]:
+    """A new name each time: of one's batches, one may be unfinished."""
+    yield connect(f"batches-{time.time_ns()}")
+
+
+def pictures(count: int) -> list[bytes]:
+    made = []
+    for n in range(count):
+        kept = io.BytesIO()
+        Image.new("RGB", (64, 64), (40 * n, 80, 120)).save(kept, "PNG")
+        made.append(kept.getvalue())
+    return made
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    kept = io.BytesIO()
+    with zipfile.ZipFile(kept, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return kept.getvalue()
+
+
+def ended(client: httpx.Client, batch_id: str) -> dict[str, object]:
+    """Follows the batch's own stream to its end."""
+    states = []
+    with client.stream("GET", f"/api/batches/{batch_id}/events", timeout=120) as answer:
+        for line in answer.iter_lines():
+            if line.startswith('data: {"batch_id'):
+                states.append(json.loads(line[6:]))
+    progress = [state["progress"] for state in states]
+    assert progress == sorted(progress)
+    assert states[-1]["state"] == "ended"
+    return client.get(f"/api/batches/{batch_id}").json()
+
+
+def test_many_prompts_become_many_clips_followed_as_one(me: httpx.Client) -> None:
+    body = {"prompts": ["a dog", "a cat", "a rocket"], "seed": 4, **QUICK}
+    answer = me.post("/api/batches", json=body)
+    assert answer.status_code == 202, answer.text
+    batch = answer.json()
+    assert answer.headers["location"] == f"/api/batches/{batch['batch_id']}"
+    assert [job["settings"]["prompt"] for job in batch["jobs"]] == body["prompts"]
+    done = ended(me, batch["batch_id"])
+    assert (done["state"], done["progress"], done["counts"]) == ("ended", 1.0, {"succeeded": 3})
+    for job in done["jobs"]:  # type: ignore[attr-defined]
+        assert me.get(job["urls"]["result"]).content[4:8] == b"ftyp"
+    again = me.post("/api/batches", json=body).json()
+    assert again["counts"] == {"succeeded": 3}
+    assert all(job["reused"] for job in again["jobs"])
+
+
+def test_many_pictures_or_a_zip_of_them(me: httpx.Client) -> None:
+    files = [("images", (f"{n}.png", data)) for n, data in enumerate(pictures(2))]
+    batch = me.post("/api/batches", data={"prompt": "it moves", **QUICK}, files=files).json()
+    assert [job["task"] for job in batch["jobs"]] == ["i2v", "i2v"]
+    ended(me, batch["batch_id"])
+
+    names = ["b.png", "a.png", "c/d.png", "__MACOSX/._a.png", "readme.txt"]
+    archive = zipped(dict(zip(names, [*pictures(3), b"x", b"y"], strict=True)))
+    answer = me.post("/api/batches", data=QUICK, files={"zip": ("pictures.zip", archive)})
+    zipped_jobs = answer.json()["jobs"]
+    assert len(zipped_jobs) == 3
+    first_two = [job["settings"]["image"] for job in batch["jobs"]]
+    by_name = [job["settings"]["image"] for job in zipped_jobs]
+    assert by_name[:2] == first_two[::-1], "in the order of their names"
+    ended(me, answer.json()["batch_id"])
+
+
+def test_whole_requests_with_what_they_share(me: httpx.Client) -> None:
+    requests = [{"prompt": "a dog", "seed": 1}, {"prompt": "a cat", "seed": 2, "width": 96}]
+    batch = me.post("/api/batches", json={"requests": requests, **QUICK}).json()
+    assert [job["settings"]["width"] for job in batch["jobs"]] == [64, 96]
+    assert [job["settings"]["num_inference_steps"] for job in batch["jobs"]] == [2, 2]
+    ended(me, batch["batch_id"])
+
+
+def test_cancelling_a_batch_stops_all_of_it(me: httpx.Client) -> None:
+    body = {"prompts": ["a", "b", "c"], "num_inference_steps": MANY_STEPS}
+    batch_id = me.post("/api/batches", json=body).json()["batch_id"]
+    busy = me.post("/api/batches", json={"prompts": ["d"]})
+    is_error(busy, 429, "rate_limited")
+    assert busy.headers["retry-after"]
+    assert me.post(f"/api/batches/{batch_id}/cancel").status_code == 200
+    assert ended(me, batch_id)["counts"] == {"cancelled": 3}
+
+
+def test_a_batch_is_its_owners_and_its_key_makes_it_once(
+    me: httpx.Client, other: httpx.Client
+) -> None:
+    key = {"Idempotency-Key": "one-batch"}
+    body = {"prompts": ["a", "b"], **QUICK}
+    first = me.post("/api/batches", json=body, headers=key).json()
+    again = me.post("/api/batches", json=body, headers=key).json()
+    assert first["batch_id"] == again["batch_id"]
+    other_body = {"prompts": ["a", "c"], **QUICK}
+    is_error(me.post("/api/batches", json=other_body, headers=key), 422, "invalid_input")
+    is_error(other.get(f"/api/batches/{first['batch_id']}"), 404, "not_found")
+    is_error(other.post(f"/api/batches/{first['batch_id']}/cancel"), 404, "not_found")
+    ended(me, first["batch_id"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"prompts": []},
+        {"prompts": ["a"] * 33},
+        {"prompts": ["a", ""]},
+        {"prompts": ["a", 3]},
+        {"requests": [{"prompt": "a"}, "b"]},
+        {"requests": [{"prompt": "a"}], "prompts": ["b"]},
+        {"requests": [{"prompt": "a", "steps": 4}]},
+        {"prompts": "[["},
+    ],
+)
+def test_a_batch_with_one_bad_clip_is_refused_whole(
+    me: httpx.Client, body: dict[str, object]
+) -> None:
+    is_error(me.post("/api/batches", json=body), 422, "invalid_input")
+    assert me.get("/api/jobs").json()["jobs"] == []
+
+
+def test_zips_that_are_none_or_too_much(me: httpx.Client) -> None:
+    (picture,) = pictures(1)
+    bomb = zipped({"big.png": b"\0" * 30_000_000})
+    broken = zipped({"a.png": picture})[:-30]
+    torn = bytearray(zipped({"a.png": picture}))
+    torn[45:60] = b"\xff" * 15
+    for data, status, code in [
+        (b"no zip", 422, "invalid_input"),
+        (broken, 422, "invalid_input"),
+        (bytes(torn), 422, "invalid_input"),
+        (zipped({"readme.txt": b"x"}), 422, "invalid_input"),
+        (zipped({"a.png": b"no picture"}), 422, "invalid_image"),
+        (zipped({f"{n}.png": picture for n in range(40)}), 422, "invalid_input"),
+        (bomb, 413, "too_large"),
+    ]:
+        answer = me.post("/api/batches", data=QUICK, files={"zip": ("z.zip", data)})
+        is_error(answer, status, code)

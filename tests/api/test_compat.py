@@ -1,0 +1,79 @@
+"""Other systems' addresses and words, over the same jobs."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+
+from tests.api.conftest import Connect, is_error
+
+
+def test_a_task_queues_words(me: httpx.Client, png: bytes) -> None:
+    answer = me.post(
+        "/generate", data={"prompt": "it rolls", "steps": "2"}, files={"image": ("ball.png", png)}
+    )
+    assert answer.status_code == 202
+    task = answer.json()
+    assert task["status"] in ("queued", "started")
+    assert answer.headers["location"] == f"/status/{task['task_id']}"
+    seen = set()
+    while (now := me.get(f"/status/{task['task_id']}").json())["status"] != "finished":
+        seen.add(now["status"])
+        assert now["status"] in ("queued", "started"), now
+        if now["status"] == "queued":
+            is_error(me.get(f"/results/{task['task_id']}"), 409, "conflict")
+        time.sleep(0.02)
+    clip = me.get(f"/results/{task['task_id']}")
+    assert (clip.headers["content-type"], clip.content[4:8]) == ("video/mp4", b"ftyp")
+    me.post(f"/api/jobs/{task['task_id']}/cancel")
+
+
+def test_a_task_without_a_picture_is_refused(me: httpx.Client) -> None:
+    is_error(me.post("/generate", data={"prompt": "a dog"}), 422, "invalid_input")
+    is_error(me.post("/generate"), 422, "invalid_input")
+    broken = me.post("/generate", files={"image": ("ball.png", b"\x89PNG broken")})
+    is_error(broken, 422, "invalid_image")
+
+
+def test_words_in_and_the_file_out(me: httpx.Client) -> None:
+    body = {"prompt": "a dog", "num_inference_steps": 2, "seed": 9}
+    clip = me.post("/api/video/text-to-video", json=body)
+    assert clip.status_code == 200
+    assert (clip.headers["content-type"], clip.content[4:8]) == ("video/mp4", b"ftyp")
+    job = me.get(f"/api/jobs/{clip.headers['x-kinora-job']}").json()
+    assert job["settings"]["seed"] == 9
+    is_error(me.post("/api/video/text-to-video", json={}), 422, "invalid_input")
+
+
+def test_a_picture_in_and_the_file_out(me: httpx.Client, png: bytes) -> None:
+    path = "/api/video/image-to-video"
+    clip = me.post(path, data={"prompt": "it rolls", "steps": "2"}, files={"image": ("b.png", png)})
+    assert (clip.status_code, clip.content[4:8]) == (200, b"ftyp")
+    assert me.get(f"/api/jobs/{clip.headers['x-kinora-job']}").json()["task"] == "i2v"
+    is_error(me.post(path, data={"prompt": "no picture"}), 422, "invalid_input")
+
+
+def test_who_hangs_up_has_their_clip_discarded(connect: Connect) -> None:
+    name = f"hangs-up-{time.time_ns()}"
+    patient, hasty = connect(name), connect(name)
+
+    def call() -> None:
+        body = {"prompt": "a long one", "num_inference_steps": 400}
+        try:
+            hasty.post("/api/video/text-to-video", json=body, timeout=3)
+        except httpx.TimeoutException:
+            hasty.close()
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    caller.join(30)
+    until = time.monotonic() + 60
+    while True:
+        (job,) = patient.get("/api/jobs").json()["jobs"]
+        if job["state"] == "cancelled":
+            break
+        assert job["state"] != "succeeded", "it was made for nobody"
+        assert time.monotonic() < until
+        time.sleep(0.1)

@@ -1,0 +1,199 @@
+"""`/v1/videos`, driven by the official openai SDK."""
+
+from __future__ import annotations
+
+import io
+import time
+import warnings
+from collections.abc import Iterator
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+from PIL import Image
+
+from tests.api.conftest import MANY_STEPS, ApiServer, ended, running
+
+SECRET = f"openai-sdk-{time.time_ns()}"
+QUICK = {"num_inference_steps": 2}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Sora API.*:DeprecationWarning")
+
+
+@pytest.fixture
+def sdk(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAI]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with OpenAI(base_url=f"{server.url}/v1", api_key=SECRET, max_retries=0) as client:
+            yield client
+
+
+@pytest.fixture
+def raw(server: ApiServer) -> Iterator[httpx.Client]:
+    """The same caller without the SDK."""
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    with httpx.Client(base_url=server.url, headers=headers, trust_env=False, timeout=60) as client:
+        yield client
+
+
+def test_create_and_poll_and_download(sdk: OpenAI) -> None:
+    video = sdk.videos.create_and_poll(prompt="a dog in the snow", extra_body=QUICK)
+    assert video.status == "completed"
+    assert (video.object, video.progress, video.error) == ("video", 100, None)
+    assert (video.size, video.seconds, video.model) == ("64x64", "1.125", "pocket")
+    assert video.completed_at is not None
+    assert video.completed_at >= video.created_at
+    assert sdk.videos.download_content(video.id).read()[4:8] == b"ftyp"
+    still = Image.open(
+        io.BytesIO(sdk.videos.download_content(video.id, variant="thumbnail").read())
+    )
+    assert still.size == (64, 64)
+    sheet = sdk.videos.download_content(video.id, variant="spritesheet").read()
+    assert Image.open(io.BytesIO(sheet)).size == (5 * 160, 2 * 160), "9 frames, 5 in a row"
+
+
+def test_size_seconds_and_our_own_settings_as_form_strings(sdk: OpenAI) -> None:
+    video = sdk.videos.create(
+        prompt="a dog",
+        size="96x64",  # type: ignore[arg-type]
+        seconds="2",  # type: ignore[arg-type]
+        extra_body={"seed": 7, "num_inference_steps": 3, "negative_prompt": "cats", "fps": 8},
+    )
+    assert video.status in ("queued", "in_progress")
+    assert video.size == "96x64"
+    assert video.seconds == "2.125", "17 frames, which the model can make"
+    assert video.model_extra is not None
+    assert video.model_extra["seed"] == 7
+    assert sdk.videos.poll(video.id).status == "completed"
+
+
+def test_an_input_reference_is_the_first_picture(
+    sdk: OpenAI, raw: httpx.Client, png: bytes
+) -> None:
+    video = sdk.videos.create_and_poll(
+        prompt="it rolls", input_reference=("ball.png", png), extra_body=QUICK
+    )
+    assert video.status == "completed"
+    assert raw.get(f"/api/jobs/{video.id}").json()["task"] == "i2v"
+    with pytest.raises(openai.UnprocessableEntityError, match="nothing is fetched"):
+        sdk.videos.create(
+            prompt="it rolls",
+            extra_body={"input_reference": {"image_url": "https://example.org/ball.png"}},
+        )
+
+
+def test_states_are_true_and_progress_is_real(sdk: OpenAI, raw: httpx.Client) -> None:
+    busy = running(raw)
+    waiting = sdk.videos.create(prompt="behind it", extra_body=QUICK)
+    assert sdk.videos.retrieve(waiting.id).status == "queued"
+    seen: list[int] = []
+    while len(set(seen)) < 4:
+        now = sdk.videos.retrieve(busy)
+        assert now.status == "in_progress"
+        seen.append(now.progress)
+    assert seen == sorted(seen)
+    assert 0 < seen[-1] < 100
+    answer = sdk.videos.with_raw_response.retrieve(busy)
+    assert 250 <= int(answer.headers["openai-poll-after-ms"]) <= 2000
+    raw.post(f"/api/jobs/{busy}/cancel")
+    assert sdk.videos.poll(waiting.id).status == "completed"
+
+
+def test_a_discarded_video_has_failed_and_says_why(sdk: OpenAI, raw: httpx.Client) -> None:
+    job_id = running(raw)
+    raw.post(f"/api/jobs/{job_id}/cancel")
+    video = sdk.videos.poll(job_id)
+    assert video.status == "failed"
+    assert video.error is not None
+    assert video.error.code == "cancelled"
+    with pytest.raises(openai.UnprocessableEntityError, match="discarded"):
+        sdk.videos.download_content(job_id)
+
+
+def test_delete_stops_a_running_video_and_it_is_gone(sdk: OpenAI, raw: httpx.Client) -> None:
+    job_id = running(raw)
+    gone = sdk.videos.delete(job_id)
+    assert (gone.id, gone.deleted, gone.object) == (job_id, True, "video.deleted")
+    with pytest.raises(openai.NotFoundError):
+        sdk.videos.retrieve(job_id)
+    assert raw.get("/health").json()["running"] == 0, "the device is free"
+
+
+def test_remix_keeps_all_but_the_prompt(sdk: OpenAI, raw: httpx.Client) -> None:
+    first = sdk.videos.create_and_poll(prompt="a dog", extra_body=QUICK | {"seed": 21})
+    remix = sdk.videos.remix(first.id, prompt="a cat")
+    assert remix.remixed_from_video_id == first.id
+    assert sdk.videos.poll(remix.id).status == "completed"
+    before, after = (
+        raw.get(f"/api/jobs/{each}").json()["settings"] for each in (first.id, remix.id)
+    )
+    assert after == before | {"prompt": "a cat"}
+    with pytest.raises(openai.UnprocessableEntityError, match="prompt is empty"):
+        sdk.videos.remix(first.id, prompt="")
+
+
+def test_lists_have_pages_in_both_orders(server: ApiServer, sdk: OpenAI) -> None:
+    with OpenAI(base_url=f"{server.url}/v1", api_key=f"lists-{time.time_ns()}") as lists:
+        made = [lists.videos.create(prompt="a", extra_body=QUICK).id for _ in range(5)]
+        assert [video.id for video in lists.videos.list(limit=2)] == made[::-1]
+        assert [video.id for video in lists.videos.list(limit=2, order="asc")] == made
+        page = lists.videos.list(limit=3)
+        assert (len(page.data), page.has_more, page.last_id) == (3, True, made[2])
+        for each in made:
+            lists.videos.delete(each)
+        assert lists.videos.list().data == []
+
+
+def test_the_same_request_is_given_again(sdk: OpenAI) -> None:
+    asked = QUICK | {"seed": 77}
+    sdk.videos.create_and_poll(prompt="twice", extra_body=asked)
+    again = sdk.videos.create(prompt="twice", extra_body=asked)
+    assert again.status == "completed"
+    assert again.model_extra is not None
+    assert again.model_extra["reused"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "says"),
+    [
+        ({"prompt": ""}, openai.UnprocessableEntityError, "prompt is empty"),
+        ({"prompt": "a", "model": "sora-2"}, openai.NotFoundError, "no model called"),
+        ({"prompt": "a", "size": "1280x720"}, openai.UnprocessableEntityError, "32 to 128"),
+        ({"prompt": "a", "size": "big"}, openai.UnprocessableEntityError, "width first"),
+        ({"prompt": "a", "seconds": "12"}, openai.UnprocessableEntityError, "frames"),
+        ({"prompt": "a", "extra_body": {"style": "x"}}, openai.UnprocessableEntityError, "style"),
+        ({"prompt": "a", "input_reference": b"no"}, openai.UnprocessableEntityError, "picture"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_in_the_sdks_words(
+    sdk: OpenAI, asked: dict[str, object], error: type[openai.APIStatusError], says: str
+) -> None:
+    with pytest.raises(error, match=says) as refused:
+        sdk.videos.create(**asked)  # type: ignore[arg-type]
+    assert refused.value.code
+    assert isinstance(refused.value.body, dict)
+    assert says in refused.value.body["message"]
+
+
+def test_content_that_is_not_there_yet_is_not_found(sdk: OpenAI, raw: httpx.Client) -> None:
+    job_id = running(raw, num_inference_steps=MANY_STEPS)
+    with pytest.raises(openai.NotFoundError, match="not finished"):
+        sdk.videos.download_content(job_id)
+    raw.post(f"/api/jobs/{job_id}/cancel")
+    ended(raw, job_id)
+
+
+def test_another_key_sees_nothing(server: ApiServer, sdk: OpenAI) -> None:
+    mine = sdk.videos.create_and_poll(prompt="mine", extra_body=QUICK)
+    with OpenAI(base_url=f"{server.url}/v1", api_key="somebody-else-0123456789") as stranger:
+        for call in (stranger.videos.retrieve, stranger.videos.delete,
+                     stranger.videos.download_content):  # fmt: skip
+            with pytest.raises(openai.NotFoundError):
+                call(mine.id)
+    with (
+        OpenAI(base_url=f"{server.url}/v1", api_key="test") as nameless,
+        pytest.raises(openai.AuthenticationError, match="secret of your own"),
+    ):
+        nameless.videos.list()

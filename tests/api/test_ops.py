@@ -1,0 +1,105 @@
+"""Health, readiness, metrics: what whoever runs Kinora looks at."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from api.metrics import GpuMemory
+from tests.api.conftest import ApiServer, make, running
+
+
+def figures(client: httpx.Client) -> dict[str, float]:
+    """Every sample, by its name and labels as they are written."""
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    found = {}
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}"] = sample.value
+    return found
+
+
+def test_health_has_cogs_words_and_names_no_clip(anyone: httpx.Client, me: httpx.Client) -> None:
+    make(me)
+    assert anyone.get("/health").json()["status"] == "READY"
+    assert anyone.get("/ready").json() == {"ready": True, "status": "READY"}
+    job_id = running(me)
+    busy = anyone.get("/health")
+    assert (busy.json()["status"], busy.json()["running"]) == ("BUSY", 1)
+    assert job_id not in busy.text
+    assert anyone.get("/ready").status_code == 200
+    me.post(f"/api/jobs/{job_id}/cancel")
+    assert anyone.get("/test").json()["status"] == "ok"
+
+
+def test_metrics_count_what_happened(me: httpx.Client) -> None:
+    make(me)
+    before = figures(me)
+    made = make(me, seed=404, num_inference_steps=3)
+    make(me, seed=404, num_inference_steps=3)
+    me.get(f"/api/result/{made['job_id']}")
+    me.get("/api/jobs/" + "0" * 32)
+    after = figures(me)
+
+    def grew(name: str) -> float:
+        return after[name] - before.get(name, 0)
+
+    assert grew("kinora_jobs_created_total{model=pocket}") == 2
+    assert grew("kinora_jobs_ended_total{model=pocket,state=succeeded}") == 2
+    assert grew("kinora_cache_hits_total{}") == 1
+    assert grew("kinora_queue_wait_seconds_count{}") == 1
+    assert grew("kinora_step_seconds_count{model=pocket}") == 2, "between three steps"
+    assert grew("kinora_phase_seconds_count{model=pocket,phase=decode}") == 1
+    assert grew("kinora_jobs{model=pocket,state=succeeded}") == 2
+    assert grew("kinora_http_requests_total{method=GET,route=/api/result/{job_id},status=200}") == 1
+    assert grew("kinora_http_requests_total{method=GET,route=/api/jobs/{job_id},status=404}") == 1
+    assert after["kinora_worker_state{state=ready}"] == 1
+    assert after["kinora_queue_depth{}"] == 0
+    assert after["kinora_worker_restarts_total{}"] == 0
+    assert after["kinora_resident_memory_bytes{process=worker}"] > 50e6
+
+
+def test_names_follow_prometheus_and_labels_are_never_a_callers_words(me: httpx.Client) -> None:
+    me.get("/api/evil-label-8472")
+    me.request("BREW", "/api/jobs")
+    text = me.get("/metrics").text
+    assert "8472" not in text
+    assert "BREW" not in text
+    for name in re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE):
+        assert re.fullmatch(r"kinora_[a-z_]+", name), name
+    for line in text.splitlines():
+        if line.startswith("# TYPE") and line.endswith("counter"):
+            assert line.split()[2].endswith("_total"), line
+
+
+def test_the_memory_of_gpus_is_what_nvidia_smi_says(tmp_path: Path) -> None:
+    """A script stands in for the hardware."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho '0, 1024, 81559'\necho '1, [N/A], 81559'\n")
+    program.chmod(0o755)
+    assert GpuMemory(str(program)).look() == {"0": (1024 * 2**20, 81559 * 2**20)}
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert GpuMemory(str(program)).look() == {}
+    assert GpuMemory("/nowhere").look() == {}
+
+
+def test_not_ready_while_the_model_loads(server: ApiServer) -> None:
+    """A second server is looked at before its worker can be up."""
+    starting = ApiServer(server.log.parent / "second" / "data", server.models)
+    try:
+        with httpx.Client(base_url=starting.url, trust_env=False, timeout=20) as client:
+            health = client.get("/health")
+            ready = client.get("/ready")
+            assert health.status_code == 200
+            assert health.json()["status"] in ("STARTING", "READY")
+            if health.json()["status"] == "STARTING" and ready.status_code != 200:
+                assert ready.status_code == 503
+                assert ready.headers["retry-after"]
+                assert ready.json()["details"]["status"] == "STARTING"
+    finally:
+        starting.stop()
