@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -56,14 +57,16 @@ class RedisServer:
 
 
 class Worker:
-    """`python app.py worker`, or one that only pretends to work (`pretends`)."""
+    """`python app.py worker`, or one whose GPU is only a clock (`pretends`)."""
 
-    def __init__(self, settings: Settings, *arguments: str, pretends: str | None = None) -> None:
-        command = [sys.executable, "app.py", "worker", *arguments]
-        if pretends is not None:
-            command = [sys.executable, "-m", "tests.jobs.pretender", *arguments]
+    def __init__(
+        self, settings: Settings, *arguments: str, pretends: dict[str, float] | None = None
+    ) -> None:
+        start = ["app.py", "worker"] if pretends is None else ["-m", "bench.pretender"]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env=environment(settings) | {"PRETEND": pretends or ""}
+            [sys.executable, *start, *arguments],
+            cwd=ROOT,
+            env=environment(settings) | {"PRETEND": json.dumps(pretends or {})},
         )
 
     def kill(self) -> None:

@@ -1,0 +1,97 @@
+"""A worker whose GPU is a clock: it takes the time a clip would take, and leaves small files.
+
+    python -m bench.pretender [--models a,b]     PRETEND='{"steps": 10, "step_s": 0.1, "load_s": 0}'
+
+Everything but the engine is the real worker: its line to Redis, RQ, heartbeats, stops, files.
+For measuring and killing; it needs no torch and starts at once. A prompt may say what goes wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from errors import Cancelled, ErrorCode, KinoraError
+from jobs.artifacts import MANIFEST
+from jobs.executors.redis_worker import RedisWorker
+from jobs.job import Job, Result
+from jobs.run import Control, Emit
+from settings import Settings
+
+HANGS = "hangs"
+FAILS = "fails"
+
+
+class Pretender:
+    def __init__(self, steps: int = 10, step_s: float = 0.05, load_s: float = 0.0) -> None:
+        self.steps = steps
+        self.step_s = step_s
+        self.load_s = load_s
+        self.model: str | None = None
+
+    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+        on_progress({"phase": "pretending", "fraction": None})
+        return None
+
+    def warm(self) -> Sequence[str]:
+        return [self.model] if self.model else []
+
+    def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
+        began = time.monotonic()
+        if job.fitted.model != self.model:
+            emit("loading", {"phase": "loading", "fraction": None})
+            time.sleep(self.load_s)
+            self.model = job.fitted.model
+        while job.request.prompt == HANGS:
+            time.sleep(1)
+        if job.request.prompt == FAILS:
+            raise KinoraError(ErrorCode.OUT_OF_MEMORY)
+        for index in range(1, self.steps + 1):
+            due = began + index * self.step_s  # the clock goes on while others use the processor
+            time.sleep(max(0.0, due - time.monotonic()))
+            if control.cancelled():
+                raise Cancelled
+            emit("step", {"index": index, "total": self.steps, "eta_s": None})
+            picture = {"jpeg": b"\xff\xd8 pretended", "step": index, "frames": 1}
+            emit("preview", picture | {"width": 8, "height": 8, "fps": 8})
+            if control.finish_now():
+                break
+        return self._write(job, folder, time.monotonic() - began)
+
+    def _write(self, job: Job, folder: Path, seconds: float) -> Result:
+        folder.mkdir(parents=True, exist_ok=True)
+        clip = f"pretended {job.id} {job.attempts}".encode()
+        for name in ("clip.mp4", "poster.jpg", "last.png"):
+            (folder / name).write_bytes(clip)
+        result = Result(
+            clip="clip.mp4",
+            poster="poster.jpg",
+            last_frame="last.png",
+            width=job.fitted.width,
+            height=job.fitted.height,
+            num_frames=job.fitted.num_frames,
+            fps=job.fitted.fps,
+            size_bytes=len(clip),
+            seconds={"total": seconds},
+        )
+        (folder / MANIFEST).write_text(result.model_dump_json(), encoding="utf-8")
+        return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="pretender")
+    parser.add_argument("--models", type=lambda text: tuple(text.split(",")), default=None)
+    models = parser.parse_args().models
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s pretender: %(message)s")
+    pretender = Pretender(**json.loads(os.environ.get("PRETEND") or "{}"))
+    RedisWorker(Settings.load(), pretender, models).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""What becomes of clips when workers, servers and Redis come and go. Workers here only pretend.
+
+Quick ones; `test_redis_lost` kills for longer.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.command import send_stop_job_command
+from rq.serializers import JSONSerializer
+
+from errors import ErrorCode, KinoraError
+from jobs.executors.fleet import Fleet, connect
+from jobs.job import State
+from jobs.service import JobService
+from pipelines.request import GenerationRequest
+from settings import Settings
+from tests import tiny
+from tests.jobs.conftest import build_service, until, wait_for_kind
+from tests.jobs.fleet import RedisServer, Worker
+
+A_CLIP = GenerationRequest(prompt="a dog", seed=3)
+ME = "visitor:me"
+QUICK = {"steps": 4, "step_s": 0.02}
+SLOW = {"steps": 100, "step_s": 0.1}
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path / "redis")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis: RedisServer) -> Settings:
+    models = tmp_path / "models"
+    for name in ("pocket", "other"):
+        tiny.write_card(models, tmp_path / "nowhere", id=name)
+    return Settings(
+        _env_file=None,  # pyright: ignore[reportCallIssue]
+        data_dir=tmp_path / "data",
+        models_dir=models,
+        redis_url=redis.url,
+        max_jobs_per_visitor=1000,
+        max_queue=1000,
+    )
+
+
+@pytest.fixture
+def workers(settings: Settings) -> Iterator[list[Worker]]:
+    """To be filled; whoever is left is stopped."""
+    workers: list[Worker] = []
+    yield workers
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+def service(settings: Settings) -> Iterator[JobService]:
+    with build_service(settings) as service:
+        yield service
+
+
+def ready(service: JobService, how_many: int = 1) -> None:
+    until(lambda: service.health()["workers"] == how_many)
+    until(lambda: service.health()["state"] == "ready")
+
+
+def end_of(service: JobService, job_id: str) -> str:
+    return [event.kind for event in service.watch(job_id)][-1]
+
+
+def test_clips_wait_for_the_first_worker(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    job = service.submit(A_CLIP, ME)
+    time.sleep(0.5)
+    assert service.health()["state"] == "starting"
+    assert service.get(job.id).state is State.QUEUED
+    workers.append(Worker(settings, pretends=QUICK))
+    assert end_of(service, job.id) == "succeeded"
+    assert service.get(job.id).attempts == 1
+
+
+def test_many_clips_on_three_workers_are_each_made_once(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers += [Worker(settings, pretends=QUICK) for _ in range(3)]
+    ids = [service.submit(A_CLIP, f"visitor:{n % 5}").id for n in range(30)]
+    for job_id in ids:
+        events = list(service.watch(job_id))
+        assert [e.kind for e in events].count("started") == 1
+        assert events[-1].kind == "succeeded"
+        assert [e.n for e in events] == list(range(1, len(events) + 1))
+        assert service.clip_path(job_id).read_text() == f"pretended {job_id} 1"
+    held = Redis.from_url(settings.redis_url or "")
+    assert not [key for key in held.keys("kinora:job:*")]  # type: ignore[union-attr]
+    assert not held.keys("rq:job:*")
+    held.close()
+
+
+def test_a_failure_arrives_with_its_code_and_the_worker_goes_on(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends=QUICK))
+    job = service.submit(A_CLIP.model_copy(update={"prompt": "fails"}), ME)
+    assert end_of(service, job.id) == "failed"
+    error = service.get(job.id).error
+    assert error and error["error"] == ErrorCode.OUT_OF_MEMORY.value
+    assert end_of(service, service.submit(A_CLIP, ME).id) == "succeeded"
+
+
+def test_a_server_that_stops_leaves_its_clip_to_the_worker(
+    settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends={"steps": 30, "step_s": 0.1}))
+    with build_service(settings) as before:
+        job = before.submit(A_CLIP, ME)
+        wait_for_kind(before, job.id, "step")
+    time.sleep(0.5)  # what the worker tells now is heard later
+    with build_service(settings) as after:
+        events = list(after.watch(job.id))
+        assert [e.kind for e in events].count("started") == 1
+        assert [e.data["index"] for e in events if e.kind == "step"] == list(range(1, 31))
+        assert events[-1].kind == "succeeded"
+        assert after.get(job.id).attempts == 1
+
+
+def test_redis_away_for_two_seconds_is_not_noticed(
+    service: JobService, settings: Settings, redis: RedisServer, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends={"steps": 40, "step_s": 0.1}))
+    job = service.submit(A_CLIP, ME)
+    wait_for_kind(service, job.id, "step", count=3)
+    redis.kill()
+    time.sleep(1)
+    meanwhile = service.submit(A_CLIP, ME)  # accepted: it waits in the store
+    time.sleep(1)
+    redis.start()
+    for job_id in (job.id, meanwhile.id):
+        events = list(service.watch(job_id))
+        assert events[-1].kind == "succeeded"
+        assert [e.data["index"] for e in events if e.kind == "step"] == list(range(1, 41))
+        assert service.get(job_id).attempts == 1
+
+
+def test_without_redis_new_requests_are_refused_with_a_sentence(
+    service: JobService, settings: Settings, redis: RedisServer, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends=QUICK))
+    ready(service)
+    redis.kill()
+    until(lambda: service.health()["state"] == "defunct", 20)
+    with pytest.raises(KinoraError) as refused:
+        service.submit(A_CLIP, ME)
+    assert refused.value.code is ErrorCode.UNAVAILABLE
+    assert "Redis" in refused.value.message
+    redis.start()
+    until(lambda: service.health()["state"] == "ready", 20)
+    assert end_of(service, service.submit(A_CLIP, ME).id) == "succeeded"
+
+
+def test_a_worker_told_to_stop_ends_its_clip_and_takes_no_more(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends={"steps": 15, "step_s": 0.1}))
+    first, second = service.submit(A_CLIP, ME), service.submit(A_CLIP, ME)
+    wait_for_kind(service, first.id, "step")
+    assert workers[0].stop() == 0
+    assert end_of(service, first.id) == "succeeded"
+    time.sleep(0.5)
+    assert service.get(second.id).state is State.QUEUED
+    workers.append(Worker(settings, pretends=QUICK))
+    assert end_of(service, second.id) == "succeeded"
+
+
+def test_an_idle_worker_stops_at_once(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends=QUICK))
+    ready(service)
+    began = time.monotonic()
+    assert workers[0].stop() == 0
+    assert time.monotonic() - began < 5
+    until(lambda: service.health()["workers"] == 0, 5)
+
+
+def test_rqs_own_stop_command_discards_the_clip(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends=SLOW))
+    job = service.submit(A_CLIP, ME)
+    wait_for_kind(service, job.id, "step", count=2)
+    redis = connect(settings.redis_url or "")
+    ticket = Fleet(redis).ticket(job.id)
+    assert ticket
+    send_stop_job_command(redis, ticket.id, serializer=JSONSerializer)
+    told = time.monotonic()
+    assert end_of(service, job.id) == "cancelled"
+    assert time.monotonic() - told < 2
+    redis.close()
+
+
+def test_a_discard_is_heard_within_a_step(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends=SLOW))
+    job = service.submit(A_CLIP, ME)
+    wait_for_kind(service, job.id, "step", count=2)
+    asked = time.monotonic()
+    for _ in range(3):
+        assert service.cancel(job.id).id == job.id
+    assert end_of(service, job.id) == "cancelled"
+    assert time.monotonic() - asked < 0.1 + 0.5 + 1.0  # a step, the promise, a busy machine
+
+
+def test_whoever_writes_to_redis_cannot_run_code(
+    service: JobService, settings: Settings, workers: list[Worker], tmp_path: Path
+) -> None:
+    """A stock RQ worker would import `os` and call what the job names."""
+    workers.append(Worker(settings, pretends=QUICK))
+    ready(service)
+    redis = connect(settings.redis_url or "")
+    (name,) = Fleet(redis).workers()
+    target = tmp_path / "owned"
+    queue = Queue(f"kinora.{name}", connection=redis, serializer=JSONSerializer)
+    queue.enqueue_call("os.mkdir", args=(str(target),), job_id="stranger")
+    until(lambda: queue.is_empty(), 5)
+    assert end_of(service, service.submit(A_CLIP, ME).id) == "succeeded"
+    assert not target.exists()
+    redis.close()
+
+
+def test_a_frozen_worker_is_given_up_and_what_it_says_later_is_not_heard(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends={"steps": 20, "step_s": 0.1}))
+    job = service.submit(A_CLIP, ME)
+    wait_for_kind(service, job.id, "step", count=2)
+    workers[0].process.send_signal(signal.SIGSTOP)
+    workers.append(Worker(settings, pretends=QUICK))
+    assert end_of(service, job.id) == "succeeded"
+    assert service.get(job.id).attempts == 2
+    made = service.clip_path(job.id).read_bytes()
+    workers[0].process.send_signal(signal.SIGCONT)
+    ready(service, 2)
+    time.sleep(3)
+    assert service.clip_path(job.id).read_bytes() == made
+    assert end_of(service, job.id) == "succeeded"
