@@ -87,7 +87,7 @@ def recipe_of(fitted: FittedRequest, card: ModelCard | None) -> str | None:
     None where it is not known which those are."""
     if card is None:
         return None
-    settings = fitted.model_dump(mode="json", exclude={"adjustments"})
+    settings = fitted.model_dump(mode="json", exclude={"adjustments", "allow_fallback"})
     weights: list[object] = [card.repo, card.revision, card.variant]
     folder = card.local_path
     if folder is not None:  # a folder has no revision; its files say when they changed

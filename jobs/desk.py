@@ -18,8 +18,10 @@ from jobs.artifacts import MANIFEST as MANIFEST  # also for those who know the d
 from jobs.artifacts import Artifacts
 from jobs.estimate import Estimator
 from jobs.events import EventLog
+from jobs.insurance import DECODING, LATENTS, is_worth_keeping, with_note
 from jobs.job import Asked, Job, Result, State
 from jobs.store import JobStore
+from pipelines.request import FittedRequest
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +62,20 @@ class Desk:
             meta = {key: value for key, value in data.items() if key != "jpeg"}
             preview = self.events.keep_preview(job.id, data["jpeg"], meta)
             data = meta | {"number": preview.number}
+        elif kind == "fallback":  # another model makes it: the job says so from now on
+            data = dict(data)
+            self.store.refit(job.id, FittedRequest.model_validate(data.pop("fitted")))
         elif kind == "step" and data.get("eta_s") is not None:
             tail_s = self.estimator.estimate(job.fitted).tail_s
             data = data | {"eta_s": round(data["eta_s"] + tail_s, 1)}
         self.events.append(job.id, kind, data)
 
     def succeed(self, job: Job, result: Result) -> None:
+        self.artifacts.drop(job.id, LATENTS)
         self.artifacts.keep(job.id)
         # learned before it is told, so that whoever hears of it gets the better estimate
-        self.estimator.learn(job.model_copy(update={"result": result}))
+        made = self.store.get(job.id) or job
+        self.estimator.learn(made.model_copy(update={"result": result}))
         seconds = {"seconds": result.seconds, "finished_early": result.finished_early}
         done = self.store.move(
             job.id,
@@ -87,7 +94,11 @@ class Desk:
         if isinstance(error, Cancelled) or self.asked(job.id) == "discard":
             self.cancelled(job)
             return
-        self._clear(job)
+        if is_worth_keeping(error) and self.is_sampled(job.id):
+            error = with_note(error)
+            self._clear(job, but={LATENTS, DECODING})
+        else:
+            self._clear(job)
         self.store.move(
             job.id,
             State.RUNNING,
@@ -110,12 +121,23 @@ class Desk:
         elif result:
             self.succeed(job, result)
         elif job.attempts < MAX_ATTEMPTS:
-            self.requeue(job, "The worker stopped; the clip is made again from the start.")
+            again = "The worker stopped; the clip is made again from the start."
+            if self.is_sampled(job.id):
+                again = "The worker stopped; the frames are developed again."
+            self.requeue(job, again, but={LATENTS, DECODING})
         else:
             self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
 
-    def requeue(self, job: Job, why: str, *, refund_attempt: bool = False) -> None:
-        self._clear(job)
+    def requeue(
+        self,
+        job: Job,
+        why: str,
+        *,
+        refund_attempt: bool = False,
+        but: Collection[str] = (LATENTS,),
+    ) -> None:
+        """`but` names the files that stay: with the latents, nothing is sampled again."""
+        self._clear(job, but)
         self.store.move(
             job.id,
             State.RUNNING,
@@ -140,8 +162,15 @@ class Desk:
         is_whole = self.artifacts.size(job_id, result.clip) == result.size_bytes
         return result if is_whole else None
 
-    def _clear(self, job: Job) -> None:
+    def is_sampled(self, job_id: str) -> bool:
+        """What was sampled is there, and only the frames must be developed."""
+        return bool(self.artifacts.size(job_id, LATENTS))
+
+    def _clear(self, job: Job, but: Collection[str] = ()) -> None:
         """Unless it was given up meanwhile and somebody else makes it now."""
         now = self.store.get(job.id)
         if now and (now.state, now.started_at) == (State.RUNNING, job.started_at):
-            self.artifacts.remove(job.id)
+            if but and any(self.artifacts.size(job.id, name) is not None for name in but):
+                self.artifacts.strip(job.id, frozenset(but))
+            else:
+                self.artifacts.remove(job.id)

@@ -6,6 +6,7 @@ Knows the engine and the media tools, which it imports when it is called; knows 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import statistics
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.desk import MANIFEST
+from jobs.insurance import DECODING, LATENTS, is_worth_keeping
 from jobs.job import Job, Result
 from jobs.substitute import model_for
 
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from pipelines.cards import ModelCard
-    from pipelines.denoise import Preview, Step
+    from pipelines.denoise import Preview, Sampled, Step
     from pipelines.families.base import Inputs
-    from pipelines.manager import LoadProgress, PipelineManager
+    from pipelines.manager import Loaded, LoadProgress, PipelineManager
+    from pipelines.request import Adjustment
     from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,8 +55,13 @@ def run_job(
     settings: Settings,
 ) -> Result:
     """Makes the clip, or raises a KinoraError (Cancelled if the person discarded it)."""
-    with _as_kinora_errors(job.id), Deadline(control, settings.request_timeout_s) as deadline:
-        return _run(job, manager, emit, deadline, folder, pictures, settings)
+    try:
+        with _as_kinora_errors(job.id), Deadline(control, settings.request_timeout_s) as deadline:
+            return _run(job, manager, emit, deadline, folder, pictures, settings)
+    except KinoraError as error:
+        if not is_worth_keeping(error):
+            (folder / LATENTS).unlink(missing_ok=True)
+        raise
 
 
 def _run(
@@ -67,8 +75,11 @@ def _run(
 ) -> Result:
     from media.encode import encode
     from media.poster import write_last_frame, write_poster
+    from pipelines import latents
     from pipelines.decode import decode
-    from pipelines.denoise import denoise
+    from pipelines.ladder import sample
+    from pipelines.placement import plan as plan_for_here
+    from pipelines.placement.demand import Shape
 
     clock, told = Clock(), Told()
 
@@ -109,16 +120,32 @@ def _run(
             },
         )
 
-    sampled = denoise(
-        loaded, fitted, inputs, control, on_step, on_preview if settings.previews else None
-    )
+    changes: list[Adjustment] = []
+    kept, died = folder / LATENTS, (folder / DECODING).exists()
+    sampled = latents.load(kept, loaded.device)
+    if sampled is None:
+        sampled = sample(
+            loaded,
+            fitted,
+            inputs,
+            control,
+            on_step,
+            on_preview if settings.previews else None,
+            make_room=lambda: _only(manager, loaded),
+            on_change=changes.append,
+        )
+        _keep(sampled, kept)
     clock.seconds.update(sampled.seconds)
     clock.skip()
     control.check()
 
-    # 4. Frames.
+    # 4. Frames. From here on a failure does not cost the sampling.
     emit("decoding", {})
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    tiles = max(plan_for_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
+    with _developing(folder):
+        frames = decode(
+            loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=changes.append
+        )
     clock.lap("decode")
     control.check()
 
@@ -149,9 +176,45 @@ def _run(
         finished_early=sampled.finished_early,
         steps_done=sampled.steps_done,
         seconds=clock.total(),
+        adjustments=tuple(changes),
     )
     _write_manifest(folder, result)
+    kept.unlink(missing_ok=True)
     return result
+
+
+def _only(manager: PipelineManager, loaded: Loaded) -> bool:
+    """Puts the other models away; False if there were none."""
+    others = [model_id for model_id in manager.loaded() if model_id != loaded.card.id]
+    for model_id in others:
+        manager.evict(model_id)
+    return bool(others)
+
+
+def _keep(sampled: Sampled, file: Path) -> None:
+    """An insurance only: where it cannot be had, the clip is made all the same."""
+    from media.files import whole
+    from pipelines.latents import save
+
+    try:
+        with whole(file) as part:
+            save(sampled, part)
+    except (OSError, KinoraError) as error:
+        log.warning("What was sampled is not kept: %s", error)
+
+
+@contextmanager
+def _developing(folder: Path) -> Iterator[None]:
+    """Leaves a sign while it lasts: if the worker dies of it, the next one goes about it with less
+    memory."""
+    sign = folder / DECODING
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        sign.touch()
+    try:
+        yield
+    finally:
+        sign.unlink(missing_ok=True)
 
 
 def _inputs(

@@ -29,7 +29,9 @@ from jobs.reuse import reused
 from jobs.store import JobStore
 from pipelines import loras
 from pipelines.cards import ModelCard
+from pipelines.catalog import Catalog
 from pipelines.fit import Limits, fit, pick_card
+from pipelines.placement import Planner, Shape
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import Settings
 
@@ -53,7 +55,7 @@ class JobService:
         settings: Settings,
     ) -> None:
         self.settings = settings
-        self.cards = cards
+        self.cards = cards if isinstance(cards, Catalog) else Catalog(cards, settings)
         self.executor = executor
         self.artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self.pictures = self.artifacts.given
@@ -62,10 +64,8 @@ class JobService:
         self.store = store
         store.server = self._presence.name
         self.events = EventLog(self.store)
-        self.estimator = Estimator(self.store, cards)
-        self.desk = Desk(
-            self.store, self.events, self.estimator, settings.data_dir, self.artifacts
-        )
+        self.estimator = Estimator(self.store, self.cards)
+        self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
         self._limits = Limits.from_settings(settings)
         self._began = time.monotonic()
         self._closed = False
@@ -162,6 +162,7 @@ class JobService:
                 batch=batch,
                 parent=parent,
             )
+            self._refuse_what_cannot_run(job.fitted)
             recipes[job.id] = recipe = recipe_of(job.fitted, self.cards.get(job.fitted.model))
             accepted.append(self._made_before(job, recipe) if reuse else job)
         try:
@@ -314,7 +315,8 @@ class JobService:
         job = self.get(job_id, owner)
         while not job.state.ended:
             if job.state is State.QUEUED:
-                self.store.move(job_id, State.QUEUED, State.CANCELLED, "cancelled")
+                if self.store.move(job_id, State.QUEUED, State.CANCELLED, "cancelled"):
+                    self.artifacts.remove(job_id)  # what an earlier attempt left
             elif self._ask(job, "discard"):
                 return self.get(job_id, owner)
             job = self.get(job_id, owner)
@@ -341,7 +343,44 @@ class JobService:
         self.events.forget(job_id)
         self.artifacts.remove(job_id)
 
+    # -- once more -------------------------------------------------------------------------------
+
+    def can_retry_decode(self, job_id: str, owner: str | None = None) -> bool:
+        """It failed after it was sampled, and what was sampled is still there."""
+        job = self.get(job_id, owner)
+        return job.state is State.FAILED and self.desk.is_sampled(job_id)
+
+    def retry_decode(self, job_id: str, owner: str | None = None) -> Job:
+        """Develops a failed clip once more, without sampling: in seconds, and days later as well.
+        Asked again meanwhile, the same answer."""
+        job = self.get(job_id, owner)
+        if not job.state.ended:
+            return job
+        if job.state is not State.FAILED:
+            raise KinoraError(
+                ErrorCode.CONFLICT, "Only a clip that failed can be developed once more."
+            )
+        if not self.desk.is_sampled(job_id):
+            raise KinoraError(
+                ErrorCode.CONFLICT,
+                "Nothing of this clip was kept: make it again from the start.",
+            )
+        if self._closed or self.executor.health().state == "defunct":
+            raise KinoraError(ErrorCode.UNAVAILABLE)
+        if len(self.store.line()) >= self.settings.max_queue:
+            raise KinoraError(ErrorCode.QUEUE_FULL)
+        again = {"message": "The frames are developed again."}
+        moved = self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", again)
+        self.executor.notify()
+        return moved or self.get(job_id, owner)
+
     # -- inside ----------------------------------------------------------------------------------
+
+    def _refuse_what_cannot_run(self, fitted: FittedRequest) -> None:
+        """Before any work. Behind Redis other machines work, of which this one knows nothing."""
+        card = self.cards.get(fitted.model)
+        if card is not None and self.settings.executor_kind != "redis":
+            self.planner.refuse_what_cannot_run(card, self.cards, Shape.of(fitted), fitted.task)
 
     def _ask(self, job: Job, what: Asked) -> bool:
         """True if it is written down, now or earlier; False if the clip does not run any more."""

@@ -161,6 +161,8 @@ class JobStore:
             values |= {"error": json.dumps(error.as_dict()) if error else None}
         elif after is State.QUEUED:
             values |= {"started_at": None, "asked": None, "server": self.server}
+            if before.ended:  # once more, as if it were new
+                values |= {"ended_at": None, "error": None, "attempts": 0}
             if refund_attempt:
                 values |= {"attempts": jobs.c.attempts - 1}
         is_there = and_(jobs.c.id == job_id, jobs.c.state == before.value)
@@ -190,6 +192,14 @@ class JobStore:
                 .values(asked=what)
             )
         return changed.rowcount == 1
+
+    def refit(self, job_id: str, fitted: FittedRequest) -> None:
+        """A running job is made by other settings than it was accepted with. It is then no example
+        of its recipe."""
+        values = {"fitted": fitted.model_dump_json(), "model": fitted.model, "recipe": None}
+        is_running = and_(jobs.c.id == job_id, jobs.c.state == State.RUNNING.value)
+        with self._writing, self.database.durable.begin() as tx:
+            tx.execute(update(jobs).where(is_running).values(**values))
 
     def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
         """Progress of a running job. Late news of a job that is not running is dropped."""

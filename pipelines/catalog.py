@@ -16,7 +16,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -24,9 +26,11 @@ from errors import KinoraError
 from pipelines.cards import ModelCard, Needs
 from pipelines.failures import Reason, failure
 from pipelines.families.classes import FAMILY_OF_CLASS
-from pipelines.hub import Hub, Listing, Patience, listing_of
 from pipelines.repository import INDEX, Index, bytes_of, choose, read_index
 from settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.hub import Hub, Listing
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +39,6 @@ LOCAL = "local"
 """What stands for the owner in the name of a folder of this machine."""
 FAILED_FOR_S = 20.0
 """A page asks at every change of its form: a name that failed is not looked up each time."""
-QUICK = Patience(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
 LICENSE = "see the model's page"
 
 
@@ -48,7 +51,7 @@ class Catalog(Mapping[str, ModelCard]):
     ) -> None:
         self._cards = cards
         self._settings = settings
-        self._hub = hub or Hub(settings, QUICK)
+        self._given_hub = hub
         self._folder = settings.data_dir / "cache" / "cards"
         self._pasted: dict[str, ModelCard] = {}
         self._failed: dict[str, tuple[float, KinoraError]] = {}
@@ -90,7 +93,17 @@ class Catalog(Mapping[str, ModelCard]):
 
     # -- inside ----------------------------------------------------------------------------------
 
+    @cached_property
+    def _hub(self) -> Hub:
+        """Somebody waits for the answer, so it gives up sooner than a download does."""
+        from pipelines.hub import Hub, Patience
+
+        quick = Patience(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
+        return self._given_hub or Hub(self._settings, quick)
+
     def _made(self, repo: str, revision: str | None) -> ModelCard:
+        from pipelines.hub import listing_of
+
         owner, _, folder_name = repo.partition("/")
         root = self._settings.local_models_dir
         folder = root / folder_name if root and owner == LOCAL and not revision else None

@@ -14,6 +14,7 @@ from typing_extensions import assert_never
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard, Shape
+from pipelines.catalog import Catalog
 from pipelines.lengths import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
@@ -32,8 +33,14 @@ def pick_card(
     request: GenerationRequest, cards: Mapping[str, ModelCard], settings: Settings
 ) -> ModelCard:
     """The card a request names, by id or by repository, or the default for its task."""
-    wanted = request.model or default_model(request.task, cards, settings)
+    return find_card(request.model or default_model(request.task, cards, settings), cards)
+
+
+def find_card(wanted: str, cards: Mapping[str, ModelCard]) -> ModelCard:
+    """By its id or its repository; a catalogue also looks up what a person pasted."""
     card = cards.get(wanted) or next((c for c in cards.values() if c.repo == wanted), None)
+    if card is None and isinstance(cards, Catalog):
+        card = cards.find(wanted)
     if card is None:
         names = ", ".join(cards)
         raise KinoraError(
@@ -140,6 +147,7 @@ def fit(
         fps=fps,
         format=request.format,
         quality=request.quality,
+        allow_fallback=request.allow_fallback,
         adjustments=tuple(changes),
     )
 

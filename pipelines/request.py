@@ -81,6 +81,8 @@ class GenerationRequest(BaseModel):
     fps: int | None = Field(default=None, ge=1, le=120)
     format: Format = "mp4"
     quality: Quality = "medium"
+    allow_fallback: bool = True
+    """Whether another model may make the clip where this one cannot be had."""
 
     @property
     def task(self) -> Task:
@@ -125,6 +127,7 @@ class FittedRequest(BaseModel):
     fps: int
     format: Format
     quality: Quality
+    allow_fallback: bool = True
     adjustments: tuple[Adjustment, ...] = ()
 
     @property

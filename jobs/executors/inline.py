@@ -224,7 +224,7 @@ class InlineExecutor:
 
     def _preload(self, manager: PipelineManager) -> None:
         def on_progress(progress: Any) -> None:
-            self._loading = {"phase": progress.phase, "fraction": progress.fraction}
+            self._loading = progress.as_event()
 
         settings = self._settings
         try:

@@ -51,7 +51,7 @@ class EngineMaker:
         from pipelines.request import Task
 
         def report(progress: LoadProgress) -> None:
-            on_progress({"phase": progress.phase, "fraction": progress.fraction})
+            on_progress(progress.as_event())
 
         settings = self._settings
         first = [

@@ -111,7 +111,7 @@ def _preload(wire: Wire, manager: PipelineManager, settings: Settings) -> None:
     from pipelines.request import Task
 
     def on_progress(progress: LoadProgress) -> None:
-        wire.send("loading", {"phase": progress.phase, "fraction": progress.fraction})
+        wire.send("loading", progress.as_event())
 
     try:
         for model, task in (
