@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
 CLASSES = {
     "ltx": ("pipelines.families.ltx", "LTX"),
+    "ltx2": ("pipelines.families.ltx2", "LTX2"),
+    "skyreels": ("pipelines.families.skyreels", "SkyReels"),
     "wan": ("pipelines.families.wan", "Wan"),
     "hunyuan": ("pipelines.families.hunyuan", "HunyuanVideo"),
     "mochi": ("pipelines.families.mochi", "Mochi"),
     "hunyuan15": ("pipelines.families.hunyuan15", "HunyuanVideo15"),
     "latte": ("pipelines.families.latte", "Latte"),
+    "allegro": ("pipelines.families.allegro", "Allegro"),
     "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
     "svd": ("pipelines.families.svd", "SVD"),
     "modelscope": ("pipelines.families.modelscope", "ModelScope"),
     "animatediff": ("pipelines.families.animatediff", "AnimateDiff"),
+    "generic": ("pipelines.families.generic", "Generic"),
 }
 
 

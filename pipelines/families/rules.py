@@ -47,6 +47,12 @@ DIFFUSION_SAMPLERS = ("ddim", "euler", "heun", "unipc", "dpm++")
 
 RULES: dict[str, Rules] = {
     "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
+    "ltx2": Rules(
+        frames=Steps(of=8, plus=1), size=Steps(of=32), last_image=True, sound=True, lora=True
+    ),
+    "skyreels": Rules(
+        frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True
+    ),
     "wan": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True),
     "cogvideox": Rules(frames=Steps(of=8, plus=1), size=Steps(of=16), lora=True),
     "hunyuan": Rules(
@@ -62,4 +68,7 @@ RULES: dict[str, Rules] = {
     ),
     "hunyuan15": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
     "latte": Rules(frames=Steps(of=16), size=Steps(of=16)),
+    # its VAE's tiles overlap by fixed amounts: 24 + 16 k frames, 320 + 200 k by 320 + 240 k pixels
+    "allegro": Rules(frames=Steps(of=16, plus=8), size=Steps(of=80)),
+    "generic": Rules(frames=Steps(of=1), size=Steps(of=8)),
 }
