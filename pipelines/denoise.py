@@ -23,8 +23,8 @@ from pipelines.loras import applied
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
 from pipelines.request import FittedRequest
-from pipelines.sound import Sound
 from pipelines.samplers import sampled_with
+from pipelines.sound import Sound
 from pipelines.x0 import Moment, moment, x0_estimate
 
 __all__ = ["Control", "Preview", "Sampled", "Step", "denoise"]
@@ -109,6 +109,8 @@ def denoise(
             on_step=on_step,
             stream=stream,
             unpack=lambda x0: family.x0_latents(pipe, x0, fitted, held),
+            draws_itself=family.output_type != "latent",
+            interrupt=_interrupter(pipe),
         )
         run.enter_context(family.watched(pipe, held))
         run.enter_context(_hooked(pipe.scheduler, watch))
@@ -118,9 +120,9 @@ def denoise(
         # 4. The loop, ended by its last step, by "finish now", or by "discard"
         output: Any = None
         try:
-            output = pipe(**arguments, generator=generator, output_type="latent")
+            output = pipe(**arguments, generator=generator, output_type=family.output_type)
             latents = family.latents_of(pipe, output.frames, fitted)
-            finished_early = False
+            finished_early = watch.interrupted
         except _FinishedEarly as early:
             latents = watch.unpack(early.x0)
             finished_early = watch.index < watch.total
@@ -158,6 +160,11 @@ class _Watch:
     on_step: Callable[[Step], None]
     stream: PreviewStream | None
     unpack: Callable[[torch.Tensor], torch.Tensor]
+    draws_itself: bool = False
+    """The pipeline makes the frames too, so its loop must end by itself."""
+    interrupt: Callable[[], None] | None = None
+    """Makes it skip the rest of its loop, where it can."""
+    interrupted: bool = False
     index: int = 0
     total: int = 0
     began: float = field(default_factory=time.perf_counter)
@@ -185,27 +192,36 @@ class _Watch:
         else:
             self._position = at.index if at.index is not None else self._position + 1
 
-    def after_step(self, at: Moment, output: torch.Tensor, sample: torch.Tensor) -> None:
+    def after_step(
+        self, at: Moment, output: torch.Tensor, sample: torch.Tensor
+    ) -> torch.Tensor | None:
+        """The estimate with which the pipeline should go on instead, if it is to end here."""
         if not self._counted(at.scheduler):
             if self.control.cancelled():
                 raise _Discarded
-            return
+            return None
         now = time.perf_counter()
         seconds, self.last_step_at = now - self.last_step_at, now
         self.on_step(Step(self.index, self.total, seconds))
         if self.control.cancelled():
             raise _Discarded
         finish = self.control.finish_now() and self.index < self.total
+        finish = finish and not (self.draws_itself and self.interrupt is None)
         show = self.stream is not None and self.stream.wants(
             self.index, last=finish or self.index >= self.total, step_seconds=seconds
         )
         x0 = x0_estimate(at, output, sample) if finish or show else None
         if x0 is None:  # nobody asks, or no one knows this scheduler: then the run goes on
-            return
+            return None
         if show and self.stream is not None:
             self.stream.offer(self.index, lambda: self.unpack(x0))
-        if finish:
+        if not finish:
+            return None
+        if not self.draws_itself or self.interrupt is None:
             raise _FinishedEarly(x0)
+        self.interrupt()
+        self.interrupted = True
+        return x0
 
     def _counted(self, scheduler: Any) -> bool:
         """Is an inference step complete with this call?"""
@@ -226,6 +242,20 @@ def _position_of(at: Moment) -> int:
         return at.index
     places = (at.scheduler.timesteps == at.timestep).nonzero()
     return int(places[0]) if len(places) else 0
+
+
+def _interrupter(pipe: Any) -> Callable[[], None] | None:
+    if not hasattr(type(pipe), "interrupt"):
+        return None
+    return lambda: setattr(pipe, "_interrupt", True)
+
+
+def _with_sample(stepped: Any, sample: torch.Tensor) -> Any:
+    """What a step returned, with another sample in it: a tuple's first, or `prev_sample`."""
+    if isinstance(stepped, tuple):
+        return (sample.to(stepped[0].dtype), *stepped[1:])
+    stepped.prev_sample = sample.to(stepped.prev_sample.dtype)
+    return stepped
 
 
 @contextmanager
@@ -255,8 +285,8 @@ def _hooked(scheduler: Any, watch: _Watch) -> Iterator[None]:
         at = moment(self, given["timestep"], given.get("per_token_timesteps"))
         watch.before_step(at)
         result = kind.step(self, *args, **kwargs)
-        watch.after_step(at, given["model_output"], given["sample"])
-        return result
+        instead = watch.after_step(at, given["model_output"], given["sample"])
+        return result if instead is None else _with_sample(result, instead)
 
     members = {"step": step, "set_timesteps": set_timesteps, "_watched_by_kinora": True}
     scheduler.__class__ = type(kind.__name__, (kind,), members | {"__module__": kind.__module__})

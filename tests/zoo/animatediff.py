@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ SCHEDULER = {
 
 def build(folder: Path) -> None:
     """As such checkpoints lie on the Hub: an image pipeline with another scheduler."""
-    import diffusers
     import torch
 
     torch.manual_seed(0)
+    diffusers: Any = import_module("diffusers")
     unet = diffusers.UNet2DConditionModel(
         block_out_channels=(8, 8),
         layers_per_block=2,

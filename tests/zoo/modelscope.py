@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from tests.zoo import Specimen, card, parts
 
 
 def build(folder: Path) -> None:
-    import diffusers
     import torch
 
     torch.manual_seed(0)
+    diffusers: Any = import_module("diffusers")
     unet = diffusers.UNet3DConditionModel(
         block_out_channels=(8, 8),
         layers_per_block=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from tests.zoo import Specimen, card, parts
 
 
 def build(folder: Path) -> None:
-    import diffusers
     import torch
 
     torch.manual_seed(0)
+    diffusers: Any = import_module("diffusers")
     unet = diffusers.UNetSpatioTemporalConditionModel(
         block_out_channels=(32, 64),
         down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
