@@ -62,6 +62,35 @@ class Artifacts:
                 else:
                     self._remote.put_file(str(made / name), self._key("jobs", job_id, name))
 
+    def put(self, job_id: str, made: Path) -> None:
+        """One file, to where it is kept."""
+        with _told():
+            if self._remote is not None:
+                self._remote.put_file(str(made), self._key("jobs", job_id, made.name))
+            elif made != self.folder(job_id) / made.name:
+                with whole(self.folder(job_id) / made.name) as part:
+                    shutil.copyfile(made, part)
+
+    def strip(self, job_id: str, but: frozenset[str]) -> None:
+        """Removes all files of a clip but those."""
+        for path in self.folder(job_id).glob("*"):
+            if path.name not in but:
+                path.unlink(missing_ok=True)
+        if self._remote is None:
+            return
+        with _told(), contextlib.suppress(FileNotFoundError):
+            self._remote.invalidate_cache()
+            for key in self._remote.find(self._key("jobs", job_id)):
+                if key.rsplit("/", 1)[-1] not in but:
+                    self._remote.rm_file(key)
+
+    def drop(self, job_id: str, name: str) -> None:
+        """Removes one file, wherever it is kept."""
+        (self.folder(job_id) / name).unlink(missing_ok=True)
+        if self._remote is not None:
+            with _told(), contextlib.suppress(FileNotFoundError):
+                self._remote.rm_file(self._key("jobs", job_id, name))
+
     def keep(self, job_id: str) -> None:
         """What was made in place, so that it is not only here."""
         if self._remote is not None and (self.folder(job_id) / MANIFEST).is_file():
@@ -154,7 +183,10 @@ def _open(url: str) -> tuple[Any, str]:
 
     try:
         # its listings are not kept: other machines write there too
-        remote, prefix = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        how: dict[str, Any] = {"use_listings_cache": False}
+        if urlsplit(url).scheme == "s3":  # the older signatures are refused in newer regions
+            how["config_kwargs"] = {"signature_version": "s3v4"}
+        remote, prefix = fsspec.core.url_to_fs(url, **how)
     except (ImportError, ValueError) as error:
         raise KinoraError(
             ErrorCode.INVALID_INPUT,

@@ -47,8 +47,14 @@ def make_job(light_cards: dict[str, ModelCard]) -> MakeJob:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[JobStore]:
-    store = JobStore(f"sqlite:///{tmp_path / 'kinora.db'}")
+def store_url(tmp_path: Path) -> str:
+    """An empty database. `test_postgresql` has another one."""
+    return f"sqlite:///{tmp_path / 'kinora.db'}"
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[JobStore]:
+    store = JobStore(store_url)
     yield store
     store.close()
 

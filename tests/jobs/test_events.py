@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -166,8 +165,8 @@ def test_closing_the_log_ends_all_watchers(
     assert not watcher.is_alive()
 
 
-def test_a_job_of_another_process_is_followed_too(tmp_path: Path, make_job: MakeJob) -> None:
-    url = f"sqlite:///{tmp_path / 'kinora.db'}"
+def test_a_job_of_another_process_is_followed_too(store_url: str, make_job: MakeJob) -> None:
+    url = store_url
     there, here = JobStore(url), JobStore(url)
     job = accept(there, make_job())
     log = EventLog(here)

@@ -59,10 +59,9 @@ def test_migrations_are_named_and_run_once(tmp_path: Path) -> None:
     assert [name[:4] for name in names] == [f"{i:04d}" for i in range(1, len(names) + 1)]
 
 
-def test_each_job_is_claimed_exactly_once(tmp_path: Path, make_job: MakeJob) -> None:
+def test_each_job_is_claimed_exactly_once(store_url: str, make_job: MakeJob) -> None:
     """8 claimers, each with a connection of its own as another process would have, 200 jobs."""
-    url = f"sqlite:///{tmp_path / 'kinora.db'}"
-    stores = [JobStore(url) for _ in range(8)]
+    stores = [JobStore(store_url) for _ in range(8)]
     ids = {accept(stores[0], make_job(owner=f"v{i % 7}")).id for i in range(200)}
     claimed: list[str] = []
 
@@ -97,9 +96,8 @@ def test_a_claim_can_be_limited_to_some_jobs(store: JobStore, make_job: MakeJob)
     assert store.claim(among=set()) is None
 
 
-def test_servers_claim_only_what_they_accepted(tmp_path: Path, make_job: MakeJob) -> None:
-    url = f"sqlite:///{tmp_path / 'kinora.db'}"
-    page, command_line = JobStore(url, "page"), JobStore(url, "cli")
+def test_servers_claim_only_what_they_accepted(store_url: str, make_job: MakeJob) -> None:
+    page, command_line = JobStore(store_url, "page"), JobStore(store_url, "cli")
     job = accept(page, make_job())
     assert command_line.claim() is None
     assert command_line.servers() == {"page"}
@@ -182,6 +180,30 @@ def test_history_pages_through_an_owners_clips_newest_first(
     assert first + second + third == mine[::-1]
 
 
+def test_news_of_a_run_that_was_given_up_changes_nothing(
+    store: JobStore, make_job: MakeJob
+) -> None:
+    """Its server was thought dead, and came back when the job ran anew."""
+    job = accept(store, make_job())
+    first = store.claim()
+    assert first and first.started_at
+    assert store.move(job.id, State.RUNNING, State.QUEUED, "requeued", run=first.started_at)
+    again = store.claim()
+    assert again
+    assert not store.move(
+        job.id, State.RUNNING, State.SUCCEEDED, "succeeded", result=RESULT, run=first.started_at
+    )
+    assert store.move(
+        job.id, State.RUNNING, State.SUCCEEDED, "succeeded", result=RESULT, run=again.started_at
+    )
+
+
+def test_the_line_says_which_model_each_job_wants(store: JobStore, make_job: MakeJob) -> None:
+    ids = [accept(store, make_job(owner=owner)).id for owner in "aab"]
+    assert [job_id for job_id, _, _ in store.waiting()] == store.line() == [ids[0], ids[2], ids[1]]
+    assert {model for _, model, _ in store.waiting()} == {"pocket"}
+
+
 def test_the_queue_and_each_visitor_have_a_limit(store: JobStore, make_job: MakeJob) -> None:
     for _ in range(2):
         store.add(make_job(owner="a"), max_queue=3, max_per_owner=2)
@@ -247,3 +269,36 @@ def test_ten_thousand_clips_are_listed_quickly(store: JobStore, make_job: MakeJo
     assert page[0].created_at == 9999.0
     assert len(page) == 50
     assert seconds < 0.25  # 50 ms where nothing else runs
+
+
+def test_a_full_disk_refuses_the_clip_with_a_sentence(tmp_path: Path, make_job: MakeJob) -> None:
+    """SQLite's own limit on pages stands for the disk: it gives the very same error."""
+    store = JobStore(f"sqlite:///{tmp_path / 'kinora.db'}")
+    kept = accept(store, make_job())
+    with store.database.durable.begin() as tx:
+        pages = tx.exec_driver_sql("PRAGMA page_count").scalar()
+    listen = store.database.durable.engine.pool
+    for connection in [listen.connect() for _ in range(1)]:
+        connection.execute(f"PRAGMA max_page_count = {pages}").close()  # type: ignore[attr-defined]
+        connection.close()
+    with pytest.raises(KinoraError) as refused:
+        for _ in range(100):
+            accept(store, make_job(prompt="a dog " * 100))
+    assert refused.value.code is ErrorCode.OUT_OF_DISK
+    assert str(tmp_path) not in refused.value.message
+    assert store.get(kept.id) == kept
+    store.close()
+
+
+def test_a_database_that_is_gone_is_a_sentence(tmp_path: Path, make_job: MakeJob) -> None:
+    folder = tmp_path / "disk"
+    store = JobStore(f"sqlite:///{folder / 'kinora.db'}")
+    store.close()
+    folder.rename(tmp_path / "unmounted")
+    with pytest.raises(KinoraError) as refused:
+        accept(store, make_job())
+    assert refused.value.code is ErrorCode.UNAVAILABLE
+    assert str(tmp_path) not in refused.value.message
+    (tmp_path / "unmounted").rename(folder)
+    accept(store, make_job())
+    store.close()
