@@ -21,6 +21,8 @@ CLASSES = {
     "hunyuan15": ("pipelines.families.hunyuan15", "HunyuanVideo15"),
     "latte": ("pipelines.families.latte", "Latte"),
     "allegro": ("pipelines.families.allegro", "Allegro"),
+    "sana": ("pipelines.families.sana", "Sana"),
+    "kandinsky5": ("pipelines.families.kandinsky5", "Kandinsky5"),
     "cogvideox": ("pipelines.families.cogvideox", "CogVideoX"),
     "svd": ("pipelines.families.svd", "SVD"),
     "modelscope": ("pipelines.families.modelscope", "ModelScope"),

@@ -71,4 +71,6 @@ RULES: dict[str, Rules] = {
     # its VAE's tiles overlap by fixed amounts: 24 + 16 k frames, 320 + 200 k by 320 + 240 k pixels
     "allegro": Rules(frames=Steps(of=16, plus=8), size=Steps(of=80)),
     "generic": Rules(frames=Steps(of=1), size=Steps(of=8)),
+    "sana": Rules(frames=Steps(of=4, plus=1), size=Steps(of=32), lora=True),
+    "kandinsky5": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True),
 }
