@@ -25,7 +25,9 @@ ALL_LIMIT_BYTES = 40_000_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--denoiser", default="denoiser")
-    parser.add_argument("--autoencoder", default="autoencoder")
+    parser.add_argument(
+        "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
+    )
     parser.add_argument("--latents", default="latents")
     parser.add_argument("--out", type=Path, default=POCKET)
     args = parser.parse_args()
@@ -43,6 +45,10 @@ def main() -> None:
     config = part / "text_encoder" / "config.json"
     about = json.loads(config.read_text()) | {"dtype": "float32"}
     config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+    for config in part.rglob("*.json"):  # where a part was loaded from is nobody's business
+        about = json.loads(config.read_text())
+        if about.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
     card = args.out / "README.md"
     if card.exists():
         shutil.copy(card, part / "README.md")

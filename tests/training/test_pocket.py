@@ -62,6 +62,11 @@ def test_every_file_may_be_pushed_to_a_repository_without_lfs() -> None:
     assert sum(sizes) < ALL_LIMIT_BYTES
 
 
+def test_nothing_says_on_whose_machine_it_was_made() -> None:
+    for path in POCKET.rglob("*.json"):
+        assert "_name_or_path" not in path.read_text(encoding="utf-8"), path
+
+
 def test_weights_are_safetensors_only() -> None:
     kinds = {path.suffix for path in POCKET.rglob("*") if path.is_file()}
     assert kinds <= {".safetensors", ".json", ".md"}
