@@ -56,6 +56,7 @@ async def read_body(request: Request, most_files: int = MOST_FILES) -> Body:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         form = await request.form(max_files=most_files, max_fields=MOST_FIELDS)
+        request.state.forms.append(form)  # its files are closed when the answer is out
         fields: Body = {}
         for name in form:
             values = [value for value in form.getlist(name) if value != ""]

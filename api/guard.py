@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -99,7 +99,13 @@ class Guard:
         except KinoraError as error:
             await error_response(error, scope["path"])(scope, receive, send)
             return
-        await self.api(scope, receive, send)
+        forms: list[FormData] = []
+        scope.setdefault("state", {})["forms"] = forms
+        try:
+            await self.api(scope, receive, send)
+        finally:
+            for form in forms:
+                await form.close()
 
     def _allowed(self, origin: str) -> dict[str, str] | None:
         if "*" in self.settings.cors_origins:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.api.conftest import MANY_STEPS, Connect, is_error
+from tests.api.conftest import LONG, Connect, is_error
 
 QUICK = {"num_inference_steps": 2}
 
@@ -95,7 +95,7 @@ def test_whole_requests_with_what_they_share(me: httpx.Client) -> None:
 
 
 def test_cancelling_a_batch_stops_all_of_it(me: httpx.Client) -> None:
-    body = {"prompts": ["a", "b", "c"], "num_inference_steps": MANY_STEPS}
+    body = {"prompts": ["a", "b", "c"], **LONG}
     batch_id = me.post("/api/batches", json=body).json()["batch_id"]
     busy = me.post("/api/batches", json={"prompts": ["d"]})
     is_error(busy, 429, "rate_limited")

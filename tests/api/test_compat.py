@@ -7,7 +7,7 @@ import time
 
 import httpx
 
-from tests.api.conftest import Connect, is_error
+from tests.api.conftest import LONG, Connect, is_error
 
 
 def test_a_task_queues_words(me: httpx.Client, png: bytes) -> None:
@@ -60,7 +60,7 @@ def test_who_hangs_up_has_their_clip_discarded(connect: Connect) -> None:
     patient, hasty = connect(name), connect(name)
 
     def call() -> None:
-        body = {"prompt": "a long one", "num_inference_steps": 400}
+        body = {"prompt": "a long one", **LONG}
         try:
             hasty.post("/api/video/text-to-video", json=body, timeout=3)
         except httpx.TimeoutException:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.conftest import Connect, ended, is_error, make, running
+from tests.api.conftest import MANY_STEPS, Connect, ended, is_error, make, running
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ def test_parts_that_make_no_sense(
         assert answer.json()["error"] == "invalid_input"
 
 
-def test_events_go_on_where_they_were_cut(me: httpx.Client, clip: dict[str, Any]) -> None:
-    job_id = clip["job_id"]
+def test_events_go_on_where_they_were_cut(me: httpx.Client) -> None:
+    job_id = make(me)["job_id"]
     whole = events(me, job_id)
     assert [int(event["id"]) for event in whole] == list(range(1, len(whole) + 1))
     rest = events(me, job_id, {"Last-Event-ID": "4"})
@@ -137,10 +137,10 @@ def test_events_go_on_where_they_were_cut(me: httpx.Client, clip: dict[str, Any]
 
 
 def test_hundreds_of_events_are_replayed_without_a_gap(me: httpx.Client) -> None:
-    job = make(me, num_inference_steps=400, seed=1)
+    job = make(me, num_inference_steps=MANY_STEPS)
     assert job["state"] == "succeeded"
     seen = [int(event["id"]) for event in events(me, job["job_id"])]
-    assert len(seen) > 400
+    assert len(seen) > MANY_STEPS
     assert seen == list(range(1, len(seen) + 1))
 
 

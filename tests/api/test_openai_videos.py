@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 from PIL import Image
 
-from tests.api.conftest import MANY_STEPS, ApiServer, ended, running
+from tests.api.conftest import ApiServer, ended, running
 
 SECRET = f"openai-sdk-{time.time_ns()}"
 QUICK = {"num_inference_steps": 2}
@@ -178,7 +178,7 @@ def test_what_cannot_be_made_is_refused_in_the_sdks_words(
 
 
 def test_content_that_is_not_there_yet_is_not_found(sdk: OpenAI, raw: httpx.Client) -> None:
-    job_id = running(raw, num_inference_steps=MANY_STEPS)
+    job_id = running(raw)
     with pytest.raises(openai.NotFoundError, match="not finished"):
         sdk.videos.download_content(job_id)
     raw.post(f"/api/jobs/{job_id}/cancel")

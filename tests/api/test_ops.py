@@ -90,6 +90,7 @@ def test_the_memory_of_gpus_is_what_nvidia_smi_says(tmp_path: Path) -> None:
 
 def test_not_ready_while_the_model_loads(server: ApiServer) -> None:
     """A second server is looked at before its worker can be up."""
+    (server.log.parent / "second").mkdir()
     starting = ApiServer(server.log.parent / "second" / "data", server.models)
     try:
         with httpx.Client(base_url=starting.url, trust_env=False, timeout=20) as client:
