@@ -17,13 +17,16 @@ import gradio as gr
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.cards import ModelCard
-from pipelines.request import MAX_SEED, GenerationRequest, Task
+from pipelines.fit import VERBS, Limits, default_model, find_card, fit
+from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest, Task
 from ui import form as slate
 from ui import live
 from ui.form import Form
+from ui.models import Models
 from ui.visitor import owner_of
 
 if TYPE_CHECKING:
+    from jobs.estimate import Estimate
     from jobs.service import JobService
     from settings import Settings
 
@@ -38,27 +41,31 @@ class Answers:
         service: JobService,
         cards: Mapping[str, ModelCard],
         settings: Settings,
+        models: Models,
     ) -> None:
         self.task = task
         self.service = service
         self.cards = cards
         self.settings = settings
-        wanted = (
-            settings.default_image_to_video_model
-            if task is Task.IMAGE_TO_VIDEO
-            else settings.default_text_to_video_model
-        )
+        self.models = models
+        wanted = default_model(task, cards, settings)
         self.card = cards.get(wanted) or next(iter(cards.values()))
 
+    def _card(self, model: str | None) -> ModelCard:
+        """Also one that was pasted earlier; the tab's own where the name means nothing."""
+        return self.cards.get(model or "") or self.service.cards.get(model or "") or self.card
+
     def _request(self, values: tuple[Any, ...]) -> GenerationRequest:
-        *controls, picture = values
+        *controls, given = values
         form = Form(*controls)
-        if self.task is Task.IMAGE_TO_VIDEO and not picture:
+        if self.task is not Task.TEXT_TO_VIDEO and not given:
+            what = "picture" if self.task is Task.IMAGE_TO_VIDEO else "clip"
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
-                "Choose a picture first: drop one on the stage, or paste it.",
+                f"Choose a {what} first: drop one on the stage, or pick a file.",
             )
-        return slate.read(form, picture if self.task is Task.IMAGE_TO_VIDEO else None)
+        form = slate.taken(form, self._card(form.model), self.task)
+        return slate.read(form, given if self.task is not Task.TEXT_TO_VIDEO else None, self.task)
 
     def generate(self, request: gr.Request, *values: Any) -> Iterator[Any]:
         yield from self._start(lambda: self._request(values), request)
@@ -73,12 +80,19 @@ class Answers:
 
         yield from self._start(ask, request)
 
+    def develop(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+        """The frames once more from what was sampled; nothing is sampled again."""
+        yield from self._follow(lambda who: self.service.retry_decode(str(event.job), who), request)
+
     def _start(self, ask: Ask, request: gr.Request) -> Iterator[Any]:
         """Hand the request in and answer at once: from here on the clip needs no open page,
         unless its GPU is lent to this very web request (ZeroGPU)."""
+        yield from self._follow(lambda who: self.service.submit(ask(), who), request)
+
+    def _follow(self, begin: Callable[[str], Job], request: gr.Request) -> Iterator[Any]:
         who = owner(request)
         try:
-            job = self.service.submit(ask(), who)
+            job = begin(who)
         except KinoraError as error:
             yield news(error=live.error_view(error.as_dict()))
             return
@@ -90,23 +104,40 @@ class Answers:
 
     def estimate(self, *values: Any) -> dict[str, Any]:
         try:
-            *controls, picture = values
+            *controls, given = values
             # what it takes does not hang on the words, so an empty prompt is no trouble yet
             form = replace(Form(*controls), prompt="anything")
-            request = slate.read(form, picture)
-            fitted, estimate = self.service.estimate(request)
+            card = self._card(form.model)
+            before = self.models.before_it_starts(card)
+            form = slate.taken(form, card, self.task)
+            if self.task is Task.TEXT_TO_VIDEO or given:
+                words = "anything" if card.rules.prompt else ""
+                request = slate.read(replace(form, prompt=words), given, self.task)
+                fitted, estimate = self.service.estimate(request)
+            else:
+                fitted, estimate = self._before_there_is_a_picture(form, card)
         except KinoraError as error:
             return {"error": live.error_view(error.as_dict())}
-        vram = self.cards[fitted.model].needs.vram_gb
+        vram = card.needs.vram_gb
         memory = f", {vram:g} GB" if vram else ""
         return {
             "line": f"About {live.seconds(estimate.seconds)} here{memory} · "
             f"{fitted.width}×{fitted.height}, {slate.seconds_label(fitted.duration_s)}",
+            "before": before,
             "adjustments": [a.sentence for a in fitted.adjustments],
             "width": fitted.width,
             "height": fitted.height,
-            "rest": rest_line(self.cards[fitted.model]),
+            "rest": rest_line(card),
         }
+
+    def _before_there_is_a_picture(
+        self, form: Form, card: ModelCard
+    ) -> tuple[FittedRequest, Estimate]:
+        """The figures of the card's own size, as if it were made from words."""
+        request = slate.read(replace(form, prompt="anything", last_image=None))
+        anything = card.model_copy(update={"tasks": tuple(Task)})
+        fitted = fit(request, anything, Limits.from_settings(self.settings))
+        return fitted, self.service.estimator.estimate(fitted)
 
     def restore(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
@@ -115,7 +146,7 @@ class Answers:
             return [gr.skip()] * len(Form.names())
         # after a reload: what was asked for, so that a seed left to chance stays so
         asked = job.request if event.set.get("as") == "asked" else exact(job)
-        card = self.cards.get(job.fitted.model, self.card)
+        card = self._card(job.fitted.model)
         return self._set(slate.write(asked, card, self.settings))
 
     def repair(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
@@ -124,13 +155,15 @@ class Answers:
         try:
             if event.job:
                 asked = exact(self._job(event, request))
-                form = slate.write(
-                    asked, self.cards.get(asked.model or "", self.card), self.settings
-                )
+                form = slate.write(asked, self._card(asked.model), self.settings)
         except KinoraError as error:
             skipped = [gr.skip()] * len(Form.names())
             return [*skipped, news(error=live.error_view(error.as_dict()))]
-        return [*self._set(slate.repaired(form, event.set)), news()]
+        mended = slate.repaired(form, event.set)
+        if mended.model != form.model:
+            before, card = self._card(form.model), self._card(mended.model)
+            mended = slate.moved(mended, before, card, self.task, self.settings)
+        return [*self._set(mended), news()]
 
     def onward(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
@@ -142,20 +175,36 @@ class Answers:
         return [job.fitted.prompt, news(picture=picture_view(stored))]
 
     def reset(self, prompt: str, model: str) -> list[Any]:
-        form = slate.defaults(self.cards.get(model, self.card), self.task, self.settings)
+        form = slate.defaults(self._card(model), self.task, self.settings)
         return self._set(replace(form, prompt=prompt))
 
-    def change_model(self, prompt: str, model: str) -> list[Any]:
-        card = self.cards.get(model, self.card)
-        return [*self.reset(prompt, model), knows(card), self.examples(card)]
+    def change_model(self, event: gr.EventData, *values: Any) -> list[Any]:
+        """What was chosen in the picker, or pasted into it: then it is looked up now."""
+        form, before = Form(*values), self._card(str(event.before or ""))
+        try:
+            card = find_card(form.model or "", self.service.cards)
+            if self.task not in card.tasks:
+                raise KinoraError(
+                    ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {VERBS[self.task]}."
+                )
+        except KinoraError as error:
+            back = [gr.skip()] * (len(values) - 1)
+            told = news(error=live.error_view(error.as_dict()))
+            return [form.prompt, before.id, *back, gr.skip(), gr.skip(), gr.skip(), told]
+        form = slate.moved(form, before, card, self.task, self.settings)
+        facts = self.models.facts(card, self.task)
+        return [*self._set(form), knows(card), self.examples(card), facts, news()]
+
+    def facts_of(self, model: str) -> dict[str, Any]:
+        return self.models.facts(self._card(model), self.task)
 
     def change_fps(self, model: str, fps: int, frames: int) -> Any:
-        card = self.cards.get(model, self.card)
         longest = self.settings.max_video_duration_s
-        return gr.update(choices=slate.lengths(card, int(fps), longest, frames))
+        choices = slate.lengths(self._card(model), int(fps), longest, frames, self.task)
+        return gr.update(choices=choices)
 
     def choose_example(self, model: str, event: gr.EventData, request: gr.Request) -> list[Any]:
-        examples = self._known_examples(self.cards.get(model, self.card))
+        examples = self._known_examples(self._card(model))
         index = int(event.index)
         if not 0 <= index < len(examples):
             return [gr.skip(), gr.skip(), gr.skip()]
@@ -180,8 +229,12 @@ class Answers:
 
     def _set(self, form: Form) -> list[Any]:
         """Updates for every control, its choices and bounds included."""
-        card = self.cards.get(form.model or "", self.card)
-        offered, m = slate.offer(card, self.task, self.settings, form), card.limits
+        card = self._card(form.model)
+        offered, m, rules = (
+            slate.offer(card, self.task, self.settings, form),
+            card.limits,
+            card.rules,
+        )
         return [
             form.prompt,
             card.id,
@@ -189,11 +242,19 @@ class Answers:
             gr.update(choices=offered.lengths, value=form.frames),
             form.seed,
             gr.update(value=form.steps, **slate.bounds(m.min_steps, m.max_steps, 1)),
-            gr.update(value=form.guidance, **slate.bounds(m.min_guidance, m.max_guidance, 0.1)),
-            form.negative_prompt,
+            gr.update(
+                value=form.guidance,
+                **slate.bounds(m.min_guidance, m.max_guidance, 0.1, rules.guidance),
+            ),
+            gr.update(value=form.negative_prompt, visible=rules.negative_prompt),
             gr.update(value=form.fps, **slate.bounds(m.min_fps, m.max_fps, 1)),
             form.format,
             form.quality,
+            form.strength,
+            gr.update(value=form.motion, visible=rules.motion),
+            gr.update(choices=offered.samplers, value=form.sampler, visible=bool(rules.samplers)),
+            list(form.loras or ()),
+            form.last_image,
         ]
 
 

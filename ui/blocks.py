@@ -1,4 +1,4 @@
-"""The page: a wordmark, two studios, the reel.
+"""The page: a wordmark, a studio for each task, the reel.
 
 Knows how the pieces lie. What they do is in `studio`; what clients may call is in `endpoints`.
 """
@@ -13,6 +13,7 @@ import gradio as gr
 from pipelines.cards import ModelCard
 from pipelines.request import Task
 from ui import endpoints
+from ui.models import Models
 from ui.studio import SMALL, WORDS, Studio, part
 
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ def build(service: JobService, cards: Mapping[str, ModelCard], settings: Setting
     with gr.Blocks(
         title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
     ) as demo:
+        models = Models(service.cards, settings)
         endpoints.add(service, cards)  # first: the names they ask for are still free
         gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
         studios: dict[Task, Studio] = {}
         with gr.Tabs(elem_id="k-tabs"):
-            for task in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO):
+            for task in WORDS:
                 if not any(task in card.tasks for card in cards.values()):
                     continue
                 with gr.Tab(WORDS[task].tab, id=task.value):
-                    studios[task] = Studio(task, service, cards, settings)
+                    studios[task] = Studio(task, service, cards, settings, models)
         part("reel", Task.TEXT_TO_VIDEO)
         for studio in studios.values():
             studio.wire(studios)

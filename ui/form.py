@@ -5,7 +5,8 @@ Knows cards and the request. Knows no Gradio component and no visitor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,10 +14,15 @@ from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
-from pipelines.request import MAX_SEED, Focus, GenerationRequest, Task
+from pipelines.fit import DEFAULT_STRENGTH
+from pipelines.request import MAX_SEED, Focus, GenerationRequest, Lora, Task
 from settings import Settings
 
 FOLLOW_PICTURE = "auto"
+"""The shape of what was given: a picture, or a clip."""
+LIKE_THE_CLIP = 0
+"""As many frames as the given clip has."""
+USUAL_MOTION = 127
 SECONDS_OFFERED = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 Choice = tuple[str, Any]
 
@@ -36,6 +42,12 @@ class Form:
     fps: int | None = None
     format: str = "mp4"
     quality: str = "medium"
+    strength: float | None = None
+    motion: int | None = None
+    sampler: str = ""
+    loras: Sequence[Mapping[str, Any]] = ()
+    """[{"source", "weight"}, ...]"""
+    last_image: str | None = None
 
     @classmethod
     def names(cls) -> list[str]:
@@ -48,6 +60,7 @@ class Offer:
 
     shapes: list[Choice]
     lengths: list[Choice]
+    samplers: list[Choice]
     form: Form
 
 
@@ -57,13 +70,17 @@ def defaults(card: ModelCard, task: Task, settings: Settings) -> Form:
     steps = settings.video_inference_steps or d.num_inference_steps
     return Form(
         model=card.id,
-        shape=FOLLOW_PICTURE if task is Task.IMAGE_TO_VIDEO else size,
-        frames=settings.video_frames or d.num_frames,
+        shape=size if task is Task.TEXT_TO_VIDEO else FOLLOW_PICTURE,
+        frames=LIKE_THE_CLIP
+        if task is Task.VIDEO_TO_VIDEO
+        else settings.video_frames or d.num_frames,
         steps=min(max(steps, m.min_steps), m.max_steps),
         guidance=d.guidance_scale,
         negative_prompt=d.negative_prompt,
         fps=settings.video_frame_rate or d.fps,
         quality=settings.video_quality_preset,
+        strength=d.strength or DEFAULT_STRENGTH,
+        motion=d.motion_bucket_id or USUAL_MOTION,
     )
 
 
@@ -73,12 +90,98 @@ def offer(card: ModelCard, task: Task, settings: Settings, form: Form | None = N
     fps = form.fps or card.defaults.fps
     return Offer(
         shapes=_shapes(card, task, form.shape),
-        lengths=lengths(card, fps, settings.max_video_duration_s, form.frames),
+        lengths=lengths(card, fps, settings.max_video_duration_s, form.frames, task),
+        samplers=[("The model's own", ""), *((name, name) for name in card.rules.samplers)],
         form=form,
     )
 
 
-def lengths(card: ModelCard, fps: int, longest_s: float, also: int | None = None) -> list[Choice]:
+def taken(form: Form, card: ModelCard, task: Task) -> Form:
+    """The form without what this card has no use for: its control is not seen then, but keeps its
+    value for the next model."""
+    rules = card.rules
+    return replace(
+        form,
+        prompt=form.prompt if rules.prompt else "",
+        negative_prompt=form.negative_prompt if rules.negative_prompt else "",
+        guidance=form.guidance if rules.guidance else None,
+        strength=form.strength if task is Task.VIDEO_TO_VIDEO else None,
+        motion=form.motion if rules.motion else None,
+        sampler=form.sampler if form.sampler in rules.samplers else "",
+        loras=form.loras if rules.lora else (),
+        last_image=form.last_image if rules.last_image and task is Task.IMAGE_TO_VIDEO else None,
+    )
+
+
+def moved(
+    form: Form, before: ModelCard | None, card: ModelCard, task: Task, settings: Settings
+) -> Form:
+    """The form for another card: what the person chose is kept where it still fits, what stood at
+    the old card's defaults stands at the new one's."""
+    new = defaults(card, task, settings)
+    old = defaults(before, task, settings) if before else new
+    m = card.limits
+
+    def kept(name: str, low: float, high: float) -> Any:
+        value: Any = getattr(form, name)
+        if value is None or value == getattr(old, name) or not low <= value <= high:
+            return getattr(new, name)
+        return value
+
+    fps = kept("fps", m.min_fps, m.max_fps)
+    if m.fps_choices and fps not in m.fps_choices:
+        fps = new.fps
+    chosen_words = form.negative_prompt and form.negative_prompt != old.negative_prompt
+    return replace(
+        form,
+        model=card.id,
+        shape=_moved_shape(form, old, new, card, task),
+        frames=_moved_frames(form, old, new, card, fps or card.defaults.fps, settings),
+        steps=kept("steps", m.min_steps, m.max_steps),
+        guidance=kept("guidance", m.min_guidance, m.max_guidance),
+        negative_prompt=form.negative_prompt if chosen_words else new.negative_prompt,
+        fps=fps,
+        strength=kept("strength", 0, 1),
+        motion=kept("motion", 1, 255),
+        sampler=form.sampler if form.sampler in card.rules.samplers else "",
+    )
+
+
+def _moved_shape(form: Form, old: Form, new: Form, card: ModelCard, task: Task) -> str | None:
+    """The same size if the card offers it, else its size of the most similar shape."""
+    offered = [value for _, value in _shapes(card, task, None)]
+    if form.shape in (None, old.shape):
+        return new.shape
+    if form.shape in offered:
+        return form.shape
+    sizes = [value for value in offered if value != FOLLOW_PICTURE]
+    aspect = _aspect(form.shape)
+    return min(sizes, key=lambda size: abs(math.log(_aspect(size) / aspect)), default=new.shape)
+
+
+def _aspect(shape: str | None) -> float:
+    width, height = _size(shape)
+    return (width or 1) / (height or 1)
+
+
+def _moved_frames(
+    form: Form, old: Form, new: Form, card: ModelCard, fps: int, settings: Settings
+) -> int | None:
+    """As many seconds as were chosen, if the model makes so many."""
+    if not form.frames or form.frames == old.frames:
+        return new.frames
+    seconds = form.frames / (form.fps or fps)
+    counts = [n for _, n in lengths(card, fps, settings.max_video_duration_s) if n]
+    return min(counts, key=lambda n: abs(n / fps - seconds), default=new.frames)
+
+
+def lengths(
+    card: ModelCard,
+    fps: int,
+    longest_s: float,
+    also: int | None = None,
+    task: Task = Task.TEXT_TO_VIDEO,
+) -> list[Choice]:
     """Frame counts the model makes, each with the seconds it lasts as its label."""
     rule, m = card.rules.frames, card.limits
     most = min(m.max_frames, int(longest_s * fps))
@@ -92,12 +195,15 @@ def lengths(card: ModelCard, fps: int, longest_s: float, also: int | None = None
         label = seconds_label(count / fps)
         if label not in by_label or count in (also, card.defaults.num_frames):
             by_label[label] = count
-    return list(by_label.items())
+    like_it: list[Choice] = (
+        [("Like the clip", LIKE_THE_CLIP)] if task is Task.VIDEO_TO_VIDEO else []
+    )
+    return [*like_it, *by_label.items()]
 
 
-def bounds(low: float, high: float, step: float) -> dict[str, Any]:
+def bounds(low: float, high: float, step: float, shown: bool = True) -> dict[str, Any]:
     """A slider's ends. Where the model leaves no choice there is no slider to see."""
-    return {"minimum": low, "maximum": max(high, low + step), "visible": low < high}
+    return {"minimum": low, "maximum": max(high, low + step), "visible": shown and low < high}
 
 
 def seconds_label(seconds: float) -> str:
@@ -116,36 +222,64 @@ def _shapes(card: ModelCard, task: Task, also: str | None) -> list[Choice]:
             known.add(size)
     if task is Task.IMAGE_TO_VIDEO:
         choices.insert(0, ("Like the picture", FOLLOW_PICTURE))
+    elif task is Task.VIDEO_TO_VIDEO:
+        choices.insert(0, ("Like the clip", FOLLOW_PICTURE))
     return choices
 
 
-def read(form: Form, picture: Mapping[str, Any] | None = None) -> GenerationRequest:
-    """The request the controls ask for. `picture` is {"id", "focus": {"x", "y"}} from the stage."""
+def read(
+    form: Form, given: Mapping[str, Any] | None = None, task: Task = Task.IMAGE_TO_VIDEO
+) -> GenerationRequest:
+    """The request the controls ask for. `given` is the stage's picture, or in video to video its
+    clip: {"id", "focus": {"x", "y"}}."""
     width, height = _size(form.shape)
+    over = task is Task.VIDEO_TO_VIDEO
     try:
         return GenerationRequest(
             prompt=form.prompt or "",
             negative_prompt=form.negative_prompt or "",
-            image=(picture or {}).get("id"),
-            focus=Focus(**((picture or {}).get("focus") or {})),
+            image=None if over else (given or {}).get("id"),
+            video=(given or {}).get("id") if over else None,
+            focus=Focus(**((given or {}).get("focus") or {})),
+            last_image=form.last_image or None,
+            strength=form.strength if over else None,
+            motion_bucket_id=form.motion,
+            sampler=form.sampler or None,
+            loras=tuple(_lora(row) for row in form.loras or () if row.get("source")),
             model=form.model or None,
             seed=_seed(form.seed),
             num_inference_steps=form.steps,
             guidance_scale=form.guidance,
             width=width,
             height=height,
-            num_frames=form.frames,
+            num_frames=form.frames or None,
             fps=form.fps,
             format=form.format,  # type: ignore[arg-type]  # checked by the model
             quality=form.quality,  # type: ignore[arg-type]
         )
-    except (ValidationError, TypeError) as error:
+    except (ValidationError, TypeError, AttributeError) as error:
         raise as_kinora_error(error) from error
 
 
-def as_kinora_error(error: ValidationError | TypeError) -> KinoraError:
+def _lora(row: Mapping[str, Any]) -> Lora:
+    """A row as it was typed. What is no name at all is told apart from a name that is not there."""
+    source, weight = str(row["source"]).strip(), row.get("weight")
+    try:
+        return Lora(source=source, weight=1.0 if weight is None else weight)
+    except ValidationError as error:
+        if error.errors()[0]["loc"] == ("weight",):
+            sentence = f"The weight of the LoRA “{source}” must be between -4 and 4."
+        else:
+            sentence = (
+                f"“{source[:80]}” cannot be the name of a LoRA. Give a file of the LoRA folder, "
+                "or an id such as owner/name."
+            )
+        raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"}) from error
+
+
+def as_kinora_error(error: ValidationError | TypeError | AttributeError) -> KinoraError:
     """A sentence for a value the schema refuses."""
-    if isinstance(error, TypeError):
+    if not isinstance(error, ValidationError):
         return KinoraError(ErrorCode.INVALID_INPUT)
     first = error.errors()[0]
     name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
@@ -173,6 +307,11 @@ def write(request: GenerationRequest, card: ModelCard, settings: Settings) -> Fo
         fps=request.fps or plain.fps,
         format=request.format,
         quality=request.quality,
+        strength=request.strength or plain.strength,
+        motion=request.motion_bucket_id or plain.motion,
+        sampler=request.sampler or "",
+        loras=tuple(lora.model_dump() for lora in request.loras),
+        last_image=request.last_image,
     )
 
 
@@ -212,6 +351,7 @@ def repaired(form: Form, changes: Mapping[str, Any]) -> Form:
         "num_frames": "frames",
         "num_inference_steps": "steps",
         "guidance_scale": "guidance",
+        "motion_bucket_id": "motion",
     }
     for name, value in changes.items():
         field = renamed.get(name, name)

@@ -11,9 +11,15 @@ from typing import Any
 
 from errors import ErrorCode
 from jobs.job import Event, Job, State
+from pipelines.request import Adjustment
 
 RING = {"loading": 0.06, "denoise": 0.9, "decoding": 0.94, "encoding": 0.97}
 """How much of the ring each phase has filled when it ends; sampling is nearly all of the wait."""
+
+MAY_BE_UNSET = ("image", "last_image", "video", "strength", "motion_bucket_id", "sampler")
+
+LATENTS_KEPT = "latents_kept"
+"""In an error's details: only the developing failed, and it can be tried again."""
 
 REMEDIES = {
     ErrorCode.MODEL_NOT_FOUND: "Check the connection, or choose another model.",
@@ -101,7 +107,7 @@ def view(
         "line": line(job, progress, position, wait_s),
         "ring": round(progress.ring, 4),
         "preview": progress.preview if not job.state.ended else None,
-        "adjustments": [a.sentence for a in fitted.adjustments],
+        "adjustments": [a.sentence for a in changes(job)],
         "used": used(job),
     }
     if result is not None:
@@ -110,6 +116,11 @@ def view(
     if job.error is not None and job.state is State.FAILED:
         body["error"] = error_view(job.error)
     return body
+
+
+def changes(job: Job) -> tuple[Adjustment, ...]:
+    """What was not made as asked: by the model's rules, and then by what the machine could do."""
+    return job.fitted.adjustments + (job.result.adjustments if job.result else ())
 
 
 def error_view(error: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +133,7 @@ def error_view(error: dict[str, Any]) -> dict[str, Any]:
         "message": happened if happened.endswith((".", "?", "!")) else f"{happened}.",
         "remedy": advice or REMEDIES.get(known, ""),
         "action": error.get("action"),
+        "develop": bool((error.get("details") or {}).get(LATENTS_KEPT)),
     }
 
 
@@ -189,5 +201,7 @@ def used(job: Job) -> dict[str, Any]:
         "fps": f.fps,
         "format": f.format,
         "quality": f.quality,
-        **({"image": f.image, "focus": f.focus.model_dump()} if f.image else {}),
+        **({"focus": f.focus.model_dump()} if f.image or f.video else {}),
+        **{name: value for name in MAY_BE_UNSET if (value := getattr(f, name))},
+        **({"loras": [lora.model_dump() for lora in f.loras]} if f.loras else {}),
     }

@@ -1,7 +1,7 @@
 """One tab: stage, slate, chips, folds, and what happens when they are used.
 
-Knows Gradio. What a press does is in `answers`. Text to video and image to video are the same
-studio; what differs in words is in `WORDS`.
+Knows Gradio. What a press does is in `answers`. The tabs are the same studio; what differs in words
+is in `WORDS`, and what a model does not take is not seen.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pipelines.cards import ModelCard
 from pipelines.request import MAX_SEED, Task
 from ui import form as slate
 from ui.answers import Answers, knows, rest_line
+from ui.models import Models
 
 if TYPE_CHECKING:
     from jobs.service import JobService
     from settings import Settings
 
-STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair")
+STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop")
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
 SMALL: dict[str, Any] = QUIET | {"queue": False}
@@ -44,6 +45,10 @@ WORDS = {
     Task.IMAGE_TO_VIDEO: Words(
         tab="Image to video",
         placeholder="How should it move?",
+    ),
+    Task.VIDEO_TO_VIDEO: Words(
+        tab="Video to video",
+        placeholder="What should it become?",
     ),
 }
 
@@ -71,11 +76,13 @@ class Studio:
         service: JobService,
         cards: Mapping[str, ModelCard],
         settings: Settings,
+        models: Models,
     ) -> None:
         self.task = task
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
-        self.answers = Answers(task, service, self.cards, settings)
+        self.answers = Answers(task, service, self.cards, settings, models)
         self.card = self.answers.card
+        self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
         self._build()
 
@@ -95,6 +102,7 @@ class Studio:
             with gr.Column(elem_classes="k-dock"):
                 self._build_slate(words)
                 self._build_chips()
+                self._build_own()
                 self.outlook = part("outlook", self.task)
             self.examples = part(
                 "examples", self.task, self.answers.examples(self.card), events=["chosen"]
@@ -106,6 +114,7 @@ class Studio:
 
     def _build_slate(self, words: Words) -> None:
         with gr.Row(elem_classes="k-slate"):
+            self.facts = part("facts", self.task, self.facts_at_first)
             self.prompt = gr.Textbox(
                 label="Prompt",
                 show_label=False,
@@ -127,12 +136,8 @@ class Studio:
     def _build_chips(self) -> None:
         form = self.offer.form
         with gr.Row(elem_classes="k-chips"):
-            self.model = gr.Dropdown(
-                [(card.name, id_) for id_, card in self.cards.items()],
-                value=self.card.id,
-                label="Model",
-                elem_classes="k-chip",
-                min_width=0,
+            self.model = part(
+                "picker", self.task, self.card.id, title=self.card.name, events=["chosen"]
             )
             self.shape = gr.Dropdown(
                 self.offer.shapes,
@@ -159,9 +164,35 @@ class Studio:
                     html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
                 )
                 self.dice = gr.Button("Roll a seed", elem_classes="k-dice", min_width=0)
+            self.last_image = part("ending", self.task, None, events=["picked"])
+
+    def _build_own(self) -> None:
+        """What matters most to some models and others do not have: beside the words, not folded."""
+        form = self.offer.form
+        with gr.Row(elem_classes="k-own"):
+            self.strength = gr.Slider(
+                0.05,
+                1.0,
+                value=form.strength,
+                step=0.05,
+                label="Strength",
+                info="How far from the clip: 1 leaves nothing of it.",
+                visible=self.task is Task.VIDEO_TO_VIDEO,
+                buttons=[],
+            )
+            self.motion = gr.Slider(
+                1,
+                255,
+                value=form.motion,
+                step=1,
+                label="Motion",
+                info="How much should move.",
+                visible=self.card.rules.motion,
+                buttons=[],
+            )
 
     def _build_advanced(self) -> None:
-        limits, form = self.card.limits, self.offer.form
+        limits, form, rules = self.card.limits, self.offer.form, self.card.rules
         with gr.Accordion("Advanced", open=False, elem_classes="k-fold k-advanced"):
             with gr.Row(elem_classes="k-grid"):
                 self.steps = gr.Slider(
@@ -175,7 +206,7 @@ class Studio:
                 self.guidance = gr.Slider(
                     value=form.guidance,
                     step=0.1,
-                    **slate.bounds(limits.min_guidance, limits.max_guidance, 0.1),
+                    **slate.bounds(limits.min_guidance, limits.max_guidance, 0.1, rules.guidance),
                     label="Guidance",
                     info="How closely to follow the prompt. Too high looks harsh.",
                     buttons=[],
@@ -194,6 +225,14 @@ class Studio:
                     info="What should not appear (the negative prompt).",
                     max_length=2000,
                     max_lines=3,
+                    visible=rules.negative_prompt,
+                )
+                self.sampler = gr.Dropdown(
+                    self.offer.samplers,
+                    value=form.sampler,
+                    label="Sampler",
+                    info="How the steps are taken. The model's own is a safe choice.",
+                    visible=bool(rules.samplers),
                 )
                 self.format = gr.Radio(
                     [("MP4", "mp4"), ("WebM", "webm"), ("GIF", "gif")],
@@ -207,6 +246,7 @@ class Studio:
                     label="File quality",
                     info="Higher makes a larger file.",
                 )
+            self.loras = part("loras", self.task, [])
             self.reset = gr.Button("Reset all", size="sm", elem_classes="k-reset", min_width=0)
 
     @property
@@ -224,6 +264,11 @@ class Studio:
             self.fps,
             self.format,
             self.quality,
+            self.strength,
+            self.motion,
+            self.sampler,
+            self.loras,
+            self.last_image,
         ]
 
     # ---- what happens
@@ -245,10 +290,14 @@ class Studio:
                 handler, None, self.post, concurrency_limit=None, **QUIET
             ).failure(**lost)
 
-        self.stage.restore(self.answers.restore, None, self.controls, **SMALL).then(**estimate)
+        facts = {"fn": self.answers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
+        self.stage.restore(self.answers.restore, None, self.controls, **SMALL).then(
+            **estimate
+        ).then(**facts)
         self.stage.repair(
             self.answers.repair, self.controls, [*self.controls, self.post], **SMALL
-        ).then(**estimate)
+        ).then(**estimate).then(**facts)
+        self.stage.develop(self.answers.develop, None, self.post, **QUIET).failure(**lost)
         self.stage.picked(**estimate)
         image = others.get(Task.IMAGE_TO_VIDEO)
         if image is not None:
@@ -264,12 +313,13 @@ class Studio:
         self.reset.click(
             self.answers.reset, [self.prompt, self.model], self.controls, **SMALL
         ).then(**estimate)
-        self.model.input(
+        self.model.chosen(
             self.answers.change_model,
-            [self.prompt, self.model],
-            [*self.controls, self.knows, self.examples],
+            self.controls,
+            [*self.controls, self.knows, self.examples, self.facts, self.post],
             **SMALL,
         ).then(**estimate)
+        self.last_image.picked(**estimate)
         self.fps.release(
             self.answers.change_fps, [self.model, self.fps, self.frames], self.frames, **SMALL
         )
@@ -285,6 +335,8 @@ class Studio:
                 self.fps.release,
                 self.format.input,
                 self.quality.input,
+                self.strength.release,
+                self.sampler.input,
             ],
             trigger_mode="always_last",
             **estimate,

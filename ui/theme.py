@@ -12,12 +12,14 @@ import gradio as gr
 from gradio.themes.utils import colors, sizes
 
 STATIC = Path(__file__).resolve().parent / "static"
-STYLES = ("base.css", "stage.css", "slate.css", "reel.css")
+STYLES = ("base.css", "stage.css", "slate.css", "picker.css", "reel.css")
 SCRIPTS = (
     "core.js",
     "aura.js",
     "strip.js",
     "picture.js",
+    "picker.js",
+    "extras.js",
     "bar.js",
     "stage.js",
     "reel.js",

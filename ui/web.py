@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -21,7 +22,9 @@ from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
+from pipelines.request import Task
 from ui import live, theme
+from ui.models import Models
 from ui.visitor import VisitorCookie, is_same_origin, owner_of
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class Pages:
     def __init__(self, service: JobService, settings: Settings) -> None:
         self.service = service
         self.settings = settings
+        self.models = Models(service.cards, settings)
 
     def routes(self) -> list[Route]:
         job = f"{PREFIX}/jobs/{{id:str}}"
@@ -65,6 +69,8 @@ class Pages:
             Route(f"{job}/{{what:str}}", guarded(self.media)),
             Route(f"{PREFIX}/pictures", guarded(self.add_picture), methods=["POST"]),
             Route(f"{PREFIX}/pictures/{{id:str}}", guarded(self.picture)),
+            Route(f"{PREFIX}/videos", guarded(self.add_video), methods=["POST"]),
+            Route(f"{PREFIX}/models", guarded(self.offer)),
         ]
 
     # ---- state
@@ -200,20 +206,46 @@ class Pages:
         return file_response(request, path)
 
     async def add_picture(self, request: Request, owner: str) -> Response:
-        limit = self.settings.max_image_bytes
+        data = bytearray()
+        async for chunk in self._body(request, "picture", self.settings.max_image_mb):
+            data += chunk
+        stored = await in_thread(self.service.store_picture, bytes(data), owner)
+        return JSONResponse({"id": stored.id, "width": stored.width, "height": stored.height})
+
+    async def add_video(self, request: Request, owner: str) -> Response:
+        """Onto the disk as it comes: a clip is large, and ffmpeg wants a file."""
+        with TemporaryDirectory(prefix="kinora-") as folder:
+            path = Path(folder) / "given"
+            with path.open("wb") as file:
+                async for chunk in self._body(request, "clip", self.settings.max_video_upload_mb):
+                    file.write(chunk)
+            stored = await in_thread(self.service.store_video, path, owner)
+        body = {"id": stored.id, "width": stored.width, "height": stored.height}
+        return JSONResponse(body | {"seconds": stored.seconds})
+
+    async def _body(self, request: Request, what: str, max_mb: float) -> AsyncIterator[bytes]:
+        limit = int(max_mb * 1_000_000)
         too_large = KinoraError(
-            ErrorCode.TOO_LARGE,
-            f"The picture is larger than {self.settings.max_image_mb:g} MB. Use a smaller one.",
+            ErrorCode.TOO_LARGE, f"The {what} is larger than {max_mb:g} MB. Use a smaller one."
         )
         if int(request.headers.get("content-length") or 0) > limit:
             raise too_large
-        data = bytearray()
+        came = 0
         async for chunk in request.stream():
-            data += chunk
-            if len(data) > limit:
+            came += len(chunk)
+            if came > limit:
                 raise too_large
-        stored = await in_thread(self.service.store_picture, bytes(data), owner)
-        return JSONResponse({"id": stored.id, "width": stored.width, "height": stored.height})
+            yield chunk
+
+    # ---- models
+
+    async def offer(self, request: Request, owner: str) -> Response:
+        """For the picker. Looking at the machine takes a moment, so the page does not wait for it."""
+        try:
+            task = Task(request.query_params.get("task", ""))
+        except ValueError:
+            raise KinoraError(ErrorCode.INVALID_INPUT, "task is t2v, i2v or v2v.") from None
+        return fresh_json(await in_thread(self.models.offer, task))
 
 
 def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -264,7 +296,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     return {
         "ssr_mode": False,
         "show_error": False,
-        "max_file_size": int(settings.max_image_bytes),
+        "max_file_size": max(settings.max_image_bytes, settings.max_video_upload_bytes),
         "enable_monitoring": False,
         "run_history": False,
         "state_session_capacity": 1000,

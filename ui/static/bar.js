@@ -11,6 +11,10 @@
     seed: "Seed",
     num_inference_steps: "Steps",
     guidance_scale: "Guidance",
+    sampler: "Sampler",
+    strength: "Strength",
+    motion_bucket_id: "Motion",
+    loras: "LoRA",
     num_frames: "Frames",
     fps: "Frames per second",
     format: "Format",
@@ -51,7 +55,7 @@
         el("a.k-verb", { href: `${url(view.id, "clip")}?download`, download: "", title: "Save the file" }, icon("down"), "Download"),
         verb("again", "Again", "Same settings, same seed: the same clip", () => this.act("again", view)),
         verb("dice", "Another seed", "Same settings, another chance", () => this.act("another", view)),
-        document.querySelectorAll("#k-tabs [role=tab]").length > 1 && verb("onward", "Continue", "Start the next clip from this one's last frame", () => this.act("onward", view)),
+        kinora.hasTab("i2v") && verb("onward", "Continue", "Start the next clip from this one's last frame", () => this.act("onward", view)),
         settings,
       ];
     }
@@ -62,7 +66,8 @@
         rows.push(el("div.k-row", {}, el("dt", {}, name), el("dd", {}, String(value))));
       for (const [key, word] of Object.entries(WORDS)) {
         const value = view.used[key];
-        if (value !== "" && value !== null && value !== undefined) add(word, value);
+        if (key === "loras" && value) add(word, value.map((lora) => `${lora.source} × ${lora.weight}`).join(", "));
+        else if (value !== "" && value !== null && value !== undefined) add(word, value);
         if (key === "guidance_scale") add("Size", `${view.used.width} × ${view.used.height}`);
       }
       const copy = el("button.k-verb", {

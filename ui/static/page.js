@@ -44,14 +44,19 @@
     };
     const fill = (outlook, stage) => {
       line.textContent = outlook.line ?? "";
-      notes.replaceChildren(...(outlook.adjustments ?? []).map((s) => el("p.k-note", {}, s)));
-      if (outlook.rest) stage.atRest(outlook.rest);
+      notes.replaceChildren(
+        ...(outlook.before ?? []).map((s) => el("p.k-note.k-before", {}, s)),
+        ...(outlook.adjustments ?? []).map((s) => el("p.k-note", {}, s)));
+      if ("rest" in outlook) stage.atRest(outlook.rest);
       if (outlook.width && !stage.job) stage.shape(outlook.width, outlook.height);
       if (outlook.error) trouble(task, outlook.error);
       else if (sorry.dataset.from === "outlook") trouble(task, null);
       if (outlook.error) sorry.dataset.from = "outlook";
     };
     io.watch("value", draw);
+    kinora.on("looking", (news) => {
+      if (news.task === task) line.textContent = news.line;
+    });
     draw();
   };
 
@@ -86,7 +91,13 @@
     draw();
   };
 
-  const advice = (task) => task === "i2v"
+  const advice = (task) => task === "v2v"
+    ? [
+      ["✓", "an oil painting of a street in the rain", "Says what the clip should look like. Its movement stays."],
+      ["✓", "the same dance, by a robot", "One change, plainly named. More strength changes more."],
+      ["✗", "make it better", "Nothing to see in it."],
+    ]
+    : task === "i2v"
     ? [
       ["✓", "it runs to the right", "Says what moves and where to. The picture says the rest."],
       ["✓", "it spins on the spot", "One movement, plainly named."],
@@ -117,10 +128,12 @@
   };
   kinora.on("trouble", ({ task, shown }) => trouble(task, shown));
 
+  const TABS = { t2v: "Text to video", i2v: "Image to video", v2v: "Video to video" };
+  const tabOf = (task) => [...document.querySelectorAll("#k-tabs [role=tab]")]
+    .find((tab) => tab.textContent.trim() === TABS[task] && tab.offsetParent);
+  kinora.hasTab = (task) => Boolean(tabOf(task));
   kinora.turnTo = (task) => {
-    const index = task === "i2v" ? 1 : 0;
-    const tabs = [...document.querySelectorAll("#k-tabs [role=tab]")].filter((t) => t.offsetParent);
-    const tab = tabs[index];
+    const tab = tabOf(task);
     if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
   };
 

@@ -1,28 +1,50 @@
-/* The picture an image-to-video clip starts from: chosen, pasted or dropped, cropped to the
-   stage's shape, the crop moved by dragging or with the arrow keys. */
+/* The picture a clip starts from, or the clip it is made over: chosen, pasted or dropped, cropped to
+   the stage's shape, the crop moved by dragging or with the arrow keys. */
 (() => {
   "use strict";
   const { el, icon, ask } = kinora;
+  const KINDS = {
+    image: {
+      word: "picture",
+      route: "/pictures",
+      accept: "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/tiff,image/avif",
+      label: "Picture to animate",
+      icon: "picture",
+      formats: "Use a PNG, JPEG or WebP.",
+    },
+    video: {
+      word: "clip",
+      route: "/videos",
+      accept: "video/mp4,video/webm,video/quicktime",
+      label: "Clip to work over",
+      icon: "film",
+      formats: "Use an MP4 or WebM.",
+    },
+  };
   const clamp = (v) => Math.min(1, Math.max(0, v));
 
   class Picture {
     /** `changed(value)` hears {id, width, height, focus} or null; `failed(shown)` hears a refusal. */
-    constructor(layer, changed, failed) {
+    constructor(kind, layer, changed, failed) {
+      const { word, accept, label } = (this.kind = { name: kind, ...KINDS[kind] });
       this.layer = layer;
       this.changed = changed;
       this.failed = failed;
       this.value = null;
-      this.image = el("img.k-picture", { alt: "", draggable: "false" });
+      this.image = kind === "video"
+        ? el("video.k-picture", { muted: true, loop: true, playsinline: true, preload: "auto", tabindex: "-1", "aria-hidden": "true" })
+        : el("img.k-picture", { alt: "", draggable: "false" });
+      if (kind === "video") this.image.muted = true;
       this.crop = el("div.k-crop", {
         tabindex: "-1",
         role: "group",
-        "aria-label": "Your picture as it will be cropped. Drag it, or use the arrow keys, to move the crop.",
+        "aria-label": `Your ${word} as it will be cropped. Drag it, or use the arrow keys, to move the crop.`,
       });
       this.crop.append(this.image);
       this.file = el("input.k-file", {
         type: "file",
-        accept: "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/tiff,image/avif",
-        "aria-label": "Picture to animate",
+        accept,
+        "aria-label": label,
         tabindex: "-1",
         onchange: () => {
           if (this.file.files[0]) this.take(this.file.files[0]);
@@ -32,15 +54,15 @@
       this.invite = el(
         "button.k-invite",
         { type: "button", onclick: () => this.file.click() },
-        icon("picture"),
-        el("span.k-invite-title", {}, "Choose a picture"),
+        icon(this.kind.icon),
+        el("span.k-invite-title", {}, `Choose a ${word}`),
         el("span.k-invite-more", {}, "or drop or paste one here"),
       );
       this.tools = el(
         "div.k-tools",
         {},
-        el("button.k-tool", { type: "button", title: "Another picture", "aria-label": "Another picture", onclick: () => this.file.click() }, icon("swap")),
-        el("button.k-tool", { type: "button", title: "Remove the picture", "aria-label": "Remove the picture", onclick: () => this.set(null) }, icon("cross")),
+        el("button.k-tool", { type: "button", title: `Another ${word}`, "aria-label": `Another ${word}`, onclick: () => this.file.click() }, icon("swap")),
+        el("button.k-tool", { type: "button", title: `Remove the ${word}`, "aria-label": `Remove the ${word}`, onclick: () => this.set(null) }, icon("cross")),
       );
       layer.append(this.crop, this.invite, this.file);
       this.box = layer.parentElement;
@@ -50,19 +72,19 @@
     }
 
     async take(file) {
-      if (!file.type.startsWith("image/") && file.type !== "") {
-        this.failed({ message: "That is not a picture.", remedy: "Use a PNG, JPEG or WebP." });
+      if (!file.type.startsWith(`${this.kind.name}/`) && file.type !== "") {
+        this.failed({ message: `That is not a ${this.kind.word}.`, remedy: this.kind.formats });
         return;
       }
       this.layer.classList.add("k-taking");
       try {
-        this.set(await ask("/pictures", {
+        this.set(await ask(this.kind.route, {
           method: "POST",
           body: file,
           headers: { "Content-Type": "application/octet-stream" },
         }));
       } catch (error) {
-        this.failed(error.shown ?? { message: "The picture could not be sent.", remedy: "Try again." });
+        this.failed(error.shown ?? { message: `The ${this.kind.word} could not be sent.`, remedy: "Try again." });
       } finally {
         this.layer.classList.remove("k-taking");
       }
@@ -75,6 +97,10 @@
       this.crop.setAttribute("aria-hidden", String(!picture));
       if (picture) this.image.src = `${kinora.base()}/pictures/${picture.id}`;
       else this.image.removeAttribute("src");
+      if (this.kind.name === "video") {
+        this.image.load();
+        if (picture && !kinora.isCalm()) this.image.play().catch(() => {});
+      }
       this.place();
       this.changed(this.value, true);
     }

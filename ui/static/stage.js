@@ -44,11 +44,11 @@
       this.video.addEventListener("playing", () => this.reveal(this.video));
       this.video.addEventListener("click", () => (this.video.paused ? this.video.play() : this.video.pause()));
       this.still.addEventListener("load", () => this.reveal(this.still));
-      if (this.task === "i2v") this.buildPicture();
+      if (this.task !== "t2v") this.buildPicture(this.task === "v2v" ? "video" : "image");
     }
 
-    buildPicture() {
-      this.picture = new kinora.Picture(this.pictureLayer, (value, isNew) => {
+    buildPicture(kind) {
+      this.picture = new kinora.Picture(kind, this.pictureLayer, (value, isNew) => {
         if (isNew) this.leave();
         if (isNew) this.lightFrom(value && this.picture.image);
         this.io.props.value = value && { id: value.id, focus: value.focus };
@@ -66,7 +66,7 @@
         if (file) this.picture.take(file);
       });
       document.addEventListener("paste", (event) => {
-        const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
+        const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith(`${kind}/`));
         if (!file || !this.box.offsetParent) return;
         event.preventDefault();
         this.picture.take(file);
@@ -252,8 +252,9 @@
 
     fail(error, view) {
       this.failure.hidden = !error;
-      if (!error || this.failure.dataset.job === view.id) return;
-      this.failure.dataset.job = view.id;
+      const mark = view && `${view.id} ${JSON.stringify(error)}`; // the same job may fail twice
+      if (!error || this.failure.dataset.mark === mark) return;
+      this.failure.dataset.mark = mark;
       const repair = error.action && el("button.k-press", {
         type: "button", onclick: () => this.act("repair", view, error.action.set),
       }, error.action.label);
@@ -261,12 +262,15 @@
         el("p.k-failure-title", {}, error.message),
         error.remedy ? el("p", {}, error.remedy) : null,
         el("div.k-failure-verbs", {}, repair || null,
-          el("button.k-press", { type: "button", onclick: () => this.act("again", view) }, "Try again")),
+          error.develop ? el("button.k-press", {
+            type: "button", title: "Nothing is sampled again: only the frames are made", onclick: () => this.act("develop", view),
+          }, "Develop again") : null,
+          el("button.k-press", { type: "button", onclick: () => this.act("again", view) }, error.develop ? "From the start" : "Try again")),
       );
     }
 
     act(verb, view, set) {
-      if (verb === "again" || verb === "another") this.wake();
+      if (["again", "another", "develop"].includes(verb)) this.wake();
       this.io.trigger(verb, { job: view.id, set: set ?? {} });
     }
 

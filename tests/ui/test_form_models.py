@@ -1,0 +1,172 @@
+"""The slate follows the card: what fits is kept, what the model does not take is not asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from errors import KinoraError
+from pipelines.cards import ModelCard
+from pipelines.request import Task
+from settings import Settings
+from ui import form as slate
+from ui.form import FOLLOW_PICTURE, LIKE_THE_CLIP, Form
+from ui.models import Models, download_gb, first_sentence, size_label
+
+T2V, I2V, V2V = Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO, Task.VIDEO_TO_VIDEO
+
+
+@pytest.fixture
+def card(tiny_cards: dict[str, ModelCard]) -> ModelCard:
+    return tiny_cards["pocket"]
+
+
+def other(card: ModelCard, *, takes: dict[str, bool] | None = None, **changes: Any) -> ModelCard:
+    """Another model: shorter clips, fewer steps, 24 frames a second, no 3:2."""
+    parts = {
+        "id": "other",
+        "takes": takes or {},
+        "limits": card.limits.model_copy(update={"max_frames": 25, "max_steps": 12, "max_fps": 30}),
+        "defaults": card.defaults.model_copy(
+            update={
+                "num_inference_steps": 8,
+                "fps": 24,
+                "num_frames": 25,
+                "negative_prompt": "dull",
+            }
+        ),
+        "shapes": tuple(s for s in card.shapes if s.label != "3:2"),
+    }
+    return card.model_copy(update=parts | changes)
+
+
+def svd(card: ModelCard) -> ModelCard:
+    return other(card, family="svd", size=card.size)
+
+
+def test_what_stood_at_the_old_defaults_stands_at_the_new_ones(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    form = replace(slate.defaults(card, T2V, tiny_settings), prompt="a dog", seed="7")
+    moved = slate.moved(form, card, other(card), T2V, tiny_settings)
+    assert (moved.steps, moved.fps, moved.frames) == (8, 24, 25)
+    assert moved.negative_prompt == "dull"
+    assert (moved.prompt, moved.seed, moved.model) == ("a dog", "7", "other")
+    back = slate.moved(moved, other(card), card, T2V, tiny_settings)
+    assert back == form
+
+
+def test_what_the_person_chose_is_kept_where_it_fits(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    chosen = replace(
+        slate.defaults(card, T2V, tiny_settings),
+        steps=11, guidance=4.5, negative_prompt="rain", fps=12, format="gif", quality="high",
+    )  # fmt: skip
+    moved = slate.moved(chosen, card, other(card), T2V, tiny_settings)
+    for name in ("steps", "guidance", "negative_prompt", "fps", "format", "quality"):
+        assert getattr(moved, name) == getattr(chosen, name)
+    too_many = replace(chosen, steps=40, fps=4)
+    strict = other(card, limits=card.limits.model_copy(update={"max_steps": 12, "min_fps": 8}))
+    moved = slate.moved(too_many, card, strict, T2V, tiny_settings)
+    assert (moved.steps, moved.fps) == (8, 24)
+
+
+def test_a_length_is_kept_in_seconds_and_a_shape_by_its_look(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    chosen = replace(slate.defaults(card, T2V, tiny_settings), frames=33, shape="96x64")  # 4.1 s
+    moved = slate.moved(chosen, card, other(card), T2V, tiny_settings)
+    assert moved.frames == 25, "the longest it makes"
+    assert moved.shape == "64x64", "the most similar of those it offers"
+    same = slate.moved(chosen, card, other(card, shapes=card.shapes), T2V, tiny_settings)
+    assert same.shape == "96x64"
+
+
+def test_hidden_controls_ask_for_nothing(card: ModelCard) -> None:
+    form = Form(
+        prompt="a dog", negative_prompt="rain", guidance=4.0, strength=0.4, motion=200,
+        sampler="euler", loras=[{"source": "oil", "weight": 1}], last_image="a" * 64,
+    )  # fmt: skip
+    silent = slate.taken(form, svd(card), I2V)
+    assert (silent.prompt, silent.negative_prompt, silent.motion) == ("", "", 200)
+    request = slate.read(silent, {"id": "b" * 64}, I2V)
+    assert (request.sampler, request.loras, request.last_image) == (None, (), None)
+    distilled = slate.taken(form, other(card, takes={"guidance": False}), T2V)
+    assert (distilled.guidance, distilled.motion, distilled.strength) == (None, None, None)
+    assert distilled.loras, "LTX takes them"
+    ends = other(card, takes={"last_image": True})
+    assert slate.taken(form, ends, I2V).last_image == "a" * 64
+    assert slate.taken(form, ends, T2V).last_image is None
+
+
+def test_over_a_clip_shape_and_length_follow_it(card: ModelCard, tiny_settings: Settings) -> None:
+    offer = slate.offer(card, V2V, tiny_settings)
+    assert ("Like the clip", FOLLOW_PICTURE) in offer.shapes
+    assert ("Like the clip", LIKE_THE_CLIP) in offer.lengths
+    request = slate.read(replace(offer.form, prompt="in oil"), {"id": "c" * 64}, V2V)
+    assert request.task is V2V
+    assert (request.num_frames, request.width, request.image) == (None, None, None)
+    assert request.strength == 0.8
+    assert slate.write(request, card, tiny_settings) == replace(offer.form, prompt="in oil")
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([{"source": "../x", "weight": 1}], "cannot be the name of a LoRA"),
+        ([{"source": "oil", "weight": 9}], "between -4 and 4"),
+        ([{"source": "oil", "weight": "much"}], "between -4 and 4"),
+        (["oil"], "."),
+        ([{"weight": 1, "source": {"a": 1}}], "cannot be the name of a LoRA"),
+    ],
+)
+def test_a_lora_row_that_cannot_be_is_a_sentence(rows: list[Any], says: str) -> None:
+    with pytest.raises(KinoraError) as refused:
+        slate.read(Form(prompt="a dog", loras=rows))
+    assert says in refused.value.message
+
+
+def test_empty_rows_are_no_loras() -> None:
+    assert slate.read(Form(prompt="a dog", loras=[{"source": "", "weight": 1}])).loras == ()
+
+
+# -- the picker ----------------------------------------------------------------------------------
+
+
+def test_those_that_run_here_come_first_and_each_tab_lists_its_own(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    needs = card.needs.model_copy(update={"ram_gb": 9000, "vram_gb": 9000})
+    huge = other(card, id="a-huge", needs=needs)
+    words = other(card, id="words", tasks=(T2V,))
+    models = Models({"a-huge": huge, "words": words, "pocket": card}, tiny_settings)
+    assert [row["id"] for row in models.offer(T2V)["models"]] == ["words", "pocket", "a-huge"]
+    assert [row["id"] for row in models.offer(I2V)["models"]] == ["pocket", "a-huge"]
+    assert models.offer(T2V)["models"][-1]["level"] == "no"
+    assert any("needs" in note for note in models.before_it_starts(huge))
+    assert models.before_it_starts(card) == []
+
+
+def test_a_download_is_said_before_anything_happens(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    needs = card.needs.model_copy(update={"disk_gb": 12.4})
+    far = other(card, repo="nobody/nothing-of-that-name", needs=needs, gated=True, name="Far")
+    assert download_gb(card) is None
+    assert download_gb(far) == 12.4
+    (note,) = Models({"far": far}, tiny_settings).before_it_starts(far)
+    assert "12 GB come first, once" in note
+    assert "terms" in note
+
+
+def test_one_line_about_a_model() -> None:
+    assert first_sentence("A small  model.\nIt knows little.") == "A small model"
+    assert len(first_sentence("word " * 100)) <= 112
+
+
+@pytest.mark.parametrize(("gb", "words"), [(0.05, "50 MB"), (1.0, "1.0 GB"), (31.4, "31 GB")])
+def test_sizes_as_people_say_them(gb: float, words: str) -> None:
+    assert size_label(gb) == words

@@ -1,0 +1,107 @@
+"""The models as the page offers them: what each can do, whether it runs here, what it must fetch.
+
+Knows cards, the machine's verdict and the Hub's cache on disk. Asks nobody on the network.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines.cards import ModelCard
+from pipelines.loras import offered
+from pipelines.placement import Planner
+from pipelines.request import Task
+from settings import Settings
+
+LEVELS = ("runs", "slow", "no")
+ABOUT_LENGTH = 110
+MOSTLY_THERE = 0.9
+
+
+class Models:
+    """One machine's view of the cards. What was found out is kept: it does not change."""
+
+    def __init__(self, cards: Mapping[str, ModelCard], settings: Settings) -> None:
+        self.cards = cards
+        self.settings = settings
+        self.planner = Planner(settings)
+        self._told: dict[str, dict[str, Any]] = {}
+
+    def offer(self, task: Task) -> dict[str, Any]:
+        """For the picker: those that run here first, in the order of the cards' files."""
+        rows = [self.row(card) for card in self.cards.values() if task in card.tasks]
+        rows.sort(key=lambda row: LEVELS.index(row["level"]))
+        return {"models": rows, "any": self.settings.any_model}
+
+    def row(self, card: ModelCard) -> dict[str, Any]:
+        if card.id not in self._told:
+            verdict = self.planner.verdict(card, self.cards)
+            self._told[card.id] = {"level": verdict.level, "verdict": verdict.sentence}
+        return {
+            "id": card.id,
+            "name": card.name,
+            "about": first_sentence(card.about),
+            "license": card.license,
+            "gated": card.gated,
+            "download_gb": download_gb(card),
+            **self._told[card.id],
+        }
+
+    def facts(self, card: ModelCard, task: Task) -> dict[str, Any]:
+        """For the controls that our own script draws."""
+        rules = card.rules
+        return {
+            "id": card.id,
+            "name": card.name,
+            "prompt": rules.prompt,
+            "last_image": rules.last_image and task is Task.IMAGE_TO_VIDEO,
+            "lora": rules.lora,
+            "loras": offered(self.settings),
+            "lora_hub": self.settings.loras_from_hub,
+        }
+
+    def before_it_starts(self, card: ModelCard) -> list[str]:
+        """What a person should know before they press, beyond seconds."""
+        notes: list[str] = []
+        gb = download_gb(card)
+        if gb:
+            terms = " Its terms must be accepted on the Hub first." if card.gated else ""
+            notes.append(f"{card.name} is not here yet: {size_label(gb)} come first, once.{terms}")
+        row = self.row(card)
+        if row["level"] != "runs":
+            notes.append(row["verdict"])
+        return notes
+
+
+def first_sentence(text: str) -> str:
+    """One line about it: the first sentence, cut at a word where that is long."""
+    line = " ".join(text.split()).split(". ")[0].rstrip(".")
+    if len(line) > ABOUT_LENGTH:
+        line = line[:ABOUT_LENGTH].rsplit(" ", 1)[0] + " …"
+    return line
+
+
+def download_gb(card: ModelCard) -> float | None:
+    """What is still to be fetched; None where the files are on this machine."""
+    if card.is_local:
+        return None
+    left = card.needs.disk_gb - _cached_gb(card.repo)
+    return round(left, 2) if left > card.needs.disk_gb * (1 - MOSTLY_THERE) else None
+
+
+def size_label(gb: float) -> str:
+    return f"{gb:.0f} GB" if gb >= 10 else f"{gb:.1f} GB" if gb >= 0.95 else f"{gb * 1000:.0f} MB"
+
+
+def _cached_gb(repo: str) -> float:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    blobs = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "blobs"
+    try:
+        with os.scandir(blobs) as entries:
+            return sum(entry.stat().st_size for entry in entries if entry.is_file()) / 1e9
+    except OSError:
+        return 0.0
