@@ -20,6 +20,7 @@ import typer
 from cli.making import (
     about,
     copy_to,
+    develop_again,
     format_of,
     make,
     picture_bytes,
@@ -134,9 +135,31 @@ def generate(
     if as_json:
         print(json.dumps(about(job, path)))
         return
-    for adjustment in job.fitted.adjustments:
-        say(adjustment.sentence)
+    for sentence in about(job, path)["adjustments"]:
+        say(sentence)
     say(f"Seed {job.fitted.seed}, {about(job, path)['seconds']['total']:.1f} s.")
+    print(path)
+
+
+@app.command()
+def retry_decode(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="The clip's id, as `--json` gives it.")],
+    out: Annotated[Path | None, typer.Option(help="Copy the clip to this file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
+) -> None:
+    """Make the file of a clip that failed after it was sampled, without sampling it again."""
+    hush(verbose)
+    settings = Settings.load()
+    with only_results_on_stdout(), stoppable():
+        job, clip = develop_again(context.obj.build_service, settings, job_id)
+        path = copy_to(out, clip) if out else clip
+    if as_json:
+        print(json.dumps(about(job, path)))
+        return
+    for sentence in about(job, path)["adjustments"]:
+        say(sentence)
     print(path)
 
 

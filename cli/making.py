@@ -113,9 +113,37 @@ def make(
         service.close()
 
 
+def develop_again(
+    build_service: BuildService, settings: Settings, job_id: str
+) -> tuple[Job, Path]:
+    """A failed clip from what was sampled of it, in this thread."""
+    from jobs.executors.foreground import ForegroundExecutor
+    from jobs.job import State
+
+    executor = ForegroundExecutor(settings)
+    service = build_service(settings, executor)
+    progress = ProgressLine()
+    service.store.listeners.append(progress.heard)
+    try:
+        if service.retry_decode(job_id).state is not State.QUEUED:
+            raise KinoraError(ErrorCode.CONFLICT, "This clip is being made already.")
+        with progress:
+            executor.run(service.desk, job_id)
+        job = service.get(job_id)
+        if job.state is not State.SUCCEEDED:
+            raise _failure(job)
+        return job, service.clip_path(job.id)
+    finally:
+        service.close()
+
+
 def _failure(job: Job) -> Exception:
+    from jobs.insurance import KEPT
+
     error = KinoraError.from_dict(job.error) if job.error else KinoraError(ErrorCode.CANCELLED)
     say(error.message)
+    if error.details.get(KEPT):
+        say(f"What was sampled is kept. To try again: python app.py retry-decode {job.id}")
     if error.code is ErrorCode.INTERNAL:
         say("Run it again with --verbose to see why.")
     return typer.Exit(1)
@@ -155,5 +183,5 @@ def about(job: Job, path: Path) -> dict[str, Any]:
         "format": fitted.format,
         "size_bytes": result.size_bytes,
         "seconds": result.seconds,
-        "adjustments": [adjustment.sentence for adjustment in fitted.adjustments],
+        "adjustments": [a.sentence for a in (*fitted.adjustments, *result.adjustments)],
     }

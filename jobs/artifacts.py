@@ -74,7 +74,9 @@ class Artifacts:
     def strip(self, job_id: str, but: frozenset[str]) -> None:
         """Removes all files of a clip but those."""
         for path in self.folder(job_id).glob("*"):
-            if path.name not in but:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in but:
                 path.unlink(missing_ok=True)
         if self._remote is None:
             return
@@ -183,7 +185,7 @@ def _open(url: str) -> tuple[Any, str]:
 
     try:
         # its listings are not kept: other machines write there too
-        how: dict[str, Any] = {"use_listings_cache": False}
+        how: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
         if urlsplit(url).scheme == "s3":  # the older signatures are refused in newer regions
             how["config_kwargs"] = {"signature_version": "s3v4"}
         remote, prefix = fsspec.core.url_to_fs(url, **how)

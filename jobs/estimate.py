@@ -1,7 +1,9 @@
-"""How long a clip will take, learned from the clips that were made on this machine.
+"""How long a clip will take and how much memory, learned from the clips made on this machine.
 
 Sampling is paced per step, decoding and encoding per clip, each by the number of pixels. A guess
-for another size follows how time grew with size so far. Knows the `timings` table; knows no torch.
+for another size follows how time grew with size so far. A clip that was finished early counts as
+much as it has steps, the first one after a model was loaded only while there is no other.
+Knows the `timings` table and the plan's guesses; knows no torch.
 """
 
 from __future__ import annotations
@@ -10,30 +12,27 @@ import json
 import math
 import os
 import platform
-import shutil
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import delete, insert, select
+from sqlalchemy import RowMapping, delete, insert, select
 
 from jobs.job import Job
 from jobs.store import JobStore
 from jobs.tables import timings
 from pipelines.cards import ModelCard
+from pipelines.placement import Planner, Shape
 from pipelines.request import FittedRequest
+from settings import Settings
 
 RECENT = 30
 ALIKE = math.log(1.1)  # sizes within 10 % of each other are the same size
 GROWTH = (0.6, 2.0)  # time as size to this power: from mostly overhead to mostly attention
-
-# What nothing was learned yet: seconds per pixel, frame and step of a 10 M-parameter model on two
-# CPU cores, and what a large model on a GPU makes of it.
-SECONDS_PER_UNIT = 1.5e-7
-GPU_SPEEDUP = 1000
-CPU_GB_AT_THAT_PACE = 0.125
+TRUST = (0.1, 10.0)  # how far other models' clips may move a guess
+SECONDS_PER_UNIT = 1.5e-7  # per pixel, frame and step, of a model about which nothing is known
 
 
 class Estimate(BaseModel):
@@ -46,11 +45,28 @@ class Estimate(BaseModel):
     learned: bool
     tail_s: float = 0.0
     """The part that comes after the last step: decoding and writing the file."""
+    memory_gb: float | None = None
+    """The most it takes at once."""
+    memory_of: Literal["gpu", "ram"] = "ram"
+    memory_learned: bool = False
+    """Measured here, not worked out from the number of parameters."""
 
 
 class Point(NamedTuple):
     size: float
     seconds: float
+    weight: float = 1.0
+
+
+class Recent(NamedTuple):
+    """What the last clips of a model took."""
+
+    steps: list[Point]
+    """Seconds of a step by its work."""
+    prompt: list[float]
+    """Seconds before the first step."""
+    tail: list[Point]
+    """Seconds after the last by the number of pixels."""
 
 
 class Estimator:
@@ -59,16 +75,21 @@ class Estimator:
         store: JobStore,
         cards: Mapping[str, ModelCard],
         machine: str | None = None,
+        planner: Planner | None = None,
     ) -> None:
         self._database = store.database
         self._cards = cards
         self._machine = machine or this_machine()
+        self._given_planner = planner
 
     def learn(self, job: Job) -> None:
         """Takes the timings of a clip that was made."""
         if job.result is None or "denoise" not in job.result.seconds:
             return
         fitted, result = job.fitted, job.result
+        seconds: dict[str, float] = dict(result.seconds)
+        if result.step_s is not None:
+            seconds["step"] = result.step_s
         row = {
             "job_id": job.id,
             "at": time.time(),
@@ -79,63 +100,92 @@ class Estimator:
             "num_frames": fitted.num_frames,
             "steps": result.steps_done or fitted.num_inference_steps,
             "guided": int(fitted.guidance_scale > 1),
-            "seconds": json.dumps(result.seconds),
+            "seconds": json.dumps(seconds | {"cold": float(result.cold)}),
+            "peak_gb": result.peak_gb,
         }
         with self._database.light.begin() as tx:
             tx.execute(delete(timings).where(timings.c.job_id == job.id))
             tx.execute(insert(timings).values(row))
 
     def estimate(self, fitted: FittedRequest) -> Estimate:
-        steps, prompt, tail = self._recent(fitted.model)
+        rows = self._rows(fitted.model)
         work = _pixels(fitted.width, fitted.height, fitted.num_frames)
         per_step = work * (2 if fitted.guidance_scale > 1 else 1)
-        if not steps:
-            return self._guess(fitted, per_step)
-        begin = statistics.median(prompt)
-        end = _at(work, tail)
-        seconds = begin + _at(per_step, steps) * fitted.num_inference_steps + end
-        doubt = _doubt(per_step, steps)
-        return Estimate(
+        if not rows:
+            return self._with_memory(self._guess(fitted, per_step), fitted, rows)
+        recent = _recent(rows)
+        begin = statistics.median(recent.prompt)
+        end = _at(work, recent.tail)
+        seconds = begin + _at(per_step, recent.steps) * fitted.num_inference_steps + end
+        doubt = _doubt(per_step, recent.steps)
+        learned = Estimate(
             seconds=seconds,
             low=seconds / (1 + doubt),
             high=seconds * (1 + doubt),
             learned=True,
             tail_s=end,
         )
+        return self._with_memory(learned, fitted, rows)
 
-    def _recent(self, model: str) -> tuple[list[Point], list[float], list[Point]]:
-        """(seconds of a step by work, seconds before the first, seconds after the last by size)"""
-        query = (
-            select(timings)
-            .where(timings.c.model == model, timings.c.machine == self._machine)
-            .order_by(timings.c.at.desc())
-            .limit(RECENT)
-        )
-        steps: list[Point] = []
-        prompt: list[float] = []
-        tail: list[Point] = []
+    @property
+    def _planner(self) -> Planner:
+        if self._given_planner is None:
+            self._given_planner = Planner(Settings.load())
+        return self._given_planner
+
+    def _rows(self, model: str | None) -> Sequence[RowMapping]:
+        """The last clips made here, of that model or of all; the cold ones only if all are."""
+        query = select(timings).where(timings.c.machine == self._machine)
+        if model is not None:
+            query = query.where(timings.c.model == model)
         with self._database.reading.begin() as tx:
-            for row in tx.execute(query):
-                seconds = json.loads(row.seconds)
-                size = _pixels(row.width, row.height, row.num_frames)
-                work = size * (1 + row.guided)
-                steps.append(Point(work, max(seconds["denoise"], 1e-6) / max(row.steps, 1)))
-                prompt.append(seconds.get("encode_prompt", 0.0))
-                end = seconds.get("decode", 0.0) + seconds.get("encode", 0.0)
-                tail.append(Point(size, max(end, 1e-6)))
-        return steps, prompt, tail
+            newest = query.order_by(timings.c.at.desc()).limit(RECENT)
+            rows = tx.execute(newest).mappings().all()
+        return [row for row in rows if not json.loads(row["seconds"]).get("cold")] or rows
 
     def _guess(self, fitted: FittedRequest, per_step: float) -> Estimate:
+        """From the number of parameters, and from how far off such guesses were here so far."""
         card = self._cards.get(fitted.model)
-        gb = (card.needs.vram_gb if card else None) or CPU_GB_AT_THAT_PACE
-        pace = SECONDS_PER_UNIT * max(1.0, gb / CPU_GB_AT_THAT_PACE)
-        if shutil.which("nvidia-smi"):
-            pace /= GPU_SPEEDUP
-        sampling = pace * per_step * fitted.num_inference_steps
-        end = 0.5 + pace * 3 * _pixels(fitted.width, fitted.height, fitted.num_frames)
-        seconds = 0.2 + sampling + end
+        if card is None:
+            end = 0.5 + SECONDS_PER_UNIT * 3 * per_step
+            seconds = 0.2 + SECONDS_PER_UNIT * per_step * fitted.num_inference_steps + end
+        else:
+            pace = self._planner.pace(card, Shape.of(fitted))
+            off = self._off()
+            end = pace.end * off
+            seconds = pace.begin * off + pace.step * off * fitted.num_inference_steps + end
         return Estimate(
             seconds=seconds, low=seconds / 3, high=seconds * 4, learned=False, tail_s=end
+        )
+
+    def _off(self) -> float:
+        """How many times longer than guessed the steps of other models took on this machine."""
+        ratios: list[float] = []
+        for row in self._rows(None):
+            card = self._cards.get(row["model"])
+            if card is not None:
+                guessed = self._planner.pace(card, _shape(row)).step
+                ratios.append(_step_s(row) / guessed)
+        return min(max(statistics.median(ratios), TRUST[0]), TRUST[1]) if ratios else 1.0
+
+    def _with_memory(
+        self, estimate: Estimate, fitted: FittedRequest, rows: Sequence[RowMapping]
+    ) -> Estimate:
+        """The plan's figure, moved by how far it was off so far."""
+        card = self._cards.get(fitted.model)
+        if card is None:
+            return estimate
+        plan = self._planner.plan(card, Shape.of(fitted))
+        measured = [row for row in rows if row["peak_gb"]]
+        planned = [self._planner.plan(card, _shape(row)).memory_gb for row in measured]
+        ratios = [row["peak_gb"] / gb for row, gb in zip(measured, planned, strict=True) if gb > 0]
+        off = statistics.median_high(ratios) if ratios else 1.0
+        return estimate.model_copy(
+            update={
+                "memory_gb": round(plan.memory_gb * off, 2),
+                "memory_of": "gpu" if plan.device_name == "cuda" else "ram",
+                "memory_learned": bool(ratios),
+            }
         )
 
 
@@ -147,12 +197,54 @@ def _pixels(width: int, height: int, frames: int) -> float:
     return float(width * height * frames)
 
 
+def _shape(row: RowMapping) -> Shape:
+    return Shape(
+        width=row["width"],
+        height=row["height"],
+        num_frames=row["num_frames"],
+        steps=row["steps"],
+        is_guided=bool(row["guided"]),
+    )
+
+
+def _step_s(row: RowMapping) -> float:
+    seconds = json.loads(row["seconds"])
+    mean = seconds["denoise"] / max(row["steps"], 1)
+    return max(seconds.get("step", mean), 1e-6)
+
+
+def _recent(rows: Sequence[RowMapping]) -> Recent:
+    recent = Recent([], [], [])
+    for row in rows:
+        seconds = json.loads(row["seconds"])
+        size = _pixels(row["width"], row["height"], row["num_frames"])
+        work = size * (1 + row["guided"])
+        recent.steps.append(Point(work, _step_s(row), row["steps"]))
+        recent.prompt.append(seconds.get("encode_prompt", 0.0))
+        end = seconds.get("decode", 0.0) + seconds.get("encode", 0.0)
+        recent.tail.append(Point(size, max(end, 1e-6)))
+    return recent
+
+
 def _at(size: float, points: Sequence[Point]) -> float:
     """The median of the nearest sizes' seconds, carried over to this size."""
     grows = _growth(points)
     nearest = min(abs(math.log(size / p.size)) for p in points)
     near = [p for p in points if abs(math.log(size / p.size)) <= nearest + ALIKE]
-    return statistics.median(p.seconds * (size / p.size) ** grows for p in near)
+    return _weighted_median([(p.seconds * (size / p.size) ** grows, p.weight) for p in near])
+
+
+def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
+    """Where half of the weight lies on either side; between two such values, their mean."""
+    ordered = sorted(values)
+    half, below = sum(weight for _, weight in ordered) / 2, 0.0
+    for (value, weight), (above, _) in zip(ordered, [*ordered[1:], ordered[-1]], strict=True):
+        below += weight
+        if below > half:
+            return value
+        if below == half:
+            return (value + above) / 2
+    return ordered[-1][0]
 
 
 def _growth(points: Sequence[Point]) -> float:

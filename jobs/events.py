@@ -70,10 +70,10 @@ class EventLog:
     ) -> Iterator[Event | None]:
         """As `watch`, with a None whenever nothing has happened for `tick_s`: a heartbeat."""
         while not self._closed:
-            for event in self.since(job_id, after):
+            for event in (fresh := self.since(job_id, after)):
                 yield event
                 after = event.n
-                if event.kind in TERMINAL_KINDS:
+                if _ends(event, fresh):
                     return
             last = self._last(job_id)
             if last is None or (last.n <= after and last.kind in TERMINAL_KINDS):
@@ -103,7 +103,7 @@ class EventLog:
                 for event in fresh:
                     yield event
                     after = event.n
-                    if event.kind in TERMINAL_KINDS:
+                    if _ends(event, fresh):
                         return
                 last = self._last_in_memory(job_id) or await asyncio.to_thread(self._last, job_id)
                 if last is None or (last.n <= after and last.kind in TERMINAL_KINDS):
@@ -228,3 +228,8 @@ class EventLog:
                 return is_news() or (known and job_id not in self._logs)
 
             return self._changed.wait_for(is_over, patience)
+
+
+def _ends(event: Event, fresh: list[Event]) -> bool:
+    """A failure is the end only if nothing came after it: a clip may be developed once more."""
+    return event.kind in TERMINAL_KINDS and event is fresh[-1]

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from errors import ErrorCode, KinoraError
-from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 
 Asked = Literal["discard", "finish"]
 
@@ -34,7 +34,8 @@ MOVES: dict[State, frozenset[State]] = {
     # back to the queue: the worker or the server was lost and nothing of the clip was written yet
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),
     State.SUCCEEDED: frozenset(),
-    State.FAILED: frozenset(),
+    # once more, where what was sampled is kept
+    State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset(),
 }
 
@@ -63,6 +64,14 @@ class Result(BaseModel):
     """The files were there already: the same request had been made before."""
     seconds: dict[str, float] = {}
     """Wall seconds by phase: load, encode_prompt, denoise, decode, encode, total."""
+    step_s: float | None = None
+    """The pace: the median of the steps, without the first where there are others."""
+    cold: bool = False
+    """The first clip since the model was loaded, which is slower."""
+    peak_gb: float | None = None
+    """The most memory it took, on the GPU if it was made there."""
+    adjustments: tuple[Adjustment, ...] = ()
+    """What had to be done in another way because the memory was short."""
 
 
 class Job(BaseModel):

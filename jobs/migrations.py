@@ -86,6 +86,12 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE TABLE servers (name TEXT PRIMARY KEY, seen_at DOUBLE PRECISION NOT NULL)",
         ],
     ),
+    (
+        "0004_peak_memory",
+        [
+            "ALTER TABLE timings ADD COLUMN peak_gb DOUBLE PRECISION",
+        ],
+    ),
 ]
 
 

@@ -78,6 +78,7 @@ def _run(
     from pipelines import latents
     from pipelines.decode import decode
     from pipelines.ladder import sample
+    from pipelines.peak import Peak
     from pipelines.placement import plan as plan_for_here
     from pipelines.placement.demand import Shape
 
@@ -96,6 +97,8 @@ def _run(
         job = job.model_copy(update={"fitted": fitted})
     clock.lap("load")
     control.check()
+    peak, is_cold = Peak(loaded.device), loaded.weights.clips == 0
+    loaded.weights.clips += 1
 
     # 2. What was given, cut to the clip's shape.
     inputs = _inputs(job, pictures, settings, on_progress)
@@ -176,10 +179,14 @@ def _run(
         finished_early=sampled.finished_early,
         steps_done=sampled.steps_done,
         seconds=clock.total(),
+        step_s=pace.step_s(),
+        cold=is_cold,
+        peak_gb=peak.gb(),
         adjustments=tuple(changes),
     )
     _write_manifest(folder, result)
-    kept.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        kept.unlink()
     return result
 
 
@@ -311,10 +318,17 @@ class Pace:
 
     def __init__(self) -> None:
         self._steps: deque[float] = deque(maxlen=7)
+        self._all: list[float] = []
 
     def eta_s(self, step_s: float, remaining: int) -> float:
         self._steps.append(step_s)
+        self._all.append(step_s)
         return round(statistics.median(self._steps) * remaining, 2)
+
+    def step_s(self) -> float | None:
+        """Of the whole run; None where nothing was sampled."""
+        steps = self._all[1:] or self._all
+        return round(statistics.median(steps), 5) if steps else None
 
 
 class Deadline:

@@ -64,7 +64,8 @@ class JobService:
         self.store = store
         store.server = self._presence.name
         self.events = EventLog(self.store)
-        self.estimator = Estimator(self.store, self.cards)
+        self.planner = Planner(settings)
+        self.estimator = Estimator(self.store, self.cards, planner=self.planner)
         self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
         self._limits = Limits.from_settings(settings)
         self._began = time.monotonic()

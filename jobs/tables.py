@@ -89,6 +89,7 @@ timings = Table(
     Column("steps", Integer),
     Column("guided", Integer),
     Column("seconds", String),
+    Column("peak_gb", Float(53)),
 )
 
 

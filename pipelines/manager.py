@@ -56,6 +56,8 @@ class Weights:
     """The settings in model_index.json that are no components, such as boundary_ratio."""
     pipes: dict[Task, Any] = field(default_factory=dict)
     busy: threading.RLock = field(default_factory=threading.RLock)
+    clips: int = 0
+    """Made with them so far: the first is slower, and no example for the others."""
     _map: PreviewMap | None = None
     _map_tried: bool = False
 
@@ -209,6 +211,8 @@ class PipelineManager:
                 components=components,
                 config=files.index.config,
             )
+            if plan.offload != "none":
+                weights.preview_map()  # before its parts are moved about
             placement.place(weights.pipe_for(task), plan)
 
         # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it

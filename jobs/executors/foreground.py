@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from errors import KinoraError
+from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.executors.base import Health
 from jobs.job import Asked, Job
@@ -33,10 +33,12 @@ class ForegroundExecutor:
         self._settings = settings
 
     def run(self, desk: Desk, job_id: str) -> None:
-        """Returns when the clip has ended, well or not. An interrupt discards it and goes up."""
+        """Returns when the clip has ended, well or not. An interrupt discards it and goes up,
+        but leaves what an earlier attempt had sampled."""
         job = desk.claim({job_id})
         if job is None:
             return
+        was_sampled = desk.is_sampled(job_id)
 
         def emit(kind: str, data: dict[str, Any]) -> None:
             desk.progress(job, kind, data)
@@ -50,7 +52,10 @@ class ForegroundExecutor:
         except KinoraError as error:
             desk.fail(job, error)
         except BaseException:
-            desk.cancelled(job)
+            if was_sampled:
+                desk.fail(job, KinoraError(ErrorCode.WORKER_LOST, "It was stopped in the middle."))
+            else:
+                desk.cancelled(job)
             raise
         else:
             desk.succeed(job, result)

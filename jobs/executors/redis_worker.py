@@ -28,6 +28,7 @@ from redis.exceptions import RedisError
 from rq.exceptions import StopRequested
 
 from errors import Cancelled, ErrorCode, KinoraError
+from jobs import insurance
 from jobs.artifacts import Artifacts
 from jobs.executors.fleet import Fleet, Ticket, WorkerCard, connect
 from jobs.executors.line import Line
@@ -137,6 +138,7 @@ class RedisWorker:
         """("done", result), ("failed", error) or ("returned", nothing)"""
         try:
             self._artifacts.fetch_given(ticket.job)
+            insurance.bring(self._artifacts, ticket.job.id, folder)
             result = self._maker.make(ticket.job, self._line.tell, self, folder)
             if not self._line.may_publish(ticket):
                 raise Cancelled
@@ -145,6 +147,7 @@ class RedisWorker:
             if self._grace_is_over and isinstance(error, Cancelled) and not self._line.cancelled():
                 return "returned", {}
             self._poisoned = "CUDA error" in str(error.__cause__)
+            insurance.save(self._artifacts, ticket.job.id, folder, error)
             return "failed", error.as_dict()
         except Exception:
             log.exception("Clip %s failed.", ticket.job.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,12 +36,7 @@ def place(pipe: Any, plan: Plan) -> None:
             _to_int8(denoiser)
 
     # 2. Where they lie
-    if plan.offload == "group":
-        _group_offload(pipe, plan)
-    elif plan.offload == "model":
-        pipe.enable_model_cpu_offload(device=plan.device)
-    else:
-        pipe.to(plan.device)
+    _put(pipe, plan)
 
     # 3. What is computed how
     if plan.attention != "native":
@@ -64,6 +60,21 @@ def settle(pipe: Any, plan: Plan) -> None:
                 denoiser.enable_cache(_cache(pipe, plan))
 
 
+def move(pipe: Any, plan: Plan) -> None:
+    """From wherever the weights lie to where this plan wants them; their form stays."""
+    unplace(pipe)
+    _put(pipe, plan)
+
+
+def _put(pipe: Any, plan: Plan) -> None:
+    if plan.offload == "group":
+        _group_offload(pipe, plan)
+    elif plan.offload == "model":
+        pipe.enable_model_cpu_offload(device=plan.device)
+    else:
+        pipe.to(plan.device)
+
+
 def unplace(pipe: Any) -> None:
     """Every offload hook off and all weights in memory, before they are placed in another way."""
     pipe.remove_all_hooks()
@@ -75,6 +86,23 @@ def unplace(pipe: Any) -> None:
                     if registry is not None and registry.get_hook(name) is not None:
                         registry.remove_hook(name, recurse=False)
     pipe.to("cpu")
+
+
+@contextmanager
+def aside(pipe: Any, device: torch.device, but: tuple[str, ...] = ("vae",)) -> Iterator[None]:
+    """All parts but those wait in memory while the block runs."""
+    parts = [
+        part
+        for name, part in pipe.components.items()
+        if isinstance(part, torch.nn.Module) and name not in but
+    ]
+    try:
+        for part in parts:
+            part.to("cpu")
+        yield
+    finally:
+        for part in parts:
+            part.to(device)
 
 
 def _denoisers(pipe: Any) -> Iterator[Any]:
