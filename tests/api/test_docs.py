@@ -1,0 +1,53 @@
+"""docs/api.md is true: its examples run as they stand, and no door is missing from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from settings import ROOT
+from tests.api.conftest import ApiServer
+
+PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+CLIPS = ("clip.mp4", "from-picture.mp4", "video.mp4", "task.mp4", "from-words.mp4", "waited.mp4")
+
+
+def test_the_examples_of_the_page_run_as_they_stand(
+    server: ApiServer, png: bytes, tmp_path: Path
+) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    for name in ("dog.png", "cat.png"):
+        (tmp_path / name).write_bytes(png)
+    script = "set -euo pipefail\n"
+    for n, block in enumerate(BLOCKS):
+        here = block.replace("http://127.0.0.1:7860", server.url)
+        script += f"{here}\necho; echo '--- block {n} ran'\n"
+    environment = os.environ | {"no_proxy": "127.0.0.1"}
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, env=environment,
+        timeout=400, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for name in CLIPS:
+        assert (tmp_path / name).read_bytes()[4:8] == b"ftyp", name
+    assert (tmp_path / "first-100-bytes").stat().st_size == 100
+    assert (tmp_path / "sheet.jpg").read_bytes()[:2] == b"\xff\xd8"
+    assert re.search("event: (cancelled|succeeded)\n", (tmp_path / "events.txt").read_text())
+    tools = (tmp_path / "tools.json").read_text()
+    assert all(name in tools for name in ("make_clip", "clip_state", "models", "make_batch"))
+
+
+def test_every_door_is_on_the_page(anyone: httpx.Client) -> None:
+    document = anyone.get("/api/openapi.json").json()
+    for path in document["paths"]:
+        shown = re.escape(path).replace(r"\{", "{").replace(r"\}", "}")
+        pattern = re.sub(r"\{\w+\}", r"[$]?[\\w(]+[^/]*", shown)
+        assert re.search(rf"\$KINORA{pattern}\b", PAGE), path
