@@ -40,6 +40,8 @@ LOCAL = "local"
 FAILED_FOR_S = 20.0
 """A page asks at every change of its form: a name that failed is not looked up each time."""
 LICENSE = "see the model's page"
+SMALL_GB = 2.0
+"""A model of this size may be tried without a GPU."""
 
 
 class Catalog(Mapping[str, ModelCard]):
@@ -115,7 +117,8 @@ class Catalog(Mapping[str, ModelCard]):
         if INDEX not in listing.files:
             raise failure(Reason.NOT_A_PIPELINE, repo)
         index = read_index(self._hub.read(listing, INDEX), repo)
-        card = self._template(index, listing) or self._generic(index, listing)
+        template = self._template(index, listing)
+        card = template or self._generic(index, listing)
         choices = choose(index, listing.sizes, repo, self._settings.model_variant)
         gb = bytes_of(choices.values(), listing.sizes) / 1e9
         return ModelCard.model_validate(
@@ -132,14 +135,15 @@ class Catalog(Mapping[str, ModelCard]):
                 "gated": False,
                 "fallback": None,
                 "examples": (),
-                "needs": _needs(card.needs, gb),
+                "needs": _needs(template.needs if template else None, gb),
             }
         )
 
     def _template(self, index: Index, listing: Listing) -> ModelCard | None:
         """The card most like it: its family, its class, its name, its size, in this order."""
         family = FAMILY_OF_CLASS.get(index.class_name)
-        alike = [card for card in self._cards.values() if card.family == family]
+        # a model that came with this house is a size of its own, and no example for others
+        alike = [c for c in self._cards.values() if c.family == family and not c.is_local]
         words = set(re.split(r"\W|_", listing.name.lower()))
         size = max(1.0, sum(listing.sizes.values()) / 1e9)
 
@@ -190,9 +194,15 @@ class Catalog(Mapping[str, ModelCard]):
         return self._folder / f"{digest[:32]}.json"
 
 
-def _needs(template: Needs, disk_gb: float) -> Needs:
-    """In proportion to the size of the files."""
-    ratio = disk_gb / template.disk_gb if template.disk_gb else 1.0
-    vram_gb = template.vram_gb and round(max(1.0, template.vram_gb * ratio), 1)
-    ram_gb = round(max(1.0, template.ram_gb * ratio), 1)
-    return Needs(vram_gb=vram_gb, ram_gb=ram_gb, disk_gb=max(0.01, round(disk_gb, 2)))
+def _needs(template: Needs | None, disk_gb: float) -> Needs:
+    """In proportion to the size of the files; without an example, these and a little more."""
+    if template is None:
+        vram_gb, ram_gb = (disk_gb * 1.2 + 2 if disk_gb > SMALL_GB else None), disk_gb * 1.2 + 1
+    else:
+        ratio = disk_gb / template.disk_gb if template.disk_gb else 1.0
+        vram_gb, ram_gb = template.vram_gb and template.vram_gb * ratio, template.ram_gb * ratio
+    return Needs(
+        vram_gb=vram_gb and round(max(1.0, vram_gb), 1),
+        ram_gb=round(max(1.0, ram_gb), 1),
+        disk_gb=max(0.01, round(disk_gb, 2)),
+    )

@@ -128,6 +128,7 @@ class Download:
         by_blob: dict[Blob, list[str]] = {}
         for path in missing:  # the same content may have several names
             by_blob.setdefault(self.wanted[path], []).append(path)
+        self._here = {blob: self._bytes_of(blob) * len(paths) for blob, paths in by_blob.items()}
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="download") as pool:
             try:
                 waiting = {pool.submit(self._file, *each) for each in by_blob.items()}

@@ -69,6 +69,7 @@ class Fault:
     """Closes the connection after so many bytes of the body."""
     flip: bool = False
     """The body arrives with another first byte."""
+    no_ranges: bool = False
     bytes_per_s: float | None = None
     stall_s: float = 0.0
     """Says nothing for so long, then hangs up."""
@@ -280,7 +281,8 @@ class _Handler(BaseHTTPRequestHandler):
             data = bytes([data[0] ^ 1]) + data[1:]
         start, end = 0, len(data) - 1
         status = 200
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.seen.range or ""):
+        wanted = "" if self.fault and self.fault.no_ranges else self.seen.range or ""
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", wanted):
             start = int(asked[1])
             end = int(asked[2] or end)
             if start >= len(data):
