@@ -155,7 +155,6 @@ REFUSED = [
     ("AudioLDM2Pipeline", "makes no videos"),
     ("WanTransformer3DModel", "this one has no WanTransformer3DModel"),
     ("FutureVideoPipeline", "this one has no FutureVideoPipeline"),
-    ("Kandinsky6SRPipeline", "makes no videos"),
     ("WanAnimatePipeline", "needs pose video"),
     ("Cosmos2_5_TransferPipeline", "needs controls"),
 ]
