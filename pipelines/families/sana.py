@@ -118,8 +118,9 @@ class Sana(Family):
 
 def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean, and one over the standard deviation as the pipeline rounds it, per latent channel."""
-    if isinstance(getattr(vae, "latents_mean", None), torch.Tensor):  # LTX-2
-        mean, deviation = vae.latents_mean, vae.latents_std
+    buffers = dict(vae.named_buffers())
+    if "latents_mean" in buffers:  # LTX-2
+        mean, deviation = buffers["latents_mean"], buffers["latents_std"]
     elif vae.config.get("latents_mean") is not None:  # Wan
         mean = torch.tensor(vae.config.latents_mean)
         deviation = torch.tensor(vae.config.latents_std)

@@ -168,9 +168,10 @@ class Case:
         name = class_name(self.loaded.card, self.loaded.family, self.task)
         pipe = specimen.load(getattr(diffusers, name), self.home.repo, self.loaded.dtype)
         pipe.set_progress_bar_config(disable=True)
+        arguments = specimen.plain(pipe, self.fitted, self.inputs)  # may choose a scheduler
         count_steps(pipe.scheduler, steps)
         output = pipe(
-            **specimen.plain(pipe, self.fitted, self.inputs),
+            **arguments,
             generator=torch.Generator().manual_seed(self.fitted.seed),
             output_type="np",
         )

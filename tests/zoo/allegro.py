@@ -42,7 +42,10 @@ def build(folder: Path) -> None:
         text_encoder=parts.t5_encoder(),
         vae=vae,
         transformer=transformer,
-        scheduler=diffusers.EulerAncestralDiscreteScheduler(beta_schedule="scaled_linear"),
+        # little noise: a model that knows nothing must not leave it all to the first step
+        scheduler=diffusers.EulerAncestralDiscreteScheduler(
+            beta_schedule="scaled_linear", beta_start=0.0001, beta_end=0.002
+        ),
     ).save_pretrained(folder)
 
 
