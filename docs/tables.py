@@ -12,6 +12,7 @@ from pipelines.cards import load_cards
 from settings import ROOT, Settings
 
 README = ROOT / "README.md"
+TASKS = {"t2v": "text to video", "i2v": "image to video", "v2v": "video to video"}
 
 
 def settings_table() -> str:
@@ -25,7 +26,7 @@ def models_table() -> str:
     rows = ["| model | makes | by default | needs | licence |", "|---|---|---|---|---|"]
     for card in load_cards(ROOT / "presets" / "models").values():
         d, needs = card.defaults, card.needs
-        tasks = ", ".join({"t2v": "text to video", "i2v": "image to video"}[t] for t in card.tasks)
+        tasks = ", ".join(TASKS[task] for task in card.tasks)
         size = f"{d.width}x{d.height}, {d.num_frames} frames, {d.fps} a second"
         memory = (
             f"{needs.vram_gb:g} GB on a GPU" if needs.vram_gb else f"{needs.ram_gb:g} GB, no GPU"
