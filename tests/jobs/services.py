@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -102,15 +101,17 @@ class S3Server:
     @property
     def environment(self) -> dict[str, str]:
         """What tells every S3 client where it is, and who we are."""
+        return self.nowhere() | {"AWS_ENDPOINT_URL": self.endpoint}
+
+    @staticmethod
+    def nowhere() -> dict[str, str]:
         return {
-            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+            "AWS_MAX_ATTEMPTS": "2",
             "AWS_ACCESS_KEY_ID": "kinora",
             "AWS_SECRET_ACCESS_KEY": "kinora-kinora",
             "AWS_DEFAULT_REGION": "us-east-1",
         }
-
-    def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
 
     def close(self) -> None:
         self.process.kill()
