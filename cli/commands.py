@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 import typer
 
 from cli.making import (
+    Gifts,
     about,
     copy_to,
     develop_again,
     format_of,
+    lora_from,
     make,
-    picture_bytes,
     request_from,
 )
 from cli.terminal import hush, only_results_on_stdout, say, stoppable
@@ -94,11 +95,20 @@ def generate(
     context: typer.Context,
     prompt: Annotated[str, typer.Argument(help="What should happen in the clip.")] = "",
     image: Annotated[Path | None, typer.Option(help="A picture the clip starts from.")] = None,
+    last_image: Annotated[Path | None, typer.Option(help="A picture the clip ends on.")] = None,
+    video: Annotated[Path | None, typer.Option(help="A clip to work over.")] = None,
+    strength: Annotated[float | None, typer.Option(help="How far from that clip, to 1.")] = None,
     model: Annotated[str | None, typer.Option(help="A model's name; see `models`.")] = None,
     negative: Annotated[str, typer.Option(help="What should not be in the clip.")] = "",
     seed: Annotated[int | None, typer.Option(help="The same seed, the same clip.")] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
+    motion: Annotated[int | None, typer.Option(help="How much should move, to 255.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="See `models` for the choices.")] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME[:WEIGHT]", help="A LoRA: a file's name, or owner/name. Again."),
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
     frames: Annotated[int | None, typer.Option(help="How many; or give --duration.")] = None,
@@ -106,6 +116,7 @@ def generate(
     fps: Annotated[int | None, typer.Option(help="Frames per second.")] = None,
     format: Annotated[str | None, typer.Option(help="mp4, webm or gif.")] = None,
     quality: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
+    fallback: Annotated[bool, typer.Option(help="Use another model if this one fails.")] = True,
     out: Annotated[Path | None, typer.Option(help="Copy the clip to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
@@ -120,6 +131,11 @@ def generate(
         seed=seed,
         num_inference_steps=steps,
         guidance_scale=guidance,
+        strength=strength,
+        motion_bucket_id=motion,
+        sampler=sampler,
+        loras=[lora_from(each) for each in lora or ()],
+        allow_fallback=fallback,
         width=width,
         height=height,
         num_frames=frames,
@@ -128,9 +144,9 @@ def generate(
         format=format_of(format, out),
         quality=quality or settings.video_quality_preset,
     )
-    picture = picture_bytes(image, settings) if image else None
+    gifts = Gifts.read(image, last_image, video, settings)
     with only_results_on_stdout(), stoppable():
-        job, clip = make(context.obj.build_service, settings, request, picture)
+        job, clip = make(context.obj.build_service, settings, request, gifts)
         path = copy_to(out, clip) if out else clip
     if as_json:
         print(json.dumps(about(job, path)))
@@ -179,7 +195,11 @@ def models(
     cards, planner = load_cards(settings.models_dir), Planner(settings)
     here = {card.id: planner.describe(card, cards) for card in cards.values()}
     if as_json:
-        rows = [card.model_dump(mode="json") | {"here": here[card.id]} for card in cards.values()]
+        rows = [
+            card.model_dump(mode="json")
+            | {"rules": card.rules.model_dump(mode="json"), "here": here[card.id]}
+            for card in cards.values()
+        ]
         print(json.dumps(rows))
         return
     for card in cards.values():

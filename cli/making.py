@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import typer
 from pydantic import ValidationError
@@ -36,6 +36,8 @@ NAMES = {
     "guidance_scale": "--guidance",
     "num_frames": "--frames",
     "duration_s": "--duration",
+    "motion_bucket_id": "--motion",
+    "loras": "--lora",
 }
 """What a field of the request is called here, where that is not `--field`."""
 
@@ -49,6 +51,46 @@ def request_from(**fields: object) -> GenerationRequest:
         wants = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
         sentence = f"{NAMES.get(name, f'--{name}')} cannot be used: it {wants}."
         raise KinoraError(ErrorCode.INVALID_INPUT, sentence) from error
+
+
+def lora_from(text: str) -> dict[str, object]:
+    """NAME or NAME:WEIGHT."""
+    name, colon, weight = text.partition(":")
+    try:
+        return {"source": name, "weight": float(weight)} if colon else {"source": name}
+    except ValueError as error:
+        sentence = f"--lora cannot be used: “{weight}” in “{text}” is no weight. Write NAME:0.8."
+        raise KinoraError(ErrorCode.INVALID_INPUT, sentence) from error
+
+
+class Gifts(NamedTuple):
+    """The files that were named beside the words, known to be there and not too large."""
+
+    image: bytes | None = None
+    last_image: bytes | None = None
+    video: Path | None = None
+
+    @classmethod
+    def read(
+        cls, image: Path | None, last_image: Path | None, video: Path | None, settings: Settings
+    ) -> Gifts:
+        if video is not None and not video.is_file():
+            raise KinoraError(ErrorCode.INVALID_VIDEO, f"There is no clip {video}.")
+        return cls(
+            image=picture_bytes(image, settings) if image else None,
+            last_image=picture_bytes(last_image, settings) if last_image else None,
+            video=video,
+        )
+
+    def given_to(self, service: JobService, request: GenerationRequest) -> GenerationRequest:
+        named: dict[str, str] = {}
+        for field in ("image", "last_image"):
+            data = getattr(self, field)
+            if data is not None:
+                named[field] = service.store_picture(data, OWNER).id
+        if self.video is not None:
+            named["video"] = service.store_video(self.video, OWNER).id
+        return request.model_copy(update=named)
 
 
 def format_of(format: str | None, out: Path | None) -> str:
@@ -86,7 +128,7 @@ def make(
     build_service: BuildService,
     settings: Settings,
     request: GenerationRequest,
-    picture: bytes | None,
+    gifts: Gifts,
 ) -> tuple[Job, Path]:
     """The job of every door, made in this thread."""
     from jobs.executors.foreground import ForegroundExecutor
@@ -99,10 +141,7 @@ def make(
     progress = ProgressLine()
     service.store.listeners.append(progress.heard)
     try:
-        if picture is not None:
-            image = service.store_picture(picture, OWNER).id
-            request = request.model_copy(update={"image": image})
-        job = service.submit(request, OWNER)
+        job = service.submit(gifts.given_to(service, request), OWNER)
         with progress:
             executor.run(service.desk, job.id)
         job = service.get(job.id)
@@ -113,9 +152,7 @@ def make(
         service.close()
 
 
-def develop_again(
-    build_service: BuildService, settings: Settings, job_id: str
-) -> tuple[Job, Path]:
+def develop_again(build_service: BuildService, settings: Settings, job_id: str) -> tuple[Job, Path]:
     """A failed clip from what was sampled of it, in this thread."""
     from jobs.executors.foreground import ForegroundExecutor
     from jobs.job import State
@@ -175,6 +212,10 @@ def about(job: Job, path: Path) -> dict[str, Any]:
         "seed": fitted.seed,
         "steps": result.steps_done,
         "guidance": fitted.guidance_scale,
+        "strength": fitted.strength,
+        "motion": fitted.motion_bucket_id,
+        "sampler": fitted.sampler,
+        "loras": [lora.model_dump() for lora in fitted.loras],
         "width": result.width,
         "height": result.height,
         "frames": result.num_frames,
