@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError
 
+from errors import ErrorCode, KinoraError
 from jobs.executors.fleet import (
     BEAT_S,
     LONGEST_NEWS,
@@ -208,6 +209,11 @@ class Line:
                 self._wish = wish
 
     def _end_if_hung(self) -> None:
-        if self._ticket and time.monotonic() - self._began > self._timeout_s + OVERDUE_S:
-            log.error("Clip %s does not end; a new worker takes over.", self._ticket.job.id)
+        ticket = self._ticket
+        if ticket and time.monotonic() - self._began > self._timeout_s + OVERDUE_S:
+            log.error("Clip %s does not end; a new worker takes over.", ticket.job.id)
+            with contextlib.suppress(RedisError):  # else its server sees for itself
+                error = KinoraError(ErrorCode.TIMEOUT).as_dict()
+                self._send(News(ticket, "failed", error))
+                self._fleet.leave(self._card.name)
             os._exit(HUNG)
