@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pipelines.synthetic import COUNT, clips
+from pipelines.synthetic import clips
 
 if TYPE_CHECKING:
     import torch
@@ -37,8 +37,6 @@ BUDGET = 0.03
 SHORTEST_PAUSE_S = 0.1
 MOST_FRAMES = 48
 BATCH = 4
-FEWEST_CLIPS = 6
-"""Enough where one clip has many latents; else a tiled VAE would take a minute for it."""
 RIDGE = 1e-4
 
 
@@ -96,8 +94,7 @@ def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.nd
     import torch
 
     frames, side = family.calibration_shape(pipe)
-    cells = (side // family.cell(pipe)) ** 2
-    pixels = clips(frames, side, count=min(COUNT, max(FEWEST_CLIPS, COUNT * 64 // cells)))
+    pixels = clips(frames, side)
     latents: list[np.ndarray] = []
     with torch.no_grad():
         for at in range(0, len(pixels), BATCH):

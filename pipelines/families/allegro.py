@@ -28,9 +28,7 @@ class Allegro(Family):
         return pipe.vae_scale_factor_temporal
 
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
-        """One whole tile: the VAE leaves black what is smaller."""
-        frames, side, _ = pipe.vae.kernel
-        return frames, side
+        return 3 * self.per_latent(pipe), 8 * self.cell(pipe)
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -65,7 +63,11 @@ class Allegro(Family):
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
         vae.enable_tiling()
-        # one clip at a time: tiles of several are mixed up
-        clips = pixels.to(vae.device, vae.dtype).split(1)
-        latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
+        tile = vae.kernel
+        vae.kernel = tuple(pixels.shape[2:])  # one tile for all: it leaves black what is smaller
+        try:  # one clip at a time: tiles of several are mixed up
+            clips = pixels.to(vae.device, vae.dtype).split(1)
+            latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
+        finally:
+            vae.kernel = tile
         return latents.float() * vae.config.scaling_factor
