@@ -6,6 +6,7 @@ a family offers is in its rules.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,16 @@ class Sampler:
     flow: bool = False
     """What kinds of models it can sample."""
 
+
+TRAINED_WITH = (
+    "beta_end",
+    "beta_schedule",
+    "beta_start",
+    "num_train_timesteps",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "trained_betas",
+)
 
 UNCLIPPED = {"clip_sample": False}  # latents reach beyond -1..1, pixels do not
 
@@ -69,7 +80,7 @@ def named(own: Any, name: str) -> Any:
             else {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
             | {"flow_shift": shift}
         )
-    return _class_of(sampler.scheduler).from_config(own.config, **options)
+    return _like(own, _class_of(sampler.scheduler), options)
 
 
 def as_the_card_says(own: Any, wanted: Mapping[str, Any]) -> Any:
@@ -81,7 +92,16 @@ def as_the_card_says(own: Any, wanted: Mapping[str, Any]) -> Any:
         raise KinoraError(
             ErrorCode.MODEL_LOAD, f"The card asks for a scheduler that is unknown here: {name}."
         )
-    return scheduler_class.from_config(own.config, **options)
+    return _like(own, scheduler_class, options)
+
+
+def _like(own: Any, scheduler_class: Any, options: Mapping[str, Any]) -> Any:
+    """As `from_config` does it, which would let go of values that are the default of their own
+    class: what the model was trained with is no matter of defaults."""
+    accepted = set(inspect.signature(scheduler_class.__init__).parameters)
+    config = {k: v for k, v in own.config.items() if k in accepted or k.startswith("_")}
+    trained = {k: config[k] for k in TRAINED_WITH if k in config}
+    return scheduler_class.from_config(config, **(trained | dict(options)))
 
 
 def is_flow(scheduler: Any) -> bool:

@@ -44,6 +44,7 @@ class Rules(BaseModel):
 
 
 DIFFUSION_SAMPLERS = ("ddim", "euler", "heun", "unipc", "dpm++")
+FLOW_SAMPLERS = ("flow-euler", "flow-heun", "unipc", "dpm++")
 
 RULES: dict[str, Rules] = {
     "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
@@ -51,9 +52,9 @@ RULES: dict[str, Rules] = {
         frames=Steps(of=8, plus=1), size=Steps(of=32), last_image=True, sound=True, lora=True
     ),
     "skyreels": Rules(
-        frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True
+        frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
     ),
-    "wan": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True),
+    "wan": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS),
     "cogvideox": Rules(frames=Steps(of=8, plus=1), size=Steps(of=16), lora=True),
     "hunyuan": Rules(
         frames=Steps(of=4, plus=1), size=Steps(of=16), negative_prompt=False, lora=True
@@ -67,10 +68,12 @@ RULES: dict[str, Rules] = {
         frames=Steps(of=1), size=Steps(of=8), lora=True, samplers=DIFFUSION_SAMPLERS
     ),
     "hunyuan15": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
-    "latte": Rules(frames=Steps(of=16), size=Steps(of=16)),
+    "latte": Rules(frames=Steps(of=16), size=Steps(of=16), samplers=DIFFUSION_SAMPLERS),
     # its VAE's tiles overlap by fixed amounts: 24 + 16 k frames, 320 + 200 k by 320 + 240 k pixels
-    "allegro": Rules(frames=Steps(of=16, plus=8), size=Steps(of=80)),
+    "allegro": Rules(frames=Steps(of=16, plus=8), size=Steps(of=80), samplers=DIFFUSION_SAMPLERS),
     "generic": Rules(frames=Steps(of=1), size=Steps(of=8)),
-    "sana": Rules(frames=Steps(of=4, plus=1), size=Steps(of=32), lora=True),
-    "kandinsky5": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True),
+    "sana": Rules(frames=Steps(of=4, plus=1), size=Steps(of=32), lora=True, samplers=FLOW_SAMPLERS),
+    "kandinsky5": Rules(
+        frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
+    ),
 }
