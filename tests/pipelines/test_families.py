@@ -34,6 +34,7 @@ from pipelines.preview import strip
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests.media.reading import read
+from tests.media.test_sound import hear
 from tests.zoo import Specimen, specimens, write_card
 
 ALL = {specimen.name: specimen for specimen in specimens()}
@@ -278,6 +279,20 @@ def distance(one: Preview, other: Preview) -> float:
     """Mean difference of two strips, of 255."""
     a, b = (np.asarray(Image.open(io.BytesIO(p.jpeg))).astype(float) for p in (one, other))
     return float(np.abs(a - b).mean())
+
+
+def test_the_clip_sounds_like_a_plain_call(job: Case) -> None:
+    """To the bit before it is encoded; afterwards as long as the clip."""
+    if not job.loaded.card.rules.sound:
+        pytest.skip("silent")
+    sound, plain = job.sampled.sound, job.plain[0].audio[0].float().numpy()
+    assert sound is not None
+    assert np.array_equal(sound.samples, plain)
+    result = job.run(Person(finish_at=1), "sounding")
+    heard = hear(job.folder / "sounding" / result.clip)
+    assert heard is not None
+    assert heard.lasts_s == pytest.approx(job.fitted.duration_s, abs=0.025)
+    assert np.abs(heard.samples).max() > 0
 
 
 def test_cancel_is_heard_within_one_step(job: Case) -> None:
