@@ -35,6 +35,10 @@ DOWNLOAD_SHARE = 0.8
 DENOISERS = ("transformer", "unet")
 """What a pipeline cannot have of another kind; encoders come in several."""
 
+WORDS_ONLY = ("Qwen2VLProcessor",)
+"""Processors that video pipelines (Kandinsky 5) give words alone; for pictures and clips, which
+they never get, they would want torchvision."""
+
 
 @dataclass(frozen=True)
 class LoadProgress:
@@ -132,15 +136,18 @@ def find(
     return Files(index, folder, components, main.commit, told.any)
 
 
-def load(files: Files, plan: Plan, card: ModelCard, report: OnProgress) -> dict[str, Any]:
-    """Every component in memory, by name."""
+def load(
+    files: Files, plan: Plan, card: ModelCard, float32: tuple[str, ...], report: OnProgress
+) -> dict[str, Any]:
+    """Every component in memory, by name; those in `float32` in that precision at any rate."""
     start = DOWNLOAD_SHARE if files.was_downloaded else 0.0
     loaded: dict[str, Any] = {}
     for number, component in enumerate(files.components):
         done = start + (0.9 - start) * number / len(files.components)
         report(LoadProgress(component.name.replace("_", " "), done))
         try:
-            loaded[component.name] = _load(component, plan)
+            dtype = torch.float32 if component.name in float32 else plan.dtype
+            loaded[component.name] = _load(component, dtype)
             if component.name == "scheduler" and card.scheduler:
                 loaded["scheduler"] = _as_the_card_says(loaded["scheduler"], card)
         except Exception as error:
@@ -255,8 +262,11 @@ def _class_of(library: str, class_name: str, name: str) -> type[Any]:
         holder = importlib.import_module(library)
     if library == "transformers":  # what older repositories call by names that are gone
         from diffusers.pipelines.pipeline_loading_utils import _maybe_remap_transformers_class
+        from transformers.utils import is_torchvision_available
 
         class_name = _maybe_remap_transformers_class(class_name) or class_name
+        if class_name in WORDS_ONLY and not is_torchvision_available():
+            class_name = "AutoTokenizer"
     found = getattr(holder, class_name, None) if class_name else None
     if not isinstance(found, type) or not hasattr(found, "from_pretrained"):
         raise failure(Reason.UNKNOWN_CLASS, name, class_name or "class")
@@ -295,10 +305,10 @@ def _as_the_card_says(scheduler: Any, card: ModelCard) -> Any:
     return of.from_config(scheduler.config, **changes)
 
 
-def _load(component: Component, plan: Plan) -> Any:
+def _load(component: Component, dtype: torch.dtype) -> Any:
     options: dict[str, Any] = {"local_files_only": True}
     if component.is_model:
-        options |= {"dtype": plan.dtype, "use_safetensors": True}
+        options |= {"dtype": dtype, "use_safetensors": True}
         if component.choice.variant:
             options["variant"] = component.choice.variant
     if component.subfolder:

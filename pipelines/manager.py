@@ -83,7 +83,10 @@ class Weights:
         """The pipeline for a task; all of them work with the very same components."""
         if task not in self.pipes:
             pipeline_class = _pipeline_class(self.card, self.family, task)
-            self.pipes[task] = pipeline(pipeline_class, self.components, self.config)
+            made = pipeline(pipeline_class, self.components, self.config)
+            # AnimateDiff builds a UNet of its own from two parts: keep no second copy of them
+            self.components |= {k: v for k, v in made.components.items() if v is not None}
+            self.pipes[task] = made
         return self.pipes[task]
 
 
@@ -200,7 +203,7 @@ class PipelineManager:
             self._make_room(bytes_of(files, plan, card.name), plan)
 
             # 3. Its components, one after the other, so that progress can be told
-            components = load(files, plan, card, report)
+            components = load(files, plan, card, family.float32, report)
             report(LoadProgress("pipeline", 0.9))
             weights = Weights(
                 card=_at_commit(card, files),
@@ -211,9 +214,10 @@ class PipelineManager:
                 components=components,
                 config=files.index.config,
             )
+            pipe = weights.pipe_for(task)
             if plan.offload != "none":
                 weights.preview_map()  # before its parts are moved about
-            placement.place(weights.pipe_for(task), plan)
+            placement.place(pipe, plan)
 
         # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it
         if not self.settings.zero_gpu:

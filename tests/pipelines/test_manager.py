@@ -16,7 +16,8 @@ from pipelines.cards import ModelCard, load_cards
 from pipelines.manager import LoadProgress, PipelineManager
 from pipelines.request import Task
 from settings import Settings
-from tests import tiny
+from tests import tiny, zoo
+from tests.zoo import wan
 
 
 def manager_for(repo: Path, settings: Settings, **changes: object) -> PipelineManager:
@@ -111,6 +112,57 @@ def test_the_least_recently_used_model_goes_first(tiny_repo: Path, tiny_settings
     assert manager.loaded() == ["one", "three"]
     manager.evict("one")
     assert manager.loaded() == ["three"]
+
+
+def test_models_go_when_memory_runs_short_even_where_more_are_allowed(
+    tiny_repo: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine's free memory is what is faked here: a first model leaves none for the next."""
+    models = tiny_settings.data_dir / "cards"
+    for model_id in ("one", "two", "three"):
+        tiny.write_card(models, tiny_repo, id=model_id)
+    manager = PipelineManager(
+        load_cards(models), tiny_settings.model_copy(update={"max_loaded_models": 3})
+    )
+    free = [10**9]
+    monkeypatch.setattr(manager_module, "free_bytes", lambda _plan: free.pop(0) if free else 0)
+    manager.get("one", Task.TEXT_TO_VIDEO)
+    free[:] = [10**9]
+    manager.get("two", Task.TEXT_TO_VIDEO)
+    assert manager.loaded() == ["one", "two"]
+    free[:] = [1000, 10**9]
+    manager.get("three", Task.TEXT_TO_VIDEO)
+    assert manager.loaded() == ["two", "three"]
+
+
+def test_a_sibling_pipeline_keeps_what_the_index_says(
+    tiny_settings: Settings, tmp_path: Path
+) -> None:
+    """Wan 5B spreads its timesteps; diffusers forgets that when components change hands."""
+    specimen = next(s for s in wan.SPECIMENS if s.name == "wan-2.2-ti2v-5b")
+    specimen.build(tmp_path / "repo")
+    zoo.write_card(specimen, tmp_path / "cards", tmp_path / "repo")
+    half = tiny_settings.model_copy(update={"torch_dtype": "bfloat16", "previews": False})
+    manager = PipelineManager(load_cards(tmp_path / "cards"), half)
+    text = manager.get(specimen.name, Task.TEXT_TO_VIDEO).pipe
+    image = manager.get(specimen.name, Task.IMAGE_TO_VIDEO).pipe
+    assert type(image).__name__ == "WanImageToVideoPipeline"
+    assert text.config.expand_timesteps is image.config.expand_timesteps is True
+    assert image.transformer is text.transformer
+    assert image.transformer.dtype is torch.bfloat16
+    assert image.vae.dtype is torch.float32, "its decoder loses too much in less"
+
+
+def test_a_model_that_may_change_is_told_once(
+    tiny_settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    unpinned = manager_for(Path("somebody/some-video-model"), tiny_settings)
+    for _ in range(2):
+        failure(unpinned)
+    assert sum("not pinned" in message for message in caplog.messages) == 1
+    caplog.clear()
+    failure(manager_for(Path("somebody/pinned"), tiny_settings, revision="a" * 40))
+    assert not any("not pinned" in message for message in caplog.messages)
 
 
 def test_unknown_models_and_tasks_are_told_apart(
