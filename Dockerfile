@@ -1,0 +1,41 @@
+# Kinora in a container. For an NVIDIA GPU:  docker build --build-arg TORCH=cuda .
+#
+#   docker run -p 7860:7860 -v kinora:/data kinora                  the page and the API
+#   docker run -e REDIS_URL=redis://... -v kinora:/data kinora worker
+#
+# One image for both: a server starts no model library, a worker no server. PyPI's torch for Linux
+# brings CUDA with it, so the same slim base does for both kinds; the driver comes from the host.
+FROM python:3.12-slim-bookworm
+
+ARG TORCH=cpu
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ffmpeg curl tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 1000 kinora \
+    && install -d -o kinora -g kinora /data
+
+WORKDIR /app
+COPY requirements.txt requirements-scale.txt ./
+RUN if [ "$TORCH" = cpu ]; then \
+        export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; fi \
+    && pip install -r requirements-scale.txt
+
+COPY --chown=kinora:kinora . .
+
+USER kinora
+ENV KINORA_DATA_DIR=/data \
+    HF_HOME=/data/hub \
+    GRADIO_SERVER_NAME=0.0.0.0 \
+    GRADIO_SERVER_PORT=7860 \
+    GRADIO_ANALYTICS_ENABLED=False
+VOLUME /data
+EXPOSE 7860
+
+# tini hands SIGTERM on: a worker gets the time to end its clip
+ENTRYPOINT ["tini", "--", "python", "app.py"]
+CMD ["serve"]
