@@ -56,9 +56,11 @@ def build_page(service: JobService) -> gr.Blocks:
     from ui.patches import skip_stub_files
 
     skip_stub_files()
+    from api.callers import Callers
     from ui.blocks import build
 
-    return build(service, service.cards, service.settings)
+    identify = Callers(service.settings).identify
+    return build(service, service.cards, service.settings, identify)
 
 
 def serve() -> None:
@@ -68,11 +70,10 @@ def serve() -> None:
     settings = Settings.load()
     with closing(build_service(settings)) as service:
         demo = build_page(service)
-        from api.site import beside_the_page
+        from api.site import with_doors
         from ui.web import launch_kwargs
 
-        launch = launch_kwargs(service, settings)
-        launch["app_kwargs"]["lifespan"] = beside_the_page(service, settings)
+        launch = with_doors(launch_kwargs(service, settings), service, settings)
         service.start()  # not before: the worker's imports would hold up the page's
         try:
             demo.launch(**launch)

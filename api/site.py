@@ -61,6 +61,12 @@ def is_ours(path: str) -> bool:
     return any(path == door or path.startswith(f"{door}/") for door in DOORS)
 
 
+def with_doors(launch: dict[str, Any], service: JobService, settings: Settings) -> dict[str, Any]:
+    """What `Blocks.launch` was to be given, with the doors and the MCP server."""
+    app = launch.get("app_kwargs", {}) | {"lifespan": beside_the_page(service, settings)}
+    return launch | {"app_kwargs": app, "mcp_server": True}
+
+
 def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], Any]:
     """A lifespan that puts the doors in front of Gradio's application when it starts.
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from pipelines.cards import ModelCard
 from pipelines.request import Task
-from ui import endpoints
+from ui import endpoints, tools
 from ui.models import Models
 from ui.studio import SMALL, WORDS, Studio, part
 
@@ -24,12 +24,20 @@ KEEP_COPIES_S = (3600, 24 * 3600)
 """Look every hour for copies handed to API clients, and delete those older than a day."""
 
 
-def build(service: JobService, cards: Mapping[str, ModelCard], settings: Settings) -> gr.Blocks:
+def build(
+    service: JobService,
+    cards: Mapping[str, ModelCard],
+    settings: Settings,
+    identify: tools.Identify | None = None,
+) -> gr.Blocks:
+    """`identify` tells who calls the tools; without it there are none."""
     with gr.Blocks(
         title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
     ) as demo:
         models = Models(service.cards, settings)
         endpoints.add(service, cards)  # first: the names they ask for are still free
+        if identify:
+            tools.add(service, identify)
         gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
         studios: dict[Task, Studio] = {}
         with gr.Tabs(elem_id="k-tabs"):

@@ -1,0 +1,131 @@
+"""The tools: driven by the `mcp` client package, and by gradio_client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+
+from tests.api.conftest import LONG, OTHER_SECRET, SECRET, WAIT_S, ApiServer
+
+Do = Callable[[ClientSession], Awaitable[Any]]
+
+
+def over_mcp(server: ApiServer, do: Do, secret: str = SECRET) -> Any:
+    async def run() -> Any:
+        url, headers = f"{server.url}/gradio_api/mcp/", {"Authorization": f"Bearer {secret}"}
+        async with (
+            streamablehttp_client(url, headers=headers) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            return await do(session)
+
+    return asyncio.run(run())
+
+
+async def call(session: ClientSession, tool: str, **arguments: Any) -> Any:
+    names = [each.name for each in (await session.list_tools()).tools]
+    (name,) = [each for each in names if each.endswith(tool)]
+    answer = await session.call_tool(name, arguments)
+    text = answer.content[0].text  # type: ignore[union-attr]
+    if answer.isError:
+        raise RuntimeError(text)
+    return json.loads(text)
+
+
+def test_an_agent_makes_a_clip_follows_it_and_lists_models(server: ApiServer) -> None:
+    async def do(session: ClientSession) -> None:
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        (making,) = [tool for name, tool in tools.items() if name.endswith("make_clip")]
+        assert "Start a video clip from words" in (making.description or "")
+        assert set(making.inputSchema["properties"]) >= {"prompt", "seed", "model"}
+
+        state = await call(session, "make_clip", prompt="a dog", num_inference_steps=2)
+        until = time.monotonic() + WAIT_S
+        while state["state"] not in ("succeeded", "failed"):
+            assert time.monotonic() < until
+            state = await call(session, "clip_state", job_id=state["job_id"])
+        assert state["state"] == "succeeded"
+        assert state["url"] == f"/api/result/{state['job_id']}"
+        models = await call(session, "models")
+        assert "pocket" in json.dumps(models)
+
+    over_mcp(server, do)
+
+
+def test_an_agents_clip_is_nobody_elses_and_can_be_discarded(server: ApiServer) -> None:
+    async def start(session: ClientSession) -> Any:
+        steps = LONG["num_inference_steps"]
+        return await call(session, "make_clip", prompt="a long one", num_inference_steps=steps)
+
+    job_id = over_mcp(server, start)["job_id"]
+
+    async def look(session: ClientSession) -> Any:
+        return await call(session, "clip_state", job_id=job_id)
+
+    with pytest.raises(Exception, match="no such clip") as refused:
+        over_mcp(server, look, OTHER_SECRET)
+    assert "Traceback" not in str(refused.value)
+
+    async def discard(session: ClientSession) -> Any:
+        return await call(session, "discard_clip", job_id=job_id)
+
+    over_mcp(server, discard)
+    until = time.monotonic() + WAIT_S
+    while over_mcp(server, look)["state"] == "running":
+        assert time.monotonic() < until
+    assert over_mcp(server, look)["state"] == "cancelled"
+
+
+@pytest.fixture
+def client(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    client = Client(
+        server.url, verbose=False, analytics_enabled=False,
+        headers={"Authorization": f"Bearer {SECRET}"},
+        httpx_kwargs={"timeout": 60, "trust_env": False},
+    )  # fmt: skip
+    yield client
+    client.close()
+
+
+def test_gradio_client_starts_a_clip_and_comes_back_for_it(client: Any) -> None:
+    state = client.predict(prompt="a dog", num_inference_steps=2, api_name="/make_clip")
+    until = time.monotonic() + WAIT_S
+    while state["state"] != "succeeded":
+        assert time.monotonic() < until
+        state = client.predict(state["job_id"], api_name="/clip_state")
+    with pytest.raises(AppError, match="no such clip"):
+        client.predict("0" * 32, api_name="/clip_state")
+
+
+def test_gradio_client_makes_a_batch(client: Any) -> None:
+    batch = client.predict(["a dog", "a cat"], None, None, 2, api_name="/make_batch")
+    assert len(batch["clips"]) == 2
+    until = time.monotonic() + WAIT_S
+    while not batch["ended"]:
+        assert time.monotonic() < until
+        batch = client.predict(batch["batch_id"], api_name="/batch_state")
+    assert [clip["state"] for clip in batch["clips"]] == ["succeeded", "succeeded"]
+    assert batch["progress"] == 1.0
+
+
+def test_cancelling_a_waiting_call_discards_its_clip(client: Any, server: ApiServer) -> None:
+    job = client.submit(prompt="a long one", num_inference_steps=200, api_name="/text_to_video")
+    until = time.monotonic() + WAIT_S
+    while not any(unit.desc for unit in job.status().progress_data or []):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    job.cancel()
+    while client.predict(api_name="/health")["running"]:
+        assert time.monotonic() < until
+        time.sleep(0.1)
