@@ -203,7 +203,7 @@ class PipelineManager:
             self._make_room(bytes_of(files, plan, card.name), plan)
 
             # 3. Its components, one after the other, so that progress can be told
-            components = load(files, plan, card, family.float32, report)
+            components = load(files, plan, card, report)
             report(LoadProgress("pipeline", 0.9))
             weights = Weights(
                 card=_at_commit(card, files),
@@ -214,10 +214,9 @@ class PipelineManager:
                 components=components,
                 config=files.index.config,
             )
-            pipe = weights.pipe_for(task)
             if plan.offload != "none":
                 weights.preview_map()  # before its parts are moved about
-            placement.place(pipe, plan)
+            placement.place(weights.pipe_for(task), plan)
 
         # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it
         if not self.settings.zero_gpu:

@@ -161,6 +161,10 @@ def test_its_schedule_is_the_adapters_and_not_the_picture_models(animated: Loade
     assert not scheduler.config.clip_sample
 
 
+def test_the_picture_models_unet_is_in_memory_once(animated: Loaded) -> None:
+    assert animated.weights.components["unet"] is animated.pipe.unet
+
+
 def test_without_its_adapter_it_says_so(tmp_path: Path) -> None:
     specimen = animatediff.SPECIMENS[0]
     about = specimen.card | {"parts": {"motion_adapter": "../repo/nowhere"}}
