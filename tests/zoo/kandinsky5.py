@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,21 @@ def build(folder: Path, task: str = "t2v") -> None:
     )
     pipe.register_modules(tokenizer=word_tokenizer(pipe.prompt_template))
     pipe.save_pretrained(folder)
+    name_tokenizer(folder, "Qwen2VLProcessor")  # as the real repositories do
+
+
+def name_tokenizer(folder: Path, of: str) -> None:
+    path = folder / "model_index.json"
+    index = json.loads(path.read_text()) | {"tokenizer": ["transformers", of]}
+    path.write_text(json.dumps(index))
+
+
+def load(of: Any, folder: Path, dtype: Any) -> Any:
+    """The real processor wants torchvision, and hands words on to its tokenizer."""
+    copy = folder.with_name("plain")
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    name_tokenizer(copy, "PreTrainedTokenizerFast")
+    return of.from_pretrained(copy, dtype=dtype)
 
 
 def plain(pipe: Any, fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
@@ -97,6 +114,6 @@ def small(task: str) -> dict[str, Any]:
 
 
 SPECIMENS = (
-    Specimen("kandinsky-5-t2v", small("t2v"), build, plain),
-    Specimen("kandinsky-5-i2v", small("i2v"), partial(build, task="i2v"), plain),
+    Specimen("kandinsky-5-t2v", small("t2v"), build, plain, load),
+    Specimen("kandinsky-5-i2v", small("i2v"), partial(build, task="i2v"), plain, load),
 )
