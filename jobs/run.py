@@ -206,8 +206,8 @@ def _keep(sampled: Sampled, file: Path) -> None:
     try:
         with whole(file) as part:
             save(sampled, part)
-    except (OSError, KinoraError) as error:
-        log.warning("What was sampled is not kept: %s", error)
+    except Exception:
+        log.warning("What was sampled is not kept.", exc_info=True)
 
 
 @contextmanager

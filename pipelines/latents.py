@@ -11,11 +11,17 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from pipelines.denoise import Sampled
+from pipelines.sound import Sound
+from pipelines.sound import Sound
+
+SOUND_RATE = "sound_rate_hz"
+SOUND = "sound"
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +32,14 @@ def save(sampled: Sampled, file: Path) -> None:
     others: dict[str, str] = {}
     for each in fields(sampled):
         value = getattr(sampled, each.name)
-        if isinstance(value, torch.Tensor):
+        if isinstance(value, Sound):
+            tensors[SOUND] = torch.from_numpy(np.ascontiguousarray(value.samples))
+            others[SOUND] = json.dumps(value.rate_hz)
+        elif isinstance(value, torch.Tensor):
             tensors[each.name] = value.detach().cpu().contiguous().clone()
+        elif isinstance(value, Sound):
+            tensors[each.name] = torch.from_numpy(value.samples).contiguous()
+            others[SOUND_RATE] = json.dumps(value.rate_hz)
         elif value is not None:
             others[each.name] = json.dumps(value)
     try:
@@ -45,9 +57,17 @@ def load(file: Path, device: torch.device) -> Sampled | None:
         with safe_open(file, framework="pt", device="cpu") as source:
             others = source.metadata() or {}
             values |= {name: json.loads(text) for name, text in others.items()}
-            values |= {name: source.get_tensor(name).to(device) for name in source.keys()}  # noqa: SIM118
+            for name in source.keys():  # noqa: SIM118 - no mapping
+                tensor = source.get_tensor(name)
+                if name == SOUND:
+                    values[name] = Sound(tensor.numpy(), values[name])
+                else:
+                    values[name] = tensor.to(device)
         if values["latents"] is None or not torch.isfinite(values["latents"]).all():
             return None
+        rate_hz = values.pop(SOUND_RATE, None)
+        if values["sound"] is not None:
+            values["sound"] = Sound(values["sound"].cpu().numpy(), rate_hz)
         return Sampled(**values)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         log.warning("What was sampled cannot be read again: %s", type(error).__name__)

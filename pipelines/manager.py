@@ -203,7 +203,7 @@ class PipelineManager:
             self._make_room(bytes_of(files, plan, card.name), plan)
 
             # 3. Its components, one after the other, so that progress can be told
-            components = load(files, plan, card, report)
+            components = load(files, plan, card, family.float32, report)
             report(LoadProgress("pipeline", 0.9))
             weights = Weights(
                 card=_at_commit(card, files),
@@ -214,9 +214,10 @@ class PipelineManager:
                 components=components,
                 config=files.index.config,
             )
+            pipe = weights.pipe_for(task)
             if plan.offload != "none":
                 weights.preview_map()  # before its parts are moved about
-            placement.place(weights.pipe_for(task), plan)
+            placement.place(pipe, plan)
 
         # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it
         if not self.settings.zero_gpu:
@@ -226,7 +227,9 @@ class PipelineManager:
         return weights
 
     def _warn_if_unpinned(self, card: ModelCard) -> None:
-        if card.is_local or card.id in self._warned or COMMIT.fullmatch(card.revision or ""):
+        from_hub = [] if card.is_local else [card.revision or ""]
+        from_hub += [part.partition("@")[2] for part in card.parts.values() if part[0] not in "./"]
+        if card.id in self._warned or all(COMMIT.fullmatch(each) for each in from_hub):
             return
         self._warned.add(card.id)
         log.warning("%s is not pinned to a commit: what it makes may change.", card.id)

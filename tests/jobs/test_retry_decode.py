@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def test_where_a_worker_died_developing_the_next_one_uses_less_memory(
     refuses[0] = False
     with decoder.register_forward_pre_hook(lambda _m, a: seen.append(tuple(a[0].shape[3:]))):
         run(job)
-    assert set(seen) == {(2, 2)}  # of 4x4
+    assert max(seen) == (2, 2)  # of 4x4
 
 
 # -- at the desk and in the service --------------------------------------------------------------
@@ -235,6 +236,14 @@ def kinds(service: JobService, job_id: str, after: int = 0) -> list[str]:
     return [e.kind for e in service.watch(job_id, after=after) if e.kind not in skipped]
 
 
+@contextmanager
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as machine:
+        for name, value in BROKEN.items():
+            machine.setenv(name, value)
+        yield
+
+
 def settings_of(tiny_settings: Settings, executor: str) -> Settings:
     return tiny_settings.model_copy(update={"executor": executor})
 
@@ -246,8 +255,7 @@ def test_days_later_and_after_a_restart(
 ) -> None:
     settings = settings_of(tiny_settings, executor)
     # 1. A server on a machine whose ffmpeg is broken
-    with monkeypatch.context() as broken, build_service(settings) as service:
-        broken.setenv(*next(iter(BROKEN.items())))
+    with broken(monkeypatch), build_service(settings) as service:
         job = service.submit(SHORT, ME)
         assert kinds(service, job.id)[-1] == "failed"
         error = service.get(job.id).error
@@ -286,8 +294,10 @@ def test_days_later_and_after_a_restart(
 def test_what_was_not_kept_cannot_be_developed(
     tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(*next(iter(BROKEN.items())))
-    with build_service(settings_of(tiny_settings, "inline")) as service:
+    with (
+        broken(monkeypatch),
+        build_service(settings_of(tiny_settings, "inline")) as service,
+    ):
         gone, deleted, waiting = (service.submit(SHORT, f"visitor:{n}") for n in range(3))
         for job in (gone, deleted, waiting):
             assert kinds(service, job.id)[-1] == "failed"
