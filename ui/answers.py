@@ -116,11 +116,17 @@ class Answers:
                 fitted, estimate = self.service.estimate(request)
             else:
                 fitted, estimate = self._before_there_is_a_picture(form, card)
+                fitted = fitted.model_copy(update={"task": self.task})
         except KinoraError as error:
             return {"error": live.error_view(error.as_dict())}
         vram = card.needs.vram_gb
         memory = f", {vram:g} GB" if vram else ""
-        return {
+        trouble: dict[str, Any] = {}
+        try:
+            self.models.refuse_what_cannot_run(card, fitted)
+        except KinoraError as error:
+            trouble = {"error": live.error_view(error.as_dict())}
+        return trouble | {
             "line": f"About {live.seconds(estimate.seconds)} here{memory} · "
             f"{fitted.width}×{fitted.height}, {slate.seconds_label(fitted.duration_s)}",
             "before": before,

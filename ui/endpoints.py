@@ -1,4 +1,4 @@
-"""What `gradio_client` may call: /text_to_video, /image_to_video, /models, /estimate, /health.
+"""What `gradio_client` may call: /text_to_video, /image_to_video, /video_to_video, /models ...
 
 Knows Gradio's API side. A call waits for its clip; cancelling the call discards it.
 """
@@ -32,6 +32,15 @@ if TYPE_CHECKING:
     from jobs.service import JobService
 
 
+FILES = ("image", "last_image", "video")
+
+
+def asked_in(given: dict[str, Any]) -> dict[str, Any]:
+    """Of an endpoint's arguments, the fields of a request."""
+    asked = {name: given[name] for name in GenerationRequest.model_fields if name in given}
+    return asked | {"loras": asked.get("loras") or []}
+
+
 def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     """Add the endpoints to the Blocks that is being built."""
 
@@ -42,6 +51,8 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         seed: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        sampler: str | None = None,
+        loras: list[dict[str, Any]] | None = None,
         width: int | None = None,
         height: int | None = None,
         num_frames: int | None = None,
@@ -49,26 +60,12 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         fps: int | None = None,
         format: str = "mp4",
         quality: str = "medium",
+        allow_fallback: bool = True,
         request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
         progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
     ) -> tuple[str, dict[str, Any]]:
         """Make a clip from words. Returns the clip's file and a JSON of what was used."""
-        asked = {
-            "prompt": prompt,
-            "negative_prompt": negative_prompt,
-            "model": model,
-            "seed": seed,
-            "num_inference_steps": num_inference_steps,
-            "guidance_scale": guidance_scale,
-            "width": width,
-            "height": height,
-            "num_frames": num_frames,
-            "duration_s": duration_s,
-            "fps": fps,
-            "format": format,
-            "quality": quality,
-        }
-        return await make(service, asked, owner(request), progress)
+        return await make(service, asked_in(locals()), owner(request), progress)
 
     async def image_to_video(
         image: str,
@@ -76,10 +73,14 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         negative_prompt: str = "",
         focus_x: float = 0.5,
         focus_y: float = 0.5,
+        last_image: str | None = None,
+        motion_bucket_id: int | None = None,
         model: str | None = None,
         seed: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        sampler: str | None = None,
+        loras: list[dict[str, Any]] | None = None,
         width: int | None = None,
         height: int | None = None,
         num_frames: int | None = None,
@@ -87,37 +88,61 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         fps: int | None = None,
         format: str = "mp4",
         quality: str = "medium",
+        allow_fallback: bool = True,
         request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
         progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
     ) -> tuple[str, dict[str, Any]]:
         """Make a clip that starts from a picture. Returns the clip's file and what was used."""
-        who = owner(request)
+        who, asked = owner(request), asked_in(locals())
         with sentences():
             if not image:
                 raise KinoraError(ErrorCode.INVALID_INPUT, "Send a picture as `image`.")
-            stored = await in_thread(lambda: service.store_picture(Path(image).read_bytes(), who))
-        asked = {
-            "image": stored.id,
-            "prompt": prompt,
-            "negative_prompt": negative_prompt,
-            "focus": {"x": focus_x, "y": focus_y},
-            "model": model,
-            "seed": seed,
-            "num_inference_steps": num_inference_steps,
-            "guidance_scale": guidance_scale,
-            "width": width,
-            "height": height,
-            "num_frames": num_frames,
-            "duration_s": duration_s,
-            "fps": fps,
-            "format": format,
-            "quality": quality,
-        }
+            for name in ("image", "last_image"):
+                if asked[name]:
+                    data = Path(asked[name]).read_bytes()
+                    asked[name] = (await in_thread(service.store_picture, data, who)).id
+        asked["focus"] = {"x": focus_x, "y": focus_y}
+        return await make(service, asked, who, progress)
+
+    async def video_to_video(
+        video: str,
+        prompt: str,
+        negative_prompt: str = "",
+        strength: float | None = None,
+        focus_x: float = 0.5,
+        focus_y: float = 0.5,
+        model: str | None = None,
+        seed: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        sampler: str | None = None,
+        loras: list[dict[str, Any]] | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        num_frames: int | None = None,
+        duration_s: float | None = None,
+        fps: int | None = None,
+        format: str = "mp4",
+        quality: str = "medium",
+        allow_fallback: bool = True,
+        request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
+    ) -> tuple[str, dict[str, Any]]:
+        """Make a clip over another one. Returns the new clip's file and what was used."""
+        who, asked = owner(request), asked_in(locals())
+        with sentences():
+            if not video:
+                raise KinoraError(ErrorCode.INVALID_INPUT, "Send a clip as `video`.")
+            asked["video"] = (await in_thread(service.store_video, Path(video), who)).id
+        asked["focus"] = {"x": focus_x, "y": focus_y}
         return await make(service, asked, who, progress)
 
     def models() -> list[dict[str, Any]]:
-        """The models here: what each can do, its defaults and limits."""
-        return [card.model_dump(mode="json") for card in cards.values()]
+        """The models here: what each can do and takes (`rules`), its defaults and limits."""
+        return [
+            card.model_dump(mode="json") | {"rules": card.rules.model_dump(mode="json")}
+            for card in cards.values()
+        ]
 
     def estimate(
         prompt: str = "anything",
@@ -163,6 +188,10 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         [], image_to_video, [*_inputs(image_to_video)], [clip, used],
         api_name="image_to_video", concurrency_limit=None,
     )  # fmt: skip
+    gr.on(
+        [], video_to_video, [*_inputs(video_to_video)], [clip, used],
+        api_name="video_to_video", concurrency_limit=None,
+    )  # fmt: skip
     gr.api(models, api_name="models", concurrency_limit=None)
     gr.api(estimate, api_name="estimate", concurrency_limit=None)
     gr.api(health, api_name="health", concurrency_limit=None)
@@ -170,13 +199,19 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
 
 def _inputs(function: Any) -> list[Any]:
     """An unseen component for each parameter, so that the API's schema is typed."""
-    kinds: dict[str, type] = {"str": gr.Textbox, "int": gr.Number, "float": gr.Number}
+    kinds: dict[str, type] = {
+        "str": gr.Textbox,
+        "int": gr.Number,
+        "float": gr.Number,
+        "bool": gr.Checkbox,
+        "list[dict[str, Any]]": gr.JSON,
+    }
     made: list[Any] = []
     for name, parameter in inspect.signature(function).parameters.items():
         if name in ("request", "progress"):
             continue
         hint = str(parameter.annotation)
-        if name == "image":
+        if name in FILES:
             made.append(gr.File(label=name, visible=False, type="filepath"))
             continue
         kind = kinds[hint.removesuffix(" | None")]
@@ -233,7 +268,7 @@ def used(job: Job) -> dict[str, Any]:
     return {
         **live.used(job),
         "duration_s": job.fitted.duration_s,
-        "adjustments": [a.sentence for a in job.fitted.adjustments],
+        "adjustments": [a.sentence for a in live.changes(job)],
         "finished_early": bool(result and result.finished_early),
         "seconds": dict(result.seconds) if result else {},
         "size_bytes": result.size_bytes if result else 0,

@@ -42,6 +42,8 @@ class Progress:
     finishing: bool = False
     seen: int = 0
     loading: str = ""
+    bytes_done: int | None = None
+    bytes_total: int | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
     def fold(self, event: Event) -> None:
@@ -54,6 +56,7 @@ class Progress:
         elif event.kind == "loading":
             self.phase, self.fraction = "loading", data.get("fraction")
             self.loading = str(data.get("phase") or "")
+            self.bytes_done, self.bytes_total = data.get("bytes_done"), data.get("bytes_total")
         elif event.kind == "step":
             self.phase = "denoise"
             self.step, self.total = int(data.get("index", 0)), int(data.get("total", 0))
@@ -108,6 +111,7 @@ def view(
         "ring": round(progress.ring, 4),
         "preview": progress.preview if not job.state.ended else None,
         "adjustments": [a.sentence for a in changes(job)],
+        "surprises": surprises(job),
         "used": used(job),
     }
     if result is not None:
@@ -121,6 +125,12 @@ def view(
 def changes(job: Job) -> tuple[Adjustment, ...]:
     """What was not made as asked: by the model's rules, and then by what the machine could do."""
     return job.fitted.adjustments + (job.result.adjustments if job.result else ())
+
+
+def surprises(job: Job) -> list[str]:
+    """What nobody could say before: another model had to do it, or the memory was short."""
+    instead = [a.sentence for a in job.fitted.adjustments if a.field == "model"]
+    return instead + [a.sentence for a in (job.result.adjustments if job.result else ())]
 
 
 def error_view(error: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +158,9 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
     if job.state is State.CANCELLED:
         return "Discarded"
     if progress.phase in ("loading", "queued"):
+        if progress.bytes_total:
+            done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9
+            return f"Downloading the model, {done:.1f} of {total:.1f} GB"
         if progress.fraction:
             return f"Loading the model, {round(100 * progress.fraction)} %"
         return "Loading the model"

@@ -12,8 +12,8 @@ from typing import Any
 
 from pipelines.cards import ModelCard
 from pipelines.loras import offered
-from pipelines.placement import Planner
-from pipelines.request import Task
+from pipelines.placement import Planner, Shape
+from pipelines.request import FittedRequest, Task
 from settings import Settings
 
 LEVELS = ("runs", "slow", "no")
@@ -38,7 +38,7 @@ class Models:
 
     def row(self, card: ModelCard) -> dict[str, Any]:
         if card.id not in self._told:
-            verdict = self.planner.verdict(card, self.cards)
+            verdict = self.planner.verdict(card)
             self._told[card.id] = {"level": verdict.level, "verdict": verdict.sentence}
         return {
             "id": card.id,
@@ -63,6 +63,11 @@ class Models:
             "lora_hub": self.settings.loras_from_hub,
         }
 
+    def refuse_what_cannot_run(self, card: ModelCard, fitted: FittedRequest) -> None:
+        """With the nearest that can as a button, or a smaller clip."""
+        shape, task = Shape.of(fitted), fitted.task
+        self.planner.refuse_what_cannot_run(card, self.cards, shape, task)
+
     def before_it_starts(self, card: ModelCard) -> list[str]:
         """What a person should know before they press, beyond seconds."""
         notes: list[str] = []
@@ -71,7 +76,7 @@ class Models:
             terms = " Its terms must be accepted on the Hub first." if card.gated else ""
             notes.append(f"{card.name} is not here yet: {size_label(gb)} come first, once.{terms}")
         row = self.row(card)
-        if row["level"] != "runs":
+        if row["level"] == "slow":
             notes.append(row["verdict"])
         return notes
 

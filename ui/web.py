@@ -240,7 +240,7 @@ class Pages:
     # ---- models
 
     async def offer(self, request: Request, owner: str) -> Response:
-        """For the picker. Looking at the machine takes a moment, so the page does not wait for it."""
+        """For the picker. Looking at the machine takes a moment: the page does not wait for it."""
         try:
             task = Task(request.query_params.get("task", ""))
         except ValueError:

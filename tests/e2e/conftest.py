@@ -61,7 +61,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, server: Server) -> Iterator[Visit]:
-    """Opens the page as a new visitor. At the end: no script failed, nothing left for elsewhere."""
+    """Opens the page as a new visitor."""
+    yield from visits(browser, server)
+
+
+def visits(browser: Browser, server: Server) -> Iterator[Visit]:
+    """At the end: no script failed, nothing left for elsewhere."""
     contexts: list[BrowserContext] = []
     trouble: list[str] = []
     foreign: list[str] = []

@@ -13,6 +13,8 @@ MANY_STEPS = 200
 SLOW_MS = 120_000
 """A loaded machine is slow; a test that waits this long has failed."""
 
+TABS = {"Text to video": "t2v", "Image to video": "i2v", "Video to video": "v2v"}
+
 Visit = Callable[..., Page]
 expect.set_options(timeout=SLOW_MS)
 
@@ -58,7 +60,7 @@ def make_quickly(page: Page, words: str) -> dict[str, Any]:
 
 def turn_to(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
-    page.wait_for_function(f"kinora.stages.{'i2v' if name.startswith('Image') else 't2v'}")
+    page.wait_for_function(f"kinora.stages.{TABS[name]}")
 
 
 def wait_for_preview(page: Page, tab: str = "t2v", number: int = 1) -> None:

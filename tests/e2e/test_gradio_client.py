@@ -28,7 +28,7 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
     described = client.view_api(return_format="dict", print_info=False)
     assert isinstance(described, dict)
     assert set(described["named_endpoints"]) == {
-        "/text_to_video", "/image_to_video", "/models", "/estimate", "/health",
+        "/text_to_video", "/image_to_video", "/video_to_video", "/models", "/estimate", "/health",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 

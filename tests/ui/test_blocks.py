@@ -59,14 +59,18 @@ def test_a_model_for_words_only_has_no_place_in_the_image_tab(
     assert [b.label for b in demo.blocks.values() if isinstance(b, gr.Tab)] == ["Text to video"]
 
 
-def test_clients_see_five_endpoints_and_which_parameters_may_be_left_out(
+def test_clients_see_the_endpoints_and_which_parameters_may_be_left_out(
     service: JobService, tiny_cards: dict[str, ModelCard]
 ) -> None:
     described = page(service, tiny_cards).get_api_info()["named_endpoints"]
     assert set(described) == {
-        "/text_to_video", "/image_to_video", "/models", "/estimate", "/health",
+        "/text_to_video", "/image_to_video", "/video_to_video", "/models", "/estimate", "/health",
     }  # fmt: skip
-    for name, needed in (("/text_to_video", {"prompt"}), ("/image_to_video", {"image"})):
+    for name, needed in (
+        ("/text_to_video", {"prompt"}),
+        ("/image_to_video", {"image"}),
+        ("/video_to_video", {"video", "prompt"}),
+    ):
         required = {
             p["parameter_name"]
             for p in described[name]["parameters"]

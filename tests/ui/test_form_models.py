@@ -9,7 +9,8 @@ import pytest
 
 from errors import KinoraError
 from pipelines.cards import ModelCard
-from pipelines.request import Task
+from pipelines.fit import Limits, fit
+from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from ui import form as slate
 from ui.form import FOLLOW_PICTURE, LIKE_THE_CLIP, Form
@@ -146,7 +147,11 @@ def test_those_that_run_here_come_first_and_each_tab_lists_its_own(
     assert [row["id"] for row in models.offer(T2V)["models"]] == ["words", "pocket", "a-huge"]
     assert [row["id"] for row in models.offer(I2V)["models"]] == ["pocket", "a-huge"]
     assert models.offer(T2V)["models"][-1]["level"] == "no"
-    assert any("needs" in note for note in models.before_it_starts(huge))
+    fitted = fit(GenerationRequest(prompt="a dog"), huge, Limits())
+    with pytest.raises(KinoraError) as refused:
+        models.refuse_what_cannot_run(huge, fitted.model_copy(update={"task": I2V}))
+    assert refused.value.action
+    assert refused.value.action["set"] == {"model": "pocket"}
     assert models.before_it_starts(card) == []
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from errors import ErrorCode, KinoraError
+from jobs.insurance import with_note
 from jobs.job import Event, Job, Result, State, new_id
 from pipelines.cards import ModelCard
 from pipelines.fit import Limits, fit
-from pipelines.request import GenerationRequest
+from pipelines.request import Adjustment, GenerationRequest
 from ui import live
 
 
@@ -45,6 +46,33 @@ def test_each_phase_has_its_sentence(job: Job) -> None:
     assert line_after(job, step) == "Step 7 of 20, 12 s left"
     assert line_after(job, step, ("decoding", {})) == "Developing the frames"
     assert line_after(job, step, ("decoding", {}), ("encoding", {})) == "Writing the file"
+
+
+def test_a_download_is_told_in_gigabytes(job: Job) -> None:
+    loading = ("loading", {"fraction": 0.1, "bytes_done": 1.26e9, "bytes_total": 12.4e9})
+    assert line_after(job, loading) == "Downloading the model, 1.3 of 12.4 GB"
+    assert line_after(job, loading, ("loading", {"fraction": 0.5})) == "Loading the model, 50 %"
+
+
+def test_what_nobody_could_say_before_is_shown_with_the_clip(job: Job) -> None:
+    snapped = Adjustment(field="width", asked=70, used=64, sentence="The width is 64.")
+    instead = Adjustment(field="model", asked="far", used="pocket", sentence="Tiny made it.")
+    tiled = Adjustment(field="decode", asked=None, used="tiles", sentence="In tiles.")
+    fitted = job.fitted.model_copy(update={"adjustments": (instead, snapped)})
+    result = Result(
+        clip="clip.mp4", poster="p", last_frame="l", width=64, height=64, num_frames=9, fps=8,
+        size_bytes=1, adjustments=(tiled,),
+    )  # fmt: skip
+    done = job.model_copy(update={"state": State.SUCCEEDED, "fitted": fitted, "result": result})
+    view = live.view(done, live.Progress())
+    assert view["surprises"] == ["Tiny made it.", "In tiles."]
+    assert len(view["adjustments"]) == 3
+
+
+def test_a_failed_decode_offers_to_develop_again(job: Job) -> None:
+    kept = with_note(KinoraError(ErrorCode.DECODE)).as_dict()
+    assert live.error_view(kept)["develop"] is True
+    assert live.error_view(KinoraError(ErrorCode.DECODE).as_dict())["develop"] is False
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@
       this.line = el("p.k-line");
       this.verbs = el("div.k-verbs", { role: "group", "aria-label": "This clip" });
       this.used = el("div.k-used", { hidden: true });
-      element.append(el("div.k-bar", {}, this.line, this.verbs), this.used);
+      this.surprises = el("div.k-surprises");
+      element.append(el("div.k-bar", {}, this.line, this.verbs), this.surprises, this.used);
     }
 
     say(text) {
@@ -36,6 +37,9 @@
 
     show(view) {
       this.say(view?.line ?? "");
+      const told = view?.surprises ?? [];
+      if (this.told !== told.join()) this.surprises.replaceChildren(...told.map((s) => el("p.k-note", {}, s)));
+      this.told = told.join();
       const made = view?.state === "succeeded" ? view.id : null;
       if (this.made === made) return;
       this.made = made;
