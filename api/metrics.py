@@ -34,31 +34,34 @@ class Metrics:
     def __init__(self, service: JobService) -> None:
         self.service = service
         self.registry = CollectorRegistry()
-        of_model, here = ("model",), {"registry": self.registry}
-        self.created = Counter("kinora_jobs_created", "Accepted clips.", of_model, **here)
+        of_model, here = ("model",), self.registry
+        self.created = Counter("kinora_jobs_created", "Accepted clips.", of_model, registry=here)
         self.ended = Counter(
-            "kinora_jobs_ended", "Clips by how they ended.", ("model", "state"), **here
+            "kinora_jobs_ended", "Clips by how they ended.", ("model", "state"), registry=here
         )
-        self.reused = Counter("kinora_cache_hits", "Clips that were there already.", **here)
+        self.reused = Counter("kinora_cache_hits", "Clips that were there already.", registry=here)
         self.requeued = Counter(
-            "kinora_jobs_requeued", "Clips made again: their worker was lost.", **here
+            "kinora_jobs_requeued", "Clips made again: their worker was lost.", registry=here
         )
         self.waited = Histogram(
-            "kinora_queue_wait_seconds", "From accepted to begun.", buckets=SLOW_S, **here
+            "kinora_queue_wait_seconds", "From accepted to begun.", buckets=SLOW_S, registry=here
         )
         self.step = Histogram(
-            "kinora_step_seconds", "One sampling step.", of_model, buckets=SLOW_S, **here
+            "kinora_step_seconds", "One sampling step.", of_model, buckets=SLOW_S, registry=here
         )
         self.phase = Histogram(
             "kinora_phase_seconds", "One phase of a clip.", ("model", "phase"), buckets=SLOW_S,
-            **here,
+            registry=here,
         )  # fmt: skip
         self.requests = Counter(
-            "kinora_http_requests", "Requests to the API.", ("method", "route", "status"), **here
+            "kinora_http_requests",
+            "Requests to the API.",
+            ("method", "route", "status"),
+            registry=here,
         )
         self.request_s = Histogram(
             "kinora_http_request_duration_seconds", "Until the answer's end; streams left out.",
-            ("method", "route"), buckets=FAST_S, **here,
+            ("method", "route"), buckets=FAST_S, registry=here,
         )  # fmt: skip
         self.registry.register(_Looks(self))
         self._steps: dict[str, float] = {}

@@ -132,7 +132,7 @@ def png() -> bytes:
     return kept.getvalue()
 
 
-def is_error(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+def is_error(answer: Any, status: int, code: str) -> dict[str, Any]:
     """Checks the one shape that every error has, and returns it."""
     body = answer.json()
     assert answer.status_code == status, body

@@ -62,7 +62,7 @@ def raw_get(server: ApiServer, path: str) -> tuple[int, bytes]:
 
 def attacks(count: int) -> list[str]:
     chance = random.Random(20)
-    made = list(KNOWN)
+    made: list[str] = [*KNOWN]
     while len(made) < count:
         up = "/".join(chance.choices(STEPS, k=chance.randint(1, 8)))
         path = f"{chance.choice(HEADS)}{chance.choice(('', '/', '0' * 32 + '/'))}{up}/"

@@ -8,11 +8,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.api.conftest import LONG, OTHER_SECRET, SECRET, WAIT_S, ApiServer
 
@@ -23,7 +24,8 @@ def over_mcp(server: ApiServer, do: Do, secret: str = SECRET) -> Any:
     async def run() -> Any:
         url, headers = f"{server.url}/gradio_api/mcp/", {"Authorization": f"Bearer {secret}"}
         async with (
-            streamablehttp_client(url, headers=headers) as (read, write, _),
+            httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as http,
+            streamable_http_client(url, http_client=http) as (read, write, _),
             ClientSession(read, write) as session,
         ):
             await session.initialize()
