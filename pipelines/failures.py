@@ -29,6 +29,7 @@ class Reason(str, Enum):
     UNREACHABLE = "unreachable"
     NO_FILES = "no_files"
     NO_DISK = "no_disk"
+    NO_CACHE = "no_cache"
     NOT_A_PIPELINE = "not_a_pipeline"
     NOT_VIDEO = "not_video"
     PICKLE_ONLY = "pickle_only"
@@ -80,6 +81,11 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
     Reason.NO_DISK: (
         ErrorCode.OUT_OF_DISK,
         "The disk is too full for {name}: {what}. Delete something and try again.",
+    ),
+    Reason.NO_CACHE: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "{name} cannot be stored: the folder for downloads cannot be written. Set HF_HOME to one "
+        "that can.",
     ),
     Reason.NOT_A_PIPELINE: (
         ErrorCode.MODEL_REFUSED,

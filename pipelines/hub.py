@@ -31,7 +31,7 @@ from huggingface_hub.utils import (
 
 from errors import KinoraError
 from pipelines.download import Blob, Download, Report
-from pipelines.failures import Reason, failure, hub_reason, is_transient
+from pipelines.failures import Reason, failure, hub_reason, is_out_of_disk, is_transient
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -134,6 +134,10 @@ class Hub:
             raise
         except Exception as error:
             reason = hub_reason(error)
+            if is_out_of_disk(error):
+                raise failure(Reason.NO_DISK, listing.name, "nothing is left on it") from error
+            if reason is None and isinstance(error, OSError) and not _is_a_stop(error):
+                reason = Reason.NO_CACHE
             if reason is None:
                 raise
             raise failure(reason, listing.name, listing.commit) from error
@@ -236,6 +240,11 @@ class Hub:
 
     def _tree_file(self, repo: str, commit: str) -> Path:
         return self._store(repo) / "trees" / f"{commit}.json"
+
+
+def _is_a_stop(error: OSError) -> bool:
+    """What a `report` raises to end a download is an interruption, not a disk's."""
+    return isinstance(error, InterruptedError | BlockingIOError)
 
 
 def _is_plain(path: str) -> bool:

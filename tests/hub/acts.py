@@ -88,11 +88,60 @@ def card(name: str, settings: dict[str, Any]) -> dict[str, Any] | None:
     return found and found.model_dump(mode="json")
 
 
+class After:
+    """A person who discards the clip once so much of it was heard of."""
+
+    def __init__(self, events: int) -> None:
+        self.left = events
+
+    def cancelled(self) -> bool:
+        return self.left <= 0
+
+    def finish_now(self) -> bool:
+        return False
+
+
+def discard(model: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """A job that is discarded while its model is on the way."""
+    from jobs.job import Job, State
+    from jobs.run import run_job
+    from pipelines.fit import Limits, fit
+    from pipelines.manager import PipelineManager
+    from pipelines.request import GenerationRequest
+
+    made = settings_of(**settings)
+    hub = Hub(made, PATIENCE)
+    catalog = Catalog(load_cards(made.models_dir), made, hub)
+    request = GenerationRequest(prompt="a dog", model=model, seed=1)
+    fitted = fit(request, catalog[model], Limits())
+    job = Job(
+        id="a" * 32,
+        owner="me",
+        state=State.RUNNING,
+        request=request,
+        fitted=fitted,
+        created_at=time.time(),
+    )
+    person, heard = After(2), []
+
+    def emit(kind: str, data: dict[str, Any]) -> None:
+        heard.append([kind, data])
+        person.left -= 1
+
+    began = time.monotonic()
+    manager = PipelineManager(catalog, made, hub)
+    try:
+        run_job(job, manager, emit, person, made.data_dir, made.data_dir, made)
+    except KinoraError as error:
+        return {"code": error.code.value, "heard": heard, "seconds": time.monotonic() - began}
+    return {"code": None, "heard": heard}
+
+
 def modules() -> list[str]:
     return sorted({name.split(".")[0] for name in sys.modules})
 
 
-ACTS = {"get": get, "fetch": fetch, "card": card, "modules": modules}
+ACTS = {"get": get, "fetch": fetch, "card": card, "discard": discard, "modules": modules}
 
 
 def main() -> None:

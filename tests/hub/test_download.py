@@ -279,3 +279,31 @@ def test_a_listing_cannot_lead_out_of_its_folder(
     done = child.ask("fetch", repo="leads/out", settings=settings("leads/out"))
     assert_whole(done["folder"], big_folder)
     assert not list(hub_home.rglob("escaped*"))
+
+
+def test_a_clip_is_discarded_while_its_model_is_on_the_way(
+    hub: TestHub, child: Child, settings: SettingsOf, tiny_repo: Path
+) -> None:
+    hub.add("tiny/slow", tiny_repo)
+    hub.fault("/cdn/tiny/slow", bytes_per_s=200_000)  # a minute of it
+    told = child.ask("discard", model="pocket", settings=settings("tiny/slow"))
+    assert told["code"] == "cancelled"
+    assert {kind for kind, _ in told["heard"]} == {"loading"}
+    assert told["heard"][0][1]["bytes_total"] > 1_000_000
+    assert told["seconds"] < 20
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    hub: TestHub, settings: SettingsOf, big_folder: Path, tmp_path: Path
+) -> None:
+    hub.add("no/room", big_folder)
+    (tmp_path / "file").touch()
+    child = Child(hub, tmp_path / "home", HF_HUB_CACHE=str(tmp_path / "file"))
+    try:
+        with pytest.raises(KinoraError) as caught:
+            child.ask("fetch", repo="no/room", settings=settings("no/room"))
+    finally:
+        child.close()
+    assert caught.value.details["reason"] == "no_cache"
+    assert "HF_HOME" in caught.value.message
+    assert str(tmp_path) not in caught.value.message
