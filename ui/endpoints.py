@@ -177,7 +177,8 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
 
     def health() -> dict[str, Any]:
         """Whether clips can be made right now."""
-        return service.health()
+        hidden = ("job_id", "worker_pid")  # who knows an id may see an unnamed caller's clip
+        return {name: value for name, value in service.health().items() if name not in hidden}
 
     clip, used = gr.File(label="clip", visible=False), gr.JSON(label="used", visible=False)
     gr.on(

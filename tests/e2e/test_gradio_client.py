@@ -29,6 +29,7 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
     assert isinstance(described, dict)
     assert set(described["named_endpoints"]) == {
         "/text_to_video", "/image_to_video", "/video_to_video", "/models", "/estimate", "/health",
+        "/make_clip", "/clip_state", "/discard_clip", "/make_batch", "/batch_state",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 
