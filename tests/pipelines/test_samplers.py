@@ -158,7 +158,7 @@ def test_frames_equal_a_plain_call_with_that_scheduler(homes: dict[str, Pipeline
     sampled, request = run(loaded, "euler")
     frames = decode(loaded, sampled.latents, request, sampled.noise)
 
-    folder = loaded.card.local_path
+    folder = str(loaded.card.local_path)
     plain: Any = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     plain.scheduler = diffusers.EulerDiscreteScheduler.from_config(plain.scheduler.config)
     plain.set_progress_bar_config(disable=True)
@@ -241,9 +241,9 @@ def test_a_sampler_that_does_not_go_with_the_model_is_refused(own: Any, name: st
 
 def test_a_card_may_ask_for_another_scheduler() -> None:
     own = diffusers.PNDMScheduler(beta_schedule="scaled_linear", steps_offset=1)
-    made = as_the_card_says(own, {"class": "DDIMScheduler", "beta_schedule": "linear"})
+    made: Any = as_the_card_says(own, {"class": "DDIMScheduler", "beta_schedule": "linear"})
     assert type(made) is diffusers.DDIMScheduler
-    assert (made.config.beta_schedule, made.config.steps_offset) == ("linear", 1)
+    assert (made.config["beta_schedule"], made.config["steps_offset"]) == ("linear", 1)
     same = as_the_card_says(own, {"beta_schedule": "linear"})
     assert type(same) is diffusers.PNDMScheduler
 
