@@ -1,6 +1,7 @@
 # make run     the page, on http://127.0.0.1:7860
 # make test    everything that must hold        make e2e, make reliability: parts of it
 # make check   style and types                  make fix: mend what can be mended
+# make models-matrix  every family at every task, and which checks it passes
 # make bench   how fast it is, as ratios        make docs: the tables in the README
 # make pictures  the pictures in the README, taken of the app
 #
@@ -24,7 +25,7 @@ INSTALL = extra=""; if $(IS_CPU); then extra="--extra-index-url $(TORCH_CPU)"; f
 
 AXE := tests/e2e/node_modules/axe-core/axe.min.js
 
-.PHONY: help run test e2e reliability check fix bench docs pictures clean
+.PHONY: help run models-matrix test e2e reliability check fix bench docs pictures clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,6 +43,9 @@ e2e: .venv/.dev $(AXE) debian
 reliability: .venv/.dev
 	@KINORA_RELIABILITY_ROUNDS=20 $(RUN) -m pytest tests/jobs/test_worker_lost.py \
 		tests/jobs/test_server_lost.py
+
+models-matrix: .venv/.dev
+	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/test_families.py
 
 check: .venv/.dev
 	@$(RUN) -m ruff check .

@@ -18,10 +18,9 @@ from safetensors.torch import save_file
 
 from pipelines.denoise import Sampled
 from pipelines.sound import Sound
-from pipelines.sound import Sound
 
-SOUND_RATE = "sound_rate_hz"
 SOUND = "sound"
+"""As a tensor its samples, among the other values its rate."""
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +36,6 @@ def save(sampled: Sampled, file: Path) -> None:
             others[SOUND] = json.dumps(value.rate_hz)
         elif isinstance(value, torch.Tensor):
             tensors[each.name] = value.detach().cpu().contiguous().clone()
-        elif isinstance(value, Sound):
-            tensors[each.name] = torch.from_numpy(value.samples).contiguous()
-            others[SOUND_RATE] = json.dumps(value.rate_hz)
         elif value is not None:
             others[each.name] = json.dumps(value)
     try:
@@ -65,9 +61,6 @@ def load(file: Path, device: torch.device) -> Sampled | None:
                     values[name] = tensor.to(device)
         if values["latents"] is None or not torch.isfinite(values["latents"]).all():
             return None
-        rate_hz = values.pop(SOUND_RATE, None)
-        if values["sound"] is not None:
-            values["sound"] = Sound(values["sound"].cpu().numpy(), rate_hz)
         return Sampled(**values)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         log.warning("What was sampled cannot be read again: %s", type(error).__name__)

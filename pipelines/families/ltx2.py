@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
 STG_BLOCK = "stg_block"
 """In a card's `call`: the one block that spatio-temporal guidance leaves out."""
+DISTILLED_SIGMAS = "distilled_sigmas"
+"""In a card's `call`: the eight noise levels that the distilled checkpoints were taught."""
 NOT_RECOMPRESSED = 0
 """The pipeline would put pictures through H.264 first, as its training did; that wants PyAV."""
 
@@ -46,10 +48,14 @@ class LTX2(Family):
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
         }
-        skipped = (*DECODE_ARGUMENTS, STG_BLOCK)
+        skipped = (*DECODE_ARGUMENTS, STG_BLOCK, DISTILLED_SIGMAS)
         arguments |= {k: v for k, v in card.call.items() if k not in skipped}
         if STG_BLOCK in card.call:
             arguments["spatio_temporal_guidance_blocks"] = [card.call[STG_BLOCK]]
+        if card.call.get(DISTILLED_SIGMAS):
+            from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
+
+            arguments["sigmas"] = list(DISTILLED_SIGMA_VALUES)
         if fitted.task is not Task.TEXT_TO_VIDEO:
             arguments["conditions"] = _conditions(fitted, inputs)
         return arguments

@@ -115,7 +115,7 @@ def save(folder: Path, *, timestep_conditioning: bool = False) -> None:
         mel_bins=8,
     )
     vocoder = LTX2Vocoder(
-        in_channels=audio_vae.config.output_channels * audio_vae.config.mel_bins,
+        in_channels=2 * 8,  # the spectrogram's channels and bins
         hidden_channels=16,
         upsample_kernel_sizes=[20, 8, 8],
         upsample_factors=[10, 4, 6],
@@ -164,6 +164,29 @@ def plain(pipe: Any, fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
     return arguments
 
 
+DISTILLED = {
+    "stg_scale": 0.0,
+    "audio_stg_scale": 0.0,
+    "modality_scale": 1.0,
+    "audio_modality_scale": 1.0,
+    "audio_guidance_scale": 1.0,
+}
+
+
+def plain_distilled(pipe: Any, fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
+    return DISTILLED | {
+        "prompt": fitted.prompt,
+        "width": 32,
+        "height": 32,
+        "num_frames": 9,
+        "frame_rate": 8.0,
+        "num_inference_steps": 8,
+        "sigmas": [1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875],
+        "guidance_scale": 1.0,
+        "max_sequence_length": 32,
+    }
+
+
 CALL = {"stg_block": 1, "max_sequence_length": 32}
 CARD = card("ltx2", ["t2v", "i2v", "v2v"], frames={"of": 4, "plus": 1})
 
@@ -174,5 +197,18 @@ SPECIMENS = (
         CARD | {"call": CALL | DECODE, "tasks": ["t2v"]},
         partial(save, timestep_conditioning=True),
         plain,
+    ),
+    Specimen(
+        "ltx-2-distilled",
+        card(
+            "ltx2",
+            ["t2v"],
+            defaults={"num_inference_steps": 8, "guidance_scale": 1.0},
+            frames={"of": 4, "plus": 1},
+            takes={"guidance": False, "negative_prompt": False},
+            call={"max_sequence_length": 32, "distilled_sigmas": True, **DISTILLED},
+        ),
+        save,
+        plain_distilled,
     ),
 )
