@@ -43,7 +43,7 @@ def build(folder: Path) -> None:
         vae=vae,
         transformer=transformer,
         # little noise: a model that knows nothing must not leave it all to the first step
-        scheduler=diffusers.EulerAncestralDiscreteScheduler(
+        scheduler=diffusers.EulerAncestralDiscreteScheduler(  # pyright: ignore[reportArgumentType]
             beta_schedule="scaled_linear", beta_start=0.0001, beta_end=0.004
         ),
     ).save_pretrained(folder)

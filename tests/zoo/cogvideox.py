@@ -38,7 +38,7 @@ def build(folder: Path, task: str = "t2v", sampler: str = "DDIM", **transformer:
         }
     )
     vae = diffusers.AutoencoderKLCogVideoX(
-        block_out_channels=(8, 8, 8, 8),
+        block_out_channels=(8, 8, 8, 8),  # pyright: ignore[reportArgumentType]
         latent_channels=4,
         layers_per_block=1,
         norm_num_groups=2,

@@ -18,7 +18,10 @@ def vae() -> Any:
     from diffusers import AutoencoderKLHunyuanVideo
 
     return AutoencoderKLHunyuanVideo(
-        block_out_channels=(8, 8, 8, 8), latent_channels=4, layers_per_block=1, norm_num_groups=4
+        block_out_channels=(8, 8, 8, 8),
+        latent_channels=4,
+        layers_per_block=1,
+        norm_num_groups=4,  # pyright: ignore[reportArgumentType]
     )
 
 
@@ -55,7 +58,7 @@ def llava() -> Any:
         text_config=llama_config(),
         image_token_index=IMAGE_TOKEN,
         image_seq_length=576,
-        pad_token_id=PAD_TOKEN,
+        pad_token_id=PAD_TOKEN,  # pyright: ignore[reportCallIssue]
     )
     return LlavaForConditionalGeneration(config).eval()
 

@@ -88,7 +88,7 @@ def build(folder: Path, task: str = "t2v") -> None:
     )
     vae = diffusers.AutoencoderKLHunyuanVideo15(
         latent_channels=4,
-        block_out_channels=(16, 16),
+        block_out_channels=(16, 16),  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
         spatial_compression_ratio=4,
         temporal_compression_ratio=2,

@@ -33,9 +33,9 @@ def build(folder: Path) -> None:
         video_length=16,
     )
     vae = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 8, 8),  # pyright: ignore[reportArgumentType]
+        down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
         latent_channels=4,
         layers_per_block=1,
         norm_num_groups=2,
@@ -45,7 +45,7 @@ def build(folder: Path) -> None:
         text_encoder=parts.t5_encoder(),
         vae=vae,
         transformer=transformer,
-        scheduler=diffusers.DDIMScheduler(beta_schedule="linear", clip_sample=False),
+        scheduler=diffusers.DDIMScheduler(beta_schedule="linear", clip_sample=False),  # pyright: ignore[reportArgumentType]
     ).save_pretrained(folder)
 
 

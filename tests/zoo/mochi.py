@@ -26,8 +26,8 @@ def build(folder: Path) -> None:
     )
     vae = diffusers.AutoencoderKLMochi(
         latent_channels=12,
-        encoder_block_out_channels=(32, 32, 32, 32),
-        decoder_block_out_channels=(32, 32, 32, 32),
+        encoder_block_out_channels=(32, 32, 32, 32),  # pyright: ignore[reportArgumentType]
+        decoder_block_out_channels=(32, 32, 32, 32),  # pyright: ignore[reportArgumentType]
         layers_per_block=(1, 1, 1, 1, 1),
     )
     diffusers.MochiPipeline(

@@ -22,7 +22,7 @@ def gemma() -> Any:
         num_attention_heads=2,
         num_hidden_layers=1,
         num_key_value_heads=2,
-        attn_implementation="eager",
+        attn_implementation="eager",  # pyright: ignore[reportCallIssue]
     )
     return Gemma2Model(config).eval()
 
