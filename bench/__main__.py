@@ -1,6 +1,6 @@
 """`make bench`: what a person waits for, in seconds, and our path against bare diffusers.
 
-    python -m bench [page] [generate] [clip] [overhead] [--rounds N]
+    python -m bench [page] [generate] [clip] [overhead] [scaling] [--rounds N]
 
 Exit status 1 where a figure misses its bound.
 """
@@ -15,13 +15,14 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import cold_generate, first_clip, overhead, page
+from bench import cold_generate, first_clip, overhead, page, scaling
 
 MEASURES = {
     "page": page.measure,
     "generate": cold_generate.measure,
     "clip": first_clip.measure,
     "overhead": overhead.measure,
+    "scaling": scaling.measure,
 }
 QUIET_LOAD = 0.5
 

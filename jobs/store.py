@@ -271,6 +271,12 @@ class JobStore:
         with self.database.reading.begin() as tx:
             return [job.id for job in in_turn(*_line(tx, self.server, None))]
 
+    def oldest_waiting(self) -> float | None:
+        """When the first of this server's waiting jobs was accepted; None if none waits."""
+        here = and_(jobs.c.server == self.server, jobs.c.state == State.QUEUED.value)
+        with self.database.reading.begin() as tx:
+            return tx.execute(select(func.min(jobs.c.created_at)).where(here)).scalar()
+
     def waiting(self) -> list[tuple[str, str, float]]:
         """(id, model, when accepted) of this server's waiting jobs, in the order of their turns."""
         here = and_(jobs.c.server == self.server, jobs.c.state == State.QUEUED.value)

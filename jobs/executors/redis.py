@@ -179,12 +179,6 @@ class RedisExecutor:
 
     def _dispatch(self, desk: Desk, cards: dict[str, WorkerCard]) -> bool:
         """Sends what can be sent now; True if there may be more."""
-        waiting = desk.store.waiting()
-        line = [Wants(job_id, model) for job_id, model, _ in waiting]
-        if not line:
-            self._say_waiting(desk, None)
-            self._passed.clear()
-            return False
         idle = [card for card in cards.values() if card.state == "ready" and not card.ticket]
         taken = self._fleet.reserved(card.name for card in idle)
         free = [
@@ -192,8 +186,18 @@ class RedisExecutor:
             for c in idle
             if c.name not in taken
         ]
+        # the whole line is read only when there is somebody to work on it
+        oldest_at = desk.store.oldest_waiting()
+        if oldest_at is None:
+            self._say_waiting(desk, None)
+            self._passed.clear()
+            return False
+        waited_s = time.time() - oldest_at
+        if not free:
+            self._say_waiting(desk, waited_s)
+            return False
+        line = [Wants(job_id, model) for job_id, model, _ in desk.store.waiting()]
         pairs = route(line, free, self._passed)
-        waited_s = time.time() - waiting[0][2]
         before = [w for w in self._fleet.others_wait(desk.store.server) if w > waited_s]
         if pairs and len(free) <= len(before):
             pairs = []  # other servers' clips have waited longer

@@ -1,0 +1,140 @@
+"""More workers, more clips: throughput against the ideal, and what a clip costs the server.
+
+Workers here are real ones whose GPU is a clock (`pretender`): a clip takes a fixed time, however
+busy the processor is, so what is missing to the ideal is ours. Then a thousand clips wait at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from bench.common import Figure
+from jobs.service import JobService
+from pipelines.request import GenerationRequest
+from settings import ROOT, Settings
+
+CLIP_S = 2.0
+STEPS = 4
+CLIPS_PER_WORKER = 6
+WORKERS = (1, 2, 4, 8)
+LEAST = 0.95
+QUEUED = 1000
+SUBMIT_MS = 150.0
+CLIP = GenerationRequest(prompt="a dog", seed=1)
+
+
+def measure(folder: Path, rounds: int) -> Iterator[Figure]:
+    if not shutil.which("redis-server"):
+        print("scaling: redis-server is not installed; left out")
+        return
+    for count in WORKERS:
+        share = max(_throughput(folder / f"{count}-{n}", count) for n in range(min(rounds, 2)))
+        yield Figure(
+            f"{count} workers: time lost to the ideal", 100 * (1 - share), 100 * (1 - LEAST), "%"
+        )
+    yield from _thousand(folder / "queued")
+
+
+def _throughput(folder: Path, count: int) -> float:
+    """A fraction of what that many workers could make if nothing else took time."""
+    with fleet(folder, count) as service:
+        ids = [service.submit(CLIP, f"v{n % 10}").id for n in range(count * CLIPS_PER_WORKER)]
+        for job_id in ids:
+            _end(service, job_id)
+        jobs = [service.get(job_id) for job_id in ids]
+    began = min(job.started_at or 0.0 for job in jobs)
+    ended = max(job.ended_at or 0.0 for job in jobs)
+    return CLIPS_PER_WORKER * CLIP_S / (ended - began)
+
+
+def _thousand(folder: Path) -> Iterator[Figure]:
+    with fleet(folder, 2) as service:
+        took: list[float] = []
+        for n in range(QUEUED):
+            began = time.perf_counter()
+            service.submit(CLIP, f"v{n % 50}")
+            took.append(time.perf_counter() - began)
+        full = took[-200:]  # with 800 and more before them
+        yield Figure(f"a submit with {QUEUED} waiting, p50", 1000 * _at(full, 0.5), SUBMIT_MS, "ms")
+        yield Figure(
+            f"a submit with {QUEUED} waiting, p95", 1000 * _at(full, 0.95), SUBMIT_MS, "ms"
+        )
+
+        # what the clips that are made meanwhile cost this process
+        me, before = psutil.Process(), _done(service)
+        spent, began = sum(me.cpu_times()[:2]), time.perf_counter()
+        time.sleep(5 * CLIP_S)
+        made = _done(service) - before
+        cost = (sum(me.cpu_times()[:2]) - spent) / max(made, 1)
+        yield Figure("processor time of the server per clip made", 1000 * cost, SUBMIT_MS, "ms")
+        waits = made * CLIP_S / 2 / (time.perf_counter() - began)
+        print(f"   meanwhile the two workers were busy {100 * waits:.0f} % of the time")
+
+
+def _done(service: JobService) -> int:
+    return sum(n for (state, _), n in service.store.counts().items() if state == "succeeded")
+
+
+def _end(service: JobService, job_id: str) -> None:
+    for _ in service.watch(job_id):
+        pass
+
+
+def _at(values: list[float], share: float) -> float:
+    return statistics.quantiles(values, n=100)[round(share * 100) - 1]
+
+
+@contextmanager
+def fleet(folder: Path, count: int) -> Iterator[JobService]:
+    """A server in this process, a Redis, and that many workers, all up."""
+    from jobs.executors.redis import RedisExecutor
+    from jobs.store import JobStore
+    from pipelines.cards import load_cards
+
+    folder.mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Settings(
+        _env_file=None,  # pyright: ignore[reportCallIssue]
+        data_dir=folder / "data",
+        redis_url=f"redis://127.0.0.1:{port}/0",
+        max_queue=10 * QUEUED,
+        max_jobs_per_visitor=10 * QUEUED,
+    )
+    with ExitStack() as stack:
+        redis = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder)]
+        _begin(stack, [*redis, "--loglevel", "warning"], {})
+        pretend = {"steps": STEPS, "step_s": CLIP_S / STEPS}
+        env = {
+            "REDIS_URL": settings.redis_url or "",
+            "KINORA_DATA_DIR": str(settings.data_dir),
+            "PRETEND": json.dumps(pretend),
+        }
+        for _ in range(count):
+            _begin(stack, [sys.executable, "-m", "bench.pretender"], env)
+        store, cards = JobStore(settings.database_url), load_cards(settings.models_dir)
+        service = stack.enter_context(JobService(store, RedisExecutor(settings), cards, settings))
+        ready = threading.Event()
+        while service.health()["workers"] < count or service.health()["state"] != "ready":
+            ready.wait(0.05)
+        yield service
+
+
+def _begin(stack: ExitStack, command: list[str], env: dict[str, str]) -> None:
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stderr=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
