@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from jobs.estimate import Estimator
 from jobs.job import Job, Result
 from jobs.store import JobStore
-from pipelines.cards import ModelCard
+from pipelines.cards import ModelCard, Needs
+from pipelines.placement import Machine, Planner, Shape
+from settings import Settings
 from tests.jobs.conftest import MakeJob
 
 
@@ -32,7 +35,7 @@ def seconds_of(job: Job, exponent: float = 1.0) -> dict[str, float]:
     }
 
 
-def made(job: Job, seconds: dict[str, float], steps_done: int | None = None) -> Job:
+def made(job: Job, seconds: dict[str, float], steps_done: int | None = None, **more: Any) -> Job:
     fitted = job.fitted
     result = Result(
         clip="clip.mp4",
@@ -45,6 +48,7 @@ def made(job: Job, seconds: dict[str, float], steps_done: int | None = None) -> 
         size_bytes=1,
         steps_done=steps_done,
         seconds=seconds,
+        **more,
     )
     return job.model_copy(update={"result": result})
 
@@ -146,6 +150,112 @@ def test_a_clip_that_was_finished_early_counts_its_real_steps(
     full = seconds_of(job)
     estimator.learn(made(job, full | {"denoise": full["denoise"] / 4}, steps_done=5))
     assert estimator.estimate(job.fitted).seconds == pytest.approx(sum(full.values()), rel=1e-3)
+
+
+def test_a_clip_that_was_finished_early_under_load_changes_little(
+    estimator: Estimator, make_job: MakeJob
+) -> None:
+    """It was seen to rise from 12 s to 54 s: one slow step counted as much as twenty others."""
+    job = make_job(num_inference_steps=20)
+    full = seconds_of(job)
+    estimator.learn(made(job, full, steps_done=20))
+    hurried = full | {"denoise": full["denoise"] / 20 * 2 * 6}  # two steps, six times as slow
+    estimator.learn(made(make_job(num_inference_steps=20), hurried, steps_done=2))
+    assert estimator.estimate(job.fitted).seconds < 1.2 * sum(full.values())
+
+
+def test_the_first_step_of_a_short_run_does_not_count(
+    estimator: Estimator, make_job: MakeJob
+) -> None:
+    job = make_job(num_inference_steps=20)
+    full = seconds_of(job)
+    step = full["denoise"] / 20
+    slow_start = full | {"denoise": 9 * step + 2 * step}
+    estimator.learn(made(job, slow_start, steps_done=3, step_s=step))
+    assert estimator.estimate(job.fitted).seconds == pytest.approx(sum(full.values()), rel=1e-3)
+
+
+def test_the_first_clip_after_loading_counts_only_while_there_is_no_other(
+    estimator: Estimator, make_job: MakeJob
+) -> None:
+    job = make_job()
+    full = seconds_of(job)
+    slow = {phase: 8 * s for phase, s in full.items()}
+    estimator.learn(made(job, slow, cold=True))
+    assert estimator.estimate(job.fitted).seconds == pytest.approx(sum(slow.values()), rel=1e-3)
+    estimator.learn(made(make_job(), full))
+    assert estimator.estimate(job.fitted).seconds == pytest.approx(sum(full.values()), rel=1e-3)
+
+
+def test_nothing_is_learned_from_a_clip_that_was_not_made(
+    estimator: Estimator, make_job: MakeJob
+) -> None:
+    job = make_job()
+    estimator.learn(job)
+    estimator.learn(made(job, {"load": 1.0, "decode": 3.0}))
+    assert not estimator.estimate(job.fitted).learned
+
+
+# -- models that never ran here, and memory ------------------------------------------------------
+
+
+@pytest.fixture
+def here() -> Planner:
+    machine = Machine(ram_gb=200, free_disk_gb=500, cpu_count=8)
+    return Planner(Settings(_env_file=None), machine)  # pyright: ignore[reportCallIssue]
+
+
+LARGE = {"ram_gb": 20, "disk_gb": 20, "billions": {"transformer": 2.0, "text_encoder": 4.7}}
+
+
+def test_a_model_that_never_ran_here_is_guessed_from_its_parameters(
+    store: JobStore, light_cards: dict[str, ModelCard], make_job: MakeJob, here: Planner
+) -> None:
+    small = light_cards["pocket"]
+    cards = {
+        name: small.model_copy(
+            update={"needs": Needs.model_validate(LARGE | {"billions": {"transformer": b}})}
+        )
+        for name, b in (("one", 1.0), ("ten", 10.0))
+    }
+    estimator = Estimator(store, cards, "this one", here)
+    fitted = make_job().fitted
+    one, ten = (estimator.estimate(fitted.model_copy(update={"model": m})) for m in cards)
+    assert not one.learned and not one.memory_learned
+    assert ten.seconds > 3 * one.seconds
+    assert one.memory_gb and ten.memory_gb and ten.memory_gb > one.memory_gb
+    assert one.memory_of == "ram"
+    assert one.high / one.low > 4
+
+
+def test_other_models_clips_make_the_guess_better(
+    store: JobStore, light_cards: dict[str, ModelCard], make_job: MakeJob, here: Planner
+) -> None:
+    small = light_cards["pocket"]
+    large = small.model_copy(update={"id": "large", "needs": Needs.model_validate(LARGE)})
+    estimator = Estimator(store, {"pocket": small, "large": large}, "this one", here)
+    fitted = make_job().fitted.model_copy(update={"model": "large"})
+    before = estimator.estimate(fitted).seconds
+    job = make_job()
+    step = here.pace(small, Shape.of(job.fitted)).step
+    seconds = {"encode_prompt": 0.1, "denoise": 4 * step * 5, "decode": 0.1, "encode": 0.1}
+    estimator.learn(made(job, seconds, step_s=step * 5))  # this machine is five times slower
+    after = estimator.estimate(fitted)
+    assert not after.learned
+    assert after.seconds == pytest.approx(5 * before, rel=0.1)
+
+
+def test_memory_is_learned_from_what_was_measured(
+    store: JobStore, light_cards: dict[str, ModelCard], make_job: MakeJob, here: Planner
+) -> None:
+    estimator = Estimator(store, light_cards, "this one", here)
+    job = make_job()
+    planned = estimator.estimate(job.fitted).memory_gb
+    assert planned
+    estimator.learn(made(job, seconds_of(job), peak_gb=planned * 1.5))
+    learned = estimator.estimate(job.fitted)
+    assert learned.memory_learned
+    assert learned.memory_gb == pytest.approx(planned * 1.5, rel=0.02)
 
 
 def test_what_was_learned_on_another_machine_does_not_count(

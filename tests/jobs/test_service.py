@@ -7,6 +7,7 @@ import io
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -16,7 +17,8 @@ from jobs.job import State
 from jobs.service import JobService
 from pipelines.request import GenerationRequest
 from settings import Settings
-from tests.jobs.conftest import until, wait_for_kind
+from tests import tiny
+from tests.jobs.conftest import build_service, until, wait_for_kind
 
 ME, OTHER = "visitor:me", "visitor:other"
 SHORT = GenerationRequest(prompt="a dog running to the right in the snow", seed=3)
@@ -107,6 +109,27 @@ def test_a_request_that_cannot_be_made_is_refused_before_any_work(service: JobSe
     lost = GenerationRequest(prompt="x", image="0" * 64)
     assert refusal(service.submit, lost, ME) is ErrorCode.NOT_FOUND
     assert len(service.list(ME)) == before
+
+
+def test_a_model_this_machine_is_too_small_for_is_refused_with_the_nearest_that_fits(
+    tiny_settings: Settings, tiny_repo: Path
+) -> None:
+    models = tiny_settings.data_dir / "cards"
+    tiny.write_card(models, tiny_repo)
+    needs = {"ram_gb": 4000, "disk_gb": 1}
+    tiny.write_card(models, Path("owner/huge"), id="huge", name="Huge", needs=needs)
+    # it has no worker: whatever is refused, is refused before any work
+    service = build_service(tiny_settings.model_copy(update={"models_dir": models}))
+    try:
+        with pytest.raises(KinoraError) as refused:
+            service.submit(SHORT.model_copy(update={"model": "huge"}), ME)
+        assert refused.value.code is ErrorCode.TOO_LARGE
+        assert "4000 GB" in refused.value.message
+        assert refused.value.action == {"label": "Use Tiny", "set": {"model": "pocket"}}
+        assert service.list(ME) == []
+        assert service.submit(SHORT, ME).state is State.QUEUED
+    finally:
+        service.close()
 
 
 def test_another_visitors_clip_does_not_exist(service: JobService) -> None:
