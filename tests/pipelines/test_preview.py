@@ -122,6 +122,28 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
         assert psnr(shown, target) > psnr(blind, target) + 6
 
 
+@pytest.mark.parametrize(
+    ("frames", "latent_frames", "groups"),
+    [
+        (9, 3, [[0], [1, 2, 3, 4], [5, 6, 7, 8]]),  # causal: the first picture alone
+        (8, 2, [[0], [1, 2, 3, 4, 5, 6, 7]]),
+        (12, 3, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]),  # Allegro
+        (88, 22, [[*range(4 * n, 4 * n + 4)] for n in range(22)]),
+        (16, 16, [[n] for n in range(16)]),  # a picture VAE
+        (1, 1, [[0]]),
+    ],
+)
+def test_each_latent_frame_stands_for_the_frames_it_holds(
+    frames: int, latent_frames: int, groups: list[list[int]]
+) -> None:
+    numbered = np.broadcast_to(
+        np.arange(frames, dtype=float)[None, :, None, None], (3, frames, 2, 2)
+    )
+    means = group_means(numbered, latent_frames)
+    assert means.shape == (3, latent_frames, 2, 2)
+    assert means[0, :, 0, 0].tolist() == [float(np.mean(group)) for group in groups]
+
+
 def test_the_map_is_fitted_once_and_read_from_disk_afterwards(
     loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

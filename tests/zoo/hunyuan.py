@@ -18,10 +18,10 @@ def vae() -> Any:
     from diffusers import AutoencoderKLHunyuanVideo
 
     return AutoencoderKLHunyuanVideo(
-        block_out_channels=(8, 8, 8, 8),
+        block_out_channels=(8, 8, 8, 8),  # pyright: ignore[reportArgumentType]
         latent_channels=4,
         layers_per_block=1,
-        norm_num_groups=4,  # pyright: ignore[reportArgumentType]
+        norm_num_groups=4,
     )
 
 
