@@ -54,7 +54,10 @@ def model_for(
 
     sizes = Given(pictures, settings).sizes
     second = why
+    without_network = why.details.get("reason") in ("offline", "unreachable")
     for card in others:
+        if without_network and not manager.is_here(card):
+            continue  # it would fail in the same way, and only after a long wait
         log.warning("%s cannot be had (%s); %s is tried instead.", wanted.id, why, card.id)
         try:
             changed = _refitted(job, card, why, settings, sizes)
@@ -64,7 +67,8 @@ def model_for(
                 raise
             second = error
     last = others[-1]
-    told = f" {last.name}, which stands in for it, cannot be used either: {second.message}"
+    told = f" {last.name}, which stands in for it, cannot be used either"
+    told += "." if second is why else f": {second.message}"
     raise _not_found(why, fitted.model, last, told) from second
 
 

@@ -107,6 +107,10 @@ class Hub:
                 return cached
             raise failure(reason, name, wanted) from error
 
+    def has(self, repo: str, revision: str | None = None) -> bool:
+        """Whether something of it was fetched before; no network is asked."""
+        return self._cached(repo, revision or constants.DEFAULT_REVISION, repo) is not None
+
     def read(self, listing: Listing, path: str) -> bytes:
         """A small file of a repository."""
         return (self.fetch(listing, [path]) / path).read_bytes()

@@ -162,6 +162,10 @@ class PipelineManager:
                     self._weights.move_to_end(card.id)
             return Loaded(weights=weights, task=task, pipe=weights.pipe_for(task))
 
+    def is_here(self, card: ModelCard) -> bool:
+        """Whether its files are on this machine, or were at least begun to be fetched."""
+        return card.local_path is not None or self._hub.has(card.repo, card.revision)
+
     def loaded(self) -> list[str]:
         """The ids of the models in memory, the least recently used first."""
         with self._lock:

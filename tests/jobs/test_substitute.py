@@ -43,6 +43,10 @@ def home(tmp_path: Path, tiny_repo: Path) -> Iterator[Home]:
     tiny.write_card(models, away, id="big", name="Big", fallback="pocket")
     tiny.write_card(models, away, id="bigger", name="Bigger", fallback="big")
     tiny.write_card(models, away, id="alone", name="Alone")
+    tiny.write_card(models, Path("a/hub"), id="hub", name="Hub", fallback="other-hub")
+    tiny.write_card(models, Path("other/hub"), id="other-hub", name="Other Hub", fallback="pocket")
+    tiny.write_card(models, Path("last/hub"), id="last-hub", name="Last Hub", fallback="lost-hub")
+    tiny.write_card(models, Path("lost/hub"), id="lost-hub", name="Lost Hub")
     tiny.write_card(models, away, id="circle", name="Circle", fallback="other-circle")
     tiny.write_card(models, away, id="other-circle", name="Other Circle", fallback="circle")
     tiny.write_card(models, tiny_repo, id="small", name="Small", limits=small, shapes=[])
@@ -81,6 +85,23 @@ def test_a_clip_of_the_fallback_is_not_taken_for_one_of_the_model_itself(home: H
     again = home.service.submit(request, "somebody", reuse=True)
     assert first.state is State.SUCCEEDED
     assert again.state is State.QUEUED
+
+
+def test_without_a_network_only_what_is_here_is_tried(
+    home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = home.make(model="hub")
+    assert job.state is State.SUCCEEDED, job.error
+    assert job.fitted.model == "pocket"
+    told = "Hub is not on this machine, and there is no network to fetch it."
+    assert job.fitted.adjustments[0].sentence == f"{told} Tiny made the clip instead."
+    assert not any("other-hub is tried" in message for message in caplog.messages)
+
+    job = home.make(model="last-hub")
+    assert job.state is State.FAILED
+    assert job.error
+    assert job.error["details"]["fallback"] == "lost-hub"
+    assert job.error["message"].endswith("Lost Hub, which stands in for it, cannot be used either.")
 
 
 def test_what_the_fallback_does_not_take_is_left_out_and_that_is_said(home: Home) -> None:
