@@ -38,19 +38,22 @@ def route(
     pairs: list[tuple[str, str]] = []
     idle = list(free)
     makeable = [job for job in line if any(worker.may_make(job.model) for worker in free)]
-    todo = makeable[: LOOK_AHEAD + len(free)]
+    todo = list(makeable)
 
     # 1. Whoever was passed over often enough goes first, warm or not.
     for job in [job for job in todo if passed.get(job.job_id, 0) >= PASSED_AT_MOST]:
         _pair(job, idle, todo, pairs)
 
     # 2. In turn, those whose model is warm.
-    for job in list(todo):
+    near = set(makeable[: LOOK_AHEAD + len(free)])
+    for job in [job for job in todo if job in near]:
         warm = [worker for worker in idle if job.model in worker.warm]
         _pair(job, idle, todo, pairs, among=warm)
 
     # 3. In turn, the others: a worker that has nothing loaded before one that would lose it.
     for job in list(todo):
+        if not idle:
+            break
         _pair(job, idle, todo, pairs)
     return pairs
 

@@ -271,11 +271,13 @@ class JobStore:
         with self.database.reading.begin() as tx:
             return [job.id for job in in_turn(*_line(tx, self.server, None))]
 
-    def oldest_waiting(self) -> float | None:
-        """When the first of this server's waiting jobs was accepted; None if none waits."""
+    def oldest_waiting(self) -> dict[str, float]:
+        """When the first of this server's waiting jobs was accepted, by model."""
         here = and_(jobs.c.server == self.server, jobs.c.state == State.QUEUED.value)
+        query = select(jobs.c.model, func.min(jobs.c.created_at)).where(here)
         with self.database.reading.begin() as tx:
-            return tx.execute(select(func.min(jobs.c.created_at)).where(here)).scalar()
+            rows = tx.execute(query.group_by(jobs.c.model))
+            return {model or "": at for model, at in rows}
 
     def waiting(self) -> list[tuple[str, str, float]]:
         """(id, model, when accepted) of this server's waiting jobs, in the order of their turns."""

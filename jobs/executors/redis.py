@@ -188,21 +188,18 @@ class RedisExecutor:
         ]
         # the whole line is read only when there is somebody to work on it
         oldest_at = desk.store.oldest_waiting()
-        if oldest_at is None:
-            self._say_waiting(desk, None)
+        if not oldest_at:
             self._passed.clear()
-            return False
-        waited_s = time.time() - oldest_at
-        if not free:
+        makeable = [at for m, at in oldest_at.items() if any(c.may_make(m) for c in cards.values())]
+        waited_s = time.time() - min(makeable) if makeable else None
+        if waited_s is None or not free:
             self._say_waiting(desk, waited_s)
             return False
         line = [Wants(job_id, model) for job_id, model, _ in desk.store.waiting()]
         pairs = route(line, free, self._passed)
         before = [w for w in self._fleet.others_wait(desk.store.server) if w > waited_s]
-        if pairs and len(free) <= len(before):
-            pairs = []  # other servers' clips have waited longer
-        if not pairs:
-            self._say_waiting(desk, waited_s)
+        if not pairs or len(free) <= len(before):  # other servers' clips have waited longer
+            self._say_waiting(desk, waited_s if pairs else None)
             return False
         models = dict(line)
         sent = {job for job, worker in pairs if self._send(desk, job, worker, models[job])}
