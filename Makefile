@@ -40,9 +40,9 @@ test: .venv/.dev $(AXE) debian
 e2e: .venv/.dev $(AXE) debian
 	@$(RUN) -m pytest tests/e2e
 
-reliability: .venv/.dev
-	@KINORA_RELIABILITY_ROUNDS=20 $(RUN) -m pytest tests/jobs/test_worker_lost.py \
-		tests/jobs/test_server_lost.py
+reliability: .venv/.dev debian
+	@KINORA_RELIABILITY_ROUNDS=20 $(RUN) -m pytest -s tests/jobs/test_worker_lost.py \
+		tests/jobs/test_server_lost.py tests/jobs/test_redis_lost.py
 
 models-matrix: .venv/.dev
 	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/test_families.py
@@ -79,7 +79,7 @@ clean:
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-.venv/.dev: requirements-dev.txt requirements.txt | .venv/bin/python
+.venv/.dev: requirements-dev.txt requirements.txt requirements-scale.txt | .venv/bin/python
 	@echo "Installing what Kinora and its tests need (once; about 2 GB, a few minutes) ..."
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/.run
@@ -88,7 +88,8 @@ $(AXE): tests/e2e/package.json | debian
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/e2e
 	@touch $@
 
-# A browser and npm for the end-to-end tests, and the font the cartoon world is drawn with.
+# A browser and npm for the end-to-end tests, the font the cartoon world is drawn with, and the
+# servers of a fleet.
 .PHONY: debian
 debian:
 	@missing=""; \
@@ -96,6 +97,8 @@ debian:
 	[ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] \
 		|| missing="$$missing fonts-noto-color-emoji"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || { \
 		if [ "$$(id -u)" = 0 ]; then \
 			(apt-get update && DEBIAN_FRONTEND=noninteractive \
