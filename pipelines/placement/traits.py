@@ -27,6 +27,8 @@ class Traits:
     """Besides SDPA: those that take this family's masks, or see none."""
     step_cache: StepCache | None = None
     compiles: bool = False
+    is_unet: bool = False
+    """Most of its parameters see a small picture, and attention stays within a frame."""
 
 
 NO_MASKS = frozenset({"xformers", "flash", "sage"})
@@ -71,9 +73,9 @@ TRAITS: dict[str, Traits] = {
     "latte": Traits(activations=12, decoded=770, decoded_frames=14),
     "kandinsky5": Traits(guided_at_once=False, activations=13, decoded=600, compiles=True),
     "sana": Traits(activations=20, decoded=1250, decoded_frames=4, decodes_float32=True),
-    "svd": Traits(activations=5, decoded=1030, decoded_frames=8),
-    "modelscope": Traits(activations=6, decoded=770),
-    "animatediff": Traits(activations=6, decoded=770, decoded_frames=16),
+    "svd": Traits(activations=5, decoded=1030, decoded_frames=8, is_unet=True),
+    "modelscope": Traits(activations=6, decoded=770, is_unet=True),
+    "animatediff": Traits(activations=6, decoded=770, decoded_frames=16, is_unet=True),
 }
 
 
