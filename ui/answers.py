@@ -118,17 +118,16 @@ class Answers:
                 fitted, estimate = self._before_there_is_a_picture(form, card)
                 fitted = fitted.model_copy(update={"task": self.task})
         except KinoraError as error:
-            return {"error": live.error_view(error.as_dict())}
+            return news(error=live.error_view(error.as_dict()))
         vram = card.needs.vram_gb
         memory = f", {vram:g} GB" if vram else ""
-        trouble: dict[str, Any] = {}
+        shape = f"{fitted.width}×{fitted.height}, {slate.seconds_label(fitted.duration_s)}"
+        told = news(line=f"About {live.seconds(estimate.seconds)} here{memory} · {shape}")
         try:
             self.models.refuse_what_cannot_run(card, fitted)
         except KinoraError as error:
-            trouble = {"error": live.error_view(error.as_dict())}
-        return trouble | {
-            "line": f"About {live.seconds(estimate.seconds)} here{memory} · "
-            f"{fitted.width}×{fitted.height}, {slate.seconds_label(fitted.duration_s)}",
+            told |= {"line": shape, "error": live.error_view(error.as_dict())}
+        return told | {
             "before": before,
             "adjustments": [a.sentence for a in fitted.adjustments],
             "width": fitted.width,
@@ -194,7 +193,7 @@ class Answers:
                     ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {VERBS[self.task]}."
                 )
         except KinoraError as error:
-            back = [gr.skip()] * (len(values) - 1)
+            back = [gr.skip()] * (len(values) - 2)
             told = news(error=live.error_view(error.as_dict()))
             return [form.prompt, before.id, *back, gr.skip(), gr.skip(), gr.skip(), told]
         form = slate.moved(form, before, card, self.task, self.settings)
