@@ -6,6 +6,7 @@ Knows Gradio's API side. Who calls is told by whoever builds the page.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -74,7 +75,7 @@ def add(service: JobService, identify: Identify) -> None:
         with sentences():
             caller = _caller(service, identify, request)
             job = service.submit(_request(asked), caller.owner, reuse=True)
-            return _state(service, job)
+            return _told(request, _state(service, job))
 
     def clip_state(
         job_id: str,
@@ -87,7 +88,8 @@ def add(service: JobService, identify: Identify) -> None:
             job_id: What make_clip returned.
         """
         with sentences():
-            return _state(service, _job(service, identify, request, job_id))
+            job = _job(service, identify, request, job_id)
+            return _told(request, _state(service, job))
 
     def discard_clip(
         job_id: str,
@@ -100,7 +102,7 @@ def add(service: JobService, identify: Identify) -> None:
         """
         with sentences():
             job = _job(service, identify, request, job_id)
-            return _state(service, service.cancel(job.id))
+            return _told(request, _state(service, service.cancel(job.id)))
 
     def make_batch(
         prompts: list[str],
@@ -121,7 +123,8 @@ def add(service: JobService, identify: Identify) -> None:
         with sentences():
             caller = _caller(service, identify, request)
             wanted = [_request({"prompt": prompt, **common}) for prompt in prompts]
-            return _batch(service, service.submit_batch(wanted, caller.owner, reuse=True))
+            jobs = service.submit_batch(wanted, caller.owner, reuse=True)
+            return _told(request, _batch(service, jobs))
 
     def batch_state(
         batch_id: str,
@@ -136,7 +139,7 @@ def add(service: JobService, identify: Identify) -> None:
             jobs, caller = service.batch(batch_id), identify(request.request)  # type: ignore[arg-type]
             if not jobs or not caller.may_see(jobs[0]):
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
-            return _batch(service, jobs)
+            return _told(request, _batch(service, jobs))
 
     for function in (make_clip, clip_state, discard_clip, make_batch, batch_state):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
@@ -163,6 +166,11 @@ def _job(service: JobService, identify: Identify, request: gr.Request, job_id: s
     if not identify(request.request).may_see(job):  # type: ignore[arg-type]
         raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
     return job
+
+
+def _told(request: gr.Request, body: dict[str, Any]) -> Any:
+    """JSON for agents too: Gradio's MCP server would show them how Python prints a dictionary."""
+    return json.dumps(body) if request.headers.get("x-gradio-user") == "mcp" else body
 
 
 def _state(service: JobService, job: Job) -> dict[str, Any]:
