@@ -223,11 +223,10 @@ def worker(
     ] = None,
 ) -> None:
     """Make clips for the servers that share this REDIS_URL, until stopped."""
-    from jobs.executors import pool
+    from jobs.executors import pool, require_redis
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    if not Settings.load().redis_address:
-        raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
+    require_redis(Settings.load())
     gpus = [part.strip() for part in gpu.split(",")] if gpu else [None]
     names = [part.strip() for part in models.split(",") if part.strip()] if models else []
     arguments = ["--models", ",".join(names)] if names else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,11 @@ def _postgresql(url: URL, options: str = "") -> Engine:
     """psycopg 3, whatever the address calls it."""
     if url.drivername in ("postgres", "postgresql"):
         url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "postgresql":
+        raise KinoraError(ErrorCode.INVALID_INPUT, "DATABASE_URL must be SQLite or PostgreSQL.")
+    if not find_spec("psycopg"):
+        sentence = "PostgreSQL needs more packages: pip install -r requirements-scale.txt"
+        raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
     return create_engine(
         url,
         pool_pre_ping=True,

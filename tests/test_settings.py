@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from errors import ErrorCode, KinoraError
-from settings import Settings, env_name
+from jobs.tables import Database
+from settings import ROOT, Settings, env_name
 
 
 def test_every_setting_is_described() -> None:
@@ -84,3 +88,41 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
 def test_env_name_speaks_the_language_of_the_table() -> None:
     assert env_name("data_dir") == "KINORA_DATA_DIR"
     assert env_name("torch_dtype") == "TORCH_DTYPE"
+
+
+def test_redis_may_be_given_by_host_as_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.load().executor_kind == "process"
+    monkeypatch.setenv("REDIS_HOST", "redis.example")
+    assert Settings.load().redis_address == "redis://redis.example:6379/0"
+    assert Settings.load().executor_kind == "redis"
+    monkeypatch.setenv("REDIS_URL", "redis://other:1/2")
+    assert Settings.load().redis_address == "redis://other:1/2"
+
+
+def test_a_database_of_another_kind_is_refused_with_a_sentence() -> None:
+    with pytest.raises(KinoraError, match="SQLite or PostgreSQL"):
+        Database("mysql://somewhere/kinora")
+
+
+@pytest.mark.parametrize(
+    ("missing", "settings"),
+    [("rq", {"REDIS_URL": "redis://x"}), ("psycopg", {"DATABASE_URL": "postgresql://x/y"})],
+)
+def test_what_a_fleet_needs_besides_is_asked_for_by_name(
+    missing: str, settings: dict[str, str], tmp_path: Path
+) -> None:
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "import importlib.util as u; find = u.find_spec\n"
+        f"u.find_spec = lambda name, *a: None if name == {missing!r} else find(name, *a)\n"
+        "from app import build_service; from settings import Settings\n"
+        "build_service(Settings.load())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | settings | {"KINORA_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert "requirements-scale.txt" in done.stderr.splitlines()[-1]
