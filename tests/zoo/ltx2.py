@@ -123,7 +123,8 @@ def save(folder: Path, *, timestep_conditioning: bool = False) -> None:
         resnet_dilations=[[1, 3]],
     )
     tokenizer = word_tokenizer("a dog in the snow", length=32)
-    tokenizer.padding_side = "left"  # as Gemma's: the pipelines remember what they were made with
+    # as Gemma's: the pipelines remember the side they were made with
+    tokenizer.padding_side = tokenizer.init_kwargs["padding_side"] = "left"
     LTX2Pipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=vae,
