@@ -193,7 +193,7 @@ def test_a_waiting_clip_has_nothing_to_keep(service: JobService, busy: str) -> N
 def test_deleting_removes_clip_log_and_files(service: JobService) -> None:
     job = service.submit(SHORT, ME)
     kinds(service, job.id)
-    folder = service.desk.folder(job.id)
+    folder = service.clip_path(job.id).parent
     assert folder.is_dir()
     service.delete(job.id, ME)
     assert not folder.exists()
