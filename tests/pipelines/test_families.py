@@ -23,8 +23,10 @@ from PIL import Image
 from errors import Cancelled
 from jobs.job import Job, Result, State, new_id
 from jobs.run import run_job
+from media.encode import encode
 from media.images import store_picture
-from pipelines.cards import load_cards
+from media.videos import load_frames, store_video
+from pipelines.cards import Defaults, load_cards
 from pipelines.decode import decode
 from pipelines.denoise import Preview, Sampled, Step, denoise
 from pipelines.families.base import Inputs
@@ -38,7 +40,6 @@ from tests.media.test_sound import hear
 from tests.zoo import Specimen, specimens, write_card
 
 ALL = {specimen.name: specimen for specimen in specimens()}
-NOBODY = "0" * 64
 
 
 def cases() -> Iterator[Any]:
@@ -129,18 +130,41 @@ class Case:
         if self.with_last:
             asked["last_image"] = store_picture(picture(*size, 1), self.pictures).id
         if self.task is Task.VIDEO_TO_VIDEO:
-            asked["video"] = NOBODY
+            asked["video"] = self.given_clip(card.defaults)
         return fit(GenerationRequest.model_validate(asked), card, Limits())
 
     @cached_property
     def inputs(self) -> Inputs:
-        size = self.fitted.width, self.fitted.height
-        video = range(self.fitted.num_frames if self.task is Task.VIDEO_TO_VIDEO else 0)
+        fitted = self.fitted
+        size = fitted.width, fitted.height
+        video: tuple[Image.Image, ...] = ()
+        if fitted.video:
+            video = load_frames(
+                fitted.video,
+                self.pictures,
+                fps=fitted.fps,
+                num_frames=fitted.num_frames,
+                width=fitted.width,
+                height=fitted.height,
+            )
         return Inputs(
             image=picture(*size) if self.task is Task.IMAGE_TO_VIDEO else None,
             last_image=picture(*size, 1) if self.with_last else None,
-            video=tuple(picture(*size, n / 8) for n in video),
+            video=video,
         )
+
+    def given_clip(self, shape: Defaults) -> str:
+        """A clip of the card's own shape, given as a person gives one."""
+        frames = [picture(shape.width, shape.height, n / 8) for n in range(shape.num_frames)]
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        encoded = encode(
+            np.stack([np.asarray(frame) for frame in frames]),
+            self.folder / "given.mp4",
+            fps=shape.fps,
+            format="mp4",
+            quality="high",
+        )
+        return store_video(encoded.path, self.pictures).id
 
     @property
     def pictures(self) -> Path:
@@ -216,14 +240,6 @@ def case(
     return Case(home, Task(task), with_last, tmp_path_factory.mktemp("case"))
 
 
-@pytest.fixture(scope="module")
-def job(case: Case) -> Case:
-    """Those that go the way of a job: a given clip cannot yet."""
-    if case.task is Task.VIDEO_TO_VIDEO:
-        pytest.skip("a job cannot be given a clip yet")
-    return case
-
-
 def count_steps(scheduler: Any, steps: list[int]) -> None:
     """Its own alone: LTX-2 steps a copy of it for the sound."""
     kind = type(scheduler)
@@ -281,43 +297,43 @@ def distance(one: Preview, other: Preview) -> float:
     return float(np.abs(a - b).mean())
 
 
-def test_the_clip_sounds_like_a_plain_call(job: Case) -> None:
+def test_the_clip_sounds_like_a_plain_call(case: Case) -> None:
     """To the bit before it is encoded; afterwards as long as the clip."""
-    if not job.loaded.card.rules.sound:
+    if not case.loaded.card.rules.sound:
         pytest.skip("silent")
-    sound, plain = job.sampled.sound, job.plain[0].audio[0].float().numpy()
+    sound, plain = case.sampled.sound, case.plain[0].audio[0].float().numpy()
     assert sound is not None
     assert np.array_equal(sound.samples, plain)
-    result = job.run(Person(finish_at=1), "sounding")
-    heard = hear(job.folder / "sounding" / result.clip)
+    result = case.run(Person(finish_at=1), "sounding")
+    heard = hear(case.folder / "sounding" / result.clip)
     assert heard is not None
-    assert heard.lasts_s == pytest.approx(job.fitted.duration_s, abs=0.025)
+    assert heard.lasts_s == pytest.approx(case.fitted.duration_s, abs=0.025)
     assert np.abs(heard.samples).max() > 0
 
 
-def test_cancel_is_heard_within_one_step(job: Case) -> None:
+def test_cancel_is_heard_within_one_step(case: Case) -> None:
     person = Person(discard_at=1)
     with pytest.raises(Cancelled):
-        job.run(person, "cancelled")
-    assert job.steps_told() == [1]
-    assert not (job.folder / "cancelled" / "result.json").exists()
+        case.run(person, "cancelled")
+    assert case.steps_told() == [1]
+    assert not (case.folder / "cancelled" / "result.json").exists()
 
 
-def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(job: Case) -> None:
+def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(case: Case) -> None:
     with suppress(Cancelled):
-        job.run(Person(discard_at=1), "before")
-    result = job.run(Person(), "whole")
-    assert job.steps_told() == list(range(1, job.plain[1] + 1))
-    clip = read(job.folder / "whole" / result.clip)
-    assert clip.frames.shape == job.plain_frames.shape
-    last = np.asarray(Image.open(job.folder / "whole" / result.last_frame))
-    assert differences(last, job.plain_frames[-1]) == 0
+        case.run(Person(discard_at=1), "before")
+    result = case.run(Person(), "whole")
+    assert case.steps_told() == list(range(1, case.plain[1] + 1))
+    clip = read(case.folder / "whole" / result.clip)
+    assert clip.frames.shape == case.plain_frames.shape
+    last = np.asarray(Image.open(case.folder / "whole" / result.last_frame))
+    assert differences(last, case.plain_frames[-1]) == 0
 
 
-def test_finish_now_gives_a_playable_clip(job: Case) -> None:
-    result = job.run(Person(finish_at=1), "early")
+def test_finish_now_gives_a_playable_clip(case: Case) -> None:
+    result = case.run(Person(finish_at=1), "early")
     assert result.finished_early
     assert result.steps_done == 1
-    clip = read(job.folder / "early" / result.clip)
-    assert clip.frames.shape == job.plain_frames.shape
-    assert not np.array_equal(clip.frames[-1], job.plain_frames[-1])
+    clip = read(case.folder / "early" / result.clip)
+    assert clip.frames.shape == case.plain_frames.shape
+    assert not np.array_equal(clip.frames[-1], case.plain_frames[-1])
