@@ -96,5 +96,5 @@ def demand_of(card: ModelCard, sizes: Sizes, shape: Shape, dtype: str) -> Demand
         decoders=sum(sizes.decoders.values()) * gib * (decoder_bytes / width),
         sampling=halves * traits.activations * tokens_of(card, shape) * sizes.hidden * gib,
         decoding=traits.decoded * decoder_bytes * together / GIB,
-        frames=6 * 4 * shape.pixels / GIB,
+        frames=3 * decoder_bytes * shape.pixels / GIB,
     )

@@ -1,0 +1,240 @@
+"""What a GPU makes of the plans: pipelines of real size, random weights, every profile.
+
+    python -m bench.gpu_profiles [--steps N] [--folder F]
+
+Builds LTX-2B- and Wan-1.3B-sized pipelines (30 GB of disk), makes a clip of each at real size
+through the manager in every profile, and prints peak memory and seconds against the plan. Random
+weights take as long and as much as trained ones. Without CUDA it says so and ends well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from pipelines.cards import ModelCard
+from pipelines.placement import Machine, Plan, Planner, Shape, this_machine
+from pipelines.placement.plan import Profile
+from pipelines.request import FittedRequest, Focus, Task
+from settings import Settings
+
+WITHIN = 0.15
+"""How far the plan's memory may be off."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@dataclass(frozen=True)
+class Subject:
+    card: dict[str, Any]
+    build: Callable[[Path], None]
+
+
+def _text_encoder(tokens: Any, config: Any, model: Any) -> dict[str, Any]:
+    vocab = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    vocab += [(letter, -3.0) for letter in LETTERS]
+    tokenizer = tokens(vocab=vocab, extra_ids=0, model_max_length=512)
+    xxl = config(d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64)
+    xxl.feed_forward_proj, xxl.is_gated_act, xxl.dense_act_fn = "gated-gelu", True, "gelu_new"
+    return {"tokenizer": tokenizer, "text_encoder": model(xxl)}
+
+
+def build_ltx(folder: Path) -> None:
+    from diffusers import (
+        AutoencoderKLLTXVideo,
+        FlowMatchEulerDiscreteScheduler,
+        LTXPipeline,
+        LTXVideoTransformer3DModel,
+    )
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=AutoencoderKLLTXVideo(),
+        transformer=LTXVideoTransformer3DModel(),
+        **_text_encoder(T5Tokenizer, T5Config, T5EncoderModel),
+    ).save_pretrained(folder)
+
+
+def build_wan(folder: Path) -> None:
+    from diffusers import (
+        AutoencoderKLWan,
+        UniPCMultistepScheduler,
+        WanPipeline,
+        WanTransformer3DModel,
+    )
+    from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
+
+    WanPipeline(
+        scheduler=UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+        ),
+        vae=AutoencoderKLWan(),
+        transformer=WanTransformer3DModel(
+            num_attention_heads=12, attention_head_dim=128, ffn_dim=8960, num_layers=30
+        ),
+        **_text_encoder(T5Tokenizer, UMT5Config, UMT5EncoderModel),
+    ).save_pretrained(folder)
+
+
+def _card(name: str, family: str, size: tuple[int, int, int], billions: dict[str, float]) -> Any:
+    width, height, frames = size
+    return {
+        "id": name,
+        "name": name,
+        "family": family,
+        "repo": f"./{name}",
+        "tasks": ["t2v"],
+        "license": "apache-2.0",
+        "about": "Random weights of real size.",
+        "defaults": {
+            "width": width,
+            "height": height,
+            "num_frames": frames,
+            "fps": 16,
+            "num_inference_steps": 4,
+            "guidance_scale": 3.0,
+        },
+        "limits": {"max_frames": frames},
+        "needs": {"ram_gb": 8, "disk_gb": 15, "billions": billions},
+    }
+
+
+SUBJECTS = (
+    Subject(
+        _card(
+            "ltx-2b-random",
+            "ltx",
+            (704, 480, 97),
+            {"transformer": 1.92, "text_encoder": 4.76, "vae": 0.42},
+        ),
+        build_ltx,
+    ),
+    Subject(
+        _card(
+            "wan-1.3b-random",
+            "wan",
+            (832, 480, 81),
+            {"transformer": 1.42, "text_encoder": 5.68, "vae": 0.13},
+        ),
+        build_wan,
+    ),
+)
+
+
+def planned(card: ModelCard, machine: Machine, settings: Settings) -> dict[Profile, Plan]:
+    """What each profile would do with a card on a machine."""
+    return {
+        profile: Planner(settings.model_copy(update={"profile": profile}), machine).plan(card)
+        for profile in get_args(Profile)
+    }
+
+
+def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, float, float]:
+    """(peak GB, seconds of a step, seconds of decoding) of a clip, after one to warm up."""
+    from pipelines.decode import decode
+    from pipelines.families.base import Inputs
+    from pipelines.ladder import sample
+    from pipelines.manager import PipelineManager
+    from pipelines.peak import Peak
+
+    manager = PipelineManager({card.id: card}, settings)
+    loaded = manager.get(card.id, Task.TEXT_TO_VIDEO)
+    fitted = _fitted(card, steps)
+    peak_gb = step_s = decode_s = 0.0
+    for _ in range(2):
+        peak = Peak(loaded.device)
+        sampled = sample(loaded, fitted, Inputs(), _GoOn(), lambda _step: None)
+        began = time.perf_counter()
+        tiles = Planner(settings, this_machine(settings)).plan(card, Shape.of(fitted)).tiles
+        decode(loaded, sampled.latents, fitted, sampled.noise, tiles=tiles)
+        decode_s, peak_gb = time.perf_counter() - began, peak.gb() or 0.0
+        step_s = sampled.seconds["denoise"] / steps
+    del loaded, sampled
+    manager.close()
+    return peak_gb, step_s, decode_s
+
+
+class _GoOn:
+    def cancelled(self) -> bool:
+        return False
+
+    def finish_now(self) -> bool:
+        return False
+
+
+def _fitted(card: ModelCard, steps: int) -> FittedRequest:
+    d = card.defaults
+    return FittedRequest(
+        task=Task.TEXT_TO_VIDEO,
+        model=card.id,
+        prompt="a dog running in the snow",
+        negative_prompt="",
+        image=None,
+        focus=Focus(x=0.5, y=0.5),
+        seed=1,
+        num_inference_steps=steps,
+        guidance_scale=d.guidance_scale,
+        width=d.width,
+        height=d.height,
+        num_frames=d.num_frames,
+        fps=d.fps,
+        format="mp4",
+        quality="medium",
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu_profiles", description=__doc__)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--folder", type=Path, help="where the pipelines are built, and kept")
+    asked = parser.parse_args(arguments)
+    if not torch.cuda.is_available():
+        print("There is no CUDA GPU here, so there is nothing to measure.")
+        return 0
+    with tempfile.TemporaryDirectory() as temporary:
+        return _run(asked.folder or Path(temporary), asked.steps)
+
+
+def _run(folder: Path, steps: int) -> int:
+    base = Settings.load().model_copy(update={"previews": False, "data_dir": folder / "data"})
+    machine = this_machine(base)
+    print(f"{machine.gpu_name}, {machine.vram_gb:.0f} GB; memory {machine.ram_gb:.0f} GB")
+    missed = False
+    for subject in SUBJECTS:
+        name = subject.card["id"]
+        if not (folder / name / "model_index.json").is_file():
+            before = torch.get_default_dtype()
+            torch.set_default_dtype(torch.bfloat16)
+            try:
+                with torch.device("cuda"):  # random numbers come a hundred times quicker there
+                    subject.build(folder / name)
+            finally:
+                torch.set_default_dtype(before)
+                torch.cuda.empty_cache()
+        card = ModelCard.model_validate(subject.card).model_copy(update={"folder": folder})
+        for profile, plan in planned(card, machine, base).items():
+            print(f"{name}, {profile}: {plan.sentence()}", flush=True)
+            settings = base.model_copy(update={"profile": profile})
+            peak_gb, step_s, decode_s = measure(card, settings, steps)
+            pace = Planner(settings, machine).pace(card)
+            off = peak_gb / plan.vram_gb - 1
+            missed = missed or abs(off) > WITHIN
+            print(
+                f"    {peak_gb:.1f} GB, {off:+.0%} of the plan;"
+                f" a step {step_s:.2f} s (guessed {pace.step:.2f});"
+                f" decoding {decode_s:.1f} s (guessed {pace.end:.1f})",
+                flush=True,
+            )
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

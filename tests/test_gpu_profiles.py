@@ -1,0 +1,73 @@
+"""The bench for GPUs: its planning half, and what it says where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import gpu_profiles, pretend
+from bench.gpu_profiles import SUBJECTS, planned
+from pipelines.cards import ModelCard
+from pipelines.placement import Machine, Shape
+from pipelines.placement.demand import demand_of
+from pipelines.placement.sizes import sizes_of
+from settings import Settings
+
+H100 = Machine(
+    ram_gb=128, free_disk_gb=60, cpu_count=16, gpu_name="NVIDIA H100 80GB HBM3", vram_gb=79.6
+)
+GIB = 2**30
+Count = Callable[[int, int, int], int]
+
+
+def card_of(name: str) -> ModelCard:
+    return next(ModelCard.model_validate(s.card) for s in SUBJECTS if s.card["family"] == name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_profiles.main([]) == 0
+    said = capsys.readouterr().out.strip()
+    assert said.count("\n") == 0
+    assert said.endswith(".") and "CUDA" in said
+
+
+@pytest.mark.parametrize("family", ["ltx", "wan"])
+def test_every_profile_has_its_own_plan(family: str) -> None:
+    plans = planned(card_of(family), H100, Settings(_env_file=None))  # pyright: ignore
+    assert set(plans) == {"fast", "balanced", "small"}
+    assert all(plan.fits and plan.device_name == "cuda" for plan in plans.values())
+    assert plans["balanced"].offload == "none"
+    assert plans["fast"].compile and plans["fast"].step_cache == "first_block"
+    assert plans["small"].vram_gb < plans["balanced"].vram_gb / 2
+
+
+@pytest.mark.parametrize(
+    ("family", "step", "decoding"),
+    [
+        ("ltx", pretend.ltx_step, pretend.ltx_decoder),
+        ("wan", pretend.wan_step, pretend.wan_decoder),
+    ],
+)
+def test_the_demand_is_what_models_of_real_size_hold(
+    family: str, step: Count, decoding: Count
+) -> None:
+    """Counted on tensors that only pretend to be there, at another size than the one the figures
+    were taken from."""
+    card, shape = card_of(family), Shape(512, 320, 49)
+    demand = demand_of(card, sizes_of(card), shape, "bfloat16")
+    size = (shape.width, shape.height, shape.num_frames)
+    assert demand.sampling == pytest.approx(step(*size) / GIB, rel=0.2)
+    assert demand.decoded(0) == pytest.approx(decoding(*size) / GIB, rel=0.2)
+
+
+def test_the_pipelines_are_not_built_where_they_are_already(tmp_path: Path) -> None:
+    for subject in SUBJECTS:
+        card = ModelCard.model_validate(subject.card).model_copy(update={"folder": tmp_path})
+        assert card.local_path is None
+        (tmp_path / card.id).mkdir()
+        (tmp_path / card.id / "model_index.json").write_text("{}")
+        assert card.local_path == (tmp_path / card.id).resolve()
