@@ -87,6 +87,8 @@ def _run(
     # 1. The model, or the one that stands in for it.
     def on_progress(progress: LoadProgress) -> None:
         control.check()
+        if told.has_more_bytes(progress):
+            control.renew()
         if told.is_news(progress):
             emit("loading", progress.as_event())
 
@@ -304,6 +306,7 @@ class Told:
     def __init__(self) -> None:
         self._phase = ""
         self._fraction = -1.0
+        self._bytes = 0
 
     def is_news(self, progress: LoadProgress) -> bool:
         fraction = progress.fraction or 0.0
@@ -311,6 +314,11 @@ class Told:
             return False
         self._phase, self._fraction = progress.phase, fraction
         return True
+
+    def has_more_bytes(self, progress: LoadProgress) -> bool:
+        """True while a download gets on."""
+        before, self._bytes = self._bytes, max(self._bytes, progress.bytes_done or 0)
+        return self._bytes > before
 
 
 class Pace:
@@ -338,6 +346,10 @@ class Deadline:
         self._control = control
         self._seconds = seconds
         self._ends = time.monotonic() + seconds
+
+    def renew(self) -> None:
+        """The time a model takes to come here is not the clip's."""
+        self._ends = time.monotonic() + self._seconds
 
     def is_over(self) -> bool:
         return time.monotonic() > self._ends

@@ -95,6 +95,7 @@ class ProcessExecutor:
         self._error: dict[str, Any] | None = None
         self._restarts = 0
         self._failures = 0
+        self._fetching_at = 0.0
         self._closing_by: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -204,6 +205,8 @@ class ProcessExecutor:
                 self._failures = 0
                 self._set(state="setup_failed" if self._error else "ready")
             case "event", job_id, event, data if job and job.id == job_id:
+                if event == "loading" and data.get("bytes_done"):
+                    self._fetching_at = time.time()  # a download takes none of the clip's time
                 desk.progress(job, event, data)
             case "done", job_id, result if job and job.id == job_id:
                 self._free()
@@ -263,7 +266,8 @@ class ProcessExecutor:
         return time.time() >= self._deadline(job)
 
     def _deadline(self, job: Job) -> float:
-        return (job.started_at or 0.0) + self._settings.request_timeout_s + OVERDUE_S
+        began = max(job.started_at or 0.0, self._fetching_at)
+        return began + self._settings.request_timeout_s + OVERDUE_S
 
     def _free(self) -> None:
         with self._lock:

@@ -94,6 +94,8 @@ class TestHub:
     faults: list[Fault] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     url: str = ""
+    cdn_url: str = ""
+    """Where large files are kept, if not here."""
 
     def __enter__(self) -> TestHub:
         hub = self
@@ -264,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers |= {
             "X-Linked-ETag": f'"{file.sha256}"',
             "X-Linked-Size": str(file.size),
-            "Location": f"{self.hub.url}/cdn/{name}/{path}",
+            "Location": f"{self.hub.cdn_url or self.hub.url}/cdn/{name}/{path}",
         }
         self._send(302, b"", headers)
 

@@ -148,6 +148,31 @@ def test_a_token_opens_what_is_gated(
     assert_whole(child.ask("fetch", repo="gated/open", settings=asked)["folder"], big_folder)
 
 
+def test_the_token_is_shown_to_the_hub_alone(
+    hub: TestHub, child: Child, settings: SettingsOf, big_folder: Path
+) -> None:
+    hub.add("kept/elsewhere", big_folder, gated=True)
+    with TestHub(repos=hub.repos) as storage:
+        hub.cdn_url = storage.url
+        try:
+            asked = settings("kept/elsewhere", hf_token=RIGHT_TOKEN)
+            done = child.ask("fetch", repo="kept/elsewhere", settings=asked)
+        finally:
+            hub.cdn_url = ""
+    assert_whole(done["folder"], big_folder)
+    assert storage.seen
+    assert not any(seen.token for seen in storage.seen)
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    hub: TestHub, child: Child, settings: SettingsOf, big_folder: Path
+) -> None:
+    hub.add("falls/silent", big_folder)
+    hub.fault("/cdn/falls/silent/one", stall_s=3, times=1)  # longer than the child is patient
+    done = child.ask("fetch", repo="falls/silent", settings=settings("falls/silent"))
+    assert_whole(done["folder"], big_folder)
+
+
 def test_fetching_needs_no_model_library(second: Child) -> None:
     """The page looks at pasted models in a process that has no room for torch."""
     assert not {"torch", "diffusers", "transformers"} & set(second.ask("modules"))

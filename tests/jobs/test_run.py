@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.job import Job, Result
-from jobs.run import Control, Pace, as_kinora_error, run_job
+from jobs.run import Control, Deadline, Pace, Told, as_kinora_error, run_job
 from media.metadata import read_comment
 from settings import Settings
 from tests.jobs.conftest import MakeJob
@@ -109,6 +110,26 @@ def test_time_over_is_a_timeout_and_not_a_discard(run: Run, make_job: MakeJob) -
         run(make_job(), request_timeout_s=0.001)
     assert failure.value.code is ErrorCode.TIMEOUT
     assert "0.001 s" in failure.value.message
+
+
+def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time() -> None:
+    from pipelines.manager import LoadProgress
+
+    told = Told()
+    for here, is_more in [(0, False), (10, True), (10, False), (900, True)]:
+        progress = LoadProgress("downloading", here / 1000, here, 1000)
+        assert told.has_more_bytes(progress) is is_more
+    assert not told.has_more_bytes(LoadProgress("transformer", 0.9))
+    news = [told.is_news(LoadProgress("downloading", f / 1000)) for f in range(11)]
+    assert sum(news) == 3
+
+    deadline = Deadline(Person(), 0.2)
+    time.sleep(0.15)
+    deadline.renew()
+    time.sleep(0.1)
+    assert not deadline.is_over()
+    time.sleep(0.15)
+    assert deadline.is_over()
 
 
 def test_a_clip_that_is_too_large_leaves_nothing(run: Run, make_job: MakeJob) -> None:
