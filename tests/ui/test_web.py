@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from collections.abc import Iterator
 
+import imageio_ffmpeg
 import pytest
 from PIL import Image
 from starlette.applications import Starlette
@@ -143,3 +145,50 @@ def test_a_deleted_clip_is_gone(me: TestClient, stranger: TestClient, job_id: st
     assert stranger.delete(f"/kinora/jobs/{job_id}", headers=OURS).status_code == 404
     assert me.delete(f"/kinora/jobs/{job_id}", headers=OURS).status_code == 204
     assert me.get(f"/kinora/jobs/{job_id}").status_code == 404
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("clip") / "card.mp4"
+    card = "testsrc=size=96x64:rate=8:duration=1"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", "-f", "lavfi", "-i"]
+    subprocess.run([*command, card, "-pix_fmt", "yuv420p", path], check=True)
+    return path.read_bytes()
+
+
+def test_a_clip_to_work_over_goes_in_and_plays_for_its_giver_alone(
+    me: TestClient, stranger: TestClient, clip: bytes
+) -> None:
+    stored = me.post("/kinora/videos", content=clip, headers=OURS).json()
+    assert (stored["width"], stored["height"], stored["seconds"]) == (96, 64, 1.0)
+    back = me.get(f"/kinora/pictures/{stored['id']}", headers={"Range": "bytes=4-7"})
+    assert (back.status_code, back.content) == (206, b"ftyp")
+    assert back.headers["content-type"] == "video/mp4"
+    assert stranger.get(f"/kinora/pictures/{stored['id']}").status_code == 404
+
+
+def test_what_is_no_clip_or_too_much_of_one_is_refused(
+    me: TestClient, service: JobService, tiny_settings: Settings, clip: bytes
+) -> None:
+    refused = me.post("/kinora/videos", content=b"#EXTM3U\nhttp://127.0.0.1/", headers=OURS)
+    assert (refused.status_code, refused.json()["error"]) == (422, "invalid_video")
+    assert me.post("/kinora/videos", content=clip).status_code == 422, "a plain form cannot"
+    small = tiny_settings.model_copy(update={"max_video_upload_mb": 0.001})
+    pages = Pages(service, small).routes()
+    with TestClient(Starlette(routes=pages, middleware=[Middleware(VisitorCookie)])) as strict:
+
+        def trickle() -> Iterator[bytes]:
+            yield from [b"x" * 400] * 4
+
+        assert strict.post("/kinora/videos", content=trickle(), headers=OURS).status_code == 413
+        assert strict.post("/kinora/videos", content=clip, headers=OURS).status_code == 413
+    assert not list(service.pictures.glob("*.mp4"))
+
+
+def test_the_picker_asks_for_the_models_of_its_tab(me: TestClient) -> None:
+    offer = me.get("/kinora/models?task=i2v").json()
+    (model,) = offer["models"]
+    assert (model["id"], model["level"], model["download_gb"]) == ("pocket", "runs", None)
+    assert offer["any"] is True
+    assert me.get("/kinora/models?task=v2v").json()["models"] == []
+    assert me.get("/kinora/models?task=x").status_code == 422
