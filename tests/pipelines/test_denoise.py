@@ -15,7 +15,7 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.decode import decode
-from pipelines.denoise import Preview, Sampled, Step, _hooked, _Watch, denoise
+from pipelines.denoise import Preview, Sampled, Step, _Discarded, _hooked, _Watch, denoise
 from pipelines.families.base import Inputs
 from pipelines.fit import Limits, fit
 from pipelines.manager import Loaded, PipelineManager
@@ -337,6 +337,48 @@ def test_one_scheduler_is_not_watched_twice() -> None:
     with _hooked(scheduler, watch), pytest.raises(RuntimeError), _hooked(scheduler, watch):
         pass
     assert type(scheduler) is diffusers.DDIMScheduler
+
+
+@pytest.mark.parametrize("as_tuple", [True, False])
+def test_a_pipeline_that_draws_by_itself_goes_on_with_the_estimate(as_tuple: bool) -> None:
+    """It is interrupted, and what it decodes is the clean picture and no noise."""
+    scheduler: Any = diffusers.DDIMScheduler(clip_sample=False)
+    scheduler.set_timesteps(4)
+    wishes, interrupted = Wishes(), []
+    wishes.finish.set()
+    watch = _Watch(
+        wishes,
+        lambda _step: None,
+        None,
+        lambda x0: x0,
+        draws_itself=True,
+        interrupt=lambda: interrupted.append(1),
+    )
+    x0, noise = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
+    t = scheduler.timesteps[0]
+    noisy = scheduler.add_noise(x0, noise, t[None])
+    with _hooked(scheduler, watch):
+        stepped = scheduler.step(noise, t, noisy, return_dict=not as_tuple)
+    sample = stepped[0] if as_tuple else stepped.prev_sample
+    assert torch.allclose(sample, x0, atol=1e-4)
+    assert interrupted == [1]
+    assert watch.interrupted
+
+
+def test_discard_is_heard_between_heuns_two_calls() -> None:
+    scheduler: Any = diffusers.HeunDiscreteScheduler()
+    scheduler.set_timesteps(5)
+    wishes, told = Wishes(), []
+    watch = _Watch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    sample, calls = torch.zeros(1, 4, 2, 2), 0
+    with _hooked(scheduler, watch), pytest.raises(_Discarded):
+        for t in scheduler.timesteps:
+            calls += 1
+            if calls == 3:
+                wishes.cancel.set()
+            scheduler.step(sample, t, sample)
+    assert calls == 3
+    assert told == [1]
 
 
 def test_a_scheduler_nobody_can_read_runs_to_its_end() -> None:

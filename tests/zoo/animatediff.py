@@ -13,11 +13,13 @@ from tests.zoo import Specimen, card, parts
 
 ADAPTER = "adapter"
 SCHEDULER = {
+    "class": "DDIMScheduler",
     "beta_schedule": "linear",
     "clip_sample": False,
     "steps_offset": 1,
     "timestep_spacing": "linspace",
 }
+LCM = {"class": "LCMScheduler", "beta_schedule": "linear", "clip_sample": False}
 
 
 def build(folder: Path) -> None:
@@ -74,12 +76,14 @@ def build(folder: Path) -> None:
     adapter.save_pretrained(folder / ADAPTER)
 
 
-def load(pipeline_class: Any, folder: Path, dtype: Any) -> Any:
+def load(pipeline_class: Any, folder: Path, dtype: Any, scheduler: dict[str, Any]) -> Any:
     import diffusers
 
     adapter = diffusers.MotionAdapter.from_pretrained(folder / ADAPTER, dtype=dtype)
     pipe = pipeline_class.from_pretrained(folder, motion_adapter=adapter, dtype=dtype)
-    pipe.scheduler = diffusers.DDIMScheduler.from_config(pipe.scheduler.config, **SCHEDULER)
+    options = dict(scheduler)
+    kind = getattr(diffusers, options.pop("class"))
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, **options)
     return pipe
 
 
@@ -97,7 +101,7 @@ def plain(pipe: Any, fitted: FittedRequest, inputs: Inputs, num_frames: int) -> 
     }
 
 
-def specimen(name: str, num_frames: int) -> Specimen:
+def specimen(name: str, num_frames: int, scheduler: dict[str, Any]) -> Specimen:
     about = card(
         "animatediff",
         ["t2v"],
@@ -109,10 +113,15 @@ def specimen(name: str, num_frames: int) -> Specimen:
             "guidance_scale": 7.5,
         },
         limits={"min_width": 16, "min_height": 16, "min_frames": 2, "max_frames": 64},
-        scheduler={"class": "DDIMScheduler", **SCHEDULER},
+        scheduler=scheduler,
         parts={"motion_adapter": f"../repo/{ADAPTER}"},
     )
-    return Specimen(name, about, build, partial(plain, num_frames=num_frames), load)
+    made = partial(load, scheduler=scheduler)
+    return Specimen(name, about, build, partial(plain, num_frames=num_frames), made)
 
 
-SPECIMENS = (specimen("animatediff", 4), specimen("animatediff-free-noise", 36))
+SPECIMENS = (
+    specimen("animatediff", 4, SCHEDULER),
+    specimen("animatediff-free-noise", 36, SCHEDULER),
+    specimen("animatelcm", 4, LCM),
+)
