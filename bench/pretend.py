@@ -64,10 +64,11 @@ def peak_of(make: Callable[[], Any], call: Call, dtype: torch.dtype) -> int:
 
 
 def ltx_decoder(width: int, height: int, frames: int) -> int:
-    from diffusers import AutoencoderKLLTXVideo
+    import diffusers
 
+    make: Any = diffusers.AutoencoderKLLTXVideo
     shape = (1, 128, (frames - 1) // 8 + 1, height // 32, width // 32)
-    return peak_of(AutoencoderKLLTXVideo, partial(_decode, shape), torch.bfloat16)
+    return peak_of(make, partial(_decode, shape), torch.bfloat16)
 
 
 def wan_decoder(width: int, height: int, frames: int) -> int:

@@ -236,6 +236,36 @@ def test_models_says_what_is_here_and_whether_it_runs(run: Run) -> None:
     (card,) = json.loads(run("models", "--json").stdout)
     assert card["id"] == "pocket"
     assert card["here"]["fits"] is True
+    assert "Plan: CPU" in done.stdout or "Plan: GPU" in done.stdout
+
+
+def test_models_tells_of_one_that_is_too_large_and_of_the_nearest_that_fits(
+    run: Run, tmp_path: Path, tiny_repo: Path
+) -> None:
+    from tests import tiny
+
+    tiny.write_card(tmp_path, tiny_repo)
+    needs = {"ram_gb": 4000, "disk_gb": 1}
+    tiny.write_card(tmp_path, Path("owner/huge"), id="huge", name="Huge", needs=needs)
+    done = run("models", KINORA_MODELS_DIR=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "Huge needs 4000 GB" in done.stdout
+    assert "The nearest that runs here is Tiny." in done.stdout
+    refused = run("generate", "a dog", "--model", "huge", KINORA_MODELS_DIR=str(tmp_path))
+    assert refused.returncode == 2
+    assert "The nearest that runs here is Tiny." in refused.stderr
+
+
+def test_models_shows_the_plan_of_another_profile(run: Run) -> None:
+    plain, small = (
+        json.loads(run("models", "--json", *options).stdout)[0]["here"]["plan"]
+        for options in ([], ["--profile", "small"])
+    )
+    assert plain["tiles"] == 0
+    assert small["tiles"] == 4
+    wrong = run("models", "--profile", "huge")
+    assert wrong.returncode == 2
+    assert "--profile is fast, balanced or small" in wrong.stderr
 
 
 def test_verify_tells_what_a_clip_says_and_vouches_for_nothing(run: Run, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ LIGHT = [
     "media.videos",
     "pipelines.catalog",
     "pipelines.fit",
+    "pipelines.placement",
     "pipelines.hub",
     "pipelines.loras",
     "ui.blocks",
