@@ -92,7 +92,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: PreTrainedToke
         "LOOK_AT": ("a dog in the snow",),
         "DataLoader": lambda data, batch, **_: DataLoader(data, batch),  # no second process
     }
-    for module in (cache_latents, train_autoencoder, train_denoiser, pack):
+    for module in (models, cache_latents, train_autoencoder, train_denoiser, pack):
         for name, value in rebuilt.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
@@ -184,6 +184,18 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     assert {pipe.vae.dtype, pipe.text_encoder.dtype, pipe.transformer.dtype} == {torch.float32}
     assert made.shape == (17, 128, 128, 3)
     assert np.isfinite(made).all()
+
+    # 7. and what is packed is enough to go on from, with the numbers its denoiser learned
+    stage(cache_latents, f"--clips 12 --device cpu --autoencoder {out} --run more-latents --seed 6")
+    more = train_denoiser.Latents(runs / "more-latents")
+    assert torch.equal(more.mean, pipe.vae.latents_mean)
+    assert torch.equal(more.std, pipe.vae.latents_std)
+    command = f"{quick} --run more --latents more-latents --autoencoder {out} --start-from {out}"
+    stage(train_denoiser, f"{command} --plan 9:1 --lr 0")
+    third = state(runs / "more")
+    assert third["step"] > 0
+    for name, value in pipe.transformer.state_dict().items():
+        assert torch.equal(third["model"][f"transformer.{name}"], value), name
 
 
 def test_a_packed_model_that_is_too_large_is_refused_and_the_old_one_stays(
