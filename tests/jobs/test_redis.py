@@ -54,7 +54,8 @@ def test_a_clip_is_made_by_the_worker(service: JobService) -> None:
     assert kinds[-1] == "succeeded"
     assert kinds.count("step") == 4
     assert "preview" in kinds
-    assert service.clip_path(job.id).stat().st_size == service.get(job.id).result.size_bytes
+    result = service.get(job.id).result
+    assert result and service.clip_path(job.id).stat().st_size == result.size_bytes
     assert service.preview(job.id)
 
 
