@@ -14,9 +14,11 @@ import json
 import re
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import imageio_ffmpeg
 import numpy as np
@@ -39,6 +41,10 @@ DEMUXERS = {"mov": re.compile(rb"....ftyp", re.DOTALL), "matroska": re.compile(r
 DECODERS = "h264,hevc,vp8,vp9,libdav1d,mpeg4"
 """ffmpeg has 500; none of the others ever sees a stranger's bytes, and no sound is decoded."""
 MAX_ALLOC = 512 * 1024 * 1024
+
+CENTRE = Focus()
+AT_ONCE = threading.BoundedSemaphore(2)
+"""Clips decoded at the same time: many givers wait for each other, not the machine for them."""
 
 VIDEO_LINE = re.compile(r"^  Stream #0:\d+[^\n]*?: Video: (\w+)([^\n]*)", re.MULTILINE)
 DURATION_LINE = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
@@ -88,7 +94,7 @@ def store_video(source: Path, folder: Path, limits: VideoLimits = VideoLimits())
 
     # 2. Its pictures, decoded under the same limits whatever it said, and written anew
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as place:
+    with AT_ONCE, tempfile.TemporaryDirectory(dir=folder, suffix=".part") as place:
         written = Path(place) / "clip.mp4"
         told = _run(
             [
@@ -131,7 +137,7 @@ def load_frames(
     num_frames: int,
     width: int,
     height: int,
-    focus: Focus = Focus(),
+    focus: Focus = CENTRE,
 ) -> tuple[Image.Image, ...]:
     """The clip's beginning at another pace and shape; its last picture is held if it is short."""
     stored = find_video(video_id, folder)
@@ -158,8 +164,8 @@ def _pictures(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterator
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as ffmpeg:
         try:
-            assert ffmpeg.stdout is not None
-            while len(data := ffmpeg.stdout.read(size)) == size:
+            pipe = cast(BinaryIO, ffmpeg.stdout)
+            while len(data := pipe.read(size)) == size:
                 pixels = np.frombuffer(data, np.uint8).reshape(stored.height, stored.width, 3)
                 yield Image.fromarray(pixels)
         finally:

@@ -113,9 +113,9 @@ def test_the_frames_are_the_clips_own_colours(tmp_path: Path) -> None:
 # -- what is refused -----------------------------------------------------------------------------
 
 
-def refused(source: Path, folder: Path, limits: VideoLimits = VideoLimits()) -> KinoraError:
+def refused(source: Path, folder: Path, limits: VideoLimits | None = None) -> KinoraError:
     with pytest.raises(KinoraError) as error:
-        store_video(source, folder, limits)
+        store_video(source, folder, limits or VideoLimits())
     assert not [p for p in folder.rglob("*") if p.is_file()], "nothing is left of it"
     return error.value
 
