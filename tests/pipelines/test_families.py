@@ -191,7 +191,11 @@ class Case:
         """What diffusers alone returns from the same files, and how many steps it took."""
         specimen, steps = self.home.specimen, []
         name = class_name(self.loaded.card, self.loaded.family, self.task)
-        pipe = specimen.load(getattr(diffusers, name), self.home.repo, self.loaded.dtype)
+        dtype: Any = self.loaded.dtype
+        if dtype != torch.float32 and self.loaded.family.float32:
+            kept = dict.fromkeys(self.loaded.family.float32, torch.float32)
+            dtype = {"default": dtype} | kept
+        pipe = specimen.load(getattr(diffusers, name), self.home.repo, dtype)
         pipe.set_progress_bar_config(disable=True)
         arguments = specimen.plain(pipe, self.fitted, self.inputs)  # may choose a scheduler
         count_steps(pipe.scheduler, steps)
@@ -268,6 +272,21 @@ def test_frames_equal_a_plain_call_bit_for_bit(case: Case) -> None:
     assert differences(case.frames, case.plain_frames) == 0
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, id=f"{n}-{s.card['tasks'][0]}") for n, s in ALL.items()]
+)
+def test_in_half_precision_frames_equal_a_plain_call_too(
+    name: str, homes: dict[str, Home], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As models run on a GPU: here every missing or needless cast shows."""
+    home = home_of(name, homes, tmp_path_factory)
+    half = home.settings.model_copy(update={"torch_dtype": "bfloat16", "previews": False})
+    task = Task(home.specimen.card["tasks"][0])
+    case = Case(Home(home.specimen, home.repo, half), task, False, tmp_path_factory.mktemp("half"))
+    assert case.loaded.dtype == torch.bfloat16
+    assert differences(case.frames, case.plain_frames) == 0
+
+
 def differences(a: np.ndarray, b: np.ndarray) -> int:
     return int((a != b).sum())
 
@@ -328,6 +347,23 @@ def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(case: Case) -> No
     assert clip.frames.shape == case.plain_frames.shape
     last = np.asarray(Image.open(case.folder / "whole" / result.last_frame))
     assert differences(last, case.plain_frames[-1]) == 0
+
+
+def test_short_of_memory_the_clip_is_as_long_and_as_large(case: Case) -> None:
+    """Tiles and chunks, on latents large enough to be cut."""
+    loaded, cells = case.loaded, 12
+    shape = case.sampled.latents.shape
+    if loaded.card.family in ("generic", "allegro"):
+        pytest.skip("decodes by itself, or only in tiles")
+    side = cells * loaded.family.cell(loaded.pipe)
+    fitted = case.fitted.model_copy(update={"width": side, "height": side})
+    latents = torch.randn(*shape[:3], cells, cells, generator=torch.Generator().manual_seed(0))
+    noise = None if case.sampled.noise is None else torch.zeros_like(latents)
+    whole, *others = (
+        decode(loaded, latents, fitted, noise, tiles=tiles).shape for tiles in (0, 2, 4)
+    )
+    assert whole == (fitted.num_frames, side, side, 3)
+    assert set(others) == {whole}
 
 
 def test_finish_now_gives_a_playable_clip(case: Case) -> None:
