@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 def checkout(tmp_path: Path) -> Path:
     """A copy of the code, to be changed."""
     copy = tmp_path / "kinora"
-    for room in ("cli", "jobs", "media", "pipelines", "ui", "presets"):
+    for room in ("api", "cli", "jobs", "media", "pipelines", "ui", "presets"):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("app.py", "settings.py", "errors.py"):
         shutil.copy(ROOT / file, copy)
