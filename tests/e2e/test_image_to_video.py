@@ -20,7 +20,7 @@ DROP = """([name, bytes]) => {
 
 def lay_down(page: Page, picture: Path) -> None:
     turn_to(page, "Image to video")
-    page.locator("#k-i2v input[type=file]").set_input_files(picture)
+    page.get_by_label("Picture to animate").set_input_files(picture)
     wait_for_picture(page)
 
 
@@ -113,7 +113,7 @@ def test_what_is_no_picture_is_refused_kindly(visit: Visit, tmp_path: Path) -> N
     turn_to(page, "Image to video")
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n this is no picture")
-    page.locator("#k-i2v input[type=file]").set_input_files(broken)
+    page.get_by_label("Picture to animate").set_input_files(broken)
     expect(page.locator("#k-i2v .k-trouble")).not_to_be_empty()
 
 
