@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -113,9 +114,8 @@ def _denoisers(pipe: Any) -> Iterator[Any]:
 
 
 def _to_int8(denoiser: Any) -> None:
-    from torchao.quantization import Int8WeightOnlyConfig, quantize_  # pyright: ignore
-
-    quantize_(denoiser, Int8WeightOnlyConfig())
+    torchao = import_module("torchao.quantization")  # only planned where it is installed
+    torchao.quantize_(denoiser, torchao.Int8WeightOnlyConfig())
 
 
 def _group_offload(pipe: Any, plan: Plan) -> None:
