@@ -11,11 +11,13 @@ from typing import Any
 
 CHECKS = {
     "frames_equal": "equal frames",
+    "in_half_precision": "bfloat16",
     "every_step": "steps",
     "previews": "previews",
     "clip_sounds": "sound",
     "cancel": "cancel",
     "after_a_cancel": "again",
+    "short_of_memory": "in tiles",
     "finish_now": "finish",
 }
 """The beginning of a test's name, and the head of its column."""

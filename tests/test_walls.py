@@ -283,7 +283,7 @@ def test_packages_for_debian_are_one_word_a_line() -> None:
 
 def test_every_developer_command_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for name in ("run", "test", "check", "bench", "docs", "e2e", "reliability"):
+    for name in ("run", "test", "models-matrix", "check", "bench", "docs", "e2e", "reliability"):
         assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
     ci = (ROOT / ".ci/run").read_text()
     assert "make" in ci and "test" in ci
