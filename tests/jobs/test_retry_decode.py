@@ -126,7 +126,7 @@ def test_without_room_for_the_insurance_the_clip_is_made_all_the_same(
 def test_where_a_worker_died_developing_the_next_one_uses_less_memory(
     run: Run, make_job: MakeJob, refuses: list[bool]
 ) -> None:
-    job = make_job()
+    job = make_job(width=128, height=128)
     with pytest.raises(KinoraError):
         run(job)
     assert not (run.folder / DECODING).exists()
@@ -137,7 +137,7 @@ def test_where_a_worker_died_developing_the_next_one_uses_less_memory(
     refuses[0] = False
     with decoder.register_forward_pre_hook(lambda _m, a: seen.append(tuple(a[0].shape[3:]))):
         run(job)
-    assert max(seen) == (2, 2)  # of 4x4
+    assert max(seen) == (4, 4)  # of 8x8
 
 
 # -- at the desk and in the service --------------------------------------------------------------

@@ -93,16 +93,17 @@ def short_of_memory(tiny_manager: PipelineManager) -> Any:
     handle.remove()
 
 
-@pytest.mark.parametrize(("limit", "tile"), [(20, (5, 2, 2)), (12, (3, 2, 2))])
+@pytest.mark.parametrize(("limit", "tile"), [(100, (5, 4, 4)), (60, (3, 4, 4))])
 def test_when_memory_is_short_decoding_goes_in_pieces(
     tiny_manager: PipelineManager, short_of_memory: Any, limit: int, tile: tuple[int, ...]
 ) -> None:
     loaded = tiny_manager.get("pocket", Task.TEXT_TO_VIDEO)
-    sampled = sample(loaded)
+    request = fitted(loaded, width=128, height=128)
+    sampled = denoise(loaded, request, Inputs(), Wishes(), lambda _step: None)
     before = dict(vars(loaded.pipe.vae))
     short_of_memory[0][0] = limit
-    frames = decode(loaded, sampled.latents, fitted(loaded), sampled.noise)
-    assert frames.shape == (9, 64, 64, 3)
+    frames = decode(loaded, sampled.latents, request, sampled.noise)
+    assert frames.shape == (9, 128, 128, 3)
     assert tile in short_of_memory[1]
     assert {k: v for k, v in vars(loaded.pipe.vae).items() if k[0] != "_"} == {
         k: v for k, v in before.items() if k[0] != "_"
