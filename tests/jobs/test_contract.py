@@ -21,8 +21,12 @@ from tests.jobs.services import PostgresServer, S3Server
 
 pytestmark = pytest.mark.slow
 
-ONE_WORKER_HERE = {"test_health_tells_what_goes_on"}
-"""Of the spawned child: its process id."""
+ONE_WORKER_HERE = {
+    "test_health_tells_what_goes_on",
+    "test_a_running_clip_is_discarded_within_a_step",
+}
+"""Of the spawned child: it hears a wish at once. For the fleet, `test_redis_fleet` says how soon:
+a far worker looks five times a second, in which a tiny model makes several steps."""
 
 for _name, _test in vars(test_service).items():
     _is_test = _name.startswith("test_") and inspect.isfunction(_test)
