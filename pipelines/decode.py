@@ -7,6 +7,7 @@ way, a few frames at a time, on the CPU. Whoever listens is told which rung it w
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -41,8 +42,6 @@ class Rung:
     """A few frames at a time."""
     on_cpu: bool = False
 
-
-OVERLAPS = ("tile_overlap_factor", "tile_overlap_factor_height", "tile_overlap_factor_width")
 
 LADDER = (
     Rung("whole"),
@@ -138,18 +137,19 @@ def _attempt(
 
 
 def _tiling(loaded: Loaded, fitted: FittedRequest, tiles: int) -> dict[str, Any]:
-    """Tiles that overlap by a quarter, on whole latents. Each VAE has some of these names; of those
-    that know only the share of the overlap, the seams meet where a tile is a multiple of four."""
-    cell, vae = loaded.family.cell(loaded.pipe), loaded.pipe.vae
-    unit = 4 if any(hasattr(vae, name) for name in OVERLAPS) else 1
-    values: dict[str, Any] = {"use_tiling": True} | dict.fromkeys(OVERLAPS, 0.25)
+    """Tiles that overlap by a quarter, on whole latents: of four, or the seams of those VAEs that
+    know only the quarter would not meet. Each VAE has some of these names."""
+    cell = loaded.family.cell(loaded.pipe)
+    values: dict[str, Any] = {"use_tiling": True}
+    for name in ("tile_overlap_factor", "tile_overlap_factor_height", "tile_overlap_factor_width"):
+        values[name] = 0.25
     sizes: list[int] = []
     for side, length in (("height", fitted.height), ("width", fitted.width)):
-        tile = max(2, unit * -(-length // cell // tiles // unit))
+        tile = max(4, 4 * math.ceil(length / cell / tiles / 4))
         sizes.append(tile)
         values[f"tile_sample_min_{side}"] = tile * cell
         values[f"tile_latent_min_{side}"] = tile
-        values[f"tile_sample_stride_{side}"] = max(1, tile * 3 // 4) * cell
+        values[f"tile_sample_stride_{side}"] = tile * 3 // 4 * cell
     values["tile_latent_min_size"] = max(sizes)
     values["tile_sample_min_size"] = max(sizes) * cell
     return values
