@@ -46,7 +46,8 @@ def _keys_by_name(value: object) -> object:
     """`name:key,name:key`. Neither a name nor a key is ever said in the error."""
     if not isinstance(value, str):
         return value
-    keys = dict(part.strip().partition(":")[::2] for part in value.split(",") if part.strip())
+    parts = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+    keys = {name: key for name, _, key in parts}
     if not all(name and len(key) >= MIN_KEY for name, key in keys.items()):
         raise ValueError(f"each must be a name, a colon, and a key of at least {MIN_KEY} letters")
     return keys
@@ -229,8 +230,8 @@ class Settings(BaseSettings):
     )
     profile: Literal["fast", "balanced", "small"] = Field(
         default="balanced",
-        description="How a model is run: `fast` (compiled, steps skipped where they hardly differ), "
-        "`balanced`, or `small` (as little memory as possible).",
+        description="How a model is run: `fast` (compiled, steps skipped where they hardly "
+        "differ), `balanced`, or `small` (as little memory as possible).",
     )
     offload: Literal["auto", "none", "model", "group"] = Field(
         default="auto",

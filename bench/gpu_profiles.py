@@ -73,7 +73,7 @@ def build_wan(folder: Path) -> None:
     from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
     WanPipeline(
-        scheduler=UniPCMultistepScheduler(
+        scheduler=UniPCMultistepScheduler(  # type: ignore[arg-type]  # what the model ships with
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
         ),
         vae=AutoencoderKLWan(),

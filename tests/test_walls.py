@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "jobs": ("errors", "settings", "pipelines", "media"),
     "cli": ("errors", "settings", "pipelines", "media", "jobs"),
     "ui": ("errors", "settings", "pipelines", "media", "jobs"),
-    # of the page it knows two things that hold no Gradio: the visitor's cookie, and how far a job is
+    # of the page it knows two things without Gradio: the visitor's cookie, a job's progress
     "api": ("errors", "settings", "pipelines", "media", "jobs", "ui.visitor", "ui.live"),
     "app": ("errors", "settings", "pipelines", "media", "jobs", "cli", "ui", "api"),
 }

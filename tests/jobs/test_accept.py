@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -19,7 +20,7 @@ from pipelines.request import GenerationRequest
 from tests.jobs.conftest import MakeJob, wait_for_kind
 
 DOG = GenerationRequest(prompt="a dog", seed=5, num_inference_steps=2)
-PLENTY = {"max_queue": 1000, "max_per_owner": 1000}
+PLENTY: Any = {"max_queue": 1000, "max_per_owner": 1000}
 
 
 def test_fifty_at_once_under_one_key_become_one_job(store: JobStore, make_job: MakeJob) -> None:
