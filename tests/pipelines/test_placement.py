@@ -244,20 +244,12 @@ def test_the_profiles_differ_where_it_counts() -> None:
 def test_an_attention_backend_is_used_only_where_it_takes_the_masks(
     family: str, backend: str, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if family not in _known():
-        pytest.skip(f"{family} is not here yet")
     everything = replace(GPUS[24], packages=EVERYTHING)
     plan = plan_for(card(family), everything, Wishes(attention=backend))  # type: ignore[arg-type]
     assert plan.attention == used
     assert bool(plan.notes) == (used != backend)
     bare = plan_for(card(family), GPUS[24], Wishes(attention=backend))  # type: ignore[arg-type]
     assert bare.attention == "native"
-
-
-def _known() -> set[str]:
-    from pipelines.families.rules import RULES
-
-    return set(RULES)
 
 
 def test_what_cannot_be_had_is_said() -> None:
