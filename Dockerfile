@@ -20,10 +20,11 @@ RUN apt-get update \
     && install -d -o kinora -g kinora /data
 
 WORKDIR /app
-COPY requirements.txt requirements-scale.txt ./
-RUN if [ "$TORCH" = cpu ]; then \
-        export PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; fi \
-    && pip install -r requirements-scale.txt
+# every file by its hash, as `make lock` found them; torch apart: its CPU build has its own index
+COPY docker/base.lock docker/torch-cpu.lock docker/torch-cuda.lock docker/
+RUN pip install --require-hashes --no-deps -r docker/base.lock
+RUN if [ "$TORCH" = cpu ]; then export PIP_INDEX_URL=https://download.pytorch.org/whl/cpu; fi \
+    && pip install --require-hashes --no-deps -r "docker/torch-$TORCH.lock"
 
 COPY --chown=kinora:kinora . .
 

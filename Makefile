@@ -4,6 +4,7 @@
 # make models-matrix  every family at every task, and which checks it passes
 # make bench   how fast it is, as ratios        make docs: the tables in the README
 # make pictures  the pictures in the README, taken of the app
+# make lock    what the images install, by hash      make audit: are there known holes in it
 #
 # Set-up goes into .venv, once; it is done again when a requirements file changes.
 
@@ -25,7 +26,8 @@ INSTALL = extra=""; if $(IS_CPU); then extra="--extra-index-url $(TORCH_CPU)"; f
 
 AXE := tests/e2e/node_modules/axe-core/axe.min.js
 
-.PHONY: help run models-matrix test e2e reliability check fix bench docs pictures clean
+.PHONY: help run models-matrix test e2e reliability check fix bench docs pictures lock audit \
+	clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -65,6 +67,12 @@ docs: .venv/.run
 pictures: .venv/.dev debian
 	@$(RUN) -m docs.pictures
 
+lock: .venv/.tools
+	@$(RUN) docker/lock.py .venv/tools/bin/uv
+
+audit: .venv/.tools
+	@$(RUN) docker/audit.py .venv/tools/bin/pip-audit
+
 clean:
 	rm -rf .venv tests/e2e/node_modules .pytest_cache .ruff_cache .hypothesis
 
@@ -83,6 +91,12 @@ clean:
 	@echo "Installing what Kinora and its tests need (once; about 2 GB, a few minutes) ..."
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/.run
+
+# apart, so that they bring nothing into what they look at
+.venv/.tools: | .venv/bin/python
+	@$(PYTHON) -m venv .venv/tools
+	@.venv/tools/bin/pip install -q --disable-pip-version-check "uv>=0.9,<1" "pip-audit>=2.9,<3"
+	@touch $@
 
 $(AXE): tests/e2e/package.json | debian
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/e2e
