@@ -37,6 +37,8 @@ from tests.jobs.test_redis_fleet import (
 ROUNDS = int(os.environ.get("KINORA_RELIABILITY_ROUNDS", "1"))
 SEEN_WITHIN_S = 15.0
 RESOLVED_WITHIN_S = 30.0
+OUTAGE_S = 60 if ROUNDS > 1 else 16
+"""A minute in `make reliability`."""
 
 pytestmark = pytest.mark.slow
 __all__ = ["redis", "service", "settings", "workers"]  # fixtures
@@ -83,7 +85,7 @@ def test_a_clip_that_loses_two_workers_ends_as_worker_lost(
     assert not service.desk.folder(job.id).exists()
 
 
-def test_a_minute_without_redis_is_a_clear_refusal_and_everything_is_resolved_after(
+def test_long_without_redis_is_a_clear_refusal_and_everything_is_resolved_after(
     service: JobService, settings: Settings, redis: RedisServer, workers: list[Worker]
 ) -> None:
     """One clip waits, one ends while Redis is away, one loses its worker meanwhile."""
@@ -97,7 +99,7 @@ def test_a_minute_without_redis_is_a_clear_refusal_and_everything_is_resolved_af
     gone_at = time.monotonic()
     workers.pop().kill()
     refused = 0
-    while time.monotonic() - gone_at < 60:
+    while time.monotonic() - gone_at < OUTAGE_S:
         time.sleep(2)
         began = time.monotonic()
         try:
@@ -112,7 +114,7 @@ def test_a_minute_without_redis_is_a_clear_refusal_and_everything_is_resolved_af
                 service.submit(A_CLIP, "visitor:other")
             refused += 1
         assert time.monotonic() - began < 1
-    assert refused > 20
+    assert refused > OUTAGE_S / 3
     workers.append(Worker(settings, pretends={"steps": 5, "step_s": 0.1}))
     redis.start()
     back_at = time.time()
@@ -124,7 +126,7 @@ def test_a_minute_without_redis_is_a_clear_refusal_and_everything_is_resolved_af
         known = ("requeued", "succeeded") if job in running else ("started",)
         resolved_at.append(next(e.at for e in events if e.kind in known))
     took = max(resolved_at) - back_at
-    print(f"\nafter a minute without Redis all was resolved in {took:.1f} s")
+    print(f"\nafter {OUTAGE_S} s without Redis all was resolved in {took:.1f} s")
     assert took <= RESOLVED_WITHIN_S
     assert sorted(service.get(job.id).attempts for job in running) == [1, 2]
     assert service.store.running() == []

@@ -247,7 +247,11 @@ def test_a_newcomer_goes_before_the_second_clip_of_someone_else(
     newcomer = service.submit(SHORT, OTHER)
     assert [service.position(j.id) for j in (many[0], newcomer, *many[1:])] == [1, 2, 3, 4]
     assert service.position(busy) == 0
-    etas = [service.eta_s(j.id) or 0 for j in (many[0], newcomer, *many[1:])]
+    for _ in range(5):  # what is known of the clip that runs may change between two of them
+        etas = [service.eta_s(j.id) or 0 for j in (many[0], newcomer, *many[1:])]
+        if etas == sorted(etas):
+            break
+        time.sleep(0.3)
     assert etas == sorted(etas)
     assert etas[0] > 0
     for job in (*many, newcomer):
