@@ -213,6 +213,17 @@ class Settings(BaseSettings):
     max_video_upload_mb: float = Field(
         default=100, gt=0, description="The largest clip accepted to work over, in megabytes."
     )
+    max_disk_gb: Annotated[float | None, Blank] = Field(
+        default=None,
+        gt=0,
+        description="How much room finished clips may take, in gigabytes: the oldest go first. "
+        "Unset: no limit.",
+    )
+    keep_clips_days: Annotated[float | None, Blank] = Field(
+        default=None,
+        gt=0,
+        description="How many days finished clips are kept. Unset: for ever.",
+    )
     loras_dir: Path | None = Field(
         default=None,
         description="A folder with LoRA files (`*.safetensors`), offered by name. "

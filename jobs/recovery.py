@@ -49,9 +49,12 @@ def recover(
     return taken
 
 
-def tidy(desk: Desk) -> None:
-    """Removes what killed processes left: half files, folders without a job, unused pictures."""
-    folders = [f for f in _folders(desk) if JOB_ID.fullmatch(f.name)]
+def tidy(desk: Desk, settled_s: float = 0.0) -> None:
+    """Removes what killed processes left: half files, folders without a job, unused pictures.
+
+    Folders that changed within the last `settled_s` are left alone: somebody may be writing."""
+    named = [f for f in _folders(desk) if JOB_ID.fullmatch(f.name)]
+    folders = [f for f in named if not settled_s or _age_s(f) > settled_s]
     states = desk.store.among([f.name for f in folders])
     for folder in folders:
         state = states.get(folder.name)
@@ -69,6 +72,13 @@ def tidy(desk: Desk) -> None:
     for part in desk.pictures.glob("*.part"):
         if part.stat().st_mtime < long_ago:
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:  # removed meanwhile
+        return 0.0
 
 
 def _folders(desk: Desk) -> list[Path]:

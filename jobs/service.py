@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +23,8 @@ from jobs.executors.base import Executor
 from jobs.given import Given
 from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import presence_for
-from jobs.recovery import recover, tidy
+from jobs.quota import Housekeeper, why_gone
+from jobs.recovery import recover
 from jobs.reuse import reused
 from jobs.store import JobStore
 from pipelines import loras
@@ -67,6 +67,7 @@ class JobService:
         self.planner = Planner(settings)
         self.estimator = Estimator(self.store, self.cards, planner=self.planner)
         self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
+        self._housekeeper = Housekeeper(self.desk, settings)
         self._limits = Limits.from_settings(settings)
         self._began = time.monotonic()
         self._closed = False
@@ -75,7 +76,7 @@ class JobService:
         """Takes up what an earlier server left, then begins to work."""
         self._recover()
         self._presence.watch(self._recover)
-        threading.Thread(target=tidy, args=(self.desk,), name="tidy", daemon=True).start()
+        self._housekeeper.start()
         self.executor.start(self.desk)
         self.executor.notify()
 
@@ -85,6 +86,7 @@ class JobService:
             return
         self._closed = True
         self.executor.close(grace_s)
+        self._housekeeper.close()
         self.events.close()
         self._presence.close()
         self.store.close()
@@ -413,5 +415,6 @@ class JobService:
             raise KinoraError(ErrorCode.NOT_FOUND, "This clip has no file.")
         path = self.artifacts.fetch(job_id, getattr(job.result, field))
         if path is None:
-            raise KinoraError(ErrorCode.NOT_FOUND, "The file of this clip is gone.")
+            why = why_gone(self.artifacts, job_id) or "The file of this clip is gone."
+            raise KinoraError(ErrorCode.NOT_FOUND, why)
         return path

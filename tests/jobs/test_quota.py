@@ -1,0 +1,104 @@
+"""The disk does not fill: the oldest finished clips go, and say why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from errors import KinoraError
+from jobs.executors import executor_for
+from jobs.job import Job, Result, State
+from jobs.quota import WHY, make_room
+from jobs.service import JobService
+from jobs.store import JobStore
+from pipelines.cards import ModelCard
+from settings import Settings
+from tests.jobs.conftest import MakeJob
+
+CLIP_BYTES = 20_000
+QUOTA_BYTES = 100_000
+
+
+@pytest.fixture
+def service(
+    tmp_path: Path, store: JobStore, light_cards: dict[str, ModelCard]
+) -> Iterator[JobService]:
+    settings = Settings(data_dir=tmp_path, max_disk_gb=QUOTA_BYTES / 1e9)
+    service = JobService(store, executor_for(settings), light_cards, settings)
+    yield service
+    service.close(0)
+
+
+def finished(service: JobService, job: Job) -> Job:
+    """The clip of that job, written as a worker leaves it, and told at the desk."""
+    service.store.add(job, max_queue=1000, max_per_owner=1000)
+    running = service.store.claim()
+    assert running
+    folder = service.desk.folder(job.id)
+    folder.mkdir(parents=True)
+    (folder / "clip.mp4").write_bytes(bytes(CLIP_BYTES))
+    for name in ("poster.jpg", "last.png"):
+        (folder / name).write_bytes(b"-")
+    result = Result(
+        clip="clip.mp4",
+        poster="poster.jpg",
+        last_frame="last.png",
+        width=64,
+        height=64,
+        num_frames=9,
+        fps=8,
+        size_bytes=CLIP_BYTES,
+    )
+    (folder / "result.json").write_text(result.model_dump_json())
+    service.desk.succeed(running, result)
+    return job
+
+
+def used_bytes(service: JobService) -> int:
+    files = service.artifacts.jobs.rglob("*")
+    return sum(path.stat().st_size for path in files if path.is_file() and path.name != "gone")
+
+
+def test_ten_times_the_quota_leaves_at_most_the_quota(
+    service: JobService, make_job: MakeJob
+) -> None:
+    made = []
+    for _ in range(10 * QUOTA_BYTES // CLIP_BYTES):
+        made.append(finished(service, make_job()))
+        make_room(service.desk, service.settings)
+        assert used_bytes(service) <= QUOTA_BYTES + CLIP_BYTES
+        for job in made:  # whatever is handed out is whole
+            if service.desk.finished_result(job.id):
+                assert service.clip_path(job.id).stat().st_size == CLIP_BYTES
+    kept = [job.id for job in made if service.desk.finished_result(job.id)]
+    assert kept == [job.id for job in made[-len(kept) :]]
+    assert len(kept) == 4
+    with pytest.raises(KinoraError, match="made room for newer ones"):
+        service.clip_path(made[0].id)
+    assert service.get(made[0].id).state is State.SUCCEEDED
+
+
+def test_old_clips_go_by_age_and_running_ones_stay(service: JobService, make_job: MakeJob) -> None:
+    old = finished(service, make_job())
+    service.store.add(make_job(), max_queue=1000, max_per_owner=1000)
+    running = service.store.claim()
+    assert running
+    service.desk.folder(running.id).mkdir()
+    (service.desk.folder(running.id) / "frames").write_bytes(bytes(10 * QUOTA_BYTES))
+    settings = service.settings.model_copy(update={"keep_clips_days": 1e-6})
+    time.sleep(0.2)
+    assert make_room(service.desk, settings) == 1
+    with pytest.raises(KinoraError) as caught:
+        service.clip_path(old.id)
+    assert caught.value.message == WHY["age"]
+    assert (service.desk.folder(running.id) / "frames").is_file()
+
+
+def test_without_settings_nothing_goes(service: JobService, make_job: MakeJob) -> None:
+    made = [finished(service, make_job()) for _ in range(10)]
+    settings = service.settings.model_copy(update={"max_disk_gb": None})
+    assert make_room(service.desk, settings) == 0
+    assert all(service.desk.finished_result(job.id) for job in made)
