@@ -203,6 +203,7 @@ class Videos:
 
 def video(service: JobService, job: Job) -> Video:
     made = job.result or job.fitted
+    width, height = (made.width, made.height) if job.result else job.fitted.made_size
     return Video(
         id=job.id,
         created_at=int(job.created_at),
@@ -212,7 +213,7 @@ def video(service: JobService, job: Job) -> Video:
         model=job.fitted.model,
         prompt=job.fitted.prompt or None,
         seconds=f"{made.num_frames / made.fps:g}",
-        size=f"{made.width}x{made.height}",
+        size=f"{width}x{height}",
         remixed_from_video_id=job.parent,
         error=_why(job),
         seed=job.fitted.seed,

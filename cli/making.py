@@ -216,6 +216,7 @@ def about(job: Job, path: Path) -> dict[str, Any]:
         "motion": fitted.motion_bucket_id,
         "sampler": fitted.sampler,
         "loras": [lora.model_dump() for lora in fitted.loras],
+        "upscale": fitted.upscale,
         "width": result.width,
         "height": result.height,
         "frames": result.num_frames,

@@ -87,6 +87,8 @@ class Estimator:
         if job.result is None or "denoise" not in job.result.seconds:
             return
         fitted, result = job.fitted, job.result
+        if fitted.upscale:
+            return  # its end would be no example for the others
         seconds: dict[str, float] = dict(result.seconds)
         if result.step_s is not None:
             seconds["step"] = result.step_s
@@ -115,7 +117,7 @@ class Estimator:
             return self._with_memory(self._guess(fitted, per_step), fitted, rows)
         recent = _recent(rows)
         begin = statistics.median(recent.prompt)
-        end = _at(work, recent.tail)
+        end = _at(Shape.of(fitted).pixels, recent.tail)
         seconds = begin + _at(per_step, recent.steps) * fitted.num_inference_steps + end
         doubt = _doubt(per_step, recent.steps)
         learned = Estimate(

@@ -24,9 +24,7 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 UNUSED_PICTURE_S = 24 * 3600
 
 
-def recover(
-    desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda _job: False
-) -> int:
+def recover(desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda _job: False) -> int:
     """How many unfinished jobs were taken over. Safe when two servers do it at once.
 
     `resume` says True for a clip whose worker may still be at it: then it is left to the executor.

@@ -37,6 +37,23 @@ def model_for(
     settings: Settings,
 ) -> tuple[Loaded, FittedRequest]:
     """The loaded model and the job's settings as that model takes them."""
+    loaded, fitted = _loaded(job, manager, report, pictures, settings)
+    if fitted.upscale:
+        try:
+            manager.bring_upsampler(loaded, report)
+        except KinoraError as error:
+            error.action = {"label": "Make it without upscaling", "set": {"upscale": False}}
+            raise
+    return loaded, fitted
+
+
+def _loaded(
+    job: Job,
+    manager: PipelineManager,
+    report: OnProgress,
+    pictures: Path,
+    settings: Settings,
+) -> tuple[Loaded, FittedRequest]:
     fitted = job.fitted
     try:
         return manager.get(fitted.model, fitted.task, report), fitted

@@ -107,6 +107,8 @@ class ModelCard(Part):
     """Its `class` and settings, where they differ from what the repository has."""
     parts: dict[str, str] = {}
     """Components that come from a repository of their own, such as AnimateDiff's motion adapter."""
+    latent_upsampler: str | None = None
+    """Written like a part, but fetched only for the first clip that is to be enlarged."""
     call: dict[str, float | int | bool | str] = {}
     """Further arguments of the pipeline's call, such as decode_timestep."""
     gated: bool = False
@@ -120,7 +122,8 @@ class ModelCard(Part):
     @property
     def rules(self) -> Rules:
         given = {k: v for k, v in (("frames", self.frames), ("size", self.size)) if v is not None}
-        return RULES[self.family].model_copy(update=given | dict(self.takes))
+        upscale = self.latent_upsampler is not None
+        return RULES[self.family].model_copy(update=given | dict(self.takes) | {"upscale": upscale})
 
     @property
     def local_path(self) -> Path | None:
@@ -141,6 +144,8 @@ class ModelCard(Part):
     def _is_consistent(self) -> ModelCard:
         if self.family not in RULES:
             raise ValueError(f"family {self.family!r} is not one of {sorted(RULES)}")
+        if self.latent_upsampler and not RULES[self.family].upscale:
+            raise ValueError(f"family {self.family!r} has no use for a latent_upsampler")
         rules, d, m = self.rules, self.defaults, self.limits
         for what, width, height in [
             ("defaults", d.width, d.height),

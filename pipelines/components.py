@@ -157,6 +157,22 @@ def load(
     return loaded
 
 
+def load_part(
+    name: str, source: str, module: str, card: ModelCard, plan: Plan, hub: Hub, report: OnProgress
+) -> Any:
+    """One component with a repository of its own, for a pipeline that is there already. Its class
+    is of diffusers, or of that one of its pipeline modules."""
+    part = _part(name, source, hub, card)
+    told = _Bytes(report, [_bytes(part.listing, part.choice.paths)])
+    folder = hub.fetch(part.listing, part.choice.paths, told.of(0))
+    component = Component(name, part.of(folder, module), folder, part.subfolder, part.choice)
+    report(LoadProgress(name.replace("_", " "), DOWNLOAD_SHARE))
+    try:
+        return _load(component, plan.dtype)
+    except Exception as error:
+        raise loading_error(error, card, name) from error
+
+
 def pipeline(of: type[Any], components: dict[str, Any], config: dict[str, Any]) -> Any:
     """A pipeline over components that are there, with those settings that its class takes."""
     parameters = inspect.signature(of.__init__).parameters
@@ -186,10 +202,14 @@ class _Part:
     choice: Choice
     owner: str
 
-    def of(self, folder: Path) -> type[Any]:
-        """Its class, as its configuration names it."""
+    def of(self, folder: Path, module: str = "diffusers") -> type[Any]:
+        """Its class, as its configuration names it: of `module`, if diffusers itself has none."""
+        import diffusers
+
         config = json.loads((folder / self.subfolder / "config.json").read_text(encoding="utf-8"))
         class_name, library = config.get("_class_name"), "diffusers"
+        if class_name and not hasattr(diffusers, class_name):
+            library = module
         if not class_name:
             class_name, library = next(iter(config.get("architectures") or [""])), "transformers"
         return _class_of(library, class_name, self.owner)

@@ -21,6 +21,7 @@ from pipelines.failures import free_memory, is_out_of_memory
 from pipelines.manager import Loaded
 from pipelines.placement.apply import aside, move, settle, unplace
 from pipelines.request import Adjustment, FittedRequest
+from pipelines.upsample import upsampled
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ def decode(
     """
     with loaded.busy:
         settle(loaded.pipe, loaded.weights.plan)
+        if fitted.upscale:
+            latents = upsampled(loaded, latents)
         rungs = [rung for rung in LADDER if _makes_sense(rung, loaded, tiles)]
         for rung in rungs:
             try:
@@ -132,7 +135,9 @@ def _attempt(
             run.enter_context(_vae_on_cpu(loaded))
             latents = latents.to("cpu")
             noise = None if noise is None else noise.to("cpu")
-        video = loaded.family.decode(pipe, card, latents, noise)
+        family = loaded.family
+        develop = family.decode_upsampled if fitted.upscale else family.decode
+        video = develop(pipe, card, latents, noise)
         return pipe.video_processor.postprocess_video(video, output_type="np")[0]
 
 
@@ -144,7 +149,7 @@ def _tiling(loaded: Loaded, fitted: FittedRequest, tiles: int) -> dict[str, Any]
     for name in ("tile_overlap_factor", "tile_overlap_factor_height", "tile_overlap_factor_width"):
         values[name] = 0.25
     sizes: list[int] = []
-    for side, length in (("height", fitted.height), ("width", fitted.width)):
+    for side, length in zip(("width", "height"), fitted.made_size, strict=True):
         tile = max(4, 4 * math.ceil(length / cell / tiles / 4))
         sizes.append(tile)
         values[f"tile_sample_min_{side}"] = tile * cell

@@ -138,6 +138,7 @@ def fit(
         else None,
         sampler=request.sampler,
         loras=request.loras,
+        upscale=request.upscale,
         seed=secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed,
         num_inference_steps=int(steps),
         guidance_scale=guidance,
@@ -166,6 +167,11 @@ def _refuse_what_it_does_not_take(request: GenerationRequest, card: ModelCard) -
         raise bad("video", "Give a picture or a clip to work over, not both.")
     if request.loras and not rules.lora:
         raise bad("loras", f"{card.name} takes no LoRA.")
+    if request.upscale and not rules.upscale:
+        sentence = f"{card.name} cannot make its clips twice as large. Leave upscale off."
+        error = bad("upscale", sentence)
+        error.action = {"label": "Leave it off", "set": {"upscale": False}}
+        raise error
     if request.sampler is not None and request.sampler not in rules.samplers:
         offer = ", ".join(rules.samplers) or "its own only"
         raise bad(

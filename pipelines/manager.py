@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from errors import ErrorCode, KinoraError
-from pipelines import placement
+from pipelines import placement, upsample
 from pipelines.cards import ModelCard
 from pipelines.catalog import Catalog
 from pipelines.components import Files, LoadProgress, OnProgress, find, load, pipeline
@@ -162,6 +162,17 @@ class PipelineManager:
                     self._weights.move_to_end(card.id)
             return Loaded(weights=weights, task=task, pipe=weights.pipe_for(task))
 
+    def bring_upsampler(self, loaded: Loaded, on_progress: OnProgress | None = None) -> None:
+        """What makes this model's clips larger, if it is not in memory yet."""
+        with self._lock:
+            flight = self._flights.setdefault(loaded.card.id, threading.Lock())
+        with flight:
+            try:
+                upsample.bring(loaded, self._hub, on_progress or (lambda _progress: None))
+            except Exception as error:
+                free_memory()
+                raise loading_error(error, loaded.card) from error
+
     def is_here(self, card: ModelCard) -> bool:
         """Whether its files are on this machine, or were at least begun to be fetched."""
         return card.local_path is not None or self._hub.has(card.repo, card.revision)
@@ -232,11 +243,15 @@ class PipelineManager:
 
     def _warn_if_unpinned(self, card: ModelCard) -> None:
         from_hub = [] if card.is_local else [card.revision or ""]
-        from_hub += [part.partition("@")[2] for part in card.parts.values() if part[0] not in "./"]
+        from_hub += [part.partition("@")[2] for part in _sources(card) if part[0] not in "./"]
         if card.id in self._warned or all(COMMIT.fullmatch(each) for each in from_hub):
             return
         self._warned.add(card.id)
         log.warning("%s is not pinned to a commit: what it makes may change.", card.id)
+
+
+def _sources(card: ModelCard) -> list[str]:
+    return [*card.parts.values(), *([card.latent_upsampler] if card.latent_upsampler else [])]
 
 
 def class_name(card: ModelCard, family: Family, task: Task) -> str:

@@ -70,6 +70,8 @@ class GenerationRequest(BaseModel):
     """SVD: how much should move."""
     sampler: str | None = Field(default=None, max_length=40)
     loras: tuple[Lora, ...] = Field(default=(), max_length=8)
+    upscale: bool = False
+    """Twice the width and height that are asked for, made by a second small model."""
     model: str | None = Field(default=None, max_length=200)
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     num_inference_steps: int | None = Field(default=None, ge=1, le=200)
@@ -118,6 +120,7 @@ class FittedRequest(BaseModel):
     motion_bucket_id: int | None = None
     sampler: str | None = None
     loras: tuple[Lora, ...] = ()
+    upscale: bool = False
     seed: int
     num_inference_steps: int
     guidance_scale: float
@@ -133,6 +136,12 @@ class FittedRequest(BaseModel):
     @property
     def duration_s(self) -> float:
         return self.num_frames / self.fps
+
+    @property
+    def made_size(self) -> tuple[int, int]:
+        """Width and height of the file. `width` and `height` are what is sampled."""
+        times = 2 if self.upscale else 1
+        return self.width * times, self.height * times
 
     def as_request(self) -> GenerationRequest:
         """The request that gives exactly this clip again."""

@@ -121,7 +121,8 @@ class Answers:
             return news(error=live.error_view(error.as_dict()))
         vram = card.needs.vram_gb
         memory = f", {vram:g} GB" if vram else ""
-        shape = f"{fitted.width}×{fitted.height}, {slate.seconds_label(fitted.duration_s)}"
+        width, height = fitted.made_size
+        shape = f"{width}×{height}, {slate.seconds_label(fitted.duration_s)}"
         told = news(line=f"About {live.seconds(estimate.seconds)} here{memory} · {shape}")
         try:
             self.models.refuse_what_cannot_run(card, fitted)
@@ -130,8 +131,8 @@ class Answers:
         return told | {
             "before": before,
             "adjustments": [a.sentence for a in fitted.adjustments],
-            "width": fitted.width,
-            "height": fitted.height,
+            "width": width,
+            "height": height,
             "rest": rest_line(card),
         }
 
@@ -260,6 +261,7 @@ class Answers:
             gr.update(choices=offered.samplers, value=form.sampler, visible=bool(rules.samplers)),
             list(form.loras or ()),
             form.last_image,
+            gr.update(value=form.upscale, visible=rules.upscale),
         ]
 
 

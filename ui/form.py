@@ -48,6 +48,7 @@ class Form:
     loras: Sequence[Mapping[str, Any]] = ()
     """[{"source", "weight"}, ...]"""
     last_image: str | None = None
+    upscale: bool = False
 
     @classmethod
     def names(cls) -> list[str]:
@@ -110,6 +111,7 @@ def taken(form: Form, card: ModelCard, task: Task) -> Form:
         sampler=form.sampler if form.sampler in rules.samplers else "",
         loras=form.loras if rules.lora else (),
         last_image=form.last_image if rules.last_image and task is Task.IMAGE_TO_VIDEO else None,
+        upscale=bool(form.upscale) and rules.upscale,
     )
 
 
@@ -246,6 +248,7 @@ def read(
             motion_bucket_id=form.motion,
             sampler=form.sampler or None,
             loras=tuple(_lora(row) for row in form.loras or () if row.get("source")),
+            upscale=form.upscale or False,
             model=form.model or None,
             seed=_seed(form.seed),
             num_inference_steps=form.steps,
@@ -312,6 +315,7 @@ def write(request: GenerationRequest, card: ModelCard, settings: Settings) -> Fo
         sampler=request.sampler or "",
         loras=tuple(lora.model_dump() for lora in request.loras),
         last_image=request.last_image,
+        upscale=request.upscale,
     )
 
 

@@ -16,7 +16,15 @@ from pipelines.request import Adjustment
 RING = {"loading": 0.06, "denoise": 0.9, "decoding": 0.94, "encoding": 0.97}
 """How much of the ring each phase has filled when it ends; sampling is nearly all of the wait."""
 
-MAY_BE_UNSET = ("image", "last_image", "video", "strength", "motion_bucket_id", "sampler")
+MAY_BE_UNSET = (
+    "image",
+    "last_image",
+    "video",
+    "strength",
+    "motion_bucket_id",
+    "sampler",
+    "upscale",
+)
 
 LATENTS_KEPT = "latents_kept"
 """In an error's details: only the developing failed, and it can be tried again."""
@@ -96,14 +104,15 @@ def view(
     """One JSON object with everything the stage and the reel show of a job."""
     fitted, result = job.fitted, job.result
     shown = result or fitted
+    width, height = (result.width, result.height) if result else fitted.made_size
     body: dict[str, Any] = {
         "id": job.id,
         "task": fitted.task.value,
         "state": job.state.value,
         "created_at": job.created_at,
         "prompt": fitted.prompt,
-        "width": shown.width,
-        "height": shown.height,
+        "width": width,
+        "height": height,
         "duration_s": round(shown.num_frames / shown.fps, 3),
         "format": fitted.format,
         "phase": progress.phase,

@@ -246,6 +246,12 @@ class Studio:
                     label="File quality",
                     info="Higher makes a larger file.",
                 )
+            self.upscale = gr.Checkbox(
+                form.upscale,
+                label="Twice as large",
+                info="A second small model doubles width and height.",
+                visible=rules.upscale,
+            )
             self.loras = part("loras", self.task, [])
             self.reset = gr.Button("Reset all", size="sm", elem_classes="k-reset", min_width=0)
 
@@ -269,6 +275,7 @@ class Studio:
             self.sampler,
             self.loras,
             self.last_image,
+            self.upscale,
         ]
 
     # ---- what happens
@@ -337,6 +344,7 @@ class Studio:
                 self.quality.input,
                 self.strength.release,
                 self.sampler.input,
+                self.upscale.input,
             ],
             trigger_mode="always_last",
             **estimate,

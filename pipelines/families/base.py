@@ -95,6 +95,20 @@ class Family(ABC):
     ) -> torch.Tensor:
         """Pixels [B, 3, F, H, W] in -1..1, exactly as the plain call computes them."""
 
+    def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
+        """Twice the height and width, for `decode_upsampled`; where `Rules.upscale` says so."""
+        raise NotImplementedError
+
+    def decode_upsampled(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """As `decode`, of what `upsample` gave."""
+        raise NotImplementedError
+
     def sound_of(
         self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> Sound | None:

@@ -90,8 +90,10 @@ class LTX(Family):
     ) -> torch.Tensor | None:
         if not pipe.vae.config.timestep_conditioning:
             return None
+        times = 2 if fitted.upscale else 1
+        *others, height, width = latents.shape
         return torch.randn(
-            latents.shape,
+            (*others, height * times, width * times),
             generator=generator,
             device=latents.device,
             dtype=pipe.text_encoder.dtype,
@@ -104,11 +106,21 @@ class LTX(Family):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        vae = pipe.vae
-        latents = pipe._denormalize_latents(
-            latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
-        ).to(pipe.text_encoder.dtype)
-        timestep = None
+        latents = _denormalized(pipe, latents).to(pipe.text_encoder.dtype)
+        return self.decode_upsampled(pipe, card, latents, noise)
+
+    def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
+        """As LTXLatentUpsamplePipeline: the upsampler, like the decoder, takes them as they are."""
+        return upsampler(_denormalized(pipe, latents.float()).to(upsampler.dtype))
+
+    def decode_upsampled(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        vae, timestep = pipe.vae, None
         if vae.config.timestep_conditioning:
             at = float(card.call.get("decode_timestep", 0.0))
             scale = float(card.call.get("decode_noise_scale", at))
@@ -125,6 +137,13 @@ class LTX(Family):
         return pipe._normalize_latents(
             latents.float(), vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )
+
+
+def _denormalized(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+    vae = pipe.vae
+    return pipe._denormalize_latents(
+        latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
+    )
 
 
 def _tasks_of(pipe: Any) -> set[Task]:

@@ -39,6 +39,8 @@ class Rules(BaseModel):
     motion: bool = False
     sound: bool = False
     lora: bool = False
+    upscale: bool = False
+    """To twice the size; of a family, only those cards that name a `latent_upsampler`."""
     samplers: tuple[str, ...] = ()
     """The choices, by their names in `pipelines/samplers.py`; empty: the model's own alone."""
 
@@ -47,7 +49,7 @@ DIFFUSION_SAMPLERS = ("ddim", "euler", "heun", "unipc", "dpm++")
 FLOW_SAMPLERS = ("flow-euler", "flow-heun", "unipc", "dpm++")
 
 RULES: dict[str, Rules] = {
-    "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True),
+    "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True, upscale=True),
     "ltx2": Rules(
         frames=Steps(of=8, plus=1), size=Steps(of=32), last_image=True, sound=True, lora=True
     ),

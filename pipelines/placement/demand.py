@@ -25,10 +25,17 @@ class Shape:
     num_frames: int
     steps: int = 1
     is_guided: bool = True
+    is_upscaled: bool = False
+    """Decoded at twice the width and height that are sampled."""
+
+    @property
+    def area(self) -> int:
+        """Pixels of a frame that is decoded."""
+        return self.width * self.height * (4 if self.is_upscaled else 1)
 
     @property
     def pixels(self) -> float:
-        return float(self.width * self.height * self.num_frames)
+        return float(self.area * self.num_frames)
 
     @classmethod
     def of(cls, fitted: FittedRequest) -> Shape:
@@ -38,6 +45,7 @@ class Shape:
             num_frames=fitted.num_frames,
             steps=fitted.num_inference_steps,
             is_guided=fitted.guidance_scale > 1,
+            is_upscaled=fitted.upscale,
         )
 
     @classmethod
@@ -87,7 +95,7 @@ def demand_of(card: ModelCard, sizes: Sizes, shape: Shape, dtype: str) -> Demand
     halves = 2 if shape.is_guided and traits.guided_at_once else 1
 
     frames = min(shape.num_frames, traits.decoded_frames or shape.num_frames)
-    together = float(shape.width * shape.height * frames)
+    together = float(shape.area * frames)
     return Demand(
         weights=sizes.total * gib,
         denoisers=sum(sizes.denoisers.values()) * gib,

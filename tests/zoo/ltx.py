@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import torch
+from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
 from pipelines.families.base import Inputs
@@ -70,3 +73,19 @@ SPECIMENS = (
         plain,
     ),
 )
+
+UPSCALED = Specimen(
+    "ltx-0.9.7",
+    SPECIMENS[-1].card | {"latent_upsampler": "../upsampler"},
+    partial(tiny.build, timestep_conditioning=True, seed=3),
+    plain,
+)
+"""Not among the others: it is the one before with `build_upsampler`'s model beside it."""
+
+
+def build_upsampler(folder: Path, **changes: Any) -> Path:
+    """For the latents of `tiny.build`."""
+    torch.manual_seed(4)
+    sizes: dict[str, Any] = {"in_channels": 16, "mid_channels": 32, "num_blocks_per_stage": 1}
+    LTXLatentUpsamplerModel(**sizes | changes).save_pretrained(folder)
+    return folder
