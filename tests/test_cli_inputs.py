@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -22,10 +23,12 @@ SPECIMEN = next(s for s in ltx.SPECIMENS if "v2v" in s.card["tasks"])
 
 @pytest.fixture(scope="module")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One model that ends on a picture, works over a clip, and takes LoRAs."""
+    """One model that ends on a picture, works over a clip, takes LoRAs and can enlarge."""
     folder = tmp_path_factory.mktemp("inputs")
     SPECIMEN.build(folder / "repo")
-    zoo.write_card(SPECIMEN, folder / "cards", folder / "repo")
+    ltx.build_upsampler(folder / "upsampler")
+    able = replace(SPECIMEN, card=SPECIMEN.card | {"latent_upsampler": "../upsampler"})
+    zoo.write_card(able, folder / "cards", folder / "repo")
     return folder / "cards"
 
 
@@ -87,6 +90,13 @@ def test_a_clip_is_worked_over_with_a_lora(
     assert told["loras"] == [{"source": "oil", "weight": 0.5}]
 
 
+def test_a_clip_is_made_twice_as_large(run: Run) -> None:
+    done = run("generate", "a dog", "--upscale", "--seed", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["upscale"], told["width"], told["height"]) == (True, 128, 128)
+
+
 def test_a_clip_begins_and_ends_on_pictures(run: Run, tmp_path: Path) -> None:
     for name, colour in (("first", "red"), ("last", "blue")):
         Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
@@ -122,3 +132,4 @@ def test_models_tells_what_each_takes(run: Run) -> None:
     (row,) = json.loads(run("models", "--json").stdout)
     assert row["rules"]["last_image"] is True
     assert row["rules"]["samplers"] == []
+    assert row["rules"]["upscale"] is True

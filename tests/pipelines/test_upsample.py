@@ -79,7 +79,7 @@ def sample(loaded: Loaded, fitted: FittedRequest) -> Sampled:
 def plain_frames(home: Path, loaded: Loaded, fitted: FittedRequest, **tiling: float) -> np.ndarray:
     """Two calls, as diffusers' documentation writes them."""
     dtype = loaded.dtype
-    pipe = diffusers.LTXConditionPipeline.from_pretrained(home / "repo", dtype=dtype)
+    pipe: Any = diffusers.LTXConditionPipeline.from_pretrained(home / "repo", dtype=dtype)
     upsampler = LTXLatentUpsamplerModel.from_pretrained(home / "upsampler", dtype=dtype)
     second: Any = diffusers.LTXLatentUpsamplePipeline(vae=pipe.vae, latent_upsampler=upsampler)
     for each in (pipe, second):

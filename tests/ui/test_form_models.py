@@ -103,6 +103,19 @@ def test_hidden_controls_ask_for_nothing(card: ModelCard) -> None:
     assert slate.taken(form, ends, T2V).last_image is None
 
 
+def test_twice_as_large_is_asked_only_of_those_that_can(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    form = replace(slate.defaults(card, T2V, tiny_settings), prompt="a dog", upscale=True)
+    assert not slate.read(slate.taken(form, card, T2V)).upscale
+    able = other(card, latent_upsampler="owner/name")
+    assert slate.moved(form, card, able, T2V, tiny_settings).upscale, "kept for the next model"
+    request = slate.read(slate.taken(form, able, T2V))
+    assert request.upscale
+    assert slate.write(request, able, tiny_settings).upscale
+    assert not slate.repaired(form, {"upscale": False}).upscale
+
+
 def test_over_a_clip_shape_and_length_follow_it(card: ModelCard, tiny_settings: Settings) -> None:
     offer = slate.offer(card, V2V, tiny_settings)
     assert ("Like the clip", FOLLOW_PICTURE) in offer.shapes
