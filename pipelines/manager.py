@@ -243,15 +243,11 @@ class PipelineManager:
 
     def _warn_if_unpinned(self, card: ModelCard) -> None:
         from_hub = [] if card.is_local else [card.revision or ""]
-        from_hub += [part.partition("@")[2] for part in _sources(card) if part[0] not in "./"]
+        from_hub += [part.partition("@")[2] for part in card.parts.values() if part[0] not in "./"]
         if card.id in self._warned or all(COMMIT.fullmatch(each) for each in from_hub):
             return
         self._warned.add(card.id)
         log.warning("%s is not pinned to a commit: what it makes may change.", card.id)
-
-
-def _sources(card: ModelCard) -> list[str]:
-    return [*card.parts.values(), *([card.latent_upsampler] if card.latent_upsampler else [])]
 
 
 def class_name(card: ModelCard, family: Family, task: Task) -> str:

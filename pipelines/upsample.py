@@ -13,7 +13,7 @@ import torch
 
 from pipelines.components import OnProgress, load_part
 from pipelines.failures import Reason, failure, free_memory, is_out_of_memory
-from pipelines.hub import Hub
+from pipelines.hub import COMMIT, Hub
 
 if TYPE_CHECKING:
     from pipelines.manager import Loaded
@@ -36,6 +36,9 @@ def bring(loaded: Loaded, hub: Hub, report: OnProgress) -> None:
     found = load_part(NAME, card.latent_upsampler, MODULE, card, plan, hub, report)
     if not _fits(found, loaded.pipe):
         raise failure(Reason.WRONG_KIND, card.latent_upsampler, type(found).__name__)
+    where, _, revision = card.latent_upsampler.partition("@")
+    if where[0] not in "./" and not COMMIT.fullmatch(revision):
+        log.warning("%s is not pinned to a commit: what it makes may change.", where)
     held[NAME] = found
 
 

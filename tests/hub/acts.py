@@ -137,11 +137,35 @@ def discard(model: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {"code": None, "heard": heard}
 
 
+def upsampler(settings: dict[str, Any]) -> dict[str, Any]:
+    """The model, and then what enlarges its clips."""
+    from pipelines.manager import PipelineManager
+
+    made = settings_of(**settings)
+    hub = Hub(made, PATIENCE)
+    manager = PipelineManager(Catalog(load_cards(made.models_dir), made, hub), made, hub)
+    told: list[Any] = []
+    try:
+        loaded = manager.get("pocket", Task.TEXT_TO_VIDEO)
+        manager.bring_upsampler(loaded, told.append)
+        found = loaded.weights.components["latent_upsampler"]
+        return {"class": type(found).__name__, "told": [vars(progress) for progress in told]}
+    finally:
+        manager.close()
+
+
 def modules() -> list[str]:
     return sorted({name.split(".")[0] for name in sys.modules})
 
 
-ACTS = {"get": get, "fetch": fetch, "card": card, "discard": discard, "modules": modules}
+ACTS = {
+    "get": get,
+    "fetch": fetch,
+    "card": card,
+    "discard": discard,
+    "upsampler": upsampler,
+    "modules": modules,
+}
 
 
 def main() -> None:

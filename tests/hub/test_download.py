@@ -13,6 +13,7 @@ import pytest
 from errors import ErrorCode, KinoraError
 from tests.hub.conftest import Child
 from tests.hub.server import RIGHT_TOKEN, File, TestHub
+from tests.zoo.ltx import build_upsampler
 
 MEGABYTE = 1 << 20
 SettingsOf = Callable[..., dict[str, Any]]
@@ -222,6 +223,32 @@ def test_a_model_is_loaded_from_the_hub_and_only_what_it_needs_is_fetched(
     assert again["class"] == "LTXImageToVideoPipeline"
     assert all(each.path.startswith("/api/") for each in hub.seen[seen:])
     assert not [each for each in again["told"] if each["phase"] == "downloading"]
+
+
+def test_an_upsampler_is_fetched_when_it_is_wanted_and_never_as_a_pickle(
+    hub: TestHub, child: Child, settings: SettingsOf, tiny_repo: Path, tmp_path: Path
+) -> None:
+    build_upsampler(tmp_path / "larger" / "latent_upsampler")
+    hub.add("tiny/small", tiny_repo)
+    hub.add("tiny/larger", tmp_path / "larger", add={"vae/model.safetensors": b"unwanted"})
+    asked = settings("tiny/small", card={"latent_upsampler": "tiny/larger/latent_upsampler"})
+
+    child.ask("get", model="pocket", task="t2v", settings=asked)
+    assert not any("tiny/larger" in seen.path for seen in hub.seen)
+    got = child.ask("upsampler", settings=asked)
+    assert got["class"] == "LTXLatentUpsamplerModel"
+    assert any(each["bytes_total"] for each in got["told"])
+    fetched = [seen.path for seen in hub.seen if "tiny/larger/resolve" in seen.path]
+    assert fetched
+    assert all("latent_upsampler/" in path for path in fetched)
+
+    pickle = {"latent_upsampler/diffusion_pytorch_model.bin": b"pickle"}
+    hub.add("tiny/pickled", tmp_path / "larger", add=dict(pickle), drop=r"safetensors$")
+    asked = settings("tiny/small", card={"latent_upsampler": "tiny/pickled/latent_upsampler"})
+    with pytest.raises(KinoraError) as caught:
+        child.ask("upsampler", settings=asked)
+    assert caught.value.details["reason"] == "pickle_only"
+    assert not any(path.endswith(".bin") for path in (seen.path for seen in hub.seen))
 
 
 def test_what_is_pinned_and_cached_needs_no_hub_and_what_is_cached_survives_its_silence(
