@@ -11,7 +11,7 @@ import pytest
 from errors import KinoraError
 from jobs.executors import executor_for
 from jobs.job import Job, Result, State
-from jobs.quota import WHY, make_room
+from jobs.quota import WHY, Housekeeper, make_room
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.cards import ModelCard
@@ -102,3 +102,15 @@ def test_without_settings_nothing_goes(service: JobService, make_job: MakeJob) -
     settings = service.settings.model_copy(update={"max_disk_gb": None})
     assert make_room(service.desk, settings) == 0
     assert all(service.desk.finished_result(job.id) for job in made)
+
+
+def test_room_is_made_while_the_server_runs(service: JobService, make_job: MakeJob) -> None:
+    keeper = Housekeeper(service.desk, service.settings)
+    keeper.start()
+    for _ in range(10):
+        finished(service, make_job())
+    until = time.monotonic() + 30
+    while used_bytes(service) > QUOTA_BYTES and time.monotonic() < until:
+        time.sleep(0.05)
+    keeper.close()
+    assert 0 < used_bytes(service) <= QUOTA_BYTES
