@@ -243,17 +243,14 @@ def test_many_doors_watch_the_same_clip(service: JobService) -> None:
 def test_a_newcomer_goes_before_the_second_clip_of_someone_else(
     service: JobService, busy: str
 ) -> None:
+    one_s = service.estimate(SHORT)[1].seconds
     many = [service.submit(SHORT, ME) for _ in range(3)]
     newcomer = service.submit(SHORT, OTHER)
     assert [service.position(j.id) for j in (many[0], newcomer, *many[1:])] == [1, 2, 3, 4]
     assert service.position(busy) == 0
-    for _ in range(5):  # what is known of the clip that runs may change between two of them
-        etas = [service.eta_s(j.id) or 0 for j in (many[0], newcomer, *many[1:])]
-        if etas == sorted(etas):
-            break
-        time.sleep(0.3)
-    assert etas == sorted(etas)
-    assert etas[0] > 0
+    # what is known of the clip that runs changes from one line to the next; who waits does not
+    for place, waiting in ((4, many[2]), (3, many[1]), (2, newcomer), (1, many[0])):
+        assert (service.eta_s(waiting.id) or 0) >= 0.99 * place * one_s > 0
     for job in (*many, newcomer):
         service.cancel(job.id)
 
