@@ -43,8 +43,7 @@ e2e: .venv/.dev $(AXE) debian
 	@$(RUN) -m pytest tests/e2e
 
 reliability: .venv/.dev debian
-	@KINORA_RELIABILITY_ROUNDS=20 $(RUN) -m pytest -s tests/jobs/test_worker_lost.py \
-		tests/jobs/test_server_lost.py tests/jobs/test_redis_lost.py
+	@KINORA_RELIABILITY=full $(RUN) -m pytest -q -p tests.goals -m goal --timeout 3600
 
 models-matrix: .venv/.dev
 	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/test_families.py

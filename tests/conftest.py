@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pipelines.cards import ModelCard, load_cards
 from settings import Settings
 from tests import tiny
+from tests.goals import Goal
 
 if TYPE_CHECKING:
     from pipelines.manager import PipelineManager
@@ -27,6 +28,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's own settings do not reach the tests."""
     for name, _, _ in Settings.table():
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def goal(request: pytest.FixtureRequest) -> Goal:
+    """Where a test marked `goal` says what it found."""
+    return Goal(request.node)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """Workers, servers and Redis are killed, again and again: nothing is lost, doubled or stuck.
 
-Workers here only pretend. KINORA_RELIABILITY_ROUNDS=20 is the long test that the promise is
-measured with; it prints its figures.
+Workers here only pretend. `make reliability` runs this as often as the promise says.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -20,6 +18,7 @@ from errors import ErrorCode, KinoraError
 from jobs.job import State
 from jobs.service import JobService
 from settings import Settings
+from tests.goals import rounds
 from tests.jobs.conftest import build_service, until, wait_for_kind
 from tests.jobs.fleet import RedisServer, Worker, environment
 from tests.jobs.services import PostgresServer
@@ -34,7 +33,7 @@ from tests.jobs.test_redis_fleet import (
     workers,
 )
 
-ROUNDS = int(os.environ.get("KINORA_RELIABILITY_ROUNDS", "1"))
+ROUNDS = rounds(1, 20)
 SEEN_WITHIN_S = 15.0
 RESOLVED_WITHIN_S = 30.0
 OUTAGE_S = 60 if ROUNDS > 1 else 16

@@ -1,6 +1,6 @@
 """kill -9 of the server at random moments: what was accepted is not lost, and nothing hangs.
 
-KINORA_RELIABILITY_ROUNDS=20 makes this the long test that the promise is measured with.
+`make reliability` runs this as often as the promise says.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from jobs.presence import Presence
 from jobs.recovery import recover, tidy
 from jobs.store import JobStore
 from settings import Settings
+from tests.goals import rounds
 from tests.jobs.conftest import MakeJob, accept, build_service
 
-ROUNDS = int(os.environ.get("KINORA_RELIABILITY_ROUNDS", "2"))
+ROUNDS = rounds(2, 100)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """The worker may die at any moment; the page and its jobs live on.
 
-KINORA_RELIABILITY_ROUNDS=20 makes this the long test that the promise is measured with.
+`make reliability` runs this as often as the promise says.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from jobs.service import JobService
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
+from tests.goals import rounds
 from tests.jobs.conftest import build_service, until, wait_for_kind
 
-ROUNDS = int(os.environ.get("KINORA_RELIABILITY_ROUNDS", "3"))
+ROUNDS = rounds(3, 20)
 SHORT = GenerationRequest(prompt="a dog", seed=3)
 LONG = SHORT.model_copy(update={"num_inference_steps": 50, "width": 128, "height": 128})
 ME = "visitor:me"
