@@ -67,11 +67,15 @@ LOOK_AT = (
 class Latents:
     """The cached films, normalised by their channels' mean and spread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more_of: dict[str, float] | None = None) -> None:
+        """more_of: how many times as often as the others the films of a motion are shown."""
         self.videos = np.load(folder / "videos.npy", mmap_mode="r")
         self.stills = np.load(folder / "stills.npy", mmap_mode="r")
         about, statistics = np.load(folder / "about.npz"), np.load(folder / "statistics.npz")
         self.masks, self.labels = about["masks"], about["labels"]
+        often = np.array([(more_of or {}).get(motion.name, 1.0) for motion in MOTIONS])
+        upto = np.cumsum(often[self.labels[:, 2]])
+        self.upto = upto / upto[-1]
         self.mean = torch.from_numpy(statistics["mean"])
         self.std = torch.from_numpy(statistics["std"])
 
@@ -83,7 +87,7 @@ class Latents:
         self, frames: int, size: int, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, list[str]]:
         """(latents [B, C, F, H, W], how much of each is the subject [B, F, H, W], captions)."""
-        rows = np.sort(rng.integers(0, len(self.labels), size))
+        rows = np.searchsorted(self.upto, np.sort(rng.random(size)), side="right")
         captions = [self._say(row, rng) for row in rows]
         if frames == 1:
             return self.normalised(self.stills[rows]), torch.zeros(size, 1, 8, 8), captions
@@ -112,6 +116,11 @@ class Model(nn.Module):
             given = LTXPipeline.from_pretrained(start_from, vae=None, use_safetensors=True)
             self.transformer.load_state_dict(given.transformer.state_dict())
             self.text_encoder.load_state_dict(given.text_encoder.state_dict())
+
+
+def shares(text: str) -> dict[str, float]:
+    """ "spin:3,circle:1.5" as numbers."""
+    return {name: float(share) for name, share in (part.split(":") for part in text.split(","))}
 
 
 def pack(x: Tensor) -> Tensor:
@@ -192,6 +201,9 @@ def main() -> None:
     parser.add_argument(
         "--clean-first", type=float, default=0.35, help="share of batches with a given first frame"
     )
+    parser.add_argument(
+        "--more-of", type=shares, default={}, help="motions to show more often: spin:3,circle:1.5"
+    )
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
@@ -200,7 +212,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     words = tokenizer()
-    data = Latents(RUNS / args.latents)
+    data = Latents(RUNS / args.latents, args.more_of)
     model = Model(words, args.start_from).to(args.device)
     optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)
     ema = Ema(model, 0.999)

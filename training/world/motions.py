@@ -107,7 +107,7 @@ def path(name: str, frames: int, rng: Rng) -> Path:
         case "bounce":
             y = rng.uniform(0.66, 0.74) - rng.uniform(0.26, 0.36) * np.abs(np.sin(2 * np.pi * t))
         case "spin":
-            turn = 2 * np.pi * t * rng.choice([-1, 1])
+            turn = 2 * np.pi * t  # always clockwise: of both ways a small model makes neither
         case "closer":
             size = np.geomspace(rng.uniform(0.2, 0.25), rng.uniform(0.62, 0.74), frames)
             x, y = one * rng.uniform(0.42, 0.58), one * rng.uniform(0.46, 0.56)
