@@ -14,24 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ErrorCode, KinoraError
-from jobs.accept import AcceptedBefore, recipe_of
 from jobs.artifacts import Artifacts
 from jobs.desk import Desk
 from jobs.estimate import Estimate, Estimator
 from jobs.events import EventLog, Preview
 from jobs.executors.base import Executor
 from jobs.given import Given
+from jobs.intake import Intake
 from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import presence_for
 from jobs.quota import Housekeeper, why_gone
 from jobs.recovery import recover
-from jobs.reuse import reused
 from jobs.store import JobStore
-from pipelines import loras
 from pipelines.cards import ModelCard
 from pipelines.catalog import Catalog
-from pipelines.fit import Limits, fit, pick_card
-from pipelines.placement import Planner, Shape
+from pipelines.placement import Planner
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import Settings
 
@@ -68,7 +65,7 @@ class JobService:
         self.estimator = Estimator(self.store, self.cards, planner=self.planner)
         self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
         self._housekeeper = Housekeeper(self.desk, settings)
-        self._limits = Limits.from_settings(settings)
+        self._intake = Intake(self.desk, self.cards, self.given, self.planner, settings)
         self._began = time.monotonic()
         self._closed = False
 
@@ -136,76 +133,17 @@ class JobService:
             )
         return self._accept(requests, owner, once=once, reuse=reuse, batch=new_id())
 
-    def _accept(
-        self,
-        requests: Sequence[GenerationRequest],
-        owner: str,
-        *,
-        once: Once | None,
-        reuse: bool,
-        batch: str | None = None,
-        parent: str | None = None,
-    ) -> Jobs:
+    def _accept(self, requests: Sequence[GenerationRequest], owner: str, **how: Any) -> Jobs:
         health = self.executor.health()
         if self._closed or health.state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
-        accepted: Jobs = []
-        recipes: dict[str, str | None] = {}
-        now = time.time()
-        for n, request in enumerate(requests):
-            self.given.check(request, owner)
-            loras.check(request.loras, self.settings)
-            job = Job(
-                id=new_id(),
-                owner=owner,
-                state=State.QUEUED,
-                request=request,
-                fitted=self.fit(request),
-                created_at=now + n * 1e-5,  # keeps a batch in its order
-                batch=batch,
-                parent=parent,
-            )
-            self._refuse_what_cannot_run(job.fitted)
-            recipes[job.id] = recipe = recipe_of(job.fitted, self.cards.get(job.fitted.model))
-            accepted.append(self._made_before(job, recipe) if reuse else job)
-        try:
-            self.store.add_all(
-                accepted,
-                max_queue=self.settings.max_queue,
-                max_per_owner=self.settings.max_jobs_per_visitor,
-                once=once,
-                recipes=recipes,
-            )
-        except AcceptedBefore as before:
-            self._forget_links(accepted)
-            job = self.get(before.job_id)
-            return self.store.batch(job.batch) if batch and job.batch else [job]
-        except KinoraError:
-            self._forget_links(accepted)
-            raise
+        accepted = self._intake.accept(requests, owner, **how)
         self.executor.notify()
         return accepted
 
-    def _made_before(self, job: Job, recipe: str | None) -> Job:
-        """The job, ended already if the owner has that very clip."""
-        if job.request.seed is None or recipe is None:
-            return job
-        result = reused(self.desk, self.store.made_before(job.owner, recipe), job.id)
-        if result is None:
-            return job
-        ended = {"state": State.SUCCEEDED, "result": result, "ended_at": job.created_at}
-        return job.model_copy(update=ended | {"started_at": job.created_at})
-
-    def _forget_links(self, accepted: Jobs) -> None:
-        for job in accepted:
-            if job.result:
-                self.artifacts.remove(job.id)
-
     def fit(self, request: GenerationRequest) -> FittedRequest:
         """What would be made, with every change explained."""
-        card = pick_card(request, self.cards, self.settings)
-        size, clip = self.given.sizes(request)
-        return fit(request, card, self._limits, source_size=size, clip=clip)
+        return self._intake.fit(request)
 
     def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
         fitted = self.fit(request)
@@ -378,12 +316,6 @@ class JobService:
         return moved or self.get(job_id, owner)
 
     # -- inside ----------------------------------------------------------------------------------
-
-    def _refuse_what_cannot_run(self, fitted: FittedRequest) -> None:
-        """Before any work. Behind Redis other machines work, of which this one knows nothing."""
-        card = self.cards.get(fitted.model)
-        if card is not None and self.settings.executor_kind != "redis":
-            self.planner.refuse_what_cannot_run(card, self.cards, Shape.of(fitted), fitted.task)
 
     def _ask(self, job: Job, what: Asked) -> bool:
         """True if it is written down, now or earlier; False if the clip does not run any more."""

@@ -1,0 +1,121 @@
+"""What becomes of a request before it is a job: looked at, fitted, refused or accepted.
+
+Everything that is wrong with it is said here, before any work. Knows requests, cards, the store's
+limits and the clips that are there already. Knows no executor and no event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from errors import ErrorCode, KinoraError
+from jobs.accept import AcceptedBefore, recipe_of
+from jobs.desk import Desk
+from jobs.given import Given
+from jobs.job import Job, Once, State, new_id
+from jobs.reuse import reused
+from pipelines import loras
+from pipelines.cards import ModelCard
+from pipelines.fit import Limits, fit, pick_card
+from pipelines.placement import Planner, Shape
+from pipelines.request import FittedRequest, GenerationRequest
+from settings import Settings
+
+
+class Intake:
+    def __init__(
+        self,
+        desk: Desk,
+        cards: Mapping[str, ModelCard],
+        given: Given,
+        planner: Planner,
+        settings: Settings,
+    ) -> None:
+        self._desk = desk
+        self._store = desk.store
+        self._cards = cards
+        self._given = given
+        self._planner = planner
+        self._settings = settings
+        self._limits = Limits.from_settings(settings)
+
+    def fit(self, request: GenerationRequest) -> FittedRequest:
+        """What would be made, with every change explained."""
+        card = pick_card(request, self._cards, self._settings)
+        size, clip = self._given.sizes(request)
+        return fit(request, card, self._limits, source_size=size, clip=clip)
+
+    def accept(
+        self,
+        requests: Sequence[GenerationRequest],
+        owner: str,
+        *,
+        once: Once | None = None,
+        reuse: bool = False,
+        batch: str | None = None,
+        parent: str | None = None,
+    ) -> list[Job]:
+        """All of them or none, in the database when this returns. Under a key that was used before,
+        the jobs of that time."""
+        accepted: list[Job] = []
+        recipes: dict[str, str | None] = {}
+        now = time.time()
+        for n, request in enumerate(requests):
+            self._given.check(request, owner)
+            loras.check(request.loras, self._settings)
+            job = Job(
+                id=new_id(),
+                owner=owner,
+                state=State.QUEUED,
+                request=request,
+                fitted=self.fit(request),
+                created_at=now + n * 1e-5,  # keeps a batch in its order
+                batch=batch,
+                parent=parent,
+            )
+            self._refuse_what_cannot_run(job.fitted)
+            recipes[job.id] = recipe = recipe_of(job.fitted, self._cards.get(job.fitted.model))
+            accepted.append(self._made_before(job, recipe) if reuse else job)
+        try:
+            self._store.add_all(
+                accepted,
+                max_queue=self._settings.max_queue,
+                max_per_owner=self._settings.max_jobs_per_visitor,
+                once=once,
+                recipes=recipes,
+            )
+        except AcceptedBefore as before:
+            self._forget_links(accepted)
+            return self._of_that_time(before.job_id, batch)
+        except KinoraError:
+            self._forget_links(accepted)
+            raise
+        return accepted
+
+    def _of_that_time(self, job_id: str, batch: str | None) -> list[Job]:
+        job = self._store.get(job_id)
+        if job is None:  # deleted since: the key went with it, and may be used again
+            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+        return self._store.batch(job.batch) if batch and job.batch else [job]
+
+    def _made_before(self, job: Job, recipe: str | None) -> Job:
+        """The job, ended already if the owner has that very clip."""
+        if job.request.seed is None or recipe is None:
+            return job
+        result = reused(self._desk, self._store.made_before(job.owner, recipe), job.id)
+        if result is None:
+            return job
+        ended = {"state": State.SUCCEEDED, "result": result, "ended_at": job.created_at}
+        return job.model_copy(update=ended | {"started_at": job.created_at})
+
+    def _forget_links(self, accepted: Sequence[Job]) -> None:
+        for job in accepted:
+            if job.result:
+                self._desk.artifacts.remove(job.id)
+
+    def _refuse_what_cannot_run(self, fitted: FittedRequest) -> None:
+        """Behind Redis other machines work, of which this one knows nothing."""
+        card = self._cards.get(fitted.model)
+        if card is not None and self._settings.executor_kind != "redis":
+            self._planner.refuse_what_cannot_run(card, self._cards, Shape.of(fitted), fitted.task)
