@@ -135,6 +135,7 @@ def fleet(folder: Path, count: int) -> Iterator[JobService]:
 
 
 def _begin(stack: ExitStack, command: list[str], env: dict[str, str]) -> None:
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, stderr=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, **quiet)
     stack.callback(process.wait)
     stack.callback(process.kill)

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
+from media import files
 from media.files import NO_ROOM, whole
 
 log = logging.getLogger(__name__)
@@ -55,12 +56,11 @@ class Artifacts:
         names = sorted(path.name for path in made.iterdir() if path.is_file())
         names.sort(key=lambda name: name == MANIFEST)
         with _told():
+            if self._remote is None:
+                files.publish([made / name for name in names], self.folder(job_id))
+                return
             for name in names:
-                if self._remote is None:
-                    with whole(self.folder(job_id) / name) as part:
-                        shutil.copyfile(made / name, part)
-                else:
-                    self._remote.put_file(str(made / name), self._key("jobs", job_id, name))
+                self._remote.put_file(str(made / name), self._key("jobs", job_id, name))
 
     def put(self, job_id: str, made: Path) -> None:
         """One file, to where it is kept."""
@@ -68,8 +68,7 @@ class Artifacts:
             if self._remote is not None:
                 self._remote.put_file(str(made), self._key("jobs", job_id, made.name))
             elif made != self.folder(job_id) / made.name:
-                with whole(self.folder(job_id) / made.name) as part:
-                    shutil.copyfile(made, part)
+                files.publish([made], self.folder(job_id))
 
     def strip(self, job_id: str, but: frozenset[str]) -> None:
         """Removes all files of a clip but those."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from jobs.artifacts import MANIFEST
 from jobs.desk import Desk
 from jobs.job import Result
+from media.files import link_or_copy
 
 
 def reused(desk: Desk, earlier: list[str], job_id: str) -> Result | None:
@@ -23,19 +23,12 @@ def reused(desk: Desk, earlier: list[str], job_id: str) -> Result | None:
                 source = desk.artifacts.fetch(each, name)
                 if source is None:
                     raise FileNotFoundError(name)
-                _link(source, desk.folder(job_id) / name)
+                target = desk.folder(job_id) / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(source, target)  # two clips may share files that never change
             desk.artifacts.keep(job_id)
         except OSError:  # deleted while we looked, or no room: it is made anew
             shutil.rmtree(desk.folder(job_id), ignore_errors=True)
             continue
         return result.model_copy(update={"reused": True})
     return None
-
-
-def _link(source: Path, target: Path) -> None:
-    """The files never change, so two clips may share them; deleting one leaves the other."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except (OSError, NotImplementedError):
-        shutil.copyfile(source, target)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,8 +30,7 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        _sync(part)
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -41,12 +41,49 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def publish(files: Sequence[Path], folder: Path) -> None:
+    """Whole files of another folder, in this order, here as well. On the same disk they get a
+    second name, which costs one sync for all of them; so they must not be written to any more."""
+    parts = [part_name(folder / file.name) for file in files]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, part in zip(files, parts, strict=True):
+            part.unlink(missing_ok=True)  # a killed process of the same number may have left one
+            if not link_or_copy(file, part):
+                _sync(part)
+        for file, part in zip(files, parts, strict=True):
+            part.replace(folder / file.name)
+        _sync_folder(folder)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise KinoraError(ErrorCode.OUT_OF_DISK) from error
+        raise
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """True if it is linked: two names of one file. On another disk, or one without links, a copy."""
+    try:
+        os.link(source, target)
+    except (OSError, NotImplementedError):
+        shutil.copyfile(source, target)
+        return False
+    return True
+
+
 def sweep(folder: Path) -> int:
     """Removes temporary files. Only for when nobody is writing: at startup."""
     parts = list(folder.rglob("*.part"))
     for part in parts:
         part.unlink(missing_ok=True)
     return len(parts)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
