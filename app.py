@@ -53,12 +53,13 @@ def build_service(settings: Settings, executor: Executor | None = None) -> JobSe
 
 
 def build_page(service: JobService) -> gr.Blocks:
-    from ui.patches import skip_stub_files
+    from ui.patches import fetch_nothing, skip_stub_files
 
     skip_stub_files()
     from api.callers import Callers
     from ui.blocks import build
 
+    fetch_nothing()
     identify = Callers(service.settings).identify
     return build(service, service.cards, service.settings, identify)
 

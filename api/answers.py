@@ -6,6 +6,7 @@ Knows errors and HTTP. Does not know jobs.
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any
 
@@ -33,6 +34,9 @@ BY_STATUS = {
 }
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is being answered: in the answer's X-Request-Id, and in our log."""
+
 
 class ErrorBody(BaseModel):
     """What every error looks like. Under `/v1/`, `error` is an object with `code`, `message`,
@@ -42,6 +46,7 @@ class ErrorBody(BaseModel):
     message: str = Field(description="A sentence a person can act on.")
     details: dict[str, Any] = {}
     timestamp: str = Field(description="When it happened, ISO 8601, UTC.")
+    request_id: str = Field(description="To be named to whoever runs this; in X-Request-Id, too.")
     action: dict[str, Any] | None = Field(default=None, description="Settings that would work.")
 
 
@@ -51,7 +56,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def error_response(error: KinoraError, path: str = "") -> JSONResponse:
-    body = error.as_dict() | {"timestamp": datetime.now(timezone.utc).isoformat()}
+    now = datetime.now(timezone.utc).isoformat()
+    body = error.as_dict() | {"timestamp": now, "request_id": request_id.get()}
     headers = {**NO_STORE, **SAFE}
     status = error.kind.http_status
     if status in (429, 503):
@@ -107,6 +113,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
+        log.error("Request %s failed: what went wrong follows.", request_id.get())
         return error_response(_of(error), request.url.path)
 
 

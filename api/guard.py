@@ -1,11 +1,14 @@
 """The layer around everything: which application answers, and what goes with every answer.
 
-Other sites' pages are refused or allowed (CORS), bodies are cut off where they are too long, and
-security headers are set, on the page's answers too. Knows ASGI; does not know who a caller is.
+Other sites' pages are refused or allowed (CORS), bodies are cut off where they are too long,
+Gradio's routes that nothing here uses are shut, every request gets a number, and security headers
+are set, on the page's answers too. Knows ASGI; does not know who a caller is.
 """
 
 from __future__ import annotations
 
+import re
+import secrets
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -14,8 +17,8 @@ from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.answers import error_response
-from api.limits import limited, most_bytes
+from api.answers import error_response, request_id
+from api.limits import TEXT_BYTES, limited, most_bytes
 from errors import ErrorCode, KinoraError
 from ui.visitor import is_https, is_same_origin
 
@@ -26,7 +29,9 @@ if TYPE_CHECKING:
 METHODS = "GET, HEAD, POST, DELETE"
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Api-Key"
-SHOWN = "Content-Range, ETag, Location, Retry-After, X-Kinora-Frames, X-Kinora-Preview"
+SHOWN = (
+    "Content-Range, ETag, Location, Retry-After, X-Kinora-Frames, X-Kinora-Preview, X-Request-Id"
+)
 
 API_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 PAGE_POLICY = (
@@ -36,6 +41,14 @@ PAGE_POLICY = (
 """Gradio's page compiles templates, so it needs eval; nothing it needs lies elsewhere."""
 EMBEDDERS = "https://huggingface.co https://*.hf.space"
 """A Space is shown in a frame of the Hub's page."""
+
+SHUT = re.compile(
+    r"/(gradio_api/)?("
+    r"proxy=|file=\s*[a-z][a-z0-9+.-]*:/|custom_component/|component_server|process_recording|"
+    r"stream/|deep_link|monitoring|profiling|run-history|runs|vibe-|undo-vibe)",
+    re.IGNORECASE,
+)
+"""What Gradio offers besides: to fetch other sites, to cut recordings, to keep links. Not here."""
 
 
 class Guard:
@@ -58,10 +71,46 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.page(scope, receive, send)
-        elif not self.is_ours(scope["path"]):
-            await self.page(scope, receive, self._with_headers(scope, send, self.page_policy))
-        else:
+            return
+        number = secrets.token_hex(8)
+        request_id.set(number)
+        send = _with(send, {"X-Request-Id": number})
+        if self.is_ours(scope["path"]):
             await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
+        else:
+            await self._pages(scope, receive, self._with_headers(scope, send, self.page_policy))
+
+    async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Gradio's application, with a body as long as it may be and without what is shut."""
+        refused: KinoraError | None = None
+
+        async def counted() -> Message:
+            nonlocal refused
+            try:
+                return await within()
+            except KinoraError as error:
+                refused = error
+                raise
+
+        async def sending(message: Message) -> None:
+            if refused is None:
+                await send(message)
+
+        try:
+            if SHUT.match(scope["path"]):
+                raise KinoraError(ErrorCode.NOT_FOUND)
+            within = limited(scope, receive, self._most_bytes_for_the_page())
+            await self.page(scope, counted, sending)
+        except Exception as error:
+            refused = refused or (error if isinstance(error, KinoraError) else None)
+            if refused is None:
+                raise
+        if refused is not None:
+            await error_response(refused, scope["path"])(scope, receive, send)
+
+    def _most_bytes_for_the_page(self) -> int:
+        largest = max(self.settings.max_image_bytes, self.settings.max_video_upload_bytes)
+        return largest + TEXT_BYTES
 
     async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 500

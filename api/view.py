@@ -107,10 +107,12 @@ def status(service: JobService, job: Job) -> Status:
 
 
 def why(job: Job) -> dict[str, Any] | None:
-    """What went wrong, also where somebody discarded it."""
+    """What went wrong, also where somebody discarded it, and what to call it in a question: the
+    log has it under that id."""
+    error = job.error
     if job.state is State.CANCELLED:
-        return KinoraError(ErrorCode.CANCELLED).as_dict()
-    return job.error
+        error = KinoraError(ErrorCode.CANCELLED).as_dict()
+    return None if error is None else error | {"request_id": job.id}
 
 
 def job_view(service: JobService, job: Job) -> JobView:
@@ -124,7 +126,7 @@ def job_view(service: JobService, job: Job) -> JobView:
         settings=fitted.model_dump(mode="json", exclude={"adjustments", "task"}),
         adjustments=list(fitted.adjustments),
         result=clip(job.result) if job.result else None,
-        error=job.error,
+        error=why(job) if job.error else None,
         reused=bool(job.result and job.result.reused),
         batch_id=job.batch,
         parent_id=job.parent,

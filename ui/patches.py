@@ -45,3 +45,26 @@ class _StubFiles(MetaPathFinder):
 
         spec.loader.exec_module = execute_and_patch  # type: ignore[method-assign]
         return spec
+
+
+def fetch_nothing() -> None:
+    """Before the page is served: no address that somebody sends is ever fetched.
+
+    Where a file is expected, Gradio also takes an http address and downloads it, if its host is
+    public. Here a file is sent, or there is none. Can go when `launch` can switch that off.
+    """
+    import safehttpx
+    from gradio import Error, processing_utils
+
+    async def fetch_not(*_: object, **__: object) -> str:
+        raise Error("No address is fetched here: send the file itself.", print_exception=False)
+
+    for module, name in (
+        (processing_utils, "async_ssrf_protected_get"),
+        (processing_utils, "async_ssrf_protected_download"),
+        (safehttpx, "async_validate_url"),
+        (safehttpx, "get"),
+    ):
+        if not hasattr(module, name):
+            raise ImportError(f"{module.__name__} has no {name} any more")
+        setattr(module, name, fetch_not)

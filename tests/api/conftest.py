@@ -136,8 +136,9 @@ def is_error(answer: Any, status: int, code: str) -> dict[str, Any]:
     """Checks the one shape that every error has, and returns it."""
     body = answer.json()
     assert answer.status_code == status, body
-    assert {"error", "message", "details", "timestamp"} <= set(body), body
-    assert set(body) <= {"error", "message", "details", "timestamp", "action"}
+    assert {"error", "message", "details", "timestamp", "request_id"} <= set(body), body
+    assert set(body) <= {"error", "message", "details", "timestamp", "request_id", "action"}
+    assert body["request_id"] == answer.headers["x-request-id"]
     assert body["error"] == code, body
     assert body["message"].endswith((".", "?"))
     return body

@@ -32,3 +32,13 @@ def test_the_patch_is_still_needed() -> None:
         "import gradio; print(len(parsed) > 50)"
     )
     assert run(code) == "True"
+
+
+def test_gradio_fetches_no_address_and_says_so() -> None:
+    code = (
+        "from ui.patches import fetch_nothing; import gradio as gr, asyncio; fetch_nothing()\n"
+        "box = gr.File()\n"
+        "try: asyncio.run(box.async_move_resource_to_block_cache('https://example.org/a.png'))\n"
+        "except gr.Error as error: print(error.message)"
+    )
+    assert run(code) == "No address is fetched here: send the file itself."
