@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 from jobs.artifacts import MANIFEST
 from jobs.desk import Desk

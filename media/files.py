@@ -64,7 +64,7 @@ def publish(files: Sequence[Path], folder: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> bool:
-    """True if it is linked: two names of one file. On another disk, or one without links, a copy."""
+    """True if it is linked, as two names of one file; on a disk where that cannot be, a copy."""
     try:
         os.link(source, target)
     except (OSError, NotImplementedError):
