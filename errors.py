@@ -40,6 +40,7 @@ class ErrorCode(str, Enum):
     QUEUE_FULL = "queue_full"
     RATE_LIMITED = "rate_limited"
     NOT_FOUND = "not_found"
+    GONE = "gone"
     CONFLICT = "conflict"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -71,6 +72,7 @@ KINDS: dict[ErrorCode, Kind] = {
     ErrorCode.QUEUE_FULL: Kind(429, True, "Too many clips are waiting. Try again in a minute."),
     ErrorCode.RATE_LIMITED: Kind(429, True, "You are going too fast. Wait a moment."),
     ErrorCode.NOT_FOUND: Kind(404, False, "There is nothing here under that name."),
+    ErrorCode.GONE: Kind(410, False, "The file of this clip is gone."),
     ErrorCode.CONFLICT: Kind(409, False, "This cannot be done in the state the clip is in."),
     ErrorCode.UNAUTHORIZED: Kind(401, False, "Say who you are: send a key as Authorization: Bearer."),
     ErrorCode.FORBIDDEN: Kind(403, False, "Pages of other sites may not ask this here."),

@@ -46,6 +46,24 @@ def check_move(before: State, after: State) -> None:
         raise KinoraError(ErrorCode.CONFLICT, sentence)
 
 
+class Gone(BaseModel):
+    """Why the files of a finished clip are not there any more, and since when."""
+
+    model_config = ConfigDict(frozen=True)
+    why: Literal["age", "space"]
+    at: float
+
+    @property
+    def sentence(self) -> str:
+        return WHY[self.why]
+
+
+WHY = {
+    "age": "This clip is gone: clips are kept here for a limited time only.",
+    "space": "This clip is gone: it made room for newer ones.",
+}
+
+
 class Result(BaseModel):
     """What a finished job left behind. Names are relative to the job's artifact folder."""
 
@@ -72,6 +90,8 @@ class Result(BaseModel):
     """The most memory it took, on the GPU if it was made there."""
     adjustments: tuple[Adjustment, ...] = ()
     """What had to be done in another way because the memory was short."""
+    gone: Gone | None = None
+    """The files were removed since; all else here is history."""
 
 
 class Job(BaseModel):

@@ -1,33 +1,29 @@
 """How long finished clips are kept, and how much room they may take: the oldest go first.
 
-A clip that went leaves a word in its folder, so that whoever asks for it hears why. Only clips that
-succeeded go, never a running one. Knows the settings, the desk and folders on a disk; in an object
+The job of a clip that went says so from then on, and why. Only clips that succeeded go, never a
+running one. Knows the settings, the desk and folders on a disk; in an object
 store only the age counts.
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
+from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from jobs.artifacts import Artifacts
 from jobs.desk import Desk
-from jobs.job import Event, State
+from jobs.job import WHY as WHY  # also for those who look after room only
+from jobs.job import Event, Gone, Result, State
 from jobs.recovery import tidy
 from jobs.tables import jobs
 from settings import Settings
 
 log = logging.getLogger(__name__)
 
-GONE = "gone"
-"""The file that says why the others are not there any more."""
-WHY = {
-    "age": "This clip is gone: clips are kept here for a limited time only.",
-    "space": "This clip is gone: it made room for newer ones.",
-}
 EVERY_S = 600.0
 SETTLED_S = 3600.0
 """What is younger may still be written by somebody, while the server runs."""
@@ -74,7 +70,9 @@ def make_room(desk: Desk, settings: Settings) -> int:
     """Removes clips that are too old or too many; how many. The newest one always stays."""
     if settings.max_disk_gb is None and settings.keep_clips_days is None:
         return 0
-    query = select(jobs.c.id, jobs.c.ended_at).where(jobs.c.state == State.SUCCEEDED.value)
+    query = select(jobs.c.id, jobs.c.ended_at, jobs.c.result).where(
+        jobs.c.state == State.SUCCEEDED.value
+    )
     with desk.store.database.reading.begin() as tx:
         finished = [tuple(row) for row in tx.execute(query.order_by(jobs.c.ended_at.desc()))]
     quota = None if settings.max_disk_gb is None else settings.max_disk_gb * 1e9
@@ -82,11 +80,12 @@ def make_room(desk: Desk, settings: Settings) -> int:
     oldest = None if days is None else time.time() - days * 86400
     seen: set[tuple[int, int]] = set()
     used = gone = kept = 0
-    for job_id, ended_at in finished:
-        if (desk.folder(job_id) / GONE).is_file():
+    for job_id, ended_at, told in finished:
+        if told is None or Result.model_validate_json(told).gone:
+            shutil.rmtree(desk.folder(job_id), ignore_errors=True)  # killed while they went
             continue
         used += _new_bytes(desk, job_id, seen)
-        why = None
+        why: Literal["age", "space"] | None = None
         if oldest is not None and ended_at < oldest:
             why = "age"
         elif quota is not None and used > quota and kept:
@@ -99,21 +98,17 @@ def make_room(desk: Desk, settings: Settings) -> int:
     return gone
 
 
-def why_gone(artifacts: Artifacts, job_id: str) -> str | None:
-    """The sentence for a clip that was removed by age or for room."""
-    try:
-        return WHY.get((artifacts.folder(job_id) / GONE).read_text(encoding="utf-8"))
-    except OSError:
-        return None
-
-
-def _remove(desk: Desk, job_id: str, why: str) -> None:
-    folder = desk.folder(job_id)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / GONE).write_text(why, encoding="utf-8")
-    # the manifest first, so that what is half removed is no clip
-    (folder / "result.json").unlink(missing_ok=True)
-    desk.artifacts.strip(job_id, frozenset({GONE}))
+def _remove(desk: Desk, job_id: str, why: Literal["age", "space"]) -> None:
+    """Written down first: nobody is shown a clip that is half removed."""
+    here = jobs.c.id == job_id
+    with desk.store.database.durable.begin() as tx:
+        told = tx.execute(select(jobs.c.result).where(here)).scalar()
+        if told is None:
+            return  # deleted meanwhile
+        gone = Gone(why=why, at=time.time())
+        result = Result.model_validate_json(told).model_copy(update={"gone": gone})
+        tx.execute(update(jobs).where(here).values(result=result.model_dump_json()))
+    desk.artifacts.remove(job_id)
 
 
 def _new_bytes(desk: Desk, job_id: str, seen: set[tuple[int, int]]) -> int:

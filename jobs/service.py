@@ -23,7 +23,7 @@ from jobs.given import Given
 from jobs.intake import Intake
 from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import presence_for
-from jobs.quota import Housekeeper, why_gone
+from jobs.quota import Housekeeper
 from jobs.recovery import recover
 from jobs.store import JobStore
 from pipelines.cards import ModelCard
@@ -345,8 +345,9 @@ class JobService:
         job = self.get(job_id, owner)
         if job.result is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "This clip has no file.")
+        if job.result.gone:
+            raise KinoraError(ErrorCode.GONE, job.result.gone.sentence)
         path = self.artifacts.fetch(job_id, getattr(job.result, field))
         if path is None:
-            why = why_gone(self.artifacts, job_id) or "The file of this clip is gone."
-            raise KinoraError(ErrorCode.NOT_FOUND, why)
+            raise KinoraError(ErrorCode.GONE)
         return path
