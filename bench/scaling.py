@@ -135,7 +135,12 @@ def fleet(folder: Path, count: int) -> Iterator[JobService]:
 
 
 def _begin(stack: ExitStack, command: list[str], env: dict[str, str]) -> None:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | env, **quiet)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     stack.callback(process.wait)
     stack.callback(process.kill)
