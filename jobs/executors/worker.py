@@ -3,7 +3,7 @@
 Spawned by `process.ProcessExecutor`, spoken to over its standard input and output. It holds no
 store and no port, and ends as soon as its parent does.
 
-    in    ("setup", settings) ("job", job, folder, pictures) ("ask", job_id, what)
+    in    ("setup", settings) ("job", job, folder) ("ask", job_id, what)
     out   ("loading", progress) ("setup_failed", error) ("ready",)
           ("event", job_id, kind, data) ("done", job_id, result) ("failed", job_id, error)
 """
@@ -17,16 +17,16 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import KinoraError
+from jobs.executors.maker import EngineMaker, Maker
 from jobs.executors.wire import Wire
 from jobs.job import Asked, Job
-from jobs.run import as_kinora_error, run_job
 
 if TYPE_CHECKING:
-    from pipelines.manager import LoadProgress, PipelineManager
     from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,81 +65,57 @@ class AskedControl:
 
 
 def main() -> None:
+    serve(lambda settings: EngineMaker(settings, None))
+
+
+def serve(maker_for: Callable[[Settings], Maker]) -> None:
+    """Makes clips until the parent is gone."""
     # 1. The pipes are ours alone: whatever prints, prints to the log.
     wire = Wire(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    # Ctrl-C, and the SIGTERM that systemd sends to every process, are for the parent, which ends us
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
 
     _, settings = wire.receive()
     asks: Asks = Asks()
-    work: queue.SimpleQueue[tuple[Job, Path, Path]] = queue.SimpleQueue()
+    work: queue.SimpleQueue[tuple[Job, Path]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(wire, asks, work), daemon=True).start()
 
     # 2. The models that will be asked for first.
-    manager = _manager(settings)
-    _preload(wire, manager, settings)
+    maker = maker_for(settings)
+    error = maker.prepare(lambda progress: wire.send("loading", progress))
+    if error:
+        wire.send("setup_failed", error.as_dict())
     wire.send("ready")
 
     # 3. One clip after the other.
     while True:
-        _work(wire, manager, asks, settings, *work.get())
+        _work(wire, maker, asks, *work.get())
 
 
-def _listen(wire: Wire, asks: Asks, work: queue.SimpleQueue[tuple[Job, Path, Path]]) -> None:
+def _listen(wire: Wire, asks: Asks, work: queue.SimpleQueue[tuple[Job, Path]]) -> None:
     try:
         while True:
             match wire.receive():
-                case ("job", job, folder, pictures):
-                    work.put((job, folder, pictures))
+                case ("job", job, folder):
+                    work.put((job, folder))
                 case ("ask", job_id, what):
                     asks.put(job_id, what)
     finally:
         os._exit(0)  # the parent is gone, or we no longer understand it
 
 
-def _manager(settings: Settings) -> PipelineManager:
-    from pipelines.cards import load_cards
-    from pipelines.manager import PipelineManager
-
-    return PipelineManager(load_cards(settings.models_dir), settings)
-
-
-def _preload(wire: Wire, manager: PipelineManager, settings: Settings) -> None:
-    from pipelines.request import Task
-
-    def on_progress(progress: LoadProgress) -> None:
-        wire.send("loading", progress.as_event())
-
-    try:
-        for model, task in (
-            (settings.default_text_to_video_model, Task.TEXT_TO_VIDEO),
-            (settings.default_image_to_video_model, Task.IMAGE_TO_VIDEO),
-        ):
-            manager.get(model, task, on_progress)
-    except Exception as error:
-        log.exception("The default model could not be loaded.")
-        known = error if isinstance(error, KinoraError) else as_kinora_error(error)
-        wire.send("setup_failed", known.as_dict())
-
-
-def _work(
-    wire: Wire,
-    manager: PipelineManager,
-    asks: Asks,
-    settings: Settings,
-    job: Job,
-    folder: Path,
-    pictures: Path,
-) -> None:
+def _work(wire: Wire, maker: Maker, asks: Asks, job: Job, folder: Path) -> None:
     def emit(kind: str, data: dict[str, object]) -> None:
         wire.send("event", job.id, kind, data)
 
     poisoned = False
     try:
-        result = run_job(job, manager, emit, asks.of(job.id), folder, pictures, settings)
+        result = maker.make(job, emit, asks.of(job.id), folder)
         wire.send("done", job.id, result)
     except KinoraError as error:
         poisoned = "CUDA error" in str(error.__cause__)

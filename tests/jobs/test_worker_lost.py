@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -181,28 +180,3 @@ def test_closing_waits_for_a_clip_that_is_nearly_there(tiny_settings: Settings) 
         service.close(grace_s=60)
     with build_service(tiny_settings) as service:
         assert service.get(job.id).state is State.SUCCEEDED
-
-
-def test_the_worker_ends_with_its_server(tiny_env: dict[str, str]) -> None:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.jobs.harness", "1"],
-        env=tiny_env,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with server:
-        assert server.stdout
-        while "ready" not in server.stdout.readline():
-            assert server.poll() is None
-        (worker,) = psutil.Process(server.pid).children()
-        server.kill()
-    until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10)
-
-
-def test_the_process_that_serves_imports_no_torch() -> None:
-    code = (
-        "import sys, jobs.service, jobs.executors.process, jobs.run\n"
-        "heavy = {'torch', 'diffusers', 'transformers', 'gradio'} & set(sys.modules)\n"
-        "sys.exit(repr(heavy) if heavy else 0)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
