@@ -1,11 +1,9 @@
-"""A server to be killed. It does as it is told, line by line, and says what it has done.
+"""A server to be killed: submits clips, and says so only when they were accepted.
 
-    python -m tests.jobs.harness
+    python -m tests.jobs.harness HOW_MANY      submit that many, then work until killed
+    python -m tests.jobs.harness 0             work until nothing is left, then end
 
-    in    "submit KEY"    asks for a clip under that key      "drain"   ends when nothing is left
-    out   "opening", "started NAME", "submitting KEY", "accepted KEY ID", "event KIND ID", "idle"
-
-Configured by the environment, as the app is; its worker's engine only pretends.
+Configured by the environment, as the app is. One line per fact: "accepted ID", "ready", "idle".
 """
 
 from __future__ import annotations
@@ -13,51 +11,33 @@ from __future__ import annotations
 import sys
 import time
 
-from jobs.events import Event
-from jobs.executors.process import ProcessExecutor
-from jobs.job import Once
+from jobs.executors import executor_for
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.cards import load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
-from tests.jobs.pretended import MODULE
 
 
-def say(*words: object) -> None:
-    print(*words, flush=True)
-
-
-def tell(event: Event) -> None:
-    say("event", event.kind, event.job_id)
-
-
-def main() -> None:
+def main(how_many: int) -> None:
     settings = Settings.load()
-    say("opening")
-    store = JobStore(settings.database_url)
-    store.listeners.append(tell)
-    executor = ProcessExecutor(settings, MODULE)
-    with JobService(store, executor, load_cards(settings.models_dir), settings) as service:
-        say("started", store.server)
-        for line in sys.stdin:
-            match line.split():
-                case ["submit", key]:
-                    submit(service, key)
-                case _:
-                    break
-        while service.store.servers():
+    service = JobService(
+        JobStore(settings.database_url),
+        executor_for(settings),
+        load_cards(settings.models_dir),
+        settings,
+    )
+    with service:
+        for seed in range(how_many):
+            request = GenerationRequest(prompt="a dog", seed=seed, num_inference_steps=20)
+            print("accepted", service.submit(request, f"visitor:{seed % 3}").id, flush=True)
+        while service.health()["state"] == "starting":
             time.sleep(0.02)
-        say("idle")
-
-
-def submit(service: JobService, key: str) -> None:
-    number = int(key)
-    request = GenerationRequest(prompt="a dog", seed=number, num_inference_steps=5)
-    say("submitting", key)
-    job = service.submit(request, f"visitor:{number % 3}", once=Once(key, key))
-    say("accepted", key, job.id)
+        print("ready", flush=True)
+        while how_many or service.store.servers():
+            time.sleep(0.1)
+        print("idle", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

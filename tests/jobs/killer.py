@@ -15,7 +15,7 @@ WAIT_S = 60.0
 
 
 class Doomed:
-    """One `tests.jobs.harness`, and everything it has said."""
+    """One `tests.jobs.obedient`, and everything it has said."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self.began = time.monotonic()
@@ -24,7 +24,7 @@ class Doomed:
         """When the first line with that first word came."""
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs.harness"],
+            [sys.executable, "-m", "tests.jobs.obedient"],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

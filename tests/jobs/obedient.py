@@ -1,0 +1,63 @@
+"""A server to be killed. It does as it is told, line by line, and says what it has done.
+
+    python -m tests.jobs.obedient
+
+    in    "submit KEY"    asks for a clip under that key      "drain"   ends when nothing is left
+    out   "opening", "started NAME", "submitting KEY", "accepted KEY ID", "event KIND ID", "idle"
+
+Configured by the environment, as the app is; its worker's engine only pretends.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from jobs.events import Event
+from jobs.executors.process import ProcessExecutor
+from jobs.job import Once
+from jobs.service import JobService
+from jobs.store import JobStore
+from pipelines.cards import load_cards
+from pipelines.request import GenerationRequest
+from settings import Settings
+from tests.jobs.pretended import MODULE
+
+
+def say(*words: object) -> None:
+    print(*words, flush=True)
+
+
+def tell(event: Event) -> None:
+    say("event", event.kind, event.job_id)
+
+
+def main() -> None:
+    settings = Settings.load()
+    say("opening")
+    store = JobStore(settings.database_url)
+    store.listeners.append(tell)
+    executor = ProcessExecutor(settings, MODULE)
+    with JobService(store, executor, load_cards(settings.models_dir), settings) as service:
+        say("started", store.server)
+        for line in sys.stdin:
+            match line.split():
+                case ["submit", key]:
+                    submit(service, key)
+                case _:
+                    break
+        while service.store.servers():
+            time.sleep(0.02)
+        say("idle")
+
+
+def submit(service: JobService, key: str) -> None:
+    number = int(key)
+    request = GenerationRequest(prompt="a dog", seed=number, num_inference_steps=5)
+    say("submitting", key)
+    job = service.submit(request, f"visitor:{number % 3}", once=Once(key, key))
+    say("accepted", key, job.id)
+
+
+if __name__ == "__main__":
+    main()
