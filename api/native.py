@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from api import events, forms, view
 from api.answers import ERRORS, NO_STORE, SAFE
@@ -105,7 +105,12 @@ class Native:
             router.add_api_route(path, handler, methods=[method], **more)
 
         clip = {"response_class": Response, "response_model": None}
-        video = {200: {"content": {"video/mp4": {}}}, 206: {"content": {"video/mp4": {}}}, 304: {}}
+        video = {
+            200: {"content": {"video/mp4": {}}},
+            206: {"content": {"video/mp4": {}}},
+            304: {},
+            307: {},
+        }
         jpeg, png = ({200: {"content": {f"image/{kind}": {}}}} for kind in ("jpeg", "png"))
         sse = {200: {"content": {"text/event-stream": {}}}, 204: {}}
         add("/generate", self.generate, "POST", status_code=202, response_model=view.JobView)
@@ -217,7 +222,8 @@ class Native:
         caller: Who,
         range: Annotated[str | None, Header()] = None,
     ) -> Response:
-        """The finished file. Range and If-None-Match work; `?download` makes it an attachment."""
+        """The finished file. Range and If-None-Match work; `?download` makes it an attachment.
+        From an object store, the address where the caller may fetch it for an hour."""
         job = await self.core.job(job_id, caller)
         if not job.result:
             raise KinoraError(
@@ -225,8 +231,13 @@ class Native:
                 f"This clip has no file: it is {job.state.value}.",
                 details={"state": job.state.value, "why": view.why(job)},
             )
-        path = await in_thread(self.service.clip_path, job.id)
-        return send_file(request, path, f"kinora-{job.id[:8]}")
+        name = f"kinora-{job.id[:8]}"
+        if request.method == "GET":  # an address is signed for that alone
+            as_name = name if "download" in request.query_params else None
+            there = await in_thread(self.service.clip_address, job.id, as_name=as_name)
+            if there:
+                return RedirectResponse(there, 307, headers={**NO_STORE, **SAFE})
+        return send_file(request, await in_thread(self.service.clip_path, job.id), name)
 
     async def poster(self, request: Request, job_id: JobId, caller: Who) -> Response:
         """The middle frame of a finished clip."""
@@ -298,6 +309,7 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 
 
 def _told(responses: dict[int, Any]) -> dict[int | str, dict[str, Any]]:
-    words = {200: "The file.", 204: "There is nothing more.", 206: "A part.", 304: "Unchanged."}
+    words = {200: "The file.", 204: "There is nothing more.", 206: "A part.", 304: "Unchanged.",
+             307: "It is there."}  # fmt: skip
     told = {status: {"description": words[status]} | more for status, more in responses.items()}
     return {**ERRORS, **told}

@@ -208,6 +208,7 @@ def video(service: JobService, job: Job) -> Video:
         id=job.id,
         created_at=int(job.created_at),
         completed_at=int(job.ended_at) if job.result and job.ended_at else None,
+        expires_at=_expires_at(service, job),
         status=STATUS[job.state],
         progress=int(100 * view.standing(service, job).progress),
         model=job.fitted.model,
@@ -219,6 +220,16 @@ def video(service: JobService, job: Job) -> Video:
         seed=job.fitted.seed,
         reused=bool(job.result and job.result.reused),
     )
+
+
+def _expires_at(service: JobService, job: Job) -> int | None:
+    """When the file went, or will go; None where no clip goes by its age."""
+    if job.result and job.result.gone:
+        return int(job.result.gone.at)
+    days = service.settings.keep_clips_days
+    if not job.result or not job.ended_at or days is None:
+        return None
+    return int(job.ended_at + days * 86400)
 
 
 def _why(job: Job) -> dict[str, Any] | None:

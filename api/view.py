@@ -37,6 +37,7 @@ class Status(Standing):
     job_id: str
     status: J1Status = Field(description="A discarded clip is `failed`, with error `cancelled`.")
     error: dict[str, Any] | None = None
+    gone: str | None = Field(default=None, description="Why the clip is not kept any more.")
 
 
 class Clip(BaseModel):
@@ -62,6 +63,7 @@ class JobView(Standing):
     settings: dict[str, Any] = Field(description="What it is made with, in the request's words.")
     adjustments: list[Adjustment] = Field(description="What was changed to fit the model.")
     result: Clip | None = None
+    gone: str | None = Field(default=None, description="Why the clip is not kept any more.")
     error: dict[str, Any] | None = None
     reused: bool = Field(description="The clip was there already: the same request, made before.")
     batch_id: str | None = None
@@ -102,6 +104,7 @@ def status(service: JobService, job: Job) -> Status:
         job_id=job.id,
         status="failed" if ended_badly else job.state.value,  # type: ignore[arg-type]
         error=why(job) if ended_badly else None,
+        gone=gone(job),
         **standing(service, job).model_dump(),
     )
 
@@ -115,6 +118,10 @@ def why(job: Job) -> dict[str, Any] | None:
     return None if error is None else error | {"request_id": job.id}
 
 
+def gone(job: Job) -> str | None:
+    return job.result.gone.sentence if job.result and job.result.gone else None
+
+
 def job_view(service: JobService, job: Job) -> JobView:
     fitted = job.fitted
     return JobView(
@@ -125,7 +132,8 @@ def job_view(service: JobService, job: Job) -> JobView:
         model=fitted.model,
         settings=fitted.model_dump(mode="json", exclude={"adjustments", "task"}),
         adjustments=list(fitted.adjustments),
-        result=clip(job.result) if job.result else None,
+        result=clip(job.result) if job.result and not job.result.gone else None,
+        gone=gone(job),
         error=why(job) if job.error else None,
         reused=bool(job.result and job.result.reused),
         batch_id=job.batch,
@@ -153,7 +161,7 @@ def clip(result: Result) -> Clip:
 def urls(job: Job) -> dict[str, str]:
     here = f"/api/jobs/{job.id}"
     found = {"self": here, "events": f"{here}/events"}
-    if job.state is State.SUCCEEDED:
+    if job.state is State.SUCCEEDED and not gone(job):
         found["result"] = f"/api/result/{job.id}"
         found |= {name: f"{here}/{name}" for name in ("poster", "last-frame")}
     elif not job.state.ended:

@@ -230,10 +230,16 @@ class JobService:
     def clip_path(self, job_id: str, owner: str | None = None) -> Path:
         return self._artifact(job_id, owner, "clip")
 
-    def clip_address(self, job_id: str, owner: str | None = None) -> str | None:
-        """Where a browser may fetch the clip itself for an hour (object stores); else None."""
-        job = self.get(job_id, owner)
-        return self.artifacts.address(job_id, job.result.clip) if job.result else None
+    def clip_address(
+        self, job_id: str, owner: str | None = None, *, as_name: str | None = None
+    ) -> str | None:
+        """Where a browser may fetch the clip itself for an hour (object stores); else None.
+        `as_name`, without a suffix, makes it a download."""
+        result = self.get(job_id, owner).result
+        if result is None or result.gone:
+            return None
+        name = as_name and as_name + Path(result.clip).suffix
+        return self.artifacts.address(job_id, result.clip, as_name=name)
 
     def poster_path(self, job_id: str, owner: str | None = None) -> Path:
         return self._artifact(job_id, owner, "poster")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from errors import ErrorCode
+from errors import ErrorCode, KinoraError
 from jobs.job import Event, Job, State
 from pipelines.request import Adjustment
 
@@ -33,6 +33,7 @@ REMEDIES = {
     ErrorCode.MODEL_NOT_FOUND: "Check the connection, or choose another model.",
     ErrorCode.MODEL_LOAD: "Try again, or choose another model.",
     ErrorCode.ENCODE: "Try again, or choose another format.",
+    ErrorCode.GONE: "Its settings are still here: make it again.",
 }
 """What to do where the message itself does not say it."""
 
@@ -128,6 +129,9 @@ def view(
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
         body["error"] = error_view(job.error)
+    if result is not None and result.gone:  # a state of the page alone: there is nothing to play
+        body |= {"state": "gone", "phase": "gone"}
+        body["error"] = error_view(KinoraError(ErrorCode.GONE, result.gone.sentence).as_dict())
     return body
 
 
@@ -190,6 +194,8 @@ def waiting_line(position: int | None, wait_s: float | None) -> str:
 def done_line(job: Job) -> str:
     if job.result is None:
         return "Ready"
+    if job.result.gone:
+        return "This clip is gone"
     early = "Finished early. " if job.result.finished_early else ""
     total = job.result.seconds.get("total")
     took = f", made in {seconds(total)}" if total else ""

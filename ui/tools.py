@@ -183,7 +183,9 @@ def _state(service: JobService, job: Job) -> dict[str, Any]:
         "line": live.line(job, seen, None, None),
         "used": live.used(job),
     }
-    if job.state is State.SUCCEEDED:
+    if job.result and job.result.gone:
+        state["gone"] = job.result.gone.sentence
+    elif job.state is State.SUCCEEDED:
         state["url"] = f"/api/result/{job.id}"
         state["reused"] = bool(job.result and job.result.reused)
     if job.error:

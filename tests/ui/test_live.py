@@ -8,7 +8,7 @@ import pytest
 
 from errors import ErrorCode, KinoraError
 from jobs.insurance import with_note
-from jobs.job import Event, Job, Result, State, new_id
+from jobs.job import Event, Gone, Job, Result, State, new_id
 from pipelines.cards import ModelCard
 from pipelines.fit import Limits, fit
 from pipelines.request import Adjustment, GenerationRequest
@@ -146,3 +146,16 @@ def test_every_failure_has_a_sentence_of_what_happened_and_one_of_what_to_do() -
         shown = live.error_view(KinoraError(code).as_dict())
         assert shown["message"].endswith(".")
         assert shown["message"].count(". ") == 0
+
+
+def test_a_clip_that_went_is_told_and_not_played(job: Job) -> None:
+    gone = Gone(why="space", at=1.0)
+    result = Result(
+        **{"clip": "c.mp4", "poster": "p.jpg", "last_frame": "l.png", "size_bytes": 1},
+        **{"width": 64, "height": 64, "num_frames": 9, "fps": 8, "gone": gone},
+    )
+    went = job.model_copy(update={"state": State.SUCCEEDED, "result": result})
+    view = live.view(went, log(went, ("succeeded", {})))
+    assert (view["state"], view["line"]) == ("gone", "This clip is gone")
+    assert view["error"]["message"] == gone.sentence
+    assert "make it again" in view["error"]["remedy"]

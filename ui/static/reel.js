@@ -25,7 +25,7 @@
       this.root.dataset.state = view.state;
       this.picture.style.setProperty("--ratio", view.width / view.height);
       this.caption.textContent = view.prompt || "From a picture";
-      this.mark.textContent = busy(view) ? `${Math.round(100 * view.ring)} %` : view.state === "failed" ? "Failed" : "";
+      this.mark.textContent = busy(view) ? `${Math.round(100 * view.ring)} %` : view.state === "failed" ? "Failed" : view.state === "gone" ? "Gone" : "";
       this.mark.hidden = !this.mark.textContent;
       this.open.setAttribute("aria-label", `${view.prompt || "Clip from a picture"}, ${view.state === "succeeded" ? "ready" : view.line}`);
       this.bin.setAttribute("aria-label", `Delete: ${view.prompt || "clip from a picture"}`);

@@ -245,6 +245,7 @@
         decoding: "Developing the frames.",
         succeeded: "Your clip is ready and playing.",
         failed: "This clip could not be made.",
+        gone: "This clip is gone.",
         cancelled: "Discarded.",
       }[view.phase];
       if (said && this.spoken.textContent !== said) this.spoken.textContent = said;
