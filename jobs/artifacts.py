@@ -140,9 +140,10 @@ class Artifacts:
         if self._remote is None:
             return None
         said = {"ResponseContentDisposition": f'attachment; filename="{as_name}"'}
-        with _told():
+        with _told(), contextlib.suppress(NotImplementedError):  # not every store can sign
             key = self._key("jobs", job_id, name)
             return self._remote.sign(key, expiration=SIGNED_S, **(said if as_name else {}))
+        return None
 
     # -- what was given --------------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from errors import ErrorCode, KinoraError
+from jobs.artifacts import Artifacts
 from jobs.job import Job, State
 from jobs.quota import make_room
 from jobs.service import JobService
@@ -74,3 +76,8 @@ def test_a_clip_handed_out_again_does_not_go_with_the_first(
 ) -> None:
     job = removed_for_room(service, make_job)
     assert service.desk.finished_result(job.id) is None, "nobody is given it again"
+
+
+def test_a_store_that_cannot_sign_gives_no_address(tmp_path: Path) -> None:
+    artifacts = Artifacts(tmp_path / "data", "memory://clips")
+    assert artifacts.address("a" * 32, "clip.mp4") is None
