@@ -1,52 +1,90 @@
 #!/usr/bin/env bash
 # The whole fleet on one machine, without Docker: ./demo.sh PICTURE [PROMPT]
 #
-# Starts what compose.yaml starts (redis, postgres where it is installed, the server, a worker),
-# makes one clip from the picture through the API, follows it live, and ends everything again.
-# The clip is left as kinora-demo.mp4. Needs redis-server, curl, and `make run` to have set up .venv.
+# Starts what compose.yaml starts (redis, postgres where it is installed, a worker, the server),
+# makes one clip from the picture through the API, follows it live, and ends everything again, also
+# after Ctrl-C. The clip is left as kinora-demo.mp4 where you are. Needs redis-server and curl.
+#
+#   exit status    0 done   2 the picture cannot be used   1 it failed   130, 143 it was stopped
 set -euo pipefail
-cd "$(dirname "$0")"
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 picture=${1:-}
 prompt=${2:-a dog running to the right in the snow}
-[ -f "$picture" ] || { echo "usage: ./demo.sh PICTURE [PROMPT]" >&2; exit 2; }
+clip=$PWD/kinora-demo.mp4
+[ -n "$picture" ] || { echo "usage: ./demo.sh PICTURE [PROMPT]" >&2; exit 2; }
+[ -f "$picture" ] || { echo "There is no file $picture." >&2; exit 2; }
 for program in redis-server curl; do
     command -v "$program" >/dev/null || { echo "demo.sh needs $program." >&2; exit 2; }
 done
-python=${PYTHON:-.venv/bin/python}
-[ -x "$python" ] || make --no-print-directory .venv/.run
-"$python" -c "import rq, psycopg" 2>/dev/null || "$python" -m pip install -q -r requirements-scale.txt
+python=${PYTHON:-$here/.venv/bin/python}
+[ -x "$python" ] || make --no-print-directory -C "$here" .venv/.run
+"$python" -c "import rq, psycopg" 2>/dev/null ||
+    "$python" -m pip install -q -r "$here/requirements-scale.txt"
 
 # -- a folder and ports of its own, all gone at the end -------------------------------------------
 folder=$(mktemp -d "${TMPDIR:-/tmp}/kinora-demo.XXXXXX")
 chmod 755 "$folder"
-started=()
+clients=()
+redis=""
 postgres=""
 pg() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$postgres/$1" "${@:2}"; else "$postgres/$1" "${@:2}"; fi; }
+begin() { # name, command ...: a group of its own, so that Ctrl-C reaches nobody but this script
+    echo "starting $1"
+    (cd "$here" && exec "$python" -c "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])" "${@:2}") \
+        >"$folder/$1.log" 2>&1 &
+}
+stop() { # pids: told to end, and after five seconds ended with all that they started
+    local each
+    for each; do kill "$each" 2>/dev/null || true; done
+    for _ in $(seq 50); do
+        kill -0 "$@" 2>/dev/null || break
+        sleep 0.1
+    done
+    for each; do kill -KILL -- "-$each" "$each" 2>/dev/null || true; done
+    wait "$@" 2>/dev/null || true
+}
 finish() {
-    for ((i = ${#started[@]} - 1; i >= 0; i--)); do kill "${started[i]}" 2>/dev/null || true; done
-    wait || true
-    if [ -n "$postgres" ]; then
-        (cd / && pg pg_ctl -D "$folder/pg/data" -m fast -w stop >/dev/null 2>&1) || true
-    fi
+    trap '' INT TERM
+    [ ${#clients[@]} = 0 ] || stop "${clients[@]}"
+    [ -z "$redis" ] || stop "$redis"
+    [ -z "$postgres" ] || (cd / && pg pg_ctl -D "$folder/pg/data" -m fast -w stop >/dev/null 2>&1) || true
     rm -rf "$folder"
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
-free_port() { "$python" -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])"; }
-begin() { # name, command ...
-    echo "starting $1"
-    "${@:2}" >"$folder/$1.log" 2>&1 &
-    started+=("$!")
+trap 'echo "stopped" >&2; exit 130' INT
+trap 'exit 143' TERM
+give_up() { # what, with what the parts said
+    echo "$1" >&2
+    tail -n 20 "$folder"/*.log >&2
+    exit 1
 }
+
+"$python" - "$here" "$picture" "$folder" <<'EOF_CHECK' || exit 2
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from errors import KinoraError
+from media.images import store_picture
+
+try:
+    store_picture(Path(sys.argv[2]).read_bytes(), Path(sys.argv[3]))
+except KinoraError as error:
+    sys.exit(error.message)
+EOF_CHECK
+
+free_port() { "$python" -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])"; }
 redis_port=$(free_port) pg_port=$(free_port) port=$(free_port)
 
 export KINORA_DATA_DIR="$folder/data" ARTIFACTS_URL="file://$folder/shared"
-export REDIS_URL="redis://127.0.0.1:$redis_port/0"
+export REDIS_URL="redis://127.0.0.1:$redis_port/0" DATABASE_URL="sqlite:///$folder/kinora.db"
 export GRADIO_SERVER_NAME=127.0.0.1 GRADIO_SERVER_PORT="$port" GRADIO_ANALYTICS_ENABLED=False
-export GRADIO_TEMP_DIR="$folder/gradio"
+export GRADIO_TEMP_DIR="$folder/gradio" TMPDIR="$folder/tmp"
+mkdir "$TMPDIR"
 
 begin redis redis-server --port "$redis_port" --bind 127.0.0.1 --save "" --appendonly yes --dir "$folder"
+redis=$!
 for bin in /usr/lib/postgresql/*/bin; do [ -x "$bin/initdb" ] && postgres=$bin; done
 if [ -n "$postgres" ]; then
     echo "starting postgres"
@@ -64,25 +102,29 @@ else
     echo "PostgreSQL is not installed: SQLite instead"
 fi
 begin worker "$python" app.py worker
+clients+=("$!")
 begin api "$python" app.py serve
+clients+=("$!")
 
 # -- one clip, as any program would ask for it ----------------------------------------------------
 url="http://127.0.0.1:$port"
-call() { curl -fsS --noproxy '*' -b "$folder/cookies" -c "$folder/cookies" "$@"; }
-field() { "$python" -c "import json, sys; print(json.load(sys.stdin)[sys.argv[1]])" "$1"; }
+call() { curl -sS --noproxy '*' -b "$folder/cookies" -c "$folder/cookies" "$@"; }
+field() { "$python" -c "import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ''))" "$1"; }
 echo "waiting for $url"
 for _ in $(seq 600); do
-    call "$url/ready" >/dev/null 2>&1 && break
-    for each in "${started[@]}"; do
-        kill -0 "$each" 2>/dev/null || { echo "one of them ended:" >&2; tail -n 20 "$folder"/*.log >&2; exit 1; }
+    call -f "$url/ready" >/dev/null 2>&1 && break
+    for each in "$redis" "${clients[@]}"; do
+        kill -0 "$each" 2>/dev/null || give_up "one of them ended:"
     done
     sleep 0.5
 done
-call "$url/ready" >/dev/null || { echo "nothing is ready:" >&2; tail -n 20 "$folder"/*.log >&2; exit 1; }
+call -f "$url/ready" >/dev/null || give_up "nothing is ready:"
 
-job=$(call "$url/api/generate" -F "image=@$picture" -F "prompt=$prompt" | field job_id)
+answer=$(call "$url/api/generate" -F "image=@-;filename=picture" --form-string "prompt=$prompt" <"$picture")
+job=$(field job_id <<<"$answer")
+[ -n "$job" ] || give_up "not accepted: $answer"
 echo "accepted as $job; this is what happens to it:"
 call -N "$url/api/jobs/$job/events" | grep --line-buffered '^event:' | uniq -c
-call "$url/api/result/$job" -o kinora-demo.mp4
-echo "made: kinora-demo.mp4, $(wc -c <kinora-demo.mp4) bytes; whose making says:"
-"$python" app.py verify kinora-demo.mp4 || true
+call -f "$url/api/result/$job" -o "$clip" || give_up "there is no clip: $(call "$url/api/jobs/$job")"
+echo "made: $clip, $(wc -c <"$clip") bytes; whose making says:"
+(cd "$here" && "$python" app.py verify "$clip") || true
