@@ -29,6 +29,8 @@ from pipelines.request import FittedRequest
 from settings import Settings
 
 RECENT = 30
+KEPT_S = 2.0  # other processes learn too
+KEPT = 1000
 ALIKE = math.log(1.1)  # sizes within 10 % of each other are the same size
 GROWTH = (0.6, 2.0)  # time as size to this power: from mostly overhead to mostly attention
 TRUST = (0.1, 10.0)  # how far other models' clips may move a guess
@@ -81,6 +83,7 @@ class Estimator:
         self._cards = cards
         self._machine = machine or this_machine()
         self._given_planner = planner
+        self._kept: dict[tuple[str, Shape], tuple[float, Estimate]] = {}
 
     def learn(self, job: Job) -> None:
         """Takes the timings of a clip that was made."""
@@ -108,8 +111,21 @@ class Estimator:
         with self._database.light.begin() as tx:
             tx.execute(delete(timings).where(timings.c.job_id == job.id))
             tx.execute(insert(timings).values(row))
+        self._kept.clear()
 
     def estimate(self, fitted: FittedRequest) -> Estimate:
+        """The same for a moment for all clips of one shape: there may be a thousand of them."""
+        shape, now = (fitted.model, Shape.of(fitted)), time.monotonic()
+        made_at, kept = self._kept.get(shape, (now, None))
+        if kept is not None and now - made_at < KEPT_S:
+            return kept
+        if len(self._kept) > KEPT:
+            self._kept.clear()
+        estimate = self._estimate(fitted)
+        self._kept[shape] = (now, estimate)
+        return estimate
+
+    def _estimate(self, fitted: FittedRequest) -> Estimate:
         rows = self._rows(fitted.model)
         work = _pixels(fitted.width, fitted.height, fitted.num_frames)
         per_step = work * (2 if fitted.guidance_scale > 1 else 1)

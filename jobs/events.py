@@ -54,6 +54,15 @@ class EventLog:
         known = self._in_memory(job_id, after)
         return self._store.events(job_id, after) if known is None else known
 
+    def newest(self, job_id: str, kind: str) -> Event | None:
+        """The last event of that kind, without a copy of the whole log where it is in memory."""
+        with self._changed:
+            log = self._logs.get(job_id)
+            if log and log[0].n == 1:
+                return next((event for event in reversed(log) if event.kind == kind), None)
+        of_kind = [event for event in self._store.events(job_id) if event.kind == kind]
+        return of_kind[-1] if of_kind else None
+
     # -- watching --------------------------------------------------------------------------------
 
     def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:

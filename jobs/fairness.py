@@ -10,9 +10,8 @@ Knows owners and times only; no database and no worker.
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from operator import itemgetter
 from typing import NamedTuple
 
 
@@ -24,21 +23,32 @@ class Waiting(NamedTuple):
 
 def in_turn(waiting: Iterable[Waiting], last_served: Mapping[str, float]) -> Iterator[Waiting]:
     """The waiting jobs in the order in which they will be started if nobody else comes."""
-    lines: dict[str, deque[Waiting]] = {}
-    for job in sorted(waiting, key=lambda job: (job.created_at, job.id)):
-        lines.setdefault(job.owner, deque()).append(job)
-    now = max([0.0, *last_served.values(), *(line[-1].created_at for line in lines.values())])
-    heap = [_key(line[0], last_served.get(owner, 0.0)) for owner, line in lines.items()]
-    heapq.heapify(heap)
-    served = 0
-    while heap:
-        _, _, owner = heapq.heappop(heap)
-        line = lines[owner]
-        yield line.popleft()
-        served += 1
-        if line:
-            heapq.heappush(heap, _key(line[0], now + served))
+    lines = list(lines_of(waiting, last_served).values())
+    for place in range(max(map(len, lines), default=0)):
+        for line in lines:
+            if place < len(line):
+                yield line[place]
 
 
-def _key(job: Waiting, last_served: float) -> tuple[float, float, str]:
-    return (max(job.created_at, last_served), job.created_at, job.owner)
+def lines_of(
+    waiting: Iterable[Waiting], last_served: Mapping[str, float]
+) -> dict[str, list[Waiting]]:
+    """Each owner's jobs in their order, whoever is next first. Once served, an owner's key is later
+    than that of all who wait, so the first of each line goes, then the second of each, and so on.
+    """
+    lines: dict[str, list[Waiting]] = {}
+    for job in sorted(waiting, key=itemgetter(2, 0)):
+        lines.setdefault(job.owner, []).append(job)
+    return dict(sorted(lines.items(), key=lambda line: _key(line[1][0], last_served)))
+
+
+def places_before(owner: str, place: int, lines: Mapping[str, Sized]) -> Iterator[tuple[str, int]]:
+    """How many jobs of each line go before the one at that place in its owner's line."""
+    passed = False
+    for other, line in lines.items():
+        passed = passed or other == owner
+        yield other, min(len(line), place + (not passed))
+
+
+def _key(job: Waiting, last_served: Mapping[str, float]) -> tuple[float, float, str]:
+    return (max(job.created_at, last_served.get(job.owner, 0.0)), job.created_at, job.owner)

@@ -26,6 +26,7 @@ from jobs.presence import presence_for
 from jobs.quota import Housekeeper
 from jobs.recovery import recover
 from jobs.store import JobStore
+from jobs.turns import Outlook, Turns
 from pipelines.cards import ModelCard
 from pipelines.catalog import Catalog
 from pipelines.placement import Planner
@@ -65,6 +66,9 @@ class JobService:
         self.estimator = Estimator(self.store, self.cards, planner=self.planner)
         self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
         self._housekeeper = Housekeeper(self.desk, settings)
+        self._turns = Turns(
+            store, self.events, self.estimator, lambda: self.executor.health().workers
+        )
         self._intake = Intake(self.desk, self.cards, self.given, self.planner, settings)
         self._began = time.monotonic()
         self._closed = False
@@ -202,22 +206,20 @@ class JobService:
             self.executor.drive(job_id)
         return self.events.follow(job_id, after, tick_s)
 
+    def outlook(self, job: Job) -> Outlook:
+        """How many clips go before it, and seconds until it is there, as far as one can tell."""
+        if job.state is State.QUEUED:
+            return self._turns.outlook(job)
+        return Outlook(0, self._turns.remaining_s(job) if job.state is State.RUNNING else 0.0)
+
     def position(self, job_id: str) -> int:
         """How many clips go before this one; 0 once it runs or has ended."""
-        line = self.store.line()
-        return line.index(job_id) + len(self.store.running()) if job_id in line else 0
+        return self.outlook(self.get(job_id)).before
 
     def eta_s(self, job_id: str) -> float | None:
         """Seconds until the clip is there, as far as one can tell."""
         job = self.get(job_id)
-        if job.state is State.RUNNING:
-            return self._remaining_s(job)
-        if job.state is not State.QUEUED:
-            return None
-        before = [self.store.get(each) for each in self._before(job_id)]
-        waiting = sum(self.estimator.estimate(j.fitted).seconds for j in before if j)
-        running = sum(self._remaining_s(j) for j in self.store.running())
-        return waiting + running + self.estimator.estimate(job.fitted).seconds
+        return None if job.state.ended else self.outlook(job).seconds
 
     def preview(
         self, job_id: str, owner: str | None = None
@@ -249,9 +251,10 @@ class JobService:
 
     def health(self) -> dict[str, Any]:
         """starting | ready | busy | setup_failed | defunct, and the figures behind it."""
+        here = self.store.unfinished_here()
         return self.executor.health().model_dump() | {
-            "queued": len(self.store.line()),
-            "running": len(self.store.running()),
+            "queued": here.get(State.QUEUED, 0),
+            "running": here.get(State.RUNNING, 0),
             "uptime_s": round(time.monotonic() - self._began, 1),
         }
 
@@ -314,7 +317,7 @@ class JobService:
             )
         if self._closed or self.executor.health().state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE)
-        if len(self.store.line()) >= self.settings.max_queue:
+        if self.store.unfinished_here().get(State.QUEUED, 0) >= self.settings.max_queue:
             raise KinoraError(ErrorCode.QUEUE_FULL)
         again = {"message": "The frames are developed again."}
         moved = self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", again)
@@ -332,20 +335,6 @@ class JobService:
         with contextlib.suppress(OSError):  # the store has it; the worker may be gone
             self.executor.ask(job.id, what)
         return True
-
-    def _before(self, job_id: str) -> Iterator[str]:
-        for each in self.store.line():
-            if each == job_id:
-                return
-            yield each
-
-    def _remaining_s(self, job: Job) -> float:
-        now = time.time()
-        steps = [e for e in self.events.since(job.id) if e.kind == "step"]
-        if steps and steps[-1].data.get("eta_s") is not None:
-            return max(0.0, steps[-1].data["eta_s"] - (now - steps[-1].at))
-        spent = now - (job.started_at or now)
-        return max(0.0, self.estimator.estimate(job.fitted).seconds - spent)
 
     def _artifact(self, job_id: str, owner: str | None, field: str) -> Path:
         job = self.get(job_id, owner)

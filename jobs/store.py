@@ -266,6 +266,28 @@ class JobStore:
             rows = tx.execute(query.order_by(events.c.n)).mappings().all()
         return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
 
+    def who_waits(self) -> tuple[list[Waiting], dict[str, float]]:
+        """This server's waiting jobs, and when each of their owners was last served."""
+        with self.database.reading.begin() as tx:
+            return _line(tx, self.server, None)
+
+    def fitted(self, ids: Sequence[str]) -> dict[str, FittedRequest]:
+        """What is to be made, of those jobs that are here."""
+        found: dict[str, FittedRequest] = {}
+        with self.database.reading.begin() as tx:
+            for start in range(0, len(ids), 500):
+                named = jobs.c.id.in_(ids[start : start + 500])
+                rows = tx.execute(select(jobs.c.id, jobs.c.fitted).where(named))
+                found |= {row.id: FittedRequest.model_validate_json(row.fitted) for row in rows}
+        return found
+
+    def unfinished_here(self) -> dict[State, int]:
+        """How many of this server's jobs wait and how many run."""
+        here = and_(jobs.c.server == self.server, jobs.c.state.in_(UNFINISHED))
+        query = select(jobs.c.state, func.count()).where(here).group_by(jobs.c.state)
+        with self.database.reading.begin() as tx:
+            return {State(state): count for state, count in tx.execute(query)}
+
     def line(self) -> list[str]:
         """The ids of this server's waiting jobs, in the order of their turns."""
         with self.database.reading.begin() as tx:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.fairness import Waiting, in_turn
+from jobs.fairness import Waiting, in_turn, lines_of, places_before
 
 waiting_jobs = st.lists(
     st.builds(
@@ -69,3 +69,13 @@ def test_between_two_turns_of_a_visitor_everyone_else_who_waits_gets_one(
             still_waiting = set(turns[there:]) - {owner}
             if here > places[0]:  # the first turn may come before others even asked
                 assert still_waiting <= set(turns[here:there])
+
+
+@given(waiting_jobs, st.dictionaries(st.sampled_from("abcde"), st.integers(0, 50).map(float)))
+def test_a_place_is_known_without_counting_through_the_line(
+    waiting: list[Waiting], served: dict[str, float]
+) -> None:
+    lines = lines_of(waiting, served)
+    for place, job in enumerate(in_turn(waiting, served)):
+        own = lines[job.owner].index(job)
+        assert sum(count for _, count in places_before(job.owner, own, lines)) == place
