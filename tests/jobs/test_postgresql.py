@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 from sqlalchemy import create_engine, text
 
 from errors import ErrorCode, KinoraError
@@ -22,7 +21,7 @@ from jobs.migrations import MIGRATIONS, migrate
 from jobs.recovery import recover
 from jobs.store import JobStore
 from jobs.tables import Database
-from tests.jobs import test_accept, test_events, test_state_machine, test_store
+from tests.jobs import test_accept, test_events, test_store
 from tests.jobs.conftest import MakeJob, accept, until
 from tests.jobs.services import PostgresServer
 
@@ -232,23 +231,3 @@ def test_a_database_that_is_away_is_a_sentence_and_comes_back(make_job: MakeJob)
     assert claimed and claimed.id == job.id
     store.close()
     postgres.close()
-
-
-class PostgresMachine(test_state_machine.StoreMachine):
-    """The stateful test, on PostgreSQL."""
-
-    database: str
-
-    def new_url(self) -> str:
-        return emptied(self.database)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _machine_has_a_database(database: str) -> None:
-    PostgresMachine.database = database
-
-
-TestPostgresMachine = PostgresMachine.TestCase
-TestPostgresMachine.settings = settings(
-    test_state_machine.TestStoreMachine.settings, max_examples=8
-)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -16,12 +18,18 @@ from hypothesis.stateful import (
     multiple,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
+from sqlalchemy import delete, select
 
 from errors import ErrorCode, KinoraError
-from jobs.job import MOVES, TERMINAL_KINDS, Job, State, new_id
+from jobs.accept import AcceptedBefore
+from jobs.job import MOVES, TERMINAL_KINDS, Asked, Job, Once, State, new_id
 from jobs.store import JobStore
+from jobs.tables import events, jobs, keys
 from pipelines.request import FittedRequest, Focus, GenerationRequest, Task
+from tests.goals import Goal, rounds
+from tests.jobs.services import PostgresServer
 
 FITTED = FittedRequest(
     task=Task.TEXT_TO_VIDEO,
@@ -50,25 +58,35 @@ PER_OWNER = 6
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """The model is a dict of states; the store must agree after every step."""
+    """The model is a dict of states. After every step each store must agree with it, and with the
+    other stores: the same trace leads to the same states wherever it is kept."""
 
+    urls: ClassVar[tuple[str, ...]]
+    examples: ClassVar[int] = 0
+    steps: ClassVar[int] = 0
     ids = Bundle("ids")
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.url = self.new_url()
-        self.store = JobStore(self.url)
+        type(self).examples += 1
+        self.stores = [JobStore(url) for url in self.urls]
+        for store in self.stores:
+            empty(store)
+        self.server = self.stores[0].server
         self.states: dict[str, State] = {}
         self.logs: dict[str, list[str]] = {}
         self.owners: dict[str, str] = {}
+        self.keys: dict[tuple[str, str], str] = {}
 
-    def new_url(self) -> str:
-        """An empty database."""
-        return f"sqlite:///{Path(self.folder.name) / 'kinora.db'}"
+    def each(self, act: Callable[[JobStore], object]) -> Any:
+        """What every store answers: the same, and the same error."""
+        type(self).steps += 1
+        answers = [answer(act, store) for store in self.stores]
+        assert all(each == answers[0] for each in answers), answers
+        return answers[0]
 
-    @rule(target=ids, owner=st.sampled_from("ab"))
-    def submit(self, owner: str) -> object:
+    @rule(target=ids, owner=st.sampled_from("ab"), key=st.sampled_from([None, "k", "l"]))
+    def submit(self, owner: str, key: str | None) -> object:
         job = Job(
             id=new_id(),
             owner=owner,
@@ -77,94 +95,182 @@ class StoreMachine(RuleBasedStateMachine):
             fitted=FITTED,
             created_at=time.time(),
         )
+        once = Once(key, "the same") if key else None
         unfinished = [i for i, s in self.states.items() if not s.ended and self.owners[i] == owner]
-        try:
-            self.store.add(job, max_queue=100, max_per_owner=PER_OWNER)
-        except KinoraError as error:
-            assert error.code is ErrorCode.RATE_LIMITED
-            assert len(unfinished) == PER_OWNER
+
+        def add(store: JobStore) -> str:
+            try:
+                store.add_all([job], max_queue=100, max_per_owner=PER_OWNER, once=once)
+            except AcceptedBefore as before:
+                return before.job_id
+            return job.id
+
+        said = self.each(add)
+        if key and (owner, key) in self.keys:
+            assert said == self.keys[owner, key]
             return multiple()
-        assert len(unfinished) < PER_OWNER
+        if len(unfinished) == PER_OWNER:
+            assert said is ErrorCode.RATE_LIMITED
+            return multiple()
+        assert said == job.id
         self.states[job.id] = State.QUEUED
         self.logs[job.id] = ["queued"]
         self.owners[job.id] = owner
+        if key:
+            self.keys[owner, key] = job.id
         return job.id
 
     @rule()
     def claim(self) -> None:
-        job = self.store.claim()
+        claimed = self.each(lambda store: getattr(store.claim(), "id", None))
         waiting = {i for i, s in self.states.items() if s is State.QUEUED}
-        if job is None:
+        if claimed is None:
             assert not waiting
             return
-        assert job.id in waiting
-        self.states[job.id] = State.RUNNING
-        self.logs[job.id].append("started")
+        assert claimed in waiting
+        self.states[claimed] = State.RUNNING
+        self.logs[claimed].append("started")
 
     @rule(job_id=ids, before=st.sampled_from(State), after=st.sampled_from(list(KINDS)))
     def move(self, job_id: str, before: State, after: State) -> None:
-        try:
-            moved = self.store.move(job_id, before, after, KINDS[after])
-        except KinoraError as error:
-            assert error.code is ErrorCode.CONFLICT
-            assert after not in MOVES[before]
+        moved = self.each(
+            lambda store: getattr(store.move(job_id, before, after, KINDS[after]), "state", None)
+        )
+        if after not in MOVES[before]:
+            assert moved is ErrorCode.CONFLICT
             return
-        assert after in MOVES[before]
-        assert (moved is not None) == (self.states.get(job_id) is before)
+        assert moved == (after if self.states.get(job_id) is before else None)
         if moved:
-            assert moved.state is after
             self.states[job_id] = after
             self.logs[job_id].append(KINDS[after])
 
     @rule(job_id=ids)
     def progress(self, job_id: str) -> None:
-        event = self.store.append(job_id, "step", {})
-        assert (event is not None) == (self.states.get(job_id) is State.RUNNING)
-        if event:
+        runs = self.states.get(job_id) is State.RUNNING
+        assert self.each(lambda store: bool(store.append(job_id, "step", {}))) == runs
+        if runs:
             self.logs[job_id].append("step")
 
     @rule(job_id=ids, what=st.sampled_from(["discard", "finish"]))
-    def ask(self, job_id: str, what: str) -> None:
-        before = self.store.get(job_id)
-        heard = self.store.ask(job_id, what)  # type: ignore[arg-type]
+    def ask(self, job_id: str, what: Asked) -> None:
+        before = self.stores[0].get(job_id)
         runs = self.states.get(job_id) is State.RUNNING
+        heard = self.each(lambda store: store.ask(job_id, what))
         assert heard == bool(runs and before and before.asked != "discard")
 
     @precondition(lambda self: self.states)
     @rule(job_id=consumes(ids))
     def delete(self, job_id: str) -> None:
         state = self.states.get(job_id)
-        assert self.store.delete(job_id) == bool(state and state.ended)
-        if state and state.ended:
+        ended = bool(state and state.ended)
+        assert self.each(lambda store: store.delete(job_id)) == ended
+        if ended:
             del self.states[job_id], self.logs[job_id]
+            self.keys = {key: known for key, known in self.keys.items() if known != job_id}
 
     @rule()
     def restart(self) -> None:
-        self.store.close()
-        self.store = JobStore(self.url)
+        for store in self.stores:
+            store.close()
+        self.stores = [JobStore(url, self.server) for url in self.urls]
+
+    @rule()
+    def another_server_takes_over(self) -> None:
+        gone, self.server = self.server, f"{self.server}+"
+        for store in self.stores:
+            store.server = self.server
+
+        def take_over(store: JobStore) -> int:
+            for job in store.unfinished(gone, State.RUNNING):
+                store.take(job.id)
+            return store.adopt(gone)
+
+        waiting = sum(state is State.QUEUED for state in self.states.values())
+        assert self.each(take_over) == waiting
 
     @invariant()
     def agrees(self) -> None:
-        assert self.store.among(self.states) == self.states
+        kept = [Kept(store) for store in self.stores]
+        assert all(each.rows == kept[0].rows for each in kept)
+        assert {job_id: State(row[0]) for job_id, row in kept[0].rows.items()} == self.states
+        for each in kept:
+            assert each.logs == self.logs
+            assert each.line == kept[0].line
         for job_id, kinds in self.logs.items():
-            log = self.store.events(job_id)
-            assert [e.kind for e in log] == kinds
-            assert [e.n for e in log] == list(range(1, len(kinds) + 1))
-            ends = [e.kind in TERMINAL_KINDS for e in log]
+            ends = [kind in TERMINAL_KINDS for kind in kinds]
             assert ends[-1] == self.states[job_id].ended
             # what ended stays so, but for a failed clip that is taken up once more
             for before, after, ended in zip(kinds, kinds[1:], ends, strict=False):
                 assert not ended or (before, after) == ("failed", "requeued")
 
     def teardown(self) -> None:
-        self.store.close()
-        self.folder.cleanup()
+        for store in self.stores:
+            store.close()
 
 
-TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+class Kept:
+    """Everything a store holds that has the same name everywhere; times differ."""
+
+    def __init__(self, store: JobStore) -> None:
+        named = (
+            jobs.c.id,
+            jobs.c.state,
+            jobs.c.owner,
+            jobs.c.server,
+            jobs.c.attempts,
+            jobs.c.asked,
+        )
+        with store.database.reading.begin() as tx:
+            self.rows = {row[0]: tuple(row[1:]) for row in tx.execute(select(*named))}
+            told = tx.execute(select(events).order_by(events.c.job_id, events.c.n)).all()
+        self.logs: dict[str, list[str]] = {}
+        for row in told:
+            log = self.logs.setdefault(row.job_id, [])
+            log.append(row.kind)
+            assert row.n == len(log)
+        self.line = store.line()
+
+
+def answer(act: Callable[[JobStore], object], store: JobStore) -> object:
+    try:
+        return act(store)
+    except KinoraError as error:
+        return error.code
+
+
+def empty(store: JobStore) -> None:
+    with store.database.light.begin() as tx:
+        for table in (keys, events, jobs):
+            tx.execute(delete(table))
+
+
+def run(urls: tuple[str, ...], examples: int, steps: int) -> type[StoreMachine]:
+    """Returns the machine, which has counted what it did."""
+    machine = type("Machine", (StoreMachine,), {"urls": urls})
+    how = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    run_state_machine_as_test(machine, settings=how)
+    return machine
+
+
+def test_a_store_agrees_with_the_table_of_moves(tmp_path: Path) -> None:
+    run((f"sqlite:///{tmp_path / 'kinora.db'}",), 20, 30)
+
+
+@pytest.mark.slow
+@pytest.mark.goal("G15")
+def test_the_same_trace_leads_to_the_same_states_in_both_stores(goal: Goal, tmp_path: Path) -> None:
+    """Any disagreement, with the model or with each other, fails the test with its trace."""
+    postgres = PostgresServer()
+    try:
+        urls = (f"sqlite:///{tmp_path / 'kinora.db'}", postgres.database())
+        machine = run(urls, rounds(5, 300), rounds(20, 50))
+    finally:
+        postgres.close()
+    goal.count("traces, each on SQLite and PostgreSQL", machine.examples, at_least=rounds(5, 300))
+    goal.count("steps", machine.steps)
+    goal.count("steps after which they disagreed", 0, at_most=0)
