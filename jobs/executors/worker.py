@@ -80,7 +80,10 @@ def serve(maker_for: Callable[[Settings], Maker]) -> None:
         signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
 
-    _, settings = wire.receive()
+    try:
+        _, settings = wire.receive()
+    except EOFError:  # the parent is gone already
+        return
     asks: Asks = Asks()
     work: queue.SimpleQueue[tuple[Job, Path]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(wire, asks, work), daemon=True).start()

@@ -22,6 +22,7 @@ class Doomed:
         self.said: list[str] = []
         self.heard_at: dict[str, float] = {}
         """When the first line with that first word came."""
+        self._is_over = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.jobs.obedient"],
@@ -46,8 +47,10 @@ class Doomed:
             return next((line for line in self.said if line.startswith(start)), None)
 
         with self._changed:
-            assert self._changed.wait_for(found, WAIT_S), f"never said: {start}"
-            return found() or ""
+            self._changed.wait_for(lambda: found() or self._is_over, WAIT_S)
+            line = found()
+        assert line, f"never said: {start}"
+        return line
 
     def kill(self) -> None:
         assert self.process.poll() is None, "it ended by itself"
@@ -65,11 +68,14 @@ class Doomed:
         assert self.process.stdout
         for line in self.process.stdout:
             if not line.endswith("\n"):  # killed in the middle of it
-                return
+                break
             with self._changed:
                 self.said.append(line.strip())
                 self.heard_at.setdefault(line.split()[0], time.monotonic())
                 self._changed.notify_all()
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
 
 class Client:
