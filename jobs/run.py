@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import statistics
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from errors import Cancelled, ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError
+from jobs.clock import Clock, Control, Deadline, Pace, Told
 from jobs.desk import MANIFEST
 from jobs.insurance import DECODING, LATENTS, is_worth_keeping
 from jobs.job import Job, Result
@@ -25,24 +23,19 @@ from jobs.substitute import model_for
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch.nn import Module
 
+    from media.lead import Lead
     from pipelines.cards import ModelCard
     from pipelines.denoise import Preview, Sampled, Step
     from pipelines.families.base import Inputs
     from pipelines.manager import Loaded, LoadProgress, PipelineManager
-    from pipelines.request import Adjustment
+    from pipelines.request import Adjustment, FittedRequest
     from settings import Settings
 
 log = logging.getLogger(__name__)
 
 Emit = Callable[[str, dict[str, Any]], None]
-
-
-class Control(Protocol):
-    """What the person wants, asked at every step."""
-
-    def cancelled(self) -> bool: ...
-    def finish_now(self) -> bool: ...
 
 
 def run_job(
@@ -103,7 +96,8 @@ def _run(
     loaded.weights.clips += 1
 
     # 2. What was given, cut to the clip's shape.
-    inputs = _inputs(job, pictures, settings, on_progress)
+    lead = _lead(fitted, pictures)
+    inputs = _inputs(job, lead, pictures, settings, on_progress)
 
     # 3. Sampling.
     pace = Pace()
@@ -147,7 +141,7 @@ def _run(
     # 4. Frames. From here on a failure does not cost the sampling.
     emit("decoding", {})
     tiles = max(plan_for_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
-    with _developing(folder):
+    with _developing(folder), _heard_in(getattr(loaded.pipe, "vae", None), control):
         frames = decode(
             loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=changes.append
         )
@@ -156,6 +150,7 @@ def _run(
 
     # 5. Files, the manifest last: where it is, everything is.
     emit("encoding", {})
+    frames = frames[fitted.overlap :]
     clip = encode(
         frames,
         folder / f"clip.{fitted.format}",
@@ -165,6 +160,7 @@ def _run(
         comment=_settings_used(job, loaded.card, sampled.steps_done),
         max_bytes=settings.max_video_file_size_bytes,
         sound=sampled.sound,
+        lead=lead,
     )
     write_poster(frames, folder / "poster.jpg")
     write_last_frame(frames, folder / "last.png")
@@ -226,8 +222,46 @@ def _developing(folder: Path) -> Iterator[None]:
         sign.unlink(missing_ok=True)
 
 
+@contextmanager
+def _heard_in(decoder: Module | None, control: Deadline) -> Iterator[None]:
+    """A discard is heard between its layers, too: all frames of a long clip may take minutes."""
+
+    def look(_layer: Module, _given: object) -> None:
+        control.check()
+
+    layers = list(decoder.modules()) if decoder is not None else []
+    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
+    """The clip that comes first in the file, cut to this one's pace and shape."""
+    from media.lead import Lead
+
+    if fitted.continue_from is None:
+        return None
+    return Lead(
+        fitted.continue_from,
+        pictures,
+        fps=fitted.fps,
+        count=fitted.lead_frames,
+        width=fitted.width,
+        height=fitted.height,
+        focus=fitted.focus,
+        skip=fitted.overlap,
+    )
+
+
 def _inputs(
-    job: Job, pictures: Path, settings: Settings, on_progress: Callable[[LoadProgress], None]
+    job: Job,
+    lead: Lead | None,
+    pictures: Path,
+    settings: Settings,
+    on_progress: Callable[[LoadProgress], None],
 ) -> Inputs:
     from media.images import crop_to, load_picture
     from media.videos import load_frames
@@ -255,10 +289,12 @@ def _inputs(
         height=fitted.height,
         focus=fitted.focus,
     )
+    ending = lead.ending(fitted.overlap) if lead else ()
     return Inputs(
-        image=picture(fitted.image),
+        image=picture(fitted.image) or (ending[-1] if ending else None),
         last_image=picture(fitted.last_image),
         video=video or (),
+        lead=ending if len(ending) > 1 else (),
         loras=tuple(find(lora, settings, fetching) for lora in fitted.loras),
     )
 
@@ -279,101 +315,6 @@ def _write_manifest(folder: Path, result: Result) -> None:
 
     with whole(folder / MANIFEST) as part:
         part.write_text(result.model_dump_json(), encoding="utf-8")
-
-
-class Clock:
-    """Wall seconds by phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._began = self._lap = time.perf_counter()
-
-    def lap(self, phase: str) -> None:
-        self.seconds[phase] = time.perf_counter() - self._lap
-        self.skip()
-
-    def skip(self) -> None:
-        self._lap = time.perf_counter()
-
-    def total(self) -> dict[str, float]:
-        total = time.perf_counter() - self._began
-        return {phase: round(s, 4) for phase, s in (self.seconds | {"total": total}).items()}
-
-
-class Told:
-    """What was said of loading: a download is told by the half percent, not by the packet."""
-
-    def __init__(self) -> None:
-        self._phase = ""
-        self._fraction = -1.0
-        self._bytes = 0
-
-    def is_news(self, progress: LoadProgress) -> bool:
-        fraction = progress.fraction or 0.0
-        if progress.phase == self._phase and fraction - self._fraction < 0.005:
-            return False
-        self._phase, self._fraction = progress.phase, fraction
-        return True
-
-    def has_more_bytes(self, progress: LoadProgress) -> bool:
-        """True while a download gets on."""
-        before, self._bytes = self._bytes, max(self._bytes, progress.bytes_done or 0)
-        return self._bytes > before
-
-
-class Pace:
-    """Seconds still to sample, from the median of the last steps: the first one is often slow."""
-
-    def __init__(self) -> None:
-        self._steps: deque[float] = deque(maxlen=7)
-        self._all: list[float] = []
-
-    def eta_s(self, step_s: float, remaining: int) -> float:
-        self._steps.append(step_s)
-        self._all.append(step_s)
-        return round(statistics.median(self._steps) * remaining, 2)
-
-    def step_s(self) -> float | None:
-        """Of the whole run; None where nothing was sampled."""
-        steps = self._all[1:] or self._all
-        return round(statistics.median(steps), 5) if steps else None
-
-
-class Deadline:
-    """The person's control with a clock beside it: time over ends the run like a cancel does."""
-
-    def __init__(self, control: Control, seconds: float) -> None:
-        self._control = control
-        self._seconds = seconds
-        self._ends = time.monotonic() + seconds
-
-    def renew(self) -> None:
-        """The time a model takes to come here is not the clip's."""
-        self._ends = time.monotonic() + self._seconds
-
-    def is_over(self) -> bool:
-        return time.monotonic() > self._ends
-
-    def cancelled(self) -> bool:
-        return self._control.cancelled() or self.is_over()
-
-    def finish_now(self) -> bool:
-        return self._control.finish_now()
-
-    def check(self) -> None:
-        if self.cancelled():
-            raise Cancelled
-
-    def __enter__(self) -> Deadline:
-        return self
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if isinstance(error, Cancelled) and not self._control.cancelled():
-            raise KinoraError(
-                ErrorCode.TIMEOUT,
-                f"The clip took longer than the {self._seconds:g} s allowed here. "
-                "Make it shorter or smaller.",
-            ) from error
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from errors import Cancelled, ErrorCode, KinoraError
+from jobs.clock import Control, Deadline, Pace, Told
 from jobs.job import Job, Result
-from jobs.run import Control, Deadline, Pace, Told, as_kinora_error, run_job
+from jobs.run import as_kinora_error, run_job
 from media.metadata import read_comment
+from pipelines.request import Task
 from settings import Settings
 from tests.jobs.conftest import MakeJob
 
@@ -96,6 +98,32 @@ def test_a_discard_is_heard_between_any_two_steps(run: Run, make_job: MakeJob, s
         run(make_job(), Person(discard_at=step))
     assert run.kinds() == ["step"] * step
     assert not (run.folder / "result.json").exists()
+
+
+def test_a_discard_is_heard_while_the_frames_are_developed(
+    run: Run, make_job: MakeJob, tiny_manager: PipelineManager
+) -> None:
+    decoder = tiny_manager.get("pocket", Task.TEXT_TO_VIDEO).pipe.vae.decoder
+    person, developed = Person(), []
+
+    def begun(_layer: object, _given: object) -> None:
+        person.discard_at = 0
+
+    hooks = [
+        decoder.conv_in.register_forward_pre_hook(begun),
+        decoder.conv_out.register_forward_hook(lambda *_: developed.append(True)),
+    ]
+    try:
+        with pytest.raises(Cancelled):
+            run(make_job(), person)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert run.kinds()[-1] == "decoding"
+    assert not developed, "the last layer was never reached"
+    assert list(run.folder.iterdir()) == []
+    assert run(make_job()).num_frames == 9, "and the next one is whole"
+    assert not decoder.conv_in._forward_pre_hooks
 
 
 def test_finish_now_keeps_a_playable_clip(run: Run, make_job: MakeJob) -> None:
