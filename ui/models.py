@@ -1,6 +1,7 @@
 """The models as the page offers them: what each can do, whether it runs here, what it must fetch.
 
-Knows cards, the machine's verdict and the Hub's cache on disk. Asks nobody on the network.
+Knows cards, the machine's verdict and the Hub's cache on disk. Asks nobody on the network. Behind
+Redis other machines make the clips: what this one can do and has fetched says nothing then.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Models:
         return {"models": rows, "any": self.settings.any_model}
 
     def row(self, card: ModelCard) -> dict[str, Any]:
-        if card.id not in self._told:
+        if self._made_elsewhere:
+            self._told[card.id] = {"level": "runs", "verdict": "Made by a worker elsewhere."}
+        elif card.id not in self._told:
             verdict = self.planner.verdict(card)
             self._told[card.id] = {"level": verdict.level, "verdict": verdict.sentence}
         return {
@@ -46,7 +49,7 @@ class Models:
             "about": first_sentence(card.about),
             "license": card.license,
             "gated": card.gated,
-            "download_gb": download_gb(card),
+            "download_gb": self._to_fetch_gb(card),
             **self._told[card.id],
         }
 
@@ -65,13 +68,15 @@ class Models:
 
     def refuse_what_cannot_run(self, card: ModelCard, fitted: FittedRequest) -> None:
         """With the nearest that can as a button, or a smaller clip."""
+        if self._made_elsewhere:
+            return
         shape, task = Shape.of(fitted), fitted.task
         self.planner.refuse_what_cannot_run(card, self.cards, shape, task)
 
     def before_it_starts(self, card: ModelCard) -> list[str]:
         """What a person should know before they press, beyond seconds."""
         notes: list[str] = []
-        gb = download_gb(card)
+        gb = self._to_fetch_gb(card)
         if gb:
             terms = " Its terms must be accepted on the Hub first." if card.gated else ""
             notes.append(f"{card.name} is not here yet: {size_label(gb)} come first, once.{terms}")
@@ -79,6 +84,13 @@ class Models:
         if row["level"] == "slow":
             notes.append(row["verdict"])
         return notes
+
+    @property
+    def _made_elsewhere(self) -> bool:
+        return self.settings.executor_kind == "redis"
+
+    def _to_fetch_gb(self, card: ModelCard) -> float | None:
+        return None if self._made_elsewhere else download_gb(card)
 
 
 def first_sentence(text: str) -> str:

@@ -180,6 +180,22 @@ def test_a_download_is_said_before_anything_happens(
     assert "terms" in note
 
 
+def test_behind_redis_nothing_is_said_of_this_machine(
+    card: ModelCard, tiny_settings: Settings
+) -> None:
+    needs = card.needs.model_copy(update={"ram_gb": 9000, "vram_gb": 9000, "disk_gb": 12.4})
+    huge = other(card, id="a-huge", repo="nobody/nothing-of-that-name", needs=needs)
+    settings = tiny_settings.model_copy(update={"redis_url": "redis://elsewhere:6379/0"})
+    models = Models({"a-huge": huge, "pocket": card}, settings)
+    rows = models.offer(T2V)["models"]
+    assert [(row["id"], row["level"], row["download_gb"]) for row in rows] == [
+        ("a-huge", "runs", None),
+        ("pocket", "runs", None),
+    ]
+    models.refuse_what_cannot_run(huge, fit(GenerationRequest(prompt="a dog"), huge, Limits()))
+    assert models.before_it_starts(huge) == []
+
+
 def test_one_line_about_a_model() -> None:
     assert first_sentence("A small  model.\nIt knows little.") == "A small model"
     assert len(first_sentence("word " * 100)) <= 112
