@@ -167,7 +167,8 @@ class Artifacts:
 
     def _given_of(self, job: Job) -> Iterator[Path]:
         asked = job.request
-        for name in filter(None, (asked.image, asked.last_image, asked.video)):
+        names = (asked.image, asked.last_image, asked.video, asked.continue_from)
+        for name in filter(None, names):
             yield from (self.given / f"{name}{suffix}" for suffix in GIVEN_SUFFIXES)
 
     def _download(self, key: str, path: Path) -> bool:

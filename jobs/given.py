@@ -38,11 +38,14 @@ class Given:
         self._mark(stored.id, owner)
         return stored
 
-    def store_video(self, source: Path, owner: str) -> StoredVideo:
+    def store_video(self, source: Path, owner: str, *, made_here: bool = False) -> StoredVideo:
+        """The sound is kept of clips that were made here; nobody else's is ever decoded."""
         from media.videos import VideoLimits, store_video
 
         limits = VideoLimits(max_bytes=self.settings.max_video_upload_bytes)
-        stored = store_video(source, self.folder, limits)
+        if made_here:
+            limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
+        stored = store_video(source, self.folder, limits, sound=made_here)
         self._mark(stored.id, owner)
         return stored
 
@@ -58,7 +61,7 @@ class Given:
 
     def check(self, request: GenerationRequest, owner: str) -> None:
         """Nobody's clip is made from what somebody else gave."""
-        for name in (request.image, request.last_image, request.video):
+        for name in (request.image, request.last_image, request.video, request.continue_from):
             if name is not None:
                 self.path(name, owner)
 
@@ -72,11 +75,12 @@ class Given:
 
             with load_picture(request.image, self.folder) as picture:
                 size = picture.size
-        if request.video is not None:
+        name = request.video or request.continue_from
+        if name is not None:
             from media.videos import find_video
 
-            found = find_video(request.video, self.folder)
-            clip = GivenClip(width=found.width, height=found.height, seconds=found.seconds)
+            found = find_video(name, self.folder)
+            clip = GivenClip(found.width, found.height, found.seconds, found.fps)
         return size, clip
 
     def _mark(self, name: str, owner: str) -> None:

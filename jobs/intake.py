@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from errors import ErrorCode, KinoraError
 from jobs.accept import AcceptedBefore, recipe_of
+from jobs.choice import over_a_clip
 from jobs.desk import Desk
 from jobs.given import Given
 from jobs.job import Job, Once, State, new_id
@@ -19,7 +20,7 @@ from pipelines import loras
 from pipelines.cards import ModelCard
 from pipelines.fit import Limits, fit, pick_card
 from pipelines.placement import Planner, Shape
-from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
 
@@ -42,9 +43,17 @@ class Intake:
 
     def fit(self, request: GenerationRequest) -> FittedRequest:
         """What would be made, with every change explained."""
-        card = pick_card(request, self._cards, self._settings)
+        card = pick_card(self._with_a_model(request), self._cards, self._settings)
         size, clip = self._given.sizes(request)
         return fit(request, card, self._limits, source_size=size, clip=clip)
+
+    def _with_a_model(self, request: GenerationRequest) -> GenerationRequest:
+        """Behind Redis other machines work, of which this one knows nothing."""
+        unnamed = request.model is None and request.task is Task.VIDEO_TO_VIDEO
+        if not unnamed or self._settings.executor_kind == "redis":
+            return request
+        model = over_a_clip(self._cards, self._planner)
+        return request.model_copy(update={"model": model})
 
     def accept(
         self,

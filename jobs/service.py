@@ -161,6 +161,10 @@ class JobService:
         """Keeps a clip to work over, as pictures are kept."""
         return self.given.store_video(source, owner)
 
+    def store_made(self, job_id: str, owner: str) -> StoredVideo:
+        """A finished clip as one to work over or to go on from, with its sound."""
+        return self.given.store_video(self.clip_path(job_id), owner, made_here=True)
+
     # -- looking ---------------------------------------------------------------------------------
 
     def get(self, job_id: str, owner: str | None = None) -> Job:

@@ -10,14 +10,15 @@ Every frame goes through a pipe as plain RGB, so ffmpeg never guesses what it is
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import imageio_ffmpeg
 import numpy as np
@@ -28,6 +29,9 @@ from media import mp4
 from media.files import whole
 from pipelines.request import Format, Quality
 from pipelines.sound import Sound
+
+if TYPE_CHECKING:
+    from media.lead import Lead
 
 THREADS = 4
 """Fixed, because the number of threads changes the bits of an H.264 file."""
@@ -70,8 +74,10 @@ def encode(
     comment: str = "",
     max_bytes: int | None = None,
     sound: Sound | None = None,
+    lead: Lead | None = None,
 ) -> EncodedClip:
-    """Writes uint8 frames [F, H, W, 3] as one clip of exactly that many frames of that size.
+    """Writes uint8 frames [F, H, W, 3] as one clip of exactly that many frames of that size, after
+    the frames of `lead` if there is one.
 
     `comment` and `sound` go into the file (a GIF has no place for them). On any failure nothing
     is left.
@@ -80,13 +86,19 @@ def encode(
         raise ValueError(f"not frames: {frames.dtype} {frames.shape}")
 
     # 1. What this format can hold.
+    num_frames, height, width, _ = frames.shape
+    stream: Iterable[np.ndarray] = frames
+    if lead is not None:
+        num_frames, sound = lead.count + num_frames, lead.heard_before(sound, fps)
+        stream = itertools.chain(lead.frames(), frames)
     if format == "gif" and fps > GIF_MAX_FPS:
         every = -(-fps // GIF_MAX_FPS)
-        frames, fps = frames[::every], round(fps / every)
-    num_frames, height, width, _ = frames.shape
+        stream, num_frames = itertools.islice(stream, 0, None, every), -(-num_frames // every)
+        fps = round(fps / every)
     odd = format == "mp4" and (height % 2 or width % 2)
     if odd:
-        frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        stream = (_made_even(frame) for frame in stream)
+    coded_height, coded_width = (height + height % 2, width + width % 2) if odd else (height, width)
 
     if format == "gif":
         sound = None
@@ -94,7 +106,6 @@ def encode(
     heard = None if sound is None else sound.lasting(num_frames / fps)
     with whole(path) as part, _notes(part, comment) as notes, _heard(part, heard) as track:
         # 2. The file.
-        coded_height, coded_width = frames.shape[1:3]
         command = [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"),
             *("-y", "-protocol_whitelist", "pipe", "-f", "rawvideo", "-pix_fmt", "rgb24"),
@@ -108,7 +119,7 @@ def encode(
             *(_sound_codec(format) if track else ()),
             f"file:{part}",
         ]
-        _run(command, frames, part, max_bytes)
+        _run(command, stream, part, max_bytes)
 
         # 3. Its size, in pixels and in bytes.
         if odd:
@@ -151,7 +162,14 @@ def _sound_codec(format: Format) -> list[str]:
     return ["-map", "2:a:0", *rate, "-c:a", *codec, "-flags:a", "+bitexact"]
 
 
-def _run(command: list[str], frames: np.ndarray, part: Path, max_bytes: int | None) -> None:
+def _made_even(frame: np.ndarray) -> np.ndarray:
+    height, width, _ = frame.shape
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+
+
+def _run(
+    command: list[str], frames: Iterable[np.ndarray], part: Path, max_bytes: int | None
+) -> None:
     """Feeds the frames to ffmpeg; it is gone when this returns or raises."""
     with (
         tempfile.TemporaryFile() as log,
@@ -177,7 +195,10 @@ def _run(command: list[str], frames: np.ndarray, part: Path, max_bytes: int | No
 
 
 def _feed(
-    ffmpeg: subprocess.Popen[bytes], frames: np.ndarray, part: Path, max_bytes: int | None
+    ffmpeg: subprocess.Popen[bytes],
+    frames: Iterable[np.ndarray],
+    part: Path,
+    max_bytes: int | None,
 ) -> None:
     # a pipe that breaks means that ffmpeg gave up, and its log says why
     with contextlib.suppress(BrokenPipeError), cast(BinaryIO, ffmpeg.stdin) as pipe:

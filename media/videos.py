@@ -78,8 +78,12 @@ class StoredVideo:
         return self.num_frames / self.fps
 
 
-def store_video(source: Path, folder: Path, limits: VideoLimits = VideoLimits()) -> StoredVideo:
-    """Keeps a clip as `folder/<id>.mp4`, its figures beside it. The same bytes, the same id."""
+def store_video(
+    source: Path, folder: Path, limits: VideoLimits = VideoLimits(), *, sound: bool = False
+) -> StoredVideo:
+    """Keeps a clip as `folder/<id>.mp4`, its figures beside it. The same bytes, the same id.
+
+    `sound` keeps the sound, as it is: for clips that were made here, and no others."""
     # 1. What it is and says of itself, read from its head
     size_bytes = source.stat().st_size
     if size_bytes > limits.max_bytes:
@@ -99,7 +103,8 @@ def store_video(source: Path, folder: Path, limits: VideoLimits = VideoLimits())
         told = _run(
             [
                 *_reading(source, demuxer, limits),
-                *("-map", "0:v:0", "-an", "-sn", "-dn", "-map_metadata", "-1"),
+                *("-map", "0:v:0", *(("-map", "0:a:0?", "-c:a", "copy") if sound else ("-an",))),
+                *("-sn", "-dn", "-map_metadata", "-1"),
                 *("-map_chapters", "-1", "-vf", _plain(fps), "-threads", "2"),
                 *("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "30"),
                 *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"),
@@ -142,7 +147,7 @@ def load_frames(
     """The clip's beginning at another pace and shape; its last picture is held if it is short."""
     stored = find_video(video_id, folder)
     frames: list[Image.Image] = []
-    for picture in _pictures(folder / f"{video_id}.mp4", stored, fps, num_frames):
+    for picture in pictures_of(folder / f"{video_id}.mp4", stored, fps, num_frames):
         frames.append(crop_to(picture, width, height, focus))
     if not frames:
         raise KinoraError(ErrorCode.INVALID_VIDEO)
@@ -150,7 +155,7 @@ def load_frames(
     return tuple(frames)
 
 
-def _pictures(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterator[Image.Image]:
+def pictures_of(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterator[Image.Image]:
     """From our own file, one at a time: a clip's pixels are many times its file."""
     size = stored.width * stored.height * 3
     rgb = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"

@@ -99,7 +99,7 @@ class ModelCard(Part):
     needs: Needs
     frames: Steps | None = None
     size: Steps | None = None
-    takes: dict[Literal["prompt", "negative_prompt", "guidance", "last_image"], bool] = {}
+    takes: dict[Literal["prompt", "negative_prompt", "guidance", "last_image", "lead"], bool] = {}
     """Where this checkpoint differs from its family: a distilled one takes no guidance."""
     classes: dict[Task, str] = {}
     """The diffusers class for a task, where this checkpoint's differs from its family's."""

@@ -15,6 +15,7 @@ from typing_extensions import assert_never
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard, Shape
 from pipelines.catalog import Catalog
+from pipelines.going_on import Join, join_of, size_of
 from pipelines.lengths import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
@@ -77,16 +78,17 @@ def fit(
     clip: GivenClip | None = None,
 ) -> FittedRequest:
     """`source_size` is the picture's (width, height): an unset size then follows its shape, as it
-    follows the given clip's; the frames are then at most as many as that clip has."""
+    follows the given clip's; the frames are then at most as many as that clip has. A clip to go
+    on from is given as `clip` too."""
+    before, clip = (clip, None) if request.continue_from else (None, clip)
     if clip is not None:
         source_size = clip.width, clip.height
     changes: list[Adjustment] = []
 
     # 1. Can this be made at all?
     if request.task not in card.tasks:
-        raise KinoraError(
-            ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {VERBS[request.task]}."
-        )
+        verb = "go on from a clip" if request.continue_from else VERBS[request.task]
+        raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {verb}.")
     if request.task is Task.TEXT_TO_VIDEO and not request.prompt:
         raise bad("prompt", "Say what should happen in the clip: the prompt is empty.")
     if request.task is Task.VIDEO_TO_VIDEO and card.rules.prompt and not request.prompt:
@@ -113,11 +115,15 @@ def fit(
     )
 
     # 3. Size: the nearest legal one
-    width, height = _size(request, card, limits, source_size, changes)
+    if before is not None:
+        width, height = size_of(request, card, before, changes)
+    else:
+        width, height = _size(request, card, limits, source_size, changes)
 
     # 4. Time: frames per second, then frames
-    fps = pace(request, card, limits, changes)
-    frames = frames_of(request, card, limits, fps, clip, changes)
+    fps = pace(request, card, limits, changes, round(before.fps) if before else None)
+    join = join_of(request, card, before, fps) if before else Join()
+    frames = frames_of(request, card, limits, fps, clip, changes, join.overlap)
 
     return FittedRequest(
         task=request.task,
@@ -130,6 +136,9 @@ def fit(
         focus=request.focus,
         last_image=request.last_image,
         video=request.video,
+        continue_from=request.continue_from,
+        lead_frames=join.lead_frames,
+        overlap=join.overlap,
         strength=(request.strength or card.defaults.strength or DEFAULT_STRENGTH)
         if request.video
         else None,
@@ -165,6 +174,10 @@ def _refuse_what_it_does_not_take(request: GenerationRequest, card: ModelCard) -
         )
     if request.image and request.video:
         raise bad("video", "Give a picture or a clip to work over, not both.")
+    if request.continue_from and request.video:
+        raise bad("continue_from", "A clip is worked over or gone on from, not both at once.")
+    if request.continue_from and request.upscale:
+        raise bad("upscale", "What goes on from a clip keeps its size. Leave upscale off.")
     if request.loras and not rules.lora:
         raise bad("loras", f"{card.name} takes no LoRA.")
     if request.upscale and not rules.upscale:

@@ -40,23 +40,29 @@ class Limits:
 
 @dataclass(frozen=True)
 class GivenClip:
-    """What is known of a clip to work over."""
+    """What is known of a clip to work over, or to go on from."""
 
     width: int
     height: int
     seconds: float
+    fps: float = 0.0
 
 
 def pace(
-    request: GenerationRequest, card: ModelCard, limits: Limits, changes: list[Adjustment]
+    request: GenerationRequest,
+    card: ModelCard,
+    limits: Limits,
+    changes: list[Adjustment],
+    usual: int | None = None,
 ) -> int:
+    """`usual` is the pace where none is asked for and the model can: that of an earlier clip."""
     m = card.limits
     wanted = int(
         within(
             "fps",
             "frames per second",
             request.fps,
-            limits.fps or card.defaults.fps,
+            usual or limits.fps or card.defaults.fps,
             m.min_fps,
             m.max_fps,
         )
@@ -85,11 +91,13 @@ def frames_of(
     fps: int,
     clip: GivenClip | None,
     changes: list[Adjustment],
+    overlap: int = 0,
 ) -> int:
+    """`overlap` frames are sampled besides those that the time asks for."""
     rule, m = card.rules.frames, card.limits
     by_count, by_time = request.num_frames, None
     if request.duration_s is not None:
-        by_time = request.duration_s * fps
+        by_time = request.duration_s * fps + overlap
     lasts = None if clip is None else max(1, math.floor(clip.seconds * fps + 0.5))
     wanted = by_count or by_time or lasts or limits.num_frames or card.defaults.num_frames
     asked_for = by_count is not None or by_time is not None
@@ -130,6 +138,8 @@ def frames_of(
         )
 
     used = rule.nearest(wanted, m.min_frames, longest)
+    if used <= overlap:  # something must be new
+        used += rule.of
     if clip is not None and lasts is not None:
         return _of_a_clip(request, card, fps, clip, (used, lasts, longest), changes)
     if by_count is None or by_time is None:
@@ -157,8 +167,9 @@ def frames_of(
             Adjustment(
                 field="duration_s",
                 asked=request.duration_s,
-                used=used / fps,
-                sentence=f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: "
+                used=(used - overlap) / fps,
+                sentence=f"{'It adds' if overlap else 'The clip lasts'} "
+                f"{(used - overlap) / fps:.2f} s instead of {request.duration_s:g} s: "
                 f"{used} frames is the nearest length {card.name} makes.",
             )
         )

@@ -50,8 +50,8 @@ class Lora(BaseModel):
 class GenerationRequest(BaseModel):
     """One clip, as asked for. `None` means: what the model's card says, or for the seed: pick one.
 
-    `image`, `last_image` and `video` are the SHA-256 of a picture or clip stored through `media`;
-    never a path or a URL.
+    `image`, `last_image`, `video` and `continue_from` are the SHA-256 of a picture or clip stored
+    through `media`; never a path or a URL.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
@@ -64,6 +64,10 @@ class GenerationRequest(BaseModel):
     """The picture the clip ends on, where the model can."""
     video: VideoId | None = None
     """A clip to work over: video to video."""
+    continue_from: VideoId | None = None
+    """A clip to go on from: it comes first in the file, and what is made starts from its last
+    frame, or from `image`. `duration_s` is what is added; `num_frames` is what is sampled, and the
+    first of those repeat the end of the clip."""
     strength: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     """Video to video: how far from the given clip, 1 leaves nothing of it."""
     motion_bucket_id: int | None = Field(default=None, ge=1, le=255)
@@ -90,7 +94,8 @@ class GenerationRequest(BaseModel):
     def task(self) -> Task:
         if self.video:
             return Task.VIDEO_TO_VIDEO
-        return Task.IMAGE_TO_VIDEO if self.image else Task.TEXT_TO_VIDEO
+        starts = self.image or self.continue_from
+        return Task.IMAGE_TO_VIDEO if starts else Task.TEXT_TO_VIDEO
 
 
 class Adjustment(BaseModel):
@@ -116,6 +121,11 @@ class FittedRequest(BaseModel):
     focus: Focus
     last_image: ImageId | None = None
     video: VideoId | None = None
+    continue_from: VideoId | None = None
+    lead_frames: int = 0
+    """How many frames of the clip that is gone on from come first, at this clip's pace."""
+    overlap: int = 0
+    """How many of the sampled frames repeat that clip's end, and are left out of the file."""
     strength: float | None = None
     motion_bucket_id: int | None = None
     sampler: str | None = None
@@ -134,8 +144,13 @@ class FittedRequest(BaseModel):
     adjustments: tuple[Adjustment, ...] = ()
 
     @property
+    def made_frames(self) -> int:
+        """Frames of the file. `num_frames` is what is sampled."""
+        return self.lead_frames + self.num_frames - self.overlap
+
+    @property
     def duration_s(self) -> float:
-        return self.num_frames / self.fps
+        return self.made_frames / self.fps
 
     @property
     def made_size(self) -> tuple[int, int]:

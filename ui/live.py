@@ -20,6 +20,7 @@ MAY_BE_UNSET = (
     "image",
     "last_image",
     "video",
+    "continue_from",
     "strength",
     "motion_bucket_id",
     "sampler",

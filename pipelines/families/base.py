@@ -28,6 +28,8 @@ class Inputs:
     image: Image.Image | None = None
     last_image: Image.Image | None = None
     video: tuple[Image.Image, ...] = ()
+    lead: tuple[Image.Image, ...] = ()
+    """The end of a clip that is gone on from, where the model starts from several frames."""
     loras: tuple[LoraFile, ...] = ()
 
 

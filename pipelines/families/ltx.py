@@ -158,6 +158,8 @@ def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
         # a condition of strength s leaves the clip alone until the noise is down to 1 - s
         strength = 1.0 - (1.0 if fitted.strength is None else fitted.strength)
         return [LTXVideoCondition(video=list(inputs.video), frame_index=0, strength=strength)]
+    if inputs.lead:
+        return [LTXVideoCondition(video=list(inputs.lead), frame_index=0, strength=1.0)]
     pictures = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
     return [LTXVideoCondition(image=i, frame_index=at) for i, at in pictures if i is not None]
 

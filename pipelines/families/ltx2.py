@@ -156,6 +156,9 @@ def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
     if inputs.video:
         strength = 1.0 - (1.0 if fitted.strength is None else fitted.strength)
         return [LTX2VideoCondition(frames=list(inputs.video), index=0, strength=strength)]
+    if inputs.lead:
+        lead = list(inputs.lead)
+        return [LTX2VideoCondition(frames=lead, index=0, strength=1.0, crf=NOT_RECOMPRESSED)]
     pictures = [(inputs.image, 0), (inputs.last_image, -1)]
     return [
         LTX2VideoCondition(frames=picture, index=at, crf=NOT_RECOMPRESSED)

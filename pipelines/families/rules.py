@@ -36,6 +36,8 @@ class Rules(BaseModel):
     negative_prompt: bool = True
     guidance: bool = True
     last_image: bool = False
+    lead: bool = False
+    """It can start from several frames, so that what goes on from a clip keeps its motion."""
     motion: bool = False
     sound: bool = False
     lora: bool = False
@@ -51,7 +53,12 @@ FLOW_SAMPLERS = ("flow-euler", "flow-heun", "unipc", "dpm++")
 RULES: dict[str, Rules] = {
     "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True, upscale=True),
     "ltx2": Rules(
-        frames=Steps(of=8, plus=1), size=Steps(of=32), last_image=True, sound=True, lora=True
+        frames=Steps(of=8, plus=1),
+        size=Steps(of=32),
+        last_image=True,
+        lead=True,
+        sound=True,
+        lora=True,
     ),
     "skyreels": Rules(
         frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
