@@ -76,6 +76,8 @@ class RedisWorker:
             with contextlib.suppress(StopRequested):  # a signal between two rounds
                 self._listen()
                 self._stopping.wait(AGAIN_S)
+        for number in (signal.SIGTERM, signal.SIGINT):  # the terminal and the pool both tell us
+            signal.signal(number, signal.SIG_IGN)
         self._line.close()
 
     def _listen(self) -> None:
