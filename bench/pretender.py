@@ -2,6 +2,8 @@
 
     python -m bench.pretender [--models a,b]     PRETEND='{"steps": 10, "step_s": 0.1, "load_s": 0}'
 
+Without `steps`, a clip takes as many as it asks for.
+
 Everything but the engine is the real worker: its line to Redis, RQ, heartbeats, stops, files.
 For measuring and killing; it needs no torch and starts at once. A prompt may say what goes wrong.
 """
@@ -29,7 +31,7 @@ FAILS = "fails"
 
 
 class Pretender:
-    def __init__(self, steps: int = 10, step_s: float = 0.05, load_s: float = 0.0) -> None:
+    def __init__(self, steps: int | None = None, step_s: float = 0.05, load_s: float = 0.0) -> None:
         self.steps = steps
         self.step_s = step_s
         self.load_s = load_s
@@ -45,24 +47,31 @@ class Pretender:
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
         began = time.monotonic()
         if job.fitted.model != self.model:
-            emit("loading", {"phase": "loading", "fraction": None})
-            time.sleep(self.load_s)
+            self._load(emit)
             self.model = job.fitted.model
+            began = time.monotonic()
         while job.request.prompt == HANGS:
             time.sleep(1)
         if job.request.prompt == FAILS:
             raise KinoraError(ErrorCode.OUT_OF_MEMORY)
-        for index in range(1, self.steps + 1):
+        total = self.steps or job.fitted.num_inference_steps
+        for index in range(1, total + 1):
             due = began + index * self.step_s  # the clock goes on while others use the processor
             time.sleep(max(0.0, due - time.monotonic()))
             if control.cancelled():
                 raise Cancelled
-            emit("step", {"index": index, "total": self.steps, "eta_s": None})
+            emit("step", {"index": index, "total": total, "eta_s": None})
             picture = {"jpeg": b"\xff\xd8 pretended", "step": index, "frames": 1}
             emit("preview", picture | {"width": 8, "height": 8, "fps": 8})
             if control.finish_now():
                 break
         return self._write(job, folder, time.monotonic() - began)
+
+    def _load(self, emit: Emit) -> None:
+        parts = 10 if self.load_s else 1
+        for part in range(parts):
+            emit("loading", {"phase": "loading", "fraction": part / parts})
+            time.sleep(self.load_s / parts)
 
     def _write(self, job: Job, folder: Path, seconds: float) -> Result:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +87,7 @@ class Pretender:
             num_frames=job.fitted.num_frames,
             fps=job.fitted.fps,
             size_bytes=len(clip),
-            seconds={"total": seconds},
+            seconds={"denoise": seconds, "total": seconds},
         )
         (folder / MANIFEST).write_text(result.model_dump_json(), encoding="utf-8")
         return result

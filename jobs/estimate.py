@@ -1,4 +1,4 @@
-"""How long a clip will take and how much memory, learned from the clips made on this machine.
+"""How long a clip will take and how much memory, learned from clips made on the same machines.
 
 Sampling is paced per step, decoding and encoding per clip, each by the number of pixels. A guess
 for another size follows how time grew with size so far. A clip that was finished early counts as
@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import RowMapping, delete, insert, select
 
 from jobs.job import Job
+from jobs.machine import machine_name
 from jobs.store import JobStore
 from jobs.tables import timings
 from pipelines.cards import ModelCard
@@ -81,7 +80,9 @@ class Estimator:
     ) -> None:
         self._database = store.database
         self._cards = cards
-        self._machine = machine or this_machine()
+        here = machine or machine_name()
+        self.machines: Callable[[], Collection[str] | None] = lambda: [here]
+        """Where clips are made: behind Redis, where the workers are. None: nobody knows yet."""
         self._given_planner = planner
         self._kept: dict[tuple[str, Shape], tuple[float, Estimate]] = {}
 
@@ -92,6 +93,10 @@ class Estimator:
         fitted, result = job.fitted, job.result
         if fitted.upscale:
             return  # its end would be no example for the others
+        machines = self.machines() or ()
+        machine = result.machine or (next(iter(machines)) if len(machines) == 1 else None)
+        if machine is None:
+            return
         seconds: dict[str, float] = dict(result.seconds)
         if result.step_s is not None:
             seconds["step"] = result.step_s
@@ -99,7 +104,7 @@ class Estimator:
             "job_id": job.id,
             "at": time.time(),
             "model": fitted.model,
-            "machine": self._machine,
+            "machine": machine,
             "width": fitted.width,
             "height": fitted.height,
             "num_frames": fitted.num_frames,
@@ -152,8 +157,10 @@ class Estimator:
         return self._given_planner
 
     def _rows(self, model: str | None) -> Sequence[RowMapping]:
-        """The last clips made here, of that model or of all; the cold ones only if all are."""
-        query = select(timings).where(timings.c.machine == self._machine)
+        """The last clips made there, of that model or of all; the cold ones only if all are."""
+        query, machines = select(timings), self.machines()
+        if machines is not None:
+            query = query.where(timings.c.machine.in_(machines))
         if model is not None:
             query = query.where(timings.c.model == model)
         with self._database.reading.begin() as tx:
@@ -205,10 +212,6 @@ class Estimator:
                 "memory_learned": bool(ratios),
             }
         )
-
-
-def this_machine() -> str:
-    return f"{platform.node()}/{platform.machine()}/{os.cpu_count()}"
 
 
 def _pixels(width: int, height: int, frames: int) -> float:

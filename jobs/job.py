@@ -90,6 +90,8 @@ class Result(BaseModel):
     """The most memory it took, on the GPU if it was made there."""
     adjustments: tuple[Adjustment, ...] = ()
     """What had to be done in another way because the memory was short."""
+    machine: str | None = None
+    """Where it was made; None: where the server is."""
     gone: Gone | None = None
     """The files were removed since; all else here is history."""
 

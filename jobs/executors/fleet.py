@@ -64,6 +64,8 @@ class WorkerCard(BaseModel):
     host: str
     pid: int
     gpu: str | None = None
+    machine: str | None = None
+    """What its pace is filed under."""
     models: tuple[str, ...] | None = None
     """What it may make; None: everything."""
     warm: tuple[str, ...] = ()

@@ -28,6 +28,7 @@ from jobs.executors.fleet import (
     Ticket,
     WorkerCard,
 )
+from jobs.executors.overdue import Patience
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Line:
         self._changed = threading.Condition()
         self._card = card
         self._ticket: Ticket | None = None
-        self._began = 0.0
+        self._patience = Patience(timeout_s + OVERDUE_S)
         self._wish: str | None = None
         self._unsent: deque[News] = deque()
         self._previews = 0
@@ -79,7 +80,7 @@ class Line:
     def begin(self, ticket: Ticket) -> None:
         with self._changed:
             self._ticket, self._wish, self._previews = ticket, None, 0
-            self._began = time.monotonic()
+            self._patience = Patience(self._timeout_s + OVERDUE_S)
             self.say(ticket=ticket.id, job_id=ticket.job.id)
             self._put(News(ticket, "begun", {}))
 
@@ -87,6 +88,7 @@ class Line:
         with self._changed:
             if self._ticket is None:
                 return
+            self._patience.hear(kind)
             if kind != "preview":
                 self._put(News(self._ticket, kind, data))
                 return
@@ -210,7 +212,7 @@ class Line:
 
     def _end_if_hung(self) -> None:
         ticket = self._ticket
-        if ticket and time.monotonic() - self._began > self._timeout_s + OVERDUE_S:
+        if ticket and self._patience.is_over():
             log.error("Clip %s does not end; a new worker takes over.", ticket.job.id)
             with contextlib.suppress(RedisError):  # else its server sees for itself
                 error = KinoraError(ErrorCode.TIMEOUT).as_dict()

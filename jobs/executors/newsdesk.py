@@ -33,7 +33,7 @@ def hear(desk: Desk, fleet: Fleet, job: Job, fields: dict[str, str]) -> bool:
             newest = fleet.preview(job.id)
             if newest:  # there may be a newer one already, and then this is it
                 desk.progress(job, "preview", newest.meta | {"jpeg": newest.jpeg})
-        case "loading" | "step" | "decoding" | "encoding":
+        case "loading" | "fallback" | "step" | "decoding" | "encoding":
             desk.progress(job, kind, data)
         case _:
             raise ValueError(f"unknown news {kind!r}")

@@ -26,6 +26,7 @@ from jobs.events import Preview
 from jobs.executors.base import Health
 from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect
 from jobs.executors.newsdesk import hear
+from jobs.executors.overdue import Patience
 from jobs.job import Asked, Job
 from jobs.routing import Free, Wants, passed_over, route
 from settings import Settings
@@ -49,6 +50,7 @@ class Run:
 
     job: Job
     ticket: Ticket
+    patience: Patience
     heard: bool = False
     seen_at: float = field(default_factory=time.monotonic)
 
@@ -69,6 +71,7 @@ class RedisExecutor:
         self._passed: dict[str, int] = {}
         self._streams: dict[str, str] = {}
         self._workers: dict[str, WorkerCard] = {}
+        self._machines: set[str] | None = None
         self._contact_at = time.monotonic()
         self._back_at = time.monotonic()
         self._lost = 0
@@ -82,6 +85,7 @@ class RedisExecutor:
     def start(self, desk: Desk) -> None:
         self._streams.setdefault(desk.store.server, "0")
         desk.events.preview_elsewhere = self._preview_elsewhere
+        desk.estimator.machines = lambda: self._machines
         for work in (self._hand_out_work, self._listen):
             thread = threading.Thread(target=work, args=(desk,), name=work.__name__, daemon=True)
             self._threads.append(thread)
@@ -176,6 +180,8 @@ class RedisExecutor:
                 self._back_at = now
             self._contact_at = now
             self._workers = self._workers if cards is None else cards
+            there = {card.machine for card in self._workers.values() if card.machine}
+            self._machines = there or self._machines
 
     def _dispatch(self, desk: Desk, cards: dict[str, WorkerCard]) -> bool:
         """Sends what can be sent now; True if there may be more."""
@@ -218,7 +224,7 @@ class RedisExecutor:
             self._fleet.release(worker, ticket_id)
             return False
         ticket = Ticket(id=ticket_id, job=job, worker=worker, server=desk.store.server)
-        run = Run(job, ticket)
+        run = Run(job, ticket, self._patience())
         with self._lock:
             self._runs[ticket_id] = run  # before the first news of it can come
         try:
@@ -256,7 +262,7 @@ class RedisExecutor:
             card = cards.get(run.ticket.worker)
             if card and card.ticket == run.ticket.id:
                 run.seen_at, run.heard = now, True
-            if self._is_overdue(run.job):
+            if settled and run.patience.is_over():
                 self._revoke(run)
                 desk.fail(run.job, KinoraError(ErrorCode.TIMEOUT))
                 self._over(run)
@@ -305,11 +311,11 @@ class RedisExecutor:
                 desk.lost(job)
                 continue
             with self._lock:
-                self._runs[ticket.id] = Run(job, ticket, heard=True)
+                self._runs[ticket.id] = Run(job, ticket, self._patience(), heard=True)
                 self._streams.setdefault(ticket.server, "0")
 
-    def _is_overdue(self, job: Job) -> bool:
-        return time.time() > (job.started_at or 0.0) + self._settings.request_timeout_s + OVERDUE_S
+    def _patience(self) -> Patience:
+        return Patience(self._settings.request_timeout_s + OVERDUE_S)
 
     # -- hearing ---------------------------------------------------------------------------------
 
@@ -337,6 +343,7 @@ class RedisExecutor:
         if run is None:
             return  # of a run that was given up
         run.heard, run.seen_at = True, time.monotonic()
+        run.patience.hear(fields.get("kind", ""))
         try:
             ended = hear(desk, self._ears, run.job, fields)
         except (ValidationError, ValueError, KeyError):

@@ -35,6 +35,7 @@ from jobs.executors.line import Line
 from jobs.executors.maker import EngineMaker, Maker
 from jobs.executors.rq_worker import WarmWorker
 from jobs.executors.worker import POISONED
+from jobs.machine import machine_name
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class RedisWorker:
             host=host,
             pid=os.getpid(),
             gpu=os.environ.get("CUDA_VISIBLE_DEVICES"),
+            machine=machine_name(),
             models=tuple(models) if models is not None else None,
         )
         self._line = Line(self._fleet, card, settings.request_timeout_s)
@@ -154,7 +156,8 @@ class RedisWorker:
         except Exception:
             log.exception("Clip %s failed.", ticket.job.id)
             return "failed", KinoraError(ErrorCode.INTERNAL).as_dict()
-        return "done", result.model_dump()
+        here = {"machine": self._line.card.machine}
+        return "done", result.model_copy(update=here).model_dump()
 
 
 def _stop_at_once(_signum: int, _frame: object) -> NoReturn:

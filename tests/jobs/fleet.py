@@ -11,9 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
+
+from jobs.store import JobStore
 from settings import ROOT, Settings
+from tests.e2e.server import Server
 
 UP_S = 20.0
+ME = "somebody-who-asks-for-clips"
 
 
 def free_port() -> int:
@@ -60,13 +65,18 @@ class Worker:
     """`python app.py worker`, or one whose GPU is only a clock (`pretends`)."""
 
     def __init__(
-        self, settings: Settings, *arguments: str, pretends: dict[str, float] | None = None
+        self,
+        settings: Settings,
+        *arguments: str,
+        pretends: dict[str, float] | None = None,
+        **more: str,
     ) -> None:
+        """`more` goes into its environment."""
         start = ["app.py", "worker"] if pretends is None else ["-m", "bench.pretender"]
         self.process = subprocess.Popen(
             [sys.executable, *start, *arguments],
             cwd=ROOT,
-            env=environment(settings) | {"PRETEND": json.dumps(pretends or {})},
+            env=environment(settings) | {"PRETEND": json.dumps(pretends or {})} | more,
         )
 
     def kill(self) -> None:
@@ -76,6 +86,46 @@ class Worker:
     def stop(self, wait_s: float = 40.0) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(wait_s)
+
+
+class Front(Server):
+    """`python app.py` before the fleet, asked by HTTP; what it wrote down is read beside it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__(settings.data_dir, settings.models_dir)
+        self.store = JobStore(settings.database_url)
+        self.client = httpx.Client(
+            base_url=self.url,
+            trust_env=False,
+            timeout=30,
+            headers={"Authorization": "Bearer " + ME},
+        )
+
+    def start(self) -> None:
+        self.environment |= environment(self._settings) | {
+            "KINORA_MAX_JOBS_PER_VISITOR": "1000",
+            "KINORA_MAX_QUEUE": "1000",
+            "KINORA_CLIPS_PER_MINUTE": "0",
+        }
+        super().start()
+
+    def ask(self, steps: int, prompt: str = "a dog") -> httpx.Response:
+        body = {"prompt": prompt, "num_inference_steps": steps}
+        return self.client.post("/api/generate", json=body)
+
+    def submit(self, steps: int) -> str:
+        answer = self.ask(steps)
+        assert answer.status_code == 202, answer.text
+        return answer.json()["job_id"]
+
+    def kinds(self, job_id: str) -> list[str]:
+        return [event.kind for event in self.store.events(job_id)]
+
+    def stop(self) -> None:
+        self.client.close()
+        self.store.close()
+        super().stop()
 
 
 def environment(settings: Settings) -> dict[str, str]:

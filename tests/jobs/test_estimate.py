@@ -267,3 +267,34 @@ def test_what_was_learned_on_another_machine_does_not_count(
     job = make_job()
     Estimator(store, light_cards, machine="another").learn(made(job, seconds_of(job)))
     assert not estimator.estimate(job.fitted).learned
+
+
+def test_a_clip_is_filed_under_the_machine_that_made_it(
+    store: JobStore, light_cards: dict[str, ModelCard], make_job: MakeJob
+) -> None:
+    slow, fast = make_job(), make_job()
+    here = Estimator(store, light_cards, machine="a server")
+    here.learn(made(slow, {"denoise": 40.0}, machine="a slow one"))
+    here.learn(made(fast, {"denoise": 4.0}, machine="a fast one"))
+    assert not here.estimate(slow.fitted).learned, "the server itself makes no clips"
+
+    def seconds(*machines: str) -> float:
+        behind_redis = Estimator(store, light_cards)
+        behind_redis.machines = lambda: machines or None
+        return behind_redis.estimate(slow.fitted).seconds
+
+    assert seconds("a slow one") > 39
+    assert seconds("a fast one") < 5
+    assert seconds("a fast one") < seconds() <= seconds("a slow one"), "nobody knows who will do it"
+
+
+def test_a_clip_of_which_nobody_knows_where_it_was_made_teaches_nothing(
+    store: JobStore, light_cards: dict[str, ModelCard], make_job: MakeJob
+) -> None:
+    job, estimator = make_job(), Estimator(store, light_cards)
+    estimator.machines = lambda: ("one", "another")
+    estimator.learn(made(job, {"denoise": 4.0}))
+    assert not estimator.estimate(job.fitted).learned
+    estimator.machines = lambda: ("one",)
+    estimator.learn(made(job, {"denoise": 4.0}))
+    assert estimator.estimate(job.fitted).learned

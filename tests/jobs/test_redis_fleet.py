@@ -5,6 +5,7 @@ Quick ones; `test_redis_lost` kills for longer.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -15,15 +16,22 @@ from redis import Redis
 from rq import Queue
 from rq.command import send_stop_job_command
 from rq.serializers import JSONSerializer
+from sqlalchemy import select
 
 from errors import ErrorCode, KinoraError
+from jobs.desk import Desk
+from jobs.estimate import Estimator
+from jobs.events import EventLog
 from jobs.executors.fleet import Fleet, connect
+from jobs.executors.newsdesk import hear
 from jobs.job import State
 from jobs.service import JobService
+from jobs.store import JobStore
+from jobs.tables import timings
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
-from tests.jobs.conftest import build_service, until, wait_for_kind
+from tests.jobs.conftest import MakeJob, accept, build_service, until, wait_for_kind
 from tests.jobs.fleet import RedisServer, Worker
 
 A_CLIP = GenerationRequest(prompt="a dog", seed=3)
@@ -255,3 +263,38 @@ def test_a_frozen_worker_is_given_up_and_what_it_says_later_is_not_heard(
     time.sleep(3)
     assert service.clip_path(job.id).read_bytes() == made
     assert end_of(service, job.id) == "succeeded"
+
+
+def test_what_is_learned_of_a_clip_is_learned_of_its_worker(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    """Two workers on two GPUs: the pace of one is not that of the other, nor of the server."""
+    slow = {"steps": 4, "step_s": 0.5}
+    workers.append(Worker(settings, "--models", "pocket", pretends=QUICK, CUDA_VISIBLE_DEVICES="0"))
+    workers.append(Worker(settings, "--models", "other", pretends=slow, CUDA_VISIBLE_DEVICES="1"))
+    for model in ("pocket", "other"):
+        job = service.submit(A_CLIP.model_copy(update={"model": model}), ME)
+        assert end_of(service, job.id) == "succeeded"
+    with service.store.database.reading.begin() as tx:
+        rows = tx.execute(select(timings.c.model, timings.c.machine))
+        found = {row.model: row.machine for row in rows}
+    assert found["pocket"].endswith("/gpu 0")
+    assert found["other"].endswith("/gpu 1")
+    assert service.estimator.estimate(job.fitted).learned
+
+
+def test_a_clip_that_another_model_makes_says_so_from_then_on(
+    store: JobStore, make_job: MakeJob, tmp_path: Path
+) -> None:
+    """What an embedded worker tells, a far one may tell."""
+    desk = Desk(store, EventLog(store), Estimator(store, {}, "here"), tmp_path)
+    accept(store, make_job())
+    job = store.claim()
+    assert job
+    changed = job.fitted.model_copy(update={"model": "other"})
+    told = {"sentence": "Other made it.", "fitted": changed.model_dump(mode="json")}
+    fleet = Fleet(connect("redis://127.0.0.1:1"))  # which is not asked
+    assert not hear(desk, fleet, job, {"kind": "fallback", "data": json.dumps(told)})
+    now = store.get(job.id)
+    assert now and now.fitted.model == "other"
+    assert desk.events.since(job.id)[-1].data == {"sentence": "Other made it."}
