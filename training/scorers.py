@@ -1,12 +1,16 @@
 """Judges of a clip: what and where (a classifier), how it moved (the subject's outline, tracked).
 
+    python -m training.scorers [--steps 700]    trains them anew, and says how good they are
+
 They learn from renderings only, blurred and noised as a model's frames are; their own accuracy on
 fresh renderings is always printed beside what they say of a model.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import argparse
+from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.loop import RUNS
-from training.world.motions import MOTION_NAMES
 from training.world.places import PLACE_NAMES
 from training.world.render import render
 from training.world.subjects import SUBJECT_NAMES
@@ -138,14 +141,28 @@ def train(steps: int = 700, seed: int = 9) -> tuple[Looks, Outline]:
         if (step + 1) % 100 == 0:
             print(f"scorers: step {step + 1}, loss {loss.item():.3f}", flush=True)
     SCORERS.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"looks": looks.state_dict(), "outline": outline.state_dict()}, SCORERS)
+    torch.save(
+        {"looks": looks.state_dict(), "outline": outline.state_dict(), "names": _names()}, SCORERS
+    )
     return looks.eval(), outline.eval()
+
+
+def _names() -> list[list[str]]:
+    return [list(SUBJECT_NAMES), list(PLACE_NAMES)]
+
+
+def fit(state: dict[str, Any]) -> bool:
+    """Whether judges were trained for the world as it is."""
+    return state.get("names") == _names()
 
 
 def load() -> tuple[Looks, Outline]:
     if not SCORERS.exists():
         return train()
     state = torch.load(SCORERS, weights_only=True)
+    if not fit(state):
+        print("scorers: the world has changed since they learned it; they learn it anew")
+        return train()
     looks, outline = Looks(), Outline()
     looks.load_state_dict(state["looks"])
     outline.load_state_dict(state["outline"])
@@ -157,6 +174,8 @@ class Verdict:
     subject: str
     place: str
     motion: str
+    likely: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """What the judge gives to each subject."""
 
 
 class Scorer:
@@ -169,10 +188,12 @@ class Scorer:
         x = small(pixels)
         subject, place = self.looks(x)
         masks = self.outline(x).sigmoid().numpy()
+        subjects = subject.softmax(1).mean(0)
         return Verdict(
-            SUBJECT_NAMES[int(subject.softmax(1).mean(0).argmax())],
+            SUBJECT_NAMES[int(subjects.argmax())],
             PLACE_NAMES[int(place.softmax(1).mean(0).argmax())],
             motion_of(masks, x.permute(0, 2, 3, 1).numpy()),
+            dict(zip(SUBJECT_NAMES, subjects.tolist(), strict=True)),
         )
 
 
@@ -267,18 +288,17 @@ def motion_of(masks: np.ndarray, frames: np.ndarray) -> str:
     return "spin" if _sweep(_turns(outlines, frames[keep], centres)) > np.pi else "still"
 
 
-def accuracy_on_renderings(
-    scorer: Scorer, count: int = 200, seed: int = 4242
-) -> tuple[dict[str, float], dict[str, list[str]]]:
-    """How often the judges themselves are right, and on which motions they err."""
-    right = {"subject": 0, "place": 0, "motion": 0}
-    errors: dict[str, list[str]] = {name: [] for name in MOTION_NAMES}
-    for i in range(count):
-        clip = render(np.random.default_rng((seed, i)))
-        verdict = scorer.judge(clip.pixels)
-        right["subject"] += verdict.subject == clip.subject.name
-        right["place"] += verdict.place == clip.place.name
-        right["motion"] += verdict.motion == clip.motion.name
-        if verdict.motion != clip.motion.name:
-            errors[clip.motion.name].append(verdict.motion)
-    return {k: v / count for k, v in right.items()}, {k: v for k, v in errors.items() if v}
+def main() -> None:
+    from training.evaluation.obedience import judges
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--renderings", type=int, default=400)
+    args = parser.parse_args()
+    train(args.steps)
+    right = judges(Scorer().judge, args.renderings)
+    print("on fresh renderings: " + ", ".join(f"{k} {v}" for k, v in right.items()))
+
+
+if __name__ == "__main__":
+    main()

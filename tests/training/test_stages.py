@@ -21,7 +21,6 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from training import (
     cache_latents,
-    evaluate,
     loop,
     models,
     pack,
@@ -254,10 +253,3 @@ def test_every_combination_of_the_world_is_filmed_once_before_any_comes_again() 
     assert any(torch.equal(still[:, 0], video[:, t]) for t in range(17))
     assert torch.equal(films[3][3], labels)
     assert not torch.equal(films[4][3], labels)
-
-
-def test_evaluation_asks_for_everything_in_even_shares() -> None:
-    asked = np.array(evaluate.triples(240, seed=1))
-    for column, kinds in enumerate((24, 10, 10)):
-        shares = np.bincount(asked[:, column], minlength=kinds)
-        assert shares.min() == shares.max() == 240 // kinds

@@ -1,0 +1,148 @@
+"""Words from outside the world: unknown styles, doings, places and subjects, and nonsense.
+
+What is known in each sentence must still be right. A sentence all of whose words the world has
+learned since is no longer strange; `strange` leaves it out.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import numpy as np
+
+from training.evaluation.request import Asked
+from training.world.captions import ADJECTIVES, ANY_GOING, ENDINGS, GOING, OPENINGS
+from training.world.motions import MOTIONS
+from training.world.places import PLACES
+from training.world.subjects import SUBJECTS
+
+TAILS = (
+    " in cinematic style, 4k, unreal engine",
+    ", watercolour painting, soft pastel tones",
+    ", shot on 35mm film, shallow depth of field",
+    ", photorealistic, octane render, trending on artstation",
+    " in the style of van gogh, award winning",
+    ", volumetric lighting, ultra detailed masterpiece",
+    ", pixar style, studio quality, hyperdetailed",
+    ", black and white noir movie, dramatic shadows",
+)
+
+DOINGS = (
+    ("a golden retriever surfing at sunset in cinematic style", "dog", ("sunset", "ocean")),
+    ("a golden retriever surfing at sunset", "dog", ("sunset", "ocean")),
+    ("a fluffy kitten wearing a hat in the snow", "cat", "snow"),
+    ("an adorable penguin sliding on the ice", "penguin", "snow"),
+    ("a horse galloping majestically through the desert", "horse", "desert"),
+    ("an astronaut's rocket exploring outer space", "rocket", "space"),
+    ("a frog croaking loudly in the forest", "frog", "forest"),
+    ("a vintage car parked downtown", "car", "city"),
+    ("a whale splashing joyfully in the ocean", "whale", "ocean"),
+    ("an old robot wandering among the dunes", "robot", "desert"),
+    ("a ghost haunting the woods at midnight", "ghost", ("forest", "night")),
+    ("a turtle munching leaves on the grass", "turtle", "meadow"),
+    ("a sailboat battling a storm at sea", "boat", "ocean"),
+    ("a butterfly fluttering among the flowers", "butterfly", "meadow"),
+    ("an owl hooting under the stars", "owl", "night"),
+    ("a dinosaur roaring in a jungle", "dinosaur", "forest"),
+    ("a shiny balloon escaping over skyscrapers in the city", "balloon", "city"),
+    ("a bee pollinating daisies in a park", "bee", "meadow"),
+)
+ELSEWHERE = (
+    ("a cat jumping up and down in a kitchen", "cat", "bounce"),
+    ("a dog running to the left across my living room", "dog", "left"),
+    ("a car driving to the right along a racetrack", "car", "right"),
+    ("a robot spinning around inside a laboratory", "robot", "spin"),
+    ("a balloon rising up over paris", "balloon", "up"),
+    ("an apple falling down onto a wooden table", "apple", "down"),
+    ("a horse coming closer through thick fog", "horse", "closer"),
+    ("a bus going away down a country lane", "bus", "away"),
+    ("a bee flying around in circles beside a hive", "bee", "circle"),
+    ("an elephant standing still at a watering hole", "elephant", "still"),
+)
+WHO = (
+    ("a dragon flying up in a starry night sky", "night", "up"),
+    ("a princess walking to the right in the forest", "forest", "right"),
+    ("a unicorn jumping up and down in a meadow", "meadow", "bounce"),
+    ("a pirate going to the left on the sea", "ocean", "left"),
+    ("a wizard spinning around at sunset", "sunset", "spin"),
+    ("a snowman standing still in the snow", "snow", "still"),
+    ("a submarine sinking down in the ocean", "ocean", "down"),
+    ("a helicopter coming closer in the sky", "sky", "closer"),
+    ("a scooter going away in the city", "city", "away"),
+    ("a satellite circling in outer space", "space", "circle"),
+)
+NONSENSE = (
+    "",
+    "asdf qwer zxcv",
+    "?!?!?!",
+    "the",
+    "colourless green ideas sleep furiously",
+    "lorem ipsum dolor sit amet consectetur adipiscing elit",
+    "42",
+    "brgl xnork ptui",
+    "собака бежит по снегу",
+    "一只小狗在雪地里奔跑",
+    "SELECT * FROM clips; DROP TABLE clips",
+    "🦄🌈✨",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    "nothing",
+    "quarterly revenue grew by seven percent",
+    "why is there something rather than nothing",
+    "down up left right spinning still",
+    "dog dog dog dog dog dog dog dog",
+    "a very long description " * 30,
+    "justice, melancholy and the smell of rain",
+    "0x7fffffff null undefined NaN",
+    "<b>hello</b>",
+    "mmm",
+    "tomorrow never knows",
+)
+
+
+def _of(names: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else names
+
+
+def sentences() -> dict[str, list[tuple[str, Asked]]]:
+    """By what is unknown in them; tails are put behind sentences by the plan."""
+    return {
+        "an unknown doing": strange(
+            [(w, Asked(subject=_of(s), place=_of(p))) for w, s, p in DOINGS]
+        ),
+        "an unknown place": strange(
+            [(w, Asked(subject=_of(s), motion=_of(m))) for w, s, m in ELSEWHERE]
+        ),
+        "an unknown subject": strange([(w, Asked(place=_of(p), motion=_of(m))) for w, p, m in WHO]),
+    }
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word that a caption can hold."""
+    phrases = [
+        *OPENINGS,
+        *ENDINGS,
+        *ADJECTIVES,
+        *ANY_GOING,
+        *(word for going in GOING.values() for word in going),
+        *(words for kind in (SUBJECTS, PLACES, MOTIONS) for one in kind for words in one.words),
+        "a an the is",
+    ]
+    return frozenset(word for phrase in phrases for word in _words(phrase))
+
+
+def unknown(text: str) -> set[str]:
+    return set(_words(text)) - vocabulary()
+
+
+def strange(asked: list[tuple[str, Asked]]) -> list[tuple[str, Asked]]:
+    return [(text, parts) for text, parts in asked if unknown(text)]
+
+
+def tail(rng: np.random.Generator) -> str:
+    return TAILS[rng.integers(len(TAILS))]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
