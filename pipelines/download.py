@@ -183,7 +183,7 @@ class Download:
                     if start and response.status_code == 200:  # no ranges here: from the start
                         file.truncate(0)
                         hasher, start = blob.hasher(), 0
-                    for chunk in response.iter_bytes(CHUNK):
+                    for chunk in response.iter_bytes():  # as they come: a stop is heard
                         file.write(chunk)
                         hasher.update(chunk)
                         start += len(chunk)
