@@ -30,9 +30,12 @@ from pipelines.request import GenerationRequest
 
 if TYPE_CHECKING:
     from jobs.service import JobService
+    from media.videos import StoredVideo
 
 PICTURES = ("image", "last_image")
+CLIPS = ("video", "continue_from")
 STORED = re.compile(r"[0-9a-f]{64}")
+JOB = re.compile(r"[0-9a-f]{32}")
 DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 MOST_FILES, MOST_FIELDS = 8, 64
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -121,8 +124,8 @@ async def with_pictures_stored(fields: Body, service: JobService, caller: Caller
     for name, value in fields.items():
         if name in PICTURES:
             fields[name] = await picture_id(name, value, service, caller)
-        elif name == "video" and isinstance(value, UploadFile):
-            fields[name] = await video_id(value, service, caller)
+        elif name in CLIPS:
+            fields[name] = await clip_id(name, value, service, caller)
         elif isinstance(value, UploadFile):
             raise _bad(name, "it is no picture field; send the picture as “image”")
     return fields
@@ -139,6 +142,30 @@ async def picture_id(name: str, value: object, service: JobService, caller: Call
     else:
         raise _bad(name, "send the picture itself, as a file or a data: URI; nothing is fetched")
     return (await in_thread(service.store_picture, data, caller.owner)).id
+
+
+async def clip_id(name: str, value: object, service: JobService, caller: Caller) -> object:
+    """The id of a clip: of the one that came in, of a finished job's, or the one that is named."""
+    if isinstance(value, UploadFile):
+        return await video_id(value, service, caller)
+    if isinstance(value, str) and JOB.fullmatch(value):
+        return (await in_thread(made_clip, value, service, caller)).id
+    if value is None or (isinstance(value, str) and STORED.fullmatch(value)):
+        return value
+    raise _bad(
+        name, "send the clip itself as a file, or the id of one of yours; nothing is fetched"
+    )
+
+
+def made_clip(job_id: str, service: JobService, caller: Caller) -> StoredVideo:
+    """A finished clip of the caller's, kept as one to work over or to go on from."""
+    job = service.get(job_id)
+    if not caller.may_see(job):
+        raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+    if job.result is None:
+        sentence = f"That clip has no file to go on from: it is {job.state.value}."
+        raise KinoraError(ErrorCode.CONFLICT, sentence)
+    return service.store_made(job_id, caller.owner)
 
 
 async def video_id(upload: UploadFile, service: JobService, caller: Caller) -> str:

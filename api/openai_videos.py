@@ -22,6 +22,7 @@ from api import forms, view
 from api.answers import ERRORS, NO_STORE, SAFE
 from api.files import send_file
 from api.native import Core, JobId, Who
+from api.openai_edits import Edits
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 
@@ -81,6 +82,7 @@ class Videos:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.service = core.service
+        self.ours = ours
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/v1/videos", responses=ERRORS)
@@ -91,39 +93,23 @@ class Videos:
 
         add("", self.create, "POST", response_model=Video)
         add("", self.list, response_model=VideoPage)
+        Edits(self.core, self).add_to(router, Video)
         add("/{video_id}", self.retrieve, response_model=Video)
         add("/{video_id}", self.delete, "DELETE", response_model=Deleted)
-        add("/{video_id}/remix", self.remix, "POST", response_model=Video)
         add("/{video_id}/content", self.content, response_class=Response, response_model=None)
         return router
 
     async def create(self, request: Request, caller: Who) -> Response:
         """Ask for a video: `prompt`, `model`, `seconds`, `size`, `input_reference`, and any setting
         of `/api/generate` besides. The job is accepted for good when this answers."""
-        body = _ours(await forms.read_body(request))
+        body = self.ours(await forms.read_body(request))
         asked = await forms.asked_from(body, request, self.service, caller, {}, reuse=True)
         job, left = await self.core.submit(asked, caller)
-        return await self._shown(job, left)
-
-    async def remix(self, request: Request, video_id: JobId, caller: Who) -> Response:
-        """The same video with another prompt: its seed, its size, its picture."""
-        job = await self.core.job(video_id, caller)
-        body = _ours(await forms.read_body(request))
-        if not body.get("prompt"):
-            raise KinoraError(
-                ErrorCode.INVALID_INPUT, "Say what is to be different: the prompt is empty.",
-                details={"field": "prompt"},
-            )  # fmt: skip
-        like_it = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
-        asked = await forms.asked_from(
-            like_it | body, request, self.service, caller, {}, reuse=False
-        )
-        made, left = await self.core.submit(asked, caller, parent=job.id)
-        return await self._shown(made, left)
+        return await self.shown(job, left)
 
     async def retrieve(self, video_id: JobId, caller: Who) -> Response:
         """How far a video is."""
-        return await self._shown(await self.core.job(video_id, caller))
+        return await self.shown(await self.core.job(video_id, caller))
 
     async def list(
         self,
@@ -190,7 +176,7 @@ class Videos:
         async for _ in self.service.awatch(job.id):
             pass
 
-    async def _shown(self, job: Job, more: dict[str, str] | None = None) -> Response:
+    async def shown(self, job: Job, more: dict[str, str] | None = None) -> Response:
         def read() -> tuple[Video, float]:
             eta_s = None if job.state.ended else self.service.eta_s(job.id)
             return video(self.service, job), eta_s or 0.0
@@ -204,6 +190,7 @@ class Videos:
 def video(service: JobService, job: Job) -> Video:
     made = job.result or job.fitted
     width, height = (made.width, made.height) if job.result else job.fitted.made_size
+    frames = job.result.num_frames if job.result else job.fitted.made_frames
     return Video(
         id=job.id,
         created_at=int(job.created_at),
@@ -213,7 +200,7 @@ def video(service: JobService, job: Job) -> Video:
         progress=int(100 * view.standing(service, job).progress),
         model=job.fitted.model,
         prompt=job.fitted.prompt or None,
-        seconds=f"{made.num_frames / made.fps:g}",
+        seconds=f"{frames / made.fps:g}",
         size=f"{width}x{height}",
         remixed_from_video_id=job.parent,
         error=_why(job),
@@ -237,7 +224,7 @@ def _why(job: Job) -> dict[str, Any] | None:
     return {"code": error["error"], "message": error["message"]} if error else None
 
 
-def _ours(body: forms.Body) -> forms.Body:
+def ours(body: forms.Body) -> forms.Body:
     """OpenAI's names for a setting into ours; what else came stays as it is."""
     fields: forms.Body = {}
     for name, value in body.items():
