@@ -145,31 +145,46 @@ class Artifacts:
             return self._remote.sign(key, expiration=SIGNED_S, **(said if as_name else {}))
         return None
 
-    # -- what was given --------------------------------------------------------------------------
+    # -- what clips are made from ----------------------------------------------------------------
 
     def share_given(self, job: Job) -> None:
-        """What a job is made from, to where a worker on another machine finds it."""
+        """The job's pictures and clips, to where a worker on another machine finds them."""
         if self._remote is None:
             return
         with _told():
-            for path in self._given_of(job):
-                key = self._key("pictures", path.name)
+            for name in _given_to(job):
+                path = self.given / name
+                key = self._key("pictures", name)
                 if path.is_file() and not self._remote.exists(key):
                     self._remote.put_file(str(path), key)
 
-    def fetch_given(self, job: Job) -> None:
+    def fetch_given(self, job: Job, folder: Path) -> None:
+        """Into a worker's own folder, where they are not on a disk that both see."""
         if self._remote is not None:
-            for path in self._given_of(job):
-                if not path.is_file():
-                    self._download(self._key("pictures", path.name), path)
+            for name in _given_to(job):
+                self._download(self._key("pictures", name), folder / name)
+
+    def lend(self, file: Path, name: str) -> None:
+        """A file of ours, to where all workers find it. The name says what is in it."""
+        with _told():
+            if self._remote is not None:
+                key = self._key("lent", name)
+                if not self._remote.exists(key):
+                    self._remote.put_file(str(file), key)
+            elif not (self.root / "lent" / name).is_file():
+                with whole(self.root / "lent" / name) as part:
+                    files.link_or_copy(file, part)
+
+    def borrow(self, name: str) -> Path | None:
+        """What was lent under that name; from an object store it is fetched once and kept."""
+        path = self.root / "lent" / name
+        if path.is_file():
+            return path
+        if self._remote is not None and self._download(self._key("lent", name), path):
+            return path
+        return None
 
     # -- inside ----------------------------------------------------------------------------------
-
-    def _given_of(self, job: Job) -> Iterator[Path]:
-        asked = job.request
-        names = (asked.image, asked.last_image, asked.video, asked.continue_from)
-        for name in filter(None, names):
-            yield from (self.given / f"{name}{suffix}" for suffix in GIVEN_SUFFIXES)
 
     def _download(self, key: str, path: Path) -> bool:
         with _told(), contextlib.suppress(FileNotFoundError), whole(path) as part:
@@ -179,6 +194,12 @@ class Artifacts:
 
     def _key(self, *parts: str) -> str:
         return "/".join([self._prefix, *parts])
+
+
+def _given_to(job: Job) -> Iterator[str]:
+    asked = job.request
+    for name in filter(None, (asked.image, asked.last_image, asked.video, asked.continue_from)):
+        yield from (f"{name}{suffix}" for suffix in GIVEN_SUFFIXES)
 
 
 def _open(url: str) -> tuple[Any, str]:

@@ -59,13 +59,13 @@ def check(loras: Sequence[Lora], settings: Settings) -> None:
     for name in names:
         if names.count(name) > 1:
             raise _refusal(f"The LoRA “{name}” is there twice. Name it once, with one weight.")
-        if _here(name, settings) is None:
+        if here(name, settings) is None:
             _check_hub_name(name, settings)
 
 
 def find(lora: Lora, settings: Settings, report: Report | None = None) -> LoraFile:
     """The file, fetched from the Hub if it is not here yet."""
-    path = _here(lora.source, settings)
+    path = here(lora.source, settings)
     if path is None:
         _check_hub_name(lora.source, settings)
         path = _from_hub(lora.source, settings, report)
@@ -73,7 +73,7 @@ def find(lora: Lora, settings: Settings, report: Report | None = None) -> LoraFi
     return LoraFile(path=path, weight=lora.weight, name=lora.source)
 
 
-def _here(name: str, settings: Settings) -> Path | None:
+def here(name: str, settings: Settings) -> Path | None:
     """A file in the folder, and nowhere else: a link that leads out of it does not count."""
     folder = settings.loras_folder.resolve()
     _refuse_pickle(name)
@@ -85,8 +85,8 @@ def _here(name: str, settings: Settings) -> Path | None:
 
 
 def _check_hub_name(name: str, settings: Settings) -> None:
-    here = offered(settings)
-    there = f"There are: {', '.join(here)}." if here else "The LoRA folder is empty."
+    names = offered(settings)
+    there = f"There are: {', '.join(names)}." if names else "The LoRA folder is empty."
     if "/" not in name:
         raise _refusal(f"There is no LoRA called “{name}” here. {there}", ErrorCode.NOT_FOUND)
     if not settings.loras_from_hub:

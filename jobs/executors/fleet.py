@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
@@ -40,6 +40,7 @@ RESERVED_S = 10
 PREVIEW_S = 600
 LONGEST_NEWS = 200_000  # entries; only a server that is away for hours can lose any
 
+LentName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\.safetensors$")]
 Wish = Literal["discard", "finish", "revoked"]
 RQ_TASK = "kinora.make"
 """A name for RQ's own pages. Workers do not look it up: they know one thing to do."""
@@ -54,6 +55,8 @@ class Ticket(BaseModel):
     worker: str
     server: str
     """Who hears the news."""
+    lent: dict[str, LentName] = {}
+    """LoRAs by their source: under which name the server has lent the file."""
 
 
 class WorkerCard(BaseModel):

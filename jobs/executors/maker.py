@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.job import Job, Result
+from jobs.lending import borrowed
 from jobs.run import Control, Emit, as_kinora_error, run_job
 from settings import Settings
 
@@ -40,6 +41,7 @@ class EngineMaker:
         from pipelines.manager import PipelineManager
 
         self._settings = settings
+        self._pictures = Artifacts(settings.data_dir, settings.artifacts_url).given
         self._cards = load_cards(settings.models_dir)
         self._models = models
         if unknown := sorted(set(models or ()) - set(self._cards)):
@@ -73,6 +75,5 @@ class EngineMaker:
         return self._manager.loaded()
 
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
-        settings = self._settings
-        given = Artifacts(settings.data_dir, settings.artifacts_url).given
-        return run_job(job, self._manager, emit, control, folder, given, settings)
+        pictures, settings = borrowed(folder, self._pictures, self._settings)
+        return run_job(job, self._manager, emit, control, folder, pictures, settings)

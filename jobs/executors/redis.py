@@ -28,6 +28,7 @@ from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect
 from jobs.executors.newsdesk import hear
 from jobs.executors.overdue import Patience
 from jobs.job import Asked, Job
+from jobs.lending import lend
 from jobs.routing import Free, Wants, passed_over, route
 from settings import Settings
 
@@ -228,8 +229,9 @@ class RedisExecutor:
         with self._lock:
             self._runs[ticket_id] = run  # before the first news of it can come
         try:
-            desk.artifacts.share_given(job)
-            self._fleet.send(ticket, self._keep_s())
+            lent = lend(desk.artifacts, job, self._settings)
+            self._fleet.send(ticket.model_copy(update={"lent": lent}), self._keep_s())
+            run.seen_at = time.monotonic()
             asked = desk.asked(job_id)  # between the claim and here nobody could tell the worker
             if asked:
                 self._fleet.ask(ticket_id, asked, self._keep_s())

@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from rq.exceptions import StopRequested
 
 from errors import Cancelled, ErrorCode, KinoraError
-from jobs import insurance
+from jobs import insurance, lending
 from jobs.artifacts import Artifacts
 from jobs.executors.fleet import Fleet, Ticket, WorkerCard, connect
 from jobs.executors.line import Line
@@ -141,7 +141,7 @@ class RedisWorker:
     def _outcome(self, ticket: Ticket, folder: Path) -> tuple[str, dict[str, object]]:
         """("done", result), ("failed", error) or ("returned", nothing)"""
         try:
-            self._artifacts.fetch_given(ticket.job)
+            lending.borrow(self._artifacts, ticket.job, ticket.lent, folder, self._say_loading)
             insurance.bring(self._artifacts, ticket.job.id, folder)
             result = self._maker.make(ticket.job, self._line.tell, self, folder)
             if not self._line.may_publish(ticket):
@@ -158,6 +158,9 @@ class RedisWorker:
             return "failed", KinoraError(ErrorCode.INTERNAL).as_dict()
         here = {"machine": self._line.card.machine}
         return "done", result.model_copy(update=here).model_dump()
+
+    def _say_loading(self, phase: str) -> None:
+        self._line.tell("loading", {"phase": phase, "fraction": None})
 
 
 def _stop_at_once(_signum: int, _frame: object) -> NoReturn:

@@ -114,7 +114,7 @@ def test_what_was_given_reaches_a_worker_on_another_machine(
         there = artifacts  # a disk: both machines see it
     else:
         there = Artifacts(tmp_path / "elsewhere", f"s3://clips/{tmp_path.name}")
-    there.fetch_given(job)
+    there.fetch_given(job, there.given)
     assert (there.given / f"{name}.png").read_bytes() == b"a picture"
 
 
