@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.job import Job, Result
-from jobs.lending import borrowed
+from jobs.parcels import borrowed
 from jobs.run import Control, Emit, as_kinora_error, run_job
 from settings import Settings
 

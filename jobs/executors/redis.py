@@ -28,7 +28,7 @@ from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect
 from jobs.executors.newsdesk import hear
 from jobs.executors.overdue import Patience
 from jobs.job import Asked, Job
-from jobs.lending import lend
+from jobs.parcels import lend
 from jobs.routing import Free, Wants, passed_over, route
 from settings import Settings
 

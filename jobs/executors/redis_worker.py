@@ -28,7 +28,7 @@ from redis.exceptions import RedisError
 from rq.exceptions import StopRequested
 
 from errors import Cancelled, ErrorCode, KinoraError
-from jobs import insurance, lending
+from jobs import insurance, parcels
 from jobs.artifacts import Artifacts
 from jobs.executors.fleet import Fleet, Ticket, WorkerCard, connect
 from jobs.executors.line import Line
@@ -141,7 +141,7 @@ class RedisWorker:
     def _outcome(self, ticket: Ticket, folder: Path) -> tuple[str, dict[str, object]]:
         """("done", result), ("failed", error) or ("returned", nothing)"""
         try:
-            lending.borrow(self._artifacts, ticket.job, ticket.lent, folder, self._say_loading)
+            parcels.borrow(self._artifacts, ticket.job, ticket.lent, folder, self._say_loading)
             insurance.bring(self._artifacts, ticket.job.id, folder)
             result = self._maker.make(ticket.job, self._line.tell, self, folder)
             if not self._line.may_publish(ticket):
