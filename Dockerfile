@@ -1,6 +1,6 @@
 # Kinora in a container. For an NVIDIA GPU:  docker build --build-arg TORCH=cuda .
 #
-#   docker run -p 7860:7860 -v kinora:/data kinora                  the page and the API
+#   docker run -p 127.0.0.1:7860:7860 -v kinora:/data kinora        the page and the API
 #   docker run -e REDIS_URL=redis://... -v kinora:/data kinora worker
 #
 # One image for both: a server starts no model library, a worker no server. PyPI's torch for Linux
@@ -13,10 +13,13 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
+# Debian keeps the newest version of a package only, so a pinned one could not be had for long
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ffmpeg curl tini \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 1000 kinora \
+    && groupadd --gid 1000 kinora \
+    && useradd --create-home --uid 1000 --gid 1000 kinora \
     && install -d -o kinora -g kinora /data
 
 WORKDIR /app
@@ -26,9 +29,10 @@ RUN pip install --require-hashes --no-deps -r docker/base.lock
 RUN if [ "$TORCH" = cpu ]; then export PIP_INDEX_URL=https://download.pytorch.org/whl/cpu; fi \
     && pip install --require-hashes --no-deps -r "docker/torch-$TORCH.lock"
 
-COPY --chown=kinora:kinora . .
+COPY . .
 
-USER kinora
+# by number: what watches over containers can see that it is not root. The code stays root's.
+USER 1000:1000
 ENV KINORA_DATA_DIR=/data \
     HF_HOME=/data/hub \
     GRADIO_SERVER_NAME=0.0.0.0 \
@@ -36,6 +40,8 @@ ENV KINORA_DATA_DIR=/data \
     GRADIO_ANALYTICS_ENABLED=False
 VOLUME /data
 EXPOSE 7860
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \
+    CMD ["python", "docker/health.py"]
 
 # tini hands SIGTERM on: a worker gets the time to end its clip
 ENTRYPOINT ["tini", "--", "python", "app.py"]
