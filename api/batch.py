@@ -85,7 +85,10 @@ class Batches:
         left = self.core.take(caller, len(wanted))
 
         def submit() -> list[Job]:
-            return self.service.submit_batch(wanted, caller.owner, once=once, reuse=reuse)
+            jobs = self.service.submit_batch(wanted, caller.owner, once=once, reuse=reuse)
+            for job in jobs:
+                self.service.lend(job, caller.quota)
+            return jobs
 
         jobs = await in_thread(submit)
         where = {"Location": f"/api/batches/{jobs[0].batch}", **left}

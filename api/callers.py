@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ from ui.visitor import is_same_origin, owner_of, read_cookie
 OWN_SECRET = 20
 """Letters a caller's own Bearer secret must have to be a name of theirs; `test` is everybody's."""
 ANYONE = "anyone:"
+QUOTA = "x-ip-token"
 PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,6 +39,8 @@ class Caller:
     owner: str
     kind: Literal["program", "visitor", "anyone"]
     limited_as: str
+    quota: str | None = field(default=None, repr=False)
+    """On ZeroGPU: what the Hub's proxy wrote into the request, for the GPU to be lent by."""
 
     def may_see(self, job: Job) -> bool:
         return job.owner == self.owner or job.owner.startswith(ANYONE)
@@ -62,6 +65,9 @@ class Callers:
 
     def identify(self, request: Request) -> Caller:
         """KinoraError where keys are wanted and none of them is shown."""
+        return replace(self._who(request), quota=request.headers.get(QUOTA) or None)
+
+    def _who(self, request: Request) -> Caller:
         address = self._hashed(self.address(request.scope))
         secret = _bearer(request.headers)
         if self._keys:

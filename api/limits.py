@@ -73,6 +73,8 @@ def most_bytes(path: str, settings: Settings) -> int:
     """How long the body of a request to this path may be."""
     if path in ("/api/verify", "/api/batches"):
         return settings.max_video_file_size_bytes
+    if path in ("/api/generate", "/api/estimate", "/v1/videos/edits", "/v1/videos/extensions"):
+        return settings.max_video_upload_bytes + 2 * settings.max_image_bytes + TEXT_BYTES
     return 2 * settings.max_image_bytes + TEXT_BYTES
 
 

@@ -37,6 +37,10 @@ def identified(request: Request) -> Caller:
 
 
 Who = Annotated[Caller, Depends(identified)]
+NOBODYS_QUOTA = (
+    "On this Space a GPU is lent by the quota of whoever calls, and this call came without the "
+    "Hub's word for that (X-IP-Token). Use the page, gradio_client or the Space's hf.space address."
+)
 
 
 class Outlook(BaseModel):
@@ -67,15 +71,13 @@ class Core:
         job = await in_thread(self.service.get, job_id)
         if not caller.may_see(job):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+        await in_thread(self.service.lend, job, caller.quota)
         return job
 
     def take(self, caller: Caller, clips: int = 1) -> dict[str, str]:
         """Headers that say what the caller has left, or a refusal."""
-        if self.service.executor.needs_request:
-            raise KinoraError(
-                ErrorCode.UNAVAILABLE,
-                "On this Space clips are made for visitors of the page and for gradio_client only.",
-            )
+        if self.service.executor.needs_request and not caller.quota:
+            raise KinoraError(ErrorCode.UNAVAILABLE, NOBODYS_QUOTA)
         return self.limits.take(caller.limited_as, clips)
 
     async def submit(
@@ -85,9 +87,11 @@ class Core:
         left = self.take(caller)
 
         def submit() -> Job:
-            return self.service.submit(
+            job = self.service.submit(
                 asked.request, caller.owner, once=asked.once, reuse=asked.reuse, parent=parent
             )
+            self.service.lend(job, caller.quota)
+            return job
 
         return await in_thread(submit), left
 

@@ -210,6 +210,13 @@ class JobService:
             self.executor.drive(job_id)
         return self.events.follow(job_id, after, tick_s)
 
+    def lend(self, job: Job, quota: str | None) -> None:
+        """Where a clip waits for somebody's GPU quota (ZeroGPU), the caller's will do."""
+        if quota and self.executor.needs_request and job.state is State.QUEUED:
+            from jobs.executors.lending import with_quota
+
+            with_quota(quota, lambda: self.executor.drive(job.id))
+
     def outlook(self, job: Job) -> Outlook:
         """How many clips go before it, and seconds until it is there, as far as one can tell."""
         if job.state is State.QUEUED:

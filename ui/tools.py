@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class Caller(Protocol):
     @property
     def owner(self) -> str: ...
+    @property
+    def quota(self) -> str | None: ...
     def may_see(self, job: Job) -> bool: ...
 
 
@@ -75,6 +77,7 @@ def add(service: JobService, identify: Identify) -> None:
         with sentences():
             caller = _caller(service, identify, request)
             job = service.submit(_request(asked), caller.owner, reuse=True)
+            service.lend(job, caller.quota)
             return _told(request, _state(service, job))
 
     def clip_state(
@@ -124,6 +127,8 @@ def add(service: JobService, identify: Identify) -> None:
             caller = _caller(service, identify, request)
             wanted = [_request({"prompt": prompt, **common}) for prompt in prompts]
             jobs = service.submit_batch(wanted, caller.owner, reuse=True)
+            for job in jobs:
+                service.lend(job, caller.quota)
             return _told(request, _batch(service, jobs))
 
     def batch_state(
@@ -153,18 +158,21 @@ def _request(asked: dict[str, Any]) -> GenerationRequest:
 
 
 def _caller(service: JobService, identify: Identify, request: gr.Request) -> Caller:
-    if service.executor.needs_request:
+    caller = identify(request.request)  # type: ignore[arg-type]
+    if service.executor.needs_request and not caller.quota:
         raise KinoraError(
             ErrorCode.UNAVAILABLE,
-            "On this Space a GPU is lent to a call that waits: use text_to_video.",
+            "On this Space a GPU is lent by the quota of whoever calls, and this call came without "
+            "the Hub's word for that (X-IP-Token). Call it at the Space's hf.space address.",
         )
-    return identify(request.request)  # type: ignore[arg-type]
+    return caller
 
 
 def _job(service: JobService, identify: Identify, request: gr.Request, job_id: str) -> Job:
-    job = service.get(job_id)
-    if not identify(request.request).may_see(job):  # type: ignore[arg-type]
+    job, caller = service.get(job_id), identify(request.request)  # type: ignore[arg-type]
+    if not caller.may_see(job):
         raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+    service.lend(job, caller.quota)
     return job
 
 
