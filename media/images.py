@@ -1,5 +1,7 @@
 """Pictures from strangers: decoded with care, turned upright, kept as plain RGB PNG files.
 
+What a picture says about itself is taken out before Pillow sees it (`media/bare.py`), and its
+pixels are worked over in bands, so that a large one does not need its size several times.
 Knows formats and limits. Does not know who sent a picture or what it is for.
 """
 
@@ -7,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import re
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from errors import ErrorCode, KinoraError
+from media.bare import bare
 from media.files import whole
 from pipelines.request import Focus
 
@@ -37,7 +43,12 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-ORIENTATION = 0x0112
+BAND = 256
+"""Rows that are worked over at a time."""
+LANCZOS_REACH = 3
+"""How many of the smaller picture's pixels a pixel is made of, to each side."""
+AT_ONCE = threading.BoundedSemaphore(2)
+"""Pictures decoded at the same time: many givers wait for each other, not the machine for them."""
 
 KNOWN_BUT_REFUSED = {
     "a GIF": re.compile(rb"GIF8"),
@@ -73,12 +84,16 @@ def store_picture(
     picture: bytes | Image.Image, folder: Path, limits: PictureLimits = PictureLimits()
 ) -> StoredPicture:
     """Keeps a picture as `folder/<id>.png`, without any metadata. The same pixels, the same id."""
-    image = _opened(picture, limits) if isinstance(picture, bytes) else picture
-    _check_size(image, limits)
-    try:
-        image = _plain(image)
-    except Exception as error:  # decoders fed with broken files raise nearly everything
-        raise KinoraError(ErrorCode.INVALID_IMAGE, "This picture is damaged.") from error
+    with AT_ONCE:
+        if isinstance(picture, bytes):
+            image, orientation = _opened(picture, limits)
+        else:
+            image, orientation = picture, None
+        _check_size(image, limits)
+        try:
+            image = _plain(image, orientation)
+        except Exception as error:  # decoders fed with broken files raise nearly everything
+            raise KinoraError(ErrorCode.INVALID_IMAGE, "This picture is damaged.") from error
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=3)
     data = buffer.getvalue()
@@ -108,8 +123,8 @@ def crop_to(image: Image.Image, width: int, height: int, focus: Focus) -> Image.
     return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
 
-def _opened(data: bytes, limits: PictureLimits) -> Image.Image:
-    """Reads the header only: nothing is decoded yet."""
+def _opened(data: bytes, limits: PictureLimits) -> tuple[Image.Image, int | None]:
+    """Reads the header only: nothing is decoded yet. The second is the EXIF orientation."""
     if len(data) > limits.max_bytes:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
@@ -117,7 +132,8 @@ def _opened(data: bytes, limits: PictureLimits) -> Image.Image:
             f"at most {limits.max_bytes / 2**20:.0f} MB are accepted.",
         )
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        plain = bare(data)
+        return Image.open(io.BytesIO(plain.data), formats=FORMATS), plain.orientation
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise KinoraError(ErrorCode.TOO_LARGE, "The picture has far too many pixels.") from error
     except Exception as error:  # see store_picture
@@ -136,15 +152,39 @@ def _check_size(image: Image.Image, limits: PictureLimits) -> None:
         )
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, orientation: int | None) -> Image.Image:
     """Decoded, reduced, upright, in sRGB, without transparency, without metadata."""
     # 1. The pixels. A JPEG can be decoded at a fraction of its size.
     if image.format == "JPEG":
         image.draft(None, (KEPT_SIDE, KEPT_SIDE))
     image.load()
-    orientation, profile = _orientation(image), image.info.get("icc_profile")
 
-    # 2. The colours, and white where it is transparent.
+    # 2. In bands: the colours, white where it is transparent, and the size.
+    in_srgb = _colours(image)
+    width, height = _kept_size(image)
+    scale = image.height / height
+    reach = 0 if height == image.height else math.ceil(LANCZOS_REACH * scale) + 1
+    kept = Image.new("RGB", (width, height))
+    for top in range(0, height, BAND):
+        bottom = min(top + BAND, height)
+        first = max(0, math.floor(top * scale) - reach)
+        last = min(image.height, math.ceil(bottom * scale) + reach)
+        band = in_srgb(_opaque(image.crop((0, first, image.width, last))))
+        if band.size != (width, bottom - top):
+            box = (0, top * scale - first, image.width, bottom * scale - first)
+            band = band.resize((width, bottom - top), Image.Resampling.LANCZOS, box=box)
+        kept.paste(band, (0, top))
+
+    # 3. The shape.
+    return kept.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else kept
+
+
+def _kept_size(image: Image.Image) -> tuple[int, int]:
+    shrink = min(1.0, KEPT_SIDE / max(image.size))
+    return max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip to white
         image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -152,36 +192,19 @@ def _plain(image: Image.Image) -> Image.Image:
         flat = Image.new("RGB", image.size, BACKGROUND)
         flat.paste(image, mask=image)
         image = flat
-    image = _in_srgb(image, profile)
-
-    # 3. The shape.
-    if max(image.size) > KEPT_SIDE:
-        image = ImageOps.contain(image, (KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
-    if orientation in UPRIGHT:
-        image = image.transpose(UPRIGHT[orientation])
-    image = image.copy()  # the caller's own keeps what it knows
-    image.info.clear()
-    return image
+    return image.convert("RGB") if image.mode == "P" else image
 
 
-def _orientation(image: Image.Image) -> int | None:
-    try:
-        return image.getexif().get(ORIENTATION)
-    except Exception:  # a picture with a broken note about itself is still a picture
-        return None
-
-
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours as their profile means them; a profile that is broken or does not fit is ignored."""
-    if image.mode == "P":
-        image = image.convert("RGB")
+def _colours(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """As their profile means them; a profile that is broken or does not fit is ignored."""
+    profile = image.info.get("icc_profile")
     if profile and len(profile) <= MAX_PROFILE_BYTES:
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            mode = _opaque(image.crop((0, 0, 1, 1))).mode
             target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            transform = ImageCms.buildTransform(source, target, mode, "RGB")
+            return lambda band: ImageCms.applyTransform(band, transform) or band
         except (ImageCms.PyCMSError, OSError, ValueError):
-            converted = None
-        if converted is not None:
-            return converted
-    return image if image.mode == "RGB" else image.convert("RGB")
+            pass
+    return lambda band: band if band.mode == "RGB" else band.convert("RGB")
