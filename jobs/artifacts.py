@@ -13,6 +13,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -45,6 +46,11 @@ class Artifacts:
         self._prefix = ""
         if url and not on_disk:
             self._remote, self._prefix = _open(url)
+
+    @property
+    def is_remote(self) -> bool:
+        """In an object store; what is in the folders here are copies."""
+        return self._remote is not None
 
     def folder(self, job_id: str) -> Path:
         return self.jobs / job_id
@@ -145,6 +151,32 @@ class Artifacts:
             return self._remote.sign(key, expiration=SIGNED_S, **(said if as_name else {}))
         return None
 
+    # -- how much there is ------------------------------------------------------------------------
+
+    def stored_bytes(self, *job_ids: str) -> dict[str, int]:
+        """Of those clips in the object store, or of all of them."""
+        found = dict.fromkeys(job_ids, 0)
+        for place in [self._key("jobs", each) for each in job_ids] or [self._key("jobs")]:
+            for key, info in self._listed(place).items():
+                job_id = key.rsplit("/", 2)[-2]
+                found[job_id] = found.get(job_id, 0) + int(info["size"])
+        return found
+
+    def stored_given(self, older_than_s: float) -> set[str]:
+        """The ids of pictures and clips in the object store that came so long ago."""
+        then = datetime.now(timezone.utc) - timedelta(seconds=older_than_s)
+        listed = self._listed(self._key("pictures"))
+        return {
+            key.rsplit("/", 1)[-1].partition(".")[0]
+            for key, info in listed.items()
+            if info.get("LastModified") and info["LastModified"] < then
+        }
+
+    def forget_given(self, name: str) -> None:
+        for suffix in GIVEN_SUFFIXES:
+            with _told(), contextlib.suppress(FileNotFoundError):
+                self._remote.rm_file(self._key("pictures", f"{name}{suffix}"))
+
     # -- what clips are made from ----------------------------------------------------------------
 
     def share_given(self, job: Job) -> None:
@@ -185,6 +217,14 @@ class Artifacts:
         return None
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _listed(self, place: str) -> dict[str, Any]:
+        if self._remote is None:
+            return {}
+        with _told(), contextlib.suppress(FileNotFoundError):
+            self._remote.invalidate_cache()
+            return self._remote.find(place, detail=True)
+        return {}
 
     def _download(self, key: str, path: Path) -> bool:
         with _told(), contextlib.suppress(FileNotFoundError), whole(path) as part:

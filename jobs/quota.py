@@ -1,8 +1,8 @@
 """How long finished clips are kept, and how much room they may take: the oldest go first.
 
 The job of a clip that went says so from then on, and why. Only clips that succeeded go, never a
-running one. Knows the settings, the desk and folders on a disk; in an object
-store only the age counts.
+running one. In an object store the same holds, and for the copies of its clips that are kept here.
+Knows the settings, the desk and how much the artifacts take.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 EVERY_S = 600.0
+ONE_BY_ONE = 20
+"""More clips than that are asked for together."""
 SETTLED_S = 3600.0
 """What is younger may still be written by somebody, while the server runs."""
+
+Sizes = dict[str, int]
+"""Bytes by job."""
 
 
 class Housekeeper:
@@ -36,6 +41,7 @@ class Housekeeper:
         self.desk, self.settings = desk, settings
         self._wake, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="tidy", daemon=True)
+        self._known: Sizes = {}
         desk.store.listeners.append(self._heard)
 
     def start(self) -> None:
@@ -59,15 +65,17 @@ class Housekeeper:
                 if time.monotonic() >= next_tidy:
                     tidy(self.desk, settled_s)
                     settled_s, next_tidy = SETTLED_S, time.monotonic() + EVERY_S
-                make_room(self.desk, self.settings)
+                make_room(self.desk, self.settings, self._known)
             except Exception:  # a disk or database that is away comes back
                 if not self._closed:
                     log.warning("Old clips could not be removed this time.", exc_info=True)
             self._wake.wait(EVERY_S)
 
 
-def make_room(desk: Desk, settings: Settings) -> int:
-    """Removes clips that are too old or too many; how many. The newest one always stays."""
+def make_room(desk: Desk, settings: Settings, known: Sizes | None = None) -> int:
+    """Removes clips that are too old or too many; how many. The newest one always stays.
+
+    `known` is what an object store was asked before: a clip's files never change."""
     if settings.max_disk_gb is None and settings.keep_clips_days is None:
         return 0
     query = select(jobs.c.id, jobs.c.ended_at, jobs.c.result).where(
@@ -78,13 +86,18 @@ def make_room(desk: Desk, settings: Settings) -> int:
     quota = None if settings.max_disk_gb is None else settings.max_disk_gb * 1e9
     days = settings.keep_clips_days
     oldest = None if days is None else time.time() - days * 86400
+    is_remote, known = desk.artifacts.is_remote, {} if known is None else known
+    if is_remote:
+        _look_up(desk, [row[0] for row in finished], known)
     seen: set[tuple[int, int]] = set()
     used = gone = kept = 0
     for job_id, ended_at, told in finished:
         if told is None or Result.model_validate_json(told).gone:
-            shutil.rmtree(desk.folder(job_id), ignore_errors=True)  # killed while they went
+            if known.pop(job_id, 0):  # killed while they went
+                desk.artifacts.remove(job_id)
+            shutil.rmtree(desk.folder(job_id), ignore_errors=True)
             continue
-        used += _new_bytes(desk, job_id, seen)
+        used += known[job_id] if is_remote else _new_bytes(desk, job_id, seen)
         why: Literal["age", "space"] | None = None
         if oldest is not None and ended_at < oldest:
             why = "age"
@@ -95,6 +108,8 @@ def make_room(desk: Desk, settings: Settings) -> int:
             gone += 1
         else:
             kept += 1
+    if is_remote and quota is not None:
+        _drop_copies(desk, quota)
     return gone
 
 
@@ -109,6 +124,23 @@ def _remove(desk: Desk, job_id: str, why: Literal["age", "space"]) -> None:
         result = Result.model_validate_json(told).model_copy(update={"gone": gone})
         tx.execute(update(jobs).where(here).values(result=result.model_dump_json()))
     desk.artifacts.remove(job_id)
+
+
+def _look_up(desk: Desk, job_ids: list[str], known: Sizes) -> None:
+    unknown = [job_id for job_id in job_ids if job_id not in known]
+    if unknown:
+        few = unknown if len(unknown) <= ONE_BY_ONE else ()
+        known |= dict.fromkeys(unknown, 0) | desk.artifacts.stored_bytes(*few)
+
+
+def _drop_copies(desk: Desk, quota: float) -> None:
+    """Of what is in the object store: fetched again when somebody wants to see it."""
+    used, now = 0, time.time()
+    copies = [(f.stat().st_mtime, f) for f in desk.artifacts.jobs.glob("*") if f.is_dir()]
+    for changed_at, folder in sorted(copies, reverse=True):
+        used += sum(path.stat().st_size for path in folder.glob("*"))
+        if used > quota and now - changed_at > SETTLED_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _new_bytes(desk: Desk, job_id: str, seen: set[tuple[int, int]]) -> int:

@@ -67,6 +67,10 @@ def tidy(desk: Desk, settled_s: float = 0.0) -> None:
     for gift in [*desk.pictures.glob("*.png"), *desk.pictures.glob("*.mp4")]:
         if gift.stat().st_mtime < long_ago and not desk.store.uses_picture(gift.stem):
             given.forget(desk.pictures, gift.stem)
+    if desk.artifacts.is_remote:
+        for name in desk.artifacts.stored_given(UNUSED_PICTURE_S):
+            if not desk.store.uses_picture(name):
+                desk.artifacts.forget_given(name)
     for part in desk.pictures.glob("*.part"):
         if part.stat().st_mtime < long_ago:
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ from errors import KinoraError
 from jobs.executors import executor_for
 from jobs.job import Job, Result, State
 from jobs.quota import WHY, Housekeeper, make_room
+from jobs.recovery import tidy
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.cards import ModelCard
 from settings import Settings
 from tests.jobs.conftest import MakeJob
+from tests.jobs.services import S3Server
 
 CLIP_BYTES = 20_000
 QUOTA_BYTES = 100_000
@@ -114,3 +117,88 @@ def test_room_is_made_while_the_server_runs(service: JobService, make_job: MakeJ
         time.sleep(0.05)
     keeper.close()
     assert 0 < used_bytes(service) <= QUOTA_BYTES
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def far(
+    s3: S3Server,
+    tmp_path: Path,
+    store: JobStore,
+    light_cards: dict[str, ModelCard],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[JobService]:
+    """As `service`, with the clips in an object store."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    url = f"s3://clips/{tmp_path.name}"
+    settings = Settings(data_dir=tmp_path, max_disk_gb=QUOTA_BYTES / 1e9, artifacts_url=url)
+    service = JobService(store, executor_for(settings), light_cards, settings)
+    yield service
+    service.close(0)
+
+
+def test_the_quota_holds_in_an_object_store(far: JobService, make_job: MakeJob) -> None:
+    made, known = [], {}
+    for _ in range(10 * QUOTA_BYTES // CLIP_BYTES):
+        made.append(finished(far, make_job()))
+        shutil.rmtree(far.desk.folder(made[-1].id))  # another machine made it
+        make_room(far.desk, far.settings, known)
+        assert sum(far.artifacts.stored_bytes().values()) <= QUOTA_BYTES
+    kept = [job.id for job in made if far.desk.finished_result(job.id)]
+    assert kept == [job.id for job in made[-4:]]
+    assert far.clip_path(kept[0]).stat().st_size == CLIP_BYTES
+    with pytest.raises(KinoraError) as refused:
+        far.clip_path(made[0].id)
+    assert refused.value.message == WHY["space"]
+
+
+def test_a_server_that_begins_counts_what_is_in_the_object_store(
+    far: JobService, make_job: MakeJob
+) -> None:
+    """All at once, and what was to go when the one before it was killed goes now."""
+    made = [finished(far, make_job()) for _ in range(30)]
+    half_gone = finished(far, make_job())
+    make_room(far.desk, far.settings.model_copy(update={"max_disk_gb": 1e-9}))
+    assert sum(n > 0 for n in far.artifacts.stored_bytes().values()) == 1
+    (far.desk.folder(made[0].id)).mkdir(parents=True)
+    (far.desk.folder(made[0].id) / "clip.mp4").write_bytes(b"-")
+    far.artifacts.put(made[0].id, far.desk.folder(made[0].id) / "clip.mp4")
+    make_room(far.desk, far.settings)
+    assert far.artifacts.stored_bytes(made[0].id) == {made[0].id: 0}
+    assert far.desk.finished_result(half_gone.id)
+
+
+def test_copies_of_what_is_in_an_object_store_take_no_more_than_the_quota_either(
+    far: JobService, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.quota.SETTLED_S", 0.0)
+    made = [finished(far, make_job()) for _ in range(4)]
+    half = far.settings.model_copy(update={"max_disk_gb": 2.5 * CLIP_BYTES / 1e9})
+    known = dict.fromkeys([job.id for job in made], 1)  # in the store they are small
+    make_room(far.desk, half, known)
+    assert used_bytes(far) <= 2.5 * CLIP_BYTES
+    for job in made:
+        assert far.clip_path(job.id).stat().st_size == CLIP_BYTES, "fetched again"
+
+
+def test_what_visitors_gave_goes_from_the_object_store_too(
+    far: JobService, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, unused = make_job(image="a" * 64), make_job(image="b" * 64)
+    far.store.add(used, max_queue=1000, max_per_owner=1000)
+    far.artifacts.given.mkdir(parents=True)
+    for job in (used, unused):
+        (far.artifacts.given / f"{job.request.image}.png").write_bytes(b"a picture")
+        far.artifacts.share_given(job)
+    tidy(far.desk)
+    assert far.artifacts.stored_given(0) == {used.request.image, unused.request.image}
+    monkeypatch.setattr("jobs.recovery.UNUSED_PICTURE_S", -1.0)
+    tidy(far.desk)
+    assert far.artifacts.stored_given(-1) == {used.request.image}
