@@ -144,7 +144,9 @@ class Guard:
                 send = _with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
 
             # 2. The body, as long as it may be.
-            receive = limited(scope, receive, most_bytes(scope["path"], self.settings))
+            is_form = headers.get("content-type", "").lower().startswith("multipart/")
+            most = most_bytes(scope["path"], self.settings, is_form=is_form)
+            receive = limited(scope, receive, most)
         except KinoraError as error:
             await error_response(error, scope["path"])(scope, receive, send)
             return

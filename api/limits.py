@@ -69,11 +69,16 @@ def _too_many(window_s: int, most: int, clips: int, wait_s: int) -> KinoraError:
     return KinoraError(ErrorCode.RATE_LIMITED, sentence, details=details)
 
 
-def most_bytes(path: str, settings: Settings) -> int:
-    """How long the body of a request to this path may be."""
-    if path in ("/api/verify", "/api/batches"):
+def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
+    """How long the body of a request to this path may be. JSON is held in memory, forms are not."""
+    if path == "/api/verify" or (is_form and path == "/api/batches"):
         return settings.max_video_file_size_bytes
-    if path in ("/api/generate", "/api/estimate", "/v1/videos/edits", "/v1/videos/extensions"):
+    if is_form and path in (
+        "/api/generate",
+        "/api/estimate",
+        "/v1/videos/edits",
+        "/v1/videos/extensions",
+    ):
         return settings.max_video_upload_bytes + 2 * settings.max_image_bytes + TEXT_BYTES
     return 2 * settings.max_image_bytes + TEXT_BYTES
 

@@ -13,12 +13,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests import tiny
+from tests.api import leaks
 from tests.e2e.server import Server
 
 MANY_STEPS = 200
 SECRET = "a-secret-of-this-test-run-0123456789"  # noqa: S105
 OTHER_SECRET = "somebody-else-entirely-0123456789"  # noqa: S105
 HF_TOKEN = "hf_thisMustNeverBeSeenAnywhere0123"  # noqa: S105
+leaks.SECRETS |= {SECRET, OTHER_SECRET, HF_TOKEN}
 WAIT_S = 120.0
 LONG = {"num_inference_steps": MANY_STEPS, "width": 128, "height": 128, "num_frames": 33}
 """Some seconds on an idle machine: time enough to stop it."""
@@ -41,6 +43,19 @@ class ApiServer(Server):
     def start(self) -> None:
         self.environment |= self.given
         super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        said = self.log.read_bytes()
+        for secret in leaks.SECRETS:
+            assert secret.encode() not in said, "the server's log holds a key or a token"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def traffic() -> Iterator[leaks.Traffic]:
+    """Every answer that any test here gets is read: it holds no path, no traceback, no token."""
+    with leaks.watched() as seen:
+        yield seen
 
 
 @pytest.fixture(scope="session")

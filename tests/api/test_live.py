@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.api import leaks
 from tests.api.conftest import HF_TOKEN, SECRET, ApiServer, Connect, make, running
 
 HEADS = (
@@ -77,6 +78,7 @@ def check_paths(server: ApiServer, paths: list[str]) -> None:
         assert status < 500, f"{path}: {status}"
         for secret in NEVER:
             assert secret not in body, path
+        assert not leaks.leaks_in(body), path
 
 
 def test_no_path_leads_out_of_the_house(server: ApiServer) -> None:
