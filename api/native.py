@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from api import events, forms, view
 from api.answers import ERRORS, NO_STORE, SAFE
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 JobId = Annotated[str, "32 hexadecimal digits"]
 
 
-def identified(request: Request) -> Caller:
+async def identified(request: Request) -> Caller:  # no thread is needed for it
     return request.app.state.callers.identify(request)
 
 
@@ -68,10 +69,13 @@ class Core:
         self.limits = limits
 
     async def job(self, job_id: str, caller: Caller) -> Job:
-        job = await in_thread(self.service.get, job_id)
+        return await in_thread(self.look, job_id, caller)
+
+    def look(self, job_id: str, caller: Caller) -> Job:
+        job = self.service.get(job_id)
         if not caller.may_see(job):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
-        await in_thread(self.service.lend, job, caller.quota)
+        self.service.lend(job, caller.quota)
         return job
 
     def take(self, caller: Caller, clips: int = 1) -> dict[str, str]:
@@ -85,21 +89,21 @@ class Core:
     ) -> tuple[Job, dict[str, str]]:
         """The accepted job, and headers that say what the caller has left."""
         left = self.take(caller)
+        return await in_thread(self.accept, asked, caller, parent), left
 
-        def submit() -> Job:
-            job = self.service.submit(
-                asked.request, caller.owner, once=asked.once, reuse=asked.reuse, parent=parent
-            )
-            self.service.lend(job, caller.quota)
-            return job
-
-        return await in_thread(submit), left
+    def accept(self, asked: forms.Asked, caller: Caller, parent: str | None = None) -> Job:
+        job = self.service.submit(
+            asked.request, caller.owner, once=asked.once, reuse=asked.reuse, parent=parent
+        )
+        self.service.lend(job, caller.quota)
+        return job
 
 
 class Native:
     def __init__(self, core: Core) -> None:
         self.core = core
         self.service = core.service
+        self.streams = events.Streams(core.service)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api", responses=ERRORS)
@@ -150,10 +154,14 @@ class Native:
         With a `seed`, a clip that you had made of the very same settings is given again at once
         (`reused`); `"reuse": false` makes it anew."""
         asked = await forms.read_asked(request, self.service, caller)
-        job, left = await self.core.submit(asked, caller)
-        body = await in_thread(view.job_view, self.service, job)
-        where = {"Location": f"/api/jobs/{job.id}"}
-        return _json(body, 202, where | left)
+        left = self.core.take(caller)
+
+        def accept() -> Response:
+            job = self.core.accept(asked, caller)
+            where = {"Location": f"/api/jobs/{job.id}"}
+            return _json(view.job_view(self.service, job), 202, where | left)
+
+        return await in_thread(accept)
 
     async def estimate(self, request: Request, caller: Who) -> Response:
         """What it would take and what would be adjusted. Makes nothing."""
@@ -171,8 +179,9 @@ class Native:
 
     async def status(self, job_id: JobId, caller: Who) -> Response:
         """How far a clip is, in four words: queued, running, succeeded, failed."""
-        job = await self.core.job(job_id, caller)
-        return _json(await in_thread(view.status, self.service, job))
+        return await in_thread(
+            lambda: _json(view.status(self.service, self.core.look(job_id, caller)))
+        )
 
     async def jobs(
         self,
@@ -192,7 +201,7 @@ class Native:
 
     async def one(self, job_id: JobId, caller: Who) -> Response:
         """All about one clip."""
-        return await self._shown(await self.core.job(job_id, caller))
+        return await self._shown(job_id, caller)
 
     async def events(
         self,
@@ -205,7 +214,7 @@ class Native:
         """Follow a clip as server-sent events. Come back after a cut with Last-Event-ID: nothing
         is missed. `previews=inline` puts each picture into its event."""
         job = await self.core.job(job_id, caller)
-        return await events.stream(request, self.service, job, after, previews == "inline")
+        return await self.streams.answer(request, job, after, previews == "inline")
 
     async def preview(self, job_id: JobId, caller: Who) -> Response:
         """The newest look at a clip in the making: a JPEG strip, frames side by side."""
@@ -259,18 +268,15 @@ class Native:
 
     async def cancel(self, job_id: JobId, caller: Who) -> Response:
         """Discard a clip: at once if it waits, within a step if it runs."""
-        job = await self.core.job(job_id, caller)
-        return await self._shown(await in_thread(self.service.cancel, job.id))
+        return await self._shown(job_id, caller, self.service.cancel)
 
     async def finish(self, job_id: JobId, caller: Who) -> Response:
         """Keep what is there: the clip is made of the last step's estimate."""
-        job = await self.core.job(job_id, caller)
-        return await self._shown(await in_thread(self.service.finish, job.id))
+        return await self._shown(job_id, caller, self.service.finish)
 
     async def retry_decode(self, job_id: JobId, caller: Who) -> Response:
         """Develop the frames again, from what was sampled and kept."""
-        job = await self.core.job(job_id, caller)
-        return await self._shown(await in_thread(self.service.retry_decode, job.id))
+        return await self._shown(job_id, caller, self.service.retry_decode)
 
     async def delete(self, job_id: JobId, caller: Who) -> Response:
         """Remove a clip and all that belongs to it."""
@@ -303,13 +309,22 @@ class Native:
             comment = await in_thread(read_comment, Path(kept.name))
         return Verdict(signed=False, settings=comment)
 
-    async def _shown(self, job: Job) -> Response:
-        return _json(await in_thread(view.job_view, self.service, job))
+    async def _shown(
+        self, job_id: str, caller: Caller, change: Callable[[str], Job] | None = None
+    ) -> Response:
+        """All of it in one thread: each hop waits for the interpreter where much goes on."""
+
+        def show() -> Response:
+            job = self.core.look(job_id, caller)
+            job = change(job.id) if change else job
+            return _json(view.job_view(self.service, job))
+
+        return await in_thread(show)
 
 
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     headers = {**NO_STORE, **SAFE, **(headers or {})}
-    return JSONResponse(body.model_dump(mode="json"), status, headers=headers)
+    return Response(body.model_dump_json(), status, headers, "application/json")
 
 
 def _told(responses: dict[int, Any]) -> dict[int | str, dict[str, Any]]:

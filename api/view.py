@@ -83,8 +83,10 @@ class JobList(BaseModel):
 
 def standing(service: JobService, job: Job) -> Standing:
     if job.state is State.QUEUED:
-        eta_s, place = service.eta_s(job.id), service.position(job.id)
-        return Standing(progress=0, phase="queued", eta_seconds=_rounded(eta_s), position=place)
+        waits = service.outlook(job)
+        return Standing(
+            progress=0, phase="queued", eta_seconds=_rounded(waits.seconds), position=waits.before
+        )
     if job.state.ended:
         done = job.state is State.SUCCEEDED
         return Standing(progress=float(done), phase=job.state.value)
@@ -94,7 +96,7 @@ def standing(service: JobService, job: Job) -> Standing:
         phase=seen.phase,
         step=seen.step,
         steps=seen.total,
-        eta_seconds=_rounded(service.eta_s(job.id)),
+        eta_seconds=_rounded(service.outlook(job).seconds),
     )
 
 

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, Once, State
@@ -21,6 +21,13 @@ from pipelines.request import FittedRequest
 KEY_KEPT_S = 24 * 3600
 CANDIDATES = 5
 """How many earlier clips of the same recipe are looked at; their files may be gone."""
+
+IS_OWNERS = jobs.c.owner == bindparam("owner")
+HOW_MANY = select(
+    func.count().filter(jobs.c.state == State.QUEUED.value),
+    func.count().filter(IS_OWNERS, jobs.c.batch.is_(None)),
+    func.count().filter(IS_OWNERS, jobs.c.batch.is_not(None)),
+).where(jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value)))
 
 
 class AcceptedBefore(Exception):
@@ -60,14 +67,7 @@ def check_limits(
     if not asked:
         return
     owner, is_batch = asked[0].owner, asked[0].batch is not None
-    unfinished = jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value))
-    waiting, single, in_batches = tx.execute(
-        select(
-            func.count().filter(jobs.c.state == State.QUEUED.value),
-            func.count().filter(jobs.c.owner == owner, jobs.c.batch.is_(None)),
-            func.count().filter(jobs.c.owner == owner, jobs.c.batch.is_not(None)),
-        ).where(unfinished)
-    ).one()
+    waiting, single, in_batches = tx.execute(HOW_MANY, {"owner": owner}).one()
     if is_batch and in_batches:
         raise KinoraError(
             ErrorCode.RATE_LIMITED,

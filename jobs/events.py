@@ -34,12 +34,40 @@ class Preview:
     meta: dict[str, Any]
 
 
+class Bell(asyncio.Event):
+    """One watcher's, rung in its own event loop."""
+
+    async def rings_within(self, patience_s: float | None) -> bool:
+        """As `asyncio.wait_for`, which makes a task for every wait, and thousands wait a second."""
+        if patience_s is None:
+            return await self.wait()
+        late = False
+
+        def give_up() -> None:
+            nonlocal late
+            late = not self.is_set()
+            self.set()
+
+        timer = asyncio.get_running_loop().call_later(patience_s, give_up)
+        try:
+            await self.wait()
+        finally:
+            timer.cancel()
+        return not late
+
+
+def _ring(bells: tuple[Bell, ...]) -> None:
+    for bell in bells:
+        bell.set()
+
+
 class EventLog:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._changed = threading.Condition(threading.RLock())
-        self._logs: OrderedDict[str, list[Event]] = OrderedDict()
-        self._wakers: dict[str, set[Callable[[], None]]] = {}
+        self._logs: dict[str, list[Event]] = {}
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._bells: dict[str, dict[asyncio.AbstractEventLoop, set[Bell]]] = {}
         self._previews: OrderedDict[str, Preview] = OrderedDict()
         self._closed = False
         self.preview_elsewhere: Callable[[str], Preview | None] = lambda _job_id: None
@@ -95,17 +123,12 @@ class EventLog:
     async def afollow(
         self, job_id: str, after: int = 0, tick_s: float | None = None
     ) -> AsyncIterator[Event | None]:
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is watching
-                loop.call_soon_threadsafe(news.set)
-
+        loop, bell = asyncio.get_running_loop(), Bell()
         with self._changed:
-            self._wakers.setdefault(job_id, set()).add(wake)
+            self._bells.setdefault(job_id, {}).setdefault(loop, set()).add(bell)
         try:
             while not self._closed:
-                news.clear()
+                bell.clear()
                 fresh = self._in_memory(job_id, after)
                 if fresh is None:
                     fresh = await asyncio.to_thread(self._store.events, job_id, after)
@@ -119,23 +142,25 @@ class EventLog:
                     return
                 if last.n > after:
                     continue
-                try:
-                    await asyncio.wait_for(news.wait(), self._patience(job_id, tick_s))
-                except asyncio.TimeoutError:  # not the builtin one in Python 3.10
-                    await asyncio.to_thread(self._recheck, job_id)
+                if not await bell.rings_within(self._patience(job_id, tick_s)):
+                    if self._store.is_shared:
+                        await asyncio.to_thread(self._recheck, job_id)
                     if tick_s:
                         yield None
         finally:
             with self._changed:
-                wakers = self._wakers.get(job_id, set())
-                wakers.discard(wake)
-                if not wakers:
-                    self._wakers.pop(job_id, None)
+                bells = self._bells.get(job_id, {})
+                bells.get(loop, set()).discard(bell)
+                if not bells.get(loop):
+                    bells.pop(loop, None)
+                if not bells:
+                    self._bells.pop(job_id, None)
 
     def forget(self, job_id: str) -> None:
         """The job was deleted: its watchers end."""
         with self._changed:
             self._logs.pop(job_id, None)
+            self._ended.pop(job_id, None)
             self._previews.pop(job_id, None)
             self._wake(job_id)
 
@@ -143,7 +168,7 @@ class EventLog:
         """Ends every watcher."""
         with self._changed:
             self._closed = True
-            for job_id in list(self._wakers):
+            for job_id in list(self._bells):
                 self._wake(job_id)
             self._changed.notify_all()
 
@@ -173,21 +198,24 @@ class EventLog:
             log.append(event)
             if len(log) > KEPT_EVENTS:
                 del log[: KEPT_EVENTS // 2]
+            self._ended.pop(event.job_id, None)
             if event.kind in TERMINAL_KINDS:
-                self._logs.move_to_end(event.job_id)
+                self._ended[event.job_id] = None
                 self._trim()
             self._wake(event.job_id)
 
     def _trim(self) -> None:
         """Forgets the logs of the jobs that ended longest ago; live ones stay."""
-        ended = [job_id for job_id, log in self._logs.items() if log[-1].kind in TERMINAL_KINDS]
-        for job_id in ended[: max(0, len(ended) - KEPT_LOGS)]:
-            del self._logs[job_id]
+        while len(self._ended) > KEPT_LOGS:
+            job_id, _ = self._ended.popitem(last=False)
+            self._logs.pop(job_id, None)
 
     def _wake(self, job_id: str) -> None:
+        """However many watch in one event loop, it is called once."""
         self._changed.notify_all()
-        for wake in self._wakers.get(job_id, ()):
-            wake()
+        for loop, bells in self._bells.get(job_id, {}).items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is watching
+                loop.call_soon_threadsafe(_ring, tuple(bells))
 
     def _in_memory(self, job_id: str, after: int) -> list[Event] | None:
         """What memory knows after that number, or None if it does not reach back that far."""

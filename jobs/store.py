@@ -13,7 +13,18 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from errors import KinoraError
 from jobs.accept import check_key, check_limits, keep_key, made_before
@@ -24,6 +35,12 @@ from jobs.tables import Database, events, jobs, one_at_a_time
 from pipelines.request import FittedRequest, GenerationRequest
 
 UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
+
+# What is said to the database most often, put together once: that takes longer than running it.
+ONE_JOB = select(jobs).where(jobs.c.id == bindparam("job"))
+STATE_LOCKED = select(jobs.c.state).where(jobs.c.id == bindparam("job")).with_for_update()
+LAST_EVENT = select(func.max(events.c.n)).where(events.c.job_id == bindparam("job"))
+ADD_JOB, ADD_EVENT = insert(jobs), insert(events)
 
 
 class JobStore:
@@ -74,7 +91,7 @@ class JobStore:
                 check_limits(tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner)
                 told = []
                 for job in accepted:
-                    tx.execute(insert(jobs).values(self._row(job, (recipes or {}).get(job.id))))
+                    tx.execute(ADD_JOB, self._row(job, (recipes or {}).get(job.id)))
                     told.append(_append(tx, job.id, "queued", {}))
                     if job.result:
                         told.append(_append(tx, job.id, "succeeded", {"reused": True}))
@@ -201,14 +218,15 @@ class JobStore:
         with self._writing, self.database.durable.begin() as tx:
             tx.execute(update(jobs).where(is_running).values(**values))
 
-    def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
-        """Progress of a running job. Late news of a job that is not running is dropped."""
+    def append(
+        self, job_id: str, kind: str, data: dict[str, Any], *, while_: State = State.RUNNING
+    ) -> Event | None:
+        """Progress of a running job, or of one in another state. Late news, of a job that is in
+        that state no more, is dropped."""
         with self._writing:
             with self.database.light.begin() as tx:
-                state = tx.execute(
-                    select(jobs.c.state).where(jobs.c.id == job_id).with_for_update()
-                ).scalar()
-                if state != State.RUNNING.value:
+                state = tx.execute(STATE_LOCKED, {"job": job_id}).scalar()
+                if state != while_.value:
                     return None
                 event = _append(tx, job_id, kind, data)
             self._tell(event)
@@ -218,7 +236,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         with self.database.reading.begin() as tx:
-            row = tx.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
+            row = tx.execute(ONE_JOB, {"job": job_id}).mappings().first()
         return _job(row) if row else None
 
     def history(
@@ -388,14 +406,14 @@ def _line(
 
 
 def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:
-    last = tx.execute(select(func.max(events.c.n)).where(events.c.job_id == job_id)).scalar()
+    last = tx.execute(LAST_EVENT, {"job": job_id}).scalar()
     event = Event(job_id=job_id, n=(last or 0) + 1, at=time.time(), kind=kind, data=data)
-    tx.execute(insert(events).values(event.model_dump() | {"data": json.dumps(data)}))
+    tx.execute(ADD_EVENT, event.model_dump() | {"data": json.dumps(data)})
     return event
 
 
 def _require(tx: Connection, job_id: str) -> Job:
-    return _job(tx.execute(select(jobs).where(jobs.c.id == job_id)).mappings().one())
+    return _job(tx.execute(ONE_JOB, {"job": job_id}).mappings().one())
 
 
 def _job(row: RowMapping) -> Job:

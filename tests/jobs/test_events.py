@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from jobs.events import EventLog
+from jobs.events import KEPT_LOGS, EventLog
 from jobs.job import Event, State
 from jobs.store import JobStore
 from tests.jobs.conftest import MakeJob, accept, until
@@ -222,7 +222,7 @@ def test_an_async_watcher_gets_heartbeats_and_can_leave(
 
     assert asyncio.run(watch()) == [None, None]
     end(store, job_id)  # nobody is there to be woken, and nothing breaks
-    assert not log._wakers
+    assert not log._bells
 
 
 def test_only_the_latest_preview_is_kept_and_it_is_numbered(log: EventLog) -> None:
@@ -247,3 +247,38 @@ def test_memory_does_not_grow_with_jobs(
     assert len(log._logs) == 3
     assert len(log._previews) == 3
     assert numbers(log.watch(ids[0])) == [1, 2, 3, 4, 5]
+
+
+def test_however_many_watch_in_one_loop_it_is_called_once_for_an_event(
+    store: JobStore, log: EventLog, make_job: MakeJob
+) -> None:
+    job_id = run(store, log, make_job)
+    called: list[object] = []
+
+    async def crowd() -> list[list[int]]:
+        loop = asyncio.get_running_loop()
+        watchers = [asyncio.ensure_future(seen(log.awatch(job_id, after=2))) for _ in range(100)]
+        await asyncio.sleep(0.2)
+        really = loop.call_soon_threadsafe
+        loop.call_soon_threadsafe = lambda *call: called.append(call) or really(*call)  # type: ignore[method-assign]
+        log.append(job_id, "step", {})
+        end(store, job_id)
+        loop.call_soon_threadsafe = really  # type: ignore[method-assign]
+        return await asyncio.gather(*watchers)
+
+    async def seen(events: AsyncIterator[Event]) -> list[int]:
+        return [event.n async for event in events]
+
+    assert asyncio.run(crowd()) == [[3, 4]] * 100
+    assert len(called) == 2
+
+
+def test_the_logs_of_jobs_that_ended_long_ago_are_forgotten_and_those_alive_are_not(
+    store: JobStore, log: EventLog, make_job: MakeJob
+) -> None:
+    alive = accept(store, make_job())
+    ended = [accept(store, make_job()) for _ in range(KEPT_LOGS + 5)]
+    for job in ended:
+        store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+    assert set(log._logs) == {alive.id, *(job.id for job in ended[5:])}
+    assert [event.kind for event in log.watch(ended[0].id)] == ["queued", "cancelled"]
