@@ -7,10 +7,13 @@ that we chose. Knows the service and prometheus-client.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import statistics
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 FAST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 GPU_LOOK_S = 5.0
+DRIFT_JOBS, DRIFT_LEAST = 100, 5
 PHASES = ("load", "encode_prompt", "denoise", "decode", "encode", "total")
 STATES = ("starting", "ready", "busy", "setup_failed", "defunct")
 
@@ -63,6 +67,7 @@ class Metrics:
             "kinora_http_request_duration_seconds", "Until the answer's end; streams left out.",
             ("method", "route"), buckets=FAST_S, registry=here,
         )  # fmt: skip
+        self.drift = {"server": Drift(), "worker": Drift()}
         self.registry.register(_Looks(self))
         self._steps: dict[str, float] = {}
         self._models: dict[str, str] = {}
@@ -104,6 +109,13 @@ class Metrics:
                         self.phase.labels(model, phase).observe(seconds)
                 self._steps.pop(job_id, None)
                 self._models.pop(job_id, None)
+                for name, pid in self.processes():
+                    self.drift[name].after_a_job(pid)
+
+    def processes(self) -> list[tuple[str, int]]:
+        """Ours on this machine; workers behind Redis are on others."""
+        worker = self.service.executor.health().worker_pid
+        return [("server", os.getpid()), *([("worker", worker)] if worker else [])]
 
     def _model(self, job_id: str) -> str:
         if job_id not in self._models:
@@ -116,6 +128,7 @@ class _Looks:
     """Gauges: looked up when somebody asks for the metrics."""
 
     def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._service = metrics.service
         self._gpu = GpuMemory()
 
@@ -137,23 +150,30 @@ class _Looks:
         yield CounterMetricFamily(
             "kinora_worker_restarts", "Workers that were replaced.", health.get("restarts") or 0
         )
+        yield GaugeMetricFamily("kinora_workers", "Workers that are up.", self._workers(health))
         state = GaugeMetricFamily(
             "kinora_worker_state", "1 for the state it is in.", labels=("state",)
         )
         for each in STATES:
             state.add_metric((each,), float(health["state"] == each))
         yield state
-        yield from self._memory(health.get("worker_pid"))
+        yield from self._memory()
 
-    def _memory(self, worker_pid: int | None) -> Iterator[Metric]:
+    def _memory(self) -> Iterator[Metric]:
         resident = GaugeMetricFamily(
             "kinora_resident_memory_bytes", "Memory of our processes.", labels=("process",)
         )
-        for name, pid in (("server", None), ("worker", worker_pid)):
-            if name == "server" or pid:
-                with contextlib.suppress(psutil.Error):
-                    resident.add_metric((name,), psutil.Process(pid).memory_info().rss)
+        drift = GaugeMetricFamily(
+            "kinora_resident_memory_drift_bytes",
+            "How much it grew with each of the last clips.",
+            labels=("process",),
+        )
+        for name, pid in self._metrics.processes():
+            with contextlib.suppress(psutil.Error):
+                resident.add_metric((name,), psutil.Process(pid).memory_info().rss)
+            drift.add_metric((name,), self._metrics.drift[name].per_job())
         yield resident
+        yield drift
         used = GaugeMetricFamily("kinora_gpu_memory_used_bytes", "In use.", labels=("gpu",))
         total = GaugeMetricFamily("kinora_gpu_memory_total_bytes", "In all.", labels=("gpu",))
         for gpu, (used_bytes, total_bytes) in self._gpu.look().items():
@@ -162,11 +182,39 @@ class _Looks:
         yield used
         yield total
 
+    def _workers(self, health: dict[str, Any]) -> int:
+        """The embedded one is up while its process is there; a fleet counts its own."""
+        if self._service.settings.executor_kind == "process":
+            return int(health["worker_pid"] is not None)
+        return int(health["workers"])
+
     def _oldest_s(self) -> float:
         line = self._service.store.line()
         job = self._service.store.get(line[0]) if line else None
         waits = job is not None and job.state is State.QUEUED
         return max(0.0, time.time() - job.created_at) if job and waits else 0.0
+
+
+class Drift:
+    """How a process grows: a line through its size after each of the last clips."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._sizes: deque[int] = deque(maxlen=DRIFT_JOBS)
+
+    def after_a_job(self, pid: int) -> None:
+        if pid != self._pid:
+            self._pid = pid
+            self._sizes.clear()
+        with contextlib.suppress(psutil.Error):
+            self._sizes.append(psutil.Process(pid).memory_info().rss)
+
+    def per_job(self) -> float:
+        """Bytes; nothing is said of fewer than a handful."""
+        sizes = list(self._sizes)
+        if len(sizes) < DRIFT_LEAST:
+            return 0.0
+        return statistics.linear_regression(range(len(sizes)), sizes).slope
 
 
 class GpuMemory:

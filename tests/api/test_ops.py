@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import GpuMemory
+from api.metrics import Drift, GpuMemory
 from tests.api.conftest import ApiServer, make, running
 
 
@@ -62,6 +67,69 @@ def test_metrics_count_what_happened(me: httpx.Client) -> None:
     assert after["kinora_queue_depth{}"] == 0
     assert after["kinora_worker_restarts_total{}"] == 0
     assert after["kinora_resident_memory_bytes{process=worker}"] > 50e6
+
+
+PROMISED = {
+    "kinora_jobs": ("gauge", {"state", "model"}),
+    "kinora_jobs_created": ("counter", {"model"}),
+    "kinora_jobs_ended": ("counter", {"model", "state"}),
+    "kinora_jobs_requeued": ("counter", set()),
+    "kinora_queue_depth": ("gauge", set()),
+    "kinora_queue_oldest_seconds": ("gauge", set()),
+    "kinora_queue_wait_seconds": ("histogram", set()),
+    "kinora_running": ("gauge", set()),
+    "kinora_step_seconds": ("histogram", {"model"}),
+    "kinora_phase_seconds": ("histogram", {"model", "phase"}),
+    "kinora_cache_hits": ("counter", set()),
+    "kinora_gpu_memory_used_bytes": ("gauge", {"gpu"}),
+    "kinora_gpu_memory_total_bytes": ("gauge", {"gpu"}),
+    "kinora_workers": ("gauge", set()),
+    "kinora_worker_state": ("gauge", {"state"}),
+    "kinora_worker_restarts": ("counter", set()),
+    "kinora_resident_memory_bytes": ("gauge", {"process"}),
+    "kinora_resident_memory_drift_bytes": ("gauge", {"process"}),
+    "kinora_http_requests": ("counter", {"method", "route", "status"}),
+    "kinora_http_request_duration_seconds": ("histogram", {"method", "route"}),
+}
+"""By the family's name; a counter's samples end in `_total`."""
+OF_THE_PARSER = {"le"}
+
+
+def test_every_figure_is_there_by_its_name_with_its_kind_and_labels(me: httpx.Client) -> None:
+    make(me)
+    found = {f.name: f for f in text_string_to_metric_families(me.get("/metrics").text)}
+    told = {name for name in found if not name.endswith("_created") or name in PROMISED}
+    assert told == set(PROMISED)
+    for name, (kind, labels) in PROMISED.items():
+        assert found[name].type == kind, name
+        assert found[name].documentation.endswith("."), name
+        for sample in found[name].samples:
+            assert set(sample.labels) - OF_THE_PARSER == labels, sample
+    seconds = found["kinora_phase_seconds"].samples
+    assert {"denoise", "decode"} <= {sample.labels["phase"] for sample in seconds}
+    assert figures(me)["kinora_workers{}"] == 1
+
+
+def test_memory_that_grows_with_every_clip_is_seen() -> None:
+    """A process of ours that really grows, by a megabyte at a time."""
+    grows = (
+        "import sys; kept = []\nfor _ in sys.stdin: kept.append(b'x' * 2**20); print(flush=True)"
+    )
+    command = [sys.executable, "-c", grows]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        drift = Drift()
+        for job in range(12):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            drift.after_a_job(process.pid)
+            assert job >= 4 or drift.per_job() == 0, "nothing is said of a handful"
+        assert drift.per_job() == pytest.approx(2**20, rel=0.2)
+        drift.after_a_job(os.getpid())
+        assert drift.per_job() == 0, "another process begins anew"
+        process.stdin.close()
 
 
 def test_names_follow_prometheus_and_labels_are_never_a_callers_words(me: httpx.Client) -> None:
