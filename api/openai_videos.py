@@ -39,6 +39,8 @@ STATUS: dict[State, Literal["queued", "in_progress", "completed", "failed"]] = {
 SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
 PICTURE = "input_reference"
 CALLED = {PICTURE: "image", f"{PICTURE}[image_url]": "image", f"{PICTURE}[file_id]": "image"}
+FOCUS = re.compile(r"focus\[([xy])\]")
+"""How the SDK's forms say what was nested."""
 UNWIND_S = 20.0
 """How long a deleted clip may take to let go of the device."""
 POLL_MS = (250, 2000)
@@ -241,6 +243,9 @@ def ours(body: forms.Body) -> forms.Body:
             fields |= {"width": int(found[1]), "height": int(found[2])}
         elif name == PICTURE and isinstance(value, dict):
             fields["image"] = value.get("image_url") or value.get("file_id")
+        elif (place := FOCUS.fullmatch(name)) is not None:
+            focus = fields.get("focus")
+            fields["focus"] = (focus if isinstance(focus, dict) else {}) | {place[1]: value}
         else:
             fields[CALLED.get(name, name)] = value
     return fields

@@ -19,9 +19,18 @@ from pipelines.request import GenerationRequest
 REF = "#/components/schemas/{model}"
 DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"
 FILE = {"type": "string", "format": "binary"}
+CLIPS = ("video", "continue_from")
 PICTURE = {
     "anyOf": [{"type": "string", "pattern": "^data:image/"}, {"type": "null"}],
     "description": "The picture itself: a data: URI here, a file in a form. Or the id of one.",
+}
+CLIP = {
+    "anyOf": [{"type": "string", "pattern": "^([0-9a-f]{32}|[0-9a-f]{64})$"}, {"type": "null"}],
+    "description": "The id of a finished clip of yours, or of one that was sent; a file in a form.",
+}
+SOURCE = {
+    "anyOf": [FILE, {"type": "object", "properties": {"id": {"type": "string"}}}],
+    "description": 'The file, or `{"id": ...}` of a finished video; `video[id]` in a form.',
 }
 REUSE = {
     "type": "boolean",
@@ -55,6 +64,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     asked = GenerationRequest.model_json_schema(ref_template=REF)
     schemas.update(asked.pop("$defs", {}))
     asked["properties"] |= {"image": PICTURE, "last_image": PICTURE, "reuse": REUSE}
+    asked["properties"] |= {name: CLIP | _described(asked, name) for name in CLIPS}
     schemas["ClipRequest"] = asked
     form = _form(asked)
     schemas["ClipForm"] = form
@@ -69,6 +79,9 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
         size={"type": "string", "pattern": r"^\d+x\d+$"},
         input_reference=FILE,
     )
+    mine = {k: v for k, v in video["properties"].items() if k not in ("input_reference", *CLIPS)}
+    of_a_video = _with(mine, video=SOURCE) | {"required": ["prompt", "video"]}
+    person = _with({}, name={"type": "string"}, video=FILE)
     listed = {"type": "array", "items": {"type": "string"}}
     batch = _with(
         asked["properties"],
@@ -84,6 +97,11 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
         "text_to_video": {"application/json": both["application/json"]},
         "image_to_video": {"multipart/form-data": both["multipart/form-data"]},
         "videos_create": {"multipart/form-data": {"schema": video}},
+        "videos_edit": _as_json_or_form(of_a_video),
+        "videos_extend": _as_json_or_form(
+            of_a_video | {"required": ["prompt", "video", "seconds"]}
+        ),
+        "videos_create_character": {"multipart/form-data": {"schema": person}},
         "videos_remix": {
             "application/json": {
                 "schema": _with({}, prompt={"type": "string"}) | {"required": ["prompt"]}
@@ -116,7 +134,16 @@ def _form(asked: dict[str, Any]) -> dict[str, Any]:
         name: {"type": "string", "description": _about(schema)}
         for name, schema in asked["properties"].items()
     }
-    return _with(properties, image=FILE, last_image=FILE, video=FILE)
+    return _with(properties, image=FILE, last_image=FILE, video=FILE, continue_from=FILE)
+
+
+def _described(asked: dict[str, Any], name: str) -> dict[str, str]:
+    said = asked["properties"][name].get("description", "")
+    return {"description": f"{said} {CLIP['description']}".strip()}
+
+
+def _as_json_or_form(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}, "multipart/form-data": {"schema": schema}}
 
 
 def _with(properties: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
-from pipelines.request import GenerationRequest
+from pipelines.request import GenerationRequest, Task
 from ui import live
 from ui.endpoints import sentences
 from ui.form import as_kinora_error
@@ -77,6 +77,35 @@ def add(service: JobService, identify: Identify) -> None:
         with sentences():
             caller = _caller(service, identify, request)
             job = service.submit(_request(asked), caller.owner, reuse=True)
+            service.lend(job, caller.quota)
+            return _told(request, _state(service, job))
+
+    def continue_clip(
+        job_id: str,
+        prompt: str,
+        duration_s: float | None = None,
+        request: gr.Request = None,  # type: ignore[assignment]
+    ) -> dict[str, Any]:
+        """Start a longer clip: it goes on from a finished one, and both are in one file. Returns
+        at once with a job_id of its own; ask clip_state for it.
+
+        Args:
+            job_id: The finished clip, as make_clip returned it.
+            prompt: What should happen next.
+            duration_s: Seconds to add. Left out: the model's own length.
+        """
+        with sentences():
+            caller = _caller(service, identify, request)
+            before = _job(service, identify, request, job_id)
+            asked = {
+                "prompt": prompt,
+                "duration_s": duration_s,
+                "continue_from": service.store_made(before.id, caller.owner).id,
+            }
+            card = service.cards.get(before.fitted.model)
+            if card is not None and Task.IMAGE_TO_VIDEO in card.tasks:
+                asked["model"] = card.id
+            job = service.submit(_request(asked), caller.owner, parent=before.id)
             service.lend(job, caller.quota)
             return _told(request, _state(service, job))
 
@@ -146,7 +175,8 @@ def add(service: JobService, identify: Identify) -> None:
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
             return _told(request, _batch(service, jobs))
 
-    for function in (make_clip, clip_state, discard_clip, make_batch, batch_state):
+    tools = (make_clip, continue_clip, clip_state, discard_clip, make_batch, batch_state)
+    for function in tools:
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import io
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import httpx2
 import openai
 import pytest
 from openai import OpenAI
@@ -153,6 +157,95 @@ def test_the_same_request_is_given_again(sdk: OpenAI) -> None:
     assert again.status == "completed"
     assert again.model_extra is not None
     assert again.model_extra["reused"]
+
+
+def test_a_name_of_ones_own_makes_a_video_once(sdk: OpenAI) -> None:
+    """The SDK sends none by itself, and tries again after a cut."""
+    by_header = {"extra_headers": {"Idempotency-Key": "once-by-header"}, "extra_body": QUICK}
+    by_field = {"extra_body": QUICK | {"idempotency_key": "once-by-field"}}
+    for how in (by_header, by_field):
+        first, again = (sdk.videos.create(prompt="once", **how) for _ in range(2))  # type: ignore[arg-type]
+        assert first.id == again.id
+        with pytest.raises(openai.UnprocessableEntityError, match="another request"):
+            sdk.videos.create(prompt="twice", **how)  # type: ignore[arg-type]
+
+
+def test_what_a_form_can_say_is_understood(sdk: OpenAI, raw: httpx.Client, png: bytes) -> None:
+    """Numbers, booleans and nested values all come as strings; a reference by its data: URI."""
+    uri = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    video = sdk.videos.create(
+        prompt="it rolls",
+        extra_body=QUICK
+        | {
+            "input_reference": {"image_url": uri},
+            "focus": {"x": 0.25, "y": 1},
+            "allow_fallback": False,
+            "reuse": False,
+            "guidance_scale": 2.5,
+            "loras": "[]",
+        },
+    )
+    made = raw.get(f"/api/jobs/{video.id}").json()
+    assert made["task"] == "i2v"
+    assert made["settings"]["focus"] == {"x": 0.25, "y": 1.0}
+    assert (made["settings"]["allow_fallback"], made["settings"]["guidance_scale"]) == (False, 2.5)
+    assert sdk.videos.poll(video.id).status == "completed"
+
+
+def test_a_body_of_json_does_as_well(raw: httpx.Client) -> None:
+    answer = raw.post("/v1/videos", json={"prompt": "a dog", "seconds": "1", "size": "64x64"})
+    assert answer.status_code == 200, answer.text
+    assert ended(raw, answer.json()["id"])["state"] == "succeeded"
+
+
+def test_a_download_is_streamed_to_a_file(sdk: OpenAI, raw: httpx.Client, tmp_path: Path) -> None:
+    video = sdk.videos.create_and_poll(prompt="a dog", extra_body=QUICK)
+    with sdk.videos.with_streaming_response.download_content(video.id) as answer:
+        answer.stream_to_file(tmp_path / "clip.mp4")
+    whole = (tmp_path / "clip.mp4").read_bytes()
+    assert whole[4:8] == b"ftyp"
+    part = raw.get(f"/v1/videos/{video.id}/content", headers={"Range": "bytes=0-99"})
+    assert (part.status_code, part.content) == (206, whole[:100])
+
+
+def test_the_async_client_works_too(server: ApiServer, sdk: OpenAI) -> None:
+    async def run() -> None:
+        async with openai.AsyncOpenAI(
+            base_url=f"{server.url}/v1", api_key=f"async-{time.time_ns()}", max_retries=0
+        ) as client:
+            made = await client.videos.create_and_poll(prompt="a dog", extra_body=QUICK)
+            assert made.status == "completed"
+            assert [video.id async for video in await client.videos.list(limit=1)] == [made.id]
+            content = await client.videos.download_content(made.id, variant="thumbnail")
+            assert content.content[:2] == b"\xff\xd8"
+            assert (await client.videos.delete(made.id)).deleted
+
+    asyncio.run(run())
+
+
+def test_a_definite_no_is_not_tried_again(server: ApiServer, raw: httpx.Client) -> None:
+    """The SDK repeats 409 and 5xx twice unless it is told not to: it is, and says so once."""
+    asked: list[str] = []
+    job_id = running(raw)
+    with (
+        OpenAI(
+            base_url=f"{server.url}/v1",
+            api_key=SECRET,
+            max_retries=2,
+            http_client=httpx2.Client(
+                trust_env=False, event_hooks={"request": [lambda r: asked.append(str(r.url))]}
+            ),
+        ) as patient,
+        pytest.raises(openai.ConflictError),
+    ):
+        patient.post(
+            "/videos/edits",
+            body={"prompt": "in oil", "video": {"id": job_id}},
+            cast_to=httpx2.Response,
+        )
+    assert len(asked) == 1
+    raw.post(f"/api/jobs/{job_id}/cancel")
+    ended(raw, job_id)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -18,15 +19,17 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.api.conftest import LONG, OTHER_SECRET, SECRET, WAIT_S, ApiServer
 
 Do = Callable[[ClientSession], Awaitable[Any]]
+PATIENCE = timedelta(seconds=WAIT_S)
+"""The client itself would wait for ever for an answer that was lost."""
 
 
 def over_mcp(server: ApiServer, do: Do, secret: str = SECRET) -> Any:
     async def run() -> Any:
         url, headers = f"{server.url}/gradio_api/mcp/", {"Authorization": f"Bearer {secret}"}
         async with (
-            httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as http,
+            httpx.AsyncClient(headers=headers, timeout=WAIT_S, trust_env=False) as http,
             streamable_http_client(url, http_client=http) as (read, write, _),
-            ClientSession(read, write) as session,
+            ClientSession(read, write, read_timeout_seconds=PATIENCE) as session,
         ):
             await session.initialize()
             return await do(session)
@@ -61,6 +64,53 @@ def test_an_agent_makes_a_clip_follows_it_and_lists_models(server: ApiServer) ->
         assert "pocket" in models.content[0].text  # type: ignore[union-attr]
 
     over_mcp(server, do)
+
+
+def test_an_agent_lets_a_clip_go_on(server: ApiServer) -> None:
+    async def ended(session: ClientSession, state: Any) -> Any:
+        until = time.monotonic() + WAIT_S
+        while state["state"] not in ("succeeded", "failed"):
+            assert time.monotonic() < until
+            state = await call(session, "clip_state", job_id=state["job_id"])
+        return state
+
+    async def do(session: ClientSession) -> None:
+        made = await call(session, "make_clip", prompt="a dog", num_inference_steps=2)
+        early = await call(session, "continue_clip", job_id="0" * 32, prompt="on")
+        assert "no such clip" in early["refused"]
+        first = await ended(session, made)
+        on = await call(
+            session, "continue_clip", job_id=first["job_id"], prompt="it jumps", duration_s=1
+        )
+        longer = await ended(session, on)
+        assert longer["state"] == "succeeded"
+        assert longer["used"]["prompt"] == "it jumps"
+        assert longer["used"]["continue_from"]
+
+    over_mcp(server, do)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "says"),
+    [
+        ("make_clip", {"prompt": ""}, "the prompt is empty"),
+        ("make_clip", {"prompt": "a", "model": "sora-2"}, "There is no model called"),
+        ("make_clip", {"prompt": "a", "width": 5000}, "32 to 128"),
+        ("clip_state", {"job_id": "0" * 32}, "There is no such clip here."),
+        ("discard_clip", {"job_id": "nonsense"}, "There is no such clip here."),
+        ("batch_state", {"batch_id": "0" * 32}, "There is no such batch here."),
+        ("make_batch", {"prompts": []}, "A batch has 1 to"),
+    ],
+)
+def test_what_an_agent_cannot_have_is_a_tool_error_with_the_sentence(
+    server: ApiServer, tool: str, arguments: dict[str, Any], says: str
+) -> None:
+    async def do(session: ClientSession) -> Any:
+        return await call(session, tool, **arguments)
+
+    refused = over_mcp(server, do)["refused"]
+    assert says in refused
+    assert "Traceback" not in refused
 
 
 def test_an_agents_clip_is_nobody_elses_and_can_be_discarded(server: ApiServer) -> None:
