@@ -78,7 +78,7 @@ def test_each_job_is_claimed_exactly_once(
         accepted = [make_job(owner=f"v{n % 7}") for n in range(ITEMS)]
         for owner in range(7):
             theirs = accepted[owner::7]
-            store.add_all(theirs, max_queue=ITEMS, max_per_owner=ITEMS)
+            store.add_all(theirs, max_queue=100 * ITEMS, max_per_owner=100 * ITEMS)
         for each in claimers:
             each.go()
         claimed: Counter[str] = Counter()
