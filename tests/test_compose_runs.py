@@ -168,14 +168,15 @@ def test_alerts_speak_of_states_and_answers_that_exist(fleet: Fleet) -> None:
         assert set(values.split("|")) <= known[name], (name, values)
 
 
-def test_a_worker_that_is_gone_is_seen_by_its_health_check_and_ends_in_its_time(
-    fleet: Fleet,
-) -> None:
+def test_a_worker_that_is_gone_is_seen_by_its_health_check(fleet: Fleet) -> None:
     assert fleet.worker.healthy()
     assert fleet.worker.stop() == 0, fleet.worker.said()
     assert not fleet.worker.healthy()
+
+
+def test_ctrl_c_ends_workers_that_still_load_and_such_that_wait(fleet: Fleet) -> None:
     fleet.worker.start("--gpu", "0,1", "--models", "pocket")
-    fleet.worker.wait_until_healthy()
+    fleet.worker.wait_until_healthy()  # one of the two; the other may not be there yet
     assert fleet.worker.stop(in_a_terminal=True) == 0
     assert "Traceback" not in fleet.worker.said()
 

@@ -37,7 +37,12 @@ class Member:
             env["CUDA_VISIBLE_DEVICES"] = self._gpu
         self._due: float | None = None
         self._began = time.monotonic()
-        self.process = subprocess.Popen(self._command, env=env)  # noqa: S603 - our own words
+        # Ctrl-C in a terminal reaches every process there; the worker is told by us alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process = subprocess.Popen(self._command, env=env)  # noqa: S603 - our own words
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def look_after(self) -> int | None:
         """Starts it again where it died; the exit status where that would not help."""
