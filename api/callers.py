@@ -112,10 +112,10 @@ class Callers:
 
 
 def _bearer(headers: Headers) -> str | None:
+    """X-Api-Key first: behind the Hub's proxy, Authorization may hold the Hub's own token."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and secret.strip():
-        return secret.strip()
-    return headers.get("x-api-key") or None
+    given = secret.strip() if scheme.lower() == "bearer" else ""
+    return headers.get("x-api-key") or given or None
 
 
 def _is_address(text: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import httpx
@@ -13,22 +15,31 @@ import pytest
 
 from settings import ROOT
 from tests.api.conftest import ApiServer
+from tests.api.test_openai_edits import able  # noqa: F401  # the fixture
+from tests.media.reading import read
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-CLIPS = ("clip.mp4", "from-picture.mp4", "video.mp4", "task.mp4", "from-words.mp4", "waited.mp4")
+CLIPS = (
+    *("clip.mp4", "the-same.mp4", "from-picture.mp4", "longer.mp4", "worked-over.mp4"),
+    *("video.mp4", "extended.mp4", "task.mp4", "from-words.mp4", "waited.mp4"),
+)
 
 
 def test_the_examples_of_the_page_run_as_they_stand(
-    server: ApiServer, png: bytes, tmp_path: Path
+    able: ApiServer,  # noqa: F811
+    png: bytes,
+    tmp_path: Path,
 ) -> None:
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     for name in ("dog.png", "cat.png"):
         (tmp_path / name).write_bytes(png)
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.writestr("dog.png", png)
     script = "set -euo pipefail\n"
     for n, block in enumerate(BLOCKS):
-        here = block.replace("http://127.0.0.1:7860", server.url)
+        here = block.replace("http://127.0.0.1:7860", able.url)
         script += f"{here}\necho; echo '--- block {n} ran'\n"
     environment = os.environ | {"no_proxy": "127.0.0.1"}
     done = subprocess.run(
@@ -41,8 +52,21 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert (tmp_path / "first-100-bytes").stat().st_size == 100
     assert (tmp_path / "sheet.jpg").read_bytes()[:2] == b"\xff\xd8"
     assert re.search("event: (cancelled|succeeded)\n", (tmp_path / "events.txt").read_text())
+    frames = [len(read(tmp_path / name).frames) for name in ("from-picture.mp4", "longer.mp4")]
+    assert frames == [9, 17], "both in one file"
+    assert (tmp_path / "the-same.mp4").read_bytes() == (tmp_path / "clip.mp4").read_bytes()
+    assert json.loads((tmp_path / "reused.json").read_text())["reused"]
+    assert not json.loads((tmp_path / "anew.json").read_text())["reused"]
+    numbers = re.findall(r"^id: (\d+)$", (tmp_path / "after-the-cut.txt").read_text(), re.MULTILINE)
+    assert [int(n) for n in numbers] == list(range(4, 4 + len(numbers)))
+    assert len(numbers) > 3
+    assert "data:image/jpeg;base64," in (tmp_path / "with-pictures.txt").read_text()
+    assert len(json.loads((tmp_path / "zipped.json").read_text())["jobs"]) == 1
     tools = (tmp_path / "tools.json").read_text()
-    assert all(name in tools for name in ("make_clip", "clip_state", "models", "make_batch"))
+    assert all(
+        name in tools
+        for name in ("make_clip", "clip_state", "models", "make_batch", "continue_clip")
+    )
 
 
 def test_every_door_is_on_the_page(anyone: httpx.Client) -> None:
