@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = "jobs.executors.worker"
 BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 DEFUNCT_AFTER = 4  # workers in a row that died before they were ready
+RETRY_S = 1.0  # how long to wait for a database that is away
 OVERDUE_S = 30.0  # past the request timeout, which the worker keeps itself if it can
 
 
@@ -101,6 +102,8 @@ class ProcessExecutor:
         self._restarts = 0
         self._failures = 0
         self._fetching_at = 0.0
+        self._in_doubt = False
+        """A change may have been made without our knowing, or not at all: see `_settle`."""
         self._closing_by: float | None = None
         self._thread: threading.Thread | None = None
 
@@ -158,11 +161,13 @@ class ProcessExecutor:
                 self._serve(desk, child)
             except Exception:
                 log.exception("The supervisor stumbled; the worker is replaced.")
+                self._in_doubt = True
             child.end()
             try:
                 self._after(desk, child)
             except Exception:
                 log.exception("The supervisor stumbled over a job; it goes on.")
+                self._in_doubt = True
 
     def _serve(self, desk: Desk, child: Child) -> None:
         """Hands out work and passes on news until the worker is gone or we close."""
@@ -177,16 +182,29 @@ class ProcessExecutor:
             try:
                 sender, kind, *rest = self._inbox.get(timeout=self._patience())
             except queue.Empty:
+                if self._waits_for_database():
+                    continue
                 return
             if kind == "close":
                 self._closing_by = time.monotonic() + rest[0]
             if kind == "close" and self._job is None:
                 return
-            if sender is child and not self._heard(desk, kind, rest):
-                return
+            try:
+                if sender is child and not self._heard(desk, kind, rest):
+                    return
+            except KinoraError as error:
+                log.warning("News of a clip could not be kept: %s", error)
+                self._in_doubt = True
 
     def _hand_out(self, desk: Desk, child: Child) -> None:
-        job = desk.claim()
+        try:
+            if self._in_doubt:
+                self._settle(desk)
+            job = desk.claim()
+        except KinoraError as error:
+            log.warning("No work can be taken: %s", error)
+            self._in_doubt = True
+            return
         if job is None:
             return
         with self._lock:
@@ -195,6 +213,15 @@ class ProcessExecutor:
         asked = desk.asked(job.id)  # between the claim and here nobody could tell the worker
         if asked:
             self.ask(job.id, asked)
+
+    def _settle(self, desk: Desk) -> None:
+        """Clips that are said to run while nobody is at work: kept if whole, else made again."""
+        for job in desk.store.running():
+            desk.lost(job)
+        self._in_doubt = False
+
+    def _waits_for_database(self) -> bool:
+        return self._in_doubt and self._job is None and self._closing_by is None
 
     def _heard(self, desk: Desk, kind: str, rest: list[Any]) -> bool:
         """Deals with one message of the worker; False if it is gone."""
@@ -265,7 +292,7 @@ class ProcessExecutor:
             return max(0.0, self._closing_by - time.monotonic())
         if self._job and self._job.started_at:
             return max(0.0, self._deadline(self._job) - time.time())
-        return None
+        return RETRY_S if self._waits_for_database() else None
 
     def _is_overdue(self, job: Job) -> bool:
         return time.time() >= self._deadline(job)
