@@ -42,6 +42,8 @@ def given(picture: str) -> np.ndarray:
 class Maker:
     def __init__(self, weights: Path = POCKET) -> None:
         self.text: Any = LTXPipeline.from_pretrained(weights, use_safetensors=True)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.text.to(self.device)
         self.picture: Any = LTXImageToVideoPipeline(**self.text.components)
         for pipe in (self.text, self.picture):
             pipe.set_progress_bar_config(disable=True)
@@ -70,9 +72,10 @@ class Maker:
     @torch.no_grad()
     def _recoded(self, pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(pixels).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        x = x.to(self.device)
         vae = self.text.vae
         made = vae.decode(vae.encode(x).latent_dist.mode()).sample[0]
-        return to_bytes((made.permute(1, 2, 3, 0).numpy() + 1) / 2)
+        return to_bytes((made.permute(1, 2, 3, 0).cpu().numpy() + 1) / 2)
 
     def facts(self, request: Request, clip: np.ndarray) -> dict[str, float]:
         facts = measure(clip)

@@ -17,7 +17,7 @@ from training.evaluation.evidence import KINDS, Evidence, Findings, Seen, Table
 from training.evaluation.intervals import Share, share
 
 WITHIN = 0.05
-ROUNDS = 2000
+ROUNDS = 1000
 
 
 def gap(a: np.ndarray, b: np.ndarray) -> Share:

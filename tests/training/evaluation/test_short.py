@@ -1,0 +1,122 @@
+"""The evaluation, shortened: a few clips of the shipped weights, in ranges that broken ones miss.
+
+The judges that learned take minutes to train, so that here those judge that learned nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training import judging
+from training.evaluation.maker import Maker
+from training.evaluation.measures import FLICKER_BOUND, measure
+from training.evaluation.plan import Settings, Size, plan
+from training.evaluation.request import Request, Row
+from training.evaluation.run import one
+from training.evaluation.shelf import Made, Shelf
+from training.evaluation.strange import calm, restlessness
+
+pytestmark = pytest.mark.slow
+
+DIRECTIONS = ("left", "right", "up", "down")
+ENOUGH = 3
+"""Right directions of four: guessing gets so far once in twenty times."""
+AT_BEST_DB = 1.5
+"""The first frame is given: only the decoder stands between it and the clip."""
+
+
+def directed() -> list[Row]:
+    rows = plan(Size(clips=40), Settings(), ("text",))
+    return [next(r for r in rows if r.asked.motion == (name,)) for name in DIRECTIONS]
+
+
+Films = list[tuple[Row, Made, np.ndarray]]
+
+
+def films(maker: Maker, folder: Path, rows: list[Row]) -> Films:
+    shelf = Shelf(folder)
+    made = [one(maker, shelf, row.request, large=True) for row in rows]
+    return [(r, m, shelf.clip(m.key)) for r, m in zip(rows, made, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def maker() -> Maker:
+    return Maker()
+
+
+@pytest.fixture(scope="module")
+def unrest() -> float:
+    return restlessness(40)
+
+
+@pytest.fixture(scope="module")
+def told(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Films:
+    return films(maker, tmp_path_factory.mktemp("told"), directed())
+
+
+@pytest.fixture(scope="module")
+def strangers(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Films:
+    """Eight steps are enough to see whether a picture is kept."""
+    rows = plan(Size(others=0.01), Settings(steps=8), ("strange pictures",))
+    kept = [row for row in rows if row.group in ("line drawings", "photographs")]
+    return films(maker, tmp_path_factory.mktemp("strangers"), kept)
+
+
+def test_subjects_go_where_sentences_of_new_wording_say(told: Films) -> None:
+    said = [(row.asked.motion[0], judging.direction(clip)) for row, _, clip in told]
+    assert sum(asked == found for asked, found in said) >= ENOUGH, said
+
+
+def test_places_are_those_of_the_sentence(told: Films) -> None:
+    said = [(row.asked.place[0], judging.place(clip)) for row, _, clip in told]
+    assert sum(asked == found for asked, found in said) >= ENOUGH, said
+
+
+def test_clips_are_as_calm_and_as_rich_as_renderings(told: Films, unrest: float) -> None:
+    for row, made, _ in told:
+        assert made.measures["unrest"] <= unrest, row.request.words
+        assert made.measures["flicker"] <= FLICKER_BOUND, row.request.words
+        assert made.measures["contrast"] > 12, row.request.words
+        assert made.measures["change"] > 0.5, row.request.words
+
+
+def test_pictures_by_other_hands_give_a_calm_clip_that_begins_with_them(
+    strangers: Films, unrest: float
+) -> None:
+    for row, made, _ in strangers:
+        facts = made.measures
+        assert calm(facts, unrest), (row.group, facts)
+        assert facts["first_frame_db"] > facts["first_frame_at_best_db"] - AT_BEST_DB, row.group
+
+
+def test_what_the_autoencoder_gives_back_is_the_clip(maker: Maker) -> None:
+    row = plan(Size(others=0.01), Settings(), ("autoencoder",))[0]
+    facts = maker.facts(row.request, maker.clip(row.request))
+    assert facts["clip_db"] > 21
+    assert facts["edges_kept"] > 0.35
+
+
+def test_broken_weights_are_found_out(maker: Maker, unrest: float) -> None:
+    """The same bounds, with as much noise as signal in every matrix of the denoiser."""
+    generator = torch.Generator().manual_seed(0)
+    whole = {k: v.clone() for k, v in maker.text.transformer.state_dict().items()}
+    try:
+        with torch.no_grad():
+            for value in maker.text.transformer.parameters():
+                noise = torch.randn(value.shape, generator=generator)
+                value.add_(noise * value.std() if value.ndim > 1 else 0)
+        row = directed()[0]
+        clip = maker.clip(Request(row.request.words, row.request.seed, steps=8))
+    finally:
+        maker.text.transformer.load_state_dict(whole)
+    facts = measure(clip)
+    fails = {
+        "place": judging.place(clip) != row.asked.place[0],
+        "direction": judging.direction(clip) != row.asked.motion[0],
+        "calm": not calm(facts, unrest),
+    }
+    assert sum(fails.values()) >= 2, (fails, facts)
