@@ -70,6 +70,7 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = Settings.load()
     with closing(build_service(settings)) as service:
+        _begin_nothing_new_once_told_to_stop(service)
         demo = build_page(service)
         from api.site import with_doors
         from ui.web import launch_kwargs
@@ -80,6 +81,17 @@ def serve() -> None:
             demo.launch(**launch)
         except OSError as error:  # Gradio's own sentence: there is no free port
             raise KinoraError(ErrorCode.UNAVAILABLE, str(error)) from error
+
+
+def _begin_nothing_new_once_told_to_stop(service: JobService) -> None:
+    """At once: the page takes some seconds to close, in which more clips would be begun."""
+
+    def stop(_number: int, _frame: object) -> None:
+        service.rest()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def restart() -> None:

@@ -42,6 +42,7 @@ class Desk:
         self.estimator = estimator
         self.artifacts = artifacts or Artifacts(data)
         self.pictures = self.artifacts.given
+        self._resting = False
 
     def folder(self, job_id: str) -> Path:
         return self.artifacts.folder(job_id)
@@ -50,7 +51,11 @@ class Desk:
 
     def claim(self, among: Collection[str] | None = None) -> Job | None:
         """The next job in turn, now running; `among` limits whose turn it can be."""
-        return self.store.claim(among)
+        return None if self._resting else self.store.claim(among)
+
+    def rest(self) -> None:
+        """Nobody gets new work here any more."""
+        self._resting = True
 
     def asked(self, job_id: str) -> Asked | None:
         job = self.store.get(job_id)

@@ -71,7 +71,7 @@ class JobService:
         )
         self._intake = Intake(self.desk, self.cards, self.given, self.planner, settings)
         self._began = time.monotonic()
-        self._closed = False
+        self._resting = self._closed = False
 
     def start(self) -> None:
         """Takes up what an earlier server left, then begins to work."""
@@ -81,11 +81,17 @@ class JobService:
         self.executor.start(self.desk)
         self.executor.notify()
 
+    def rest(self) -> None:
+        """From now on nothing is accepted and nothing new is begun; what runs goes on."""
+        self._resting = True
+        self.desk.rest()
+
     def close(self, grace_s: float = 10.0) -> None:
         """A clip in the making gets the grace time; then it waits for the next start."""
         if self._closed:
             return
         self._closed = True
+        self.rest()
         self.executor.close(grace_s)
         self._housekeeper.close()
         self.events.close()
@@ -139,7 +145,7 @@ class JobService:
 
     def _accept(self, requests: Sequence[GenerationRequest], owner: str, **how: Any) -> Jobs:
         health = self.executor.health()
-        if self._closed or health.state == "defunct":
+        if self._resting or health.state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
         accepted = self._intake.accept(requests, owner, **how)
         self.executor.notify()
@@ -326,7 +332,7 @@ class JobService:
                 ErrorCode.CONFLICT,
                 "Nothing of this clip was kept: make it again from the start.",
             )
-        if self._closed or self.executor.health().state == "defunct":
+        if self._resting or self.executor.health().state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE)
         if self.store.unfinished_here().get(State.QUEUED, 0) >= self.settings.max_queue:
             raise KinoraError(ErrorCode.QUEUE_FULL)

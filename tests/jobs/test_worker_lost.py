@@ -1,6 +1,6 @@
-"""The worker may die at any moment; the page and its jobs live on.
+"""The worker may die at any moment; the service and its jobs live on.
 
-`make reliability` runs this as often as the promise says.
+`test_worker_killed` says how soon, under the whole app.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from jobs.service import JobService
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
-from tests.goals import rounds
 from tests.jobs.conftest import build_service, until, wait_for_kind
 
-ROUNDS = rounds(3, 20)
+ROUNDS = 3
 SHORT = GenerationRequest(prompt="a dog", seed=3)
 LONG = SHORT.model_copy(update={"num_inference_steps": 50, "width": 128, "height": 128})
 ME = "visitor:me"
@@ -56,13 +55,10 @@ def test_a_killed_worker_costs_nobody_a_clip(mortal: JobService) -> None:
         job = mortal.submit(LONG, ME)
         behind = mortal.submit(SHORT, ME)
         wait_for_kind(mortal, job.id, "step", count=chance.randint(1, 40))
-        killed = time.time()
         pid = kill_worker(mortal)
         log = list(mortal.watch(job.id))
         assert log[-1].kind == "succeeded"
-        again = [e for e in log if e.kind == "requeued"]
-        assert len(again) == 1
-        assert again[0].at - killed < 2.0
+        assert [e.kind for e in log].count("requeued") == 1
         assert [e.n for e in log] == list(range(1, len(log) + 1))
         assert mortal.get(job.id).attempts == 2
         assert mortal.clip_path(job.id).stat().st_size > 0
