@@ -99,6 +99,7 @@ class Guard:
         try:
             if SHUT.match(scope["path"]):
                 raise KinoraError(ErrorCode.NOT_FOUND)
+            self._refuse_foreign_pages(scope)
             within = limited(scope, receive, self._most_bytes_for_the_page())
             await self.page(scope, counted, sending)
         except Exception as error:
@@ -107,6 +108,14 @@ class Guard:
                 raise
         if refused is not None:
             await error_response(refused, scope["path"])(scope, receive, send)
+
+    def _refuse_foreign_pages(self, scope: Scope) -> None:
+        """Another site's page may show ours, but not use it, unless that site was named."""
+        headers = Headers(scope=scope)
+        if scope["method"] in ("GET", "HEAD", "OPTIONS") or is_same_origin(headers):
+            return
+        if self._allowed(headers.get("origin", "")) is None:
+            raise KinoraError(ErrorCode.FORBIDDEN)
 
     def _most_bytes_for_the_page(self) -> int:
         largest = max(self.settings.max_image_bytes, self.settings.max_video_upload_bytes)
