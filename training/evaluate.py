@@ -68,30 +68,32 @@ def main(argv: list[str] | None = None) -> None:
     rows = plan(Size(args.clips, args.pictures, args.others), settings, only)
     weights = fingerprint(args.weights)
     shelf = Shelf(args.out or RUNS / "evaluation" / weights)
-    scorer = Scorer()
+    scorer = Scorer() if set(only) != {"samples"} else None
     if not args.report:
         samples = [row.request for row in rows if row.section == "samples"]
         make([row.request for row in rows], shelf, args.weights, args.workers, samples)
+    if args.sheet:
+        _sheets(rows, shelf, args.sheet)
+    if scorer is None:
+        return
     evidence = Evidence(rows, shelf, scorer.judge)
     found = findings(evidence, scorer.judge, settings, args.renderings)
     print(screen(found))
     command = " ".join(["python -m training.evaluate", *_told(argv)])
+    keys = {row.request.key for row in rows}
     about = {
         "command": command,
         "weights": weights,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "asked": len({row.request.key for row in rows}),
-        "made": len({row.request.key for row in rows} & shelf.made.keys()),
+        "asked": len(keys),
+        "made": len(keys & shelf.made.keys()),
         "minutes": round((time.monotonic() - begun) / 60, 1),
     }
-    write_json(args.json or shelf.folder / "figures.json", found, about)
-    print(
-        f"{about['made']} of {about['asked']} clips; {args.json or shelf.folder / 'figures.json'}"
-    )
-    if args.sheet:
-        _sheets(rows, shelf, args.sheet)
-    if args.card and str(args.card) == "-":
+    path = args.json or shelf.folder / "figures.json"
+    write_json(path, found, about)
+    print(f"{about['made']} of {about['asked']} clips; {path}")
+    if str(args.card) == "-":
         print(card(found, command))
     elif args.card:
         write_card(args.card, card(found, command))

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from training.scorers import SIDE, motion_of
+from training.scorers import SIDE, fit, motion_of
 from training.world.motions import MOTION_NAMES
+from training.world.places import PLACE_NAMES
 from training.world.render import Clip
+from training.world.subjects import SUBJECT_NAMES
 
 Films = dict[str, list[Clip]]
 
@@ -118,3 +120,11 @@ def test_a_subject_that_is_there_only_half_of_the_time_does_not_count(seen: Seen
     masks = masks.copy()
     masks[::2] = 0
     assert motion_of(masks, frames) == "none"
+
+
+def test_judges_of_another_world_are_not_used() -> None:
+    names = [list(SUBJECT_NAMES), list(PLACE_NAMES)]
+    assert fit({"names": names})
+    assert not fit({"names": [names[0][:-1], names[1]]})
+    assert not fit({"names": [names[0][::-1], names[1]]}), "in another order they mean others"
+    assert not fit({})

@@ -10,15 +10,6 @@ from training.evaluation.evidence import KINDS, Evidence, Findings, Judge, Seen,
 from training.evaluation.intervals import Share, mean, share
 from training.world.render import render
 
-GOALS = {
-    "text motion": 0.95,
-    "text place": 0.97,
-    "text subject": 0.90,
-    "picture motion": 0.90,
-    "picture first frame": 26.0,
-    "autoencoder": 28.0,
-}
-
 
 def judges(judge: Judge, count: int, seed: int = 4242) -> dict[str, Share]:
     """How often the judges are right about fresh real renderings."""
