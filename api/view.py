@@ -84,8 +84,11 @@ class JobList(BaseModel):
 def standing(service: JobService, job: Job) -> Standing:
     if job.state is State.QUEUED:
         waits = service.outlook(job)
+        phase = "queued"
+        if waits.before == 0:  # it may wait for the model only
+            phase = Progress.of(service.events.since(job.id)).phase
         return Standing(
-            progress=0, phase="queued", eta_seconds=_rounded(waits.seconds), position=waits.before
+            progress=0, phase=phase, eta_seconds=_rounded(waits.seconds), position=waits.before
         )
     if job.state.ended:
         done = job.state is State.SUCCEEDED

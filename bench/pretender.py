@@ -31,14 +31,23 @@ FAILS = "fails"
 
 
 class Pretender:
-    def __init__(self, steps: int | None = None, step_s: float = 0.05, load_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        steps: int | None = None,
+        step_s: float = 0.05,
+        load_s: float = 0.0,
+        prepare_s: float = 0.0,
+    ) -> None:
         self.steps = steps
         self.step_s = step_s
         self.load_s = load_s
+        self.prepare_s = prepare_s
         self.model: str | None = None
 
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
-        on_progress({"phase": "pretending", "fraction": None})
+        for part in range(10):
+            on_progress({"phase": "pretending", "fraction": part / 10})
+            time.sleep(self.prepare_s / 10)
         return None
 
     def warm(self) -> Sequence[str]:

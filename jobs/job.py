@@ -133,6 +133,8 @@ class Event(BaseModel):
 
     kind: queued | started | loading | step | decoding | encoding | preview | requeued
           | succeeded | failed | cancelled
+
+    loading may also come before started: what the worker needs before it can take its first clip.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -163,7 +163,7 @@ def error_view(error: dict[str, Any]) -> dict[str, Any]:
 
 def line(job: Job, progress: Progress, position: int | None, wait_s: float | None) -> str:
     """One quiet sentence: what is happening right now."""
-    if job.state is State.QUEUED:
+    if job.state is State.QUEUED and (position or progress.phase != "loading"):
         return waiting_line(position, wait_s)
     if job.state is State.SUCCEEDED:
         return done_line(job)

@@ -27,6 +27,7 @@ from jobs.desk import Desk
 from jobs.executors.base import Health, WorkerState
 from jobs.executors.wire import Wire
 from jobs.job import Asked, Job
+from jobs.preparing import Preparing
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,7 @@ class ProcessExecutor:
 
     def _serve(self, desk: Desk, child: Child) -> None:
         """Hands out work and passes on news until the worker is gone or we close."""
+        preparing = Preparing(desk.store)
         while True:
             # 1. Work, if the worker is free.
             if self._state in ("ready", "setup_failed") and self._job is None:
@@ -179,6 +181,8 @@ class ProcessExecutor:
                 self._hand_out(desk, child)
 
             # 2. News, or time over.
+            if self._state == "starting" and self._loading:
+                preparing.tell(self._loading)
             try:
                 sender, kind, *rest = self._inbox.get(timeout=self._patience())
             except queue.Empty:
@@ -237,8 +241,8 @@ class ProcessExecutor:
                 self._failures = 0
                 self._set(state="setup_failed" if self._error else "ready")
             case "event", job_id, event, data if job and job.id == job_id:
-                if event == "loading" and data.get("bytes_done"):
-                    self._fetching_at = time.time()  # a download takes none of the clip's time
+                if event == "loading":
+                    self._fetching_at = time.time()  # which takes none of the clip's time
                 desk.progress(job, event, data)
             case "done", job_id, result if job and job.id == job_id:
                 self._free()

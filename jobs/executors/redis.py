@@ -29,6 +29,7 @@ from jobs.executors.newsdesk import hear
 from jobs.executors.overdue import Patience
 from jobs.job import Asked, Job
 from jobs.parcels import lend
+from jobs.preparing import Preparing
 from jobs.routing import Free, Wants, passed_over, route
 from settings import Settings
 
@@ -153,7 +154,7 @@ class RedisExecutor:
     # -- handing out -----------------------------------------------------------------------------
 
     def _hand_out_work(self, desk: Desk) -> None:
-        watched = 0.0
+        watched, preparing = 0.0, Preparing(desk.store)
         while not self._closing:
             try:
                 cards = self._fleet.workers()
@@ -162,6 +163,7 @@ class RedisExecutor:
                     self._watch_over(desk, cards)
                     watched = time.monotonic()
                 more = self._dispatch(desk, cards)
+                self._say_what_loads(preparing, cards)
             except RedisError:
                 more = False
             except Exception:
@@ -246,6 +248,11 @@ class RedisExecutor:
             desk.fail(job, error)
             self._over(run)
         return True
+
+    def _say_what_loads(self, preparing: Preparing, cards: dict[str, WorkerCard]) -> None:
+        loading = [card.loading for card in cards.values() if card.state == "loading"]
+        if len(loading) == len(cards) and any(loading):  # nobody could begin
+            preparing.tell(next(filter(None, loading)))
 
     def _say_waiting(self, desk: Desk, waited_s: float | None) -> None:
         if waited_s is not None or self._waits:

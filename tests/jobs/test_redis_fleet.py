@@ -18,6 +18,7 @@ from rq.command import send_stop_job_command
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
+from api.view import standing
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.estimate import Estimator
@@ -33,6 +34,7 @@ from settings import Settings
 from tests import tiny
 from tests.jobs.conftest import MakeJob, accept, build_service, until, wait_for_kind
 from tests.jobs.fleet import RedisServer, Worker
+from ui import live
 
 A_CLIP = GenerationRequest(prompt="a dog", seed=3)
 ME = "visitor:me"
@@ -96,6 +98,27 @@ def test_clips_wait_for_the_first_worker(
     workers.append(Worker(settings, pretends=QUICK))
     assert end_of(service, job.id) == "succeeded"
     assert service.get(job.id).attempts == 1
+
+
+def test_the_clip_that_will_be_first_hears_what_is_loaded_for_it(
+    service: JobService, settings: Settings, workers: list[Worker]
+) -> None:
+    workers.append(Worker(settings, pretends=QUICK | {"prepare_s": 3.0}))
+    first, second = service.submit(A_CLIP, ME), service.submit(A_CLIP, ME)
+    wait_for_kind(service, first.id, "loading")
+    assert service.get(first.id).state is State.QUEUED
+    assert standing(service, service.get(first.id)).phase == "loading"
+    assert standing(service, service.get(second.id)).phase == "queued"
+    progress = live.Progress.of(service.events.since(first.id))
+    assert live.line(service.get(first.id), progress, 0, None).startswith("Loading the model")
+    events = list(service.watch(first.id))
+    began = [event.kind for event in events].index("started")
+    told = [event.data["fraction"] for event in events[:began] if event.kind == "loading"]
+    assert len(told) > 3
+    assert told == sorted(set(told))
+    assert end_of(service, second.id) == "succeeded"
+    before_it = [event.kind for event in service.events.since(second.id)]
+    assert before_it[:2] == ["queued", "started"]
 
 
 def test_many_clips_on_three_workers_are_each_made_once(
