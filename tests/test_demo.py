@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def demo(
     """A session of its own, as in a terminal of its own."""
     given = {
         "TMPDIR": str(temp),
-        "PYTHON": os.environ.get("PYTHON", str(ROOT / ".venv/bin/python")),
+        "PYTHON": sys.executable,
     }
     running = subprocess.Popen(
         [str(ROOT / "demo.sh"), *arguments],
