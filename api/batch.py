@@ -82,7 +82,7 @@ class Batches:
         wanted = await self._requests(body, caller)
         once = forms.once_from(request, key, *(each.model_dump_json() for each in wanted))
         reuse = forms.as_bool(reuse, "reuse")
-        left = self.core.take(caller, len(wanted))
+        left = await in_thread(self.core.take, caller, len(wanted))
 
         def submit() -> list[Job]:
             jobs = self.service.submit_batch(wanted, caller.owner, once=once, reuse=reuse)

@@ -1,6 +1,7 @@
 """How much a caller may ask for: clips in a minute and in a day, and bytes in a body.
 
-Counted in this process, by caller. Knows time and sizes; does not know who a caller is.
+Counted by caller, in this process or, where there is a Redis, for all servers on it
+(`api/shared_limits.py`). Knows time and sizes; does not know who a caller is.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
@@ -21,51 +24,92 @@ TEXT_BYTES = 1_000_000
 """Room for the words of a request, beside its pictures."""
 
 
+class Window(NamedTuple):
+    seconds: int
+    most: int
+
+
+class Full(NamedTuple):
+    """That window has no room; enough of it after `free_s`, if there ever is."""
+
+    window: Window
+    free_s: float
+
+
+class Windows(Protocol):
+    """Who asked for how many clips when."""
+
+    def take(
+        self, caller: str, clips: int, windows: Sequence[Window], now: float | None
+    ) -> Full | int:
+        """Counts the clips, and says how many the shortest window has now; or which is full."""
+        ...
+
+
 class ClipLimits:
     """Sliding windows: a caller gets back what they used as it grows old."""
 
-    def __init__(self, per_minute: int, per_day: int) -> None:
-        self._windows = [
-            (seconds, most) for seconds, most in ((MINUTE_S, per_minute), (DAY_S, per_day)) if most
+    def __init__(self, per_minute: int, per_day: int, windows: Windows | None = None) -> None:
+        self._limits = [
+            Window(seconds, most)
+            for seconds, most in ((MINUTE_S, per_minute), (DAY_S, per_day))
+            if most
         ]
-        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._windows = windows or WindowsHere()
 
     def take(self, caller: str, clips: int = 1, now: float | None = None) -> dict[str, str]:
         """Counts the clips, or refuses with the time to wait. Returns headers that say the rest."""
-        if not self._windows:
+        if not self._limits:
             return {}
+        found = self._windows.take(caller, clips, self._limits, now)
+        if isinstance(found, Full):
+            raise _too_many(found.window, clips, max(1, round(found.free_s + 0.5)))
+        window = self._limits[0]
+        return {
+            "RateLimit-Limit": str(window.most),
+            "RateLimit-Remaining": str(window.most - found),
+            "RateLimit-Reset": str(window.seconds),
+        }
+
+
+class WindowsHere:
+    """Counted in this process."""
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(
+        self, caller: str, clips: int, windows: Sequence[Window], now: float | None = None
+    ) -> Full | int:
         now = time.monotonic() if now is None else now
         with self._lock:
             asked = self._asked.setdefault(caller, deque())
             self._asked.move_to_end(caller)
-            while asked and asked[0] <= now - self._windows[-1][0]:
+            while asked and asked[0] <= now - windows[-1].seconds:
                 asked.popleft()
-            for seconds, most in self._windows:
-                recent = [at for at in asked if at > now - seconds]
-                if len(recent) + clips > most:
-                    last_to_go = min(len(recent) + clips - most, len(recent)) - 1
-                    free_s = recent[last_to_go] + seconds - now if recent else seconds
-                    raise _too_many(seconds, most, clips, max(1, round(free_s + 0.5)))
+            for window in windows:
+                recent = [at for at in asked if at > now - window.seconds]
+                if len(recent) + clips > window.most:
+                    last_to_go = min(len(recent) + clips - window.most, len(recent)) - 1
+                    free_s = window.seconds
+                    if recent:
+                        free_s += recent[last_to_go] - now
+                    return Full(window, free_s)
             asked.extend([now] * clips)
             while len(self._asked) > KNOWN_CALLERS:
                 self._asked.popitem(last=False)
-            seconds, most = self._windows[0]
-            used = sum(at > now - seconds for at in asked)
-        return {
-            "RateLimit-Limit": str(most),
-            "RateLimit-Remaining": str(most - used),
-            "RateLimit-Reset": str(seconds),
-        }
+            return sum(at > now - windows[0].seconds for at in asked)
 
 
-def _too_many(window_s: int, most: int, clips: int, wait_s: int) -> KinoraError:
-    span = "a minute" if window_s == MINUTE_S else "24 hours"
+def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
+    most = window.most
+    span = "a minute" if window.seconds == MINUTE_S else "24 hours"
     if clips > most:
         sentence = f"{clips} clips at once are more than the {most} allowed in {span} here."
     else:
         sentence = f"At most {most} clips in {span} are allowed here. Try again in {wait_s} s."
-    details = {"retry_after_s": wait_s, "limit": most, "window_s": window_s}
+    details = {"retry_after_s": wait_s, "limit": most, "window_s": window.seconds}
     return KinoraError(ErrorCode.RATE_LIMITED, sentence, details=details)
 
 

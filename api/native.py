@@ -88,15 +88,17 @@ class Core:
         self, asked: forms.Asked, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
         """The accepted job, and headers that say what the caller has left."""
-        left = self.take(caller)
-        return await in_thread(self.accept, asked, caller, parent), left
+        return await in_thread(self.accept, asked, caller, parent)
 
-    def accept(self, asked: forms.Asked, caller: Caller, parent: str | None = None) -> Job:
+    def accept(
+        self, asked: forms.Asked, caller: Caller, parent: str | None = None
+    ) -> tuple[Job, dict[str, str]]:
+        left = self.take(caller)
         job = self.service.submit(
             asked.request, caller.owner, once=asked.once, reuse=asked.reuse, parent=parent
         )
         self.service.lend(job, caller.quota)
-        return job
+        return job, left
 
 
 class Native:
@@ -154,10 +156,9 @@ class Native:
         With a `seed`, a clip that you had made of the very same settings is given again at once
         (`reused`); `"reuse": false` makes it anew."""
         asked = await forms.read_asked(request, self.service, caller)
-        left = self.core.take(caller)
 
         def accept() -> Response:
-            job = self.core.accept(asked, caller)
+            job, left = self.core.accept(asked, caller)
             where = {"Location": f"/api/jobs/{job.id}"}
             return _json(view.job_view(self.service, job), 202, where | left)
 

@@ -24,6 +24,7 @@ from api.native import Core, Native
 from api.openai_videos import Videos
 from api.ops import Ops
 from api.page import add_pages
+from api.shared_limits import windows_for
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -48,7 +49,8 @@ DOORS = (
 def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="Kinora", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.callers = Callers(settings)
-    core = Core(service, ClipLimits(settings.clips_per_minute, settings.clips_per_day))
+    windows = windows_for(settings)
+    core = Core(service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows))
     doors = (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics))
     for door in doors:
         app.include_router(door.router())
