@@ -1,0 +1,172 @@
+"""Goal G8: a clip does not need the tab it was asked for in, and the tab that returns finds it.
+
+Real tabs of a real browser: closed, reloaded, or put to sleep as a phone does it, with the network
+gone and the page's scripts stopped.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, CDPSession, Page, expect
+
+from tests import tiny
+from tests.api.conftest import ApiServer
+from tests.e2e.conftest import visits
+from tests.e2e.person import SLOW_MS, Visit, go, press, start, write
+from tests.e2e.server import Server
+from tests.goals import Goal, rounds
+
+pytestmark = pytest.mark.slow
+
+WAYS = ("closed", "reloaded", "put to sleep")
+ASLEEP = 4
+"""So many tabs sleep at a time: each is some fifty megabytes of browser."""
+TABS_EACH = 10
+NETWORK = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+LIVE = re.compile("^(Step|Developing|Writing|Finished|[0-9.]+ s)")
+
+
+@pytest.fixture(scope="module")
+def quick_server(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Iterator[Server]:
+    """Whose clips take a blink: it is the tabs that take long."""
+    models = tmp_path_factory.mktemp("tabs-models")
+    tiny.write_card(models, tiny_repo)
+    running = ApiServer(tmp_path_factory.mktemp("tabs") / "data", models)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def open_tab(browser: Browser, quick_server: Server) -> Iterator[Callable[[], Page]]:
+    """Tabs of visitors who open ten each: a browser keeps the page's files for the next one."""
+    visitors = visits(browser, quick_server)
+    visit = next(visitors)
+    opened: list[Page] = []
+
+    def open_tab() -> Page:
+        is_new = len(opened) % TABS_EACH == 0
+        page = visit() if is_new else go(opened[-1].context.new_page(), quick_server.url)
+        opened.append(page)
+        return page
+
+    yield open_tab
+    next(visitors, None)
+
+
+def ask(page: Page, words: str) -> str:
+    """The clip's id, as soon as the page knows it."""
+    write(page, words)
+    press(page, "Generate")
+    page.wait_for_function("kinora.stages.t2v.job?.id")
+    return page.evaluate("kinora.stages.t2v.job.id")
+
+
+def sleep(page: Page) -> CDPSession:
+    """This tab alone. It sleeps until the session it is put to sleep with wakes it."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", NETWORK | {"offline": True})
+    session.send("Page.setWebLifecycleState", {"state": "frozen"})
+    return session
+
+
+def wake(session: CDPSession) -> None:
+    session.send("Page.setWebLifecycleState", {"state": "active"})
+    session.send("Network.emulateNetworkConditions", NETWORK | {"offline": False})
+    session.detach()
+
+
+def is_back(page: Page, job_id: str) -> None:
+    """The stage shows that clip: waiting, in the making, or playing."""
+    page.wait_for_function("id => kinora.stages.t2v?.job?.id === id", arg=job_id)
+
+
+def states(server: Server) -> dict[str, str]:
+    path = Path(server.environment["KINORA_DATA_DIR"]) / "kinora.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as kept:
+        return dict(kept.execute("SELECT id, state FROM jobs"))
+
+
+@pytest.mark.goal("G8")
+def test_every_clip_is_finished_whatever_becomes_of_its_tab(
+    open_tab: Callable[[], Page], quick_server: Server, goal: Goal
+) -> None:
+    asked: list[str] = []
+    asleep: list[tuple[Page, CDPSession, str]] = []
+    found_again = 0
+
+    def wake_the_first() -> int:
+        page, session, job_id = asleep.pop(0)
+        wake(session)
+        is_back(page, job_id)
+        page.wait_for_selector("#k-t2v .k-video.k-on")
+        page.close()
+        return 1
+
+    for number in range(rounds(3, 100)):
+        page = open_tab()
+        job_id = ask(page, f"a dog, number {number}")
+        asked.append(job_id)
+        match WAYS[number % 3]:
+            case "closed":
+                page.close()
+            case "reloaded":
+                page.goto(quick_server.url)
+                page.get_by_role("button", name=re.compile(f"number {number}")).first.wait_for()
+                found_again += 1
+                page.close()
+            case "put to sleep":
+                asleep.append((page, sleep(page), job_id))
+                found_again += wake_the_first() if len(asleep) > ASLEEP else 0
+    while asleep:
+        found_again += wake_the_first()
+    ends = time.monotonic() + SLOW_MS / 1000
+    while {"queued", "running"} & set(states(quick_server).values()) and time.monotonic() < ends:
+        time.sleep(0.1)
+    made = states(quick_server)
+    finished = sum(made[job_id] == "succeeded" for job_id in asked)
+    goal.count("clips finished without their tab", finished, at_least=len(asked))
+    goal.count("clips asked for in those tabs", len(made), at_most=len(asked))
+    returned = sum(number % 3 > 0 for number in range(len(asked)))
+    goal.count("tabs that came back and found their clip", found_again, at_least=returned)
+
+
+@pytest.mark.goal("G8")
+@pytest.mark.parametrize("way", ["reloaded", "put to sleep"])
+def test_a_tab_that_comes_back_shows_live_progress(visit: Visit, goal: Goal, way: str) -> None:
+    """Reloaded: from the moment the page is there. Asleep: from the moment it wakes."""
+    took: list[float] = []
+    for _ in range(rounds(1, 5)):
+        page = visit()
+        start(page, "a balloon going up at sunset")
+        job_id = page.evaluate("kinora.stages.t2v.job.id")
+        if way == "reloaded":
+            page.reload(wait_until="load")
+        else:
+            session = sleep(page)
+            time.sleep(2.0)
+            wake(session)
+        began = time.perf_counter()
+        is_back(page, job_id)
+        page.wait_for_function(FRESH)
+        took.append(time.perf_counter() - began)
+        expect(page.locator("#k-t2v .k-line")).to_have_text(LIVE)
+        press(page, "Discard")
+        page.context.close()
+    goal.time(f"a tab that was {way} shows live progress", max(took), at_most=2.0)
+
+
+FRESH = """() => {
+  const line = document.querySelector("#k-t2v .k-line")?.textContent ?? "";
+  const before = window.lineBefore;
+  window.lineBefore = line;
+  return /^Step/.test(line) && before !== undefined && before !== line;
+}"""
+"""The line has moved since it was looked at first: what it shows is not from before."""
