@@ -81,7 +81,7 @@ def test_no_path_leads_out_of_the_house(server: ApiServer, canary: Canary, goal:
 
     @settings(
         max_examples=rounds(150, 2000), deadline=None, derandomize=True, database=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )  # fmt: skip
     @given(
         st.sampled_from(HEADS),
