@@ -5,11 +5,13 @@ Knows the two files in a job's folder and what may be done with them; knows no m
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
 from errors import Cancelled, KinoraError
 from jobs.artifacts import Artifacts
+from media.files import link_or_copy
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,12 @@ def bring(artifacts: Artifacts, job_id: str, folder: Path) -> None:
     kept = artifacts.fetch(job_id, LATENTS)
     if kept is not None and kept.parent != folder:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / LATENTS).write_bytes(kept.read_bytes())
+        (folder / LATENTS).unlink(missing_ok=True)
+        link_or_copy(kept, folder / LATENTS)
+        if artifacts.is_remote:  # that was a copy for us
+            kept.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                kept.parent.rmdir()
 
 
 def save(artifacts: Artifacts, job_id: str, folder: Path, error: KinoraError) -> None:

@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 from errors import ErrorCode, KinoraError
+from jobs import insurance
 from jobs.artifacts import MANIFEST, Artifacts
 from jobs.desk import Desk
 from jobs.estimate import Estimator
 from jobs.events import EventLog
+from jobs.insurance import LATENTS
 from jobs.job import State
 from jobs.store import JobStore
 from tests.jobs.conftest import MakeJob, accept
@@ -116,6 +118,21 @@ def test_what_was_given_reaches_a_worker_on_another_machine(
         there = Artifacts(tmp_path / "elsewhere", f"s3://clips/{tmp_path.name}")
     there.fetch_given(job, there.given)
     assert (there.given / f"{name}.png").read_bytes() == b"a picture"
+
+
+def test_what_an_earlier_attempt_sampled_is_brought_to_a_worker_and_leaves_nothing_else(
+    artifacts: Artifacts, tmp_path: Path
+) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / LATENTS).write_bytes(b"sampled")
+    artifacts.put(JOB, tmp_path / "first" / LATENTS)
+    there = artifacts
+    if artifacts.is_remote:
+        there = Artifacts(tmp_path / "elsewhere", f"s3://clips/{tmp_path.name}")
+    insurance.bring(there, JOB, tmp_path / "second")
+    assert (tmp_path / "second" / LATENTS).read_bytes() == b"sampled"
+    assert there.size(JOB, LATENTS) == 7, "it stays until the clip is whole"
+    assert there.folder(JOB).exists() is not there.is_remote
 
 
 def test_an_address_of_an_object_store_is_signed_and_names_the_file(

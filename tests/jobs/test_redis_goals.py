@@ -1,4 +1,4 @@
-"""G1 and G16: workers are killed in the middle of their clips, and Redis goes away.
+"""G1, G16, G20: workers are killed in the middle of their clips, Redis goes away, nothing grows.
 
 All of it is real but the engine: a server asked by HTTP, redis-server, worker processes whose GPU
 is a clock: a step takes as long as it takes, however busy the machine is.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import psutil
 import pytest
 
 from errors import ErrorCode
@@ -264,3 +265,31 @@ def test_a_long_time_without_redis_is_told_and_everything_is_resolved_after(
     assert set(states.values()) == {(State.SUCCEEDED, 1)}
     assert front.kinds(going_on[1]).count("step") < LONGER
     assert front.client.get("/ready").status_code == 200
+
+
+@pytest.mark.goal("G20")
+def test_nothing_grows_in_a_worker_or_in_redis_with_the_clips_that_were_made(
+    front: Front, settings: Settings, goal: Goal
+) -> None:
+    worker = Worker(settings, pretends={"steps": 2, "step_s": 0.01})
+    process, redis = psutil.Process(worker.process.pid), connect(settings.redis_url or "")
+
+    def make(how_many: int) -> None:
+        done = ended(front, [front.submit(SHORT) for _ in range(how_many)])
+        assert {each.state for each in done} == {State.SUCCEEDED}
+        until(lambda: not redis.keys("kinora:job:*"))
+
+    make(20)
+    how_many = rounds(40, 300)
+    files, threads, rss = process.num_fds(), process.num_threads(), process.memory_info().rss
+    keys = redis.dbsize()
+    for _ in range(how_many // 20):
+        make(20)
+    grown_mb = (process.memory_info().rss - rss) / 1e6
+    goal.count("a far worker: memory per clip", grown_mb / how_many, at_most=0.2, unit="MB")
+    goal.count("a far worker: more open files", process.num_fds() - files, at_most=2)
+    goal.count("a far worker: more threads", process.num_threads() - threads, at_most=1)
+    goal.count("more keys in Redis", int(redis.dbsize()) - int(keys), at_most=50)  # type: ignore[arg-type]
+    redis.close()
+    assert worker.stop() == 0
+    assert not list((settings.data_dir / "work").iterdir())
