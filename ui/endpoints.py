@@ -143,7 +143,8 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     def models() -> list[dict[str, Any]]:
         """The models here: what each can do and takes (`rules`), its defaults and limits."""
         return [
-            card.model_dump(mode="json") | {"rules": card.rules.model_dump(mode="json")}
+            card.model_dump(mode="json", exclude={"repo"} if card.is_local else None)
+            | {"rules": card.rules.model_dump(mode="json")}
             for card in cards.values()
         ]
 
