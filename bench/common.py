@@ -60,8 +60,9 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 
 @contextmanager
-def server(data_dir: Path) -> Iterator[tuple[str, float]]:
-    """(address, seconds until the page answered) of a fresh `python app.py`."""
+def server(data_dir: Path, **more: str) -> Iterator[tuple[str, float]]:
+    """(address, seconds until the page answered) of a fresh `python app.py`; `more` goes into its
+    environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,7 +71,7 @@ def server(data_dir: Path) -> Iterator[tuple[str, float]]:
     process = subprocess.Popen(
         [sys.executable, "app.py"],
         cwd=ROOT,
-        env=environment(data_dir) | {"GRADIO_SERVER_PORT": str(port)},
+        env=environment(data_dir) | {"GRADIO_SERVER_PORT": str(port)} | more,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

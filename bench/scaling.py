@@ -19,9 +19,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 
-from bench.common import Figure
+from bench.common import Figure, server
 from jobs.service import JobService
 from pipelines.request import GenerationRequest
 from settings import ROOT, Settings
@@ -46,6 +47,7 @@ def measure(folder: Path, rounds: int) -> Iterator[Figure]:
             f"{count} workers: time lost to the ideal", 100 * (1 - share), 100 * (1 - LEAST), "%"
         )
     yield from _thousand(folder / "queued")
+    yield from _thousand_requests(folder / "asked")
 
 
 def _throughput(folder: Path, count: int) -> float:
@@ -67,11 +69,7 @@ def _thousand(folder: Path) -> Iterator[Figure]:
             began = time.perf_counter()
             service.submit(CLIP, f"v{n % 50}")
             took.append(time.perf_counter() - began)
-        full = took[-200:]  # with 800 and more before them
-        yield Figure(f"a submit with {QUEUED} waiting, p50", 1000 * _at(full, 0.5), SUBMIT_MS, "ms")
-        yield Figure(
-            f"a submit with {QUEUED} waiting, p95", 1000 * _at(full, 0.95), SUBMIT_MS, "ms"
-        )
+        yield from _of_the_last(took, "a submit")
 
         # what the clips that are made meanwhile cost this process
         me, before = psutil.Process(), _done(service)
@@ -82,6 +80,31 @@ def _thousand(folder: Path) -> Iterator[Figure]:
         yield Figure("processor time of the server per clip made", 1000 * cost, SUBMIT_MS, "ms")
         waits = made * CLIP_S / 2 / (time.perf_counter() - began)
         print(f"   meanwhile the two workers were busy {100 * waits:.0f} % of the time")
+
+
+def _thousand_requests(folder: Path) -> Iterator[Figure]:
+    """The same through the API, one after the other, with two workers at it."""
+    with ExitStack() as stack:
+        redis_url = _redis(stack, folder)
+        _workers(stack, 2, redis_url, folder / "data")
+        unlimited = dict.fromkeys(("MAX_QUEUE", "MAX_JOBS_PER_VISITOR"), str(10 * QUEUED))
+        unlimited |= {"CLIPS_PER_MINUTE": "0"}
+        more = {f"KINORA_{name}": value for name, value in unlimited.items()}
+        url, _ = stack.enter_context(server(folder / "data", REDIS_URL=redis_url, **more))
+        client = stack.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+        took: list[float] = []
+        for _ in range(QUEUED):
+            began = time.perf_counter()
+            client.post("/api/generate", json={"prompt": CLIP.prompt}).raise_for_status()
+            took.append(time.perf_counter() - began)
+        yield from _of_the_last(took, "a request to the API")
+
+
+def _of_the_last(took: list[float], what: str) -> Iterator[Figure]:
+    full = took[-200:]  # with 800 and more before them
+    for name, share in (("p50", 0.5), ("p95", 0.95)):
+        label = f"{what} with {QUEUED} waiting, {name}"
+        yield Figure(label, 1000 * _at(full, share), SUBMIT_MS, "ms")
 
 
 def _done(service: JobService) -> int:
@@ -104,34 +127,39 @@ def fleet(folder: Path, count: int) -> Iterator[JobService]:
     from jobs.store import JobStore
     from pipelines.cards import load_cards
 
-    folder.mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(
-        _env_file=None,  # pyright: ignore[reportCallIssue]
-        data_dir=folder / "data",
-        redis_url=f"redis://127.0.0.1:{port}/0",
-        max_queue=10 * QUEUED,
-        max_jobs_per_visitor=10 * QUEUED,
-    )
     with ExitStack() as stack:
-        redis = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder)]
-        _begin(stack, [*redis, "--loglevel", "warning"], {})
-        pretend = {"steps": STEPS, "step_s": CLIP_S / STEPS}
-        env = {
-            "REDIS_URL": settings.redis_url or "",
-            "KINORA_DATA_DIR": str(settings.data_dir),
-            "PRETEND": json.dumps(pretend),
-        }
-        for _ in range(count):
-            _begin(stack, [sys.executable, "-m", "bench.pretender"], env)
+        settings = Settings(
+            _env_file=None,  # pyright: ignore[reportCallIssue]
+            data_dir=folder / "data",
+            redis_url=_redis(stack, folder),
+            max_queue=10 * QUEUED,
+            max_jobs_per_visitor=10 * QUEUED,
+        )
+        _workers(stack, count, settings.redis_url or "", settings.data_dir)
         store, cards = JobStore(settings.database_url), load_cards(settings.models_dir)
         service = stack.enter_context(JobService(store, RedisExecutor(settings), cards, settings))
         ready = threading.Event()
         while service.health()["workers"] < count or service.health()["state"] != "ready":
             ready.wait(0.05)
         yield service
+
+
+def _redis(stack: ExitStack, folder: Path) -> str:
+    """The address of one of our own."""
+    folder.mkdir(parents=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder)]
+    _begin(stack, [*command, "--loglevel", "warning"], {})
+    return f"redis://127.0.0.1:{port}/0"
+
+
+def _workers(stack: ExitStack, count: int, redis_url: str, data_dir: Path) -> None:
+    pretend = json.dumps({"steps": STEPS, "step_s": CLIP_S / STEPS})
+    env = {"REDIS_URL": redis_url, "KINORA_DATA_DIR": str(data_dir), "PRETEND": pretend}
+    for _ in range(count):
+        _begin(stack, [sys.executable, "-m", "bench.pretender"], env)
 
 
 def _begin(stack: ExitStack, command: list[str], env: dict[str, str]) -> None:
