@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -23,6 +24,8 @@ def free_port() -> int:
 
 class Server:
     """`python app.py`, as anybody would start it."""
+
+    command: ClassVar[tuple[str, ...]] = ("app.py",)
 
     def __init__(self, data_dir: Path, models_dir: Path) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -45,7 +48,11 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "app.py"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, *self.command],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + 180
         while time.monotonic() < deadline:

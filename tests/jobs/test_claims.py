@@ -71,7 +71,7 @@ def test_each_job_is_claimed_exactly_once(
     store = JobStore(url)
     claimers = [Claimer(url) for _ in range(CLAIMERS)]
     assert [each.line() for each in claimers] == ["ready"] * CLAIMERS
-    twice = lost = strange = 0
+    twice = lost = strange = asked_again = 0
     busy: set[int] = set()
     runs = rounds(1, 20)
     for _ in range(runs):
@@ -83,7 +83,8 @@ def test_each_job_is_claimed_exactly_once(
             each.go()
         claimed: Counter[str] = Counter()
         for number, each in enumerate(claimers):
-            ids = each.line().split()
+            again, *ids = each.line().split()
+            asked_again += int(again)
             claimed.update(ids)
             busy |= {number} if ids else set()
         twice += sum(n - 1 for n in claimed.values())
@@ -96,6 +97,7 @@ def test_each_job_is_claimed_exactly_once(
     store.close()
     goal.count(f"{kind}: runs of {CLAIMERS} x {ITEMS}", runs)
     goal.count(f"{kind}: claimers that got any", len(busy), at_least=2)
+    goal.count(f"{kind}: asked again, as the database was taken", asked_again)
     goal.count(f"{kind}: claimed twice", twice, at_most=0)
     goal.count(f"{kind}: lost", lost, at_most=0)
     goal.count(f"{kind}: claimed and never accepted", strange, at_most=0)

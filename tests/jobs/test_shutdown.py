@@ -1,6 +1,6 @@
 """SIGTERM to the whole app: nothing new is begun, what runs ends or waits on, and it is no failure.
 
-The app runs as anybody would start it, with the real worker and the tiny pipeline.
+The whole app runs; only its worker's engine is a clock.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from jobs.job import Job, State
 from jobs.store import JobStore
-from tests.e2e.server import Server
 from tests.goals import Goal, rounds
 from tests.jobs.conftest import until
+from tests.jobs.pretended_app import PretendedApp, worker_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.goal("G17")]
 
 ME = {"Authorization": "Bearer a-secret-of-these-tests-0123456789"}
-LONG = {"prompt": "a dog", "num_inference_steps": 50, "width": 128, "height": 128}
+LONG = {"prompt": "a dog", "num_inference_steps": 200}  # four seconds
 SHORT = {"prompt": "a dog", "num_inference_steps": 1}
 GRACE_S = 25.0
 
@@ -34,7 +33,7 @@ GRACE_S = 25.0
 class Told:
     """An app with one long clip in the making and some behind it, which is told to stop."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: PretendedApp) -> None:
         self.server = server
         self.process = server.process
         assert self.process
@@ -44,11 +43,7 @@ class Told:
             for job_id in (self.first, self.behind[-1]):
                 threading.Thread(target=self._watch, args=(job_id,), daemon=True).start()
             until(lambda: client.get(f"/api/jobs/{self.first}").json()["step"] > 0)
-        (self.worker,) = [
-            child
-            for child in psutil.Process(self.process.pid).children()
-            if "jobs.executors.worker" in child.cmdline()
-        ]
+        self.worker = worker_of(server)
 
     def stop(self) -> None:
         assert self.process
@@ -77,9 +72,9 @@ class Told:
 
 
 @contextmanager
-def app(data: Path, models: Path) -> Iterator[Server]:
-    data.parent.mkdir(exist_ok=True)
-    server = Server(data, models)
+def app(folder: Path) -> Iterator[PretendedApp]:
+    folder.mkdir(exist_ok=True)
+    server = PretendedApp(folder)
     try:
         yield server
     finally:
@@ -94,20 +89,17 @@ def left(data: Path, *ids: str) -> list[Job]:
 
 
 @pytest.mark.parametrize("whom", ["server", "server and worker"])
-def test_nothing_new_is_begun_and_what_runs_may_end(
-    goal: Goal, tmp_path: Path, tiny_models_dir: Path, whom: str
-) -> None:
+def test_nothing_new_is_begun_and_what_runs_may_end(goal: Goal, tmp_path: Path, whom: str) -> None:
     """systemd tells every process of a service, and the worker leaves it to its server."""
     begun = unfinished = failures = 0
     slowest_s = 0.0
-    for number in range(rounds(1, 5)):
-        data = tmp_path / f"{number}" / "data"
-        with app(data, tiny_models_dir) as server:
+    for number in range(rounds(1, 3)):
+        with app(tmp_path / f"{number}") as server:
             told = Told(server)
             if whom != "server":
                 told.worker.terminate()
             told.stop()
-        first, *behind = left(data, told.first, *told.behind)
+        first, *behind = left(server.data, told.first, *told.behind)
         begun += sum(job.attempts > 0 or job.state is not State.QUEUED for job in behind)
         waits_on = (first.state, first.attempts) == (State.QUEUED, 0)
         unfinished += not (first.state is State.SUCCEEDED or waits_on)
@@ -119,21 +111,18 @@ def test_nothing_new_is_begun_and_what_runs_may_end(
     goal.time(f"SIGTERM to {whom}: until the end", slowest_s, at_most=GRACE_S)
 
 
-def test_what_does_not_end_in_time_is_made_after_the_next_start(
-    goal: Goal, tmp_path: Path, tiny_models_dir: Path
-) -> None:
-    data = tmp_path / "data"
-    with app(data, tiny_models_dir) as server:
+def test_what_does_not_end_in_time_is_made_after_the_next_start(goal: Goal, tmp_path: Path) -> None:
+    with app(tmp_path) as server:
         told = Told(server)
         os.kill(told.worker.pid, signal.SIGSTOP)  # it will not end by itself
         told.stop()
-    (first,) = left(data, told.first)
+    (first,) = left(server.data, told.first)
     assert not told.worker.is_running()
     goal.count("a hanging clip: given back", first.state is State.QUEUED, at_least=1)
     goal.count("a hanging clip: attempts held against it", first.attempts, at_most=0)
     goal.count("a hanging clip: exit status", told.status, at_most=0)
     goal.time("a hanging clip: until the end", told.took_s, at_most=GRACE_S)
-    with app(data, tiny_models_dir):
-        until(lambda: all(job.state.ended for job in left(data, told.first, *told.behind)))
-    made = [job.state for job in left(data, told.first, *told.behind)]
+    with app(tmp_path):
+        until(lambda: all(job.state.ended for job in left(server.data, told.first, *told.behind)))
+    made = [job.state for job in left(server.data, told.first, *told.behind)]
     goal.count("clips made after the next start", made.count(State.SUCCEEDED), at_least=5)
