@@ -203,8 +203,8 @@ def _negative(size: Size, settings: Settings) -> list[Row]:
 
 
 def _strange_pictures(count: int, settings: Settings) -> list[Row]:
-    """As a visitor would: a picture, and a motion in a few words, or no word at all."""
-    words = ("standing still", "", "moving left", "coming closer", "a beautiful scene", "bouncing")
+    """As a visitor would: a picture and a few words or none; nothing that changes its size."""
+    words = ("standing still", "", "moving left", "moving up", "a beautiful scene", "bouncing")
     return [
         Row(
             "strange pictures",
