@@ -7,6 +7,7 @@ are set, on the page's answers too. Knows ASGI; does not know who a caller is.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import time
@@ -25,6 +26,8 @@ from ui.visitor import is_https, is_same_origin
 if TYPE_CHECKING:
     from api.metrics import Metrics
     from settings import Settings
+
+log = logging.getLogger(__name__)
 
 METHODS = "GET, HEAD, POST, DELETE"
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -49,6 +52,8 @@ SHUT = re.compile(
     re.IGNORECASE,
 )
 """What Gradio offers besides: to fetch other sites, to cut recordings, to keep links. Not here."""
+
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
 
 
 class Guard:
@@ -81,8 +86,10 @@ class Guard:
             await self._pages(scope, receive, self._with_headers(scope, send, self.page_policy))
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gradio's application, with a body as long as it may be and without what is shut."""
+        """Gradio's application, with a body as long as it may be and without what is shut. What it
+        stumbles over is told as we tell it."""
         refused: KinoraError | None = None
+        held: list[Message] = []  # a bare 500, which says nothing: what was raised comes after it
 
         async def counted() -> Message:
             nonlocal refused
@@ -93,7 +100,9 @@ class Guard:
                 raise
 
         async def sending(message: Message) -> None:
-            if refused is None:
+            if held or (message["type"] == "http.response.start" and message["status"] == 500):
+                held.append(message)
+            elif refused is None:
                 await send(message)
 
         try:
@@ -102,12 +111,17 @@ class Guard:
             self._refuse_foreign_pages(scope)
             within = limited(scope, receive, self._most_bytes_for_the_page())
             await self.page(scope, counted, sending)
+        except KinoraError as error:
+            refused = refused or error
         except Exception as error:
-            refused = refused or (error if isinstance(error, KinoraError) else None)
-            if refused is None:
+            if not held and refused is None:
                 raise
+            refused = refused or _stumbled(scope["path"], error)
         if refused is not None:
             await error_response(refused, scope["path"])(scope, receive, send)
+            return
+        for message in held:
+            await send(message)
 
     def _refuse_foreign_pages(self, scope: Scope) -> None:
         """Another site's page may show ours, but not use it, unless that site was named."""
@@ -190,6 +204,14 @@ class Guard:
         if is_https(scope, Headers(scope=scope)):
             headers["Strict-Transport-Security"] = "max-age=31536000"
         return _with(send, headers)
+
+
+def _stumbled(path: str, error: Exception) -> KinoraError:
+    """Gradio's own routes do not check what they are sent; what is made of it runs elsewhere."""
+    log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
+    if path.startswith("/gradio_api/") and isinstance(error, NONSENSE):
+        return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
+    return KinoraError(ErrorCode.INTERNAL)
 
 
 def _with(send: Send, headers: dict[str, str]) -> Send:
