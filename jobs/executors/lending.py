@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
+from typing import Any
 
 TOKEN_HEADER = "x-ip-token"  # noqa: S105 - its name
 
@@ -26,5 +27,6 @@ def with_quota(token: str, drive: Callable[[], None]) -> None:
     from spaces.utils import gradio_request_var
 
     context = contextvars.copy_context()
-    context.run(gradio_request_var().set, _Request(token))
+    of_the_call: contextvars.ContextVar[Any] = gradio_request_var()
+    context.run(of_the_call.set, _Request(token))
     context.run(drive)

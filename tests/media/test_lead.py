@@ -29,8 +29,8 @@ def tone(pitch_hz: int, seconds: float, rate_hz: int = 24_000, channels: int = 2
     return Sound(np.stack([wave] * channels), rate_hz)
 
 
-def lead(video: str, folder: Path, count: int, fps: int = FPS, **more: int) -> Lead:
-    return Lead(video, folder, fps, count, **({"width": 64, "height": 64} | more))
+def lead(video: str, folder: Path, count: int, fps: int = FPS, skip: int = 0) -> Lead:
+    return Lead(video, folder, fps, count, width=64, height=64, skip=skip)
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm", "gif"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from errors import ErrorCode, KinoraError
@@ -21,10 +23,8 @@ def card(**changes: object) -> ModelCard:
 MOVES = {"takes": {"lead": True}}
 
 
-def fitted(
-    card: ModelCard, before: GivenClip = BEFORE, prompt: str = "on", **asked: object
-) -> FittedRequest:
-    request = GenerationRequest.model_validate({"prompt": prompt, "continue_from": CLIP} | asked)
+def fitted(card: ModelCard, before: GivenClip = BEFORE, **asked: Any) -> FittedRequest:
+    request = GenerationRequest.model_validate({"prompt": "on", "continue_from": CLIP} | asked)
     return fit(request, card, Limits(), clip=before)
 
 
@@ -73,7 +73,7 @@ def test_fitting_it_again_changes_nothing() -> None:
         ({"duration_s": 9}, "frames"),
     ],
 )
-def test_what_does_not_go_together_is_refused(asked: dict[str, object], says: str) -> None:
+def test_what_does_not_go_together_is_refused(asked: dict[str, Any], says: str) -> None:
     able = card(tasks=["t2v", "i2v", "v2v"])
     with pytest.raises(KinoraError, match=says):
         fitted(able, **asked)
