@@ -99,12 +99,12 @@ class Pages:
     def view(self, job: Job, progress: live.Progress | None = None) -> dict[str, Any]:
         if progress is None:
             progress = live.Progress.of(self.service.events.since(job.id, 0))
-        waiting = job.state is State.QUEUED
+        waits = self.service.outlook(job) if job.state is State.QUEUED else None
         return live.view(
             job,
             progress,
-            position=self.service.position(job.id) if waiting else None,
-            wait_s=self.service.eta_s(job.id) if waiting else None,
+            position=waits.before if waits else None,
+            wait_s=waits.seconds if waits else None,
         )
 
     async def live(self, request: Request, owner: str) -> Response:

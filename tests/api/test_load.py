@@ -43,7 +43,7 @@ def fleet(tmp_path: Path, api_models_dir: Path) -> Iterator[ApiServer]:
         REDIS_URL=redis.url,
         KINORA_TRUSTED_PROXIES="127.0.0.1",
         KINORA_CLIPS_PER_MINUTE="600",
-        KINORA_MAX_QUEUE="2000",
+        KINORA_MAX_QUEUE="5000",
         KINORA_MAX_BATCH=str(BATCH),
     )
     settings = Settings(

@@ -26,8 +26,9 @@ from tests.goals import Goal, rounds
 pytestmark = pytest.mark.slow
 
 WAYS = ("closed", "reloaded", "put to sleep")
-ASLEEP = 4
-"""So many tabs sleep at a time: each is some fifty megabytes of browser."""
+ASLEEP = 1
+"""So many tabs of a visitor sleep beside the one that is looked at: over HTTP/1.1 a browser has six
+lines to a host, and a tab holds two of them while a clip is made (the page's own, and Gradio's)."""
 TABS_EACH = 10
 NETWORK = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 LIVE = re.compile("^(Step|Developing|Writing|Finished|[0-9.]+ s)")
