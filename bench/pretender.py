@@ -69,9 +69,10 @@ class Pretender:
             time.sleep(max(0.0, due - time.monotonic()))
             if control.cancelled():
                 raise Cancelled
-            emit("step", {"index": index, "total": total, "eta_s": None})
+            now = {"emitted_at": time.time()}  # for whoever measures how late it is heard
+            emit("step", {"index": index, "total": total, "eta_s": None} | now)
             picture = {"jpeg": b"\xff\xd8 pretended", "step": index, "frames": 1}
-            emit("preview", picture | {"width": 8, "height": 8, "fps": 8})
+            emit("preview", picture | {"width": 8, "height": 8, "fps": 8} | now)
             if control.finish_now():
                 break
         return self._write(job, folder, time.monotonic() - began)

@@ -8,7 +8,6 @@ it only once that one is gone. Knows SQL and the table of legal moves; knows no 
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -32,6 +31,7 @@ from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import migrate
 from jobs.tables import Database, events, jobs, one_at_a_time
+from jobs.turnstile import Turnstile
 from pipelines.request import FittedRequest, GenerationRequest
 
 UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
@@ -54,7 +54,7 @@ class JobStore:
         self.server = server
         self.database = Database(url)
         self.listeners: list[Callable[[Event], None]] = []
-        self._writing = threading.Lock()
+        self._writing = Turnstile()
         migrate(self.database.durable.engine)
 
     @property
@@ -83,7 +83,7 @@ class JobStore:
         """All of one owner's jobs or none. AcceptedBefore if `once` was heard before.
 
         `recipes` are kept by job id. A job that has succeeded already comes with its result."""
-        with self._writing:
+        with self._writing.patiently():
             with self.database.durable.begin() as tx:
                 one_at_a_time(tx)
                 if once:

@@ -108,7 +108,8 @@ class Crowd:
                     self.seen.gaps += int(line[4:]) != last + 1
                     last = int(line[4:])
                 elif line.startswith(b"data: "):
-                    at = json.loads(line[6:])["at"]
+                    told = json.loads(line[6:])
+                    at = told.get("emitted_at", told["at"])  # by the worker, if it says so
                     if self.counts and at > since:  # what was there before is no news
                         self.seen.lag_ms.append(1000 * (time.time() - at))
                 elif line == b"0\r\n":
