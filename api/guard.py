@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from httpx import InvalidURL
 from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,7 +54,7 @@ SHUT = re.compile(
 )
 """What Gradio offers besides: to fetch other sites, to cut recordings, to keep links. Not here."""
 
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError)
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, InvalidURL)
 
 
 class Guard:
@@ -209,7 +210,7 @@ class Guard:
 def _stumbled(path: str, error: Exception) -> KinoraError:
     """Gradio's own routes do not check what they are sent; what is made of it runs elsewhere."""
     log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
-    if path.startswith("/gradio_api/") and isinstance(error, NONSENSE):
+    if not path.startswith("/kinora/") and isinstance(error, NONSENSE):
         return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
     return KinoraError(ErrorCode.INTERNAL)
 
