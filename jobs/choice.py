@@ -1,4 +1,4 @@
-"""Which model works over a clip where none is named: the best that this machine can run.
+"""Which model works over a clip where none is named: the usual one, or the best that runs here.
 
 Knows cards and verdicts. Does not know who asks, or how anything is made.
 """
@@ -18,21 +18,25 @@ NONE_AT_ALL = (
 )
 
 
-def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner) -> str:
-    """The id of one that is on this disk and runs well, else of the next best."""
+def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner, usual: str) -> str:
+    """The operator's usual model if it can, else one that runs well, and rather one on this
+    disk."""
     able = [card for card in cards.values() if Task.VIDEO_TO_VIDEO in card.tasks]
     if not able:
-        raise KinoraError(
-            ErrorCode.TASK_NOT_SUPPORTED, NONE_AT_ALL, details={"field": "model", "models": []}
-        )
+        raise _none(NONE_AT_ALL, able)
     levels = {card.id: planner.verdict(card, task=Task.VIDEO_TO_VIDEO).level for card in able}
     here = [card for card in able if levels[card.id] != "no"]
     if not here:
         names = ", ".join(card.name for card in able)
-        raise KinoraError(
-            ErrorCode.TASK_NOT_SUPPORTED,
-            f"No model that runs on this machine can work over a given clip. These can: {names}.",
-            details={"field": "model", "models": [card.id for card in able]},
-        )
-    best = max(here, key=lambda c: (levels[c.id] == "runs", c.local_path is not None))
-    return best.id
+        sentence = "No model that runs on this machine can work over a given clip. These can: "
+        raise _none(f"{sentence}{names}.", able)
+
+    def rank(card: ModelCard) -> tuple[bool, bool, bool]:
+        return card.id == usual, levels[card.id] == "runs", card.local_path is not None
+
+    return max(here, key=rank).id
+
+
+def _none(sentence: str, able: list[ModelCard]) -> KinoraError:
+    details = {"field": "model", "models": [card.id for card in able]}
+    return KinoraError(ErrorCode.TASK_NOT_SUPPORTED, sentence, details=details)

@@ -52,7 +52,8 @@ class Intake:
         unnamed = request.model is None and request.task is Task.VIDEO_TO_VIDEO
         if not unnamed or self._settings.executor_kind == "redis":
             return request
-        model = over_a_clip(self._cards, self._planner)
+        usual = self._settings.default_text_to_video_model
+        model = over_a_clip(self._cards, self._planner, usual)
         return request.model_copy(update={"model": model})
 
     def accept(

@@ -59,7 +59,8 @@ def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings
         case Task.IMAGE_TO_VIDEO:
             return settings.default_image_to_video_model
         case Task.VIDEO_TO_VIDEO:
-            for card in cards.values():
+            usual = cards.get(settings.default_text_to_video_model)
+            for card in (*([usual] if usual else []), *cards.values()):
                 if task in card.tasks:
                     return card.id
             raise KinoraError(
