@@ -1,4 +1,4 @@
-"""What a worker of the fleet does with a job: loads models, and makes the clip.
+"""What a worker does with a job, here or in a fleet: loads models, and makes the clip.
 
 Knows the engine, which it imports when it begins. Knows no Redis and no server.
 """
