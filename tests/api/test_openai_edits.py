@@ -32,7 +32,8 @@ def able(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Iterator[
     over = {"tasks": ["t2v", "i2v", "v2v"], "classes": {"v2v": "LTXConditionPipeline"}}
     tiny.write_card(folder, tiny_repo, limits=limits, **over)
     tiny.write_card(folder, tiny_repo, limits=limits, id="words", name="Words", tasks=["t2v"])
-    running = ApiServer(tmp_path_factory.mktemp("edits") / "data", folder)
+    little = {"KINORA_MAX_IMAGE_MB": "0.2"}  # so that a clip is larger than any picture may be
+    running = ApiServer(tmp_path_factory.mktemp("edits") / "data", folder, **little)
     yield running
     running.stop()
 
@@ -126,6 +127,17 @@ def test_an_edit_works_over_the_video(
     made = raw.get(f"/api/jobs/{by_id.json()['id']}").json()
     assert (made["task"], made["settings"]["strength"]) == ("v2v", 0.3)
     assert made["settings"]["num_inference_steps"] == 2, "as its source"
+
+
+def test_a_clip_may_be_larger_than_pictures_may(
+    sdk: OpenAI, raw: httpx.Client, source: Video
+) -> None:
+    data = sdk.videos.download_content(source.id).read()
+    unused = 2_000_000
+    padded = data + unused.to_bytes(4, "big") + b"free" + bytes(unused - 8)
+    edited = sdk.videos.edit(prompt="in oil", video=("dog.mp4", padded))
+    raw.post(f"/api/jobs/{edited.id}/cancel")
+    ended(raw, edited.id)
 
 
 def test_a_remix_of_an_edit_is_an_edit(sdk: OpenAI, raw: httpx.Client, source: Video) -> None:
