@@ -17,6 +17,7 @@ from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.tables import keys
 from pipelines.request import GenerationRequest
+from tests.goals import Goal
 from tests.jobs.conftest import MakeJob, wait_for_kind
 
 DOG = GenerationRequest(prompt="a dog", seed=5, num_inference_steps=2)
@@ -44,6 +45,21 @@ def test_a_key_used_for_something_else_is_refused(store: JobStore, make_job: Mak
         store.add_all([make_job()], once=Once("k", "two"), **PLENTY)
     assert refused.value.kind.http_status == 422
     store.add_all([make_job(owner="other")], once=Once("k", "two"), **PLENTY)
+
+
+@pytest.mark.goal("G6")
+def test_a_key_holds_for_a_day(store: JobStore, make_job: MakeJob, goal: Goal) -> None:
+    first = make_job()
+    store.add_all([first], once=Once("k", "one"), **PLENTY)
+    hours = 0.0
+    for seconds in (3600, 12 * 3600, 24 * 3600 - 60):
+        with store.database.durable.begin() as tx:
+            tx.execute(update(keys).values(at=time.time() - seconds))
+        with pytest.raises(AcceptedBefore) as before:
+            store.add_all([make_job()], once=Once("k", "one"), **PLENTY)
+        assert before.value.job_id == first.id
+        hours = seconds / 3600
+    goal.count("hours a key holds", hours, at_least=23.9, unit="h")
 
 
 def test_a_key_is_forgotten_after_a_day_and_with_its_job(
