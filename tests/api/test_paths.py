@@ -38,7 +38,10 @@ def raw_get(server: ApiServer, path: str) -> tuple[int, bytes]:
         connection.putrequest("GET", path, skip_accept_encoding=True)
         connection.endheaders()
         answer = connection.getresponse()
-        return answer.status, answer.read(200_000)
+        try:
+            return answer.status, answer.read(200_000)
+        except http.client.IncompleteRead as cut:  # Gradio ends some streams in the middle
+            return answer.status, cut.partial
     finally:
         connection.close()
 
