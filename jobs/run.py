@@ -23,7 +23,6 @@ from jobs.substitute import model_for
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch.nn import Module
 
     from media.lead import Lead
     from pipelines.cards import ModelCard
@@ -70,6 +69,7 @@ def _run(
     from media.poster import write_last_frame, write_poster
     from pipelines import latents
     from pipelines.decode import decode
+    from pipelines.hearing import between_layers
     from pipelines.ladder import sample
     from pipelines.peak import Peak
     from pipelines.placement import plan as plan_for_here
@@ -141,7 +141,7 @@ def _run(
     # 4. Frames. From here on a failure does not cost the sampling.
     emit("decoding", {})
     tiles = max(plan_for_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
-    with _developing(folder), _heard_in(getattr(loaded.pipe, "vae", None), control):
+    with _developing(folder), between_layers(loaded, control.check):
         frames = decode(
             loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=changes.append
         )
@@ -220,22 +220,6 @@ def _developing(folder: Path) -> Iterator[None]:
         yield
     finally:
         sign.unlink(missing_ok=True)
-
-
-@contextmanager
-def _heard_in(decoder: Module | None, control: Deadline) -> Iterator[None]:
-    """A discard is heard between its layers, too: all frames of a long clip may take minutes."""
-
-    def look(_layer: Module, _given: object) -> None:
-        control.check()
-
-    layers = list(decoder.modules()) if decoder is not None else []
-    hooks = [layer.register_forward_pre_hook(look) for layer in layers]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
