@@ -131,8 +131,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.states[claimed] = State.RUNNING
         self.logs[claimed].append("started")
 
-    @rule(job_id=ids, before=st.sampled_from(State), after=st.sampled_from(list(KINDS)))
-    def move(self, job_id: str, before: State, after: State) -> None:
+    @rule(
+        job_id=ids,
+        believed=st.none() | st.sampled_from(State),
+        after=st.sampled_from(list(KINDS)),
+    )
+    def move(self, job_id: str, believed: State | None, after: State) -> None:
+        """From the state it is in, or from one that somebody believes it to be in."""
+        before = believed or self.states.get(job_id, State.QUEUED)
         moved = self.each(
             lambda store: getattr(store.move(job_id, before, after, KINDS[after]), "state", None)
         )
