@@ -113,3 +113,14 @@ def test_without_quota_left_the_caller_is_told_so(
     assert (done["state"], done["error"]["error"]) == ("failed", "rate_limited")
     assert "quota" in done["error"]["message"]
     assert TOKEN not in str(done)
+
+
+def test_the_hubs_token_and_ones_own_name_go_side_by_side(space: str) -> None:  # noqa: F811
+    own = f"own-name-{time.time_ns()}"
+    hubs = {"Authorization": "Bearer hf_aTokenOfTheHubForMoreQuota", "X-IP-Token": TOKEN}
+    with caller(space, **hubs, **{"X-Api-Key": own}) as both:
+        made = both.post("/api/generate", json=QUICK).json()["job_id"]
+        assert [job["job_id"] for job in both.get("/api/jobs").json()["jobs"]] == [made]
+        ended(both, made)
+    with caller(space, **hubs) as only_the_hubs:
+        is_error(only_the_hubs.get(f"/api/jobs/{made}"), 404, "not_found")
