@@ -17,6 +17,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # on ZeroGPU it must come before gradio and torch
 
+from cli.stopping import stop_like_ctrl_c, when_told_to_stop
 from errors import ErrorCode, KinoraError
 from jobs.service import JobService
 from settings import Settings
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     demo: gr.Blocks
 
 RUNS: int = globals().get("RUNS", 0) + 1
-"""`gradio app.py` runs this file again inside the serving process: once at first, which means
-nothing, and then at every change of a file."""
+"""`gradio app.py` runs this file again: once at first, for nothing, and then at every change."""
 
 
 def build_service(settings: Settings, executor: Executor | None = None) -> JobService:
@@ -53,13 +53,12 @@ def build_service(settings: Settings, executor: Executor | None = None) -> JobSe
 
 
 def build_page(service: JobService) -> gr.Blocks:
-    from ui.patches import fetch_nothing, skip_stub_files
+    from ui.patches import patch_gradio
 
-    skip_stub_files()
+    patch_gradio()
     from api.callers import Callers
     from ui.blocks import build
 
-    fetch_nothing()
     identify = Callers(service.settings).identify
     return build(service, service.cards, service.settings, identify)
 
@@ -67,31 +66,20 @@ def build_page(service: JobService) -> gr.Blocks:
 def serve() -> None:
     """Returns when it is told to stop, by Ctrl-C or SIGTERM."""
     global demo
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_like_ctrl_c()
     settings = Settings.load()
     with closing(build_service(settings)) as service:
-        _begin_nothing_new_once_told_to_stop(service)
+        when_told_to_stop(service.rest)
         demo = build_page(service)
         from api.site import with_doors
         from ui.web import launch_kwargs
 
         launch = with_doors(launch_kwargs(service, settings), service, settings)
-        service.start()  # not before: the worker's imports would hold up the page's
+        service.start()  # now: the worker's imports would hold up the page's
         try:
             demo.launch(**launch)
         except OSError as error:  # Gradio's own sentence: there is no free port
             raise KinoraError(ErrorCode.UNAVAILABLE, str(error)) from error
-
-
-def _begin_nothing_new_once_told_to_stop(service: JobService) -> None:
-    """At once: the page takes some seconds to close, in which more clips would be begun."""
-
-    def stop(_number: int, _frame: object) -> None:
-        service.rest()
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
 
 
 def restart() -> None:

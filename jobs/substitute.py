@@ -110,7 +110,9 @@ def _refitted(
     try:
         fitted = fit(request, card, limits, source_size=size, clip=clip)
     except KinoraError:
-        given = {name: getattr(request, name) for name in (*KEPT, "video", "continue_from", "strength")}
+        given = {
+            name: getattr(request, name) for name in (*KEPT, "video", "continue_from", "strength")
+        }
         bare = GenerationRequest.model_validate(given | {"model": card.id, "seed": request.seed})
         fitted = fit(bare, card, limits, source_size=size, clip=clip)
         own = ", at its own size and length"

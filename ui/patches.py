@@ -10,6 +10,13 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
+
+
+def patch_gradio() -> None:
+    """Before anything else imports Gradio."""
+    skip_stub_files()
+    fetch_nothing()
 
 
 def skip_stub_files() -> None:
@@ -53,8 +60,9 @@ def fetch_nothing() -> None:
     Where a file is expected, Gradio also takes an http address and downloads it, if its host is
     public. Here a file is sent, or there is none. Can go when `launch` can switch that off.
     """
-    import safehttpx
     from gradio import Error, processing_utils
+
+    safehttpx: Any = vars(processing_utils)["sh"]  # its own import of it
 
     async def fetch_not(*_: object, **__: object) -> str:
         raise Error("No address is fetched here: send the file itself.", print_exception=False)
