@@ -37,7 +37,8 @@ run: .venv/.run
 
 test: .venv/.dev $(AXE) debian
 	@$(RUN) -m pytest -q -n 2 -m "not e2e and not slow" --timeout 600
-	@$(RUN) -m pytest -q -m "e2e or slow" --timeout 900
+	@$(RUN) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" --timeout 900
+	@$(RUN) -m pytest -q -m e2e --timeout 900
 
 e2e: .venv/.dev $(AXE) debian
 	@$(RUN) -m pytest tests/e2e
