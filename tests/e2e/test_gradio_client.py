@@ -29,7 +29,8 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
     assert isinstance(described, dict)
     assert set(described["named_endpoints"]) == {
         "/text_to_video", "/image_to_video", "/video_to_video", "/models", "/estimate", "/health",
-        "/make_clip", "/clip_state", "/discard_clip", "/make_batch", "/batch_state",
+        "/make_clip", "/continue_clip", "/clip_state", "/discard_clip",
+        "/make_batch", "/batch_state",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 
