@@ -140,7 +140,7 @@ def through_every_door(client: httpx.Client, url: str) -> int:
         client.post("/kinora/pictures", content=url.encode(), headers={"X-Kinora": "1"}),
         client.get("/gradio_api/file=" + url),
         client.get("/gradio_api/proxy=" + url),
-        client.get("/", headers={"Referer": url.encode(), "X-Forwarded-Host": host}),
+        client.get("/", headers={b"Referer": url.encode(), b"X-Forwarded-Host": host}),
         gradio(client, "image_to_video", image=data, prompt="a"),
         gradio(client, "image_to_video", image=remote, prompt="a"),
         gradio(client, "image_to_video", image=url, prompt="a"),

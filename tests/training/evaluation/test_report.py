@@ -25,7 +25,7 @@ def report(folder: Path, wrong: dict[str, float], size: Size, only: str = EVERYT
 
 def value(found: Findings, name: str) -> float:
     figure = found.figures[name]
-    return figure if isinstance(figure, float) else figure.value
+    return figure.value if isinstance(figure, Share | Mean) else figure
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,8 @@ def test_an_interrupted_run_is_reported_as_far_as_it_got(tmp_path: Path) -> None
     found = findings(Evidence(rows, shelf, painted.judge), painted.judge, Settings(), 2)
     text = found.figures["text_motion"]
     assert isinstance(text, Share) and text.count == 5
-    screen(found), card(found, "")
+    screen(found)
+    card(found, "")
     write_json(tmp_path / "f.json", found, {})
 
 
@@ -145,7 +146,9 @@ def test_a_model_that_fails_at_one_pair_s_rows_is_found_out(tmp_path: Path) -> N
     assert worst[0] == "motion spin"
 
 
-def favourites(rng: np.random.Generator, cells: int, clips: int) -> tuple[np.ndarray, ...]:
+def favourites(
+    rng: np.random.Generator, cells: int, clips: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """10 x 10 cells, `clips` in each; in `cells` of them everything is wrong, elsewhere little."""
     first, second = (x.repeat(clips) for x in np.divmod(np.arange(100), 10))
     bad = rng.choice(100, cells, replace=False)
