@@ -32,6 +32,8 @@ class Plan:
     every_s: float = 1.0
     """How often each submitter hands in a clip."""
     warm_up_s: float = 3.0
+    rest_s: float = 2.0
+    """At most so long a watcher looks at the clip that is done before turning to the next."""
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Seen:
     errors: list[str] = field(default_factory=list)
     gaps: int = 0
     streams: int = 0
+    watching: list[int] = field(default_factory=list)
+    """How many streams were open, five times a second."""
 
 
 class Crowd:
@@ -50,6 +54,7 @@ class Crowd:
         self.running: list[str] = []
         self.over = asyncio.Event()
         self.counts = False
+        self._open = 0
         self._door = asyncio.Semaphore(CONNECTING_AT_ONCE)
 
     async def gather(self) -> Seen:
@@ -80,17 +85,21 @@ class Crowd:
         kept = sqlite3.connect(f"file:{self.plan.database}?mode=ro", uri=True)
         while True:
             self.running = [row[0] for row in kept.execute(query)]
+            if self.counts:
+                self.seen.watching.append(self._open)
             await asyncio.sleep(0.2)
 
     # -- those who follow ------------------------------------------------------------------------
 
     async def _watch(self, number: int) -> None:
         """One clip after the other, each from its first event to its last."""
+        chance = random.Random(number)
         while not self.over.is_set():
             if not self.running:
                 await asyncio.sleep(0.05)
                 continue
             await self._follow(self.running[number % len(self.running)], number)
+            await asyncio.sleep(chance.uniform(0, self.plan.rest_s))
 
     async def _follow(self, job_id: str, number: int) -> None:
         async with self._door:
@@ -102,6 +111,7 @@ class Crowd:
                 self._wrong(f"events answered {status}")
                 return
             self.seen.streams += 1
+            self._open += 1
             since, last = time.time(), 0
             while line := await came.readline():
                 if line.startswith(b"id: "):
@@ -113,8 +123,10 @@ class Crowd:
                     if self.counts and at > since:  # what was there before is no news
                         self.seen.lag_ms.append(1000 * (time.time() - at))
                 elif line == b"0\r\n":
-                    return
-            self._wrong("a stream broke off")
+                    break
+            else:
+                self._wrong("a stream broke off")
+            self._open -= 1
         finally:
             went.close()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ def test_a_crowd_before_a_full_queue_is_served_in_time(fleet: ApiServer, goal: G
     plan = Plan(
         port=fleet.port,
         database=str(Path(fleet.environment["KINORA_DATA_DIR"]) / "kinora.db"),
-        watchers=rounds(20, 200),
+        watchers=rounds(20, 240),
         submitters=rounds(5, 50),
         seconds=rounds(3, 30),
     )
@@ -101,6 +102,8 @@ def test_a_crowd_before_a_full_queue_is_served_in_time(fleet: ApiServer, goal: G
     goal.count("gaps in the events", seen["gaps"], at_most=0)
     goal.count("clips that still wait", depth(fleet), at_least=queued)
     goal.count("submits", len(seen["post_ms"]), at_least=plan.submitters)
+    watching = statistics.median(seen["watching"])
+    goal.count("streams open at once, the median", watching, at_least=rounds(10, 200))
     goal.count("events received", len(seen["lag_ms"]), at_least=plan.watchers)
     goal.time("p95 of an event's lag", p95(seen["lag_ms"]), at_most=500, unit="ms")
     goal.time("processor the server took", busy, at_most=1.0, unit="cores")
