@@ -23,6 +23,7 @@ from pipelines.request import FittedRequest
 FRESH_S = 1.0  # other processes change the line too
 LONG = 50  # clips: a shorter line is never told from memory once it has changed
 SHARE = 20  # a long line is read again after this many times what reading it took
+STALE_S = 5.0  # a long line that somebody else reads anew is told as it was, so long
 CHANGING = TERMINAL_KINDS | {"queued", "requeued", "started", "fallback"}
 
 
@@ -94,16 +95,24 @@ class Turns:
         line = self._line
         if self._is_good(line):
             return line
-        with self._reading:
+        if not self._reading.acquire(blocking=not self._will_do(line)):
+            return line
+        try:
             if not self._is_good(self._line):
                 self._line = self._read_anew()
             return self._line
+        finally:
+            self._reading.release()
 
     def _is_good(self, line: Line) -> bool:
         age = time.monotonic() - line.read_at
         if line.version == self._version:
             return age < FRESH_S
         return len(line.places) >= LONG and age < min(FRESH_S, SHARE * line.cost_s)
+
+    def _will_do(self, line: Line) -> bool:
+        """While somebody else reads it: a thousand who ask do not wait for one who looks."""
+        return len(line.places) >= LONG and time.monotonic() - line.read_at < STALE_S
 
     def _read_anew(self) -> Line:
         version, began = self._version, time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -80,3 +81,31 @@ def test_a_long_line_is_read_once_for_all_who_come_meanwhile(
     mine = accept(store, make_job(owner="many"))
     assert turns.outlook(mine).before == store.line().index(mine.id) - 1, "one newcomer unheard of"
     assert len(read) <= 2 + 3, "store.line() twice, and an estimate"
+
+
+def test_nobody_waits_for_the_one_who_reads_a_long_line(
+    store: JobStore, tiny_cards: Mapping[str, ModelCard], make_job: MakeJob
+) -> None:
+    jobs = [accept(store, make_job()) for _ in range(LONG + 2)]
+    reading, go_on = threading.Event(), threading.Event()
+    go_on.set()
+
+    def workers() -> int:
+        reading.set()
+        assert go_on.wait(60)
+        return 1
+
+    turns = Turns(store, EventLog(store), Estimator(store, tiny_cards), workers)
+    assert turns.outlook(jobs[-1]).before == LONG + 1
+    assert store.claim()
+    turns._line.read_at -= 1.5  # so that it is read anew
+    reading.clear()
+    go_on.clear()
+    slow = threading.Thread(target=turns.outlook, args=(jobs[-1],))
+    slow.start()
+    assert reading.wait(60)
+    assert turns.outlook(jobs[-1]).before == LONG + 1, "as it was, at once"
+    go_on.set()
+    slow.join(60)
+    assert turns.outlook(jobs[1]).before == 1, "and as it is, afterwards"
+    assert turns._line.running == 1
