@@ -133,6 +133,11 @@ class Desk:
         else:
             self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
 
+    def settle(self) -> None:
+        """Clips that are said to run while nobody is at work: kept if whole, else made again."""
+        for job in self.store.running():
+            self.lost(job)
+
     def requeue(
         self,
         job: Job,

@@ -16,7 +16,7 @@ import contextvars
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 ASKED = "asked"
 GPU_START_S = 10.0  # the fork, and the weights' way to the GPU
 GPU_LONGEST_S = 240.0
+DOUBT_S = 1.0  # until it is looked again what became of a clip
 
 News = tuple[str, Any]
 """("event", (kind, data)) ... then ("done", Result) or ("failed", error as a dict)"""
@@ -75,7 +76,7 @@ class InlineExecutor:
         self._news = False
         self._desk: Desk | None = None
         self._thread: threading.Thread | None = None
-        self._gpu: Callable[..., Iterator[News]] | None = None
+        self._gpu: Callable[..., Generator[News]] | None = None
 
     # -- for the service -------------------------------------------------------------------------
 
@@ -142,28 +143,37 @@ class InlineExecutor:
     def _supervise(self, desk: Desk, manager: PipelineManager) -> None:
         if not self.needs_request:
             self._preload(manager)
-        while True:
-            job = None if self._closing else desk.claim(self._drivable())
-            if self._closing:
-                return
-            if job is None:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._news or self._closing)
-                    self._news = False
-                continue
-            with self._changed:
-                self._job = job
-                request = self._requests.get(job.id) or contextvars.copy_context()
+        in_doubt = False
+        while not self._closing:
             try:
-                request.run(self._make, desk, job)
-            except Exception:
-                log.exception("The inline worker stumbled; it goes on.")
-                desk.lost(job)
+                if in_doubt:
+                    desk.settle()
+                in_doubt = False
+                if self._make_next(desk):
+                    continue
+            except Exception:  # whatever it was, the next visitor's clip is made
+                log.exception("The inline worker stumbled; it looks what became of its clip.")
+                in_doubt = True
             with self._changed:
                 self._job = None
-                self._news = True
-                for ended in [i for i in self._requests if self._is_over(desk, i)]:
-                    del self._requests[ended]
+                patience_s = DOUBT_S if in_doubt else None
+                self._changed.wait_for(lambda: self._news or self._closing, patience_s)
+                self._news = False
+
+    def _make_next(self, desk: Desk) -> bool:
+        """False if nothing waits that can be made now."""
+        job = desk.claim(self._drivable())
+        if job is None:
+            return False
+        with self._changed:
+            self._job = job
+            request = self._requests.get(job.id) or contextvars.copy_context()
+        request.run(self._make, desk, job)
+        with self._changed:
+            self._job = None
+            for ended in [i for i in self._requests if self._is_over(desk, i)]:
+                del self._requests[ended]
+        return True
 
     def _make(self, desk: Desk, job: Job) -> None:
         assert self._gpu is not None  # noqa: S101 - start() has set it
@@ -174,22 +184,28 @@ class InlineExecutor:
             self.ask(job.id, asked)
         seconds = self._gpu_seconds(desk, job)
         try:
-            for kind, news in self._gpu(job, folder, desk.pictures, seconds):
-                if kind == "event":
-                    desk.progress(job, *news)
-                elif kind == "done":
-                    desk.succeed(job, news)
-                    return
-                else:
-                    desk.fail(job, KinoraError.from_dict(news))
-                    return
-        except Exception as error:
-            self._gpu_refused(desk, job, error)
-            return
+            with contextlib.closing(self._gpu(job, folder, desk.pictures, seconds)) as told:
+                self._follow(desk, job, told)
         finally:
             with contextlib.suppress(OSError):
                 (folder / ASKED).unlink(missing_ok=True)
-        desk.lost(job)  # it ended without a word
+
+    def _follow(self, desk: Desk, job: Job, told: Iterator[News]) -> None:
+        while True:
+            try:
+                kind, news = next(told, ("silence", None))
+            except Exception as error:  # anything that `spaces` raises where it lends no GPU
+                self._gpu_refused(desk, job, error)
+                return
+            match kind:
+                case "event":
+                    desk.progress(job, *news)
+                case "done":
+                    return desk.succeed(job, news)
+                case "failed":
+                    return desk.fail(job, KinoraError.from_dict(news))
+                case _:  # it ended without a word
+                    return desk.lost(job)
 
     def _gpu_refused(self, desk: Desk, job: Job, error: Exception) -> None:
         """What `spaces` raises: no quota, no GPU, a task that took too long, a page that closed."""
@@ -236,11 +252,11 @@ class InlineExecutor:
             known = error if isinstance(error, KinoraError) else as_kinora_error(error)
             self._error, self._state = known.as_dict(), "setup_failed"
 
-    def _on_gpu(self, manager: PipelineManager) -> Callable[..., Iterator[News]]:
+    def _on_gpu(self, manager: PipelineManager) -> Callable[..., Generator[News]]:
         """`make` as it runs: forked and with a GPU on ZeroGPU, here anywhere else."""
         settings = self._settings
 
-        def make(job: Job, folder: Path, pictures: Path, seconds: float) -> Iterator[News]:
+        def make(job: Job, folder: Path, pictures: Path, seconds: float) -> Generator[News]:
             return (yield from _news_of(job, manager, folder, pictures, settings))
 
         if not settings.zero_gpu:
@@ -255,7 +271,7 @@ class InlineExecutor:
 
 def _news_of(
     job: Job, manager: PipelineManager, folder: Path, pictures: Path, settings: Settings
-) -> Iterator[News]:
+) -> Generator[News]:
     """run_job turned inside out: what it emits is yielded while it works on a thread."""
     news: queue.SimpleQueue[News] = queue.SimpleQueue()
     control = FileControl(folder)

@@ -203,7 +203,8 @@ class ProcessExecutor:
     def _hand_out(self, desk: Desk, child: Child) -> None:
         try:
             if self._in_doubt:
-                self._settle(desk)
+                desk.settle()
+                self._in_doubt = False
             job = desk.claim()
         except KinoraError as error:
             log.warning("No work can be taken: %s", error)
@@ -217,12 +218,6 @@ class ProcessExecutor:
         asked = desk.asked(job.id)  # between the claim and here nobody could tell the worker
         if asked:
             self.ask(job.id, asked)
-
-    def _settle(self, desk: Desk) -> None:
-        """Clips that are said to run while nobody is at work: kept if whole, else made again."""
-        for job in desk.store.running():
-            desk.lost(job)
-        self._in_doubt = False
 
     def _waits_for_database(self) -> bool:
         return self._in_doubt and self._job is None and self._closing_by is None

@@ -22,6 +22,7 @@ import pytest
 from gradio_client import Client
 
 from errors import ErrorCode
+from jobs.events import Event
 from jobs.job import State
 from jobs.service import JobService
 from pipelines.request import GenerationRequest
@@ -93,6 +94,26 @@ def test_closing_gives_the_clip_back_to_the_queue(tiny_settings: Settings) -> No
         assert service.get(job.id).state in (State.QUEUED, State.RUNNING)
         service.cancel(job.id)
         assert [e.kind for e in service.watch(job.id)][-1] == "cancelled"
+
+
+@pytest.mark.parametrize("kind", ["started", "step", "succeeded"])
+def test_a_stumble_right_after_a_change_costs_no_clip(inline: JobService, kind: str) -> None:
+    """The change is in the database, and whoever made it never hears of that."""
+    stumbled: list[Event] = []
+
+    def stumble(event: Event) -> None:
+        if event.kind == kind and not stumbled:
+            stumbled.append(event)
+            raise RuntimeError("somebody who listens stumbles")
+
+    inline.store.listeners.append(stumble)
+    try:
+        jobs = [inline.submit(SHORT, ME) for _ in range(2)]
+        until(lambda: all(inline.get(job.id).state is State.SUCCEEDED for job in jobs), 60)
+    finally:
+        inline.store.listeners.remove(stumble)
+    assert stumbled
+    assert inline.store.running() == []
 
 
 # -- on ZeroGPU ----------------------------------------------------------------------------------
