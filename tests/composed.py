@@ -7,6 +7,7 @@ Knows no engine and no image: what an image brings must be installed here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -143,8 +144,10 @@ class Service:
         return self.process.wait(grace_s)
 
     def kill(self) -> None:
+        """And whatever it has started."""
         if self.process:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
     def said(self) -> str:

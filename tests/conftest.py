@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,3 +84,15 @@ def tiny_manager(
     manager = PipelineManager(tiny_cards, settings)
     yield manager
     manager.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails before a server shows what the server has written."""
+    report = yield
+    server = getattr(item, "funcargs", {}).get("server")
+    if report.failed and isinstance(log := getattr(server, "log", None), Path) and log.exists():
+        report.sections.append(("the server's log", log.read_text(errors="replace")[-6000:]))
+    return report

@@ -175,6 +175,7 @@ def test_a_worker_that_is_gone_is_seen_by_its_health_check(fleet: Fleet) -> None
 
 
 def test_ctrl_c_ends_workers_that_still_load_and_such_that_wait(fleet: Fleet) -> None:
+    fleet.worker.kill()  # the one before, should this test run alone
     fleet.worker.start("--gpu", "0,1", "--models", "pocket")
     fleet.worker.wait_until_healthy()  # one of the two; the other may not be there yet
     assert fleet.worker.stop(in_a_terminal=True) == 0

@@ -193,7 +193,9 @@ class InlineExecutor:
     def _follow(self, desk: Desk, job: Job, told: Iterator[News]) -> None:
         while True:
             try:
-                kind, news = next(told, ("silence", None))
+                kind, news = next(told)
+            except StopIteration:  # it ended without a word
+                return desk.lost(job)
             except Exception as error:  # anything that `spaces` raises where it lends no GPU
                 self._gpu_refused(desk, job, error)
                 return
@@ -202,10 +204,8 @@ class InlineExecutor:
                     desk.progress(job, *news)
                 case "done":
                     return desk.succeed(job, news)
-                case "failed":
+                case _:
                     return desk.fail(job, KinoraError.from_dict(news))
-                case _:  # it ended without a word
-                    return desk.lost(job)
 
     def _gpu_refused(self, desk: Desk, job: Job, error: Exception) -> None:
         """What `spaces` raises: no quota, no GPU, a task that took too long, a page that closed."""

@@ -21,6 +21,7 @@ MODULE = "jobs.executors.redis_worker"
 BAD_SETTINGS = 2
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 UP_S = 60.0  # whoever lived that long starts again at once
+LAST_S = 35.0  # a worker gives its clip back after 25 s and then ends; `docker stop` waits 40 s
 
 
 class Member:
@@ -60,8 +61,22 @@ class Member:
         self._due = time.monotonic() + pause_s
         return None
 
+    def end_by(self, ends: float) -> None:
+        """It has been told to stop. Whoever hangs is killed: its clip is made by another."""
+        try:
+            self.process.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("A worker does not stop; it is killed.")
+            self.process.kill()
+            self.process.wait()
 
-def run(gpus: Sequence[str | None], arguments: Sequence[str], module: str = MODULE) -> int:
+
+def run(
+    gpus: Sequence[str | None],
+    arguments: Sequence[str],
+    module: str = MODULE,
+    last_s: float = LAST_S,
+) -> int:
     """Returns when told to stop, with the exit status."""
     stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,6 +91,7 @@ def run(gpus: Sequence[str | None], arguments: Sequence[str], module: str = MODU
         time.sleep(0.1)
     for member in members:
         member.process.send_signal(signal.SIGTERM)
+    ends = time.monotonic() + last_s
     for member in members:
-        member.process.wait()
+        member.end_by(ends)
     return max(ended.values(), default=0)

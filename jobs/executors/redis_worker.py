@@ -164,7 +164,9 @@ class RedisWorker:
 
 
 def _stop_at_once(_signum: int, _frame: object) -> NoReturn:
-    sys.exit(0)  # while models load there is nothing to lose
+    """While models load there is nothing to lose; what is raised in an import can get lost, and
+    threads that read weights are waited for."""
+    os._exit(0)
 
 
 def main() -> None:

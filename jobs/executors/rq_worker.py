@@ -105,10 +105,10 @@ class WarmWorker(SimpleWorker):
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Without Redis, which may be away: the stock one would raise in the middle of a clip."""
+        self._stop_requested = True  # read before it waits again, should what is raised get lost
         self._stop()
         if self._job is None:
             raise StopRequested
-        self._stop_requested = True
 
     def end(self) -> None:
         """After an error, where RQ leaves its listening thread behind."""
