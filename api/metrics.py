@@ -86,7 +86,8 @@ class Metrics:
         job_id, data = event.job_id, event.data
         match event.kind:
             case "queued":
-                self.created.labels(self._model(job_id)).inc()
+                self._models[job_id] = data["model"]
+                self.created.labels(data["model"]).inc()
             case "started":
                 job = self.service.store.get(job_id)
                 if job:
@@ -119,8 +120,7 @@ class Metrics:
 
     def _model(self, job_id: str) -> str:
         if job_id not in self._models:
-            job = self.service.store.get(job_id)
-            self._models[job_id] = job.fitted.model if job else ""
+            self._models[job_id] = self.service.store.model(job_id)
         return self._models[job_id]
 
 

@@ -5,10 +5,12 @@ Each function works inside the transaction that accepts the request. Knows SQL; 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
@@ -19,6 +21,7 @@ from pipelines.cards import ModelCard
 from pipelines.request import FittedRequest
 
 KEY_KEPT_S = 24 * 3600
+LOOKED_AT_S = 1.0  # how often it is seen whether the weights in a folder have changed
 CANDIDATES = 5
 """How many earlier clips of the same recipe are looked at; their files may be gone."""
 
@@ -28,6 +31,17 @@ HOW_MANY = select(
     func.count().filter(IS_OWNERS, jobs.c.batch.is_(None)),
     func.count().filter(IS_OWNERS, jobs.c.batch.is_not(None)),
 ).where(jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value)))
+
+MADE_BEFORE = (
+    select(jobs.c.id)
+    .where(
+        IS_OWNERS,
+        jobs.c.recipe == bindparam("recipe"),
+        jobs.c.state == State.SUCCEEDED.value,
+    )
+    .order_by(jobs.c.created_at.desc())
+    .limit(CANDIDATES)
+)
 
 
 class AcceptedBefore(Exception):
@@ -91,22 +105,17 @@ def recipe_of(fitted: FittedRequest, card: ModelCard | None) -> str | None:
     weights: list[object] = [card.repo, card.revision, card.variant]
     folder = card.local_path
     if folder is not None:  # a folder has no revision; its files say when they changed
-        files = sorted(folder.rglob("*.safetensors"))
-        weights += [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+        weights += _weights_in(folder, int(time.monotonic() / LOOKED_AT_S))
     line = json.dumps([settings, weights], sort_keys=True)
     return hashlib.sha256(line.encode()).hexdigest()
 
 
+@functools.lru_cache(maxsize=64)
+def _weights_in(folder: Path, _when: int) -> list[tuple[str, int, int]]:
+    files = sorted(folder.rglob("*.safetensors"))
+    return [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
+
+
 def made_before(tx: Connection, owner: str, recipe: str) -> list[str]:
     """The owner's finished clips of that recipe, newest first."""
-    query = (
-        select(jobs.c.id)
-        .where(
-            jobs.c.owner == owner,
-            jobs.c.recipe == recipe,
-            jobs.c.state == State.SUCCEEDED.value,
-        )
-        .order_by(jobs.c.created_at.desc())
-        .limit(CANDIDATES)
-    )
-    return list(tx.execute(query).scalars())
+    return list(tx.execute(MADE_BEFORE, {"owner": owner, "recipe": recipe}).scalars())

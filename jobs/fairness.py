@@ -19,6 +19,7 @@ class Waiting(NamedTuple):
     id: str
     owner: str
     created_at: float
+    model: str | None = None
 
 
 def in_turn(waiting: Iterable[Waiting], last_served: Mapping[str, float]) -> Iterator[Waiting]:

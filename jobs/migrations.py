@@ -92,6 +92,14 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "ALTER TABLE timings ADD COLUMN peak_gb DOUBLE PRECISION",
         ],
     ),
+    (
+        "0005_the_line_without_its_jobs",
+        [
+            "CREATE INDEX jobs_in_line ON jobs (state, server, created_at, id, owner, model)",
+            "CREATE INDEX jobs_unfinished ON jobs (state, owner, batch)",
+            "DROP INDEX jobs_by_state",
+        ],
+    ),
 ]
 
 

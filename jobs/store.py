@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from errors import KinoraError
+from jobs import waiting
 from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
@@ -39,7 +40,18 @@ UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
 # What is said to the database most often, put together once: that takes longer than running it.
 ONE_JOB = select(jobs).where(jobs.c.id == bindparam("job"))
 STATE_LOCKED = select(jobs.c.state).where(jobs.c.id == bindparam("job")).with_for_update()
+MODEL_OF = select(jobs.c.model).where(jobs.c.id == bindparam("job"))
 LAST_EVENT = select(func.max(events.c.n)).where(events.c.job_id == bindparam("job"))
+CLAIM = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.state == State.QUEUED.value)
+    .values(
+        state=State.RUNNING.value,
+        started_at=bindparam("now"),
+        attempts=jobs.c.attempts + 1,
+        asked=None,
+    )
+)
 ADD_JOB, ADD_EVENT = insert(jobs), insert(events)
 
 
@@ -83,6 +95,7 @@ class JobStore:
         """All of one owner's jobs or none. AcceptedBefore if `once` was heard before.
 
         `recipes` are kept by job id. A job that has succeeded already comes with its result."""
+        rows = [self._row(job, (recipes or {}).get(job.id)) for job in accepted]
         with self._writing.patiently():
             with self.database.durable.begin() as tx:
                 one_at_a_time(tx)
@@ -90,11 +103,11 @@ class JobStore:
                     check_key(tx, accepted[0].owner, once)
                 check_limits(tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner)
                 told = []
+                tx.execute(ADD_JOB, rows)
                 for job in accepted:
-                    tx.execute(ADD_JOB, self._row(job, (recipes or {}).get(job.id)))
-                    told.append(_append(tx, job.id, "queued", {}))
+                    told.append(_write(tx, job.id, 1, "queued", {"model": job.fitted.model}))
                     if job.result:
-                        told.append(_append(tx, job.id, "succeeded", {"reused": True}))
+                        told.append(_write(tx, job.id, 2, "succeeded", {"reused": True}))
                 if once:
                     keep_key(tx, accepted[0].owner, once, accepted[0].id)
             for event in told:
@@ -127,26 +140,12 @@ class JobStore:
         """The next job in turn, now running and ours; each job is handed out exactly once."""
         with self._writing:
             with self.database.durable.begin() as tx:
-                for next_up in in_turn(*_line(tx, self.server, among)):
-                    taken = tx.execute(
-                        update(jobs)
-                        .where(
-                            jobs.c.id == next_up.id,
-                            jobs.c.state == State.QUEUED.value,
-                            jobs.c.server == self.server,
-                        )
-                        .values(
-                            state=State.RUNNING.value,
-                            started_at=time.time(),
-                            attempts=jobs.c.attempts + 1,
-                            asked=None,
-                        )
-                    )
-                    if taken.rowcount == 1:
+                while (job_id := waiting.next_up(tx, self.server, among)) is not None:
+                    if tx.execute(CLAIM, {"job": job_id, "now": time.time()}).rowcount == 1:
                         break
                 else:
                     return None
-                job = _require(tx, next_up.id)
+                job = _require(tx, job_id)
                 event = _append(tx, job.id, "started", {"attempt": job.attempts})
             self._tell(event)
         return job
@@ -287,7 +286,20 @@ class JobStore:
     def who_waits(self) -> tuple[list[Waiting], dict[str, float]]:
         """This server's waiting jobs, and when each of their owners was last served."""
         with self.database.reading.begin() as tx:
-            return _line(tx, self.server, None)
+            return waiting.who_waits(tx, self.server)
+
+    def waiting(self) -> list[Waiting]:
+        """This server's waiting jobs, in the order of their turns."""
+        return list(in_turn(*self.who_waits()))
+
+    def line(self) -> list[str]:
+        """Their ids."""
+        return [job.id for job in self.waiting()]
+
+    def oldest_waiting(self) -> dict[str, float]:
+        """When the first of this server's waiting jobs was accepted, by model."""
+        with self.database.reading.begin() as tx:
+            return waiting.oldest(tx, self.server)
 
     def fitted(self, ids: Sequence[str]) -> dict[str, FittedRequest]:
         """What is to be made, of those jobs that are here."""
@@ -306,27 +318,10 @@ class JobStore:
         with self.database.reading.begin() as tx:
             return {State(state): count for state, count in tx.execute(query)}
 
-    def line(self) -> list[str]:
-        """The ids of this server's waiting jobs, in the order of their turns."""
+    def model(self, job_id: str) -> str:
+        """The name of the model that makes it."""
         with self.database.reading.begin() as tx:
-            return [job.id for job in in_turn(*_line(tx, self.server, None))]
-
-    def oldest_waiting(self) -> dict[str, float]:
-        """When the first of this server's waiting jobs was accepted, by model."""
-        here = and_(jobs.c.server == self.server, jobs.c.state == State.QUEUED.value)
-        query = select(jobs.c.model, func.min(jobs.c.created_at)).where(here)
-        with self.database.reading.begin() as tx:
-            rows = tx.execute(query.group_by(jobs.c.model))
-            return {model or "": at for model, at in rows}
-
-    def waiting(self) -> list[tuple[str, str, float]]:
-        """(id, model, when accepted) of this server's waiting jobs, in the order of their turns."""
-        here = and_(jobs.c.server == self.server, jobs.c.state == State.QUEUED.value)
-        with self.database.reading.begin() as tx:
-            rows = tx.execute(select(jobs.c.id, jobs.c.model).where(here))
-            models = {row.id: row.model for row in rows}
-            turns = list(in_turn(*_line(tx, self.server, models.keys())))
-        return [(job.id, models[job.id] or "", job.created_at) for job in turns]
+            return tx.execute(MODEL_OF, {"job": job_id}).scalar() or ""
 
     def running(self) -> list[Job]:
         return self.unfinished(self.server, State.RUNNING)
@@ -387,27 +382,13 @@ class JobStore:
             listener(event)
 
 
-def _line(
-    tx: Connection, server: str, among: Collection[str] | None
-) -> tuple[list[Waiting], dict[str, float]]:
-    rows = tx.execute(
-        select(jobs.c.id, jobs.c.owner, jobs.c.created_at).where(
-            jobs.c.state == State.QUEUED.value, jobs.c.server == server
-        )
-    )
-    waiting = [Waiting(*row) for row in rows if among is None or row.id in among]
-    owners = {job.owner for job in waiting}
-    served = tx.execute(
-        select(jobs.c.owner, func.max(jobs.c.started_at))
-        .where(jobs.c.owner.in_(owners), jobs.c.started_at.is_not(None))
-        .group_by(jobs.c.owner)
-    )
-    return waiting, {row[0]: row[1] for row in served}
-
-
 def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:
     last = tx.execute(LAST_EVENT, {"job": job_id}).scalar()
-    event = Event(job_id=job_id, n=(last or 0) + 1, at=time.time(), kind=kind, data=data)
+    return _write(tx, job_id, (last or 0) + 1, kind, data)
+
+
+def _write(tx: Connection, job_id: str, n: int, kind: str, data: dict[str, Any]) -> Event:
+    event = Event(job_id=job_id, n=n, at=time.time(), kind=kind, data=data)
     tx.execute(ADD_EVENT, event.model_dump() | {"data": json.dumps(data)})
     return event
 

@@ -27,7 +27,7 @@ from jobs.executors.base import Health
 from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect
 from jobs.executors.newsdesk import hear
 from jobs.executors.overdue import Patience
-from jobs.job import Asked, Job
+from jobs.job import Asked, Job, State
 from jobs.parcels import lend
 from jobs.preparing import Preparing
 from jobs.routing import Free, Wants, passed_over, route
@@ -78,6 +78,9 @@ class RedisExecutor:
         self._back_at = time.monotonic()
         self._lost = 0
         self._news = False
+        self._freed = False
+        self._all_busy = False
+        self._in_doubt: set[str] = set()
         self._closing = False
         self._waits = False
         self._threads: list[threading.Thread] = []
@@ -162,6 +165,8 @@ class RedisExecutor:
                 if time.monotonic() - watched > WATCH_S:
                     self._watch_over(desk, cards)
                     watched = time.monotonic()
+                if self._in_doubt:
+                    self._take_back_unsent(desk)
                 more = self._dispatch(desk, cards)
                 self._say_what_loads(preparing, cards)
             except RedisError:
@@ -172,8 +177,12 @@ class RedisExecutor:
                 time.sleep(WATCH_S)
             if not more:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._news or self._closing, TICK_S)
-                    self._news = False
+                    self._changed.wait_for(self._is_worth_a_look, TICK_S)
+                    self._news = self._freed = False
+
+    def _is_worth_a_look(self) -> bool:
+        """While nobody is free, one more clip that waits changes nothing."""
+        return self._closing or self._freed or (self._news and not self._all_busy)
 
     def _answered(self, cards: dict[str, WorkerCard] | None = None) -> None:
         """Redis is there."""
@@ -195,6 +204,7 @@ class RedisExecutor:
             for c in idle
             if c.name not in taken
         ]
+        self._all_busy = not free
         # the whole line is read only when there is somebody to work on it
         oldest_at = desk.store.oldest_waiting()
         if not oldest_at:
@@ -204,7 +214,7 @@ class RedisExecutor:
         if waited_s is None or not free:
             self._say_waiting(desk, waited_s)
             return False
-        line = [Wants(job_id, model) for job_id, model, _ in desk.store.waiting()]
+        line = [Wants(job.id, job.model or "") for job in desk.store.waiting()]
         pairs = route(line, free, self._passed)
         before = [w for w in self._fleet.others_wait(desk.store.server) if w > waited_s]
         if not pairs or len(free) <= len(before):  # other servers' clips have waited longer
@@ -222,9 +232,16 @@ class RedisExecutor:
         ticket_id = secrets.token_hex(16)
         if not self._fleet.reserve(worker, ticket_id):
             return False
-        job = desk.claim({job_id})
+        job = None
+        try:
+            job = desk.claim({job_id})
+        except BaseException:
+            self._in_doubt.add(job_id)  # it may be claimed all the same
+            raise
+        finally:
+            if job is None:
+                self._fleet.release(worker, ticket_id)
         if job is None:
-            self._fleet.release(worker, ticket_id)
             return False
         ticket = Ticket(id=ticket_id, job=job, worker=worker, server=desk.store.server)
         run = Run(job, ticket, self._patience())
@@ -298,6 +315,14 @@ class RedisExecutor:
         desk.requeue(run.job, why, refund_attempt=True)
         self._over(run)
 
+    def _take_back_unsent(self, desk: Desk) -> None:
+        """Clips that were claimed, perhaps, which whoever claimed them never heard."""
+        for job_id in list(self._in_doubt):
+            job = desk.store.get(job_id)
+            if job and job.state is State.RUNNING:
+                desk.requeue(job, "It was not begun; it waits on.", refund_attempt=True)
+            self._in_doubt.discard(job_id)
+
     def _revoke(self, run: Run) -> None:
         try:
             self._fleet.ask(run.ticket.id, "revoked", self._keep_s())
@@ -361,7 +386,9 @@ class RedisExecutor:
         if ended:
             self._over(run)
             self._ears.forget(run.ticket)
-            self.notify()
+            with self._changed:
+                self._freed = True
+                self._changed.notify_all()
 
     def _over(self, run: Run) -> None:
         with self._lock:

@@ -199,8 +199,18 @@ def test_news_of_a_run_that_was_given_up_changes_nothing(
 
 def test_the_line_says_which_model_each_job_wants(store: JobStore, make_job: MakeJob) -> None:
     ids = [accept(store, make_job(owner=owner)).id for owner in "aab"]
-    assert [job_id for job_id, _, _ in store.waiting()] == store.line() == [ids[0], ids[2], ids[1]]
-    assert {model for _, model, _ in store.waiting()} == {"pocket"}
+    assert [job.id for job in store.waiting()] == store.line() == [ids[0], ids[2], ids[1]]
+    assert {job.model for job in store.waiting()} == {"pocket"}
+
+
+def test_times_in_the_line_are_exact(store: JobStore, make_job: MakeJob) -> None:
+    at = [1795287079.1234567, 1795287079.1234570, 0.1, 1e-9]
+    for created_at in at:
+        accept(store, make_job(owner="a").model_copy(update={"created_at": created_at}))
+    store.claim()
+    waiting, served = store.who_waits()
+    assert sorted(job.created_at for job in waiting) == sorted(at)[1:]
+    assert served == {"a": store.running()[0].started_at}
 
 
 def test_the_queue_and_each_visitor_have_a_limit(store: JobStore, make_job: MakeJob) -> None:
