@@ -39,8 +39,13 @@ def take_time(page: Page, tab: str = "t2v") -> None:
     here = page.locator(f"#k-{tab}")
     if not here.locator(".k-grid").is_visible():
         here.get_by_role("button", name="Advanced").click()
-    here.get_by_label("number input for Steps").fill(str(MANY_STEPS))
-    page.keyboard.press("Tab")
+    steps = here.get_by_label("number input for Steps")
+    while True:  # what is typed in the very moment a control appears, Gradio puts back
+        steps.fill(str(MANY_STEPS))
+        page.keyboard.press("Tab")
+        if steps.input_value() == str(MANY_STEPS):
+            return
+        page.wait_for_timeout(100)
 
 
 def start(page: Page, words: str, tab: str = "t2v") -> None:

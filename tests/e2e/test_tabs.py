@@ -87,7 +87,9 @@ def wake(session: CDPSession) -> None:
 
 def is_back(page: Page, job_id: str) -> None:
     """The stage shows that clip: waiting, in the making, or playing."""
-    page.wait_for_function("id => kinora.stages.t2v?.job?.id === id", arg=job_id)
+    page.wait_for_function(
+        "id => window.kinora?.stages?.t2v?.job?.id === id", arg=job_id, polling=50
+    )
 
 
 def jobs(server: Server) -> dict[str, tuple[str, float]]:
@@ -163,7 +165,7 @@ def test_a_tab_that_comes_back_shows_live_progress(visit: Visit, goal: Goal, way
             wake(session)
         began = time.perf_counter()
         is_back(page, job_id)
-        page.wait_for_function(FRESH)
+        page.wait_for_function(FRESH, polling=50)  # a tab that slept may draw no frame for a while
         took.append(time.perf_counter() - began)
         expect(page.locator("#k-t2v .k-line")).to_have_text(LIVE)
         press(page, "Discard")

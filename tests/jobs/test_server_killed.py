@@ -38,7 +38,7 @@ def submitting(server: Doomed, client: Client) -> float:
     server.wait_for("started")
     client.ask(server, 1)
     server.wait_for(f"submitting {client.asked[-1]}")
-    return 0.012
+    return 0.005
 
 
 def queued(server: Doomed, client: Client) -> float:
