@@ -37,6 +37,23 @@ def test_names_that_other_systems_use_are_understood(monkeypatch: pytest.MonkeyP
     assert settings.database_url == "sqlite:////tmp/elsewhere/kinora.db"
 
 
+def test_a_file_says_what_the_environment_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Settings.model_config["env_file"] == ROOT / ".env"
+    (tmp_path / ".env").write_text(
+        "# ours\nVIDEO_WIDTH=512\nKINORA_MAX_QUEUE=7\nREDIS_URL='redis://queue:6379/0'\n"
+        "HF_TOKEN=hf_ofTheFile\nSOMETHING_ELSE=1\n"
+    )
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.setenv("KINORA_MAX_QUEUE", "9")
+    settings = Settings.load()
+    assert (settings.video_width, settings.max_queue) == (512, 9)
+    assert settings.redis_address == "redis://queue:6379/0"
+    assert settings.hf_token and settings.hf_token.get_secret_value() == "hf_ofTheFile"
+    assert "hf_ofTheFile" not in f"{settings!r} {settings.model_dump_json()}"
+
+
 def test_an_empty_variable_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDEO_WIDTH", "")
     monkeypatch.setenv("KINORA_MAX_QUEUE", "")

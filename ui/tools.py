@@ -46,6 +46,7 @@ def add(service: JobService, identify: Identify) -> None:
         model: str | None = None,
         seed: int | None = None,
         num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         width: int | None = None,
         height: int | None = None,
         duration_s: float | None = None,
@@ -60,6 +61,7 @@ def add(service: JobService, identify: Identify) -> None:
             model: A model's id, as `models` lists them. Left out: the default.
             seed: The same seed and settings give the same clip. Left out: a new one each time.
             num_inference_steps: Sampling steps. Left out: the model's own.
+            guidance_scale: How closely to follow the words. Left out: the model's own.
             width: Pixels. Left out: the model's own.
             height: Pixels. Left out: the model's own.
             duration_s: Seconds. Left out: the model's own.
@@ -70,6 +72,7 @@ def add(service: JobService, identify: Identify) -> None:
             "model": model,
             "seed": seed,
             "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
             "width": width,
             "height": height,
             "duration_s": duration_s,

@@ -52,13 +52,16 @@ def test_an_agent_makes_a_clip_follows_it_and_lists_models(server: ApiServer) ->
         assert "Start a video clip from words" in (making.description or "")
         assert set(making.inputSchema["properties"]) >= {"prompt", "seed", "model"}
 
-        state = await call(session, "make_clip", prompt="a dog", num_inference_steps=2)
+        state = await call(
+            session, "make_clip", prompt="a dog", num_inference_steps=2, guidance_scale=2.5
+        )
         until = time.monotonic() + WAIT_S
         while state["state"] not in ("succeeded", "failed"):
             assert time.monotonic() < until
             state = await call(session, "clip_state", job_id=state["job_id"])
         assert state["state"] == "succeeded"
         assert state["url"] == f"/api/result/{state['job_id']}"
+        assert state["used"]["guidance_scale"] == 2.5
         (listing,) = [name for name in tools if name.endswith("models")]
         models = await session.call_tool(listing, {})
         assert "pocket" in models.content[0].text  # type: ignore[union-attr]
