@@ -79,7 +79,7 @@ class Heartbeat:
                     look()
             except KinoraError as error:
                 log.warning("No sign of life could be given: %s", error)
-            except Exception:
+            except Exception:  # a server whose heart stops loses its clips to the others
                 log.exception("Looking after the other servers stumbled; it goes on.")
 
     def _beat(self) -> None:

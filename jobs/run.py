@@ -204,7 +204,7 @@ def _keep(sampled: Sampled, file: Path) -> None:
     try:
         with whole(file) as part:
             save(sampled, part)
-    except Exception:
+    except Exception:  # of any kind: the clip itself is not in danger
         log.warning("What was sampled is not kept.", exc_info=True)
 
 

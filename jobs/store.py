@@ -44,7 +44,7 @@ MODEL_OF = select(jobs.c.model).where(jobs.c.id == bindparam("job"))
 LAST_EVENT = select(func.max(events.c.n)).where(events.c.job_id == bindparam("job"))
 CLAIM = (
     update(jobs)
-    .where(jobs.c.id == bindparam("job"), jobs.c.state == State.QUEUED.value)
+    .where(waiting.WAITS, jobs.c.id == bindparam("job"))
     .values(
         state=State.RUNNING.value,
         started_at=bindparam("now"),
@@ -141,7 +141,8 @@ class JobStore:
         with self._writing:
             with self.database.durable.begin() as tx:
                 while (job_id := waiting.next_up(tx, self.server, among)) is not None:
-                    if tx.execute(CLAIM, {"job": job_id, "now": time.time()}).rowcount == 1:
+                    taken = {"job": job_id, "here": self.server, "now": time.time()}
+                    if tx.execute(CLAIM, taken).rowcount == 1:
                         break
                 else:
                     return None

@@ -170,7 +170,7 @@ class Line:
                 if self._closed:
                     return
                 time.sleep(LOOK_S)
-            except Exception:
+            except Exception:  # without a line the worker is given up; unsent news is kept
                 log.exception("The line stumbled; it goes on.")
                 time.sleep(LOOK_S)
 

@@ -160,13 +160,13 @@ class ProcessExecutor:
                     self._state = "starting"
             try:
                 self._serve(desk, child)
-            except Exception:
+            except Exception:  # whatever it was, somebody must supervise; clips are settled later
                 log.exception("The supervisor stumbled; the worker is replaced.")
                 self._in_doubt = True
             child.end()
             try:
                 self._after(desk, child)
-            except Exception:
+            except Exception:  # in doubt, no clip is forgotten: the next round settles it
                 log.exception("The supervisor stumbled over a job; it goes on.")
                 self._in_doubt = True
 

@@ -171,7 +171,7 @@ class RedisExecutor:
                 self._say_what_loads(preparing, cards)
             except RedisError:
                 more = False
-            except Exception:
+            except Exception:  # the thread must live; what was claimed is looked at next time
                 log.exception("Handing out work stumbled; it goes on.")
                 more = False
                 time.sleep(WATCH_S)
@@ -232,16 +232,14 @@ class RedisExecutor:
         ticket_id = secrets.token_hex(16)
         if not self._fleet.reserve(worker, ticket_id):
             return False
-        job = None
         try:
             job = desk.claim({job_id})
-        except BaseException:
-            self._in_doubt.add(job_id)  # it may be claimed all the same
+        except Exception:  # the answer may be lost, and the clip claimed all the same
+            self._in_doubt.add(job_id)
+            self._fleet.release(worker, ticket_id)
             raise
-        finally:
-            if job is None:
-                self._fleet.release(worker, ticket_id)
         if job is None:
+            self._fleet.release(worker, ticket_id)
             return False
         ticket = Ticket(id=ticket_id, job=job, worker=worker, server=desk.store.server)
         run = Run(job, ticket, self._patience())
@@ -367,7 +365,7 @@ class RedisExecutor:
                     self._ears.done_with(server, [e for s, e, _ in entries if s == server])
             except RedisError:
                 time.sleep(TICK_S)
-            except Exception:
+            except Exception:  # the database, say; unread news stays in Redis and is read again
                 log.exception("The news could not be written down; once more.")
                 time.sleep(WATCH_S)
 

@@ -153,7 +153,7 @@ class RedisWorker:
             self._poisoned = "CUDA error" in str(error.__cause__)
             insurance.save(self._artifacts, ticket.job.id, folder, error)
             return "failed", error.as_dict()
-        except Exception:
+        except Exception:  # one clip fails, told and logged; the warm worker goes on
             log.exception("Clip %s failed.", ticket.job.id)
             return "failed", KinoraError(ErrorCode.INTERNAL).as_dict()
         here = {"machine": self._line.card.machine}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.executors import executor_for
-from jobs.job import Job, State, new_id
+from jobs.job import Event, Job, State, new_id
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.cards import ModelCard, load_cards
@@ -88,6 +88,26 @@ def wait_for_kind(service: JobService, job_id: str, kind: str, count: int = 1) -
         if count == 0:
             return
     raise AssertionError(f"the job ended without {kind}")
+
+
+def stumble_after(kind: str, service: JobService, request: GenerationRequest) -> None:
+    """Two clips are made though, once, a change is in the database and whoever made it never hears
+    of that."""
+    stumbled: list[Event] = []
+
+    def stumble(event: Event) -> None:
+        if event.kind == kind and not stumbled:
+            stumbled.append(event)
+            raise RuntimeError("somebody who listens stumbles")
+
+    service.store.listeners.append(stumble)
+    try:
+        jobs = [service.submit(request, "visitor:me") for _ in range(2)]
+        until(lambda: all(service.get(job.id).state is State.SUCCEEDED for job in jobs), 60)
+    finally:
+        service.store.listeners.remove(stumble)
+    assert stumbled
+    assert service.store.running() == []
 
 
 @pytest.fixture(scope="session")

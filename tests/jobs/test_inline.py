@@ -22,12 +22,11 @@ import pytest
 from gradio_client import Client
 
 from errors import ErrorCode
-from jobs.events import Event
 from jobs.job import State
 from jobs.service import JobService
 from pipelines.request import GenerationRequest
 from settings import Settings
-from tests.jobs.conftest import build_service, until, wait_for_kind
+from tests.jobs.conftest import build_service, stumble_after, until, wait_for_kind
 
 SHORT = GenerationRequest(prompt="a dog", seed=3)
 LONG = SHORT.model_copy(update={"num_inference_steps": 50, "width": 128, "height": 128})
@@ -98,22 +97,7 @@ def test_closing_gives_the_clip_back_to_the_queue(tiny_settings: Settings) -> No
 
 @pytest.mark.parametrize("kind", ["started", "step", "succeeded"])
 def test_a_stumble_right_after_a_change_costs_no_clip(inline: JobService, kind: str) -> None:
-    """The change is in the database, and whoever made it never hears of that."""
-    stumbled: list[Event] = []
-
-    def stumble(event: Event) -> None:
-        if event.kind == kind and not stumbled:
-            stumbled.append(event)
-            raise RuntimeError("somebody who listens stumbles")
-
-    inline.store.listeners.append(stumble)
-    try:
-        jobs = [inline.submit(SHORT, ME) for _ in range(2)]
-        until(lambda: all(inline.get(job.id).state is State.SUCCEEDED for job in jobs), 60)
-    finally:
-        inline.store.listeners.remove(stumble)
-    assert stumbled
-    assert inline.store.running() == []
+    stumble_after(kind, inline, SHORT)
 
 
 # -- on ZeroGPU ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.event import listen
 
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
@@ -212,6 +213,29 @@ def test_a_clip_that_another_server_goes_on_with_is_followed_without_a_gap(
     there.desk.fail(claimed, KinoraError(ErrorCode.INTERNAL))
     watcher.join(20)
     assert heard == ["queued", "started", "step", "failed"]
+
+
+def test_a_clip_that_went_to_another_server_meanwhile_is_not_claimed(
+    store_url: str, make_job: MakeJob
+) -> None:
+    """A server that was silent for a while, and comes back in the middle of a claim."""
+    late, other = JobStore(store_url, "late"), JobStore(store_url, "other")
+    job = accept(late, make_job())
+
+    def adopt(_db: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("UPDATE jobs") and not adopted:
+            adopted.append(other.adopt("late"))
+
+    adopted: list[int] = []
+    listen(late.database.durable.engine, "before_cursor_execute", adopt)
+    try:
+        assert late.claim() is None
+        assert adopted == [1]
+        claimed = other.claim()
+        assert claimed and claimed.id == job.id
+    finally:
+        late.close()
+        other.close()
 
 
 def test_a_database_that_is_away_is_a_sentence_and_comes_back(make_job: MakeJob) -> None:

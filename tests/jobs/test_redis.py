@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.events import Event
-from jobs.job import State
 from jobs.service import JobService
 from pipelines.request import GenerationRequest
 from settings import Settings
-from tests.jobs.conftest import build_service, until, wait_for_kind
+from tests.jobs.conftest import build_service, stumble_after, until, wait_for_kind
 from tests.jobs.fleet import RedisServer, Worker
 
 SHORT = GenerationRequest(prompt="a dog", seed=3)
@@ -63,22 +61,7 @@ def test_a_clip_is_made_by_the_worker(service: JobService) -> None:
 
 @pytest.mark.parametrize("kind", ["started", "step", "succeeded"])
 def test_a_stumble_right_after_a_change_costs_no_clip(service: JobService, kind: str) -> None:
-    """The change is in the database, and whoever made it never hears of that."""
-    stumbled: list[Event] = []
-
-    def stumble(event: Event) -> None:
-        if event.kind == kind and not stumbled:
-            stumbled.append(event)
-            raise RuntimeError("somebody who listens stumbles")
-
-    service.store.listeners.append(stumble)
-    try:
-        jobs = [service.submit(SHORT, ME) for _ in range(2)]
-        until(lambda: all(service.get(job.id).state is State.SUCCEEDED for job in jobs), 60)
-    finally:
-        service.store.listeners.remove(stumble)
-    assert stumbled
-    assert service.store.running() == []
+    stumble_after(kind, service, SHORT)
 
 
 def test_discarding_stops_it_within_a_step(service: JobService) -> None:
