@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no test may fetch
@@ -21,6 +22,17 @@ from tests.goals import Goal
 
 if TYPE_CHECKING:
     from pipelines.manager import PipelineManager
+
+
+# how long an example takes is the machine's matter, and the same commit gives the same answer
+hypothesis.settings.register_profile(
+    "kinora",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("kinora")
 
 
 @pytest.fixture(autouse=True)

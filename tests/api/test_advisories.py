@@ -6,6 +6,7 @@ of tests/test_supply_chain.py, or by the absence of what they are about, and say
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 import zipfile
@@ -209,14 +210,14 @@ def by_parts_that_are_not_there(at: Place) -> None:
 # -- filling memory, disk and time ---------------------------------------------------------------
 
 
-@replays("CVE-2024-8966", "CVE-2026-40347", "CVE-2026-42561", "CVE-2026-53539", "CVE-2025-54121")
+@replays("CVE-2026-40347", "CVE-2026-42561", "CVE-2026-53539", "CVE-2025-54121")
 def by_a_strange_form(at: Place) -> None:
     line = b"\r\n"
     part = (
         b'Content-Disposition: form-data; name="image"; filename="a.png"' + line * 2 + b"x" + line
     )
     bodies = [
-        ("b" * 70_000, b"--" + b"b" * 70_000 + line + part),
+        ("b" * 50_000, b"--" + b"b" * 50_000 + line + part),
         ("b", b"-" * 3_000_000 + line + b"--b" + line + part),
         ("b", b"--b" + line + part + b"--b--" + b"-" * 3_000_000),
         ("b", b"--b" + line + b"".join(b"h%d: x\r\n" % n for n in range(50_000)) + part + b"--b--"),
@@ -229,6 +230,15 @@ def by_a_strange_form(at: Place) -> None:
             kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
             answer = at.client.post(path, content=body, headers=kind)
             assert answer.status_code < 500, (path, len(boundary), answer.text)
+
+
+@replays("CVE-2024-8966")
+def by_a_head_without_end(at: Place) -> None:
+    """Over 64 KiB uvicorn answers 400 and hangs up, so what a client still sends may cut it off."""
+    kind = {"Content-Type": "multipart/form-data; boundary=" + "b" * 500_000}
+    for path in ("/api/generate", "/gradio_api/upload", "/v1/videos"):
+        with contextlib.suppress(httpx.TransportError):
+            assert at.client.post(path, content=b"x" * 70_000, headers=kind).status_code == 400
 
 
 @replays("CVE-2026-54283")

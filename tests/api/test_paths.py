@@ -83,9 +83,9 @@ def test_no_path_leads_out_of_the_house(server: ApiServer, canary: Canary, goal:
     asked = errors = read = 0
 
     @settings(
-        max_examples=rounds(150, 2000), deadline=None, derandomize=True, database=None,
+        max_examples=rounds(150, 2000),
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-    )  # fmt: skip
+    )
     @given(
         st.sampled_from(HEADS),
         st.sampled_from(("", "/", "0" * 32 + "/")),

@@ -80,13 +80,7 @@ def fuzz(document: Any, cases_each: int) -> int:
         operation = found.ok()
 
         @given(case=operation.as_strategy())
-        @settings(
-            max_examples=cases_each,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            suppress_health_check=LENIENT,
-        )
+        @settings(max_examples=cases_each, suppress_health_check=LENIENT)
         def check(case: schemathesis.Case) -> None:
             nonlocal count
             count += 1

@@ -81,12 +81,7 @@ def test_the_index_comes_before_the_pictures(tmp_path: Path) -> None:
     height=st.integers(1, 40),
     quality=st.sampled_from(get_args(Quality)),
 )
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_size_and_any_count_come_out_exactly(
     tmp_path: Path, format: Format, num_frames: int, width: int, height: int, quality: Quality
 ) -> None:

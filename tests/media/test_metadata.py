@@ -57,12 +57,7 @@ def test_odd_sizes_keep_the_comment(tmp_path: Path) -> None:
 
 
 @given(prompt=st.text(max_size=200) | st.text(max_size=20).map(lambda text: text + "\ud83d"))
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_survives(tmp_path: Path, prompt: str) -> None:
     comment = json.dumps({"prompt": prompt}, ensure_ascii=False)
     path = encode(FRAMES, tmp_path / "clip.mp4", fps=8, comment=comment).path

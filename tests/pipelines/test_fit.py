@@ -62,7 +62,7 @@ limits_ = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(fields=requests, picture=pictures, limits=limits_, card=st.sampled_from([CARD, CHOOSY]))
 def test_whatever_is_asked_the_answer_is_legal_explained_and_final(
     fields: dict[str, object],
