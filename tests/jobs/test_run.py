@@ -140,7 +140,9 @@ def test_time_over_is_a_timeout_and_not_a_discard(run: Run, make_job: MakeJob) -
     assert "0.001 s" in failure.value.message
 
 
-def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time() -> None:
+def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from pipelines.manager import LoadProgress
 
     told = Told()
@@ -151,12 +153,14 @@ def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time() -> None:
     news = [told.is_news(LoadProgress("downloading", f / 1000)) for f in range(11)]
     assert sum(news) == 3
 
-    deadline = Deadline(Person(), 0.2)
-    time.sleep(0.15)
+    deadline = Deadline(Person(), 200)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    now += 150
     deadline.renew()
-    time.sleep(0.1)
+    now += 150
     assert not deadline.is_over()
-    time.sleep(0.15)
+    now += 60
     assert deadline.is_over()
 
 
