@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ from tests.goals import Goal
 if TYPE_CHECKING:
     from pipelines.manager import PipelineManager
 
+
+# a shell's background job has Ctrl-C ignored, and so would everything that the tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes is the machine's matter, and the same commit gives the same answer
 hypothesis.settings.register_profile(
