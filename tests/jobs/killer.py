@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,7 @@ class Doomed:
         self._is_over = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs.obedient"],
+            [sys.executable, "-X", "faulthandler", "-m", "tests.jobs.obedient"],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -49,7 +50,10 @@ class Doomed:
         with self._changed:
             self._changed.wait_for(lambda: found() or self._is_over, WAIT_S)
             line = found()
-        assert line, f"never said: {start}"
+        if line is None and not self._is_over:
+            self.process.send_signal(signal.SIGABRT)  # where each of its threads is, to stderr
+            self.end()
+        assert line, f"never said: {start}, but {self.said[-20:]}"
         return line
 
     def kill(self) -> None:
