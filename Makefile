@@ -110,6 +110,7 @@ debian:
 	command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing="chromium"; \
 	[ -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf ] \
 		|| missing="$$missing fonts-noto-color-emoji"; \
+	command -v curl >/dev/null || missing="$$missing curl ca-certificates"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \

@@ -68,7 +68,7 @@ class Weights:
             try:
                 pipe = next(iter(self.pipes.values()))
                 self._map = preview_map_for(self.family, pipe, self.cache_dir)
-            except Exception:
+            except Exception:  # any model's decoder: without a map the clip is still made
                 log.exception("no previews for %s: the map could not be fitted", self.card.id)
         return self._map
 

@@ -210,7 +210,7 @@ class PreviewStream:
         """Never fails and never waits for the drawing."""
         try:
             newest = (index, latents())
-        except Exception:
+        except Exception:  # logged once; the clip goes on without previews
             self._fail()
             return
         self._last_at = time.perf_counter()
@@ -228,7 +228,7 @@ class PreviewStream:
             began = time.thread_time()
             try:
                 self._deliver(self._draw(index, latents))
-            except Exception:
+            except Exception:  # logged once; the clip goes on without previews
                 self._fail()
                 return
             self._spent_s += time.thread_time() - began
@@ -284,7 +284,7 @@ def _read(path: Path) -> PreviewMap | None:
             return PreviewMap(lead=kept["lead"], rest=kept["rest"], patch=int(kept["patch"]))
     except FileNotFoundError:
         return None
-    except Exception:
+    except Exception:  # cut short or from elsewhere: only a copy, fitted again
         log.warning("the kept preview map could not be read; fitting it again")
         return None
 

@@ -178,7 +178,7 @@ def main() -> None:
             answer: dict[str, Any] = {"value": ACTS[asked.pop("act")](**asked)}
         except KinoraError as error:
             answer = {"error": error.as_dict()}
-        except Exception:
+        except Exception:  # goes to the test, whole
             answer = {"crash": traceback.format_exc()}
         answer["seconds"] = time.perf_counter() - began
         out.write(json.dumps(answer) + "\n")

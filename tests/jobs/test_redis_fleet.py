@@ -41,6 +41,7 @@ A_CLIP = GenerationRequest(prompt="a dog", seed=3)
 ME = "visitor:me"
 QUICK = {"steps": 4, "step_s": 0.02}
 SLOW = {"steps": 100, "step_s": 0.1}
+SOON_STEPS = 10  # of such; on a quiet machine it is one
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def end_of(service: JobService, job_id: str) -> str:
 
 
 def steps_of(service: JobService, job_id: str) -> int:
-    return sum(event.kind == "step" for event in service.watch(job_id))
+    return sum(event.kind == "step" for event in service.store.events(job_id))
 
 
 def test_clips_wait_for_the_first_worker(
@@ -239,12 +240,13 @@ def test_rqs_own_stop_command_discards_the_clip(
     ticket = Fleet(redis).ticket(job.id)
     assert ticket
     send_stop_job_command(redis, ticket.id, serializer=JSONSerializer)
+    by_then = steps_of(service, job.id)
     assert end_of(service, job.id) == "cancelled"
-    assert steps_of(service, job.id) < SLOW["steps"] / 2
+    assert steps_of(service, job.id) - by_then < SOON_STEPS
     redis.close()
 
 
-def test_a_discard_is_heard_within_a_step(
+def test_a_discard_is_heard_within_a_few_steps(
     service: JobService, settings: Settings, workers: list[Worker]
 ) -> None:
     workers.append(Worker(settings, pretends=SLOW))
@@ -252,8 +254,9 @@ def test_a_discard_is_heard_within_a_step(
     wait_for_kind(service, job.id, "step", count=2)
     for _ in range(3):
         assert service.cancel(job.id).id == job.id
+    by_then = steps_of(service, job.id)
     assert end_of(service, job.id) == "cancelled"
-    assert steps_of(service, job.id) < SLOW["steps"] / 2
+    assert steps_of(service, job.id) - by_then < SOON_STEPS
 
 
 def test_whoever_writes_to_redis_cannot_run_code(

@@ -256,7 +256,6 @@ def run(urls: tuple[str, ...], examples: int, steps: int) -> type[StoreMachine]:
     how = settings(
         max_examples=examples,
         stateful_step_count=steps,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     run_state_machine_as_test(machine, settings=how)

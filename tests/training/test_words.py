@@ -21,9 +21,7 @@ from training.world.subjects import SUBJECTS
 
 PAD, END, UNKNOWN = 0, 1, 2
 
-patient = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+patient = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def pieces(words: PreTrainedTokenizerFast, text: str) -> list[str]:
