@@ -20,14 +20,15 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, LTXPipeline
 from PIL import Image
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, Clock, Ema, Every, log, save
 from training.models import TOKENS, denoiser, text_encoder, trained_autoencoder
 from training.muon import Muon
+from training.noise_words import as_people_write
 from training.words import tokenizer
-from training.world.captions import caption
+from training.world.captions import FINITE, caption
 from training.world.motions import MOTIONS
 from training.world.places import PLACES
 from training.world.render import FPS
@@ -46,7 +47,7 @@ PLAIN = (
 
 LATENT_FRAMES = 9
 TOKENS_A_BATCH = 9_216
-WORDS = 32
+WORDS = 64
 """Prompt tokens the denoiser looks at in training.
 
 The text encoder reads all the padding, as in the pipeline.
@@ -99,7 +100,7 @@ class Latents:
         if rng.random() < 0.1:
             return ""
         s, p, m = self.labels[row]
-        return caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng)
+        return as_people_write(caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng), rng)
 
 
 def stride(frames: int) -> int:
@@ -115,7 +116,27 @@ class Model(nn.Module):
         if start_from:
             given = LTXPipeline.from_pretrained(start_from, vae=None, use_safetensors=True)
             self.transformer.load_state_dict(given.transformer.state_dict())
-            self.text_encoder.load_state_dict(given.text_encoder.state_dict())
+            state = given.text_encoder.state_dict()
+            table = _rows(state["shared.weight"], given.tokenizer, self.text_encoder, words)
+            tables = {"shared.weight": table, "encoder.embed_tokens.weight": table}
+            self.text_encoder.load_state_dict(state | {k: tables[k] for k in tables & state.keys()})
+
+
+def _rows(
+    given: Tensor,
+    theirs: PreTrainedTokenizerFast,
+    new: T5EncoderModel,
+    mine: PreTrainedTokenizerFast,
+) -> Tensor:
+    """The embedding of each of `mine`: as it was learned; a verb's new form as the verb's own."""
+    table = new.shared.weight.detach().clone()
+    known = theirs.get_vocab()
+    forms = {f"▁{form}": f"▁{verb}" for verb, form in FINITE.items()}
+    for token, row in mine.get_vocab().items():
+        source = known.get(token, known.get(forms.get(token, "")))
+        if source is not None:
+            table[row] = given[source]
+    return table
 
 
 def shares(text: str) -> dict[str, float]:
@@ -204,6 +225,9 @@ def main() -> None:
     parser.add_argument(
         "--more-of", type=shares, default={}, help="motions to show more often: spin:3,circle:1.5"
     )
+    parser.add_argument(
+        "--noise-shift", type=float, default=1.5, help="logit around which films are noised"
+    )
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
@@ -251,7 +275,7 @@ def main() -> None:
         given = f > 1 and float(rng.random()) < args.clean_first
         for group in optimiser.param_groups:
             group["lr"] = args.lr * clock.factor
-        s = sigmas(b, 0.4 if f == 1 else 1.5)
+        s = sigmas(b, 0.4 if f == 1 else args.noise_shift)
         noise = torch.randn_like(x0)
         target = pack(noise - x0)
         blend = s.view(b, 1).repeat(1, f)

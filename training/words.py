@@ -6,7 +6,6 @@ A word it never saw falls apart into letters instead of failing.
 from __future__ import annotations
 
 import math
-import re
 import string
 from collections import Counter
 
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from training.models import TOKENS
+from training.world.captions import words_of
 from training.world.render import render_labels
 
 LETTERS = string.ascii_lowercase + string.digits
@@ -25,11 +25,7 @@ LETTER_SCORE = -20.0
 
 def tokenizer(captions: int = 40_000, seed: int = 3) -> PreTrainedTokenizerFast:
     rng = np.random.default_rng(seed)
-    counts = Counter(
-        word
-        for _ in range(captions)
-        for word in re.findall(r"[a-z0-9]+", render_labels(rng)[0].lower())
-    )
+    counts = Counter(word for _ in range(captions) for word in words_of(render_labels(rng)[0]))
     total = sum(counts.values())
     words = [(f"▁{word}", math.log(count / total)) for word, count in sorted(counts.items())]
     known = {word for word, _ in words}

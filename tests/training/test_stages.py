@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLLTXVideo, LTXPipeline, LTXVideoTransformer3DModel
+from diffusers import (
+    AutoencoderKLLTXVideo,
+    FlowMatchEulerDiscreteScheduler,
+    LTXPipeline,
+    LTXVideoTransformer3DModel,
+)
+from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
@@ -221,6 +227,43 @@ def test_a_packed_model_that_is_too_large_is_refused_and_the_old_one_stays(
     with pytest.raises(SystemExit, match="too large"):
         stage(pack, f"--out {out}")
     assert (out / "model_index.json").read_text() == "the old one"
+
+
+def test_what_was_learned_of_a_word_stays_with_it_when_the_words_change(tmp_path: Path) -> None:
+    """And a verb's new form starts as the verb."""
+    words = pack.tokenizer()
+    trained = train_denoiser.Model(words)
+    old = tokenizer_without(words, {"▁runs", "▁dog", "▁puppy"})
+    encoder = models.text_encoder(len(old))
+    LTXPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=autoencoder(), text_encoder=encoder,
+        tokenizer=old, transformer=trained.transformer,
+    ).save_pretrained(tmp_path)  # fmt: skip
+    model = train_denoiser.Model(words, tmp_path)
+    rows, known = model.text_encoder.shared.weight, encoder.shared.weight
+    then, now = old.get_vocab(), words.get_vocab()
+    assert then.keys() < now.keys()
+    assert any(then[word] != now[word] for word in then), "the same word has another number"
+    for word, number in then.items():
+        assert torch.equal(rows[now[word]], known[number]), word
+    assert torch.equal(rows[now["▁runs"]], known[then["▁running"]])
+    assert torch.isfinite(rows).all()
+    taught = model.text_encoder.encoder.state_dict()
+    assert torch.equal(taught["embed_tokens.weight"], rows)
+    for name, value in encoder.encoder.state_dict().items():
+        if name != "embed_tokens.weight":
+            assert torch.equal(taught[name], value), name
+
+
+def tokenizer_without(words: PreTrainedTokenizerFast, missing: set[str]) -> PreTrainedTokenizerFast:
+    about = json.loads(words.backend_tokenizer.to_str())
+    about["model"]["vocab"] = [
+        [word, score] for word, score in about["model"]["vocab"] if word not in missing
+    ]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(about)),
+        **words.special_tokens_map,
+    )
 
 
 def test_the_plan_goes_from_pictures_to_films() -> None:

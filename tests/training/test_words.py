@@ -14,7 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from training.models import TOKENS
 from training.words import tokenizer
-from training.world.captions import ADJECTIVES, ENDINGS, GOING, OPENINGS
+from training.world.captions import ADJECTIVES, ENDINGS, FINITE, GOING, OPENINGS
 from training.world.motions import MOTIONS
 from training.world.places import PLACES
 from training.world.subjects import SUBJECTS
@@ -34,7 +34,7 @@ def ids(words: PreTrainedTokenizerFast, text: str) -> list[int]:
 
 
 def vocabulary_of_the_world() -> list[str]:
-    texts = [*OPENINGS, *ENDINGS, *ADJECTIVES]
+    texts = [*OPENINGS, *ENDINGS, *ADJECTIVES, *FINITE.values()]
     texts += [text for item in (*SUBJECTS, *PLACES) for text in item.words]
     texts += [
         text.format(go=go)

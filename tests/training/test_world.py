@@ -10,7 +10,7 @@ import pytest
 
 from training.captions_held_out import FRAMES as HELD_OUT_FRAMES
 from training.captions_held_out import sentence
-from training.world.captions import ANY_GOING, GOING, caption
+from training.world.captions import ANY_GOING, GOING, caption, finite
 from training.world.motions import MOTION_NAMES, MOTIONS, Motion, Path, path
 from training.world.places import PLACE_NAMES, PLACES, Place, backdrop
 from training.world.render import FRAMES, SIDE, Clip, film, render, stranger
@@ -33,7 +33,8 @@ def sizes(clip: Clip) -> np.ndarray:
 
 def phrases(motion: Motion) -> set[str]:
     verbs = {*ANY_GOING, *itertools.chain.from_iterable(GOING.values())}
-    return {words.format(go=go) for words in motion.words for go in verbs}
+    doing = {words.format(go=go) for words in motion.words for go in verbs}
+    return doing | {finite(words) for words in doing}
 
 
 def test_the_world_holds_enough_to_play_with() -> None:

@@ -6,16 +6,10 @@ learned since is no longer strange; `strange` leaves it out.
 
 from __future__ import annotations
 
-import re
-from functools import cache
-
 import numpy as np
 
 from training.evaluation.request import Asked
-from training.world.captions import ADJECTIVES, ANY_GOING, ENDINGS, GOING, OPENINGS
-from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.subjects import SUBJECTS
+from training.world.captions import vocabulary, words_of
 
 TAILS = (
     " in cinematic style, 4k, unreal engine",
@@ -117,23 +111,8 @@ def sentences() -> dict[str, list[tuple[str, Asked]]]:
     }
 
 
-@cache
-def vocabulary() -> frozenset[str]:
-    """Every word that a caption can hold."""
-    phrases = [
-        *OPENINGS,
-        *ENDINGS,
-        *ADJECTIVES,
-        *ANY_GOING,
-        *(word for going in GOING.values() for word in going),
-        *(words for kind in (SUBJECTS, PLACES, MOTIONS) for one in kind for words in one.words),
-        "a an the is",
-    ]
-    return frozenset(word for phrase in phrases for word in _words(phrase))
-
-
 def unknown(text: str) -> set[str]:
-    return set(_words(text)) - vocabulary()
+    return set(words_of(text)) - vocabulary()
 
 
 def strange(asked: list[tuple[str, Asked]]) -> list[tuple[str, Asked]]:
@@ -142,7 +121,3 @@ def strange(asked: list[tuple[str, Asked]]) -> list[tuple[str, Asked]]:
 
 def tail(rng: np.random.Generator) -> str:
     return TAILS[rng.integers(len(TAILS))]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())

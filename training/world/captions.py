@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 import numpy as np
 
-from training.world.motions import Motion
-from training.world.places import Place
-from training.world.subjects import Subject
+from training.world.motions import MOTIONS, Motion
+from training.world.places import PLACES, Place
+from training.world.subjects import SUBJECTS, Subject
 
 Rng = np.random.Generator
 
@@ -20,6 +23,49 @@ GOING = {
     "roll": ("rolling", "flying", "moving"),
 }
 ANY_GOING = ("going", "moving", "running", "flying")
+FINITE = {
+    "running": "runs",
+    "walking": "walks",
+    "going": "goes",
+    "flying": "flies",
+    "soaring": "soars",
+    "gliding": "glides",
+    "swimming": "swims",
+    "diving": "dives",
+    "driving": "drives",
+    "racing": "races",
+    "sailing": "sails",
+    "cruising": "cruises",
+    "drifting": "drifts",
+    "floating": "floats",
+    "rolling": "rolls",
+    "moving": "moves",
+    "heading": "heads",
+    "rising": "rises",
+    "taking": "takes",
+    "climbing": "climbs",
+    "falling": "falls",
+    "landing": "lands",
+    "sinking": "sinks",
+    "bouncing": "bounces",
+    "jumping": "jumps",
+    "hopping": "hops",
+    "spinning": "spins",
+    "turning": "turns",
+    "rotating": "rotates",
+    "twirling": "twirls",
+    "approaching": "approaches",
+    "getting": "gets",
+    "disappearing": "disappears",
+    "leaving": "leaves",
+    "circling": "circles",
+    "making": "makes",
+    "standing": "stands",
+    "resting": "rests",
+    "waiting": "waits",
+    "staying": "stays",
+}
+"""Not "comes": it tells of any motion, as in "here comes a dog"."""
 OPENINGS = (
     "",
     "",
@@ -70,6 +116,32 @@ def _article(noun: str, rng: Rng) -> str:
             return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
+def finite(does: str) -> str:
+    """ "running to the left" -> "runs to the left"; as it is where there is no such form."""
+    verb, space, rest = does.partition(" ")
+    return FINITE.get(verb, verb) + space + rest
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word that a caption can hold."""
+    phrases = [
+        *OPENINGS,
+        *ENDINGS,
+        *ADJECTIVES,
+        *ANY_GOING,
+        *FINITE.values(),
+        *(word for going in GOING.values() for word in going),
+        *(words for kind in (SUBJECTS, PLACES, MOTIONS) for one in kind for words in one.words),
+        "a an the is",
+    ]
+    return frozenset(word for phrase in phrases for word in words_of(phrase.format(go="")))
+
+
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
 def caption(
     subject: Subject,
     place: Place,
@@ -100,7 +172,7 @@ def caption(
             case _:
                 text = where
     else:
-        match int(rng.integers(6)):
+        match int(rng.integers(8)):
             case 0:
                 text = f"{where}, {noun} {does}"
             case 1:
@@ -109,6 +181,8 @@ def caption(
                 text = f"{noun} is {does} {where}"
             case 3:
                 text = f"{noun}, {does}, {where}"
+            case 4 | 5:
+                text = f"{noun} {finite(does)} {where}"
             case _:
                 text = f"{noun} {does} {where}"
     return OPENINGS[rng.integers(len(OPENINGS))] + text + ENDINGS[rng.integers(len(ENDINGS))]
