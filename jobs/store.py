@@ -8,6 +8,7 @@ it only once that one is gone. Knows SQL and the table of legal moves; knows no 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ from jobs.tables import Database, events, jobs, one_at_a_time
 from jobs.turnstile import Turnstile
 from pipelines.request import FittedRequest, GenerationRequest
 
+log = logging.getLogger(__name__)
+
 UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
 
 # What is said to the database most often, put together once: that takes longer than running it.
@@ -57,6 +60,7 @@ ADD_JOB, ADD_EVENT = insert(jobs), insert(events)
 
 class JobStore:
     """Thread-safe. `listeners` hear each event after it is stored, in the order of their numbers.
+    One that fails is logged, and costs nobody else anything.
 
     The lock is only for writers of this process: it keeps listeners in order and spares SQLite's
     sleeping retries. Other processes are kept apart by the database itself.
@@ -380,7 +384,10 @@ class JobStore:
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # it is stored; whoever listens badly fails no writer
+                log.exception("a listener failed on event %d of %s", event.n, event.job_id)
 
 
 def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from errors import ErrorCode, KinoraError
-from jobs.job import Result, State
+from jobs.job import Event, Result, State
 from jobs.migrations import MIGRATIONS
 from jobs.store import JobStore
 from tests.jobs.conftest import MakeJob, accept
@@ -140,6 +140,24 @@ def test_a_discard_wins_over_a_clip_that_was_finished_meanwhile(
         unless_asked="discard",
     )
     assert done is None
+
+
+def test_who_listens_badly_costs_neither_the_writer_nor_the_others(
+    store: JobStore, make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    def fails(event: Event) -> None:
+        raise ValueError(event.kind)
+
+    store.listeners += [fails, lambda event: heard.append(event.kind)]
+    job = make_job()
+    store.add(job, max_queue=9, max_per_owner=9)
+    claimed = store.claim()
+    assert claimed and claimed.id == job.id
+    assert store.append(job.id, "step", {})
+    assert heard == ["queued", "started", "step"]
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 3
 
 
 def test_late_news_of_an_ended_job_is_dropped(store: JobStore, make_job: MakeJob) -> None:
