@@ -63,6 +63,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--frames", type=int, default=9)
+    parser.add_argument(
+        "--latent-noise", type=float, default=0.25, help="at most, as a share of their spread"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
@@ -142,7 +145,7 @@ def main() -> None:
         with torch.autocast(args.device, torch.bfloat16):
             z = encoder(video)[:, :LATENT_CHANNELS]
             spread = z.detach().float().std((0, 2, 3, 4), keepdim=True)
-            noise = torch.rand(len(z), 1, 1, 1, 1, device=z.device) * 0.25
+            noise = torch.rand(len(z), 1, 1, 1, 1, device=z.device) * args.latent_noise
             made = decoder(
                 (z + noise * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
             )
