@@ -118,8 +118,8 @@ class Model(nn.Module):
             self.transformer.load_state_dict(given.transformer.state_dict())
             state = given.text_encoder.state_dict()
             table = _rows(state["shared.weight"], given.tokenizer, self.text_encoder, words)
-            tables = {"shared.weight": table, "encoder.embed_tokens.weight": table}
-            self.text_encoder.load_state_dict(state | {k: tables[k] for k in tables & state.keys()})
+            state["shared.weight"] = state["encoder.embed_tokens.weight"] = table
+            self.text_encoder.load_state_dict(state)
 
 
 def _rows(
