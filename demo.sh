@@ -44,16 +44,18 @@ stop() { # pids: told to end, and after five seconds ended with all that they st
     for each; do kill -KILL -- "-$each" "$each" 2>/dev/null || true; done
     wait "$@" 2>/dev/null || true
 }
-finish() {
+leave() { # the exit status: the first caller's counts, even where a signal meets a failing command
     trap '' INT TERM
+    trap - EXIT
     [ ${#clients[@]} = 0 ] || stop "${clients[@]}"
     [ -z "$redis" ] || stop "$redis"
     [ -z "$postgres" ] || (cd / && pg pg_ctl -D "$folder/pg/data" -m fast -w stop >/dev/null 2>&1) || true
     rm -rf "$folder"
+    exit "$1"
 }
-trap finish EXIT
-trap 'echo "stopped" >&2; exit 130' INT
-trap 'exit 143' TERM
+trap 'leave $?' EXIT
+trap 'echo "stopped" >&2; leave 130' INT
+trap 'leave 143' TERM
 give_up() { # what, with what the parts said
     echo "$1" >&2
     tail -n 20 "$folder"/*.log >&2

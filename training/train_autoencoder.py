@@ -77,6 +77,9 @@ def main() -> None:
     run = RUNS / args.run
     checkpoint = run / "state.pt"
     model = trained_autoencoder(args.start_from) if args.start_from else autoencoder()
+    if not args.decoder_only:  # the latents change: their mean and spread are to be measured anew
+        model.latents_mean.zero_()  # type: ignore[operator]
+        model.latents_std.fill_(1)  # type: ignore[operator]
     model = model.to(args.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     trained = model.decoder if args.decoder_only else model
     optimiser = Muon(trained.named_parameters(), args.lr, plain=("decoder.conv_out",))

@@ -148,10 +148,13 @@ def caption(
     motion: Motion,
     rng: Rng,
     *,
-    partial: float = 0.12,
+    partial: float = 0.2,
     choose: slice = slice(None),
 ) -> str:
-    """`choose` restricts the wordings, so that an evaluation may keep some for itself."""
+    """`choose` restricts the wordings, so that an evaluation may keep some for itself.
+
+    `partial` is the share that leaves something open, most often the motion: people do.
+    """
 
     def pick(words: tuple[str, ...]) -> str:
         words = words[choose] or words
@@ -162,12 +165,12 @@ def caption(
     does = pick(motion.words).format(go=going[rng.integers(len(going))])
     where = pick(place.words)
     if rng.random() < partial:
-        match int(rng.integers(4)):
+        match int(rng.integers(6)):
             case 0:
                 text = noun
-            case 1:
+            case 1 | 2 | 3:
                 text = f"{noun} {where}"
-            case 2:
+            case 4:
                 text = f"{noun} {does}"
             case _:
                 text = where
