@@ -6,9 +6,11 @@ Knows FastAPI and ASGI. What a door does is in its own module.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +88,7 @@ def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], 
             raise RuntimeError("the page's middleware is built before its lifespan begins")
         page.middleware_stack = Guard(page.middleware_stack, api, is_ours, settings, metrics)
         _keep_what_is_here()
+        _give_back_what_was_large()
         yield
 
     return lifespan
@@ -96,3 +99,12 @@ def _keep_what_is_here() -> None:
     would stop every thread for 0.2 s each time."""
     gc.collect()
     gc.freeze()
+
+
+def _give_back_what_was_large(threshold_bytes: int = 1 << 20) -> None:
+    """glibc learns to keep large blocks, for each thread its own, and so each of the threads that
+    ever decoded a picture would hold tens of megabytes. A threshold that was set is not moved."""
+    if sys.platform == "linux":
+        mmap_threshold = -3  # M_MMAP_THRESHOLD, malloc.h
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(mmap_threshold, threshold_bytes)
