@@ -78,7 +78,7 @@ class Artifacts:
 
     def strip(self, job_id: str, but: frozenset[str]) -> None:
         """Removes all files of a clip but those."""
-        for path in self.folder(job_id).glob("*"):
+        for path in files.inside(self.folder(job_id)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in but:
@@ -113,8 +113,8 @@ class Artifacts:
     def size(self, job_id: str, name: str) -> int | None:
         """Bytes of the kept file; None if there is none."""
         if self._remote is None:
-            path = self.folder(job_id) / name
-            return path.stat().st_size if path.is_file() else None
+            stat = files.stat_of(self.folder(job_id) / name)
+            return stat.st_size if stat else None
         with _told(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()
             return int(self._remote.info(self._key("jobs", job_id, name))["size"])

@@ -20,6 +20,7 @@ from jobs.job import WHY as WHY  # also for those who look after room only
 from jobs.job import Event, Gone, Result, State
 from jobs.recovery import tidy
 from jobs.tables import jobs
+from media.files import inside, stat_of
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -136,9 +137,10 @@ def _look_up(desk: Desk, job_ids: list[str], known: Sizes) -> None:
 def _drop_copies(desk: Desk, quota: float) -> None:
     """Of what is in the object store: fetched again when somebody wants to see it."""
     used, now = 0, time.time()
-    copies = [(f.stat().st_mtime, f) for f in desk.artifacts.jobs.glob("*") if f.is_dir()]
-    for changed_at, folder in sorted(copies, reverse=True):
-        used += sum(path.stat().st_size for path in folder.glob("*"))
+    copies = [(stat_of(folder), folder) for folder in inside(desk.artifacts.jobs)]
+    changed = [(stat.st_mtime, folder) for stat, folder in copies if stat and folder.is_dir()]
+    for changed_at, folder in sorted(changed, reverse=True):
+        used += sum(stat.st_size for stat in map(stat_of, inside(folder)) if stat)
         if used > quota and now - changed_at > SETTLED_S:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -146,11 +148,7 @@ def _drop_copies(desk: Desk, quota: float) -> None:
 def _new_bytes(desk: Desk, job_id: str, seen: set[tuple[int, int]]) -> int:
     """Of files not counted yet: a clip handed out again shares them with the first."""
     total = 0
-    for path in desk.folder(job_id).glob("*"):
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
+    for stat in filter(None, map(stat_of, inside(desk.folder(job_id)))):
         if (stat.st_dev, stat.st_ino) not in seen:
             seen.add((stat.st_dev, stat.st_ino))
             total += stat.st_size

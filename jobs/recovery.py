@@ -16,7 +16,7 @@ from jobs import given
 from jobs.desk import Desk
 from jobs.job import Job, State
 from jobs.presence import Alive
-from media.files import sweep
+from media.files import inside, stat_of, sweep
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def tidy(desk: Desk, settled_s: float = 0.0) -> None:
     """Removes what killed processes left: half files, folders without a job, unused pictures.
 
     Folders that changed within the last `settled_s` are left alone: somebody may be writing."""
-    named = [f for f in _folders(desk) if JOB_ID.fullmatch(f.name)]
+    named = [f for f in inside(desk.artifacts.jobs) if JOB_ID.fullmatch(f.name)]
     folders = [f for f in named if not settled_s or _age_s(f) > settled_s]
     states = desk.store.among([f.name for f in folders])
     for folder in folders:
@@ -63,26 +63,21 @@ def tidy(desk: Desk, settled_s: float = 0.0) -> None:
         elif state.ended:
             sweep(folder)
 
-    long_ago = time.time() - UNUSED_PICTURE_S
     for gift in [*desk.pictures.glob("*.png"), *desk.pictures.glob("*.mp4")]:
-        if gift.stat().st_mtime < long_ago and not desk.store.uses_picture(gift.stem):
+        if _age_s(gift) > UNUSED_PICTURE_S and not desk.store.uses_picture(gift.stem):
             given.forget(desk.pictures, gift.stem)
     if desk.artifacts.is_remote:
         for name in desk.artifacts.stored_given(UNUSED_PICTURE_S):
             if not desk.store.uses_picture(name):
                 desk.artifacts.forget_given(name)
     for part in desk.pictures.glob("*.part"):
-        if part.stat().st_mtime < long_ago:
-            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        if _age_s(part) > UNUSED_PICTURE_S:
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def _age_s(path: Path) -> float:
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:  # removed meanwhile
-        return 0.0
-
-
-def _folders(desk: Desk) -> list[Path]:
-    clips = desk.artifacts.jobs
-    return list(clips.iterdir()) if clips.is_dir() else []
+    stat = stat_of(path)
+    return time.time() - stat.st_mtime if stat else 0.0

@@ -73,9 +73,30 @@ def link_or_copy(source: Path, target: Path) -> bool:
     return True
 
 
+def inside(folder: Path) -> list[Path]:
+    """What lies there now; nothing in a folder that somebody else has just removed."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+
+
+def stat_of(path: Path) -> os.stat_result | None:
+    """None where there is no file, also if it went this instant."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
 def sweep(folder: Path) -> int:
     """Removes temporary files. Only for when nobody is writing: at startup."""
-    parts = list(folder.rglob("*.part"))
+    parts = [
+        Path(where, name)
+        for where, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".part")
+    ]
     for part in parts:
         part.unlink(missing_ok=True)
     return len(parts)
