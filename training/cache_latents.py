@@ -2,6 +2,7 @@
 
 For each clip: its latents, one of its frames as a latent of its own (pictures teach looks cheaply),
 how much of each latent is the subject, and what it shows; captions are worded anew at every use.
+With `--strangers`, films from outside the world instead, which are for beginning from pictures.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from training.models import LATENT_CHANNELS, trained_autoencoder
 from training.world.motions import MOTION_NAMES, MOTIONS
 from training.world.places import PLACE_NAMES, PLACES
 from training.world.render import FRAMES, render
+from training.world.strangers import calm_stranger
 from training.world.subjects import SUBJECT_NAMES, SUBJECTS
 
 Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -50,12 +52,32 @@ class Films(Dataset):  # type: ignore[type-arg]
         clip = render(
             rng, subject=SUBJECTS[labels[0]], place=PLACES[labels[1]], motion=MOTIONS[labels[2]]
         )
-        video = to_tensor(clip.pixels)
-        still = video[:, int(rng.integers(FRAMES))].unsqueeze(1)
-        mask = torch.from_numpy(clip.masks).float()[None, None] / 255
-        first = torch.nn.functional.avg_pool3d(mask[:, :, :1], (1, 16, 16))
-        rest = torch.nn.functional.avg_pool3d(mask[:, :, 1:], (2, 16, 16))
-        return video, still, torch.cat([first, rest], 2)[0, 0], torch.tensor(labels)
+        return item(clip.pixels, clip.masks, labels, rng)
+
+
+class Strangers(Films):
+    """Their words name any subject and place, and the motion that is there."""
+
+    def __getitem__(self, i: int) -> Item:
+        cv2.setNumThreads(1)
+        torch.set_num_threads(1)
+        if i >= self.count:
+            raise IndexError(i)
+        rng = np.random.default_rng((self.seed, i, 1))
+        pixels, masks, motion = calm_stranger(rng)
+        subject, place = rng.integers(len(SUBJECTS)), rng.integers(len(PLACES))
+        return item(pixels, masks, (int(subject), int(place), MOTIONS.index(motion)), rng)
+
+
+def item(
+    pixels: np.ndarray, masks: np.ndarray, labels: tuple[int, int, int], rng: np.random.Generator
+) -> Item:
+    video = to_tensor(pixels)
+    still = video[:, int(rng.integers(FRAMES))].unsqueeze(1)
+    mask = torch.from_numpy(masks).float()[None, None] / 255
+    first = torch.nn.functional.avg_pool3d(mask[:, :, :1], (1, 16, 16))
+    rest = torch.nn.functional.avg_pool3d(mask[:, :, 1:], (2, 16, 16))
+    return video, still, torch.cat([first, rest], 2)[0, 0], torch.tensor(labels)
 
 
 def main() -> None:
@@ -65,6 +87,7 @@ def main() -> None:
     )
     parser.add_argument("--run", default="latents")
     parser.add_argument("--clips", type=int, default=9600)
+    parser.add_argument("--strangers", action="store_true", help="films from outside the world")
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -85,8 +108,9 @@ def main() -> None:
     )
     masks = np.zeros((n, t, s, s), np.float16)
     labels = np.zeros((n, 3), np.int64)
+    films = Strangers if args.strangers else Films
     loader = DataLoader(
-        Films(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
+        films(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
     at = 0
     with torch.no_grad(), torch.autocast(args.device, torch.bfloat16):

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from training.world.render import FRAMES, SIDE, render, stranger
+from training.world.render import FRAMES, SIDE, render
+from training.world.strangers import stranger
 
 Rng = np.random.Generator
 

@@ -39,6 +39,17 @@ def held_out(count: int = 16) -> Tensor:
     return torch.stack([to_tensor(clip.pixels) for clip in clips])
 
 
+def noise_shares(clips: int, frames: int, most: float) -> Tensor:
+    """Each latent frame its own share, and every other clip's first one none, as when a picture is
+    given: the decoder learns that a frame's own latent knows better than its neighbours.
+
+    [B, 1, F, 1, 1], 0 to `most`.
+    """
+    shares = torch.rand(clips, 1, frames, 1, 1) * most
+    shares[::2, :, 0] = 0
+    return shares
+
+
 def edges(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., 1:, :] - x[..., :-1, :], x[..., :, 1:] - x[..., :, :-1]
 
@@ -148,9 +159,9 @@ def main() -> None:
         with torch.autocast(args.device, torch.bfloat16):
             z = encoder(video)[:, :LATENT_CHANNELS]
             spread = z.detach().float().std((0, 2, 3, 4), keepdim=True)
-            noise = torch.rand(len(z), 1, 1, 1, 1, device=z.device) * args.latent_noise
+            share = noise_shares(len(z), z.shape[2], args.latent_noise).to(z.device)
             made = decoder(
-                (z + noise * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
+                (z + share * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
             )
         made = made.float()
         loss = ((made - video).abs() * weight).mean()

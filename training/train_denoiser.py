@@ -6,7 +6,8 @@ Flow matching (arXiv:2210.02747): x_s = (1 - s) x_0 + s noise, the network predi
 `--plan` is latent frames : minutes. First single frames, which teach looks and words many times
 cheaper than films; then the whole two seconds with every fourth, every second, at last every latent
 frame, each at its true time coordinate. Some films have a clean first frame at timestep 0, as
-LTX-Video learns picture to video (arXiv:2501.00103).
+LTX-Video learns picture to video (arXiv:2501.00103); of those a part may be from outside the
+world, so that a visitor's picture is kept.
 """
 
 from __future__ import annotations
@@ -80,6 +81,13 @@ class Latents:
         self.mean = torch.from_numpy(statistics["mean"])
         self.std = torch.from_numpy(statistics["std"])
 
+    @classmethod
+    def of_strangers(cls, folder: Path, known: Latents) -> Latents:
+        """In the units of those that the denoiser knows."""
+        strangers = cls(folder)
+        strangers.mean, strangers.std = known.mean, known.std
+        return strangers
+
     def normalised(self, x: np.ndarray) -> Tensor:
         wide = (1, -1, 1, 1, 1)
         return (torch.from_numpy(x.astype(np.float32)) - self.mean.view(wide)) / self.std.view(wide)
@@ -101,6 +109,23 @@ class Latents:
             return ""
         s, p, m = self.labels[row]
         return as_people_write(caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng), rng)
+
+
+def mixed(
+    known: Latents,
+    strangers: Latents | None,
+    share: float,
+    frames: int,
+    size: int,
+    rng: np.random.Generator,
+) -> tuple[Tensor, Tensor, list[str]]:
+    """A batch, part of which is from outside the world."""
+    others = round(size * share) if strangers else 0
+    if not strangers or not others:
+        return known.batch(frames, size, rng)
+    x, masks, captions = known.batch(frames, size - others, rng)
+    x_2, masks_2, captions_2 = strangers.batch(frames, others, rng)
+    return torch.cat([x, x_2]), torch.cat([masks, masks_2]), captions + captions_2
 
 
 def stride(frames: int) -> int:
@@ -222,6 +247,10 @@ def main() -> None:
     parser.add_argument(
         "--clean-first", type=float, default=0.35, help="share of batches with a given first frame"
     )
+    parser.add_argument("--strangers", help="a run of `cache_latents --strangers`")
+    parser.add_argument(
+        "--strangers-share", type=float, default=0.2, help="of the films with a given first frame"
+    )
     parser.add_argument(
         "--more-of", type=shares, default={}, help="motions to show more often: spin:3,circle:1.5"
     )
@@ -237,6 +266,7 @@ def main() -> None:
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     words = tokenizer()
     data = Latents(RUNS / args.latents, args.more_of)
+    strangers = Latents.of_strangers(RUNS / args.strangers, data) if args.strangers else None
     model = Model(words, args.start_from).to(args.device)
     optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)
     ema = Ema(model, 0.999)
@@ -270,9 +300,11 @@ def main() -> None:
     while not clock.over:
         clock.tick()
         frames = frames_at(plan, clock.spent_s)
-        x0, mask, captions = data.batch(frames, TOKENS_A_BATCH // (64 * frames), rng)
+        given = frames > 1 and float(rng.random()) < args.clean_first
+        share = args.strangers_share if given else 0.0
+        size = TOKENS_A_BATCH // (64 * frames)
+        x0, mask, captions = mixed(data, strangers, share, frames, size, rng)
         b, _, f, h, w = x0.shape
-        given = f > 1 and float(rng.random()) < args.clean_first
         for group in optimiser.param_groups:
             group["lr"] = args.lr * clock.factor
         s = sigmas(b, 0.4 if f == 1 else args.noise_shift)

@@ -121,6 +121,13 @@ def logged(folder: Path, key: str) -> list[Any]:
     return [line[key] for line in lines if key in line]
 
 
+def test_the_decoder_meets_clean_first_latents_and_noisy_ones() -> None:
+    shares = train_autoencoder.noise_shares(200, 9, 0.4).squeeze()
+    assert shares.shape == (200, 9) and 0 <= shares.min() and 0.35 < shares.max() <= 0.4
+    assert (shares[::2, 0] == 0).all() and (shares[1::2, 0] > 0).all()
+    assert (shares[:, 1:].std(1) > 0).all(), "each latent frame has its own"
+
+
 def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -159,11 +166,20 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     assert 0.01 < data.masks.mean() < 0.5
     assert len({tuple(row) for row in data.labels.tolist()}) == 12
 
+    stage(cache_latents, "--clips 4 --device cpu --strangers --run strangers")
+    strangers = train_denoiser.Latents.of_strangers(runs / "strangers", data)
+    rng = np.random.default_rng(0)
+    x, masks, captions = train_denoiser.mixed(data, strangers, 0.5, 9, 4, rng)
+    assert (len(x), len(masks), len(captions)) == (4, 4, 4)
+    own = [strangers.normalised(strangers.videos[i : i + 1])[0] for i in range(4)]
+    assert [any(torch.equal(a, b) for b in own) for a in x] == [False, False, True, True]
+
     # 4. the denoiser: pictures, then films, with a stop between
     stage(train_denoiser, f"{quick} --plan 1:2,3:0")
     first = state(runs / "denoiser")
     assert (first["step"], first["spent_s"]) == (2, 2 * STEP_S)
-    stage(train_denoiser, f"{quick} --plan 1:2,3:2,9:2 --clean-first 1")
+    given = "--clean-first 1 --strangers strangers --strangers-share 0.5"
+    stage(train_denoiser, f"{quick} --plan 1:2,3:2,9:2 {given}")
     second = state(runs / "denoiser")
     assert (second["step"], second["ema_steps"], second["spent_s"]) == (6, 6, 6 * STEP_S)
     assert all(torch.isfinite(value).all() for value in second["ema"].values())

@@ -13,7 +13,8 @@ from training.captions_held_out import sentence
 from training.world.captions import ANY_GOING, GOING, caption, finite
 from training.world.motions import MOTION_NAMES, MOTIONS, Motion, Path, path
 from training.world.places import PLACE_NAMES, PLACES, Place, backdrop
-from training.world.render import FRAMES, SIDE, Clip, film, render, stranger
+from training.world.render import FRAMES, SIDE, Clip, film, render
+from training.world.strangers import STILL, calm_stranger, stranger
 from training.world.subjects import SUBJECT_NAMES, SUBJECTS, Subject, other_emoji, sprite
 
 Films = dict[str, list[Clip]]
@@ -178,6 +179,18 @@ def test_strangers_are_not_of_the_world() -> None:
     assert not known & set(other_emoji())
     assert len(other_emoji()) > 300
     assert stranger(np.random.default_rng(0)).shape == (FRAMES, SIDE, SIDE, 3)
+
+
+def test_of_calm_strangers_half_stand_still_and_the_others_move_as_said() -> None:
+    shown = [calm_stranger(np.random.default_rng(seed)) for seed in range(60)]
+    still = [pixels for pixels, _, motion in shown if motion is STILL]
+    assert 24 < len(still) < 42
+    assert {motion.name for _, _, motion in shown} > {"left", "up", "spin"}
+    for pixels, mask, motion in shown:
+        assert pixels.shape == (FRAMES, SIDE, SIDE, 3) and pixels.dtype == np.uint8
+        changed = np.abs(np.diff(pixels.astype(int), axis=0)).max(-1) > 2
+        assert not changed[mask[1:] + mask[:-1].astype(int) == 0].any(), "only the thing moves"
+        assert motion is not STILL or changed.mean() < 0.05
 
 
 def drawn(rng: np.random.Generator) -> tuple[Subject, Place, Motion]:

@@ -10,7 +10,7 @@ import numpy as np
 from training.world.captions import caption
 from training.world.motions import MOTIONS, Motion, Path, path
 from training.world.places import PLACES, Place, backdrop
-from training.world.subjects import SPRITE, SUBJECTS, Subject, other_emoji, pyramid
+from training.world.subjects import SPRITE, SUBJECTS, Subject, pyramid
 
 SIDE = 128
 FRAMES = 17
@@ -125,28 +125,3 @@ def render(
         subject, motion.name, path(motion.name, frames, rng), backdrop(place, SIDE, rng)
     )
     return Clip(pixels, masks, words, subject, place, motion)
-
-
-def stranger(rng: np.random.Generator, frames: int = FRAMES) -> np.ndarray:
-    """[F, H, W, 3] uint8: something from outside the world; a visitor's own picture is too."""
-    corners = rng.uniform(0, 255, (3, 3, 3)).astype(np.float32)
-    back = cv2.resize(corners, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 255)
-    for _ in range(int(rng.integers(0, 5))):
-        points = (rng.uniform(0, SIDE, (int(rng.integers(3, 6)), 2))).astype(np.int32)
-        cv2.fillPoly(back, [points], rng.uniform(0, 255, 3).tolist(), cv2.LINE_AA)
-    pixels = np.repeat(back[None], frames, 0)
-    for _ in range(int(rng.integers(1, 3))):
-        emoji = other_emoji()[rng.integers(len(other_emoji()))]
-        curve = path(MOTIONS[rng.integers(len(MOTIONS))].name, frames, rng)
-        for i in range(frames):
-            stamp(
-                pixels[i],
-                None,
-                emoji,
-                curve.x[i] * SIDE,
-                curve.y[i] * SIDE,
-                curve.size[i] * SIDE,
-                float(curve.turn[i]),
-                False,
-            )
-    return (pixels + 0.5).clip(0, 255).astype(np.uint8)
