@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from settings import ROOT
-from tests.jobs.fleet import free_port
+from tests.ports import free_port
 
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 UP_S = 180.0

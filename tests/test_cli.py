@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from settings import ROOT
+from tests.ports import free_port
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -328,14 +329,6 @@ def test_a_port_in_use_is_a_sentence(run: Run) -> None:
     assert done.returncode == 1
     assert port in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for_page(url: str, process: subprocess.Popen[str], seconds: float = 120) -> str:

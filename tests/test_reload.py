@@ -15,7 +15,8 @@ import httpx
 import pytest
 
 from settings import ROOT
-from tests.test_cli import free_port, wait_for_page
+from tests.ports import free_port
+from tests.test_cli import wait_for_page
 
 pytestmark = pytest.mark.slow
 

@@ -14,6 +14,7 @@ import random
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -65,8 +66,10 @@ class Crowd:
         watchers = [asyncio.create_task(self._watch(n)) for n in range(self.plan.watchers)]
         submitters = [asyncio.create_task(self._submit(n)) for n in range(self.plan.submitters)]
         await asyncio.sleep(self.plan.warm_up_s)
+        await _until(lambda: 2 * self._open >= self.plan.watchers)
         self.counts = True
         await asyncio.sleep(self.plan.seconds)
+        await _until(self._enough)
         self.counts = False
         self.over.set()
         everybody = [looking, *watchers, *submitters]
@@ -78,6 +81,11 @@ class Crowd:
             if isinstance(task, Exception):
                 self._wrong(repr(task))
         return self.seen
+
+    def _enough(self) -> bool:
+        """Of what a machine that stood still for a while has seen too little."""
+        submits, events = len(self.seen.post_ms), len(self.seen.lag_ms)
+        return submits >= self.plan.submitters and events >= self.plan.watchers
 
     async def _look(self) -> None:
         """The clips that are being made, read where they are kept."""
@@ -168,6 +176,12 @@ class Crowd:
     def _wrong(self, what: str) -> None:
         if not self.over.is_set():
             self.seen.errors.append(what)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    ends = time.monotonic() + PATIENCE_S
+    while not holds() and time.monotonic() < ends:
+        await asyncio.sleep(0.05)
 
 
 def _address(number: int) -> str:

@@ -23,11 +23,16 @@ def test_a_task_queues_words(me: httpx.Client, png: bytes) -> None:
     while (now := me.get(f"/status/{task['task_id']}").json())["status"] != "finished":
         seen.add(now["status"])
         assert now["status"] in ("queued", "started"), now
-        if now["status"] == "queued":
-            is_error(me.get(f"/results/{task['task_id']}"), 409, "conflict")
         time.sleep(0.02)
     clip = me.get(f"/results/{task['task_id']}")
     assert (clip.headers["content-type"], clip.content[4:8]) == ("video/mp4", b"ftyp")
+    me.post(f"/api/jobs/{task['task_id']}/cancel")
+
+
+def test_a_task_that_is_not_done_has_no_result_yet(me: httpx.Client, png: bytes) -> None:
+    asked = {"prompt": "it rolls", "steps": str(LONG["num_inference_steps"])}
+    task = me.post("/generate", data=asked, files={"image": ("ball.png", png)}).json()
+    is_error(me.get(f"/results/{task['task_id']}"), 409, "conflict")
     me.post(f"/api/jobs/{task['task_id']}/cancel")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.conftest import SECRET, ApiServer, ended, is_error, make
+from tests.api.conftest import LONG, SECRET, ApiServer, ended, is_error, make
 from tests.jobs.services import S3Server
 
 pytestmark = pytest.mark.slow
@@ -119,7 +119,7 @@ def test_a_browser_is_sent_to_the_object_store(far: httpx.Client) -> None:
     answer = far.get(f"/api/result/{job['job_id']}")
     assert answer.status_code == 307
     assert "no-store" in answer.headers["cache-control"], "the address is good for an hour only"
-    there = httpx.get(answer.headers["location"], trust_env=False)
+    there = httpx.get(answer.headers["location"], trust_env=False, timeout=60)
     assert there.status_code == 200
     assert len(there.content) == job["result"]["size_bytes"]
     assert there.content[4:8] == b"ftyp"
@@ -128,7 +128,7 @@ def test_a_browser_is_sent_to_the_object_store(far: httpx.Client) -> None:
 def test_a_download_keeps_its_name(far: httpx.Client) -> None:
     job = make(far, seed=4)
     answer = far.get(f"/api/result/{job['job_id']}?download")
-    there = httpx.get(answer.headers["location"], trust_env=False)
+    there = httpx.get(answer.headers["location"], trust_env=False, timeout=60)
     assert f"kinora-{job['job_id'][:8]}.mp4" in there.headers["content-disposition"]
 
 
@@ -142,13 +142,13 @@ def test_who_asks_for_the_head_only_is_answered_here(far: httpx.Client) -> None:
 
 def test_a_stranger_gets_no_address(far: httpx.Client) -> None:
     job_id = make(far, seed=6)["job_id"]
-    with httpx.Client(base_url=far.base_url, trust_env=False) as stranger:
+    with httpx.Client(base_url=far.base_url, trust_env=False, timeout=60) as stranger:
         stranger.headers["Authorization"] = "Bearer somebody-else-entirely-0123456789"
         assert stranger.get(f"/api/result/{job_id}").status_code == 404
 
 
 def test_a_clip_in_the_making_has_no_address(far: httpx.Client) -> None:
-    job_id = far.post("/api/generate", json={"prompt": "a dog", "seed": 7}).json()["job_id"]
+    job_id = far.post("/api/generate", json={"prompt": "a dog", "seed": 7, **LONG}).json()["job_id"]
     far.post(f"/api/jobs/{job_id}/cancel")
     ended(far, job_id)
     assert far.get(f"/api/result/{job_id}").status_code == 409

@@ -19,6 +19,12 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.api.conftest import LONG, OTHER_SECRET, SECRET, WAIT_S, ApiServer
 
 Do = Callable[[ClientSession], Awaitable[Any]]
+LONG_TOOL: dict[str, Any] = {
+    "num_inference_steps": LONG["num_inference_steps"],
+    "width": 128,
+    "height": 128,
+    "duration_s": 4.0,
+}
 PATIENCE = timedelta(seconds=WAIT_S)
 """The client itself would wait for ever for an answer that was lost."""
 
@@ -118,8 +124,7 @@ def test_what_an_agent_cannot_have_is_a_tool_error_with_the_sentence(
 
 def test_an_agents_clip_is_nobody_elses_and_can_be_discarded(server: ApiServer) -> None:
     async def start(session: ClientSession) -> Any:
-        steps = LONG["num_inference_steps"]
-        return await call(session, "make_clip", prompt="a long one", num_inference_steps=steps)
+        return await call(session, "make_clip", prompt="a long one", **LONG_TOOL)
 
     job_id = over_mcp(server, start)["job_id"]
 
@@ -174,7 +179,7 @@ def test_gradio_client_makes_a_batch(client: Any) -> None:
 
 
 def test_cancelling_a_waiting_call_discards_its_clip(client: Any, server: ApiServer) -> None:
-    job = client.submit(prompt="a long one", num_inference_steps=200, api_name="/text_to_video")
+    job = client.submit(prompt="a long one", **LONG_TOOL, api_name="/text_to_video")
     until = time.monotonic() + WAIT_S
     while not any(unit.desc for unit in job.status().progress_data or []):
         assert time.monotonic() < until

@@ -98,7 +98,7 @@ def test_without_the_hubs_word_it_is_refused_with_a_sentence(
         ):
             refused = is_error(nobody.post(path, json=body), 503, "unavailable")
             assert "X-IP-Token" in refused["message"]
-    assert lender.calls == [], "nobody else's quota was touched"
+    assert lender.asked("/schedule") == [], "nobody else's quota was touched"
 
 
 def test_without_quota_left_the_caller_is_told_so(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-MANY_STEPS = 200
+MANY_STEPS = 1000
+"""More than any test waits for: who asks for so many stops the clip."""
 SLOW_MS = 120_000
 """A loaded machine is slow; a test that waits this long has failed."""
 
@@ -56,6 +57,13 @@ def start(page: Page, words: str, tab: str = "t2v") -> None:
     wait_for_preview(page, tab)
 
 
+def finish(page: Page, tab: str = "t2v") -> None:
+    """As "Finish now" does; no error if a slow machine comes when the clip is done."""
+    job_id = page.evaluate(f"kinora.stages.{tab}.job.id")
+    here = page.url.split("?")[0].rstrip("/")
+    page.request.post(f"{here}/kinora/jobs/{job_id}/finish", headers={"X-Kinora": "1"})
+
+
 def make_quickly(page: Page, words: str) -> dict[str, Any]:
     """A clip on the stage, whatever it looks like."""
     start(page, words)
@@ -66,6 +74,15 @@ def make_quickly(page: Page, words: str) -> dict[str, Any]:
 def turn_to(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
     page.wait_for_function(f"kinora.stages.{TABS[name]}")
+
+
+def wait_until_calm(page: Page) -> None:
+    """What was to change its place or colour has done so."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    page.wait_for_function(
+        "document.getAnimations().every("
+        "a => !(a instanceof CSSTransition) || a.playState === 'finished')"
+    )
 
 
 def wait_for_preview(page: Page, tab: str = "t2v", number: int = 1) -> None:

@@ -9,19 +9,21 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.person import (
     Visit,
+    finish,
     press,
     start,
     take_time,
     turn_to,
     wait_for_clip,
     wait_for_preview,
+    wait_until_calm,
 )
 
 SERIOUS = ("serious", "critical")
 
 
 def violations(page: Page, axe: str) -> list[str]:
-    page.wait_for_timeout(400)  # colours in transition have no contrast yet
+    wait_until_calm(page)  # colours in transition have no contrast yet
     page.evaluate(axe)
     found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
@@ -44,7 +46,7 @@ def test_no_serious_violation_at_rest_while_running_and_after(
     advanced.click()
     start(page, "a butterfly in a meadow")
     found += violations(page, axe)
-    press(page, "Finish now")
+    finish(page)
     wait_for_clip(page)
     page.get_by_role("button", name="Settings").first.click()
     found += violations(page, axe)

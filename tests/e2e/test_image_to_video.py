@@ -8,7 +8,16 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import Visit, make_quickly, press, same_box, turn_to, wait_for_clip, write
+from tests.e2e.person import (
+    Visit,
+    make_quickly,
+    press,
+    same_box,
+    turn_to,
+    wait_for_clip,
+    wait_until_calm,
+    write,
+)
 from tests.e2e.server import Server
 
 DROP = """([name, bytes]) => {
@@ -36,7 +45,8 @@ def test_a_picture_becomes_a_clip_and_the_clip_goes_on(visit: Visit, picture: Pa
 
     lay_down(page, picture)
     write(page, "it rolls to the right", "i2v")
-    page.wait_for_timeout(500)
+    page.wait_for_function("kinora.stages.i2v.root.style.getPropertyValue('--ratio') === '1.5'")
+    wait_until_calm(page)
     with same_box(page, "i2v"):
         press(page, "Generate", "i2v")
         job = wait_for_clip(page, "i2v")
@@ -76,7 +86,7 @@ def test_the_crop_moves_by_hand_and_by_key(visit: Visit, picture: Path) -> None:
     page.locator("#k-i2v").get_by_label("Shape").click()
     page.get_by_role("option", name="1:1 · 64×64").click()
     page.wait_for_function("kinora.stages.i2v.root.style.getPropertyValue('--ratio') === '1'")
-    page.wait_for_timeout(400)
+    wait_until_calm(page)
     focus = "kinora.stages.i2v.io.props.value.focus.x"
     assert page.evaluate(focus) == 0.5
     box = page.locator("#k-i2v .k-box").bounding_box()

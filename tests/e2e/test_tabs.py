@@ -35,10 +35,15 @@ LIVE = re.compile("^(Step|Developing|Writing|Finished|[0-9.]+ s)")
 
 @pytest.fixture(scope="module")
 def quick_server(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Iterator[Server]:
-    """Whose clips take half a second: longer than a tab takes to go."""
+    """Whose clips take longer than a tab takes to go: a few seconds, half a one where a hundred are
+    made."""
     models = tmp_path_factory.mktemp("tabs-models")
-    defaults = tiny.CARD["defaults"] | {"num_inference_steps": 50, "num_frames": 17}  # type: ignore[operator]
-    tiny.write_card(models, tiny_repo, defaults=defaults)
+    side, steps = rounds(128, 64), rounds(120, 50)
+    defaults = tiny.CARD["defaults"] | {  # type: ignore[operator]
+        "num_inference_steps": steps, "num_frames": 17, "width": side, "height": side,
+    }  # fmt: skip
+    limits = tiny.CARD["limits"] | {"max_steps": steps}  # type: ignore[operator]
+    tiny.write_card(models, tiny_repo, defaults=defaults, limits=limits)
     running = ApiServer(tmp_path_factory.mktemp("tabs") / "data", models)
     yield running
     running.stop()

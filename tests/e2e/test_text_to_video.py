@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.person import (
     Visit,
+    finish,
     go,
     make_quickly,
     press,
@@ -167,10 +168,10 @@ def test_another_visitor_cannot_reach_my_clip(visit: Visit, server: Server) -> N
         refused = stranger.request.post(f"{base}/{running}/{how}", headers={"X-Kinora": "1"})
         assert refused.status == 404
     assert stranger.request.delete(f"{base}/{running}", headers={"X-Kinora": "1"}).status == 404
-    page.request.post(f"{base}/{running}/finish", headers={"X-Kinora": "1"})  # if it still runs
+    finish(page)
     job = wait_for_clip(page)
     assert stranger.request.get(f"{base}/{job['id']}/clip").status == 404
-    assert httpx.get(f"{base}/{job['id']}/clip", trust_env=False).status_code == 404
+    assert httpx.get(f"{base}/{job['id']}/clip", trust_env=False, timeout=60).status_code == 404
 
 
 def test_the_clip_is_served_in_ranges_and_kept_by_the_browser(visit: Visit, server: Server) -> None:

@@ -16,15 +16,10 @@ import httpx
 from jobs.store import JobStore
 from settings import ROOT, Settings
 from tests.e2e.server import Server
+from tests.ports import free_port
 
 UP_S = 20.0
 ME = "somebody-who-asks-for-clips"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class RedisServer:

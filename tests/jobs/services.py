@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from tests.jobs.fleet import free_port
+from tests.ports import free_port
 
 UP_S = 120.0
 

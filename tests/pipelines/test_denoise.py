@@ -189,7 +189,16 @@ def test_the_same_seed_gives_the_same_clip_and_another_seed_another(loaded: Load
 
 def test_previews_come_first_and_last_and_change_nothing(loaded: Loaded) -> None:
     previews: list[Preview] = []
-    with_previews = sample(loaded, on_preview=previews.append, num_inference_steps=6)
+
+    def on_step(step: Step) -> None:
+        if step.index == 2:  # steps this quick would overtake the drawing of the first preview
+            drawn = time.monotonic() + 10
+            while not previews and time.monotonic() < drawn:
+                time.sleep(0.001)
+
+    with_previews = sample(
+        loaded, on_step=on_step, on_preview=previews.append, num_inference_steps=6
+    )
     assert previews[0].index == 1
     assert previews[-1].index == 6
     assert torch.equal(with_previews.latents, sample(loaded, num_inference_steps=6).latents)
