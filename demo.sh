@@ -47,7 +47,9 @@ stop() { # pids: told to end, and after five seconds ended with all that they st
 leave() { # the exit status: the first caller's counts, even where a signal meets a failing command
     trap '' INT TERM
     trap - EXIT
-    [ ${#clients[@]} = 0 ] || stop "${clients[@]}"
+    local each others=() # by bash's own list: a part may have begun whose number is not noted yet
+    for each in $(jobs -p); do [ "$each" = "$redis" ] || others+=("$each"); done
+    [ ${#others[@]} = 0 ] || stop "${others[@]}"
     [ -z "$redis" ] || stop "$redis"
     [ -z "$postgres" ] || (cd / && pg pg_ctl -D "$folder/pg/data" -m fast -w stop >/dev/null 2>&1) || true
     rm -rf "$folder"

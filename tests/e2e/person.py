@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-MANY_STEPS = 1000
-"""More than any test waits for: who asks for so many stops the clip."""
+MANY_STEPS = 200
+"""As many as a request may ask for: who asks for them stops the clip."""
 SLOW_MS = 120_000
 """A loaded machine is slow; a test that waits this long has failed."""
 
