@@ -109,7 +109,7 @@ def build() -> gr.themes.Base:
         button_primary_background_fill="#6d4aff",
         button_primary_background_fill_dark="#6d4aff",
         button_primary_background_fill_hover="#5f3df0",
-        button_primary_background_fill_hover_dark="#7d5dff",
+        button_primary_background_fill_hover_dark="#7551ff",
         button_primary_text_color="#ffffff",
         button_secondary_background_fill="#ffffff",
         button_secondary_background_fill_dark="#1b1729",

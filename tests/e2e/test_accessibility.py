@@ -44,6 +44,8 @@ def test_no_serious_violation_at_rest_while_running_and_after(
     advice.click()
     found = violations(page, axe)
     advanced.click()
+    page.get_by_role("button", name="Generate", exact=True).hover()
+    found += violations(page, axe)
     start(page, "a butterfly in a meadow")
     found += violations(page, axe)
     finish(page)
