@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from training.world.render import FRAMES, SIDE, render
-from training.world.strangers import stranger
+from training.world.strangers import calm_stranger, stranger
 
 Rng = np.random.Generator
 
@@ -24,7 +24,7 @@ class Crops(IterableDataset):  # type: ignore[type-arg]
     """(video [3, F, S, S] in -1..1, weight [1, F, S, S]); subjects weigh more than backdrops."""
 
     def __init__(
-        self, seed: int, side: int = 64, frames: int = 9, per_clip: int = 4, strangers: float = 0.12
+        self, seed: int, side: int = 64, frames: int = 9, per_clip: int = 4, strangers: float = 0.16
     ) -> None:
         self.seed, self.side, self.frames = seed, side, frames
         self.per_clip, self.strangers = per_clip, strangers
@@ -45,7 +45,7 @@ class Crops(IterableDataset):  # type: ignore[type-arg]
 
     def _from_one_clip(self, rng: Rng) -> list[tuple[torch.Tensor, torch.Tensor]]:
         if rng.random() < self.strangers:
-            pixels = stranger(rng)
+            pixels = stranger(rng) if rng.random() < 0.5 else calm_stranger(rng)[0]
             masks = np.zeros(pixels.shape[:3], np.uint8)
         else:
             clip = render(rng)

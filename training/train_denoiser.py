@@ -69,8 +69,12 @@ LOOK_AT = (
 class Latents:
     """The cached films, normalised by their channels' mean and spread."""
 
-    def __init__(self, folder: Path, more_of: dict[str, float] | None = None) -> None:
-        """more_of: how many times as often as the others the films of a motion are shown."""
+    def __init__(
+        self, folder: Path, more_of: dict[str, float] | None = None, partial: float = 0.2
+    ) -> None:
+        """more_of: how many times as often as the others the films of a motion are shown.
+        partial: the share of captions that leave something open."""
+        self.partial = partial
         self.videos = np.load(folder / "videos.npy", mmap_mode="r")
         self.stills = np.load(folder / "stills.npy", mmap_mode="r")
         about, statistics = np.load(folder / "about.npz"), np.load(folder / "statistics.npz")
@@ -108,7 +112,8 @@ class Latents:
         if rng.random() < 0.1:
             return ""
         s, p, m = self.labels[row]
-        return as_people_write(caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng), rng)
+        said = caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng, partial=self.partial)
+        return as_people_write(said, rng)
 
 
 def mixed(
@@ -255,6 +260,9 @@ def main() -> None:
         "--more-of", type=shares, default={}, help="motions to show more often: spin:3,circle:1.5"
     )
     parser.add_argument(
+        "--partial", type=float, default=0.2, help="share of captions that leave something open"
+    )
+    parser.add_argument(
         "--noise-shift", type=float, default=1.5, help="logit around which films are noised"
     )
     parser.add_argument("--seed", type=int, default=2)
@@ -265,7 +273,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     words = tokenizer()
-    data = Latents(RUNS / args.latents, args.more_of)
+    data = Latents(RUNS / args.latents, args.more_of, args.partial)
     strangers = Latents.of_strangers(RUNS / args.strangers, data) if args.strangers else None
     model = Model(words, args.start_from).to(args.device)
     optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from pipelines.cards import load_cards
 from tests.training import judging
 from training.captions_held_out import sentence
+from training.crops import to_tensor
 from training.evaluate import POCKET, to_bytes
 from training.pack import ALL_LIMIT_BYTES, FILE_LIMIT_BYTES
 from training.world.motions import MOTIONS
@@ -108,6 +109,14 @@ def test_text_and_picture_share_every_component(pipe: LTXPipeline) -> None:
     picture = LTXImageToVideoPipeline(**pipe.components)
     for name, component in pipe.components.items():
         assert picture.components[name] is component
+
+
+@torch.no_grad()
+def test_a_given_picture_is_taken_as_it_is(pipe: Any) -> None:
+    """The pipeline draws its latents; the draw must not add noise to them."""
+    pixels = render(np.random.default_rng(90_501)).pixels[:1]
+    found = pipe.vae.encode(to_tensor(pixels)[None]).latent_dist
+    assert (found.sample() - found.mode()).abs().max() < 1e-4 * found.mode().std()
 
 
 def test_a_picture_becomes_the_first_frame(pipe: LTXPipeline) -> None:

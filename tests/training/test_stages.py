@@ -128,6 +128,19 @@ def test_the_decoder_meets_clean_first_latents_and_noisy_ones() -> None:
     assert (shares[:, 1:].std(1) > 0).all(), "each latent frame has its own"
 
 
+def test_what_flickers_costs_more_than_what_is_off_for_good() -> None:
+    torch.manual_seed(0)
+    video = torch.rand(2, 3, 9, 16, 16) - 0.5
+    weight = torch.ones(2, 1, 9, 16, 16)
+    off = 0.05 * torch.randn(2, 3, 1, 16, 16)
+    turns = torch.tensor([1.0, -1.0] * 4 + [1.0]).view(1, 1, 9, 1, 1)
+    difference = train_autoencoder.difference
+    assert difference(video, video, weight) == 0
+    assert difference(video + off * turns, video, weight) > 1.2 * difference(
+        video + off, video, weight
+    )
+
+
 def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     stage: Stage, tmp_path: Path
 ) -> None:
@@ -211,6 +224,9 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     more = train_denoiser.Latents(runs / "more-latents")
     assert torch.equal(more.mean, pipe.vae.latents_mean)
     assert torch.equal(more.std, pipe.vae.latents_std)
+    stage(train_autoencoder, f"{quick} --batch 2 --frames 3 --side 32 --start-from {out}"
+          " --run better --minutes 2")  # fmt: skip
+    assert state(runs / "better")["step"] == 1
     command = f"{quick} --run more --latents more-latents --autoencoder {out} --start-from {out}"
     stage(train_denoiser, f"{command} --plan 9:1 --lr 0")
     third = state(runs / "more")

