@@ -14,6 +14,7 @@ it again with the same arguments and it goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -79,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     evidence = Evidence(rows, shelf, scorer.judge)
     found = findings(evidence, scorer.judge, settings, args.renderings)
     print(screen(found))
-    command = " ".join(["python -m training.evaluate", *_told(argv)])
+    command = _command(argv)
     keys = {row.request.key for row in rows}
     about = {
         "command": command,
@@ -99,8 +100,8 @@ def main(argv: list[str] | None = None) -> None:
         write_card(args.card, card(found, command))
 
 
-def _told(argv: list[str] | None) -> list[str]:
-    """The arguments that decide what was measured, not where it is written or how fast."""
+def _command(argv: list[str] | None) -> str:
+    """As it can be typed again, without what only says where it is written or how fast."""
     told = list(sys.argv[1:] if argv is None else argv)
     quiet = {"--card", "--sheet", "--json", "--out", "--workers"}
     kept, skip = [], False
@@ -109,7 +110,7 @@ def _told(argv: list[str] | None) -> list[str]:
             skip = not skip and word in quiet
             continue
         kept.append(word)
-    return kept
+    return shlex.join(["python", "-m", "training.evaluate", *kept])
 
 
 def _sheets(rows: list[Row], shelf: Shelf, path: Path) -> None:

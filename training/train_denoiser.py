@@ -46,6 +46,10 @@ PLAIN = (
 )
 """Parameters that Muon leaves to AdamW: the edges of the networks and the small tables."""
 
+SAYS_NOTHING, SAYS_A_PART, SAYS_ALL = range(3)
+SILENT = 0.1
+"""The share of captions that say nothing: what guidance leads away from (arXiv:2207.12598)."""
+
 LATENT_FRAMES = 9
 TOKENS_A_BATCH = 9_216
 WORDS = 64
@@ -72,9 +76,10 @@ class Latents:
     def __init__(
         self, folder: Path, more_of: dict[str, float] | None = None, partial: float = 0.2
     ) -> None:
-        """more_of: how many times as often as the others the films of a motion are shown.
+        """more_of: how many times as often as the others the films of a motion are shown, where the
+        caption names it: one that leaves it open, or none, means all of them evenly.
         partial: the share of captions that leave something open."""
-        self.partial = partial
+        self.kinds = (SILENT, partial * (1 - SILENT), (1 - partial) * (1 - SILENT))
         self.videos = np.load(folder / "videos.npy", mmap_mode="r")
         self.stills = np.load(folder / "stills.npy", mmap_mode="r")
         about, statistics = np.load(folder / "about.npz"), np.load(folder / "statistics.npz")
@@ -100,19 +105,25 @@ class Latents:
         self, frames: int, size: int, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, list[str]]:
         """(latents [B, C, F, H, W], how much of each is the subject [B, F, H, W], captions)."""
-        rows = np.searchsorted(self.upto, np.sort(rng.random(size)), side="right")
-        captions = [self._say(row, rng) for row in rows]
+        kinds = rng.choice(3, size, p=self.kinds)
+        rows = np.where(
+            kinds == SAYS_ALL,
+            np.searchsorted(self.upto, rng.random(size), side="right"),
+            rng.integers(len(self.labels), size=size),
+        )
+        captions = [self._say(row, kind, rng) for row, kind in zip(rows, kinds, strict=True)]
         if frames == 1:
             return self.normalised(self.stills[rows]), torch.zeros(size, 1, 8, 8), captions
         every = slice(None, None, stride(frames))
         masks = torch.from_numpy(self.masks[rows][:, every].astype(np.float32))
         return self.normalised(self.videos[rows][:, :, every]), masks, captions
 
-    def _say(self, row: int, rng: np.random.Generator) -> str:
-        if rng.random() < 0.1:
+    def _say(self, row: int, kind: int, rng: np.random.Generator) -> str:
+        if kind == SAYS_NOTHING:
             return ""
         s, p, m = self.labels[row]
-        said = caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng, partial=self.partial)
+        partial = float(kind != SAYS_ALL)
+        said = caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng, partial=partial)
         return as_people_write(said, rng)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,12 @@ from training import evaluate
         ("--workers 2 --card presets/pocket/README.md --sheet a.jpg", ""),
         ("--clips 60 --report --steps 8", "--clips 60 --steps 8"),
         ("--json=x.json --clips 60 --out /tmp/x", "--clips 60"),
+        ("--only 'text,strange pictures' --workers 2", "--only 'text,strange pictures'"),
     ],
 )
 def test_a_card_tells_what_was_measured_and_not_where_it_was_written(given: str, told: str) -> None:
-    assert " ".join(evaluate._told(given.split())) == told
+    command = evaluate._command(shlex.split(given))
+    assert command == f"python -m training.evaluate {told}".rstrip()
 
 
 def test_the_usual_run_is_the_full_one() -> None:
