@@ -32,6 +32,7 @@ from training import (
     pack,
     train_autoencoder,
     train_denoiser,
+    train_student,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -97,7 +98,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: PreTrainedToke
         "LOOK_AT": ("a dog in the snow",),
         "DataLoader": lambda data, batch, **_: DataLoader(data, batch),  # no second process
     }
-    for module in (models, cache_latents, train_autoencoder, train_denoiser, pack):
+    for module in (models, cache_latents, train_autoencoder, train_denoiser, train_student, pack):
         for name, value in rebuilt.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
@@ -233,6 +234,25 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     assert third["step"] > 0
     for name, value in pipe.transformer.state_dict().items():
         assert torch.equal(third["model"][f"transformer.{name}"], value), name
+
+    # 8. its student: stopped, continued, and saved as a transformer that takes the teacher's place
+    quick_student = tmp_path / "presets" / "student"
+    command = f"{quick} --teacher {out} --out {quick_student} --strangers strangers --batch 4"
+    stage(train_student, f"{command} --teacher-steps 4 --clean-first 0.5 --lessons 2 --minutes 2")
+    first = state(runs / "student")
+    stage(train_student, f"{command} --teacher-steps 4 --clean-first 0.5 --lessons 2 --minutes 5")
+    second = state(runs / "student")
+    assert 0 < first["step"] < second["step"] and second["spent_s"] >= 5 * STEP_S
+    assert all(torch.isfinite(value).all() for value in second["ema"].values())
+    taught = LTXVideoTransformer3DModel.from_pretrained(quick_student, use_safetensors=True)
+    before = pipe.transformer.state_dict()
+    assert any(not torch.equal(before[k].half(), v.half()) for k, v in taught.state_dict().items())
+    pipe.transformer = taught
+    made = pipe(
+        prompt="a dog in the snow", width=128, height=128, num_frames=17, frame_rate=8,
+        num_inference_steps=4, guidance_scale=1.0, output_type="np",
+    ).frames[0]  # fmt: skip
+    assert np.isfinite(made).all()
 
 
 def test_a_packed_model_that_is_too_large_is_refused_and_the_old_one_stays(
