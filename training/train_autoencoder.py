@@ -23,7 +23,7 @@ from training.models import LATENT_CHANNELS, autoencoder, grown, trained_autoenc
 from training.muon import Muon
 from training.world.motions import MOTIONS
 from training.world.places import PLACES
-from training.world.render import render
+from training.world.render import SIDE, render
 from training.world.subjects import SUBJECTS
 
 FLOOR = 1e-4
@@ -131,7 +131,8 @@ def main() -> None:
     if not args.no_compile:
         encoder, decoder = torch.compile(encoder), torch.compile(decoder)  # type: ignore[assignment]
 
-    data = Crops(args.seed * 1000 + step, args.side, args.frames)
+    per_clip = 4 if args.side < SIDE else 1
+    data = Crops(args.seed * 1000 + step, args.side, args.frames, per_clip)
     loader = DataLoader(
         data, args.batch, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
