@@ -44,6 +44,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--weights", type=Path, default=POCKET)
+    parser.add_argument(
+        "--transformer", type=Path, help="a folder with one instead of the pipeline's own"
+    )
     parser.add_argument("--clips", type=int, default=whole.clips, help="from text")
     parser.add_argument("--pictures", type=int, default=whole.pictures, help="to video")
     parser.add_argument("--others", type=float, default=whole.others, help="share of the rest")
@@ -67,12 +70,13 @@ def main(argv: list[str] | None = None) -> None:
     settings = Settings(args.steps, args.guidance, args.seed)
     only = tuple(args.only.split(",")) if args.only else SECTIONS
     rows = plan(Size(args.clips, args.pictures, args.others), settings, only)
-    weights = fingerprint(args.weights)
+    weights = fingerprint(args.weights, *([args.transformer] if args.transformer else []))
     shelf = Shelf(args.out or RUNS / "evaluation" / weights)
     scorer = Scorer() if set(only) != {"samples"} else None
     if not args.report:
         samples = [row.request for row in rows if row.section == "samples"]
-        make([row.request for row in rows], shelf, args.weights, args.workers, samples)
+        wanted = [row.request for row in rows]
+        make(wanted, shelf, args.weights, args.workers, samples, transformer=args.transformer)
     if args.sheet:
         _sheets(rows, shelf, args.sheet)
     if scorer is None:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from diffusers import LTXImageToVideoPipeline, LTXPipeline
+from diffusers import LTXImageToVideoPipeline, LTXPipeline, LTXVideoTransformer3DModel
 from PIL import Image
 
 from training.evaluation.measures import measure, psnr
@@ -40,8 +40,13 @@ def given(picture: str) -> np.ndarray:
 
 
 class Maker:
-    def __init__(self, weights: Path = POCKET) -> None:
+    def __init__(self, weights: Path = POCKET, transformer: Path | None = None) -> None:
+        """transformer: a folder with one that takes the place of the pipeline's own."""
         self.text: Any = LTXPipeline.from_pretrained(weights, use_safetensors=True)
+        if transformer:
+            self.text.transformer = LTXVideoTransformer3DModel.from_pretrained(
+                transformer, use_safetensors=True
+            )
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.text.to(self.device)
         self.picture: Any = LTXImageToVideoPipeline(**self.text.components)

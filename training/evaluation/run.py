@@ -31,6 +31,7 @@ def make(
     workers: int = 1,
     large: Sequence[Request] = (),
     tell: Callable[[str], None] = print,
+    transformer: Path | None = None,
 ) -> None:
     """What is not on the shelf yet. `large`: those to be kept in full size."""
     wide = {request.key for request in large}
@@ -46,12 +47,12 @@ def make(
     if not missing:
         return
     if workers == 1:
-        maker = Maker(weights)
+        maker = Maker(weights, transformer)
         for i, request in enumerate(missing.values()):
             done(one(maker, shelf, request, request.key in wide), i + 1)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    start = (weights, shelf.folder, threads)
+    start = (weights, transformer, shelf.folder, threads)
     with ProcessPoolExecutor(workers, get_context("spawn"), _start, start) as pool:
         tasks = [pool.submit(_in_worker, r, r.key in wide) for r in missing.values()]
         try:
@@ -67,10 +68,10 @@ def make(
 _mine: tuple[Maker, Shelf]
 
 
-def _start(weights: Path, folder: Path, threads: int) -> None:
+def _start(weights: Path, transformer: Path | None, folder: Path, threads: int) -> None:
     global _mine
     torch.set_num_threads(threads)
-    _mine = Maker(weights), Shelf(folder)
+    _mine = Maker(weights, transformer), Shelf(folder)
 
 
 def _in_worker(request: Request, large: bool) -> Made:

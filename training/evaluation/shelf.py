@@ -23,13 +23,14 @@ class Made:
     seconds: float
 
 
-def fingerprint(weights: Path) -> str:
+def fingerprint(*folders: Path) -> str:
     """Of all that the clips come from: another set of weights is another folder of clips."""
     digest = hashlib.sha256()
-    for path in sorted(weights.rglob("*")):
-        if path.suffix in {".safetensors", ".json"}:
-            digest.update(path.relative_to(weights).as_posix().encode())
-            digest.update(path.read_bytes())
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".safetensors", ".json"}:
+                digest.update(path.relative_to(folder).as_posix().encode())
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 

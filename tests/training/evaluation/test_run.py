@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers import LTXVideoTransformer3DModel
 
+from training.evaluation.maker import Maker
 from training.evaluation.plan import Settings, Size, plan
 from training.evaluation.request import Request, Row
 from training.evaluation.run import make
@@ -102,6 +105,22 @@ def test_other_weights_are_other_clips(tiny_repo: Path, tmp_path: Path) -> None:
     settings = json.loads(config.read_text()) | {"shift": 7.0}
     config.write_text(json.dumps(settings))
     assert fingerprint(same) != fingerprint(tiny_repo)
+
+
+def test_another_transformer_makes_other_clips_with_the_same_autoencoder(
+    tiny_repo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "taught"
+    of = LTXVideoTransformer3DModel
+    other = of.from_pretrained(tiny_repo, subfolder="transformer", use_safetensors=True)
+    with torch.no_grad():
+        other.proj_out.bias.add_(1)
+    other.save_pretrained(folder)
+    assert fingerprint(tiny_repo, folder) != fingerprint(tiny_repo)
+    said = plan(Size(1, 0, 0.01), SETTINGS, ("text", "autoencoder"))
+    own, taught = Maker(tiny_repo), Maker(tiny_repo, folder)
+    same = [bool((own.clip(r) == taught.clip(r)).all()) for r in requests(said)]
+    assert same == [row.section == "autoencoder" for row in said]
 
 
 def test_sheets_hold_every_clip_and_stay_small(tmp_path: Path) -> None:
