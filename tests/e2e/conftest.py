@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, sync_playwright
 
 from tests import tiny
 from tests.e2e.person import MANY_STEPS, SLOW_MS, Visit, go
@@ -26,6 +26,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("e2e")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a test failed, its report says what stood on each page that was open then."""
+    report = yield
+    browser = getattr(item, "funcargs", {}).get("browser")
+    if report.when == "call" and report.failed and browser is not None:
+        for page in [page for context in browser.contexts for page in context.pages]:
+            report.sections.append((f"what stood on {page.url}", what_stands(page)))
+    return report
+
+
+def what_stands(page: Page) -> str:
+    page.set_default_timeout(5_000)
+    try:
+        return page.evaluate(STANDS)
+    except Error as error:
+        return f"it does not answer: {error}"
+
+
+STANDS = r"""async () => {
+  const slow = (ms) => new Promise((done) => setTimeout(() => done("no answer"), ms));
+  const list = fetch(location.origin + "/kinora/jobs").then((r) => r.text());
+  return [
+    `document ${document.readyState}, script ${typeof window.kinora},`
+      + ` stages ${Object.keys(window.kinora?.stages ?? {})}`,
+    `on the stage: ${JSON.stringify(window.kinora?.stages?.t2v?.job ?? null)}`,
+    `the list: ${(await Promise.race([list, slow(3000)])).slice(0, 2000)}`,
+    document.body.innerText.slice(0, 2000),
+  ].join("\n");
+}"""
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, expect
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Route, expect
 
 from tests import tiny
 from tests.api.conftest import ApiServer
@@ -176,6 +176,28 @@ def test_a_tab_that_comes_back_shows_live_progress(visit: Visit, goal: Goal, way
         press(page, "Discard")
         page.context.close()
     goal.time(f"a tab that was {way} shows live progress", max(took), at_most=2.0)
+
+
+def test_a_list_that_is_never_answered_is_asked_for_again(
+    browser: Browser, quick_server: Server
+) -> None:
+    """A line that died while the phone slept tells nobody."""
+    context = browser.new_context()
+    context.set_default_timeout(SLOW_MS)
+    page = go(context.new_page(), quick_server.url)
+    ask(page, "a boat that comes back")
+    page.clock.install()
+    unanswered: list[Route] = []
+    page.route("**/kinora/jobs", lambda route: unanswered.append(route), times=1)
+    page.goto(quick_server.url)
+    mine = page.get_by_role("button", name=re.compile("a boat that comes back")).first
+    while not unanswered:
+        page.wait_for_timeout(50)
+    expect(mine).to_be_hidden()
+    page.clock.fast_forward("00:25")
+    page.clock.fast_forward("00:05")
+    expect(mine).to_be_visible()
+    context.close()
 
 
 FRESH = """() => {

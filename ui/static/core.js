@@ -58,24 +58,32 @@
     }
   }
 
-  /** Ask one of our routes; a refusal becomes a Refused with a sentence to show. */
+  const PATIENCE_MS = 20000;
+
+  /** Ask one of our routes; a refusal becomes a Refused with a sentence to show. A question that
+      changes nothing is given up after a while: a line that died in its sleep never says so. */
   const ask = async (path, options = {}) => {
-    let response;
+    const giveUp = new AbortController();
+    const timer = options.method ? 0 : setTimeout(() => giveUp.abort(), PATIENCE_MS);
+    let response, body;
     try {
       response = await fetch(base() + path, {
         credentials: "same-origin",
+        signal: giveUp.signal,
         ...options,
         headers: { "X-Kinora": "1", ...(options.headers ?? {}) },
       });
+      if (response.status === 204) return null;
+      body = response.ok ? await response.json() : await response.json().catch(() => ({}));
     } catch {
       throw new Refused({
         code: "unavailable",
         message: "Kinora cannot be reached right now.",
         remedy: "A clip that is being made goes on; try again in a moment.",
       });
+    } finally {
+      clearTimeout(timer);
     }
-    if (response.status === 204) return null;
-    const body = await response.json().catch(() => ({}));
     if (!response.ok) {
       throw new Refused(
         body.shown ?? { code: "internal", message: "Something went wrong on our side.", remedy: "Try again." },
