@@ -1,6 +1,6 @@
 """After packing: a wording that the denoiser misreads is encoded as one that it reads.
 
-    python -m training.align_words --minutes 4
+    python -m training.align_words --minutes 10
 
 The text encoder learns through the denoiser, which tells it little of a wording that needs its
 order ("from left to right") or its neighbours ("on the sea", where "sea" alone may mean a turtle).
@@ -152,8 +152,8 @@ def align(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=POCKET)
-    parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=8)
     args = parser.parse_args()
 
