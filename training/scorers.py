@@ -192,7 +192,7 @@ class Scorer:
         return Verdict(
             SUBJECT_NAMES[int(subjects.argmax())],
             PLACE_NAMES[int(place.softmax(1).mean(0).argmax())],
-            motion_of(masks, x.permute(0, 2, 3, 1).numpy()),
+            motion_of(masks),
             dict(zip(SUBJECT_NAMES, subjects.tolist(), strict=True)),
         )
 
@@ -204,32 +204,15 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
 
 
-def _turns(outlines: list[np.ndarray], frames: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Radians since the first frame, unwrapped, by matching the subject with itself, rotated."""
-    side = 40
-    steps = 24
+def _turns(t: np.ndarray, width: np.ndarray, height: np.ndarray) -> bool:
+    """Whether it went round once: from the front to an edge, the back, an edge and the front.
 
-    def patch(i: int) -> np.ndarray:
-        move = np.array(
-            [[1, 0, side / 2 - centres[i, 0] * SIDE], [0, 1, side / 2 - centres[i, 1] * SIDE]]
-        )
-        cut = np.where(outlines[i][..., None], frames[i], 0).astype(np.float32)
-        return cv2.warpAffine(cut, move, (side, side))
-
-    first = patch(0)
-    middle = (side / 2, side / 2)
-    rotations = [
-        cv2.warpAffine(first, cv2.getRotationMatrix2D(middle, 360 * k / steps, 1), (side, side))
-        for k in range(steps)
-    ]
-    angles = [0.0]
-    for i in range(1, len(frames)):
-        here = patch(i)
-        costs = np.array([np.abs(here - turned).mean() for turned in rotations])
-        near = np.cos(2 * np.pi * np.arange(steps) / steps - angles[-1])
-        now = 2 * np.pi * int((costs - 0.15 * costs.mean() * near).argmin()) / steps
-        angles.append(angles[-1] + (now - angles[-1] + np.pi) % (2 * np.pi) - np.pi)
-    return np.array(angles)
+    Width and height as logarithms, a value a frame.
+    """
+    if np.ptp(width) < max(0.5, 1.5 * np.ptp(height)):
+        return False
+    a_turn = np.log(np.abs(np.cos(2 * np.pi * t)).clip(0.3))
+    return bool(np.corrcoef(width, a_turn)[0, 1] > 0.6)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
@@ -253,10 +236,10 @@ def _sweep(angles: np.ndarray) -> float:
     return net if net > 0.6 * ways else 0.0
 
 
-def motion_of(masks: np.ndarray, frames: np.ndarray) -> str:
+def motion_of(masks: np.ndarray) -> str:
     """The name of the motion, by rules on the path of the subject's outline.
 
-    masks [F, 64, 64] in 0..1; frames [F, 64, 64, 3]. "none" if there is no subject in most frames,
+    masks: [F, 64, 64] in 0..1. "none" if there is no subject in most frames,
     or if its path is none of the ten: a subject that leaps about has not moved as it was told.
     """
     outlines = [_largest(mask) for mask in masks]
@@ -268,6 +251,7 @@ def motion_of(masks: np.ndarray, frames: np.ndarray) -> str:
     points = [np.argwhere(outline) for outline in outlines]
     centres = np.array([p.mean(0)[::-1] / SIDE for p in points])
     size = _smooth(np.array([np.log(len(p)) / 2 for p in points]))
+    height, width = (_smooth(np.log([p[:, k].std() + 0.3 for p in points])) for k in (0, 1))
     x, y = _smooth(centres[:, 0]), _smooth(centres[:, 1])
     wide, tall = float(np.ptp(x)), float(np.ptp(y))
     growth, steadily = _line(t, size)
@@ -283,9 +267,11 @@ def motion_of(masks: np.ndarray, frames: np.ndarray) -> str:
         return "circle" if _sweep(np.unwrap(around)) > np.pi else "none"
     if tall > 0.12 and tall > 1.5 * wide:
         return "bounce" if 1.6 < np.abs(np.diff(y)).sum() / tall < 5 else "none"
-    if max(wide, tall) > 0.2 or np.ptp(size) > 0.75:
+    if max(wide, tall) > 0.2:
         return "none"
-    return "spin" if _sweep(_turns(outlines, frames[keep], centres)) > np.pi else "still"
+    if _turns(t, width, height):
+        return "spin"
+    return "none" if np.ptp(size) > 0.75 else "still"
 
 
 def main() -> None:

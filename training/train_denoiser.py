@@ -276,6 +276,9 @@ def main() -> None:
     parser.add_argument(
         "--noise-shift", type=float, default=1.5, help="logit around which films are noised"
     )
+    parser.add_argument(
+        "--keep-words", action="store_true", help="the text encoder stays as it was given"
+    )
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
@@ -287,6 +290,7 @@ def main() -> None:
     data = Latents(RUNS / args.latents, args.more_of, args.partial)
     strangers = Latents.of_strangers(RUNS / args.strangers, data) if args.strangers else None
     model = Model(words, args.start_from).to(args.device)
+    model.text_encoder.requires_grad_(not args.keep_words)
     optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)
     ema = Ema(model, 0.999)
     plan = [(int(f), float(m) * 60) for f, m in (part.split(":") for part in args.plan.split(","))]

@@ -13,7 +13,7 @@ from training.captions_held_out import sentence
 from training.world.captions import ANY_GOING, GOING, caption, finite
 from training.world.motions import MOTION_NAMES, MOTIONS, Motion, Path, path
 from training.world.places import PLACE_NAMES, PLACES, Place, backdrop
-from training.world.render import FRAMES, SIDE, Clip, film, render
+from training.world.render import EDGE, FRAMES, SIDE, Clip, film, render
 from training.world.strangers import STILL, calm_stranger, stranger
 from training.world.subjects import SUBJECT_NAMES, SUBJECTS, Subject, other_emoji, sprite
 
@@ -100,11 +100,23 @@ def test_spinning_turns_once_round_and_stays_where_it_is(films: Films) -> None:
     assert abs(curve.turn[-1] - curve.turn[0]) == pytest.approx(2 * np.pi)
     for clip in films["spin"]:
         assert np.ptp(centres(clip), 0).max() < 0.12
-        quarter = np.abs(clip.masks[4].astype(int) - clip.masks[0]).mean()
         whole = np.abs(clip.masks[-1].astype(int) - clip.masks[0]).mean()
         assert whole < 1
-        if clip.subject.name not in ("ball", "apple", "bee", "frog"):  # nearly round
-            assert quarter > 1
+        widths = (clip.masks > 127).any(1).sum(1)
+        heights = (clip.masks > 127).any(2).sum(1)
+        assert np.ptp(heights) <= 3, "it turns about its upright axis"
+        edges = widths[[4, 12]] / widths[0]
+        assert (np.abs(edges - EDGE) < 0.1).all(), edges
+        assert abs(int(widths[8]) - int(widths[0])) <= 1
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=SUBJECT_NAMES)
+def test_half_way_round_it_is_seen_from_its_other_side(subject: Subject) -> None:
+    middle, one = 0.5 - 0.5 / SIDE, np.ones(FRAMES)
+    turn = path("spin", FRAMES, np.random.default_rng(0)).turn
+    curve = Path(x=one * middle, y=one * middle, size=one * 0.4, turn=turn)
+    pixels, _ = film(subject, "spin", curve, np.zeros((SIDE, SIDE, 3), np.float32))
+    assert np.abs(pixels[8].astype(int) - pixels[0, :, ::-1]).max() <= 1
 
 
 @pytest.mark.parametrize(("motion", "sign"), [("closer", 1), ("away", -1)])

@@ -11,7 +11,10 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Path:
-    """One value a frame. x, y: centre, size: side, as fractions of the frame; turn: radians."""
+    """One value a frame. x, y: centre, size: side, as fractions of the frame; turn: radians.
+
+    It turns about its own upright axis, as a dancer or a card on a thread does.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -107,7 +110,7 @@ def path(name: str, frames: int, rng: Rng) -> Path:
         case "bounce":
             y = rng.uniform(0.66, 0.74) - rng.uniform(0.26, 0.36) * np.abs(np.sin(2 * np.pi * t))
         case "spin":
-            turn = 2 * np.pi * t  # always clockwise: of both ways a small model makes neither
+            turn = 2 * np.pi * t
         case "closer":
             size = np.geomspace(rng.uniform(0.2, 0.25), rng.uniform(0.62, 0.74), frames)
             x, y = one * rng.uniform(0.42, 0.58), one * rng.uniform(0.46, 0.56)

@@ -15,6 +15,8 @@ from training.world.subjects import SPRITE, SUBJECTS, Subject, pyramid
 SIDE = 128
 FRAMES = 17
 FPS = 8
+EDGE = 0.2
+"""How wide a sprite is when it is seen from its edge, as a share of its full width."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,22 @@ def stamp(
     level = 0 if size > SPRITE / 2 else 1 if size > SPRITE / 4 else 2
     source = levels[level]
     n = source.shape[0]
-    reach = int(np.ceil(size * (0.72 if turn else 0.5))) + 1
+    reach = int(np.ceil(size * 0.5)) + 1
     x0, y0 = int(np.floor(x)) - reach, int(np.floor(y)) - reach
     left, top = max(x0, 0), max(y0, 0)
     right, bottom = min(x0 + 2 * reach, frame.shape[1]), min(y0 + 2 * reach, frame.shape[0])
     if right <= left or bottom <= top:
         return
     k = size / n
-    c, s = np.cos(turn) * k, np.sin(turn) * k
-    m = -1.0 if mirror else 1.0
-    half = (n - 1) / 2
+    width = max(EDGE, abs(float(np.cos(turn))))
+    columns = max(2, round(n * width))
+    if columns < n:  # by area: a narrow sprite would shimmer otherwise
+        source = cv2.resize(source, (columns, n), interpolation=cv2.INTER_AREA)
+    across = k * n * width / columns * (-1.0 if mirror != (np.cos(turn) < 0) else 1.0)
     to_frame = np.array(
         [
-            [m * c, -s, x - left - (m * c - s) * half],
-            [m * s, c, y - top - (m * s + c) * half],
+            [across, 0, x - left - across * (columns - 1) / 2],
+            [0, k, y - top - k * (n - 1) / 2],
         ]
     )
     drawn = cv2.warpAffine(source, to_frame, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
