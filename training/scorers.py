@@ -9,6 +9,7 @@ fresh renderings is always printed beside what they say of a model.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.loop import RUNS
+from training.world.motions import MOTIONS
 from training.world.places import PLACE_NAMES
 from training.world.render import render
 from training.world.subjects import SUBJECT_NAMES
@@ -142,18 +144,22 @@ def train(steps: int = 700, seed: int = 9) -> tuple[Looks, Outline]:
             print(f"scorers: step {step + 1}, loss {loss.item():.3f}", flush=True)
     SCORERS.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
-        {"looks": looks.state_dict(), "outline": outline.state_dict(), "names": _names()}, SCORERS
+        {"looks": looks.state_dict(), "outline": outline.state_dict(), "world": _world()}, SCORERS
     )
     return looks.eval(), outline.eval()
 
 
-def _names() -> list[list[str]]:
-    return [list(SUBJECT_NAMES), list(PLACE_NAMES)]
+def _world() -> str:
+    """A digest of what is shown: the names in their order, and a film of each motion."""
+    digest = hashlib.sha256(repr((SUBJECT_NAMES, PLACE_NAMES)).encode())
+    for i, motion in enumerate(MOTIONS):
+        digest.update(render(np.random.default_rng(i), motion=motion).pixels.tobytes())
+    return digest.hexdigest()
 
 
 def fit(state: dict[str, Any]) -> bool:
     """Whether judges were trained for the world as it is."""
-    return state.get("names") == _names()
+    return state.get("world") == _world()
 
 
 def load() -> tuple[Looks, Outline]:

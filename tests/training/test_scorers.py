@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from training.scorers import SIDE, fit, motion_of
+from training import scorers
+from training.scorers import SIDE, motion_of
+from training.world import render
 from training.world.motions import MOTION_NAMES
-from training.world.places import PLACE_NAMES
 from training.world.render import Clip
 from training.world.subjects import SUBJECT_NAMES
 
@@ -140,9 +143,18 @@ def test_a_subject_that_is_there_only_half_of_the_time_does_not_count(seen: Seen
     assert motion_of(masks) == "none"
 
 
-def test_judges_of_another_world_are_not_used() -> None:
-    names = [list(SUBJECT_NAMES), list(PLACE_NAMES)]
-    assert fit({"names": names})
-    assert not fit({"names": [names[0][:-1], names[1]]})
-    assert not fit({"names": [names[0][::-1], names[1]]}), "in another order they mean others"
-    assert not fit({})
+def test_judges_of_another_world_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorers, "SCORERS", tmp_path / "scorers.pt")
+    scorers.train(steps=1)
+    state = torch.load(scorers.SCORERS, weights_only=True)
+    assert scorers.fit(state)
+    assert not scorers.fit({})
+    with monkeypatch.context() as other:
+        other.setattr(scorers, "SUBJECT_NAMES", SUBJECT_NAMES[::-1])
+        assert not scorers.fit(state), "in another order the names mean others"
+    with monkeypatch.context() as other:
+        other.setattr(render, "EDGE", 0.5)
+        assert not scorers.fit(state), "a turn looks otherwise"
+    assert scorers.fit(state)
