@@ -83,15 +83,17 @@ class Settings(BaseSettings):
         default=ROOT / "presets" / "models",
         description="The folder with the model cards (`*.yaml`).",
     )
-    default_text_to_video_model: str = Field(
-        default="pocket",
+    default_text_to_video_model: str | None = Field(
+        default=None,
         validation_alias="DEFAULT_TEXT_TO_VIDEO_MODEL",
-        description="The card used for text to video when none is chosen.",
+        description="The card used for text to video when none is chosen. "
+        "Default: the one that says `usual: true`.",
     )
-    default_image_to_video_model: str = Field(
-        default="pocket",
+    default_image_to_video_model: str | None = Field(
+        default=None,
         validation_alias="DEFAULT_IMAGE_TO_VIDEO_MODEL",
-        description="The card used for image to video when none is chosen.",
+        description="The card used for image to video when none is chosen. "
+        "Default: the one for text to video, if it can.",
     )
     model_variant: str | None = Field(
         default=None,

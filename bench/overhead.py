@@ -22,13 +22,16 @@ from jobs.service import JobService
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import ROOT, Settings
 
+MODEL = "pocket"
+"""Its weights lie whole in one folder, as the bare pipeline needs them."""
+
 
 def measure(folder: Path, rounds: int) -> list[Figure]:
     settings = Settings.load().model_copy(
         update={"data_dir": folder, "database_url": f"sqlite:///{folder / 'kinora.db'}"}
     )
     with build_service(settings) as service:
-        request = GenerationRequest(prompt=PROMPT, seed=SEED)
+        request = GenerationRequest(model=MODEL, prompt=PROMPT, seed=SEED)
         fitted = service.fit(request)
         bare = _Bare(service, fitted, folder)
         while service.health()["state"] == "starting":

@@ -22,6 +22,8 @@ IMAGES = ROOT / "docs" / "images"
 CHROMIUM = os.environ.get("KINORA_CHROMIUM", "/usr/bin/chromium")
 WARM_UP = ("a penguin spinning in the snow", 7), ("a butterfly flying up in a meadow", 2)
 PROMPT, SEED = "a rocket flying up in a starry night sky", 1
+SLOW = "pocket"
+"""A model of twenty steps, so that there is something to look at meanwhile."""
 LOOK_MS = 120
 HOLD_MS = 4000
 """How long the finished clip is watched."""
@@ -32,7 +34,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        server(Path(folder) / "data") as (url, _),
+        server(Path(folder) / "data", DEFAULT_TEXT_TO_VIDEO_MODEL=SLOW) as (url, _),
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
+from pipelines.choice import kin
 from pipelines.placement import Planner
 from pipelines.request import Task
 
@@ -18,9 +19,9 @@ NONE_AT_ALL = (
 )
 
 
-def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner, usual: str) -> str:
-    """The operator's usual model if it can, else one that runs well, and rather one on this
-    disk."""
+def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner, usual: ModelCard | None) -> str:
+    """The usual model if it can, else one that runs well, and rather a relative of it, or one on
+    this disk."""
     able = [card for card in cards.values() if Task.VIDEO_TO_VIDEO in card.tasks]
     if not able:
         raise _none(NONE_AT_ALL, able)
@@ -31,8 +32,9 @@ def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner, usual: str) ->
         sentence = "No model that runs on this machine can work over a given clip. These can: "
         raise _none(f"{sentence}{names}.", able)
 
-    def rank(card: ModelCard) -> tuple[bool, bool, bool]:
-        return card.id == usual, levels[card.id] == "runs", card.local_path is not None
+    def rank(card: ModelCard) -> tuple[bool, ...]:
+        runs = levels[card.id] == "runs"
+        return card == usual, runs, kin(card, usual), card.local_path is not None
 
     return max(here, key=rank).id
 

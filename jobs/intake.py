@@ -18,7 +18,8 @@ from jobs.job import Job, Once, State, new_id
 from jobs.reuse import reused
 from pipelines import loras
 from pipelines.cards import ModelCard
-from pipelines.fit import Limits, fit, pick_card
+from pipelines.choice import pick_card, usual_card
+from pipelines.fit import Limits, fit
 from pipelines.placement import Planner, Shape
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
@@ -52,7 +53,7 @@ class Intake:
         unnamed = request.model is None and request.task is Task.VIDEO_TO_VIDEO
         if not unnamed or self._settings.executor_kind == "redis":
             return request
-        usual = self._settings.default_text_to_video_model
+        usual = usual_card(self._cards, self._settings)
         model = over_a_clip(self._cards, self._planner, usual)
         return request.model_copy(update={"model": model})
 

@@ -5,6 +5,7 @@ Knows YAML and the shape of a card. Does not know how a model is loaded or run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,6 +114,8 @@ class ModelCard(Part):
     """Further arguments of the pipeline's call, such as decode_timestep."""
     gated: bool = False
     """Its terms must be accepted on the Hub, and a token set."""
+    usual: bool = False
+    """Used where no model is chosen, and the settings name none."""
     fallback: str | None = None
     """The card to use instead where this model cannot be had."""
     examples: tuple[Example, ...] = ()
@@ -174,6 +177,11 @@ class ModelCard(Part):
         if m.fps_choices and d.fps not in m.fps_choices:
             raise ValueError(f"defaults: fps {d.fps} is not one of {m.fps_choices}")
         return self
+
+
+def of_repository(repo: str, cards: Iterable[ModelCard]) -> ModelCard | None:
+    """The card for a repository as it is, rather than one that takes other parts with it."""
+    return min((c for c in cards if c.repo == repo), key=lambda c: len(c.parts), default=None)
 
 
 def load_cards(folder: Path) -> dict[str, ModelCard]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from errors import KinoraError
-from pipelines.cards import ModelCard, Needs
+from pipelines.cards import ModelCard, Needs, of_repository
 from pipelines.failures import Reason, failure
 from pipelines.families.classes import FAMILY_OF_CLASS
 from pipelines.repository import INDEX, Index, bytes_of, choose, read_index
@@ -75,7 +75,7 @@ class Catalog(Mapping[str, ModelCard]):
         """The card of that id, of that repository, or made for what was pasted. None where the name
         can mean nothing here; KinoraError where it means something that cannot be used."""
         name = name.strip()
-        card = self.get(name) or next((c for c in self._cards.values() if c.repo == name), None)
+        card = self.get(name) or of_repository(name, self._cards.values())
         if card is not None:
             return card
         pasted = PASTED.fullmatch(name)

@@ -8,66 +8,17 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
-
-from typing_extensions import assert_never
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard, Shape
-from pipelines.catalog import Catalog
+from pipelines.choice import VERBS
 from pipelines.going_on import Join, join_of, size_of
 from pipelines.lengths import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
-from settings import Settings
 
-__all__ = ["GivenClip", "Limits", "fit", "pick_card"]
+__all__ = ["GivenClip", "Limits", "fit"]
 
 DEFAULT_STRENGTH = 0.8
-VERBS = {
-    Task.TEXT_TO_VIDEO: "start from words",
-    Task.IMAGE_TO_VIDEO: "animate a picture",
-    Task.VIDEO_TO_VIDEO: "work over a clip",
-}
-
-
-def pick_card(
-    request: GenerationRequest, cards: Mapping[str, ModelCard], settings: Settings
-) -> ModelCard:
-    """The card a request names, by id or by repository, or the default for its task."""
-    return find_card(request.model or default_model(request.task, cards, settings), cards)
-
-
-def find_card(wanted: str, cards: Mapping[str, ModelCard]) -> ModelCard:
-    """By its id or its repository; a catalogue also looks up what a person pasted."""
-    card = cards.get(wanted) or next((c for c in cards.values() if c.repo == wanted), None)
-    if card is None and isinstance(cards, Catalog):
-        card = cards.find(wanted)
-    if card is None:
-        names = ", ".join(cards)
-        raise KinoraError(
-            ErrorCode.UNKNOWN_MODEL,
-            f"There is no model called “{wanted}” here. Choose one of: {names}.",
-        )
-    return card
-
-
-def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings) -> str:
-    """What is used for a task where nothing is chosen."""
-    match task:
-        case Task.TEXT_TO_VIDEO:
-            return settings.default_text_to_video_model
-        case Task.IMAGE_TO_VIDEO:
-            return settings.default_image_to_video_model
-        case Task.VIDEO_TO_VIDEO:
-            usual = cards.get(settings.default_text_to_video_model)
-            for card in (*([usual] if usual else []), *cards.values()):
-                if task in card.tasks:
-                    return card.id
-            raise KinoraError(
-                ErrorCode.TASK_NOT_SUPPORTED, "No model here can work over a given clip."
-            )
-        case _:
-            assert_never(task)
 
 
 def fit(

@@ -17,7 +17,8 @@ import gradio as gr
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.cards import ModelCard
-from pipelines.fit import VERBS, Limits, default_model, find_card, fit
+from pipelines.choice import VERBS, default_model, find_card
+from pipelines.fit import Limits, fit
 from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest, Task
 from ui import form as slate
 from ui import live

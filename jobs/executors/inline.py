@@ -26,7 +26,7 @@ from jobs.executors.base import Health, WorkerState
 from jobs.job import Asked, Job
 from jobs.run import as_kinora_error, run_job
 from pipelines.cards import load_cards
-from pipelines.request import Task
+from pipelines.choice import first_models
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -244,8 +244,8 @@ class InlineExecutor:
 
         settings = self._settings
         try:
-            manager.get(settings.default_text_to_video_model, Task.TEXT_TO_VIDEO, on_progress)
-            manager.get(settings.default_image_to_video_model, Task.IMAGE_TO_VIDEO, on_progress)
+            for model, task in first_models(manager.cards, settings):
+                manager.get(model, task, on_progress)
             self._state = "ready"
         except Exception as error:
             log.exception("The default model could not be loaded.")

@@ -50,17 +50,15 @@ class EngineMaker:
         self._manager = PipelineManager(self._cards, settings)
 
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
-        from pipelines.request import Task
+        from pipelines.choice import first_models
 
         def report(progress: LoadProgress) -> None:
             on_progress(progress.as_event())
 
         settings = self._settings
-        first = [
-            (settings.default_text_to_video_model, Task.TEXT_TO_VIDEO),
-            (settings.default_image_to_video_model, Task.IMAGE_TO_VIDEO),
-        ]
-        if self._models is not None:
+        if self._models is None:
+            first = first_models(self._cards, settings)
+        else:
             ours = self._models[: settings.max_loaded_models]
             first = [(name, self._cards[name].tasks[0]) for name in ours]
         try:

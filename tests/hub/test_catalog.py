@@ -13,9 +13,9 @@ import pytest
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
 from pipelines.catalog import Catalog
+from pipelines.choice import pick_card
 from pipelines.families import CLASSES, family_of
 from pipelines.families.classes import FAMILY_OF_CLASS
-from pipelines.fit import pick_card
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny

@@ -7,7 +7,7 @@ import pytest
 from errors import ErrorCode, KinoraError
 from jobs.choice import over_a_clip
 from pipelines.cards import ROOT, ModelCard, load_cards
-from pipelines.fit import default_model
+from pipelines.choice import usual_card
 from pipelines.placement import Machine, Planner
 from pipelines.request import Task
 from settings import Settings
@@ -29,24 +29,33 @@ def settings() -> Settings:
 
 
 def test_the_usual_model_if_it_can_and_runs(settings: Settings) -> None:
-    assert over_a_clip(CARDS, Planner(settings, LAPTOP), "pocket") == "pocket"
-    wan = "wan-2.1-vace-1.3b"
-    assert over_a_clip(CARDS, Planner(settings, SERVER), wan) == wan
-    assert default_model(Task.VIDEO_TO_VIDEO, CARDS, settings) == "pocket"
+    wan = CARDS["wan-2.1-vace-1.3b"]
+    assert over_a_clip(CARDS, Planner(settings, SERVER), wan) == wan.id
+
+
+def test_else_a_relative_of_it_that_runs(settings: Settings) -> None:
+    """The usual model is quick and cannot; what it was made of can."""
+    usual = usual_card(CARDS, settings)
+    assert usual and Task.VIDEO_TO_VIDEO not in usual.tasks
+    for machine in (LAPTOP, SERVER):
+        chosen = CARDS[over_a_clip(CARDS, Planner(settings, machine), usual)]
+        assert chosen.repo == usual.repo
 
 
 def test_else_one_that_runs_here(settings: Settings) -> None:
-    assert over_a_clip(CARDS, Planner(settings, LAPTOP), "wan-2.1-vace-14b") == "pocket"
-    chosen = over_a_clip(without("pocket"), Planner(settings, SERVER), "svd")
-    assert Task.VIDEO_TO_VIDEO in CARDS[chosen].tasks
-    assert Planner(settings, SERVER).verdict(CARDS[chosen]).level == "runs"
+    chosen = over_a_clip(CARDS, Planner(settings, LAPTOP), CARDS["wan-2.1-vace-14b"])
+    assert CARDS[chosen].local_path is not None
+    for usual in (None, CARDS["svd"]):
+        chosen = over_a_clip(without("pocket"), Planner(settings, SERVER), usual)
+        assert Task.VIDEO_TO_VIDEO in CARDS[chosen].tasks
+        assert Planner(settings, SERVER).verdict(CARDS[chosen]).level == "runs"
 
 
 def test_where_none_runs_those_that_could_are_named(settings: Settings) -> None:
     with pytest.raises(KinoraError, match="These can: ") as refused:
-        over_a_clip(without("pocket"), Planner(settings, LAPTOP), "pocket")
+        over_a_clip(without("pocket"), Planner(settings, LAPTOP), None)
     assert refused.value.code is ErrorCode.TASK_NOT_SUPPORTED
     assert "ltx-2" in refused.value.details["models"]
     words = {name: card for name, card in CARDS.items() if Task.VIDEO_TO_VIDEO not in card.tasks}
     with pytest.raises(KinoraError, match="No model here can work over"):
-        over_a_clip(words, Planner(settings, SERVER), "pocket")
+        over_a_clip(words, Planner(settings, SERVER), None)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
-from pipelines.fit import GivenClip, Limits, fit, pick_card
+from pipelines.choice import pick_card
+from pipelines.fit import GivenClip, Limits, fit
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests import tiny

@@ -6,20 +6,32 @@ What they make is looked at in `evaluation/test_short.py`.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from diffusers import LTXImageToVideoPipeline, LTXPipeline
+from diffusers import LTXImageToVideoPipeline, LTXPipeline, LTXVideoTransformer3DModel
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
+from pipelines.cards import ROOT, load_cards
+from pipelines.choice import find_card, usual_card
+from pipelines.decode import decode
+from pipelines.denoise import denoise
+from pipelines.families.base import Inputs
+from pipelines.fit import Limits, fit
+from pipelines.manager import PipelineManager
+from pipelines.request import GenerationRequest, Task
+from settings import Settings
+from tests.pipelines.test_denoise import Wishes
 from tests.training import judging
 from training.crops import to_tensor
 from training.evaluate import POCKET
 from training.pack import ALL_LIMIT_BYTES, FILE_LIMIT_BYTES
+from training.train_student import STEPS, STUDENT
 from training.world.motions import MOTIONS
 from training.world.render import Clip, render
 
@@ -51,22 +63,28 @@ def worn(pixels: np.ndarray) -> np.ndarray:
 # -- the folder ----------------------------------------------------------------------------------
 
 
-def test_every_file_may_be_pushed_to_a_repository_without_lfs() -> None:
-    sizes = [path.stat().st_size for path in POCKET.rglob("*") if path.is_file()]
+FOLDERS = pytest.mark.parametrize("folder", [POCKET, STUDENT], ids=lambda folder: folder.name)
+
+
+@FOLDERS
+def test_every_file_may_be_pushed_to_a_repository_without_lfs(folder: Path) -> None:
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     assert max(sizes) < FILE_LIMIT_BYTES
     assert sum(sizes) < ALL_LIMIT_BYTES
 
 
-def test_nothing_says_on_whose_machine_it_was_made() -> None:
-    for path in POCKET.rglob("*.json"):
+@FOLDERS
+def test_nothing_says_on_whose_machine_it_was_made(folder: Path) -> None:
+    for path in folder.rglob("*.json"):
         assert "_name_or_path" not in path.read_text(encoding="utf-8"), path
 
 
-def test_weights_are_safetensors_only() -> None:
-    kinds = {path.suffix for path in POCKET.rglob("*") if path.is_file()}
+@FOLDERS
+def test_weights_are_safetensors_only(folder: Path) -> None:
+    kinds = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert kinds <= {".safetensors", ".json", ".md"}
     assert ".safetensors" in kinds
-    assert not POCKET.is_symlink() and not any(path.is_symlink() for path in POCKET.rglob("*"))
+    assert not folder.is_symlink() and not any(path.is_symlink() for path in folder.rglob("*"))
 
 
 def test_its_classes_are_those_that_everybody_has() -> None:
@@ -125,3 +143,33 @@ def test_a_picture_becomes_the_first_frame(pipe: LTXPipeline) -> None:
     assert made.shape == (5, 128, 128, 3)
     error = np.mean((made[0] - given / 255) ** 2)
     assert -10 * np.log10(error) > 18, "decibels"
+
+
+# -- the student ---------------------------------------------------------------------------------
+
+
+def test_the_student_takes_its_teachers_place_and_nothing_else(pipe: LTXPipeline) -> None:
+    student = LTXVideoTransformer3DModel.from_pretrained(STUDENT, use_safetensors=True)
+    mine, its = pipe.transformer.state_dict(), student.state_dict()
+    assert {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in its.items()}
+    assert all(torch.isfinite(value).all() for value in its.values())
+    assert any(not torch.equal(mine[key], its[key]) for key in mine)
+    assert {path.suffix for path in STUDENT.iterdir()} == {".safetensors", ".json", ".md"}
+
+
+def test_the_app_makes_clips_with_it_in_a_few_steps(tmp_path: Path) -> None:
+    """Through the card, as a visitor's clip is made; and it is not what the teacher makes so."""
+    cards, settings = load_cards(ROOT / "presets" / "models"), Settings(data_dir=tmp_path)
+    manager, student = PipelineManager(cards, settings), usual_card(cards, settings)
+    assert student and student.defaults.num_inference_steps == STEPS
+    asked = GenerationRequest(prompt="a fish swims to the left in the ocean", seed=5)
+    few = asked.model_copy(update={"num_inference_steps": STEPS})
+    clips = []
+    for card in (student, find_card(student.repo, cards)):
+        model = manager.get(card.id, Task.TEXT_TO_VIDEO)
+        request = fit(few, card, Limits())
+        sampled = denoise(model, request, Inputs(), Wishes(), lambda _step: None)
+        clips.append(decode(model, sampled.latents, request, sampled.noise))
+    assert judging.direction(clips[0]) == "left"
+    assert judging.place(clips[0]) == "ocean"
+    assert np.abs(clips[0].astype(float) - clips[1]).mean() > 1

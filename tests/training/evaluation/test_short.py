@@ -5,6 +5,7 @@ The judges that learned take minutes to train, so that here those judge that lea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from training.evaluation.request import Request, Row
 from training.evaluation.run import one
 from training.evaluation.shelf import Made, Shelf
 from training.evaluation.strange import calm, restlessness
+from training.train_student import STEPS, STUDENT
 
 pytestmark = pytest.mark.slow
 
@@ -31,8 +33,16 @@ AT_BEST_DB = 0.7
 CALM_SHARE = 0.75
 
 
-def directed() -> list[Row]:
-    rows = plan(Size(clips=80), Settings(), ("text",))
+@dataclass(frozen=True)
+class Shipped:
+    maker: Maker
+    words: Settings
+    pictures: Settings
+    """Fewer steps, where they are enough to see whether a picture is kept."""
+
+
+def directed(settings: Settings) -> list[Row]:
+    rows = plan(Size(clips=80), settings, ("text",))
     by_way = [[row for row in rows if row.asked.motion == (name,)] for name in DIRECTIONS]
     return [row for way in by_way for row in way[:EACH]]
 
@@ -56,18 +66,25 @@ def unrest() -> float:
     return restlessness(40)
 
 
-@pytest.fixture(scope="module")
-def told(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Films:
-    return films(maker, tmp_path_factory.mktemp("told"), directed())
+@pytest.fixture(scope="module", params=["teacher", "student"])
+def shipped(request: pytest.FixtureRequest, maker: Maker) -> Shipped:
+    if request.param == "teacher":
+        return Shipped(maker, Settings(), Settings(steps=8))
+    few = Settings(steps=STEPS, guidance=1.0)
+    return Shipped(Maker(transformer=STUDENT), few, few)
 
 
 @pytest.fixture(scope="module")
-def strangers(maker: Maker, tmp_path_factory: pytest.TempPathFactory) -> Films:
-    """Eight steps are enough to see whether a picture is kept."""
-    rows = plan(Size(others=0.34), Settings(steps=8), ("strange pictures",))
+def told(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Films:
+    return films(shipped.maker, tmp_path_factory.mktemp("told"), directed(shipped.words))
+
+
+@pytest.fixture(scope="module")
+def strangers(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Films:
+    rows = plan(Size(others=0.34), shipped.pictures, ("strange pictures",))
     kept = [row for row in rows if row.group == "photographs"]
     kept += [row for row in rows if row.group == "line drawings"][:1]
-    return films(maker, tmp_path_factory.mktemp("strangers"), kept)
+    return films(shipped.maker, tmp_path_factory.mktemp("strangers"), kept)
 
 
 def test_subjects_go_where_sentences_of_new_wording_say(told: Films) -> None:
@@ -123,7 +140,7 @@ def test_broken_weights_are_found_out(maker: Maker, unrest: float) -> None:
             for value in maker.text.transformer.parameters():
                 noise = torch.randn(value.shape, generator=generator)
                 value.add_(noise * value.std() if value.ndim > 1 else 0)
-        row = directed()[0]
+        row = directed(Settings())[0]
         clip = maker.clip(Request(row.request.words, row.request.seed, steps=8))
     finally:
         maker.text.transformer.load_state_dict(whole)
