@@ -113,9 +113,11 @@ def build(folder: Path, *, timestep_conditioning: bool = False, seed: int = 0) -
 
 
 def write_card(models_dir: Path, repo: Path, **changes: object) -> Path:
-    """A card for a pipeline in `repo`; `changes` replace whole keys."""
+    """A card for a pipeline in `repo`; `changes` replace whole keys. By its own name it is the
+    usual one, whatever other cards are there."""
     models_dir.mkdir(parents=True, exist_ok=True)
     card = CARD | {"repo": str(repo)} | changes
+    card["usual"] = card["id"] == CARD["id"]
     path = models_dir / f"{card['id']}.yaml"
     path.write_text(yaml.safe_dump(card), encoding="utf-8")
     return path

@@ -22,7 +22,8 @@ def card(tiny_cards: dict[str, ModelCard]) -> ModelCard:
 
 
 def named(card: ModelCard, name: str, *tasks: Task, **other: object) -> ModelCard:
-    return card.model_copy(update={"id": name, "tasks": tasks, "repo": name, **other})
+    plain: dict[str, object] = {"id": name, "tasks": tasks, "repo": name, "usual": False}
+    return card.model_copy(update=plain | other)
 
 
 def by_id(*cards: ModelCard) -> Mapping[str, ModelCard]:
