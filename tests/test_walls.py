@@ -196,6 +196,14 @@ def test_weights_are_safetensors_and_code_is_never_remote() -> None:
     assert not kinds & {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack"}
 
 
+def test_no_model_is_known_by_name() -> None:
+    """What a model is, its card says. The shipped ones are models as any other."""
+    names = re.compile(r"\bpocket", re.IGNORECASE)
+    for path in [*sources(*ROOMS, *FILES), *(ROOT / "ui" / "static").rglob("*.*")]:
+        if path.suffix in {".py", ".js", ".css", ".html"}:
+            assert not names.search(path.read_text(encoding="utf-8")), path
+
+
 def test_weights_can_be_pushed_to_a_space_as_they_are() -> None:
     """Every file without LFS, every model within what a clone may cost, and all of them too."""
     models = [folder for folder in (ROOT / "presets").iterdir() if folder.is_dir()]
