@@ -129,7 +129,9 @@ def _samples(count: int, settings: Settings) -> list[Row]:
 
 
 def _guidance(prompts: int, seeds: int, settings: Settings) -> list[Row]:
-    """The same sentences with several seeds, at every guidance."""
+    """The same sentences with several seeds, at every guidance; at 1 alone where a model takes
+    none."""
+    tried = {*GUIDANCES, settings.guidance} if settings.guidance > 1 else {settings.guidance}
     rows = _text("guidance", prompts, replace(settings, seed=settings.seed + 2))
     return [
         replace(
@@ -137,7 +139,7 @@ def _guidance(prompts: int, seeds: int, settings: Settings) -> list[Row]:
             group=f"{guidance:g}",
             request=replace(row.request, seed=settings.seed + 1000 * k, guidance=guidance),
         )
-        for guidance in sorted({*GUIDANCES, settings.guidance})
+        for guidance in sorted(tried)
         for row in rows
         for k in range(seeds)
     ]

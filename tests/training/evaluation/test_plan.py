@@ -89,6 +89,15 @@ def test_steps_are_compared_on_the_same_sentences_and_seeds() -> None:
     assert len(set(map(tuple, said.values()))) == 1
 
 
+def test_a_model_without_guidance_is_not_asked_for_any() -> None:
+    rows = plan(Size(), Settings(steps=4, guidance=1.0), ("guidance",))
+    assert {row.request.guidance for row in rows} == {1.0}
+    usual = [row for row in plan(Size(), Settings(), ("guidance",)) if row.group == "3"]
+    assert [(r.request.words, r.request.seed) for r in rows] == [
+        (r.request.words, r.request.seed) for r in usual
+    ], "the same sentences and seeds as any other model's"
+
+
 def test_at_every_guidance_the_same_sentences_meet_the_same_seeds() -> None:
     rows = plan(Size(), Settings(), ("guidance",))
     said = {g: {(r.request.words, r.request.seed) for r in rows if r.group == g} for g in
