@@ -23,7 +23,7 @@ import torch
 
 from training.evaluation.evidence import Evidence
 from training.evaluation.maker import POCKET, to_bytes
-from training.evaluation.plan import SECTIONS, Settings, Size, plan
+from training.evaluation.plan import IN_FULL_SIZE, SECTIONS, Settings, Size, plan
 from training.evaluation.report import card, findings, screen, write_card, write_json
 from training.evaluation.request import Row
 from training.evaluation.run import make
@@ -74,9 +74,9 @@ def main(argv: list[str] | None = None) -> None:
     shelf = Shelf(args.out or RUNS / "evaluation" / weights)
     scorer = Scorer() if set(only) != {"samples"} else None
     if not args.report:
-        samples = [row.request for row in rows if row.section == "samples"]
+        large = [row.request for row in rows if row.section in IN_FULL_SIZE]
         wanted = [row.request for row in rows]
-        make(wanted, shelf, args.weights, args.workers, samples, transformer=args.transformer)
+        make(wanted, shelf, args.weights, args.workers, large, transformer=args.transformer)
     if args.sheet:
         _sheets(rows, shelf, args.sheet)
     if scorer is None:

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
+from training import close_ups
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, Clock, Ema, Every, log, save
 from training.models import TOKENS, denoiser, text_encoder, trained_autoencoder
@@ -50,6 +51,8 @@ SAYS_NOTHING, SAYS_A_PART, SAYS_ALL = range(3)
 SILENT = 0.1
 """The share of captions that say nothing: what guidance leads away from (arXiv:2207.12598)."""
 
+UNDECIDED = 6
+"""Power of sigma that says how little of the subject can be told from a noisy film."""
 LATENT_FRAMES = 9
 TOKENS_A_BATCH = 9_216
 WORDS = 64
@@ -200,6 +203,22 @@ def sigmas(count: int, shift: float) -> Tensor:
     return torch.where(torch.rand(count) < 0.15, even, spread).clamp(0.002, 1.0)
 
 
+def noise_levels(films: int, frames: int, close: bool, shift: float) -> Tensor:
+    if close:
+        return sigmas(films, close_ups.NOISE_SHIFT).clamp(max=close_ups.MOST_NOISE)
+    return sigmas(films, 0.4 if frames == 1 else shift)
+
+
+def subject_weight(masks: Tensor, sigma: Tensor, weight: float, done: float) -> Tensor:
+    """How much each token counts in the loss, masks: [B, N], sigma: [B].
+
+    The subject is small, and an error in it is seen five times as well. At high noise, where it is
+    not decided yet, its weight is a bias towards showing it, which teaches paths sooner and is
+    taken back as the training ends.
+    """
+    return 1 + weight * masks * (1 - done * sigma[:, None] ** UNDECIDED)
+
+
 def export(
     model: Model,
     words: PreTrainedTokenizerFast,
@@ -277,6 +296,12 @@ def main() -> None:
         "--noise-shift", type=float, default=1.5, help="logit around which films are noised"
     )
     parser.add_argument(
+        "--close-ups", type=float, default=0.0, help="share of batches that show subjects alone"
+    )
+    parser.add_argument(
+        "--subject-weight", type=float, default=3.0, help="how much more a subject counts"
+    )
+    parser.add_argument(
         "--keep-words", action="store_true", help="the text encoder stays as it was given"
     )
     parser.add_argument("--seed", type=int, default=2)
@@ -324,30 +349,40 @@ def main() -> None:
         clock.tick()
         frames = frames_at(plan, clock.spent_s)
         given = frames > 1 and float(rng.random()) < args.clean_first
-        share = args.strangers_share if given else 0.0
-        size = TOKENS_A_BATCH // (64 * frames)
+        close = frames > 1 and float(rng.random()) < args.close_ups
+        share = args.strangers_share if given and not close else 0.0
+        size = TOKENS_A_BATCH // ((close_ups.SIDE**2 if close else 64) * frames)
         x0, mask, captions = mixed(data, strangers, share, frames, size, rng)
         b, _, f, h, w = x0.shape
         for group in optimiser.param_groups:
             group["lr"] = args.lr * clock.factor
-        s = sigmas(b, 0.4 if f == 1 else args.noise_shift)
+        s = noise_levels(b, f, close, args.noise_shift)
         noise = torch.randn_like(x0)
         target = pack(noise - x0)
         blend = s.view(b, 1).repeat(1, f)
         if given:
             blend[:, 0] = 0
         mix = blend.view(b, 1, f, 1, 1)
-        x = pack((1 - mix) * x0 + mix * noise).to(args.device)
+        x = pack((1 - mix) * x0 + mix * noise)
+        weight = subject_weight(mask.flatten(1), s, args.subject_weight, 0 if close else clock.done)
+        if given:
+            weight[:, : h * w] = 0
+        rope = model.transformer.rope(
+            torch.zeros(1, 1, 1, device=args.device), f, h, w, (2 * stride(f) / FPS, 16, 16)
+        )
+        if close:
+            near = close_ups.windows(mask, rng)
+            x, target, weight = (close_ups.seen(part, near) for part in (x, target, weight))
+            rope = tuple(part[0][near.to(args.device)] for part in rope)
         tokens = words(
             captions, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
         ).to(args.device)
         with torch.autocast(args.device, torch.bfloat16):
             text = model.text_encoder(tokens.input_ids)[0][:, :WORDS]
             text_mask = tokens.attention_mask.bool()[:, :WORDS]
-            rope = model.transformer.rope(x[:1], f, h, w, (2 * stride(f) / FPS, 16, 16))
             made = forward(
                 model.transformer,
-                x,
+                x.to(args.device),
                 text,
                 (blend * 1000).to(args.device),
                 text_mask,
@@ -355,11 +390,6 @@ def main() -> None:
                 block_step,
             )
         error = (made.float() - target.to(args.device)).square().mean(-1)
-        # The subject is small. At high noise its weight is a bias towards showing it, which
-        # teaches paths sooner and is taken back as the training ends.
-        weight = 1 + 3 * mask.flatten(1) * (1 - clock.done * s[:, None])
-        if given:
-            weight[:, : h * w] = 0
         weight = (weight / weight.mean()).to(args.device)
         loss = (error * weight).mean()
         loss.backward()

@@ -234,7 +234,8 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     assert third["step"] > 0
     for name, value in pipe.transformer.state_dict().items():
         assert torch.equal(third["model"][f"transformer.{name}"], value), name
-    stage(train_denoiser, f"{command} --run kept-words --plan 9:1 --keep-words")
+    close = "--close-ups 1 --subject-weight 6 --clean-first 1"
+    stage(train_denoiser, f"{command} --run kept-words --plan 9:1 --keep-words {close}")
     kept = state(runs / "kept-words")
     for name, value in pipe.text_encoder.state_dict().items():
         assert torch.equal(kept["model"][f"text_encoder.{name}"], value), name

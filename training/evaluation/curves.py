@@ -6,14 +6,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from training.evaluation.evidence import KINDS, Evidence, Findings, Seen, Table, shares
+from training.evaluation.evidence import KINDS, Evidence, Findings, Seen, Table, rendered, shares
 from training.evaluation.intervals import Mean, mean, share, signs
 from training.evaluation.maker import shrunk
 from training.evaluation.measures import distance, pairwise_distance
-from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.render import render
-from training.world.subjects import SUBJECTS
 
 
 def _by_sentence(seen: list[Seen]) -> dict[int, list[Seen]]:
@@ -21,22 +17,6 @@ def _by_sentence(seen: list[Seen]) -> dict[int, list[Seen]]:
     for one in seen:
         groups[one.row.number].append(one)
     return {number: group for number, group in groups.items() if len(group) > 1}
-
-
-def _real(seen: Seen, count: int) -> list[np.ndarray]:
-    """Renderings of what the same sentence asks for."""
-    asked = seen.row.asked
-    return [
-        shrunk(
-            render(
-                np.random.default_rng((606, seen.row.number, k)),
-                subject=next(x for x in SUBJECTS if x.name == asked.subject[0]),
-                place=next(x for x in PLACES if x.name == asked.place[0]),
-                motion=next(x for x in MOTIONS if x.name == asked.motion[0]),
-            ).pixels
-        )
-        for k in range(count)
-    ]
 
 
 def variety(seen: list[Seen]) -> tuple[Mean, float]:
@@ -47,7 +27,8 @@ def variety(seen: list[Seen]) -> tuple[Mean, float]:
 
 def real_variety(seen: list[Seen]) -> Mean:
     groups = _by_sentence(seen).values()
-    return mean([float(np.mean(pairwise_distance(_real(g[0], len(g))))) for g in groups])
+    real = [[shrunk(clip) for clip in rendered(group[0], len(group))] for group in groups]
+    return mean([float(np.mean(pairwise_distance(clips))) for clips in real])
 
 
 def guidance(evidence: Evidence, usual: float) -> Findings:

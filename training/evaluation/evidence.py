@@ -13,6 +13,10 @@ from training.evaluation.maker import SMALL, shrunk
 from training.evaluation.request import Row
 from training.evaluation.shelf import Shelf
 from training.scorers import Verdict
+from training.world.motions import MOTIONS
+from training.world.places import PLACES
+from training.world.render import render
+from training.world.subjects import SUBJECTS
 
 Judge = Callable[[np.ndarray], Verdict]
 KINDS = ("subject", "place", "motion")
@@ -26,10 +30,15 @@ class Seen:
     _shelf: Shelf = field(repr=False)
     _judge: Judge = field(repr=False)
 
+    @property
+    def whole(self) -> np.ndarray:
+        """As it was kept: small, or in full size."""
+        return self._shelf.clip(self.row.request.key)
+
     @cached_property
     def clip(self) -> np.ndarray:
         """[F, SMALL, SMALL, 3] uint8."""
-        clip = self._shelf.clip(self.row.request.key)
+        clip = self.whole
         return clip if clip.shape[1] == SMALL else shrunk(clip)
 
     @cached_property
@@ -41,6 +50,20 @@ class Seen:
 
     def all_right(self) -> bool:
         return all(self.right(kind) for kind in self.row.asked.parts())
+
+
+def rendered(seen: Seen, count: int) -> list[np.ndarray]:
+    """Renderings of what the same sentence asks for, [F, SIDE, SIDE, 3] uint8."""
+    asked = seen.row.asked
+    return [
+        render(
+            np.random.default_rng((606, seen.row.number, k)),
+            subject=next(x for x in SUBJECTS if x.name == asked.subject[0]),
+            place=next(x for x in PLACES if x.name == asked.place[0]),
+            motion=next(x for x in MOTIONS if x.name == asked.motion[0]),
+        ).pixels
+        for k in range(count)
+    ]
 
 
 class Evidence:

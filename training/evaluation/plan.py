@@ -34,6 +34,8 @@ SECTIONS = (
     "negative",
     "strange pictures",
 )
+IN_FULL_SIZE = ("samples", "autoencoder")
+"""Sections whose clips are kept to be looked at closely."""
 
 
 @dataclass(frozen=True)

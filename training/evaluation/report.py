@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.evaluation import curves, obedience, pairs, strange
+from training.evaluation import curves, likeness, obedience, pairs, strange
 from training.evaluation.evidence import Evidence, Findings, Judge
 from training.evaluation.intervals import Mean, Share
 from training.evaluation.plan import Settings
@@ -22,6 +22,7 @@ def findings(
     parts = (
         obedience.obedience(evidence, own),
         pairs.pairs(evidence),
+        likeness.drawn(evidence),
         curves.guidance(evidence, settings.guidance),
         curves.steps(evidence),
         curves.negative(evidence),
