@@ -23,8 +23,8 @@ LOOKED_AT = (8, 14)
 """Frames of a clip."""
 NARROWED = "spin"
 """The motion that shows the drawing from its edge: no clip of it is measured."""
-BLUR = 2.0
-"""Standard deviation in pixels of what a soft clip is compared with."""
+BLURS = (2, 4)
+"""Standard deviations in pixels of what soft clips are compared with."""
 SOLID = 0.5
 """Least opacity of the drawing where it is compared."""
 
@@ -67,8 +67,8 @@ def _subject(seen: Seen) -> Subject:
     return next(subject for subject in SUBJECTS if seen.row.asked.subject == (subject.name,))
 
 
-def _blurred(clip: np.ndarray) -> np.ndarray:
-    return np.stack([cv2.GaussianBlur(frame, (0, 0), BLUR) for frame in clip])
+def _blurred(clip: np.ndarray, pixels: float) -> np.ndarray:
+    return np.stack([cv2.GaussianBlur(frame, (0, 0), pixels) for frame in clip])
 
 
 def drawn(evidence: Evidence) -> Findings:
@@ -83,17 +83,20 @@ def drawn(evidence: Evidence) -> Findings:
         "this model": [clip_likeness(seen.whole, _subject(seen)) for seen in samples],
         "the autoencoder": [clip_likeness(seen.whole, _subject(seen)) for seen in recoded],
         "renderings": [clip_likeness(clip, subject) for clip, subject in real],
-        "renderings blurred": [clip_likeness(_blurred(clip), subject) for clip, subject in real],
     }
+    for pixels in BLURS:
+        kinds[f"renderings blurred by {pixels} pixels"] = [
+            clip_likeness(_blurred(clip, pixels), subject) for clip, subject in real
+        ]
     rows = []
     for name, values in kinds.items():
-        found.figures[f"likeness_{name.removeprefix('the ').replace(' ', '_')}"] = mean(values)
+        found.figures["likeness_" + name.removeprefix("the ").replace(" ", "_")] = mean(values)
         least = f"{min(values):.2f}" if values else "-"
         rows.append((name, mean(values).text(2), least, str(len(values))))
     heads = ("", "likeness", "the least", "clips")
     note = (
         "correlation of the subject's drawing with the frame where it fits best: 1 is the drawing "
-        f"itself; blurred: by {BLUR:g} pixels, as a yardstick; nothing that spins"
+        "itself, 0.4 another subject's; nothing that spins"
     )
     found.tables.append(Table("Is the subject drawn, or only hinted at?", heads, rows, note))
     found.card.append(found.tables[-1])

@@ -81,7 +81,7 @@ def test_the_report_measures_what_was_kept_in_full_size(tmp_path: Path) -> None:
     found = drawn(Evidence(rows, shelf, painted.judge))
     mine, real, soft = (
         found.figures[f"likeness_{name}"]
-        for name in ("this_model", "renderings", "renderings_blurred")
+        for name in ("this_model", "renderings", "renderings_blurred_by_4_pixels")
     )
     assert isinstance(mine, Mean) and isinstance(real, Mean) and isinstance(soft, Mean)
     assert len(mine.values) == len(real.values) == len(samples) - spinning

@@ -31,7 +31,7 @@ EACH = 2
 ENOUGH = 6
 """Right directions of eight: guessing gets so far four times in a thousand."""
 DRAWN = 0.45
-"""Likeness of subjects; renderings have 0.93, noise and bare places hardly 0.3."""
+"""Likeness of subjects; renderings have 0.93, another subject 0.40."""
 AT_BEST_DB = 0.7
 """The first frame is given: only the decoder stands between it and the clip."""
 CALM_SHARE = 0.75
