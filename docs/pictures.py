@@ -21,7 +21,7 @@ from settings import ROOT
 IMAGES = ROOT / "docs" / "images"
 CHROMIUM = os.environ.get("KINORA_CHROMIUM", "/usr/bin/chromium")
 WARM_UP = ("a penguin spinning in the snow", 7), ("a butterfly flying up in a meadow", 2)
-PROMPT, SEED = "a rocket flying up in a starry night sky", 1
+PROMPT, SEED = "a rocket flying up in a starry night sky", 7
 SLOW = "pocket"
 """A model of twenty steps, so that there is something to look at meanwhile."""
 LOOK_MS = 120
