@@ -51,9 +51,7 @@ def space_name(text: str) -> str:
     if not name:
         raise Problem("Say where to: make space NAME=you/kinora")
     if name.count("/") != 1 or not all(name.split("/")):
-        raise Problem(
-            f"NAME is your name on the Hub, a slash, and the Space's: you/kinora, not {text}"
-        )
+        raise Problem(f"NAME is owner/name, such as you/kinora, and not {text}.")
     try:
         validate_repo_id(name)
     except HFValidationError:

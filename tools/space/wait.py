@@ -31,8 +31,6 @@ def wait_until_it_runs(
     uploaded: Uploaded,
     timeout_s: float,
     say: Callable[[str], None] = lambda sentence: None,
-    poll_s: float = POLL_S,
-    settle_s: float = SETTLE_S,
 ) -> None:
     """Returns when it runs. Raises Problem if it does not, or not in time."""
     began = time.monotonic()
@@ -45,7 +43,7 @@ def wait_until_it_runs(
         if runtime.stage != stage:
             stage, since = str(getattr(runtime.stage, "value", runtime.stage)), now
         is_ours = is_ours or stage in BUSY or runtime.raw.get("sha") == uploaded.commit
-        if stage not in BUSY and (is_ours or now - since >= settle_s):
+        if stage not in BUSY and (is_ours or now - since >= SETTLE_S):
             _judge(uploaded.name, stage, runtime.raw)
             return
         sentence = WORDS.get(stage, "")
@@ -58,7 +56,7 @@ def wait_until_it_runs(
                 f"{stage}. It goes on by itself: hf spaces wait {uploaded.name}, and what it does: "
                 f"hf spaces logs {uploaded.name} --build"
             )
-        time.sleep(poll_s)
+        time.sleep(POLL_S)
 
 
 def _judge(name: str, stage: str, raw: dict[str, Any]) -> None:
