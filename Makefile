@@ -3,6 +3,7 @@
 # make check   style and types                  make fix: mend what can be mended
 # make models-matrix  every family at every task, and which checks it passes
 # make bench   how fast it is, as ratios        make docs: the tables in the README
+# make space NAME=you/kinora [HARDWARE=t4-small]  the commit checked out, as a Hugging Face Space
 # make pictures  the pictures in the README, taken of the app
 # make lock    what the images install, by hash      make audit: are there known holes in it
 #
@@ -26,8 +27,8 @@ INSTALL = extra=""; if $(IS_CPU); then extra="--extra-index-url $(TORCH_CPU)"; f
 
 AXE := tests/e2e/node_modules/axe-core/axe.min.js
 
-.PHONY: help run models-matrix test e2e reliability check fix bench docs pictures lock audit \
-	clean
+.PHONY: help run models-matrix test e2e reliability check fix bench docs pictures space lock \
+	audit clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -66,6 +67,12 @@ docs: .venv/.run
 
 pictures: .venv/.dev debian
 	@$(RUN) -m docs.pictures
+
+# Typed text reaches the shell as variables, never as a part of the command.
+space: export NAME := $(NAME)
+space: export HARDWARE := $(HARDWARE)
+space: .venv/.run
+	@$(RUN) -m tools.space "$$NAME" "$$HARDWARE"
 
 lock: .venv/.tools
 	@$(RUN) docker/lock.py .venv/tools/bin/uv

@@ -19,8 +19,18 @@ from api.metrics import Metrics
 from errors import ErrorCode, KinoraError
 from jobs.service import JobService
 
-TELLS = ("loading", "error", "restarts", "queued", "running", "uptime_s")
+TELLS = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
 Word = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
+
+
+class DeviceView(BaseModel):
+    """What the worker computes on, by its own word."""
+
+    gpu_name: str | None = None
+    """None: the CPU."""
+    vram_gb: float | None = None
+    problem: str | None = None
+    """Why an NVIDIA GPU that is there is not used."""
 
 
 class Health(BaseModel):
@@ -31,6 +41,7 @@ class Health(BaseModel):
     queued: int = 0
     running: int = 0
     uptime_s: float = 0.0
+    device: DeviceView | None = None
 
 
 class Ready(BaseModel):

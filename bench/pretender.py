@@ -44,6 +44,9 @@ class Pretender:
         self.prepare_s = prepare_s
         self.model: str | None = None
 
+    def device(self) -> None:
+        """It computes nothing."""
+
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
         for part in range(10):
             on_progress({"phase": "pretending", "fraction": part / 10})

@@ -189,12 +189,15 @@ def models(
     """List the models: whether each runs on this machine, how, and if not, which one does."""
     from pipelines.cards import load_cards
     from pipelines.placement import Planner
+    from pipelines.placement.device import ask_torch, list_gpus
     from pipelines.placement.verdict import parse_profile
 
     settings = Settings.load()
     if profile is not None:
         settings = settings.model_copy(update={"profile": parse_profile(profile)})
-    cards, planner = load_cards(settings.models_dir), Planner(settings)
+    # only torch knows whether it can use a GPU; where none is listed, there is nothing to ask
+    device = ask_torch() if list_gpus().is_any and not settings.zero_gpu else None
+    cards, planner = load_cards(settings.models_dir), Planner(settings, device=lambda: device)
     here = {card.id: planner.describe(card, cards) for card in cards.values()}
     if as_json:
         rows = [
@@ -204,6 +207,8 @@ def models(
         ]
         print(json.dumps(rows))
         return
+    if planner.machine.gpu_problem:
+        say(planner.machine.gpu_problem)
     for card in cards.values():
         d, told = card.defaults, here[card.id]
         words = {"t2v": "text", "i2v": "picture", "v2v": "clip"}

@@ -142,6 +142,9 @@ def make(
     service.store.listeners.append(progress.heard)
     try:
         job = service.submit(gifts.given_to(service, request), OWNER)
+        device = executor.find_device(service.desk)
+        if device.problem:
+            say(f"{device.problem} The clip is made on the CPU.")
         with progress:
             executor.run(service.desk, job.id)
         job = service.get(job.id)

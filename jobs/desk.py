@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,9 @@ class Desk:
         self.artifacts = artifacts or Artifacts(data)
         self.pictures = self.artifacts.given
         self._resting = False
+        self.judge_waiting: Callable[[], None] = lambda: None
+        """Called by an executor once it is known what its worker computes on: clips that were
+        accepted by a guess of that are looked at again."""
 
     def folder(self, job_id: str) -> Path:
         return self.artifacts.folder(job_id)

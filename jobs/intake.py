@@ -85,7 +85,7 @@ class Intake:
                 batch=batch,
                 parent=parent,
             )
-            self._refuse_what_cannot_run(job.fitted)
+            self.refuse_what_cannot_run(job.fitted)
             recipes[job.id] = recipe = recipe_of(job.fitted, self._cards.get(job.fitted.model))
             accepted.append(self._made_before(job, recipe) if reuse else job)
         try:
@@ -125,7 +125,7 @@ class Intake:
             if job.result:
                 self._desk.artifacts.remove(job.id)
 
-    def _refuse_what_cannot_run(self, fitted: FittedRequest) -> None:
+    def refuse_what_cannot_run(self, fitted: FittedRequest) -> None:
         """Behind Redis other machines work, of which this one knows nothing."""
         card = self._cards.get(fitted.model)
         if card is not None and self._settings.executor_kind != "redis":

@@ -62,9 +62,10 @@ class JobService:
         self.store = store
         store.server = self._presence.name
         self.events = EventLog(self.store)
-        self.planner = Planner(settings)
+        self.planner = Planner(settings, device=lambda: self.executor.health().device)
         self.estimator = Estimator(self.store, self.cards, planner=self.planner)
         self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
+        self.desk.judge_waiting = self._judge_waiting
         self._housekeeper = Housekeeper(self.desk, settings)
         self._turns = Turns(
             store, self.events, self.estimator, lambda: self.executor.health().workers
@@ -101,6 +102,17 @@ class JobService:
     def _recover(self) -> None:
         if recover(self.desk, self._presence, self.executor.resume):
             self.executor.notify()
+
+    def _judge_waiting(self) -> None:
+        """Clips that were accepted for a GPU which the worker, as it says now, cannot use, or
+        before a restart with another: those that cannot be made without it fail with a sentence,
+        instead of keeping the CPU busy for hours."""
+        for job in self.store.unfinished(self.store.server, State.QUEUED):
+            try:
+                self._intake.refuse_what_cannot_run(job.fitted)
+            except KinoraError as error:
+                told = {"error": error.as_dict()}
+                self.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=error)
 
     def __enter__(self) -> JobService:
         self.start()

@@ -55,7 +55,7 @@ def sources(*folders: str) -> list[Path]:
 
 
 def ours() -> list[Path]:
-    rooms = [*ROOMS, "bench", "docs", "tests", "training"]
+    rooms = [*ROOMS, "bench", "docs", "tests", "tools", "training"]
     return sources(*FILES, *rooms)
 
 

@@ -34,7 +34,7 @@ def build(
     with gr.Blocks(
         title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
     ) as demo:
-        models = Models(service.cards, settings)
+        models = Models(service.cards, settings, service.planner)
         endpoints.add(service, cards)  # first: the names they ask for are still free
         if identify:
             tools.add(service, identify)

@@ -13,23 +13,27 @@ from typing import Any
 
 from pipelines.cards import ModelCard
 from pipelines.loras import offered
-from pipelines.placement import Planner, Shape
+from pipelines.placement import Machine, Planner, Shape
 from pipelines.request import FittedRequest, Task
 from settings import Settings
 
 LEVELS = ("runs", "slow", "no")
 ABOUT_LENGTH = 110
+UNUSED = "A GPU of a worker cannot be used; /health says why."
 MOSTLY_THERE = 0.9
 
 
 class Models:
-    """One machine's view of the cards. What was found out is kept: it does not change."""
+    """One machine's view of the cards. What was found out is kept for as long as the machine is
+    the same: the worker may report another than it looked like."""
 
-    def __init__(self, cards: Mapping[str, ModelCard], settings: Settings) -> None:
+    def __init__(
+        self, cards: Mapping[str, ModelCard], settings: Settings, planner: Planner | None = None
+    ) -> None:
         self.cards = cards
         self.settings = settings
-        self.planner = Planner(settings)
-        self._told: dict[str, dict[str, Any]] = {}
+        self.planner = planner or Planner(settings)
+        self._told: dict[tuple[str, Machine], dict[str, Any]] = {}
 
     def offer(self, task: Task) -> dict[str, Any]:
         """For the picker: those that run here first, in the order of the cards' files."""
@@ -38,11 +42,6 @@ class Models:
         return {"models": rows, "any": self.settings.any_model}
 
     def row(self, card: ModelCard) -> dict[str, Any]:
-        if self._made_elsewhere:
-            self._told[card.id] = {"level": "runs", "verdict": "Made by a worker elsewhere."}
-        elif card.id not in self._told:
-            verdict = self.planner.verdict(card)
-            self._told[card.id] = {"level": verdict.level, "verdict": verdict.sentence}
         return {
             "id": card.id,
             "name": card.name,
@@ -50,8 +49,19 @@ class Models:
             "license": card.license,
             "gated": card.gated,
             "download_gb": self._to_fetch_gb(card),
-            **self._told[card.id],
+            **self._verdict(card),
         }
+
+    def _verdict(self, card: ModelCard) -> dict[str, Any]:
+        if self._made_elsewhere:
+            device = self.planner.device
+            unused = f" {UNUSED}" if device and device.problem else ""
+            return {"level": "runs", "verdict": f"Made by a worker elsewhere.{unused}"}
+        asked = (card.id, self.planner.machine)
+        if asked not in self._told:
+            verdict = self.planner.verdict(card)
+            self._told[asked] = {"level": verdict.level, "verdict": verdict.sentence}
+        return self._told[asked]
 
     def facts(self, card: ModelCard, task: Task) -> dict[str, Any]:
         """For the controls that our own script draws."""

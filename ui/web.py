@@ -55,7 +55,7 @@ class Pages:
     def __init__(self, service: JobService, settings: Settings) -> None:
         self.service = service
         self.settings = settings
-        self.models = Models(service.cards, settings)
+        self.models = Models(service.cards, settings, service.planner)
 
     def routes(self) -> list[Route]:
         job = f"{PREFIX}/jobs/{{id:str}}"

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from jobs.desk import Desk
 from jobs.job import Asked, Job
+from pipelines.placement import Device
 
 WorkerState = Literal["starting", "ready", "busy", "setup_failed", "defunct"]
 
@@ -25,6 +26,8 @@ class Health(BaseModel):
     error: dict[str, Any] | None = None
     restarts: int = 0
     workers: int = 1
+    device: Device | None = None
+    """What the worker computes on, by its own word; None until it has said so."""
 
 
 class Executor(Protocol):

@@ -31,6 +31,7 @@ from rq.serializers import JSONSerializer
 
 from jobs.events import Preview
 from jobs.job import Job
+from pipelines.placement import Device
 
 BEAT_S = 2.0
 ALIVE_S = 10
@@ -78,6 +79,8 @@ class WorkerCard(BaseModel):
     loading: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     done: int = 0
+    device: Device | None = None
+    """What it computes on, by its own word."""
 
     def may_make(self, model: str) -> bool:
         return self.models is None or model in self.models
@@ -241,6 +244,12 @@ class Fleet:
         """By the clock of Redis: those of the machines may differ."""
         seconds, micros = self.redis.time()
         return seconds + micros / 1e6
+
+
+def device_to_show(devices: Iterable[Device | None]) -> Device | None:
+    """Of all workers, the one that an operator should know of: with a problem, else with a GPU."""
+    known = [device for device in devices if device is not None]
+    return max(known, key=lambda d: (d.problem is not None, d.vram_gb or 0.0), default=None)
 
 
 def queue_name(worker: str) -> str:

@@ -13,6 +13,7 @@ from jobs.executors.base import Health
 from jobs.job import Asked, Job
 from jobs.run import run_job
 from pipelines.cards import load_cards
+from pipelines.placement import Device, torch_device
 from settings import Settings
 
 
@@ -31,6 +32,13 @@ class ForegroundExecutor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._device: Device | None = None
+
+    def find_device(self, desk: Desk) -> Device:
+        """Imports torch, and looks again at what was accepted without it."""
+        self._device = torch_device()
+        desk.judge_waiting()
+        return self._device
 
     def run(self, desk: Desk, job_id: str) -> None:
         """Returns when the clip has ended, well or not. An interrupt discards it and goes up,
@@ -78,7 +86,7 @@ class ForegroundExecutor:
         return False  # the worker went with its server
 
     def health(self) -> Health:
-        return Health(state="ready")
+        return Health(state="ready", device=self._device)
 
     def close(self, grace_s: float) -> None:
         """Nothing runs any more."""

@@ -27,6 +27,7 @@ from jobs.job import Asked, Job
 from jobs.run import as_kinora_error, run_job
 from pipelines.cards import load_cards
 from pipelines.choice import first_models
+from pipelines.placement import Device, torch_device
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class InlineExecutor:
         self._job: Job | None = None
         self._loading: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
+        self._device: Device | None = None
         self._closing = False
         self._news = False
         self._desk: Desk | None = None
@@ -89,6 +91,9 @@ class InlineExecutor:
         self._gpu = self._on_gpu(manager)
         if self.needs_request:
             self._preload(manager)
+        else:
+            self._device = torch_device()
+            desk.judge_waiting()
         self._thread = threading.Thread(
             target=self._supervise, args=(desk, manager), name="inline-worker", daemon=True
         )
@@ -122,6 +127,7 @@ class InlineExecutor:
                 job_id=self._job.id if self._job else None,
                 loading=self._loading if self._state == "starting" else None,
                 error=self._error,
+                device=self._device,
             )
 
     def close(self, grace_s: float) -> None:

@@ -15,6 +15,7 @@ from jobs.artifacts import Artifacts
 from jobs.job import Job, Result
 from jobs.parcels import borrowed
 from jobs.run import Control, Emit, as_kinora_error, run_job
+from pipelines.placement import Device, torch_device
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ log = logging.getLogger(__name__)
 
 
 class Maker(Protocol):
+    def device(self) -> Device | None:
+        """What it computes on, tried; None where that is nobody's business."""
+        ...
+
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
         """Loads what will be asked for first; what went wrong, if anything did."""
         ...
@@ -48,6 +53,9 @@ class EngineMaker:
             sentence = f"There is no model called {', '.join(unknown)}; see `python app.py models`."
             raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
         self._manager = PipelineManager(self._cards, settings)
+
+    def device(self) -> Device | None:
+        return torch_device()
 
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
         from pipelines.choice import first_models

@@ -28,6 +28,7 @@ from jobs.executors.base import Health, WorkerState
 from jobs.executors.wire import Wire
 from jobs.job import Asked, Job
 from jobs.preparing import Preparing
+from pipelines.placement import Device
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class ProcessExecutor:
         self._job: Job | None = None
         self._loading: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
+        self._device: Device | None = None
         self._restarts = 0
         self._failures = 0
         self._fetching_at = 0.0
@@ -141,6 +143,7 @@ class ProcessExecutor:
                 loading=self._loading if self._state == "starting" else None,
                 error=self._error,
                 restarts=self._restarts,
+                device=self._device,
             )
 
     def close(self, grace_s: float) -> None:
@@ -228,6 +231,10 @@ class ProcessExecutor:
         match kind, *rest:
             case ("gone",):
                 return False
+            case "device", device:
+                with self._lock:
+                    self._device = device
+                desk.judge_waiting()
             case "loading", progress:
                 self._set(loading=progress)
             case "setup_failed", error:

@@ -24,7 +24,7 @@ from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.events import Preview
 from jobs.executors.base import Health
-from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect
+from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect, device_to_show
 from jobs.executors.newsdesk import hear
 from jobs.executors.overdue import Patience
 from jobs.job import Asked, Job, State
@@ -128,8 +128,10 @@ class RedisExecutor:
         ready = [card for card in cards if card.state == "ready"]
         busy = [card for card in ready if card.ticket]
         failed = next((card.error for card in cards if card.error), None)
+        device = device_to_show(card.device for card in cards)
         if not ready:
             return Health(
+                device=device,
                 state="starting",
                 loading=next((card.loading for card in cards if card.loading), None),
                 error=failed,
@@ -137,6 +139,7 @@ class RedisExecutor:
                 workers=len(cards),
             )
         return Health(
+            device=device,
             state="busy" if len(busy) == len(ready) else "setup_failed" if failed else "ready",
             job_id=busy[0].job_id if busy else None,
             error=failed,

@@ -70,6 +70,7 @@ class RedisWorker:
     def run(self) -> None:
         """Returns when it is told to stop."""
         signal.signal(signal.SIGTERM, _stop_at_once)
+        self._line.say(device=self._maker.device())
         error = self._maker.prepare(lambda progress: self._line.say(loading=progress))
         warm = tuple(self._maker.warm())
         problem = error.as_dict() if error else None

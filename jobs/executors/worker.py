@@ -4,7 +4,7 @@ Spawned by `process.ProcessExecutor`, spoken to over its standard input and outp
 store and no port, and ends as soon as its parent does.
 
     in    ("setup", settings) ("job", job, folder) ("ask", job_id, what)
-    out   ("loading", progress) ("setup_failed", error) ("ready",)
+    out   ("device", device) ("loading", progress) ("setup_failed", error) ("ready",)
           ("event", job_id, kind, data) ("done", job_id, result) ("failed", job_id, error)
 """
 
@@ -90,6 +90,7 @@ def serve(maker_for: Callable[[Settings], Maker]) -> None:
 
     # 2. The models that will be asked for first.
     maker = maker_for(settings)
+    wire.send("device", maker.device())
     error = maker.prepare(lambda progress: wire.send("loading", progress))
     if error:
         wire.send("setup_failed", error.as_dict())

@@ -9,12 +9,14 @@ from typing import Any
 
 from pipelines.cards import ModelCard
 from pipelines.placement.demand import Shape
+from pipelines.placement.device import Device, torch_device
 from pipelines.placement.machine import Machine, this_machine
 from pipelines.placement.plan import Plan, Wishes, plan_for
 from pipelines.placement.verdict import Planner, Verdict
 from settings import Settings
 
 __all__ = [
+    "Device",
     "Machine",
     "Plan",
     "Planner",
@@ -25,16 +27,15 @@ __all__ = [
     "plan",
     "plan_for",
     "this_machine",
+    "torch_device",
 ]
 
 
 def plan(card: ModelCard, settings: Settings, shape: Shape | None = None) -> Plan:
     """In the worker, where torch has the last word on whether there is a GPU."""
-    import torch
-
     machine = this_machine(settings)
-    if not torch.cuda.is_available():
-        machine = machine.without_gpu()
+    if not settings.zero_gpu:  # there it is lent for each clip, and no GPU is there to be tried
+        machine = machine.computing_on(torch_device())
     return plan_for(card, machine, Wishes.of(settings), shape)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 import psutil
 
+from pipelines.placement.device import Device, list_gpus, without_torch
 from settings import Settings
 
 GIB = 2**30
@@ -38,6 +38,8 @@ class Machine:
     vram_gb: float | None = None
     cpu_features: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
+    gpu_problem: str | None = None
+    """Why an NVIDIA GPU that is there is not used."""
 
     @property
     def has_gpu(self) -> bool:
@@ -51,15 +53,26 @@ class Machine:
     def without_gpu(self) -> Machine:
         return replace(self, gpu_name=None, vram_gb=None)
 
+    def computing_on(self, device: Device) -> Machine:
+        """The same machine with the GPU that torch itself reports, or with none."""
+        return replace(
+            self,
+            gpu_name=device.gpu_name,
+            vram_gb=device.vram_gb,
+            gpu_problem=device.problem,
+        )
+
 
 def this_machine(settings: Settings) -> Machine:
-    name, vram_gb = ZERO_GPU if settings.zero_gpu else _gpu()
+    """As it is without torch: nvidia-smi's GPU, which torch may be unable to use."""
+    device = Device(*ZERO_GPU) if settings.zero_gpu else without_torch(list_gpus())
     return Machine(
         ram_gb=_ram_gb(),
         free_disk_gb=_free_disk_gb(settings.data_dir),
         cpu_count=os.cpu_count() or 1,
-        gpu_name=name,
-        vram_gb=vram_gb,
+        gpu_name=device.gpu_name,
+        vram_gb=device.vram_gb,
+        gpu_problem=device.problem,
         cpu_features=_cpu_features(),
         packages=frozenset(p for p in PACKAGES if _is_installed(p)),
     )
@@ -84,21 +97,6 @@ def _free_disk_gb(data_dir: Path) -> float:
         if each.is_dir():
             return shutil.disk_usage(each).free / GIB
     return 0.0
-
-
-def _gpu() -> tuple[str | None, float | None]:
-    """The largest GPU by nvidia-smi; none where the installed torch could not use it anyway."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None or "+cpu" in _version("torch"):
-        return None, None
-    command = [tool, "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-        rows = [line.split(",", 1) for line in done.stdout.strip().splitlines()]
-        mib, name = max((float(mib), name.strip()) for mib, name in rows)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None, None
-    return name, mib / 1024
 
 
 def _cpu_features() -> frozenset[str]:

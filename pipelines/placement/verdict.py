@@ -5,7 +5,7 @@ Knows cards, plans and the machine. Nothing is downloaded or loaded to find out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
 from pipelines.placement.demand import Shape
+from pipelines.placement.device import Device
 from pipelines.placement.machine import Machine, this_machine
 from pipelines.placement.pace import Pace, guess_pace
 from pipelines.placement.plan import USABLE, Plan, Profile, Wishes, plan_for
@@ -22,6 +23,7 @@ from settings import Settings
 
 Level = Literal["runs", "slow", "no"]
 SLOW_S = 600.0
+UNUSED = "The GPU here cannot be used; /health says why."
 SURE = 4.0
 """A guess of the time may be this many times too high."""
 
@@ -45,13 +47,31 @@ class Verdict:
 class Planner:
     """Plans and verdicts for one machine and one operator's wishes."""
 
-    def __init__(self, settings: Settings, machine: Machine | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        machine: Machine | None = None,
+        device: Callable[[], Device | None] = lambda: None,
+    ) -> None:
+        """`device` is what the worker says that it computes on, once it has said so: what is
+        guessed here without torch may be wrong."""
         self._settings = settings
         self._machine = machine
+        self._device = device
         self.wishes = Wishes.of(settings)
 
-    @cached_property
+    @property
+    def device(self) -> Device | None:
+        """What the worker has said that it computes on."""
+        return self._device()
+
+    @property
     def machine(self) -> Machine:
+        device = self.device
+        return self._as_it_looks if device is None else self._as_it_looks.computing_on(device)
+
+    @cached_property
+    def _as_it_looks(self) -> Machine:
         """Looked at when it is first asked for: it takes a moment where there is a GPU."""
         return self._machine or this_machine(self._settings)
 
@@ -80,10 +100,11 @@ class Planner:
             return Verdict("no", sentence, plan, nearest.id if nearest else None, code)
         seconds = self.pace(card, shape).total(shape.steps)
         where = f"on the GPU ({machine.gpu_name})" if plan.device_name == "cuda" else "on the CPU"
+        unused = f" {UNUSED}" if machine.gpu_problem else ""
         if seconds > SLOW_S and plan.device_name == "cpu":
-            sentence = f"Runs here {where}, slowly: a clip may take {_long(seconds)}."
+            sentence = f"Runs here {where}, slowly: a clip may take {_long(seconds)}.{unused}"
             return Verdict("slow", sentence, plan)
-        return Verdict("runs", f"Runs here {where}.", plan)
+        return Verdict("runs", f"Runs here {where}.{unused}", plan)
 
     def refuse_what_cannot_run(
         self,
@@ -124,6 +145,7 @@ class Planner:
             "seconds_guess": round(self.pace(card).total(card.defaults.num_inference_steps), 1),
             "ram_gb": round(machine.ram_gb, 1),
             "vram_gb": None if machine.vram_gb is None else round(machine.vram_gb, 1),
+            "gpu_problem": machine.gpu_problem,
             "cpu_count": machine.cpu_count,
             "here": card.local_path is not None,
         }

@@ -1,7 +1,8 @@
 """A small Hugging Face Hub: enough of its protocol for huggingface_hub, with faults on order.
 
 Serves folders as repositories over real HTTP: model info, the paged tree, resolve with ETag, Range
-and the redirect of large files, and the error headers. Knows nothing of Kinora.
+and the redirect of large files, and the error headers. `spaces` has the other direction: Spaces
+that are created and uploaded. Knows nothing of Kinora.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.hub.spaces import Spaces
 
 RIGHT_TOKEN = "hf_right"  # noqa: S105  # opens what is gated here
 PAGE = 10
@@ -93,6 +96,7 @@ class TestHub:
     repos: dict[str, Repo] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    spaces: Spaces = field(default_factory=lambda: Spaces(""))
     url: str = ""
     cdn_url: str = ""
     """Where large files are kept, if not here."""
@@ -108,6 +112,7 @@ class TestHub:
         self._server.daemon_threads = True
         self._lock = threading.Lock()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.spaces.url = self.url
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
         return self
@@ -171,6 +176,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self._answer()
+
+    def do_PUT(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
@@ -181,6 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
         token = bearer.removeprefix("Bearer ") if bearer else None
         self.seen = Seen(self.command, path, self.headers.get("Range"), token)
         self.hub.seen.append(self.seen)
+        # read whole before anything is answered, or it would be taken for the next request
+        given = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.fault = self.hub.take_fault(self.command, path)
         if self.fault and self.fault.stall_s:
             time.sleep(self.fault.stall_s)
@@ -189,7 +202,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.fault and self.fault.status:
             self._error(self.fault.status)
             return
-        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        answer = self.hub.spaces.answer(self.command, path, parse_qs(url.query), token, given)
+        if answer is not None:
+            self._send(
+                answer.status,
+                json.dumps(answer.value).encode(),
+                {"Content-Type": "application/json", **answer.headers},
+            )
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             self._info(found[1], found[2])
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", path):
             self._tree(found[1], found[2], parse_qs(url.query))

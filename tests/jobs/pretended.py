@@ -26,6 +26,9 @@ FILE_S = 0.02
 
 
 class SlowHand:
+    def device(self) -> None:
+        """It computes nothing."""
+
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
         on_progress({"phase": "pretending", "fraction": None})
         return None

@@ -1,0 +1,7 @@
+"""What stops `make space`, as a sentence that says what to do."""
+
+from __future__ import annotations
+
+
+class Problem(Exception):
+    """The message is for the person at the terminal; no traceback is shown."""
