@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,8 +73,15 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    port: Annotated[
+        str | None, typer.Option(help="Instead of GRADIO_SERVER_PORT; 0: any that is free.")
+    ] = None,
+) -> None:
     """Serve the page and the API (the default). Address: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."""
+    if port is not None:
+        os.environ["GRADIO_SERVER_PORT"] = port.strip() or "?"
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
