@@ -120,6 +120,7 @@ def make(
     progress = ProgressLine()
     service.store.listeners.append(progress.heard)
     try:
+        service.end_commands()
         job = service.submit(gifts.given_to(service, request), OWNER)
         with progress:
             executor.run(service.desk, job.id)
@@ -127,6 +128,9 @@ def make(
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
+    except BaseException:
+        executor.end(service.desk)
+        raise
     finally:
         service.close()
 
@@ -146,6 +150,7 @@ def develop_again(
     progress = ProgressLine()
     service.store.listeners.append(progress.heard)
     try:
+        service.end_commands()
         if output:
             output.check_format(service.get(job_id).fitted.format)
         if service.retry_decode(job_id).state is not State.QUEUED:
@@ -156,6 +161,9 @@ def develop_again(
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
+    except BaseException:
+        executor.end(service.desk)
+        raise
     finally:
         service.close()
 
