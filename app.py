@@ -21,6 +21,7 @@ os.environ["GRADIO_SSR_MODE"] = "False"
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # on ZeroGPU it must come before gradio and torch
 
+from cli.address import choose_address
 from cli.stopping import stop_like_ctrl_c, when_told_to_stop
 from errors import ErrorCode, KinoraError
 from jobs.service import JobService
@@ -71,7 +72,7 @@ def serve() -> None:
     """Returns when it is told to stop, by Ctrl-C or SIGTERM."""
     global demo
     stop_like_ctrl_c()
-    settings = Settings.load()
+    settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
         when_told_to_stop(service.rest)
         demo = build_page(service)
@@ -81,8 +82,8 @@ def serve() -> None:
         launch = with_doors(launch_kwargs(service, settings), service, settings)
         service.start()  # now: the worker's imports would hold up the page's
         try:
-            demo.launch(**launch)
-        except OSError as error:  # Gradio's own sentence: there is no free port
+            demo.launch(**launch, **address)
+        except OSError as error:  # somebody took the port in the meantime
             raise KinoraError(ErrorCode.UNAVAILABLE, str(error)) from error
 
 

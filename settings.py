@@ -1,6 +1,7 @@
 """Every setting, from the environment or a `.env` file beside app.py.
 
-The README's table is made from the descriptions here. Knows no other module but `errors`.
+The README's table is made from the descriptions here. Knows no other modules but `errors` and
+`envfile`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+import envfile
+from envfile import Folder, sqlite_url
 from errors import ErrorCode, KinoraError
 
 ROOT = Path(__file__).resolve().parent
@@ -27,7 +30,7 @@ def _default_data_dir() -> Path:
 
 
 def _default_database_url(fields: dict[str, Any]) -> str:
-    return f"sqlite:///{fields['data_dir'] / 'kinora.db'}" if "data_dir" in fields else ""
+    return sqlite_url(fields["data_dir"] / "kinora.db") if "data_dir" in fields else ""
 
 
 def _dtype_name(value: object) -> object:
@@ -74,12 +77,12 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    data_dir: Path = Field(
+    data_dir: Folder = Field(
         default_factory=_default_data_dir,
         description="Where clips, pictures, the database and caches are kept. "
         "Default: `data` beside app.py; `/data` on a Space that has it.",
     )
-    models_dir: Path = Field(
+    models_dir: Folder = Field(
         default=ROOT / "presets" / "models",
         description="The folder with the model cards (`*.yaml`).",
     )
@@ -226,7 +229,7 @@ class Settings(BaseSettings):
         gt=0,
         description="How many days finished clips are kept. Unset: for ever.",
     )
-    loras_dir: Path | None = Field(
+    loras_dir: Folder | None = Field(
         default=None,
         description="A folder with LoRA files (`*.safetensors`), offered by name. "
         "Default: `loras` in the data folder.",
@@ -270,7 +273,7 @@ class Settings(BaseSettings):
         description="Accept any Hugging Face id of a diffusers video pipeline as a model. "
         "Default: yes on your own machine, no on a Space.",
     )
-    local_models_dir: Path | None = Field(
+    local_models_dir: Folder | None = Field(
         default=None,
         description="A folder with diffusers pipelines of your own; `local/NAME` is the one in "
         "its folder NAME.",
@@ -358,11 +361,17 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls) -> Settings:
         """The settings of this process, or a sentence that names each wrong one."""
+        envfile.warn_of_misspelt(os.environ, _names())
+        file = cls.model_config.get("env_file")
+        found = envfile.read_settings(file, _names()) if isinstance(file, str | Path) else {}
+        given = {_names()[name]: value for name, value in found.items()}
         try:
-            return cls()
+            return cls(_env_file=None, **given)  # pyright: ignore[reportCallIssue]
         except ValidationError as error:
             wrong = "; ".join(
-                f"{env_name(str(e['loc'][0]))}: {e['msg']}" for e in error.errors() if e["loc"]
+                f"{_place(file, str(e['loc'][0]))}: {e['msg'].removeprefix('Value error, ')}"
+                for e in error.errors()
+                if e["loc"]
             )
             raise KinoraError(
                 ErrorCode.INVALID_INPUT, f"These settings cannot be used. {wrong}."
@@ -388,3 +397,16 @@ def env_name(field_or_alias: str) -> str:
         return field_or_alias
     alias = field.validation_alias
     return alias if isinstance(alias, str) else f"KINORA_{field_or_alias.upper()}"
+
+
+def _names() -> dict[str, str]:
+    """Every name that sets a field, in capitals, and what the model calls the field."""
+    names = {f"KINORA_{field.upper()}": field for field in Settings.model_fields}
+    return names | {env_name(field): field for field in Settings.model_fields}
+
+
+def _place(file: object, field_or_alias: str) -> str:
+    """The setting that is wrong, and where it is set."""
+    name = env_name(field_or_alias)
+    field = _names()[name]
+    return envfile.place(file, name, [each for each, of in _names().items() if of == field])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,16 +18,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
-from cli.making import (
-    Gifts,
-    about,
-    copy_to,
-    develop_again,
-    format_of,
-    lora_from,
-    make,
-    request_from,
-)
+from cli.making import Gifts, about, develop_again, lora_from, make, request_from
+from cli.output import Output, output_of
 from cli.terminal import hush, only_results_on_stdout, say, stoppable
 from errors import ErrorCode, KinoraError
 from settings import Settings
@@ -80,8 +73,15 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
-def serve(context: typer.Context) -> None:
+def serve(
+    context: typer.Context,
+    port: Annotated[
+        str | None, typer.Option(help="Instead of GRADIO_SERVER_PORT; 0: any that is free.")
+    ] = None,
+) -> None:
     """Serve the page and the API (the default). Address: GRADIO_SERVER_NAME, GRADIO_SERVER_PORT."""
+    if port is not None:
+        os.environ["GRADIO_SERVER_PORT"] = port.strip() or "?"
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
@@ -118,13 +118,16 @@ def generate(
     format: Annotated[str | None, typer.Option(help="mp4, webm or gif.")] = None,
     quality: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
     fallback: Annotated[bool, typer.Option(help="Use another model if this one fails.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Copy the clip to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
 ) -> None:
     """Make one clip. Prints its path, or with --json all about it."""
     hush(verbose)
     settings = Settings.load()
+    format, output = output_of(format, out, as_json=as_json)
     request = request_from(
         prompt=prompt,
         negative_prompt=negative,
@@ -143,42 +146,50 @@ def generate(
         num_frames=frames,
         duration_s=duration,
         fps=fps,
-        format=format_of(format, out),
+        format=format,
         quality=quality or settings.video_quality_preset,
     )
     gifts = Gifts.read(image, last_image, video, settings)
-    with only_results_on_stdout(), stoppable():
-        job, clip = make(context.obj.build_service, settings, request, gifts)
-        path = copy_to(out, clip) if out else clip
+    with stoppable():
+        with only_results_on_stdout():
+            job, clip = make(context.obj.build_service, settings, request, gifts)
+        path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))
         return
     for sentence in about(job, path)["adjustments"]:
         say(sentence)
     say(f"Seed {job.fitted.seed}, {about(job, path)['seconds']['total']:.1f} s.")
-    print(path)
+    if not (output and output.is_stdout):
+        print(path)
 
 
 @app.command()
 def retry_decode(
     context: typer.Context,
     job_id: Annotated[str, typer.Argument(help="The clip's id, as `--json` gives it.")],
-    out: Annotated[Path | None, typer.Option(help="Copy the clip to this file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
 ) -> None:
     """Make the file of a clip that failed after it was sampled, without sampling it again."""
     hush(verbose)
     settings = Settings.load()
-    with only_results_on_stdout(), stoppable():
-        job, clip = develop_again(context.obj.build_service, settings, job_id)
-        path = copy_to(out, clip) if out else clip
+    output = Output(out, as_json=as_json) if out else None
+    with stoppable():
+        with only_results_on_stdout():
+            build = context.obj.build_service
+            job, clip = develop_again(build, settings, job_id, output)
+        path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))
         return
     for sentence in about(job, path)["adjustments"]:
         say(sentence)
-    print(path)
+    if not (output and output.is_stdout):
+        print(path)
 
 
 @app.command()

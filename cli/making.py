@@ -5,19 +5,18 @@ Knows the request, the service and the foreground executor. Does not know how co
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 from pydantic import ValidationError
 
+from cli.output import Output
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
-from pipelines.request import Format, GenerationRequest
+from pipelines.request import GenerationRequest
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     BuildService = Callable[[Settings, Executor], JobService]
 
 OWNER = "cli"
-FORMATS: tuple[str, ...] = get_args(Format)
 NAMES = {
     "prompt": "The prompt",
     "negative_prompt": "--negative",
@@ -93,21 +91,6 @@ class Gifts(NamedTuple):
         return request.model_copy(update=named)
 
 
-def format_of(format: str | None, out: Path | None) -> str:
-    """--format, or what the name after --out ends in; never two different ones."""
-    if out is None:
-        return format or "mp4"
-    ending = out.suffix.lower().removeprefix(".")
-    if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise KinoraError(ErrorCode.INVALID_INPUT, f"--out cannot be written: {out}.")
-    if format is None and ending not in FORMATS:
-        raise KinoraError(ErrorCode.INVALID_INPUT, f"--out must end in one of {_list(FORMATS)}.")
-    if format is not None and ending in FORMATS and ending != format:
-        sentence = f"--format is {format}, but --out ends in .{ending}. Leave one of them out."
-        raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
-    return format or ending
-
-
 def picture_bytes(image: Path, settings: Settings) -> bytes:
     if not image.is_file():
         raise KinoraError(ErrorCode.INVALID_IMAGE, f"There is no picture {image}.")
@@ -118,10 +101,6 @@ def picture_bytes(image: Path, settings: Settings) -> bytes:
         return image.read_bytes()
     except OSError as error:
         raise KinoraError(ErrorCode.INVALID_IMAGE, f"{image} cannot be read.") from error
-
-
-def _list(endings: tuple[str, ...]) -> str:
-    return ", ".join(f".{ending}" for ending in endings)
 
 
 def make(
@@ -141,6 +120,7 @@ def make(
     progress = ProgressLine()
     service.store.listeners.append(progress.heard)
     try:
+        service.end_commands()
         job = service.submit(gifts.given_to(service, request), OWNER)
         device = executor.find_device(service.desk)
         if device.problem:
@@ -151,11 +131,19 @@ def make(
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
+    except BaseException:
+        executor.end(service.desk)
+        raise
     finally:
         service.close()
 
 
-def develop_again(build_service: BuildService, settings: Settings, job_id: str) -> tuple[Job, Path]:
+def develop_again(
+    build_service: BuildService,
+    settings: Settings,
+    job_id: str,
+    output: Output | None = None,
+) -> tuple[Job, Path]:
     """A failed clip from what was sampled of it, in this thread."""
     from jobs.executors.foreground import ForegroundExecutor
     from jobs.job import State
@@ -165,6 +153,9 @@ def develop_again(build_service: BuildService, settings: Settings, job_id: str) 
     progress = ProgressLine()
     service.store.listeners.append(progress.heard)
     try:
+        service.end_commands()
+        if output:
+            output.check_format(service.get(job_id).fitted.format)
         if service.retry_decode(job_id).state is not State.QUEUED:
             raise KinoraError(ErrorCode.CONFLICT, "This clip is being made already.")
         with progress:
@@ -173,6 +164,9 @@ def develop_again(build_service: BuildService, settings: Settings, job_id: str) 
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
+    except BaseException:
+        executor.end(service.desk)
+        raise
     finally:
         service.close()
 
@@ -189,19 +183,7 @@ def _failure(job: Job) -> Exception:
     return typer.Exit(1)
 
 
-def copy_to(out: Path, clip: Path) -> Path:
-    from media.files import whole
-
-    try:
-        with whole(out) as part:
-            shutil.copyfile(clip, part)
-    except OSError as error:
-        sentence = f"The clip was made, but {out} cannot be written. It is here: {clip}"
-        raise KinoraError(ErrorCode.INTERNAL, sentence) from error
-    return out.resolve()
-
-
-def about(job: Job, path: Path) -> dict[str, Any]:
+def about(job: Job, path: Path | str) -> dict[str, Any]:
     result, fitted = job.result, job.fitted
     if result is None:
         raise ValueError("a clip without a result")

@@ -11,18 +11,21 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
+
+from cli.stopping import ends_by
 
 if TYPE_CHECKING:
     from jobs.job import Event
 
 
 def say(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+    with suppress(OSError):  # the terminal was closed
+        print(sentence, file=sys.stderr, flush=True)
 
 
 class ProgressLine:
@@ -46,8 +49,7 @@ class ProgressLine:
 
     def _show(self, phase: str, more: str = "") -> None:
         if self._is_terminal:
-            sys.stderr.write(f"\r\x1b[2K{phase}{more} ...")
-            sys.stderr.flush()
+            self._write(f"\r\x1b[2K{phase}{more} ...")
         elif phase != self._last:
             say(f"{phase} ...")
         self._last = phase
@@ -57,7 +59,11 @@ class ProgressLine:
 
     def __exit__(self, *_: object) -> None:
         if self._is_terminal:
-            sys.stderr.write("\r\x1b[2K")
+            self._write("\r\x1b[2K")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # the terminal was closed
+            sys.stderr.write(text)
             sys.stderr.flush()
 
 
@@ -86,18 +92,18 @@ def only_results_on_stdout() -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM discard the clip, tidily, and end with the shell's status for them."""
-    stopped_by = 0
+    """Ctrl-C, SIGTERM and SIGHUP discard the clip and end with the shell's status for them."""
+    stopped_by, numbers = 0, ends_by()
 
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal stopped_by
         stopped_by = number
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # while we tidy
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)  # while files are removed
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for each in numbers:
+        signal.signal(each, stop)
     try:
         yield
     except KeyboardInterrupt:

@@ -261,12 +261,15 @@ def _open(url: str) -> tuple[Any, str]:
 
 
 def _path_of(url: str) -> Path:
-    parts = urlsplit(url)
-    if parts.netloc:
+    """A disk's folder. `?` and `#` are letters of its name: a folder has no query."""
+    if "://" not in url:
+        return Path(url.removeprefix("file:")).absolute()
+    where = url.partition("://")[2]
+    if not where.startswith("/"):
         raise KinoraError(
             ErrorCode.INVALID_INPUT, "ARTIFACTS_URL for a disk has three slashes: file:///shared."
         )
-    return Path(unquote(parts.path)).absolute()
+    return Path(unquote(where)).absolute()
 
 
 @contextmanager

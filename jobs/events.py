@@ -164,6 +164,13 @@ class EventLog:
             self._previews.pop(job_id, None)
             self._wake(job_id)
 
+    def wake_all(self) -> None:
+        """Every watcher looks once more."""
+        with self._changed:
+            for job_id in list(self._bells):
+                self._wake(job_id)
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Ends every watcher."""
         with self._changed:

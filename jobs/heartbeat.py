@@ -28,8 +28,8 @@ SILENT_S = 12.0
 
 
 class Heartbeat:
-    def __init__(self, database: Database, silent_s: float = SILENT_S) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(8)}"
+    def __init__(self, database: Database, silent_s: float = SILENT_S, prefix: str = "") -> None:
+        self.name = f"{prefix}{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(8)}"
         self._database = database
         self._silent_s = silent_s
         self._closed = threading.Event()
@@ -62,8 +62,11 @@ class Heartbeat:
             tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": RECOVERING})
             yield
 
-    def watch(self, somebody_may_be_gone: Callable[[], object]) -> None:
-        self._watchers.append(somebody_may_be_gone)
+    def has_others(self) -> bool:
+        return True
+
+    def watch(self, look: Callable[[], object]) -> None:
+        self._watchers.append(look)
 
     def close(self) -> None:
         self._closed.set()

@@ -1,6 +1,6 @@
 """Who is alive: each server holds a lock on a file for as long as its process lives.
 
-The kernel lets go of it however the process ends, so a lock that can be taken belongs to nobody.
+The kernel releases it however the process ends, so a lock that can be taken belongs to nobody.
 Several processes may share one data folder this way (the page and the command line, say) and none
 takes the other's jobs. For one machine; several machines on one database have `heartbeat` instead.
 """
@@ -8,16 +8,22 @@ takes the other's jobs. For one machine; several machines on one database have `
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from errors import KinoraError
+
 if TYPE_CHECKING:
     from jobs.tables import Database
+
+log = logging.getLogger(__name__)
 
 if sys.platform == "win32":
     import msvcrt
@@ -45,10 +51,24 @@ _OURS: set[Path] = set()
 """The files locked by this very process, about which a record lock tells nothing."""
 
 
+COMMAND = "cli@"
+"""Begins the name of a command line's process; no host's name has an @."""
+LOOK_S = 2.0
+
+
+def is_command(name: str) -> bool:
+    """The clips of such a process belong to it alone: no other one makes them."""
+    return name.startswith(COMMAND)
+
+
 class Alive(Protocol):
     """One server's sign of life, whatever it is made of."""
 
     name: str
+
+    def has_others(self) -> bool:
+        """True if other processes that are alive write to the same database."""
+        ...
 
     def is_alive(self, name: str) -> bool: ...
     def the_dead(self) -> list[str]: ...
@@ -56,30 +76,39 @@ class Alive(Protocol):
     def alone(self) -> AbstractContextManager[None]: ...
     def close(self) -> None: ...
 
-    def watch(self, somebody_may_be_gone: Callable[[], object]) -> None:
-        """From now on called now and then, where the others may be on other machines."""
+    def watch(self, look: Callable[[], object]) -> None:
+        """From now on called every few seconds: another process may be gone."""
         ...
 
 
-def presence_for(database: Database, folder: Path) -> Alive:
+def presence_for(database: Database, folder: Path, *, command: bool = False) -> Alive:
+    """`folder` is the data's; the signs of life are where all that share the database see them."""
+    prefix = COMMAND if command else ""
     if database.is_sqlite:
-        return Presence(folder)
+        return Presence((database.folder or folder) / "servers", prefix)
     from jobs.heartbeat import Heartbeat
 
-    return Heartbeat(database)
+    return Heartbeat(database, prefix=prefix)
 
 
 class Presence:
     """One server's sign of life, a file in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = "") -> None:
         folder = folder.resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        self.name = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self.name = f"{prefix}{os.getpid()}-{secrets.token_hex(8)}"
         self._folder = folder
-        self._file = self._path(self.name).open("wb")
-        _OURS.add(self._path(self.name))
+        path = self._path(self.name)
+        _OURS.add(path)
+        # locked before it has its name: another process that looks in between would remove it
+        new = path if sys.platform == "win32" else path.with_suffix(".new")
+        self._file = new.open("wb")
         _try_lock(self._file)
+        if new != path:
+            new.rename(path)
+        self._closed = threading.Event()
+        self._watch: threading.Thread | None = None
 
     def is_alive(self, name: str) -> bool:
         path = self._path(name)
@@ -106,10 +135,29 @@ class Presence:
             _try_lock(file, wait=True)
             yield
 
-    def watch(self, somebody_may_be_gone: Callable[[], object]) -> None:
-        """Not here: whoever starts next looks."""
+    def has_others(self) -> bool:
+        others = (path.stem for path in self._folder.glob("*.alive"))
+        return any(name != self.name and self.is_alive(name) for name in others)
+
+    def watch(self, look: Callable[[], object]) -> None:
+        self._watch = threading.Thread(
+            target=self._keep_looking, args=(look,), name="presence", daemon=True
+        )
+        self._watch.start()
+
+    def _keep_looking(self, look: Callable[[], object]) -> None:
+        while not self._closed.wait(LOOK_S):
+            try:
+                look()
+            except (KinoraError, OSError) as error:
+                log.warning("Looking for other servers failed, retrying: %s", error)
+            except Exception:  # a server that does not look leaves the clips of others waiting
+                log.exception("Looking for other servers failed, retrying.")
 
     def close(self) -> None:
+        self._closed.set()
+        if self._watch is not None:
+            self._watch.join()
         _OURS.discard(self._path(self.name))
         self._file.close()
         self._path(self.name).unlink(missing_ok=True)

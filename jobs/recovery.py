@@ -5,6 +5,7 @@ Waiting jobs are adopted; running ones are kept if their clip is whole, else don
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import shutil
@@ -12,10 +13,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from errors import ErrorCode, KinoraError
 from jobs import given
 from jobs.desk import Desk
-from jobs.job import Job, State
-from jobs.presence import Alive
+from jobs.insurance import with_note
+from jobs.job import Asked, Job, State
+from jobs.presence import Alive, is_command
 from media.files import inside, stat_of, sweep
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,9 @@ def recover(desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda 
         for server in store.servers():
             if presence.is_alive(server):
                 continue
+            if is_command(server):
+                end_command(desk, server)
+                continue
             for job in store.unfinished(server, State.RUNNING):
                 store.take(job.id)
                 if not resume(job):
@@ -45,6 +51,42 @@ def recover(desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda 
     if taken:
         log.info("Took up %d unfinished clips of a server that is gone.", taken)
     return taken
+
+
+def end_commands(desk: Desk, presence: Alive) -> None:
+    """Ends what command lines that were killed left; takes up nothing else."""
+    with presence.alone():
+        for server in desk.store.servers():
+            if is_command(server) and not presence.is_alive(server):
+                end_command(desk, server)
+
+
+def end_command(desk: Desk, server: str) -> None:
+    """The clips of a command line end with it: nobody waits for them any more. A clip that is
+    whole is kept, and so is what was sampled of one."""
+    error = KinoraError(ErrorCode.WORKER_LOST, "The command that made this clip was stopped.")
+    for job in desk.store.unfinished(server, State.RUNNING):
+        result = desk.finished_result(job.id)
+        if result and desk.asked(job.id) != "discard":
+            desk.succeed(job, result)
+        else:
+            desk.fail(job, error)
+    for job in desk.store.unfinished(server, State.QUEUED):
+        is_sampled = desk.is_sampled(job.id)
+        kept = with_note(error) if is_sampled else error
+        told = kept.as_dict()
+        moved = desk.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=kept)
+        if moved and not is_sampled:
+            desk.artifacts.remove(job.id)
+
+
+def pass_on_asked(desk: Desk, ask: Callable[[str, Asked], None]) -> None:
+    """What was asked of this server's running clips through another process, which knows the
+    database and not our worker. Asked again, nothing changes."""
+    for job in desk.store.running():
+        if job.asked:
+            with contextlib.suppress(OSError):  # the worker is gone; its supervisor sees to that
+                ask(job.id, job.asked)
 
 
 def tidy(desk: Desk, settled_s: float = 0.0) -> None:

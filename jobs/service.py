@@ -24,7 +24,7 @@ from jobs.intake import Intake
 from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import presence_for
 from jobs.quota import Housekeeper
-from jobs.recovery import recover
+from jobs.recovery import end_commands, pass_on_asked, recover
 from jobs.store import JobStore
 from jobs.turns import Outlook, Turns
 from pipelines.cards import ModelCard
@@ -58,7 +58,9 @@ class JobService:
         self.artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self.pictures = self.artifacts.given
         self.given = Given(self.pictures, settings)
-        self._presence = presence_for(store.database, settings.data_dir / "servers")
+        self._presence = presence_for(
+            store.database, settings.data_dir, command=executor.in_foreground
+        )
         self.store = store
         store.server = self._presence.name
         self.events = EventLog(self.store)
@@ -77,7 +79,7 @@ class JobService:
     def start(self) -> None:
         """Takes up what an earlier server left, then begins to work."""
         self._recover()
-        self._presence.watch(self._recover)
+        self._presence.watch(self._look_around)
         self._housekeeper.start()
         self.executor.start(self.desk)
         self.executor.notify()
@@ -113,6 +115,20 @@ class JobService:
             except KinoraError as error:
                 told = {"error": error.as_dict()}
                 self.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=error)
+
+    def _look_around(self) -> None:
+        """Now and then: what other processes that use the same database did or left."""
+        if self._closed:
+            return
+        if not self.store.has_others and self._presence.has_others():
+            self.store.has_others = True
+            self.events.wake_all()  # who watches must look into the database from now on
+        self._recover()
+        pass_on_asked(self.desk, self.executor.ask)
+
+    def end_commands(self) -> None:
+        """What killed command lines left: for one that starts, which takes up nothing else."""
+        end_commands(self.desk, self._presence)
 
     def __enter__(self) -> JobService:
         self.start()

@@ -70,13 +70,14 @@ class JobStore:
         self.server = server
         self.database = Database(url)
         self.listeners: list[Callable[[Event], None]] = []
+        self.has_others = False
         self._writing = Turnstile()
         migrate(self.database.durable.engine)
 
     @property
     def is_shared(self) -> bool:
-        """True where other machines may write too."""
-        return not self.database.is_sqlite
+        """True where other processes may write too."""
+        return self.has_others or not self.database.is_sqlite
 
     def close(self) -> None:
         self.database.close()

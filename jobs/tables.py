@@ -137,10 +137,13 @@ class Database:
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.folder: Path | None = None
+        """Where an SQLite file is."""
         if self.is_sqlite:
             path = parsed.database
             if path and path != ":memory:":
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                self.folder = Path(path).absolute().parent
+                self.folder.mkdir(parents=True, exist_ok=True)
             self.durable = Way(_sqlite(parsed, synchronous="FULL", begin="BEGIN IMMEDIATE"))
             self.light = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN IMMEDIATE"))
             self.reading = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN"))

@@ -9,6 +9,7 @@ import errno
 import os
 import shutil
 import threading
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,16 @@ from pathlib import Path
 from errors import ErrorCode, KinoraError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+LONG_BYTES = 150
+"""Most file systems take names of 255 bytes, encrypted ones of 143 letters and fewer."""
 
 
 def part_name(path: Path) -> Path:
     """Two threads or processes writing the same file do not meet in the same temporary one."""
-    return path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    name, own = path.name, f"{os.getpid()}-{threading.get_ident()}"
+    if len(os.fsencode(name)) > LONG_BYTES:  # with what comes after it, it would be too long
+        name = f"{zlib.crc32(os.fsencode(name)):08x}"
+    return path.with_name(f"{name}.{own}.part")
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_the_clip_joins_the_others_in_the_database(run: Run, tiny_env: dict[str,
     assert rows == [(told["id"], "cli", "succeeded")]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_discards_and_leaves_nothing(tiny_env: dict[str, str], stop: signal.Signals) -> None:
     process = subprocess.Popen(
         [

@@ -34,6 +34,9 @@ class Executor(Protocol):
     needs_request: bool
     """True where a job can only run with the web request of somebody who drives it (ZeroGPU)."""
 
+    in_foreground: bool
+    """True where a clip belongs to the process that makes it, and ends with it."""
+
     def start(self, desk: Desk) -> None:
         """Begins to take work. Returns at once, except where models must load first."""
         ...

@@ -5,30 +5,49 @@ It takes no work of its own: `run` makes one job, named by whoever waits for it.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Any
 
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.executors.base import Health
-from jobs.job import Asked, Job
+from jobs.job import Asked, Job, State
+from jobs.recovery import end_command
 from jobs.run import run_job
 from pipelines.cards import load_cards
 from pipelines.placement import Device, torch_device
 from settings import Settings
 
+LOOK_S = 1.0
 
-class GoOn:
-    """Nobody asks anything of the clip: who wants it to end interrupts the thread."""
+
+class StopRequests:
+    """What a server that shares the database was asked of the clip. Who typed the command
+    interrupts the thread instead."""
+
+    def __init__(self, desk: Desk, job_id: str) -> None:
+        self._desk, self._job_id = desk, job_id
+        self._looked_at = time.monotonic()
+        self._asked: Asked | None = None
 
     def cancelled(self) -> bool:
-        return False
+        return self._look() == "discard"
 
     def finish_now(self) -> bool:
-        return False
+        return self._look() == "finish"
+
+    def _look(self) -> Asked | None:
+        if time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            with contextlib.suppress(KinoraError):  # the database is away for a moment
+                self._asked = self._desk.asked(self._job_id)
+        return self._asked
 
 
 class ForegroundExecutor:
     needs_request = False
+    in_foreground = True
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -56,7 +75,8 @@ class ForegroundExecutor:
 
             manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
             folder = desk.folder(job.id)
-            result = run_job(job, manager, emit, GoOn(), folder, desk.pictures, self._settings)
+            stop = StopRequests(desk, job.id)
+            result = run_job(job, manager, emit, stop, folder, desk.pictures, self._settings)
         except KinoraError as error:
             desk.fail(job, error)
         except BaseException:
@@ -68,6 +88,16 @@ class ForegroundExecutor:
         else:
             desk.succeed(job, result)
 
+    def end(self, desk: Desk) -> None:
+        """After an interrupt: a clip that was accepted and not begun must not wait for a server."""
+        for job in desk.store.unfinished(desk.store.server):
+            if desk.is_sampled(job.id):  # it was to be developed again
+                end_command(desk, desk.store.server)
+            elif job.state is State.QUEUED:
+                desk.store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+            else:
+                desk.cancelled(job)
+
     # -- what every executor offers --------------------------------------------------------------
 
     def start(self, desk: Desk) -> None:
@@ -77,7 +107,7 @@ class ForegroundExecutor:
         """Work is done when `run` is called."""
 
     def ask(self, job_id: str, what: Asked) -> None:
-        """Nobody else can ask."""
+        """The thread that makes the clip looks into the database."""
 
     def drive(self, job_id: str) -> None:
         """Nothing to lend."""

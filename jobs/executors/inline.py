@@ -66,6 +66,7 @@ class FileControl:
 class InlineExecutor:
     def __init__(self, settings: Settings) -> None:
         self.needs_request = settings.zero_gpu
+        self.in_foreground = False
         self._settings = settings
         self._changed = threading.Condition()
         self._requests: dict[str, contextvars.Context] = {}

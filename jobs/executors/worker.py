@@ -76,7 +76,7 @@ def serve(maker_for: Callable[[Settings], Maker]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
     # Ctrl-C, and the SIGTERM that systemd sends to every process, are for the parent, which ends us
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
 
