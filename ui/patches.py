@@ -5,6 +5,7 @@ Knows names inside Gradio, and fails where they are gone.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -17,6 +18,8 @@ def patch_gradio() -> None:
     """Before anything else imports Gradio."""
     skip_stub_files()
     fetch_nothing()
+    answer_agents_in_json()
+    describe_files_to_agents()
 
 
 def skip_stub_files() -> None:
@@ -76,3 +79,67 @@ def fetch_nothing() -> None:
         if not hasattr(module, name):
             raise ImportError(f"{module.__name__} has no {name} any more")
         setattr(module, name, fetch_not)
+
+
+FILE_SCHEMA = {
+    "type": "string",
+    "description": "The file itself as a data: URI (`data:image/png;base64,...`). "
+    "No address is fetched here.",
+}
+
+
+def answer_agents_in_json() -> None:
+    """Over MCP, what is no string is shown as JSON instead of as Python's repr.
+
+    Can go when `GradioMCPServer.postprocess_output_data` does not call `str` on dictionaries.
+    """
+    from gradio.mcp import GradioMCPServer
+    from gradio_client.utils import is_file_obj_with_meta
+
+    name = "postprocess_output_data"
+    original = _method(GradioMCPServer, name)
+    if getattr(original, "is_ours", False):
+        return
+
+    def postprocess(self: Any, data: Any, root_url: str) -> Any:
+        shown = [
+            each if isinstance(each, str) or is_file_obj_with_meta(each) else json.dumps(each)
+            for each in data
+        ]
+        return original(self, shown, root_url)
+
+    postprocess.is_ours = True  # type: ignore[attr-defined]
+    setattr(GradioMCPServer, name, postprocess)
+
+
+def describe_files_to_agents() -> None:
+    """Over MCP, a file is described as what is taken here: a data: URI, and null where it is
+    optional. Gradio asks for an http address, which is never fetched (see `fetch_nothing`).
+
+    Can go when `GradioMCPServer.get_input_schema` lets a component describe its own string.
+    """
+    from gradio.mcp import GradioMCPServer
+
+    name = "get_input_schema"
+    original = _method(GradioMCPServer, name)
+    if getattr(original, "is_ours", False):
+        return
+
+    def get_input_schema(self: Any, tool_name: str, parameters: Any = None) -> Any:
+        schema, positions = original(self, tool_name, parameters)
+        for path in positions:  # the place of each file's value: here always a parameter's name
+            (parameter,) = path
+            optional = parameter not in schema.get("required", [])
+            schema["properties"][parameter] = (
+                {"oneOf": [{"type": "null"}, FILE_SCHEMA]} if optional else FILE_SCHEMA
+            )
+        return schema, positions
+
+    get_input_schema.is_ours = True  # type: ignore[attr-defined]
+    setattr(GradioMCPServer, name, get_input_schema)
+
+
+def _method(owner: type, name: str) -> Any:
+    if not hasattr(owner, name):
+        raise ImportError(f"{owner.__name__} has no {name} any more")
+    return getattr(owner, name)
