@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "kinora_visitor"
 HEADER = "x-kinora-visitor"
-"""The same name, sent by a page whose browser keeps no cookie. Other sites' pages cannot send it:
-it would need a preflight, which allows no such header."""
+"""The same name, sent by a page whose browser keeps no cookie. Who sends a name is that visitor and
+nobody else, so another site's page gains nothing by it."""
 YEAR_S = 365 * 24 * 3600
 _NAME = re.compile(r"[0-9a-f]{32}\Z")
 

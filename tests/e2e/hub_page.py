@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import BrowserContext, Playwright
+from playwright.sync_api import BrowserContext, BrowserType
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -87,7 +87,7 @@ def hub_around(kinora: Server, folder: Path) -> Iterator[Hub]:
 
 @contextmanager
 def browsing(
-    playwright: Playwright, hub: Hub, folder: Path, cookies: Cookies, **options: Any
+    chromium: BrowserType, hub: Hub, folder: Path, cookies: Cookies, **options: Any
 ) -> Iterator[BrowserContext]:
     """Chromium with that setting, to whom both names are this machine and others are not there."""
     profile = folder / "Default" / "Preferences"
@@ -100,7 +100,7 @@ def browsing(
         "MAP * ~NOTFOUND",
         "EXCLUDE 127.0.0.1",
     ]
-    context = playwright.chromium.launch_persistent_context(
+    context = chromium.launch_persistent_context(
         folder,
         ignore_https_errors=True,
         args=[
@@ -218,7 +218,7 @@ def make_certificate(folder: Path) -> Path:
     names = x509.SubjectAlternativeName(
         [x509.DNSName(each) for each in ("huggingface.co", "*.hf.space", "fonts.googleapis.com")]
     )
-    now = datetime.now(UTC)
+    now = datetime.now(timezone.utc)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -233,9 +233,7 @@ def make_certificate(folder: Path) -> Path:
     path = folder / "hub.pem"
     pem = serialization.Encoding.PEM
     path.write_bytes(
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(pem)
     )
     ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(path)
