@@ -7,6 +7,7 @@ The README's table is made from the descriptions here. Knows no other modules bu
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -43,6 +44,21 @@ def _split(value: object) -> object:
     if not isinstance(value, str):
         return value
     return tuple(part for part in (each.strip() for each in value.split(",")) if part)
+
+
+ORIGIN = re.compile(r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
+"""As `frame-ancestors` takes it; nothing that could end the header it is written into."""
+
+
+def _origins(value: object) -> object:
+    """Each `https://host[:port]` or `https://*.host`, or one `*` for every site."""
+    if not isinstance(value, str):
+        return value
+    origins = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin} is no origin, such as https://example.org")
+    return origins
 
 
 def _keys_by_name(value: object) -> object:
@@ -212,6 +228,12 @@ class Settings(BaseSettings):
         description="Origins of other sites whose pages may call the API, with commas between; "
         "`*` for all. Their calls come without the visitor's cookie.",
     )
+    embed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        default=(),
+        description="Origins of other sites that may show the page in an iframe, with commas "
+        "between (`https://example.org`, `https://*.example.org`, or `*` for all). The Hub may "
+        "always show a Space.",
+    )
     max_image_mb: float = Field(
         default=20, gt=0, description="The largest picture accepted, in megabytes."
     )
@@ -340,6 +362,11 @@ class Settings(BaseSettings):
     def any_model(self) -> bool:
         """`allow_any_model` with its default resolved."""
         return not self.on_space if self.allow_any_model is None else self.allow_any_model
+
+    @property
+    def may_be_framed(self) -> bool:
+        """Whether another site may show the page, so that its cookie has to work there."""
+        return self.on_space or bool(self.embed_origins)
 
     @property
     def on_space(self) -> bool:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import secrets
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from starlette.datastructures import Headers
@@ -21,7 +19,7 @@ from starlette.types import Scope
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from settings import Settings
-from ui.visitor import is_same_origin, owner_of, read_cookie
+from ui.visitor import is_same_origin, load_secret, owner_of, read_cookie
 
 OWN_SECRET = 20
 """Letters a caller's own Bearer secret must have to be a name of theirs; `test` is everybody's."""
@@ -61,7 +59,7 @@ class Callers:
         self._keys = {name: key.get_secret_value() for name, key in settings.api_keys.items()}
         given = settings.trusted_proxies or (PRIVATE if settings.on_space else ())
         self._proxies = [_network(each) for each in given]
-        self._secret = _secret(settings.data_dir / "secret")
+        self._secret = load_secret(settings.data_dir / "secret")
 
     def identify(self, request: Request) -> Caller:
         """KinoraError where keys are wanted and none of them is shown."""
@@ -134,17 +132,3 @@ def _network(text: str) -> Network:
             ErrorCode.INVALID_INPUT,
             f"KINORA_TRUSTED_PROXIES: {text} is no address and no network.",
         ) from None
-
-
-def _secret(path: Path) -> bytes:
-    """Random, made once for this data folder."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_bytes(32))
-    except FileExistsError:
-        pass
-    except OSError:  # a read-only disk: names last as long as this process then
-        return secrets.token_bytes(32)
-    return path.read_bytes()

@@ -40,11 +40,33 @@ SHOWN = (
 API_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 PAGE_POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'"
+    "style-src 'self' 'unsafe-inline'{style}; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'"
 )
 """Gradio's page compiles templates, so it needs eval; nothing it needs lies elsewhere."""
 EMBEDDERS = "https://huggingface.co https://*.hf.space"
 """A Space is shown in a frame of the Hub's page."""
+HUB_STYLE = " https://fonts.googleapis.com"
+HUB_API = " ".join(
+    f"https://huggingface.co/api/{what}/" for what in ("spaces", "users", "organizations")
+)
+HUB_POLICY = (
+    f"; connect-src 'self' data: blob: {HUB_API} https://cdn-avatars.huggingface.co"
+    f"; img-src 'self' data: blob: {HUB_API} https://huggingface.co/avatars/ "
+    "https://cdn-avatars.huggingface.co"
+    "; font-src 'self' data: https://fonts.gstatic.com"
+)
+"""On a Space, Gradio's page asks the Hub whether the Space is awake, and at its own address it
+draws the Hub's small header: the author's picture, the likes, two fonts."""
+
+
+def page_policy(settings: Settings) -> str:
+    """The Content-Security-Policy of the page: what it may load, and who may show it."""
+    embedders = ["'self'", *([EMBEDDERS] if settings.on_space else []), *settings.embed_origins]
+    policy = PAGE_POLICY.format(style=HUB_STYLE if settings.on_space else "")
+    policy += HUB_POLICY if settings.on_space else ""
+    return f"{policy}; frame-ancestors {' '.join(embedders)}"
+
 
 SHUT = re.compile(
     r"/(gradio_api/)?("
@@ -71,8 +93,7 @@ class Guard:
         self.api = api
         self.is_ours = is_ours
         self.settings = settings
-        embedders = f"'self' {EMBEDDERS}" if settings.on_space else "'self'"
-        self.page_policy = f"{PAGE_POLICY}; frame-ancestors {embedders}"
+        self.page_policy = page_policy(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -143,3 +143,37 @@ def test_what_a_fleet_needs_besides_is_asked_for_by_name(
         cwd=ROOT,
     )
     assert "requirements-scale.txt" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("https://example.org", ("https://example.org",)),
+        (" https://Example.org/ ,, http://a.b:8080", ("https://example.org", "http://a.b:8080")),
+        ("https://*.example.org", ("https://*.example.org",)),
+        ("http://[::1]:7860", ("http://[::1]:7860",)),
+        ("*", ("*",)),
+        ("", ()),
+    ],
+)
+def test_origins_that_may_embed_the_page(
+    given: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KINORA_EMBED_ORIGINS", given)
+    settings = Settings.load()
+    assert settings.embed_origins == origins
+    assert settings.may_be_framed is bool(origins)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "example.org", "https://example.org/page", "https://a b", "https://a; script-src *",
+        "https://a\r\nX: y", "javascript:alert(1)", "'none'", "https://*",
+        "https://a.*.org", "null",
+    ],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused_by_name(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINORA_EMBED_ORIGINS", wrong)
+    with pytest.raises(KinoraError, match="KINORA_EMBED_ORIGINS"):
+        Settings.load()

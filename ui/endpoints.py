@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
@@ -33,6 +34,23 @@ if TYPE_CHECKING:
 
 
 FILES = ("image", "last_image", "video")
+NULL = {"type": "null"}
+LORAS: dict[str, Any] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "source": {
+                "type": "string",
+                "description": "A file in the LoRA folder, or owner/name on the Hub",
+            },
+            "weight": {"type": "number", "minimum": -4, "maximum": 4, "default": 1.0},
+        },
+        "required": ["source"],
+    },
+}
+"""gr.JSON would describe itself as `{"type": {}}`, which is no JSON Schema: clients that check
+schemas refuse every call of such a tool."""
 
 
 def asked_in(given: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +227,6 @@ def _inputs(function: Any) -> list[Any]:
         "int": gr.Number,
         "float": gr.Number,
         "bool": gr.Checkbox,
-        "list[dict[str, Any]]": gr.JSON,
     }
     made: list[Any] = []
     for name, parameter in inspect.signature(function).parameters.items():
@@ -219,12 +236,24 @@ def _inputs(function: Any) -> list[Any]:
         if name in FILES:
             made.append(gr.File(label=name, visible=False, type="filepath"))
             continue
+        if name == "loras":
+            made.append(Api(None, {"oneOf": [NULL, LORAS]}, label=name))  # type: ignore[arg-type]
+            continue
         kind = kinds[hint.removesuffix(" | None")]
         extra: dict[str, Any] = {"precision": 0} if hint.startswith("int") else {}
         if parameter.default is not parameter.empty:  # a value makes it optional for clients
             extra["value"] = parameter.default
-        made.append(kind(label=name, visible=False, **extra))
+        component = kind(label=name, visible=False, **extra)
+        if hint.endswith(" | None"):
+            _accept_null(component)
+        made.append(component)
     return made
+
+
+def _accept_null(component: Any) -> None:
+    """Programs, models above all, send `null` for what they leave to us; the schema says so too."""
+    schema = {"oneOf": [NULL, component.api_info()]}
+    component.api_info = lambda: schema
 
 
 async def make(

@@ -15,6 +15,8 @@ STATIC = Path(__file__).resolve().parent / "static"
 STYLES = ("base.css", "stage.css", "slate.css", "picker.css", "reel.css")
 SCRIPTS = (
     "core.js",
+    "visitor.js",
+    "frame.js",
     "aura.js",
     "strip.js",
     "picture.js",

@@ -6,7 +6,6 @@ Knows Gradio's API side. Who calls is told by whoever builds the page.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +16,7 @@ from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest, Task
 from ui import live
+from ui.addresses import public_root
 from ui.endpoints import sentences
 from ui.form import as_kinora_error
 
@@ -81,7 +81,7 @@ def add(service: JobService, identify: Identify) -> None:
             caller = _caller(service, identify, request)
             job = service.submit(_request(asked), caller.owner, reuse=True)
             service.lend(job, caller.quota)
-            return _told(request, _state(service, job))
+            return _state(service, job, public_root(_raw(request)))
 
     def continue_clip(
         job_id: str,
@@ -110,7 +110,7 @@ def add(service: JobService, identify: Identify) -> None:
                 asked["model"] = card.id
             job = service.submit(_request(asked), caller.owner, parent=before.id)
             service.lend(job, caller.quota)
-            return _told(request, _state(service, job))
+            return _state(service, job, public_root(_raw(request)))
 
     def clip_state(
         job_id: str,
@@ -124,7 +124,7 @@ def add(service: JobService, identify: Identify) -> None:
         """
         with sentences():
             job = _job(service, identify, request, job_id)
-            return _told(request, _state(service, job))
+            return _state(service, job, public_root(_raw(request)))
 
     def discard_clip(
         job_id: str,
@@ -137,7 +137,7 @@ def add(service: JobService, identify: Identify) -> None:
         """
         with sentences():
             job = _job(service, identify, request, job_id)
-            return _told(request, _state(service, service.cancel(job.id)))
+            return _state(service, service.cancel(job.id), public_root(_raw(request)))
 
     def make_batch(
         prompts: list[str],
@@ -161,7 +161,7 @@ def add(service: JobService, identify: Identify) -> None:
             jobs = service.submit_batch(wanted, caller.owner, reuse=True)
             for job in jobs:
                 service.lend(job, caller.quota)
-            return _told(request, _batch(service, jobs))
+            return _batch(service, jobs, public_root(_raw(request)))
 
     def batch_state(
         batch_id: str,
@@ -176,7 +176,7 @@ def add(service: JobService, identify: Identify) -> None:
             jobs, caller = service.batch(batch_id), identify(request.request)  # type: ignore[arg-type]
             if not jobs or not caller.may_see(jobs[0]):
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
-            return _told(request, _batch(service, jobs))
+            return _batch(service, jobs, public_root(_raw(request)))
 
     tools = (make_clip, continue_clip, clip_state, discard_clip, make_batch, batch_state)
     for function in tools:
@@ -209,12 +209,14 @@ def _job(service: JobService, identify: Identify, request: gr.Request, job_id: s
     return job
 
 
-def _told(request: gr.Request, body: dict[str, Any]) -> Any:
-    """JSON for agents too: Gradio's MCP server would show them how Python prints a dictionary."""
-    return json.dumps(body) if request.headers.get("x-gradio-user") == "mcp" else body
+def _raw(request: gr.Request) -> Request:
+    if request.request is None:
+        raise RuntimeError("Gradio called a tool without the web request")
+    return request.request
 
 
-def _state(service: JobService, job: Job) -> dict[str, Any]:
+def _state(service: JobService, job: Job, root: str) -> dict[str, Any]:
+    """`root` is where the caller reaches this app: an agent has no page to resolve a path on."""
     seen = live.Progress.of(service.events.since(job.id))
     state: dict[str, Any] = {
         "job_id": job.id,
@@ -227,15 +229,15 @@ def _state(service: JobService, job: Job) -> dict[str, Any]:
     if job.result and job.result.gone:
         state["gone"] = job.result.gone.sentence
     elif job.state is State.SUCCEEDED:
-        state["url"] = f"/api/result/{job.id}"
+        state["url"] = f"{root}/api/result/{job.id}"
         state["reused"] = bool(job.result and job.result.reused)
     if job.error:
         state["error"] = job.error
     return state
 
 
-def _batch(service: JobService, jobs: list[Job]) -> dict[str, Any]:
-    states = [_state(service, job) for job in jobs]
+def _batch(service: JobService, jobs: list[Job], root: str) -> dict[str, Any]:
+    states = [_state(service, job, root) for job in jobs]
     done = sum(1.0 if job.state.ended else state["progress"] for job, state in zip(jobs, states))  # noqa: B905
     return {
         "batch_id": jobs[0].batch,

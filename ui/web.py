@@ -25,7 +25,8 @@ from jobs.job import Job, State
 from pipelines.request import Task
 from ui import live, theme
 from ui.models import Models
-from ui.visitor import VisitorCookie, is_same_origin, owner_of
+from ui.signatures import Signatures
+from ui.visitor import VisitorCookie, is_same_origin, load_secret, owner_of, read_cookie
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -47,6 +48,8 @@ MEDIA_TYPES = {
 SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 
 Handler = Callable[[Request, str], Awaitable[Response]]
+Signer = Callable[[Request], Awaitable[str | None]]
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
@@ -56,22 +59,40 @@ class Pages:
         self.service = service
         self.settings = settings
         self.models = Models(service.cards, settings, service.planner)
+        self.signatures = Signatures(load_secret(settings.data_dir / "secret"))
 
     def routes(self) -> list[Route]:
         job = f"{PREFIX}/jobs/{{id:str}}"
         return [
+            Route(f"{PREFIX}/visitor", guarded(self.visitor)),
             Route(f"{PREFIX}/jobs", guarded(self.jobs)),
             Route(job, guarded(self.job), methods=["GET", "DELETE"]),
-            Route(f"{job}/live", guarded(self.live)),
-            Route(f"{job}/preview", guarded(self.preview)),
+            Route(f"{job}/live", guarded(self.live, self.by_signature)),
+            Route(f"{job}/preview", guarded(self.preview, self.by_signature)),
             Route(f"{job}/finish", guarded(self.finish), methods=["POST"]),
             Route(f"{job}/discard", guarded(self.discard), methods=["POST"]),
-            Route(f"{job}/{{what:str}}", guarded(self.media)),
+            Route(f"{job}/{{what:str}}", guarded(self.media, self.by_signature)),
             Route(f"{PREFIX}/pictures", guarded(self.add_picture), methods=["POST"]),
             Route(f"{PREFIX}/pictures/{{id:str}}", guarded(self.picture)),
             Route(f"{PREFIX}/videos", guarded(self.add_video), methods=["POST"]),
             Route(f"{PREFIX}/models", guarded(self.offer)),
         ]
+
+    # ---- who
+
+    async def visitor(self, request: Request, owner: str) -> Response:
+        """Asked once by each page: does this browser keep the cookie? Where it does not, the page
+        keeps the name itself, sends it with every request, and says so before anything is made."""
+        kept = read_cookie(request) is not None
+        return fresh_json({"kept": kept, "visitor": None if kept else request.state.visitor})
+
+    async def by_signature(self, request: Request) -> str | None:
+        """The clip's owner, if the address was signed for it."""
+        if "sign" not in request.query_params:
+            return None
+        job = await in_thread(self.service.get, request.path_params["id"])
+        is_signed = self.signatures.hold(job.id, job.owner, request.query_params)
+        return job.owner if is_signed else None
 
     # ---- state
 
@@ -100,12 +121,13 @@ class Pages:
         if progress is None:
             progress = live.Progress.of(self.service.events.since(job.id, 0))
         waits = self.service.outlook(job) if job.state is State.QUEUED else None
-        return live.view(
+        shown = live.view(
             job,
             progress,
             position=waits.before if waits else None,
             wait_s=waits.seconds if waits else None,
         )
+        return shown | {"signed": self.signatures.query(job.id, job.owner)}
 
     async def live(self, request: Request, owner: str) -> Response:
         """Server-sent events: each message is the whole state, so any of them may be missed."""
@@ -248,17 +270,21 @@ class Pages:
         return fresh_json(await in_thread(self.models.offer, task))
 
 
-def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """The visitor as owner; other sites' pages refused; errors as JSON."""
+def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
+    """The visitor as owner; other sites' pages refused; errors as JSON. `signer` names the owner
+    where the address itself allows it: then it does not matter from where it was followed."""
 
     @wraps(handler)
     async def endpoint(request: Request) -> Response:
         try:
-            if not is_same_origin(request.headers):
-                raise KinoraError(ErrorCode.NOT_FOUND)
-            if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
-                raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
-            return await handler(request, owner_of(request.state.visitor))
+            owner = await signer(request) if signer else None
+            if owner is None:
+                if not is_same_origin(request.headers):
+                    raise KinoraError(ErrorCode.NOT_FOUND)
+                if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
+                    raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
+                owner = owner_of(request.state.visitor)
+            return await handler(request, owner)
         except KinoraError as error:
             body = error.as_dict() | {"shown": live.error_view(error.as_dict())}
             return JSONResponse(body, error.kind.http_status, headers=SAFE)
@@ -306,7 +332,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "favicon_path": str(theme.STATIC / "favicon.svg"),
         "app_kwargs": {
             "routes": Pages(service, settings).routes(),
-            "middleware": [Middleware(VisitorCookie)],
+            "middleware": [Middleware(VisitorCookie, framed=settings.may_be_framed)],
             "openapi_url": None,
         },
     }

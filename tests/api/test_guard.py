@@ -269,6 +269,47 @@ def test_every_answer_has_its_security_headers(site: Site) -> None:
     assert "https://huggingface.co" in on_space
 
 
+def directives(site: Guard) -> dict[str, list[str]]:
+    policy = caller(site).get("/").headers["content-security-policy"]
+    words = [part.split() for part in policy.split(";")]
+    assert len({first for first, *_ in words}) == len(words), "a directive said twice counts once"
+    return {first: rest for first, *rest in words}
+
+
+EMBEDDERS = ("https://example.org", "https://*.example.net:8443")
+
+
+@pytest.mark.parametrize("space", [None, "me/kinora"])
+@pytest.mark.parametrize("embedders", [(), EMBEDDERS, ("*",)])
+def test_who_may_show_the_page_in_a_frame(
+    site: Site, space: str | None, embedders: tuple[str, ...]
+) -> None:
+    said = directives(site(space_id=space, embed_origins=embedders))["frame-ancestors"]
+    hub = ["https://huggingface.co", "https://*.hf.space"] if space else []
+    assert said == ["'self'", *hub, *embedders]
+
+
+def test_on_a_space_the_page_may_ask_the_hub_and_elsewhere_nobody(site: Site) -> None:
+    """`https://huggingface.co/api/spaces/by-subdomain/...`: Gradio's page asks for the Space's
+    state; at the Space's own address it draws the Hub's header."""
+    own = directives(site())
+    assert not any("//" in source for rest in own.values() for source in rest)
+    space = directives(site(space_id="me/kinora"))
+    for kind in ("connect-src", "img-src"):
+        assert {"'self'", "data:", "blob:", "https://huggingface.co/api/spaces/"} <= set(
+            space[kind]
+        )
+    assert "https://huggingface.co" not in space["connect-src"], "not all of the Hub"
+    assert space["script-src"] == own["script-src"], "no script of anybody else"
+
+
+def test_to_be_shown_elsewhere_is_not_to_be_used_from_there(site: Site) -> None:
+    """A site that may show the page still has no say in a visitor's name: that is CORS' matter."""
+    doors = site(embed_origins=("https://app.example",))
+    is_error(caller(doors).post("/api/generate", json=CAT, headers=FOREIGN), 403, "forbidden")
+    is_error(caller(doors).post("/gradio_api/queue/join", headers=FOREIGN), 403, "forbidden")
+
+
 def test_what_is_not_ours_is_the_pages(site: Site) -> None:
     client = caller(site())
     for path in ("/", "/gradio_api/info", "/apis", "/v1x", "/healthy", "/kinora/jobs"):

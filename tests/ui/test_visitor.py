@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
@@ -13,7 +14,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from ui.visitor import VisitorCookie, is_same_origin
+from settings import Settings
+from ui.visitor import HEADER, VisitorCookie, is_same_origin
 
 
 async def who(request: Request) -> PlainTextResponse:
@@ -43,13 +45,52 @@ def test_the_cookie_is_out_of_scripts_reach_and_lax_over_http(app: Starlette) ->
     assert "Secure" not in cookie
 
 
-@pytest.mark.parametrize("how", ["scheme", "proxy"])
-def test_over_https_it_works_inside_a_frame(app: Starlette, how: str) -> None:
-    base = "https://kinora.test" if how == "scheme" else "http://kinora.test"
+SPACE, EMBEDDED = {"space_id": "you/kinora"}, {"embed_origins": ("https://example.org",)}
+
+
+@pytest.mark.parametrize("https", ["", "scheme", "proxy"])
+@pytest.mark.parametrize("space", [{}, SPACE])
+@pytest.mark.parametrize("embedded", [{}, EMBEDDED])
+def test_the_cookie_works_in_a_frame_where_there_may_be_one_and_nowhere_else(
+    tiny_settings: Settings, https: str, space: dict[str, Any], embedded: dict[str, Any]
+) -> None:
+    settings = tiny_settings.model_copy(update=space | embedded)
+    app = Starlette(
+        routes=[Route("/", who)],
+        middleware=[Middleware(VisitorCookie, framed=settings.may_be_framed)],
+    )
+    base = "https://kinora.test" if https == "scheme" else "http://kinora.test"
+    headers = {"X-Forwarded-Proto": "https"} if https == "proxy" else {}
     with TestClient(app, base_url=base) as visitor:
-        headers = {"X-Forwarded-Proto": "https"} if how == "proxy" else {}
-        cookie = visitor.get("/", headers=headers).headers["set-cookie"]
-    assert "SameSite=None; Secure; Partitioned" in cookie
+        line = visitor.get("/", headers=headers).headers["set-cookie"]
+    said = {part.strip() for part in line.split(";")[1:]}
+    assert {"HttpOnly", "Path=/", "Max-Age=31536000"} <= said
+    place = {part for part in said if part.startswith(("SameSite", "Secure", "Partitioned"))}
+    if not https:
+        assert place == {"SameSite=Lax"}, "None without Secure is kept by no browser"
+    elif space or embedded:
+        assert place == {"SameSite=None", "Secure", "Partitioned"}
+    else:
+        assert place == {"SameSite=Lax", "Secure"}
+
+
+def test_a_page_whose_browser_keeps_no_cookie_is_the_visitor_that_it_says(app: Starlette) -> None:
+    with TestClient(app) as page:
+        answer = page.get("/", headers={HEADER: "c" * 32})
+    assert answer.text == "c" * 32
+    assert f"kinora_visitor={'c' * 32};" in answer.headers["set-cookie"], "should it be kept now"
+
+
+def test_a_page_that_began_without_a_cookie_stays_the_same_visitor(app: Starlette) -> None:
+    with TestClient(app, cookies={"kinora_visitor": "d" * 32}) as page:
+        assert page.get("/", headers={HEADER: "c" * 32}).text == "c" * 32
+        assert page.get("/").text == "d" * 32
+
+
+@pytest.mark.parametrize("forged", ["", "admin", "../x", "A" * 32, "a" * 33])
+def test_a_made_up_name_in_the_header_is_no_name(app: Starlette, forged: str) -> None:
+    with TestClient(app, cookies={"kinora_visitor": "d" * 32}) as page:
+        assert page.get("/", headers={HEADER: forged}).text == "d" * 32
 
 
 @pytest.mark.parametrize("forged", ["", "admin", "../x", "A" * 32, "a" * 33, "a" * 32 + "\n"])

@@ -20,7 +20,7 @@ from jobs.store import JobStore
 from pipelines.cards import ModelCard
 from pipelines.request import GenerationRequest
 from settings import Settings
-from ui.visitor import COOKIE, VisitorCookie, owner_of
+from ui.visitor import COOKIE, HEADER, VisitorCookie, owner_of
 from ui.web import Pages
 
 ME, STRANGER = "a" * 32, "b" * 32
@@ -192,3 +192,59 @@ def test_the_picker_asks_for_the_models_of_its_tab(me: TestClient) -> None:
     assert offer["any"] is True
     assert me.get("/kinora/models?task=v2v").json()["models"] == []
     assert me.get("/kinora/models?task=x").status_code == 422
+
+
+# -- where the browser keeps no cookie -----------------------------------------------------------
+
+
+def test_a_page_is_told_whether_the_cookie_came_and_else_who_it_is(site: Starlette) -> None:
+    with TestClient(site) as page:
+        first = page.get("/kinora/visitor").json()
+        assert not first["kept"]
+        page.cookies.clear()  # what a browser that blocks cookies does with it
+        again = page.get("/kinora/visitor", headers={HEADER: first["visitor"]}).json()
+        assert again == first, "a reload that remembers the name stays the same visitor"
+    with TestClient(site, cookies={COOKIE: ME}) as page:
+        assert page.get("/kinora/visitor").json() == {"kept": True, "visitor": None}, (
+            "a name in a cookie is out of scripts' reach"
+        )
+
+
+def test_the_name_in_the_header_opens_what_the_cookie_opens(site: Starlette, job_id: str) -> None:
+    name = {HEADER: ME}
+    with TestClient(site) as page:
+        assert [job["id"] for job in page.get("/kinora/jobs", headers=name).json()["jobs"]] == [
+            job_id
+        ]
+        page.cookies.clear()
+        foreign = name | {"Origin": "https://evil.test"}
+        assert page.get("/kinora/jobs", headers=foreign).status_code == 404
+        assert page.post(f"/kinora/jobs/{job_id}/discard", headers=name | OURS).is_success
+
+
+def test_a_signed_address_opens_the_clips_files_to_anyone_and_nothing_else(
+    me: TestClient, stranger: TestClient, job_id: str
+) -> None:
+    signed = me.get(f"/kinora/jobs/{job_id}").json()["signed"]
+    (listed,) = me.get("/kinora/jobs").json()["jobs"]
+    assert listed["signed"] == signed, "one address for some hours, so that files stay cached"
+    live = f"/kinora/jobs/{job_id}/live"
+    assert me.post(f"/kinora/jobs/{job_id}/discard", headers=OURS).is_success  # ends the stream
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}  # a link that was followed from another page
+    assert "cancelled" in stranger.get(f"{live}?{signed}", headers=elsewhere).text
+    assert stranger.get(live).status_code == 404
+    for more in ("", "/discard", "/finish"):
+        path = f"/kinora/jobs/{job_id}{more}?{signed}"
+        assert stranger.post(path, headers=OURS).status_code in (404, 405)
+    assert stranger.get(f"/kinora/jobs/{job_id}?{signed}").status_code == 404
+    assert stranger.delete(f"/kinora/jobs/{job_id}?{signed}", headers=OURS).status_code == 404
+    assert stranger.get(f"/kinora/jobs?{signed}").json()["jobs"] == []
+
+
+def test_a_signature_is_good_for_its_own_clip_only(
+    me: TestClient, stranger: TestClient, service: JobService, job_id: str
+) -> None:
+    other = service.submit(GenerationRequest(prompt="a cat", seed=1), owner_of(ME)).id
+    signed = me.get(f"/kinora/jobs/{other}").json()["signed"]
+    assert stranger.get(f"/kinora/jobs/{job_id}/live?{signed}").status_code == 404
+    assert stranger.get(f"/kinora/jobs/{'0' * 32}/live?{signed}").status_code == 404

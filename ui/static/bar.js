@@ -4,6 +4,7 @@
   "use strict";
   const { el, icon, url } = kinora;
 
+  const MOST_FETCHED = 100e6; // bytes; browsers put a Blob of that size on the disk, not all in memory
   const WORDS = {
     prompt: "Prompt",
     negative_prompt: "Not wanted",
@@ -56,12 +57,39 @@
         if (!this.used.hidden) this.fill(view);
       }, { "aria-expanded": "false" });
       return [
-        el("a.k-verb", { href: `${url(view.id, "clip")}?download`, download: "", title: "Save the file" }, icon("down"), "Download"),
+        this.download(view),
         verb("again", "Again", "Same settings, same seed: the same clip", () => this.act("again", view)),
         verb("dice", "Another seed", "Same settings, another chance", () => this.act("another", view)),
         kinora.hasTab("i2v") && verb("onward", "Continue", "Start the next clip from this one's last frame", () => this.act("onward", view)),
         settings,
       ];
+    }
+
+    /** In another site's frame, a browser leaves that frame's cookies out of a download, ours and
+        those by which the Hub's proxy knows who may see a private Space. So what fits into memory is
+        fetched as everything else on the page is; the rest the browser fetches by itself, from an
+        address that needs no cookie here. */
+    download(view) {
+      const address = url(view, "clip", "download");
+      const word = el("span", {}, "Download");
+      const link = el("a.k-verb", { href: address, download: "", title: "Save the file" }, icon("down"), word);
+      link.addEventListener("click", async (event) => {
+        if (window.self === window.top || view.size_bytes > MOST_FETCHED) return;
+        event.preventDefault();
+        word.textContent = "Downloading…";
+        try {
+          const blob = await (await kinora.send(`/jobs/${view.id}/clip?download`)).blob();
+          const href = URL.createObjectURL(blob);
+          el("a", { href, download: `kinora-${view.id.slice(0, 8)}.${view.format}` }).click();
+          setTimeout(() => URL.revokeObjectURL(href), 60000);
+        } catch (error) {
+          const shown = error.shown ?? { message: "The clip could not be downloaded.", remedy: "Try again." };
+          kinora.tell("trouble", { task: view.task, shown });
+        } finally {
+          word.textContent = "Download";
+        }
+      });
+      return link;
     }
 
     fill(view) {

@@ -59,37 +59,44 @@
   }
 
   const PATIENCE_MS = 20000;
+  const UNREACHABLE = {
+    code: "unavailable",
+    message: "Kinora cannot be reached right now.",
+    remedy: "A clip that is being made goes on; try again in a moment.",
+  };
 
-  /** Ask one of our routes; a refusal becomes a Refused with a sentence to show. A question that
-      changes nothing is given up after a while: a line that died in its sleep never says so. */
-  const ask = async (path, options = {}) => {
-    const giveUp = new AbortController();
-    const timer = options.method ? 0 : setTimeout(() => giveUp.abort(), PATIENCE_MS);
-    let response, body;
+  /** Send something to one of our routes; a refusal becomes a Refused with a sentence to show. */
+  const send = async (path, options = {}) => {
+    let response;
     try {
       response = await fetch(base() + path, {
         credentials: "same-origin",
-        signal: giveUp.signal,
         ...options,
         headers: { "X-Kinora": "1", ...(options.headers ?? {}) },
       });
-      if (response.status === 204) return null;
-      body = response.ok ? await response.json() : await response.json().catch(() => ({}));
     } catch {
-      throw new Refused({
-        code: "unavailable",
-        message: "Kinora cannot be reached right now.",
-        remedy: "A clip that is being made goes on; try again in a moment.",
-      });
+      throw new Refused(UNREACHABLE);
+    }
+    if (response.ok) return response;
+    const body = await response.json().catch(() => ({}));
+    throw new Refused(
+      body.shown ?? { code: "internal", message: "Something went wrong on our side.", remedy: "Try again." },
+    );
+  };
+
+  /** Ask, and wait for JSON. A question that changes nothing is given up after a while: a line that
+      died in its sleep never says so. */
+  const ask = async (path, options = {}) => {
+    const giveUp = new AbortController();
+    const timer = options.method ? 0 : setTimeout(() => giveUp.abort(), PATIENCE_MS);
+    try {
+      const response = await send(path, { signal: giveUp.signal, ...options });
+      return response.status === 204 ? null : await response.json();
+    } catch (error) {
+      throw error instanceof Refused ? error : new Refused(UNREACHABLE);
     } finally {
       clearTimeout(timer);
     }
-    if (!response.ok) {
-      throw new Refused(
-        body.shown ?? { code: "internal", message: "Something went wrong on our side.", remedy: "Try again." },
-      );
-    }
-    return body;
   };
 
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -97,6 +104,7 @@
   window.kinora = {
     el,
     icon,
+    send,
     ask,
     base,
     Refused,
@@ -107,7 +115,8 @@
       stages[task] = stage;
       (awaited[task] ?? []).splice(0).forEach((then) => then(stage));
     },
-    url: (job, what) => `${base()}/jobs/${job}/${what}`,
+    /** Of a job's files: signed, because browsers leave the cookie out of some requests. */
+    url: (view, what, more = "") => `${base()}/jobs/${view.id}/${what}?${[view.signed, more].filter(Boolean).join("&")}`,
     isCalm: () => calm.matches,
     isDark: () => document.body.classList.contains("dark"),
     on: (name, hear) => (hearers[name] ??= []).push(hear),

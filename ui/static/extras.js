@@ -62,7 +62,7 @@
       place.classList.toggle("k-has-ending", Boolean(id));
       text.textContent = id ? "Ends here" : "Last picture";
       remove.hidden = thumb.hidden = !id;
-      if (id) thumb.src = `${kinora.base()}/pictures/${id}`;
+      if (id) kinora.showGiven(thumb, id).catch(() => {});
       else thumb.removeAttribute("src");
     };
     withCard(task, (card) => (place.hidden = element.hidden = !card.last_image));

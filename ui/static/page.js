@@ -36,7 +36,7 @@
     const line = el("p.k-outlook-line");
     const notes = el("div");
     const sorry = el("div.k-trouble", { role: "alert" });
-    element.append(sorry, line, notes);
+    element.append(sorry, kinora.cookieNotice(), line, notes);
     const draw = () => {
       const outlook = io.props.value;
       if (!outlook) return;

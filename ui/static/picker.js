@@ -75,7 +75,8 @@
     place() {
       const chip = this.chip.getBoundingClientRect();
       const width = Math.min(440, innerWidth - 24);
-      const below = innerHeight - chip.bottom - 20, above = chip.top - 20;
+      const { top, bottom } = kinora.seen();
+      const below = bottom - chip.bottom - 20, above = chip.top - top - 20;
       const up = below < 320 && above > below;
       const style = this.panel.style;
       style.setProperty("--x", `${Math.max(12, Math.min(chip.left, innerWidth - width - 12))}px`);

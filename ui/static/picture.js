@@ -95,14 +95,19 @@
       this.box.classList.toggle("k-has-picture", Boolean(picture));
       this.crop.tabIndex = picture ? 0 : -1;
       this.crop.setAttribute("aria-hidden", String(!picture));
-      if (picture) this.image.src = `${kinora.base()}/pictures/${picture.id}`;
-      else this.image.removeAttribute("src");
-      if (this.kind.name === "video") {
-        this.image.load();
-        if (picture && !kinora.isCalm()) this.image.play().catch(() => {});
+      if (picture) kinora.showGiven(this.image, picture.id).then(() => this.play(), () => {});
+      else {
+        this.image.removeAttribute("src");
+        this.play();
       }
       this.place();
       this.changed(this.value, true);
+    }
+
+    play() {
+      if (this.kind.name !== "video") return;
+      this.image.load();
+      if (this.value && !kinora.isCalm()) this.image.play().catch(() => {});
     }
 
     place() {

@@ -36,7 +36,7 @@
           this.picture.replaceChildren(canvas);
           this.strip = new kinora.Strip(canvas);
         }
-        this.strip.load(url(view.id, "preview"), view.preview);
+        this.strip.load(url(view, "preview"), view.preview);
       }
       if (view.state === "succeeded" && before?.state !== "succeeded") this.showClip(view);
     }
@@ -44,16 +44,16 @@
     showClip(view) {
       this.strip = null;
       if (view.format === "gif") {
-        this.picture.replaceChildren(el("img", { src: url(view.id, "clip"), alt: "", loading: "lazy" }));
+        this.picture.replaceChildren(el("img", { src: url(view, "clip"), alt: "", loading: "lazy" }));
         return;
       }
       const video = el("video", {
-        poster: url(view.id, "poster"), muted: true, loop: true, playsinline: true, preload: "none", tabindex: "-1", "aria-hidden": "true",
+        poster: url(view, "poster"), muted: true, loop: true, playsinline: true, preload: "none", tabindex: "-1", "aria-hidden": "true",
       });
       video.muted = true;
       this.picture.replaceChildren(video);
       const play = () => {
-        if (!video.src) video.src = url(view.id, "clip");
+        if (!video.src) video.src = url(this.view, "clip");
         video.play().catch(() => {});
       };
       if (kinora.isCalm()) return;

@@ -112,11 +112,16 @@
     follow(view) {
       this.leave(false);
       this.show(view);
-      if (["queued", "running"].includes(view.state)) this.listen(view.id);
+      if (["queued", "running"].includes(view.state)) this.listen(view);
     }
 
-    listen(id) {
-      const source = new EventSource(url(id, "live"));
+    listen(view) {
+      const id = view.id;
+      if (!view.signed && !kinora.visitor.kept) {
+        this.recover(id); // an EventSource sends no header: without a cookie its address is signed
+        return;
+      }
+      const source = new EventSource(url(view, "live"));
       this.source = source;
       source.onmessage = (message) => {
         if (this.source !== source) return;
@@ -189,7 +194,7 @@
       this.bar.show(view ?? { line: this.rest });
       this.speak(view);
       this.fail(view?.error ?? null, view);
-      if (busy && view.preview) this.strip.load(url(view.id, "preview"), view.preview);
+      if (busy && view.preview) this.strip.load(url(view, "preview"), view.preview);
       if (busy) {
         this.lightFrom(this.strip.number ? this.previewCanvas : null);
         this.aura.hidden = this.strip.number > 1; // by then the first one has risen
@@ -203,14 +208,14 @@
     }
 
     play(view) {
-      const clip = url(view.id, "clip");
       const target = view.format === "gif" ? this.still : this.video;
-      if (target.getAttribute("src") === clip) return;
+      if (target.getAttribute("src") && target.dataset.clip === view.id) return;
+      target.dataset.clip = view.id;
       if (target === this.video) {
-        this.video.poster = url(view.id, "poster");
+        this.video.poster = url(view, "poster");
         this.video.setAttribute("aria-label", `Clip: ${view.prompt}`);
       } else this.still.alt = `Clip: ${view.prompt}`;
-      target.src = clip;
+      target.src = url(view, "clip");
       if (target === this.video) {
         if (kinora.isCalm()) {
           this.video.autoplay = false;

@@ -21,7 +21,7 @@
       this.wanted = meta.number;
       const image = new Image();
       image.decoding = "async";
-      image.src = `${url}?n=${meta.number}`;
+      image.src = `${url}&n=${meta.number}`;
       try {
         await image.decode();
       } catch {
