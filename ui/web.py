@@ -100,12 +100,15 @@ class Pages:
         if progress is None:
             progress = live.Progress.of(self.service.events.since(job.id, 0))
         waits = self.service.outlook(job) if job.state is State.QUEUED else None
-        return live.view(
+        shown = live.view(
             job,
             progress,
             position=waits.before if waits else None,
             wait_s=waits.seconds if waits else None,
         )
+        if self.service.executor.needs_request and waits:
+            shown["drive"] = self.service.wants_request(job)
+        return shown
 
     async def live(self, request: Request, owner: str) -> Response:
         """Server-sent events: each message is the whole state, so any of them may be missed."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from jobs.desk import Desk
+from jobs.executors.drivers import Drivers
 from jobs.job import Asked, Job
 
 WorkerState = Literal["starting", "ready", "busy", "setup_failed", "defunct"]
@@ -31,6 +32,9 @@ class Executor(Protocol):
     needs_request: bool
     """True where a job can only run with the web request of somebody who drives it (ZeroGPU)."""
 
+    drivers: Drivers | None
+    """The web requests that clips have been given, where they need one."""
+
     def start(self, desk: Desk) -> None:
         """Begins to take work. Returns at once, except where models must load first."""
         ...
@@ -44,7 +48,7 @@ class Executor(Protocol):
         ...
 
     def drive(self, job_id: str) -> None:
-        """Lends the current web request to a job that waits for one."""
+        """Gives the current web request to a job that needs one; the newest counts."""
         ...
 
     def resume(self, job: Job) -> bool:

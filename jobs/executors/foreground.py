@@ -28,6 +28,7 @@ class GoOn:
 
 class ForegroundExecutor:
     needs_request = False
+    drivers = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -59,6 +59,7 @@ class Run:
 
 class RedisExecutor:
     needs_request = False
+    drivers = None
 
     def __init__(self, settings: Settings) -> None:
         if not settings.redis_address:
