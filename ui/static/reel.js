@@ -133,6 +133,7 @@
     async poll() {
       const onStage = new Set(Object.values(kinora.stages).map((s) => s.source && s.job?.id));
       for (const { view } of [...this.tiles.values()]) {
+        if (view.drive) this.drive(view.id); // again, where the last time came to nothing
         if (!busy(view) || onStage.has(view.id)) continue;
         if (document.hidden && !("drive" in view)) continue; // nobody looks, and it needs no request
         try {
