@@ -8,9 +8,47 @@ Knows codes, HTTP statuses and wording. Does not know who shows the sentence.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+SENTENCE_END = re.compile(r"[.?!][\"'”’)\]]*\s+(?=(\S))")
+NEVER_LAST = frozenset(
+    ("vs", "e.g", "i.e", "approx", "ca", "cf", "incl", "excl", "resp", "mr", "mrs", "ms", "dr")
+)
+"""Abbreviations that a sentence does not end with: `12s requested vs. 3s left`."""
+SELDOM_LAST = frozenset(
+    ("etc", "max", "min", "inc", "ltd", "co", "corp", "a.m", "p.m", "no", "nos", "fig", "vol")
+)
+"""Abbreviations that a sentence may end with, if the next one begins with a capital letter."""
+
+
+def split_sentence(text: str) -> tuple[str, str]:
+    """The first sentence, and what comes after it. Nothing is lost but the space between, and
+    nothing is cut within brackets, numbers, names, or after an abbreviation."""
+    text = text.strip()
+    for end in SENTENCE_END.finditer(text):
+        first, rest = text[: end.end()].rstrip(), text[end.end() :]
+        if not _is_abbreviated(text[: end.start()], end[1]) and _is_closed(first):
+            return first, rest
+    return text, ""
+
+
+def _is_abbreviated(before: str, follows: str) -> bool:
+    """Where the dot belongs to the last word, and the sentence goes on."""
+    if follows.islower() or not before:
+        return True
+    word = before.split()[-1].lstrip("([“\"'").lower() if before.split() else ""
+    is_initial = bool(re.search(r"(^|[\s.])[^\W\d_]$", before)) and before[-1].isupper()
+    opens = follows.isupper() or not follows.isalnum()
+    return is_initial or word in NEVER_LAST or (word in SELDOM_LAST and not opens)
+
+
+def _is_closed(text: str) -> bool:
+    """No bracket or quotation of the sentence is still open at its end."""
+    pairs = (("(", ")"), ("[", "]"), ("“", "”"))
+    return all(text.count(opens) <= text.count(closes) for opens, closes in pairs)
 
 
 @dataclass(frozen=True)

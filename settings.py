@@ -295,6 +295,12 @@ class Settings(BaseSettings):
         description="Accept any Hugging Face id of a diffusers video pipeline as a model. "
         "Default: yes on your own machine, no on a Space.",
     )
+    allow_heavy_models: bool | None = Field(
+        default=None,
+        description="On a Space, also offer and accept models that must be downloaded first, that "
+        "run slowly there, or, on ZeroGPU, that are not loaded before launch. Default: no on a "
+        "Space, yes on your own machine.",
+    )
     local_models_dir: Folder | None = Field(
         default=None,
         description="A folder with diffusers pipelines of your own; `local/NAME` is the one in "
@@ -367,6 +373,12 @@ class Settings(BaseSettings):
     def may_be_framed(self) -> bool:
         """Whether another site may show the page, so that its cookie has to work there."""
         return self.on_space or bool(self.embed_origins)
+
+    @property
+    def heavy_models(self) -> bool:
+        """`allow_heavy_models` with its default resolved."""
+        on_space = self.on_space or self.zero_gpu
+        return not on_space if self.allow_heavy_models is None else self.allow_heavy_models
 
     @property
     def on_space(self) -> bool:

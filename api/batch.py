@@ -86,8 +86,7 @@ class Batches:
 
         def submit() -> list[Job]:
             jobs = self.service.submit_batch(wanted, caller.owner, once=once, reuse=reuse)
-            for job in jobs:
-                self.service.lend(job, caller.quota)
+            self.core.lend(jobs, caller)
             return jobs
 
         jobs = await in_thread(submit)
@@ -166,6 +165,7 @@ class Batches:
         jobs = await in_thread(self.service.batch, batch_id)
         if not jobs or not caller.may_see(jobs[0]):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
+        await in_thread(self.core.lend, jobs, caller)
         return jobs
 
     # ---- what came

@@ -21,7 +21,7 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from jobs.job import Event, State
+from jobs.job import Event
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -189,10 +189,7 @@ class _Looks:
         return int(health["workers"])
 
     def _oldest_s(self) -> float:
-        line = self._service.store.line()
-        job = self._service.store.get(line[0]) if line else None
-        waits = job is not None and job.state is State.QUEUED
-        return max(0.0, time.time() - job.created_at) if job and waits else 0.0
+        return self._service.oldest_waiting_s()
 
 
 class Drift:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -77,6 +77,11 @@ class Core:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         self.service.lend(job, caller.quota)
         return job
+
+    def lend(self, jobs: Sequence[Job], caller: Caller) -> None:
+        """A caller who looks at clips that wait for a GPU drives them (ZeroGPU)."""
+        for job in jobs:
+            self.service.lend(job, caller.quota)
 
     def take(self, caller: Caller, clips: int = 1) -> dict[str, str]:
         """Headers that say what the caller has left, or a refusal."""
@@ -195,6 +200,7 @@ class Native:
 
         def read() -> view.JobList:
             found = self.service.list(owner, limit, before)
+            self.core.lend(found, caller)
             views = [view.job_view(self.service, job) for job in found]
             return view.JobList(jobs=views, next=found[-1].id if len(found) == limit else None)
 
@@ -290,7 +296,7 @@ class Native:
     async def models(self) -> list[dict[str, Any]]:
         """The models here: what each can do, its defaults and limits."""
         hidden = {"repo", "folder"}
-        cards = self.service.cards.values()
+        cards = self.service.offered().values()
         return [card.model_dump(mode="json", exclude=hidden) for card in cards]
 
     async def verify(self, request: Request) -> Verdict:

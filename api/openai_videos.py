@@ -125,6 +125,7 @@ class Videos:
 
         def read() -> VideoPage:
             jobs = self.service.list(owner, limit + 1, after, oldest_first=order == "asc")
+            self.core.lend(jobs, caller)
             videos = [video(self.service, job) for job in jobs[:limit]]
             return VideoPage(
                 data=videos,

@@ -24,11 +24,19 @@ class Standing(BaseModel):
     """How far a clip is."""
 
     progress: float = Field(ge=0, le=1, description="0 to 1, over all phases.")
-    phase: str = Field(description="queued, loading, denoise, decoding, encoding, or how it ended.")
+    phase: str = Field(
+        description="queued, waiting_for_gpu, loading, denoise, decoding, encoding, or how it "
+        "ended."
+    )
     step: int = 0
     steps: int = 0
     eta_seconds: float | None = Field(default=None, description="Until the clip is there.")
     position: int | None = Field(default=None, description="Clips that go first, while it waits.")
+    waits_for: Literal["gpu", "caller"] | None = Field(
+        default=None,
+        description="On ZeroGPU: `gpu`, it queues for a GPU; `caller`, it needs a request with a "
+        "valid X-IP-Token, such as this one.",
+    )
 
 
 class Status(Standing):
@@ -88,7 +96,11 @@ def standing(service: JobService, job: Job) -> Standing:
         if waits.before == 0:  # it may wait for the model only
             phase = Progress.of(service.events.since(job.id)).phase
         return Standing(
-            progress=0, phase=phase, eta_seconds=_rounded(waits.seconds), position=waits.before
+            progress=0,
+            phase=phase,
+            eta_seconds=_rounded(waits.seconds),
+            position=waits.before,
+            waits_for=service.waits_for(job),
         )
     if job.state.ended:
         done = job.state is State.SUCCEEDED
@@ -100,6 +112,7 @@ def standing(service: JobService, job: Job) -> Standing:
         step=seen.step,
         steps=seen.total,
         eta_seconds=_rounded(service.outlook(job).seconds),
+        waits_for=service.waits_for(job),
     )
 
 

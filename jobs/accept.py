@@ -9,7 +9,7 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
@@ -74,14 +74,27 @@ def keep_key(tx: Connection, owner: str, once: Once, job_id: str) -> None:
 
 
 def check_limits(
-    tx: Connection, accepted: Sequence[Job], *, max_queue: int, max_per_owner: int
+    tx: Connection,
+    accepted: Sequence[Job],
+    *,
+    max_queue: int,
+    max_per_owner: int,
+    idle: Collection[str] = (),
 ) -> None:
-    """A batch is one thing to its owner: of those, one at a time may be unfinished."""
+    """A batch is one thing to its owner: of those, one at a time may be unfinished.
+
+    `idle` clips count for nothing: they wait for a web request that may never come (ZeroGPU)."""
     asked = [job for job in accepted if job.state is State.QUEUED]
     if not asked:
         return
     owner, is_batch = asked[0].owner, asked[0].batch is not None
     waiting, single, in_batches = tx.execute(HOW_MANY, {"owner": owner}).one()
+    if idle:
+        named = HOW_MANY.where(jobs.c.state == State.QUEUED.value, jobs.c.id.in_(list(idle)))
+        nobodys = tx.execute(named, {"owner": owner}).one()
+        waiting, single, in_batches = (
+            all_ - idle_ for all_, idle_ in zip((waiting, single, in_batches), nobodys, strict=True)
+        )
     if is_batch and in_batches:
         raise KinoraError(
             ErrorCode.RATE_LIMITED,

@@ -121,6 +121,14 @@ class Desk:
         self._clear(job)
         self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled", run=job.started_at)
 
+    def give_up(self, job_id: str, error: KinoraError) -> None:
+        """A clip that waits is not made any more; nothing happens to one that runs or has ended."""
+        moved = self.store.move(
+            job_id, State.QUEUED, State.FAILED, "failed", error.as_dict(), error=error
+        )
+        if moved:
+            self.artifacts.remove(job_id)
+
     def lost(self, job: Job) -> None:
         """Whoever worked on it is gone: kept if its clip is whole, else done again, once."""
         result = self.finished_result(job.id)

@@ -7,7 +7,7 @@ limits and the clips that are there already. Knows no executor and no event.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from errors import ErrorCode, KinoraError
 from jobs.accept import AcceptedBefore, recipe_of
@@ -17,6 +17,7 @@ from jobs.given import Given
 from jobs.job import Job, Once, State, new_id
 from jobs.reuse import reused
 from pipelines import loras
+from pipelines.allowed import Allowed
 from pipelines.cards import ModelCard
 from pipelines.choice import pick_card, usual_card
 from pipelines.fit import Limits, fit
@@ -33,7 +34,11 @@ class Intake:
         given: Given,
         planner: Planner,
         settings: Settings,
+        idle: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        """`idle` names the waiting clips that count for no limit."""
+        self._idle = idle
+        self._allowed = Allowed(cards, settings, planner)
         self._desk = desk
         self._store = desk.store
         self._cards = cards
@@ -54,7 +59,7 @@ class Intake:
         if not unnamed or self._settings.executor_kind == "redis":
             return request
         usual = usual_card(self._cards, self._settings)
-        model = over_a_clip(self._cards, self._planner, usual)
+        model = over_a_clip(self._allowed.cards(), self._planner, usual)
         return request.model_copy(update={"model": model})
 
     def accept(
@@ -95,6 +100,7 @@ class Intake:
                 max_per_owner=self._settings.max_jobs_per_visitor,
                 once=once,
                 recipes=recipes,
+                idle=self._idle(),
             )
         except AcceptedBefore as before:
             self._forget_links(accepted)
@@ -129,4 +135,15 @@ class Intake:
         """Behind Redis other machines work, of which this one knows nothing."""
         card = self._cards.get(fitted.model)
         if card is not None and self._settings.executor_kind != "redis":
-            self._planner.refuse_what_cannot_run(card, self._cards, Shape.of(fitted), fitted.task)
+            offered = self._allowed.cards()
+            self._planner.refuse_what_cannot_run(card, offered, Shape.of(fitted), fitted.task)
+        self.check_allowed(fitted)
+
+    def offered(self) -> dict[str, ModelCard]:
+        return self._allowed.cards()
+
+    def check_allowed(self, fitted: FittedRequest) -> None:
+        """On a Space not every model may be used."""
+        card = self._cards.get(fitted.model)
+        if card is not None:
+            self._allowed.check(card, fitted.task, upscale=fitted.upscale)

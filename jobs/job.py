@@ -131,10 +131,11 @@ class Once(NamedTuple):
 class Event(BaseModel):
     """One numbered line of a job's log; `n` counts from 1 within the job, without gaps.
 
-    kind: queued | started | loading | step | decoding | encoding | preview | requeued
-          | succeeded | failed | cancelled
+    kind: queued | started | waiting_for_gpu | loading | step | decoding | encoding | preview
+          | requeued | succeeded | failed | cancelled
 
     loading may also come before started: what the worker needs before it can take its first clip.
+    waiting_for_gpu comes on ZeroGPU only: the clip's turn has come, and it queues for a GPU.
     """
 
     model_config = ConfigDict(frozen=True)

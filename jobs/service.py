@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
@@ -69,10 +69,15 @@ class JobService:
         self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
         self.desk.judge_waiting = self._judge_waiting
         self._housekeeper = Housekeeper(self.desk, settings)
+        drivers = executor.drivers
         self._turns = Turns(
-            store, self.events, self.estimator, lambda: self.executor.health().workers
+            store,
+            self.events,
+            self.estimator,
+            lambda: self.executor.health().workers,
+            *([drivers.idle] if drivers else []),
         )
-        self._intake = Intake(self.desk, self.cards, self.given, self.planner, settings)
+        self._intake = Intake(self.desk, self.cards, self.given, self.planner, settings, self.idle)
         self._began = time.monotonic()
         self._resting = self._closed = False
 
@@ -183,6 +188,10 @@ class JobService:
         """What would be made, with every change explained."""
         return self._intake.fit(request)
 
+    def offered(self) -> dict[str, ModelCard]:
+        """The installed cards that may be used here: on a Space, not all of them."""
+        return self._intake.offered()
+
     def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
         fitted = self.fit(request)
         return fitted, self.estimator.estimate(fitted)
@@ -245,11 +254,39 @@ class JobService:
         return self.events.follow(job_id, after, tick_s)
 
     def lend(self, job: Job, quota: str | None) -> None:
-        """Where a clip waits for somebody's GPU quota (ZeroGPU), the caller's will do."""
-        if quota and self.executor.needs_request and job.state is State.QUEUED:
+        """Where a clip needs a caller's GPU quota (ZeroGPU), this caller's token is used from now
+        on: the newest is valid the longest, also for a second attempt."""
+        if quota and self.executor.needs_request and not job.state.ended:
             from jobs.executors.lending import with_quota
 
             with_quota(quota, lambda: self.executor.drive(job.id))
+
+    def wants_request(self, job: Job) -> bool:
+        """True where the clip waits and a page that shows it should drive it again: its web
+        request is gone, or its token gets old (ZeroGPU)."""
+        drivers = self.executor.drivers
+        return bool(drivers and job.state is State.QUEUED and drivers.wants_request(job.id))
+
+    def waits_for(self, job: Job) -> Literal["gpu", "caller"] | None:
+        """What keeps a clip waiting besides its turn (ZeroGPU): a GPU, or a caller with a token."""
+        drivers = self.executor.drivers
+        if drivers is None or job.state.ended:
+            return None
+        if job.state is State.QUEUED:
+            return "caller" if drivers.newest(job.id) is None else None
+        newest = self.events.since(job.id)[-1:]
+        return "gpu" if newest and newest[0].kind == "waiting_for_gpu" else None
+
+    def idle(self) -> set[str]:
+        """The waiting clips that nobody drives (ZeroGPU): they count for nothing."""
+        drivers = self.executor.drivers
+        return drivers.idle(self.store.who_waits()[0]) if drivers else set()
+
+    def oldest_waiting_s(self) -> float:
+        """How long the next in turn has waited."""
+        idle = self.idle()
+        first = next((job for job in self.store.waiting() if job.id not in idle), None)
+        return max(0.0, time.time() - first.created_at) if first else 0.0
 
     def outlook(self, job: Job) -> Outlook:
         """How many clips go before it, and seconds until it is there, as far as one can tell."""
@@ -298,7 +335,7 @@ class JobService:
         """starting | ready | busy | setup_failed | defunct, and the figures behind it."""
         here = self.store.unfinished_here()
         return self.executor.health().model_dump() | {
-            "queued": here.get(State.QUEUED, 0),
+            "queued": here.get(State.QUEUED, 0) - len(self.idle()),
             "running": here.get(State.RUNNING, 0),
             "uptime_s": round(time.monotonic() - self._began, 1),
         }
@@ -362,8 +399,10 @@ class JobService:
             )
         if self._resting or self.executor.health().state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE)
-        if self.store.unfinished_here().get(State.QUEUED, 0) >= self.settings.max_queue:
+        waiting = self.store.unfinished_here().get(State.QUEUED, 0) - len(self.idle())
+        if waiting >= self.settings.max_queue:
             raise KinoraError(ErrorCode.QUEUE_FULL)
+        self._intake.check_allowed(job.fitted)
         again = {"message": "The frames are developed again."}
         moved = self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", again)
         self.executor.notify()

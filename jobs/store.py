@@ -96,17 +96,21 @@ class JobStore:
         max_per_owner: int,
         once: Once | None = None,
         recipes: Mapping[str, str | None] | None = None,
+        idle: Collection[str] = (),
     ) -> list[Event]:
         """All of one owner's jobs or none. AcceptedBefore if `once` was heard before.
 
-        `recipes` are kept by job id. A job that has succeeded already comes with its result."""
+        `recipes` are kept by job id. A job that has succeeded already comes with its result.
+        `idle` are waiting jobs that count for no limit."""
         rows = [self._row(job, (recipes or {}).get(job.id)) for job in accepted]
         with self._writing.patiently():
             with self.database.durable.begin() as tx:
                 one_at_a_time(tx)
                 if once:
                     check_key(tx, accepted[0].owner, once)
-                check_limits(tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner)
+                check_limits(
+                    tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner, idle=idle
+                )
                 told = []
                 tx.execute(ADD_JOB, rows)
                 for job in accepted:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, split_sentence
 from jobs.given import Given
 from jobs.job import Job
+from pipelines.allowed import Allowed
 from pipelines.cards import ModelCard
 from pipelines.fit import Limits, fit
+from pipelines.placement import Planner
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 from settings import Settings
 
@@ -62,7 +64,8 @@ def _loaded(
             raise
         why = error
     wanted = manager.cards.get(fitted.model)
-    others = list(_instead_of(wanted, manager.cards))
+    allowed = Allowed(manager.cards, settings, Planner(settings))
+    others = [card for card in _instead_of(wanted, manager.cards) if allowed.allows(card)]
     if wanted is None or not others:
         why.details |= {"requested": fitted.model, "fallback": None}
         raise why
@@ -133,4 +136,4 @@ def _not_found(why: KinoraError, requested: str, card: ModelCard, told: str) -> 
 
 
 def _first_sentence(error: KinoraError) -> str:
-    return f"{error.message.partition('. ')[0].rstrip('.')}."
+    return split_sentence(error.message)[0]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from jobs.estimate import Estimator
 from jobs.events import EventLog
-from jobs.fairness import lines_of, places_before
+from jobs.fairness import Waiting, lines_of, places_before
 from jobs.job import TERMINAL_KINDS, Event, Job
 from jobs.store import JobStore
 from pipelines.request import FittedRequest
@@ -53,8 +53,15 @@ class Line:
 
 class Turns:
     def __init__(
-        self, store: JobStore, events: EventLog, estimator: Estimator, workers: Callable[[], int]
+        self,
+        store: JobStore,
+        events: EventLog,
+        estimator: Estimator,
+        workers: Callable[[], int],
+        idle: Callable[[Iterable[Waiting]], set[str]] = lambda _waiting: set(),
     ) -> None:
+        """`idle` names the clips that stand in nobody's way: none of them is made as things are."""
+        self._idle = idle
         self._store = store
         self._events = events
         self._estimator = estimator
@@ -84,7 +91,12 @@ class Turns:
         last = self._events.newest(job.id, "step")
         if last is not None and last.data.get("eta_s") is not None:
             return max(0.0, last.data["eta_s"] - (now - last.at))
-        spent = now - (job.started_at or now)
+        began = job.started_at
+        queued = self._events.newest(job.id, "waiting_for_gpu")
+        if queued is not None:  # the time runs from when the GPU is there
+            granted = self._events.newest(job.id, "loading")
+            began = granted.at if granted and granted.n > queued.n else None
+        spent = now - (began or now)
         return max(0.0, self._estimator.estimate(job.fitted).seconds - spent)
 
     def _heard(self, event: Event) -> None:
@@ -117,6 +129,8 @@ class Turns:
     def _read_anew(self) -> Line:
         version, began = self._version, time.monotonic()
         waiting, last_served = self._store.who_waits()
+        idle = self._idle(waiting)
+        waiting = [job for job in waiting if job.id not in idle]
         new = self._store.fitted([job.id for job in waiting if job.id not in self._fitted])
         known = self._fitted | new
         self._fitted = {job.id: known[job.id] for job in waiting if job.id in known}

@@ -7,7 +7,7 @@ order of `Form`, and go out so.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from ui import live
 from ui.form import Form
 from ui.models import Models
 from ui.visitor import owner_of
+from ui.web import in_thread
 
 if TYPE_CHECKING:
     from jobs.estimate import Estimate
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "presets" / "examples"
 Ask = Callable[[], GenerationRequest]
+TICK_S = 0.5
+"""How soon it is seen that a page was closed."""
 
 
 class Answers:
@@ -68,40 +71,68 @@ class Answers:
         form = slate.taken(form, self._card(form.model), self.task)
         return slate.read(form, given if self.task is not Task.TEXT_TO_VIDEO else None, self.task)
 
-    def generate(self, request: gr.Request, *values: Any) -> Iterator[Any]:
-        yield from self._start(lambda: self._request(values), request)
+    async def generate(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
+        async for answer in self._start(lambda: self._request(values), request):
+            yield answer
 
-    def again(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
-        yield from self._start(lambda: exact(self._job(event, request)), request)
+    async def again(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        async for answer in self._start(lambda: exact(self._job(event, request)), request):
+            yield answer
 
-    def another(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+    async def another(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         def ask() -> GenerationRequest:
             seed = secrets.randbelow(MAX_SEED + 1)
             return exact(self._job(event, request)).model_copy(update={"seed": seed})
 
-        yield from self._start(ask, request)
+        async for answer in self._start(ask, request):
+            yield answer
 
-    def develop(self, event: gr.EventData, request: gr.Request) -> Iterator[Any]:
+    async def develop(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """The frames once more from what was sampled; nothing is sampled again."""
-        yield from self._follow(lambda who: self.service.retry_decode(str(event.job), who), request)
+        job_id = str(event.job)
+        async for answer in self._follow(
+            lambda who: self.service.retry_decode(job_id, who), request
+        ):
+            yield answer
 
-    def _start(self, ask: Ask, request: gr.Request) -> Iterator[Any]:
+    async def drive(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        """A clip that waits gets this web request, with its new token for the GPU (ZeroGPU): sent
+        by a page that was reloaded, or that has shown a waiting clip for a while."""
+        try:
+            job = await in_thread(self.service.get, str(event.job), owner(request))
+        except KinoraError:  # deleted meanwhile
+            return
+        async for answer in self._drive(job, request):
+            yield answer
+
+    async def _start(self, ask: Ask, request: gr.Request) -> AsyncIterator[Any]:
         """Hand the request in and answer at once: from here on the clip needs no open page,
-        unless its GPU is lent to this very web request (ZeroGPU)."""
-        yield from self._follow(lambda who: self.service.submit(ask(), who), request)
+        unless its GPU is granted to this very web request (ZeroGPU)."""
+        async for answer in self._follow(lambda who: self.service.submit(ask(), who), request):
+            yield answer
 
-    def _follow(self, begin: Callable[[str], Job], request: gr.Request) -> Iterator[Any]:
+    async def _follow(self, begin: Callable[[str], Job], request: gr.Request) -> AsyncIterator[Any]:
         who = owner(request)
         try:
-            job = begin(who)
+            job = await in_thread(begin, who)
         except KinoraError as error:
             yield news(error=live.error_view(error.as_dict()))
             return
-        events = self.service.drive(job.id, who)
+        driving = self._drive(job, request) if self.service.executor.needs_request else None
+        if driving is not None:
+            await anext(driving, None)  # before the page is answered, which would ask for it
         yield news(job=live.view(job, live.Progress()))
-        if self.service.executor.needs_request:
-            for _ in events:
-                yield gr.skip()
+        if driving is not None:
+            async for answer in driving:
+                yield answer
+
+    async def _drive(self, job: Job, request: gr.Request) -> AsyncGenerator[Any, None]:
+        """Stays as long as the clip does: when the page closes meanwhile, this event ends, and
+        `spaces` stops queueing for a GPU. No thread waits."""
+        who = owner(request)
+        await in_thread(self.service.drive, job.id, who)
+        async for _ in self.service.events.afollow(job.id, 0, TICK_S):
+            yield gr.skip()
 
     def estimate(self, *values: Any) -> dict[str, Any]:
         try:

@@ -51,6 +51,11 @@ LORAS: dict[str, Any] = {
 }
 """gr.JSON would describe itself as `{"type": {}}`, which is no JSON Schema: clients that check
 schemas refuse every call of such a tool."""
+STILL_HERE_S = 15.0
+CALL_AGAIN = (
+    "The Hub's permission to use your GPU quota expired while this clip waited. Call again, or use "
+    "/make_clip and ask /clip_state for it: each of those calls brings a new permission."
+)
 
 
 def asked_in(given: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +168,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         return [
             card.model_dump(mode="json", exclude={"repo"} if card.is_local else None)
             | {"rules": card.rules.model_dump(mode="json")}
-            for card in cards.values()
+            for card in service.offered().values()
         ]
 
     def estimate(
@@ -265,8 +270,16 @@ async def make(
         await in_thread(service.drive, job.id, who)
     try:
         seen = live.Progress()
-        async for event in service.awatch(job.id, who):
+        async for event in service.events.afollow(job.id, 0, STILL_HERE_S):
+            if service.executor.drivers is not None:
+                service.executor.drivers.touch(job.id)
+            if event is None:
+                continue
             seen.fold(event)
+            if event.kind == "requeued" and service.waits_for(job) == "caller":
+                # this call has one token only, and the Hub gives no other to a call that waits
+                service.cancel(job.id, who)
+                raise _as_gradio(KinoraError(ErrorCode.UNAVAILABLE, CALL_AGAIN))
             if event.kind != "preview":
                 progress(
                     *_told(seen), desc=live.line(await _now(service, job, who), seen, None, None)

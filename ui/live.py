@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, split_sentence
 from jobs.job import Event, Job, State
 from pipelines.request import Adjustment
 
@@ -52,6 +52,8 @@ class Progress:
     finishing: bool = False
     seen: int = 0
     loading: str = ""
+    gpu_reason: str | None = None
+    """Why ZeroGPU queues: `concurrency` where it is for other clips of this Space."""
     bytes_done: int | None = None
     bytes_total: int | None = None
     extras: dict[str, Any] = field(default_factory=dict)
@@ -63,6 +65,8 @@ class Progress:
             self.phase, self.step, self.fraction, self.eta_s = "queued", 0, None, None
         elif event.kind == "started":
             self.phase, self.fraction = "loading", None
+        elif event.kind == "waiting_for_gpu":
+            self.phase, self.fraction, self.gpu_reason = event.kind, None, data.get("reason")
         elif event.kind == "loading":
             self.phase, self.fraction = "loading", data.get("fraction")
             self.loading = str(data.get("phase") or "")
@@ -151,7 +155,7 @@ def error_view(error: dict[str, Any]) -> dict[str, Any]:
     """What happened, what to do, and the button that does it."""
     code = str(error.get("error", ErrorCode.INTERNAL.value))
     known = ErrorCode(code) if code in {c.value for c in ErrorCode} else ErrorCode.INTERNAL
-    happened, _, advice = str(error.get("message", "")).partition(". ")
+    happened, advice = split_sentence(str(error.get("message") or KinoraError(known).message))
     return {
         "code": code,
         "message": happened if happened.endswith((".", "?", "!")) else f"{happened}.",
@@ -171,6 +175,10 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
         return "This clip could not be made"
     if job.state is State.CANCELLED:
         return "Discarded"
+    if progress.phase == "waiting_for_gpu":
+        if progress.gpu_reason == "concurrency":
+            return "Waiting for a GPU: all that this Space may use are in use"
+        return "Waiting for a GPU"
     if progress.phase in ("loading", "queued"):
         if progress.bytes_total:
             done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9

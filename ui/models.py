@@ -6,11 +6,11 @@ Redis other machines make the clips: what this one can do and has fetched says n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from errors import split_sentence
+from pipelines.allowed import Allowed, download_gb
 from pipelines.cards import ModelCard
 from pipelines.loras import offered
 from pipelines.placement import Machine, Planner, Shape
@@ -20,7 +20,6 @@ from settings import Settings
 LEVELS = ("runs", "slow", "no")
 ABOUT_LENGTH = 110
 UNUSED = "A GPU of a worker cannot be used; /health says why."
-MOSTLY_THERE = 0.9
 
 
 class Models:
@@ -33,11 +32,13 @@ class Models:
         self.cards = cards
         self.settings = settings
         self.planner = planner or Planner(settings)
+        self.allowed = Allowed(cards, settings, self.planner)
         self._told: dict[tuple[str, Machine], dict[str, Any]] = {}
 
     def offer(self, task: Task) -> dict[str, Any]:
         """For the picker: those that run here first, in the order of the cards' files."""
-        rows = [self.row(card) for card in self.cards.values() if task in card.tasks]
+        offered = self.allowed.cards().values()
+        rows = [self.row(card) for card in offered if task in card.tasks]
         rows.sort(key=lambda row: LEVELS.index(row["level"]))
         return {"models": rows, "any": self.settings.any_model}
 
@@ -81,7 +82,8 @@ class Models:
         if self._made_elsewhere:
             return
         shape, task = Shape.of(fitted), fitted.task
-        self.planner.refuse_what_cannot_run(card, self.cards, shape, task)
+        self.planner.refuse_what_cannot_run(card, self.allowed.cards(), shape, task)
+        self.allowed.check(card, task, upscale=fitted.upscale)
 
     def before_it_starts(self, card: ModelCard) -> list[str]:
         """What a person should know before they press, beyond seconds."""
@@ -105,30 +107,11 @@ class Models:
 
 def first_sentence(text: str) -> str:
     """One line about it: the first sentence, cut at a word where that is long."""
-    line = " ".join(text.split()).split(". ")[0].rstrip(".")
+    line = split_sentence(" ".join(text.split()))[0].rstrip(".")
     if len(line) > ABOUT_LENGTH:
         line = line[:ABOUT_LENGTH].rsplit(" ", 1)[0] + " …"
     return line
 
 
-def download_gb(card: ModelCard) -> float | None:
-    """What is still to be fetched; None where the files are on this machine."""
-    if card.is_local:
-        return None
-    left = card.needs.disk_gb - _cached_gb(card.repo)
-    return round(left, 2) if left > card.needs.disk_gb * (1 - MOSTLY_THERE) else None
-
-
 def size_label(gb: float) -> str:
     return f"{gb:.0f} GB" if gb >= 10 else f"{gb:.1f} GB" if gb >= 0.95 else f"{gb * 1000:.0f} MB"
-
-
-def _cached_gb(repo: str) -> float:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    blobs = Path(HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}" / "blobs"
-    try:
-        with os.scandir(blobs) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.is_file()) / 1e9
-    except OSError:
-        return 0.0

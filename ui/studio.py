@@ -23,12 +23,15 @@ if TYPE_CHECKING:
     from jobs.service import JobService
     from settings import Settings
 
-STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop")
+STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop", "drive")
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
 SMALL: dict[str, Any] = QUIET | {"queue": False}
 """For what answers at once. Presses that start a clip go through Gradio's queue, because that is
 where a Space passes on who is asking for its GPU."""
+STARTS: dict[str, Any] = QUIET | {"concurrency_limit": None}
+LASTS: dict[str, Any] = STARTS | {"trigger_mode": "multiple"}
+"""On ZeroGPU such an event lasts as long as its clip, and must hold up no other one."""
 
 
 @dataclass(frozen=True)
@@ -285,17 +288,16 @@ class Studio:
         asked = [*self.controls, self.stage]
         estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
 
+        starts = LASTS if self.answers.service.executor.needs_request else STARTS
         wake = f"(...args) => {{ kinora.wake('{task}'); return args; }}"
         lost = {"fn": None, "js": f"() => kinora.lost('{task}')", **QUIET}
-        self.generate.click(
-            self.answers.generate, asked, self.post, js=wake, concurrency_limit=None, **QUIET
-        ).failure(**lost)
+        self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(
+            **lost
+        )
         self.finish.click(None, js=f"() => kinora.stop('{task}', 'finish')", **QUIET)
         self.discard.click(None, js=f"() => kinora.stop('{task}', 'discard')", **QUIET)
         for event, handler in (("again", self.answers.again), ("another", self.answers.another)):
-            getattr(self.stage, event)(
-                handler, None, self.post, concurrency_limit=None, **QUIET
-            ).failure(**lost)
+            getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
 
         facts = {"fn": self.answers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
         self.stage.restore(self.answers.restore, None, self.controls, **SMALL).then(
@@ -304,7 +306,8 @@ class Studio:
         self.stage.repair(
             self.answers.repair, self.controls, [*self.controls, self.post], **SMALL
         ).then(**estimate).then(**facts)
-        self.stage.develop(self.answers.develop, None, self.post, **QUIET).failure(**lost)
+        self.stage.develop(self.answers.develop, None, self.post, **starts).failure(**lost)
+        self.stage.drive(self.answers.drive, None, self.post, **LASTS)
         self.stage.picked(**estimate)
         image = others.get(Task.IMAGE_TO_VIDEO)
         if image is not None:

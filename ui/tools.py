@@ -176,6 +176,8 @@ def add(service: JobService, identify: Identify) -> None:
             jobs, caller = service.batch(batch_id), identify(request.request)  # type: ignore[arg-type]
             if not jobs or not caller.may_see(jobs[0]):
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
+            for job in jobs:
+                service.lend(job, caller.quota)
             return _batch(service, jobs, public_root(_raw(request)))
 
     tools = (make_clip, continue_clip, clip_state, discard_clip, make_batch, batch_state)
@@ -224,6 +226,7 @@ def _state(service: JobService, job: Job, root: str) -> dict[str, Any]:
         "progress": round(seen.ring, 4),
         "eta_seconds": None if job.state.ended else service.eta_s(job.id),
         "line": live.line(job, seen, None, None),
+        "waits_for": service.waits_for(job),
         "used": live.used(job),
     }
     if job.result and job.result.gone:

@@ -127,6 +127,8 @@ class Pages:
             position=waits.before if waits else None,
             wait_s=waits.seconds if waits else None,
         )
+        if self.service.executor.needs_request and waits:
+            shown["drive"] = self.service.wants_request(job)
         return shown | {"signed": self.signatures.query(job.id, job.owner)}
 
     async def live(self, request: Request, owner: str) -> Response:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from jobs.desk import Desk
+from jobs.executors.drivers import Drivers
 from jobs.job import Asked, Job
 from pipelines.placement import Device
 
@@ -37,6 +38,9 @@ class Executor(Protocol):
     in_foreground: bool
     """True where a clip belongs to the process that makes it, and ends with it."""
 
+    drivers: Drivers | None
+    """The web requests that clips have been given, where they need one."""
+
     def start(self, desk: Desk) -> None:
         """Begins to take work. Returns at once, except where models must load first."""
         ...
@@ -50,7 +54,7 @@ class Executor(Protocol):
         ...
 
     def drive(self, job_id: str) -> None:
-        """Lends the current web request to a job that waits for one."""
+        """Gives the current web request to a job that needs one; the newest counts."""
         ...
 
     def resume(self, job: Job) -> bool:

@@ -48,6 +48,7 @@ class StopRequests:
 class ForegroundExecutor:
     needs_request = False
     in_foreground = True
+    drivers = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

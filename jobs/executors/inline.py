@@ -3,8 +3,9 @@
 There the GPU is lent per call: `spaces.GPU` forks this process for one clip, which sees neither our
 locks nor our threads, and must not touch the database. So news comes back as the values of a
 generator, and what people ask goes in as a small file beside the clip. Each call needs the web
-request of somebody whose quota it takes: `drive` lends it, and the clip then goes on without the
-page. One thread runs one clip at a time, so GPU work never overlaps.
+request of a caller whose quota it takes: `drive` hands it over, and the clip is then made without
+the page. What ZeroGPU answers is in `zerogpu`, whose request a clip has in `drivers`. One thread
+runs one clip at a time, so GPU work never overlaps.
 
 Knows the desk and, where it is installed, `spaces`. Knows no page.
 """
@@ -18,11 +19,14 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
+from jobs.executors import zerogpu
 from jobs.executors.base import Health, WorkerState
+from jobs.executors.drivers import Drivers, Lent
+from jobs.executors.grants import ASKED, FileControl, Grants, NoGpu
 from jobs.job import Asked, Job
 from jobs.run import as_kinora_error, run_job
 from pipelines.cards import load_cards
@@ -35,51 +39,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ASKED = "asked"
-GPU_START_S = 10.0  # the fork, and the weights' way to the GPU
-GPU_LONGEST_S = 240.0
 DOUBT_S = 1.0  # until it is looked again what became of a clip
+IDLE_CHECK_S = 5.0
 
 News = tuple[str, Any]
 """("event", (kind, data)) ... then ("done", Result) or ("failed", error as a dict)"""
-
-
-class FileControl:
-    """What a person asked, as a file: the one thing both sides of a fork can see."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / ASKED
-        self._asked: str | None = None
-
-    def cancelled(self) -> bool:
-        return self._read() == "discard"
-
-    def finish_now(self) -> bool:
-        return self._read() == "finish"
-
-    def _read(self) -> str | None:
-        if self._asked != "discard" and self._file.exists():
-            self._asked = self._file.read_text(encoding="utf-8")
-        return self._asked
 
 
 class InlineExecutor:
     def __init__(self, settings: Settings) -> None:
         self.needs_request = settings.zero_gpu
         self.in_foreground = False
+        self.drivers = Drivers() if settings.zero_gpu else None
         self._settings = settings
         self._changed = threading.Condition()
-        self._requests: dict[str, contextvars.Context] = {}
+        self._grants: Grants | None = None
+        self._loaded: frozenset[str] = frozenset()
         self._state: WorkerState = "starting"
         self._job: Job | None = None
         self._loading: dict[str, Any] | None = None
         self._error: dict[str, Any] | None = None
         self._device: Device | None = None
         self._closing = False
+        self._stopped = threading.Event()
         self._news = False
         self._desk: Desk | None = None
         self._thread: threading.Thread | None = None
-        self._gpu: Callable[..., Generator[News]] | None = None
+        self._gpu: dict[str | None, Callable[..., Generator[News]]] = {}
 
     # -- for the service -------------------------------------------------------------------------
 
@@ -89,9 +75,15 @@ class InlineExecutor:
 
         self._desk = desk
         manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
-        self._gpu = self._on_gpu(manager)
-        if self.needs_request:
+        self._gpu = {None: self._on_gpu(manager)}
+        if self.drivers is not None:
+            zerogpu.install()
+            self._gpu["xlarge"] = self._on_gpu(manager, "xlarge")
+            self._grants = Grants(self._run, self.drivers, manager.cards, self._settings)
             self._preload(manager)
+            threading.Thread(
+                target=self._give_up_idle, args=(desk,), name="idle-clips", daemon=True
+            ).start()
         else:
             self._device = torch_device()
             desk.judge_waiting()
@@ -114,8 +106,8 @@ class InlineExecutor:
             part.write_text(what, encoding="utf-8")
 
     def drive(self, job_id: str) -> None:
-        with self._changed:
-            self._requests.setdefault(job_id, contextvars.copy_context())
+        if self.drivers is not None:
+            self.drivers.lend(job_id)
         self.notify()
 
     def resume(self, job: Job) -> bool:
@@ -136,6 +128,7 @@ class InlineExecutor:
             return
         with self._changed:
             self._closing = True
+            self._stopped.set()
             self._changed.notify_all()
         self._thread.join(grace_s)
         if self._thread.is_alive() and self._job and self._desk:
@@ -169,43 +162,53 @@ class InlineExecutor:
 
     def _make_next(self, desk: Desk) -> bool:
         """False if nothing waits that can be made now."""
-        job = desk.claim(self._drivable())
+        job = desk.claim(self.drivers.drivable() if self.drivers else None)
         if job is None:
             return False
+        lent = self.drivers.newest(job.id) if self.drivers else None
         with self._changed:
             self._job = job
-            request = self._requests.get(job.id) or contextvars.copy_context()
-        request.run(self._make, desk, job)
+        context = lent.context if lent else contextvars.copy_context()
+        context.run(self._make, desk, job, lent)
         with self._changed:
             self._job = None
-            for ended in [i for i in self._requests if self._is_over(desk, i)]:
-                del self._requests[ended]
+        if self.drivers is not None:
+            self.drivers.keep_only(job.id for job in desk.store.unfinished(desk.store.server))
         return True
 
-    def _make(self, desk: Desk, job: Job) -> None:
-        assert self._gpu is not None  # noqa: S101 - start() has set it
+    def _make(self, desk: Desk, job: Job, lent: Lent | None) -> None:
         folder = desk.folder(job.id)
         (folder / ASKED).unlink(missing_ok=True)
         asked = desk.asked(job.id)
         if asked:
             self.ask(job.id, asked)
-        seconds = self._gpu_seconds(desk, job)
         try:
-            with contextlib.closing(self._gpu(job, folder, desk.pictures, seconds)) as told:
-                self._follow(desk, job, told)
+            if self._grants is None:
+                self._run(desk, job, 0, None)
+            elif self._is_loaded(desk, job):
+                self._grants.make(desk, job, lent)
+        except NoGpu as error:
+            log.exception("Making the clip failed (job=%s).", job.id, exc_info=error.why)
+            desk.fail(job, KinoraError(ErrorCode.UNAVAILABLE, "No GPU could be had right now."))
         finally:
             with contextlib.suppress(OSError):
                 (folder / ASKED).unlink(missing_ok=True)
 
+    def _run(self, desk: Desk, job: Job, seconds: int, size: str | None) -> None:
+        """On a GPU that is asked for now, for so long."""
+        call = self._gpu[size](job, desk.folder(job.id), desk.pictures, seconds)
+        with contextlib.closing(call) as told:
+            self._follow(desk, job, told)
+
     def _follow(self, desk: Desk, job: Job, told: Iterator[News]) -> None:
+        """Writes down what comes, to the end. NoGpu where `spaces` raises."""
         while True:
             try:
                 kind, news = next(told)
             except StopIteration:  # it ended without a word
                 return desk.lost(job)
-            except Exception as error:  # anything that `spaces` raises where it lends no GPU
-                self._gpu_refused(desk, job, error)
-                return
+            except Exception as error:  # anything that `spaces` raises where it grants no GPU
+                raise NoGpu(error) from error
             match kind:
                 case "event":
                     desk.progress(job, *news)
@@ -214,66 +217,62 @@ class InlineExecutor:
                 case _:
                     return desk.fail(job, KinoraError.from_dict(news))
 
-    def _gpu_refused(self, desk: Desk, job: Job, error: Exception) -> None:
-        """What `spaces` raises: no quota, no GPU, a task that took too long, a page that closed."""
-        sentence = str(getattr(error, "message", error))
-        about = f"{getattr(error, 'title', '')} {sentence}"
-        if "Connection closed by visitor" in about:
-            with self._changed:
-                self._requests.pop(job.id, None)
-            desk.requeue(job, "The page closed before a GPU was free.", refund_attempt=True)
-        elif "aborted" in about:
-            desk.lost(job)
-        elif type(error).__module__.startswith(("gradio", "spaces")):
-            code = ErrorCode.RATE_LIMITED if "quota" in about else ErrorCode.UNAVAILABLE
-            desk.fail(job, KinoraError(code, sentence))
-        else:
-            log.exception("No GPU was lent.", exc_info=error)
-            desk.fail(job, KinoraError(ErrorCode.UNAVAILABLE, "No GPU could be had right now."))
+    def _is_loaded(self, desk: Desk, job: Job) -> bool:
+        """A clip from before a restart may need a model that is not loaded any more: loading it
+        would take its caller's GPU quota. False where it was refused."""
+        if job.fitted.model in self._loaded or self._settings.heavy_models:
+            return True
+        sentence = "This model was not loaded when the Space started. Choose another model."
+        desk.fail(job, KinoraError(ErrorCode.MODEL_LOAD, sentence))
+        return False
 
-    def _gpu_seconds(self, desk: Desk, job: Job) -> float:
-        high = desk.estimator.estimate(job.fitted).high
-        return min((GPU_START_S + high) * job.attempts, GPU_LONGEST_S)
-
-    def _drivable(self) -> set[str] | None:
-        if not self.needs_request:
-            return None
-        with self._changed:
-            return set(self._requests)
-
-    def _is_over(self, desk: Desk, job_id: str) -> bool:
-        job = desk.store.get(job_id)
-        return job is None or job.state.ended
+    def _give_up_idle(self, desk: Desk) -> None:
+        """Clips that nobody has driven for some minutes: nobody may come back for them."""
+        assert self.drivers is not None  # noqa: S101 - started on ZeroGPU only
+        sentence = (
+            "The page was closed while this clip waited for a GPU, so it was given up. "
+            "Make it again, and keep the page open until it begins."
+        )
+        while not self._closing:
+            try:
+                for job_id in self.drivers.given_up(desk.store.who_waits()[0]):
+                    desk.give_up(job_id, KinoraError(ErrorCode.TIMEOUT, sentence))
+            except KinoraError as error:
+                log.warning("Idle clips could not be read, trying again: %s", error.message)
+            self._stopped.wait(min(IDLE_CHECK_S, self.drivers.idle_s / 4))
 
     def _preload(self, manager: PipelineManager) -> None:
         def on_progress(progress: Any) -> None:
             self._loading = progress.as_event()
 
         settings = self._settings
-        try:
-            for model, task in first_models(manager.cards, settings):
+        for model, task in first_models(manager.cards, settings):
+            try:
                 manager.get(model, task, on_progress)
-            self._state = "ready"
-        except Exception as error:
-            log.exception("The default model could not be loaded.")
-            known = error if isinstance(error, KinoraError) else as_kinora_error(error)
-            self._error, self._state = known.as_dict(), "setup_failed"
+            except Exception as error:
+                log.exception("A default model could not be loaded (model=%s).", model)
+                known = error if isinstance(error, KinoraError) else as_kinora_error(error)
+                self._error = known.as_dict()
+        self._loaded = frozenset(manager.loaded())
+        self._state = "setup_failed" if self._error else "ready"
 
-    def _on_gpu(self, manager: PipelineManager) -> Callable[..., Generator[News]]:
+    def _on_gpu(
+        self, manager: PipelineManager, size: Literal["large", "xlarge"] | None = None
+    ) -> Callable[..., Generator[News]]:
         """`make` as it runs: forked and with a GPU on ZeroGPU, here anywhere else."""
         settings = self._settings
 
-        def make(job: Job, folder: Path, pictures: Path, seconds: float) -> Generator[News]:
+        def make(job: Job, folder: Path, pictures: Path, seconds: int) -> Generator[News]:
             return (yield from _news_of(job, manager, folder, pictures, settings))
 
         if not settings.zero_gpu:
             return make
         import spaces
 
-        def duration(job: Job, folder: Path, pictures: Path, seconds: float) -> int:
-            return round(seconds)
+        def duration(job: Job, folder: Path, pictures: Path, seconds: int) -> int:
+            return seconds
 
-        return spaces.GPU(duration=duration)(make)
+        return spaces.GPU(duration=duration, size=size)(make)
 
 
 def _news_of(

@@ -90,6 +90,7 @@ class Child:
 class ProcessExecutor:
     needs_request = False
     in_foreground = False
+    drivers = None
 
     def __init__(self, settings: Settings, module: str = MODULE) -> None:
         """`module` is the worker's: one whose engine only pretends, when others are measured."""

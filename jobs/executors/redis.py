@@ -60,6 +60,7 @@ class Run:
 class RedisExecutor:
     needs_request = False
     in_foreground = False
+    drivers = None
 
     def __init__(self, settings: Settings) -> None:
         if not settings.redis_address:

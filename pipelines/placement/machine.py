@@ -21,8 +21,8 @@ GIB = 2**30
 PACKAGES = ("xformers", "flash-attn", "sageattention", "torchao")
 """Those that a plan may use where they are installed."""
 
-ZERO_GPU = ("ZeroGPU", 70.0)
-"""There no GPU is seen outside a call; what one is lent has this much memory."""
+ZERO_GPU = ("ZeroGPU", 48.0, 96.0)
+"""There no GPU is seen outside a call. The sizes `large`, half a GPU, and `xlarge`, a whole one."""
 
 FEATURES = frozenset({"avx512_bf16", "amx_bf16", "asimdbf16", "bf16"})
 
@@ -36,6 +36,8 @@ class Machine:
     cpu_count: int = 1
     gpu_name: str | None = None
     vram_gb: float | None = None
+    xlarge_vram_gb: float | None = None
+    """ZeroGPU: what may be had instead, for twice the quota."""
     cpu_features: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
     gpu_problem: str | None = None
@@ -51,7 +53,7 @@ class Machine:
         return bool(self.cpu_features & {"avx512_bf16", "amx_bf16"})
 
     def without_gpu(self) -> Machine:
-        return replace(self, gpu_name=None, vram_gb=None)
+        return replace(self, gpu_name=None, vram_gb=None, xlarge_vram_gb=None)
 
     def computing_on(self, device: Device) -> Machine:
         """The same machine with the GPU that torch itself reports, or with none."""
@@ -65,7 +67,8 @@ class Machine:
 
 def this_machine(settings: Settings) -> Machine:
     """As it is without torch: nvidia-smi's GPU, which torch may be unable to use."""
-    device = Device(*ZERO_GPU) if settings.zero_gpu else without_torch(list_gpus())
+    gpu_name, vram_gb, xlarge_gb = ZERO_GPU
+    device = Device(gpu_name, vram_gb) if settings.zero_gpu else without_torch(list_gpus())
     return Machine(
         ram_gb=_ram_gb(),
         free_disk_gb=_free_disk_gb(settings.data_dir),
@@ -73,6 +76,7 @@ def this_machine(settings: Settings) -> Machine:
         gpu_name=device.gpu_name,
         vram_gb=device.vram_gb,
         gpu_problem=device.problem,
+        xlarge_vram_gb=xlarge_gb if settings.zero_gpu else None,
         cpu_features=_cpu_features(),
         packages=frozenset(p for p in PACKAGES if _is_installed(p)),
     )

@@ -5,7 +5,7 @@ Pure and light: no torch, and the machine is data. `apply` does what the plan sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.cards import ModelCard
@@ -79,6 +79,8 @@ class Plan:
     attention: Attention = "native"
     step_cache: StepCache | None = None
     compile: bool = False
+    gpu_size: Literal["large", "xlarge"] | None = None
+    """The GPU that is asked for on ZeroGPU."""
     vram_gb: float = 0.0
     ram_gb: float = 0.0
     fits: bool = True
@@ -135,6 +137,7 @@ class Plan:
             "attention": self.attention,
             "step_cache": self.step_cache,
             "compile": self.compile,
+            "gpu_size": self.gpu_size,
             "vram_gb": round(self.vram_gb, 1),
             "ram_gb": round(self.ram_gb, 1),
             "is_guess": self.is_guess,
@@ -156,7 +159,16 @@ def plan_for(
     wishes: Wishes = Wishes(),
     shape: Shape | None = None,
 ) -> Plan:
-    """The first layout that fits, from the most comfortable to the thriftiest; else the last."""
+    """The first layout that fits, from the most comfortable to the thriftiest; else the last.
+    On ZeroGPU every layout is tried on the smaller GPU first: the larger one takes twice the quota.
+    """
+    if machine.xlarge_vram_gb is not None:
+        large = replace(machine, xlarge_vram_gb=None)
+        plan = replace(plan_for(card, large, wishes, shape), gpu_size="large")
+        if plan.fits:
+            return plan
+        xlarge = replace(large, vram_gb=machine.xlarge_vram_gb)
+        return replace(plan_for(card, xlarge, wishes, shape), gpu_size="xlarge")
     shape = shape or Shape.default(card)
     dtypes = [_dtype(card, machine, wishes)]
     if dtypes == ["float32"] and (card.dtype or wishes.dtype) == "auto":

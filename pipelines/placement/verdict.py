@@ -100,6 +100,8 @@ class Planner:
             return Verdict("no", sentence, plan, nearest.id if nearest else None, code)
         seconds = self.pace(card, shape).total(shape.steps)
         where = f"on the GPU ({machine.gpu_name})" if plan.device_name == "cuda" else "on the CPU"
+        if plan.gpu_size == "xlarge":
+            where += ", a whole one, which takes twice the quota"
         unused = f" {UNUSED}" if machine.gpu_problem else ""
         if seconds > SLOW_S and plan.device_name == "cpu":
             sentence = f"Runs here {where}, slowly: a clip may take {_long(seconds)}.{unused}"
@@ -153,11 +155,12 @@ class Planner:
     def _why_not(self, card: ModelCard, plan: Plan, shape: Shape) -> tuple[ErrorCode, str] | None:
         machine = self.machine
         if not plan.fits:
-            if plan.device_name == "cuda" and plan.vram_gb > (machine.vram_gb or 0) * USABLE:
+            vram_gb = machine.xlarge_vram_gb or machine.vram_gb or 0.0
+            if plan.device_name == "cuda" and plan.vram_gb > vram_gb * USABLE:
                 piecewise = "" if plan.offload == "none" else ", even moved there piece by piece"
                 sentence = (
                     f"{card.name} needs {_gb(plan.vram_gb)} on the GPU{piecewise}; "
-                    f"this one has {machine.vram_gb:.0f} GB."
+                    f"this one has {vram_gb:.0f} GB."
                 )
             else:
                 sentence = (

@@ -22,9 +22,13 @@
       else if (value === true) node.setAttribute(name, "");
       else node.setAttribute(name, value);
     }
-    node.append(...children.filter((c) => c !== null && c !== undefined && c !== false));
+    node.append(...children.filter(isShown));
     return node;
   };
+
+  /** What is not there is not shown: the DOM would write it as the word "null". */
+  const isShown = (child) => child !== null && child !== undefined && child !== false && child !== "";
+  const fill = (node, ...children) => node.replaceChildren(...children.filter(isShown));
 
   const SVG = "http://www.w3.org/2000/svg";
   const icons = {
@@ -103,6 +107,7 @@
 
   window.kinora = {
     el,
+    fill,
     icon,
     send,
     ask,

@@ -2,7 +2,7 @@
    trouble where the eye is, keys, and the phone's keyboard. */
 (() => {
   "use strict";
-  const { el } = kinora;
+  const { el, fill } = kinora;
   const studio = (task) => document.getElementById(`k-${task}`);
 
   /** The server's answer to a press: a job to follow, a refusal to show, a picture to lay down. */
@@ -40,9 +40,9 @@
     const draw = () => {
       const outlook = io.props.value;
       if (!outlook) return;
-      kinora.withStage(task, (stage) => fill(outlook, stage));
+      kinora.withStage(task, (stage) => show(outlook, stage));
     };
-    const fill = (outlook, stage) => {
+    const show = (outlook, stage) => {
       line.textContent = outlook.line ?? "";
       notes.replaceChildren(
         ...(outlook.before ?? []).map((s) => el("p.k-note.k-before", {}, s)),
@@ -78,9 +78,9 @@
       if (!card) return;
       const words = Object.entries(card.knows);
       const rows = words.map(([label, list]) => el("div.k-row", {}, el("dt", {}, label), el("dd", {}, list.join(", "))));
-      place.replaceChildren(
+      fill(place,
         el("p", {}, el("strong", {}, card.name), ` (${card.license}). `, card.about),
-        words.length ? el("dl.k-settings.k-words", {}, ...rows) : "",
+        words.length > 0 && el("dl.k-settings.k-words", {}, ...rows),
         el("h3.k-subtitle", {}, "A prompt that works"),
         ...advice(task).map(([mark, text, why]) => el("p.k-advice", {},
           el("span.k-mark", { "aria-hidden": "true" }, mark),
@@ -123,8 +123,7 @@
       type: "button",
       onclick: () => kinora.stages[task].io.trigger("repair", { job: "", set: shown.action.set }),
     }, shown.action.label);
-    place.replaceChildren(
-      el("span", {}, [shown.message, shown.remedy].filter(Boolean).join(" ")), repair ?? "");
+    fill(place, el("span", {}, [shown.message, shown.remedy].filter(Boolean).join(" ")), repair);
   };
   kinora.on("trouble", ({ task, shown }) => trouble(task, shown));
 

@@ -3,6 +3,7 @@
   "use strict";
   const { el, icon, ask, url } = kinora;
   const POLL_MS = 1500;
+  const DRIVE_AGAIN_MS = 4000;
   const busy = (view) => ["queued", "running"].includes(view.state);
 
   class Tile {
@@ -83,6 +84,7 @@
   class Reel {
     constructor(element) {
       this.tiles = new Map();
+      this.driven = new Map(); // when each waiting clip was last given a web request of ours
       this.list = el("ul.k-reel", { "aria-label": "My clips" });
       this.more = el("button.k-verb", { type: "button", hidden: true, onclick: () => this.older() }, "Older clips");
       this.root = el("section.k-reel-part", { hidden: true, "aria-labelledby": "k-reel-title" },
@@ -129,10 +131,11 @@
     }
 
     async poll() {
-      if (document.hidden) return;
       const onStage = new Set(Object.values(kinora.stages).map((s) => s.source && s.job?.id));
       for (const { view } of [...this.tiles.values()]) {
+        if (view.drive) this.drive(view.id); // again, where the last time came to nothing
         if (!busy(view) || onStage.has(view.id)) continue;
+        if (document.hidden && !("drive" in view)) continue; // nobody looks, and it needs no request
         try {
           this.put(await ask(`/jobs/${view.id}`));
         } catch (error) {
@@ -146,6 +149,7 @@
         this.drop(view.id);
         return;
       }
+      if (view.drive) this.drive(view.id);
       const tile = this.tiles.get(view.id);
       if (tile) tile.update(view);
       else {
@@ -156,6 +160,15 @@
         this.list.insertBefore(fresh.root, later ?? null);
       }
       this.root.hidden = false;
+    }
+
+    /** On ZeroGPU a clip is made with the quota of a web request, which ends with its page and
+        whose token gets old: then the server says so, and a queued Gradio event brings a new one. */
+    drive(id) {
+      const now = Date.now();
+      if (now - (this.driven.get(id) ?? 0) < DRIVE_AGAIN_MS) return;
+      this.driven.set(id, now);
+      kinora.withStage("t2v", (stage) => stage.io.trigger("drive", { job: id, set: {} }));
     }
 
     drop(id) {

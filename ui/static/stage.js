@@ -2,7 +2,7 @@
    its moving preview comes up out of the aura, then the clip itself plays. Same box throughout. */
 (() => {
   "use strict";
-  const { el, ask, url } = kinora;
+  const { el, fill, ask, url } = kinora;
   const RING = 1000;
 
   class Stage {
@@ -245,6 +245,7 @@
     speak(view) {
       const said = !view?.phase ? "" : {
         queued: "Waiting to be made.",
+        waiting_for_gpu: "Waiting for a GPU.",
         loading: "Loading the model.",
         denoise: "Your clip is taking shape.",
         decoding: "Developing the frames.",
@@ -264,13 +265,13 @@
       const repair = error.action && el("button.k-press", {
         type: "button", onclick: () => this.act("repair", view, error.action.set),
       }, error.action.label);
-      this.failure.replaceChildren(
+      fill(this.failure,
         el("p.k-failure-title", {}, error.message),
-        error.remedy ? el("p", {}, error.remedy) : null,
-        el("div.k-failure-verbs", {}, repair || null,
-          error.develop ? el("button.k-press", {
+        error.remedy && el("p", {}, error.remedy),
+        el("div.k-failure-verbs", {}, repair,
+          error.develop && el("button.k-press", {
             type: "button", title: "Nothing is sampled again: only the frames are made", onclick: () => this.act("develop", view),
-          }, "Develop again") : null,
+          }, "Develop again"),
           el("button.k-press", { type: "button", onclick: () => this.act("again", view) }, error.develop ? "From the start" : "Try again")),
       );
     }
