@@ -9,7 +9,9 @@ applies the system gamma to each channel instead of to the luminance, which chan
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -49,8 +51,17 @@ PRIMARIES = {
 }
 GAMMA = {"bt470m": 2.2, "bt470bg": 2.8, "linear": 1.0}
 """SDR transfers that are not shown like sRGB numbers."""
-TABLE_SIZE = 65
-LEVELS = 4095
+TABLE_SIZE = 49
+CURVE_SIZE = 2049
+SRGB_SIZE = 16_384
+SDR_SHARE = 0.75
+"""Of the grid; the rest is for highlights."""
+LEVELS = 65535
+BELOW = 0.05
+"""How far the table goes below 0: if it were cut off there, what lies between an allowed colour and
+one that BT.709 does not have would be too bright in its darkest channel, by up to 20 levels."""
+
+TABLE, CURVE = "to-light.csp", "to-srgb.cube"
 
 PRECISE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
@@ -109,38 +120,78 @@ def decide_colours(
     return Colours(SWSCALE_MATRIX[matrix], primaries, transfer, full_range)
 
 
-def describe_conversion(colours: Colours, table: str) -> str:
-    """The filters that end in tagged BT.709 yuv420p; `table` names the file of `make_table`."""
+def describe_conversion(colours: Colours) -> str:
+    """The filters that end in tagged BT.709 yuv420p; they read the files of `write_tables`."""
     matrix = f"in_color_matrix={colours.matrix}:" if colours.matrix else ""
     range_ = f"in_range={'pc' if colours.full_range or not matrix else 'tv'}"
     if not colours.needs_table:
         return f"scale={matrix}{range_}:{BT709.removeprefix('scale=')}"
     return (
         f"scale={matrix}{range_}:{PRECISE},format=gbrp16le,"
-        f"lut3d=file={table}:interp=tetrahedral,"
+        f"lut3d=file={TABLE}:interp=tetrahedral,lut1d=file={CURVE},"
         f"setparams=color_primaries=bt709:color_trc=bt709,{BT709}"
     )
 
 
+def write_tables(colours: Colours, folder: Path) -> None:
+    """Into ffmpeg's working folder: a path in a filter would have to be escaped."""
+    if colours.needs_table:
+        (folder / TABLE).write_bytes(make_table(colours.primaries, colours.transfer))
+        (folder / CURVE).write_bytes(make_curve())
+
+
 @functools.lru_cache(maxsize=4)
 def make_table(primaries: str, transfer: str) -> bytes:
-    """A .cube file from R'G'B' with these primaries and this transfer to sRGB numbers."""
-    axis = np.linspace(0, 1, TABLE_SIZE)
+    """A cineSpace file from R'G'B', with these primaries and this transfer, to light of BT.709.
+
+    A curve spreads the signal first, so that most of the 3D grid is for what SDR can show and is
+    even there as the eye sees it: without it dark channels of bright colours are off by 10 levels.
+    """
+    signal = np.linspace(0, 1, CURVE_SIZE)
+    curve = _spread(signal, transfer)
+    # the grid's places in the signal: the curve read backwards
+    axis = np.interp(np.linspace(0, 1, TABLE_SIZE), curve, signal)
     blue, green, red = np.meshgrid(axis, axis, axis, indexing="ij")  # red changes first
-    signal = np.stack([red, green, blue], axis=-1).reshape(-1, 3)
-    rows = (convert(signal, primaries, transfer) * LEVELS).round().astype(int)
+    grid = np.stack([red, green, blue], axis=-1).reshape(-1, 3)
+    light = convert(grid, primaries, transfer)
+    rows = ((light.clip(-BELOW) + BELOW) / (1 + BELOW) * LEVELS).round().astype(int)
     words = [f"{level / LEVELS:.5f}" for level in range(LEVELS + 1)]
     body = "\n".join(f"{words[r]} {words[g]} {words[b]}" for r, g, b in rows.tolist())
-    return f"LUT_3D_SIZE {TABLE_SIZE}\n{body}\n".encode()
+    points = [" ".join(f"{value:.7f}" for value in values) for values in (signal, curve)]
+    one = f"{CURVE_SIZE}\n{points[0]}\n{points[1]}\n"
+    size = f"{TABLE_SIZE} {TABLE_SIZE} {TABLE_SIZE}"
+    return f"CSPLUTV100\n3D\n\n{one * 3}\n{size}\n{body}\n".encode()
+
+
+@functools.cache
+def make_curve() -> bytes:
+    """A .cube file from what the table gives to sRGB numbers."""
+    light = np.linspace(-BELOW, 1, SRGB_SIZE).clip(0)
+    rows = "\n".join(f"{value:.6f} {value:.6f} {value:.6f}" for value in encode_srgb(light))
+    return f"LUT_1D_SIZE {SRGB_SIZE}\n{rows}\n".encode()
+
+
+def _spread(signal: np.ndarray, transfer: str) -> np.ndarray:
+    """From the signal of one channel to 0..1, evenly for the eye up to SDR white."""
+    if transfer not in HDR:
+        light = _to_light(signal[:, None], transfer, np.ones(1))[:, 0]
+        return light ** (1 / 2.4)
+    grey = np.repeat(signal[:, None], 3, axis=1)
+    light = _to_light(grey, transfer, luma=_rgb_to_xyz("bt2020")[1])[:, 0]
+    above = np.log(np.maximum(light, 1)) / math.log(light[-1])
+    return SDR_SHARE * np.minimum(light, 1) ** (1 / 2.4) + (1 - SDR_SHARE) * above
 
 
 def convert(signal: np.ndarray, primaries: str, transfer: str) -> np.ndarray:
-    """R'G'B' in 0..1, [N, 3], to sRGB numbers in 0..1: the definition behind the table."""
+    """R'G'B' in 0..1, [N, 3], to linear light of BT.709, from -BELOW to 1."""
     wide = primaries if primaries in PRIMARIES else "bt709"
     to_xyz, from_xyz = _rgb_to_xyz(wide), np.linalg.inv(_rgb_to_xyz("bt709"))
     light = _to_light(signal, transfer, luma=to_xyz[1])
     light = _into_gamut(light @ (from_xyz @ to_xyz).T)
-    light = _roll_off(light, KNEE if transfer in HDR else 1.0)
+    return _roll_off(light, KNEE if transfer in HDR else 1.0)
+
+
+def encode_srgb(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
@@ -160,11 +211,11 @@ def _to_light(signal: np.ndarray, transfer: str, luma: np.ndarray) -> np.ndarray
 
 
 def _into_gamut(light: np.ndarray) -> np.ndarray:
-    """Colours outside of BT.709 lose saturation, not their hue."""
+    """Colours far outside of BT.709 lose saturation rather than their hue."""
     luma = np.maximum(light @ _rgb_to_xyz("bt709")[1], 0)[:, None]
     lowest = light.min(axis=1, keepdims=True)
-    share = np.where(lowest < 0, luma / np.maximum(luma - lowest, 1e-9), 1.0)
-    return np.maximum(luma + (light - luma) * share, 0)
+    share = np.where(lowest < -BELOW, (luma + BELOW) / np.maximum(luma - lowest, 1e-9), 1.0)
+    return luma + (light - luma) * share
 
 
 def _roll_off(light: np.ndarray, knee: float) -> np.ndarray:

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
-from media.colours import Colours, decide_colours, describe_conversion, make_table
+from media.colours import Colours, decide_colours, describe_conversion, write_tables
 from media.files import whole
 from media.images import crop_to
 from media.probe import (
@@ -76,7 +76,6 @@ OTHER_CONTAINERS = {
 }
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
 
-TABLE = "colours.cube"
 CENTRE = Focus()
 AT_ONCE = threading.BoundedSemaphore(2)
 """Clips decoded at the same time: many givers wait for each other, not the machine for them."""
@@ -155,9 +154,7 @@ def store_video(
     folder.mkdir(parents=True, exist_ok=True)
     with AT_ONCE, tempfile.TemporaryDirectory(dir=folder, suffix=".part") as place:
         written = Path(place).absolute() / "clip.mp4"
-        if clip.colours.needs_table:
-            table = make_table(clip.colours.primaries, clip.colours.transfer)
-            (Path(place) / TABLE).write_bytes(table)
+        write_tables(clip.colours, written.parent)
         try:
             counted = _write(clip, written)
         except KinoraError as error:
@@ -371,7 +368,7 @@ def _filters(clip: _Source) -> str:
         f"scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
         f"scale=w='min({KEPT_SIDE},iw)':h='min({KEPT_SIDE},ih)'"
         f":force_original_aspect_ratio=decrease:force_divisible_by=2,"
-        f"{describe_conversion(clip.colours, TABLE)}"
+        f"{describe_conversion(clip.colours)}"
     )
 
 
