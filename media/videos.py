@@ -362,7 +362,7 @@ def _write(clip: _Source, written: Path) -> int:
 def _filters(clip: _Source) -> str:
     """Each picture at its time, square pixels, at most the kept size, colours as BT.709."""
     return (
-        f"fps={clip.rate}:round=near:start_time=0,tpad=stop={clip.num_frames}:stop_mode=clone,"
+        f"fps={clip.rate}:round=near:start_time=0:eof_action=pass,tpad=stop={clip.num_frames}:stop_mode=clone,"
         # not -frames:v, which would end the sound as well
         f"trim=end_frame={clip.num_frames},"
         f"scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
