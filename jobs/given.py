@@ -39,13 +39,13 @@ class Given:
         return stored
 
     def store_video(self, source: Path, owner: str, *, made_here: bool = False) -> StoredVideo:
-        """The sound is kept of clips that were made here; nobody else's is ever decoded."""
+        """A clip that was made here may be larger than one that is uploaded."""
         from media.videos import VideoLimits, store_video
 
         limits = VideoLimits(max_bytes=self.settings.max_video_upload_bytes)
         if made_here:
             limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
-        stored = store_video(source, self.folder, limits, sound=made_here)
+        stored = store_video(source, self.folder, limits)
         self._mark(stored.id, owner)
         return stored
 
@@ -80,7 +80,17 @@ class Given:
             from media.videos import find_video
 
             found = find_video(name, self.folder)
-            clip = GivenClip(found.width, found.height, found.seconds, found.fps)
+            clip = GivenClip(
+                width=found.width,
+                height=found.height,
+                seconds=found.seconds,
+                fps=found.fps,
+                sent_size=found.sent_size,
+                sent_fps=found.sent_fps,
+                sent_channels=found.sent_channels,
+                sent_hdr=found.sent_hdr,
+                lost_sound=found.lost_sound,
+            )
         return size, clip
 
     def _mark(self, name: str, owner: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pipelines.families.base import Inputs
     from pipelines.manager import Loaded, LoadProgress, PipelineManager
     from pipelines.request import Adjustment, FittedRequest
+    from pipelines.sound import Sound
     from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def _run(
         quality=fitted.quality,
         comment=_settings_used(job, loaded.card, sampled.steps_done),
         max_bytes=settings.max_video_file_size_bytes,
-        sound=sampled.sound,
+        sound=sampled.sound or _sound_of_given(fitted, pictures),
         lead=lead,
     )
     write_poster(frames, folder / "poster.jpg")
@@ -238,6 +239,16 @@ def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
         focus=fitted.focus,
         skip=fitted.overlap,
     )
+
+
+def _sound_of_given(fitted: FittedRequest, pictures: Path) -> Sound | None:
+    """A clip that is worked over keeps its sound, unless the model makes one. `encode` cuts it."""
+    from media.soundtrack import load_sound
+    from media.videos import SOUND_RATE_HZ, find_video
+
+    if fitted.video is None or not (channels := find_video(fitted.video, pictures).channels):
+        return None
+    return load_sound(pictures / f"{fitted.video}.mp4", SOUND_RATE_HZ, channels)
 
 
 def _inputs(

@@ -6,25 +6,23 @@ Knows clips that were stored here. Does not know what is joined to it, or how a 
 
 from __future__ import annotations
 
-import subprocess
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from media.images import crop_to
+from media.soundtrack import load_sound
 from media.videos import CENTRE, find_video, pictures_of
 from pipelines.request import Focus
 from pipelines.sound import Sound
 
 RATE_HZ = 48_000
 CHANNELS = 2
-TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -62,34 +60,27 @@ class Lead:
         return tuple(deque(self.pictures(), maxlen=count))
 
     def heard_before(self, sound: Sound | None, fps: int) -> Sound | None:
-        """Its own sound and then that of what follows; where one is silent, silence as long."""
+        """Its own sound and then that of what follows; where one is silent, silence as long.
+
+        What follows begins with its first picture. The end of the first clip's sound may last into
+        it by a part of a frame: it is heard to its end there, rather than cut."""
+        stored = find_video(self.video, self.folder)
         rate_hz = sound.rate_hz if sound else RATE_HZ
-        channels = sound.samples.shape[0] if sound else CHANNELS
-        own = self._sound(rate_hz, channels)
+        channels = sound.samples.shape[0] if sound else stored.channels or CHANNELS
+        own = load_sound(self._file, rate_hz, channels)
         if own is None and sound is None:
             return None
-        own = own or Sound(np.zeros((channels, 0), np.float32), rate_hz)
+        begins = round(self.count / fps * rate_hz)
         after = np.zeros((channels, 0), np.float32)
         if sound is not None:
-            after = sound.samples[:, round(self.skip / fps * rate_hz) :]
-        before = own.lasting(self.count / fps).samples
-        return Sound(np.concatenate([before, after], axis=1), rate_hz)
+            skipped = self.skip / fps
+            after = sound.samples[:, round(skipped * rate_hz) :]
+        before = own.samples if own is not None else after[:, :0]
+        both = np.zeros((channels, max(before.shape[1], begins + after.shape[1])), np.float32)
+        both[:, : before.shape[1]] = before
+        both[:, begins : begins + after.shape[1]] += after
+        return Sound(both, rate_hz)
 
     @property
     def _file(self) -> Path:
         return self.folder / f"{self.video}.mp4"
-
-    def _sound(self, rate_hz: int, channels: int) -> Sound | None:
-        """None where there is no track: only clips that were made here have one."""
-        command = [
-            *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"),
-            *("-protocol_whitelist", "file,pipe", "-f", "mov", "-i", f"file:{self._file}"),
-            *("-map", "0:a:0?", "-ar", str(rate_hz), "-ac", str(channels)),
-            *("-f", "f32le", "pipe:1"),
-        ]
-        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: S603  # our own file, no shell
-        samples = np.frombuffer(done.stdout[: len(done.stdout) // 4 * 4], "<f4")
-        if done.returncode or samples.size < channels:
-            return None
-        whole = samples[: samples.size // channels * channels]
-        return Sound(whole.reshape(-1, channels).T.copy(), rate_hz)

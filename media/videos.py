@@ -1,10 +1,11 @@
-"""Clips from strangers: measured, decoded with care, and kept as plain H.264 files without sound.
+"""Clips from strangers: measured, decoded with care, and kept as plain H.264 with their sound.
 
 Knows containers, codecs and limits. Does not know who sent a clip or what it is for.
 
 ffmpeg sees a stranger's file under a forced container, with a short list of decoders, no protocol
 but `file`, a ceiling on pixels, seconds and single allocations, and a clock. Everything after that
-(the page, the worker) only ever sees the file that was written here.
+(the page, the worker) only ever sees the file that was written here: upright, square pixels, SDR
+BT.709, an even frame rate, each picture at its time, lossless sound from the first moment on.
 """
 
 from __future__ import annotations
@@ -16,40 +17,69 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
-from media.encode import BT709
+from media.colours import Colours, decide_colours, describe_conversion, write_tables
 from media.files import whole
 from media.images import crop_to
+from media.probe import (
+    Description,
+    PictureTrack,
+    SoundTrack,
+    Timing,
+    describe,
+    parse_description,
+    quiet,
+    read_timing,
+    reading,
+    run,
+)
+from media.rates import choose_rate
 from pipelines.request import Focus
 
 KEPT_SIDE = 1280
 """Larger clips are reduced to this: no model here works over more."""
-KEPT_FPS = 60
 SMALLEST_SIDE = 16
-USUAL_FPS = 30.0
-"""For a file that does not say how fast it runs."""
+SOUND_RATE_HZ = 48_000
+MOST_CHANNELS = 2
+SHORTEST_HOLD_S = Fraction(1, 10)
+"""Where the sound lasts longer than the pictures by more than this, the last picture is held until
+it ends. Encoders fill the sound's last packet up, which is less."""
 
-DEMUXERS = {"mov": re.compile(rb"....ftyp", re.DOTALL), "matroska": re.compile(rb"\x1aE\xdf\xa3")}
-DECODERS = "h264,hevc,vp8,vp9,libdav1d,mpeg4"
-"""ffmpeg has 500; none of the others ever sees a stranger's bytes, and no sound is decoded."""
-MAX_ALLOC = 512 * 1024 * 1024
+DEMUXERS = {
+    # QuickTime files of old begin without `ftyp`
+    "mov": re.compile(rb"....(ftyp|moov|mdat|wide|free|skip|pnot)", re.DOTALL),
+    "matroska": re.compile(rb"\x1aE\xdf\xa3"),
+}
+PICTURES = {
+    "an AVIF picture": re.compile(rb"....ftypavi[fs]", re.DOTALL),
+    "an HEIC picture": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
+    "a PNG picture": re.compile(rb"\x89PNG"),
+    "a JPEG picture": re.compile(rb"\xff\xd8\xff"),
+    "a WebP picture": re.compile(rb"RIFF....WEBP", re.DOTALL),
+}
+OTHER_CONTAINERS = {
+    "a GIF": re.compile(rb"GIF8"),
+    "an AVI file": re.compile(rb"RIFF....AVI ", re.DOTALL),
+    "a Windows Media file": re.compile(rb"\x30\x26\xb2\x75"),
+    "a Flash video": re.compile(rb"FLV\x01"),
+    "an MPEG program stream": re.compile(rb"\0\0\x01\xba"),
+    "an MPEG transport stream": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
+    "an Ogg file": re.compile(rb"OggS"),
+}
+CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
 
 CENTRE = Focus()
 AT_ONCE = threading.BoundedSemaphore(2)
 """Clips decoded at the same time: many givers wait for each other, not the machine for them."""
 
-VIDEO_LINE = re.compile(r"^  Stream #0:\d+[^\n]*?: Video: (\w+)([^\n]*)", re.MULTILINE)
-DURATION_LINE = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
-SIZE = re.compile(r", (\d+)x(\d+)[ ,\n]")
-FPS = re.compile(r", ([\d.]+)(k?) fps")
 FRAMES_WRITTEN = re.compile(r"^frame=\s*(\d+)", re.MULTILINE)
 
 
@@ -65,26 +95,52 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class StoredVideo:
-    """`id` is the SHA-256 of the stored file; the figures are the stored, upright ones."""
+    """`id` is the SHA-256 of the stored file; the figures are the stored, upright ones. Those of
+    the file that was sent begin with `sent`."""
 
     id: str
     width: int
     height: int
     fps: float
     num_frames: int
+    channels: int = 0
+    """Of its sound; 0 where it has none."""
+    sent_size: tuple[int, int] | None = None
+    sent_fps: float | None = None
+    sent_channels: int = 0
+    sent_hdr: str | None = None
+    """HLG or PQ."""
+    lost_sound: str | None = None
+    """The codec of a sound that cannot be read here."""
 
     @property
     def seconds(self) -> float:
         return self.num_frames / self.fps
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A file that may be decoded, and how."""
+
+    path: Path
+    demuxer: str
+    limits: VideoLimits
+    picture: PictureTrack
+    sound: SoundTrack | None
+    lost_sound: str | None
+    colours: Colours
+    rate: Fraction
+    num_frames: int
+    sent_fps: float
+
+
 def store_video(
-    source: Path, folder: Path, limits: VideoLimits = VideoLimits(), *, sound: bool = False
+    source: Path, folder: Path, limits: VideoLimits = VideoLimits(), *, sound: bool = True
 ) -> StoredVideo:
     """Keeps a clip as `folder/<id>.mp4`, its figures beside it. The same bytes, the same id.
 
-    `sound` keeps the sound, as it is: for clips that were made here, and no others."""
-    # 1. What it is and says of itself, read from its head
+    Without `sound` its sound is not even decoded."""
+    # 1. What it is and says of itself, read from its head and its timestamps
     size_bytes = source.stat().st_size
     if size_bytes > limits.max_bytes:
         raise KinoraError(
@@ -92,28 +148,22 @@ def store_video(
             f"The clip is {size_bytes / 2**20:.1f} MB; at most {limits.max_bytes / 2**20:.0f} MB "
             "are accepted.",
         )
-    demuxer = _demuxer_of(source)
-    said = _run(_reading(source, demuxer, limits), limits.timeout_s, may_fail=True)
-    fps = _checked(said, limits)
+    clip = _examined(source, limits, sound)
 
     # 2. Its pictures, decoded under the same limits whatever it said, and written anew
     folder.mkdir(parents=True, exist_ok=True)
     with AT_ONCE, tempfile.TemporaryDirectory(dir=folder, suffix=".part") as place:
-        written = Path(place) / "clip.mp4"
-        told = _run(
-            [
-                *_reading(source, demuxer, limits),
-                *("-map", "0:v:0", *(("-map", "0:a:0?", "-c:a", "copy") if sound else ("-an",))),
-                *("-sn", "-dn", "-map_metadata", "-1"),
-                *("-map_chapters", "-1", "-vf", _plain(fps), "-threads", "2"),
-                *("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "30"),
-                *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"),
-                *("-progress", "pipe:1", "-nostats", "-f", "mp4", f"file:{written}"),
-            ],
-            limits.timeout_s,
-        )
+        written = Path(place).absolute() / "clip.mp4"
+        write_tables(clip.colours, written.parent)
+        try:
+            counted = _write(clip, written)
+        except KinoraError as error:
+            if clip.sound is None or error.code is not ErrorCode.INVALID_VIDEO:
+                raise
+            clip = replace(clip, sound=None, lost_sound=clip.sound.codec)  # it may be the sound
+            counted = _write(clip, written)
         # 3. What was written, under the name of its content
-        stored = _described(written, told, limits)
+        stored = _described(written, counted, clip)
         path = folder / f"{stored.id}.mp4"
         with whole(path.with_suffix(".json")) as part:
             part.write_text(json.dumps(asdict(stored)), encoding="utf-8")
@@ -128,7 +178,9 @@ def find_video(video_id: str, folder: Path) -> StoredVideo:
     path = folder / f"{video_id}.json"
     if re.fullmatch(r"[0-9a-f]{64}", video_id) and path.with_suffix(".mp4").is_file():
         try:
-            return StoredVideo(**json.loads(path.read_text(encoding="utf-8")))
+            figures = json.loads(path.read_text(encoding="utf-8"))
+            size = figures.get("sent_size")
+            return StoredVideo(**figures | {"sent_size": tuple(size) if size else None})
         except (OSError, ValueError, TypeError):
             pass
     raise KinoraError(ErrorCode.NOT_FOUND, "That clip is not here any more. Add it again.")
@@ -158,11 +210,12 @@ def load_frames(
 def pictures_of(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterator[Image.Image]:
     """From our own file, one at a time: a clip's pixels are many times its file."""
     size = stored.width * stored.height * 3
+    # `up`: picture n is the one that is shown at n / fps, also where the clip is one picture long
     rgb = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"
     command = [
-        *_quiet(),
+        *quiet(),
         *("-protocol_whitelist", "file,pipe", "-f", "mov", "-i", f"file:{path}"),
-        *("-map", "0:v:0", "-vf", f"fps={fps}:round=near,{rgb}", "-frames:v", str(count)),
+        *("-map", "0:v:0", "-vf", f"fps={fps}:round=up,{rgb}", "-frames:v", str(count)),
         *("-f", "rawvideo", "pipe:1"),
     ]
     with subprocess.Popen(  # noqa: S603 - our own words and numbers, and no shell
@@ -180,113 +233,167 @@ def pictures_of(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterat
 def _demuxer_of(source: Path) -> str:
     with source.open("rb") as file:
         head = file.read(16)
+    for what, magic in PICTURES.items():
+        if magic.match(head):
+            raise KinoraError(
+                ErrorCode.INVALID_VIDEO,
+                f"This is {what}, not a clip. Add it as a picture instead, or use an MP4 or WebM.",
+            )
     for name, magic in DEMUXERS.items():
         if magic.match(head):
             return name
-    what = "a GIF" if head.startswith(b"GIF8") else None
+    what = next((what for what, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
     raise KinoraError(
         ErrorCode.INVALID_VIDEO, f"This is {what}. Use an MP4 or WebM." if what else None
     )
 
 
-def _reading(source: Path, demuxer: str, limits: VideoLimits) -> list[str]:
-    return [
-        *_quiet("info"),
-        *("-max_alloc", str(MAX_ALLOC), "-protocol_whitelist", "file", "-f", demuxer),
-        *("-codec_whitelist", DECODERS, "-max_pixels", str(limits.max_pixels)),
-        *("-max_streams", "20", "-threads", "2", "-t", f"{limits.max_seconds:g}"),
-        *("-i", f"file:{source}"),
-    ]
+def _examined(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
+    demuxer = _demuxer_of(source)
+    how = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
+    said = describe(source, *how)
+    picture = _checked(said, limits)
+    colours = decide_colours(
+        picture.pix_fmt, *picture.tags, codec=picture.codec, height=picture.height
+    )
+    sound = said.sound if with_sound else None
+    readable = sound if sound and sound.is_readable else None
+    tracks = picture.index, readable.index if readable else None
+    timing = read_timing(source, *how, tracks)
+    rate = (
+        choose_rate(timing.shown, timing.picture_ends, timing.tick, picture.fps)
+        if timing
+        else choose_rate((), Fraction(0), Fraction(1), picture.fps)
+    )
+    return _Source(
+        path=source,
+        demuxer=demuxer,
+        limits=limits,
+        picture=picture,
+        sound=readable,
+        lost_sound=sound.codec if sound and not readable else None,
+        colours=colours,
+        rate=rate,
+        num_frames=_count_frames(timing, said.lasts_s, rate, limits),
+        sent_fps=float(picture.fps) if picture.fps and picture.fps > rate else float(rate),
+    )
 
 
-def _quiet(level: str = "error") -> tuple[str, ...]:
-    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-    return (ffmpeg, "-hide_banner", "-loglevel", level, "-nostdin", "-y")
-
-
-def _checked(said: str, limits: VideoLimits) -> float:
-    """Its frames per second, once codec, size and length are known to be acceptable."""
-    stream = VIDEO_LINE.search(said)
-    if stream is None:
+def _checked(said: Description, limits: VideoLimits) -> PictureTrack:
+    """Its pictures, once codec, size and length are known to be acceptable."""
+    picture = said.picture
+    if picture is None:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "There is no picture track in this clip.")
-    codec, rest = stream.groups()
-    if codec not in ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4"):
+    if picture.codec not in CODECS:
         raise KinoraError(
             ErrorCode.INVALID_VIDEO,
-            f"This clip is coded as {codec}. Use an MP4 with H.264 or a WebM.",
+            f"This clip is coded as {picture.codec}. Use an MP4 with H.264 or a WebM.",
         )
-    size = SIZE.search(rest + "\n")
-    if size is None:
+    width, height = picture.width, picture.height
+    if not width or not height:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip does not say how large it is.")
-    width, height = int(size[1]), int(size[2])
     if width * height > limits.max_pixels:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
             f"The clip is {width} x {height}; at most {limits.max_pixels / 1e6:.1f} megapixels "
             "are accepted. Make it smaller first.",
         )
-    if (duration := DURATION_LINE.search(said)) is not None:
-        hours, minutes, seconds = duration.groups()
-        lasts = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-        if lasts > limits.max_seconds + 0.5:
-            raise KinoraError(
-                ErrorCode.TOO_LARGE,
-                f"The clip lasts {lasts:.0f} s; at most {limits.max_seconds:g} s are accepted. "
-                "Cut it first.",
-            )
-    found = FPS.search(rest)
-    fps = float(found[1]) * (1000 if found[2] else 1) if found else USUAL_FPS
-    return min(max(fps, 1.0), KEPT_FPS)
+    if said.lasts_s is not None and said.lasts_s > limits.max_seconds + 0.5:
+        raise KinoraError(
+            ErrorCode.TOO_LARGE,
+            f"The clip lasts {said.lasts_s:.0f} s; at most {limits.max_seconds:g} s are accepted. "
+            "Cut it first.",
+        )
+    if picture.dolby_vision is not None and picture.dolby_vision[1] == 0:
+        raise KinoraError(
+            ErrorCode.INVALID_VIDEO,
+            f"This clip is Dolby Vision profile {picture.dolby_vision[0]}, whose colours cannot be "
+            "read here. Export it as HDR (HLG or HDR10) or as SDR.",
+        )
+    return picture
 
 
-def _plain(fps: float) -> str:
-    """Square pixels, an even pace, at most the kept size, colours as BT.709."""
+def _count_frames(
+    timing: Timing | None, lasts_s: float | None, rate: Fraction, limits: VideoLimits
+) -> int:
+    """Until its pictures end, or its sound if that goes on for longer."""
+    most = Fraction(limits.max_seconds)
+    if lasts_s is not None:  # what an edit list cuts off is still in the packets
+        most = min(most, Fraction(lasts_s) + Fraction(1, 100))
+    if timing is None:
+        return max(1, int(most * rate))
+    ends = min(max(timing.picture_ends, timing.shown[-1] + timing.tick), most)
+    if timing.picture_ends == timing.shown[-1]:  # some files do not say how long the last one is
+        ends = min(timing.shown[-1] + 1 / rate, most)
+    sound_ends = min(timing.sound_ends, most)
+    if sound_ends > ends + SHORTEST_HOLD_S:
+        ends = sound_ends
+    return max(1, round(ends * rate))
+
+
+def _write(clip: _Source, written: Path) -> int:
+    """Decodes, converts and encodes; returns how many frames there are."""
+    limits, sound = clip.limits, clip.sound
+    heard: list[str] = ["-an"]
+    if sound is not None:
+        heard = [
+            # silence where it begins later than the pictures or has a gap, so that nothing moves
+            *("-map", f"0:{sound.index}", "-af", "aresample=async=1:first_pts=0"),
+            *("-ac", str(min(sound.channels, MOST_CHANNELS)), "-ar", str(SOUND_RATE_HZ)),
+            *("-sample_fmt", "s16", "-c:a", "flac", "-strict", "experimental"),
+            *("-flags:a", "+bitexact"),
+        ]
+    told = run(
+        [
+            *reading(clip.path, clip.demuxer, limits.max_seconds, limits.max_pixels),
+            *("-map", f"0:{clip.picture.index}", "-vf", _filters(clip)),
+            *(*heard, "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-threads", "2"),
+            *("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "30"),
+            *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"),
+            *("-progress", "pipe:1", "-nostats", "-f", "mp4", f"file:{written}"),
+        ],
+        limits.timeout_s,
+        folder=written.parent,
+    )
+    counted = FRAMES_WRITTEN.findall(told)
+    return int(counted[-1]) if counted else 0
+
+
+def _filters(clip: _Source) -> str:
+    """Each picture at its time, square pixels, at most the kept size, colours as BT.709."""
     return (
-        f"fps={fps:g},scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
+        f"fps={clip.rate}:round=near:start_time=0:eof_action=pass,tpad=stop={clip.num_frames}:stop_mode=clone,"
+        # not -frames:v, which would end the sound as well
+        f"trim=end_frame={clip.num_frames},"
+        f"scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
         f"scale=w='min({KEPT_SIDE},iw)':h='min({KEPT_SIDE},ih)'"
-        f":force_original_aspect_ratio=decrease:force_divisible_by=2,{BT709}"
+        f":force_original_aspect_ratio=decrease:force_divisible_by=2,"
+        f"{describe_conversion(clip.colours)}"
     )
 
 
-def _described(written: Path, told: str, limits: VideoLimits) -> StoredVideo:
+def _described(written: Path, counted: int, clip: _Source) -> StoredVideo:
     """Counted and measured in the file we wrote, not believed."""
-    counted = FRAMES_WRITTEN.findall(told)
-    said = _run([*_quiet("info"), "-f", "mov", "-i", f"file:{written}"], 30, may_fail=True)
-    stream = VIDEO_LINE.search(said)
-    size = SIZE.search(stream[2] + "\n") if stream else None
-    if not counted or int(counted[-1]) < 1 or size is None:
+    head = run([*quiet("info"), "-f", "mov", "-i", f"file:{written}"], 30, may_fail=True)
+    said = parse_description(head)
+    if counted < 1 or said.picture is None or not said.picture.width:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is damaged: it holds no picture.")
-    width, height = int(size[1]), int(size[2])
+    width, height = said.picture.width, said.picture.height
     if min(width, height) < SMALLEST_SIDE:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is too narrow to work over.")
-    found = FPS.search(stream[2]) if stream else None
+    sent = clip.picture.width, clip.picture.height
+    if (width > height) != (sent[0] > sent[1]):  # it was turned upright
+        sent = sent[1], sent[0]
     return StoredVideo(
         id=hashlib.sha256(written.read_bytes()).hexdigest(),
         width=width,
         height=height,
-        fps=float(found[1]) if found else USUAL_FPS,
-        num_frames=int(counted[-1]),
+        fps=float(clip.rate),
+        num_frames=counted,
+        channels=said.sound.channels if said.sound else 0,
+        sent_size=sent,
+        sent_fps=clip.sent_fps,
+        sent_channels=clip.sound.channels if clip.sound else 0,
+        sent_hdr=clip.colours.hdr,
+        lost_sound=clip.lost_sound,
     )
-
-
-def _run(command: list[str], timeout_s: float, *, may_fail: bool = False) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words and numbers, and no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise KinoraError(
-            ErrorCode.INVALID_VIDEO, "This clip takes too long to read. Make it shorter or smaller."
-        ) from error
-    said = done.stdout[-200_000:].decode("utf-8", "replace")
-    if re.search("No space left on device|Disk quota exceeded", said):
-        raise KinoraError(ErrorCode.OUT_OF_DISK)
-    if done.returncode and not may_fail:
-        cause = RuntimeError(f"ffmpeg: {said[-2000:]}")
-        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is damaged.") from cause
-    return said

@@ -12,7 +12,7 @@ import secrets
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard, Shape
 from pipelines.choice import VERBS
-from pipelines.going_on import Join, join_of, size_of
+from pipelines.going_on import Join, join_of, note_conversions, note_pace, size_of
 from pipelines.lengths import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
 
@@ -75,7 +75,12 @@ def fit(
     # 4. Time: frames per second, then frames
     fps = pace(request, card, limits, changes, round(before.fps) if before else None)
     join = join_of(request, card, before, fps) if before else Join()
+    if before is not None:
+        note_pace(card, before, fps, changes)
     frames = frames_of(request, card, limits, fps, clip, changes, join.overlap)
+    if (given := before or clip) is not None:
+        field = "continue_from" if before else "video"
+        note_conversions(field, given, request.format, changes)
 
     return FittedRequest(
         task=request.task,

@@ -12,6 +12,8 @@ from pipelines.cards import ModelCard
 from pipelines.lengths import GivenClip
 from pipelines.request import Adjustment, GenerationRequest
 
+STEREO = 2
+
 
 @dataclass(frozen=True)
 class Join:
@@ -37,17 +39,65 @@ def size_of(
             width -= rule.of
         else:
             height -= rule.of
-    if (width, height) != (before.width, before.height):
+    was = before.sent_size or (before.width, before.height)
+    if (width, height) != was:
         changes.append(
             Adjustment(
                 field="width",
-                asked=f"{before.width}x{before.height}",
+                asked=f"{was[0]}x{was[1]}",
                 used=f"{width}x{height}",
                 sentence=f"The whole clip is {width}x{height} instead of "
-                f"{before.width}x{before.height}: {card.name} makes what is added.",
+                f"{was[0]}x{was[1]}: {card.name} makes what is added.",
             )
         )
     return width, height
+
+
+def note_pace(card: ModelCard, before: GivenClip, fps: int, changes: list[Adjustment]) -> None:
+    """A file has one frame rate; where it is not the earlier clip's, that is said."""
+    was = before.sent_fps or before.fps
+    if not was or abs(was - fps) < 0.005:
+        return
+    m = card.limits
+    why = "."
+    if m.fps_choices:
+        why = f": {card.name} offers {', '.join(str(choice) for choice in m.fps_choices)}."
+    elif round(was) > m.max_fps:
+        why = f": {card.name} makes at most {m.max_fps}."
+    elif round(was) < m.min_fps:
+        why = f": {card.name} makes at least {m.min_fps}."
+    changes.append(
+        Adjustment(
+            field="fps",
+            asked=round(was, 3),
+            used=fps,
+            sentence=f"The whole clip runs at {fps} frames per second instead of "
+            f"{_written(was)}{why} Motion and sound keep their speed.",
+        )
+    )
+
+
+def note_conversions(field: str, clip: GivenClip, format: str, changes: list[Adjustment]) -> None:
+    """What of a given clip is not carried over as it is, whatever is made from it."""
+
+    def note(asked: str, used: str, sentence: str) -> None:
+        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+
+    if clip.sent_hdr:
+        note(clip.sent_hdr, "SDR", f"The given clip is HDR ({clip.sent_hdr}); its colours are "
+             "converted to SDR.")  # fmt: skip
+    if clip.lost_sound:
+        note(clip.lost_sound, "silence", "The sound of the given clip is left out: it is coded as "
+             f"{clip.lost_sound}, which cannot be read here.")  # fmt: skip
+    elif clip.sent_channels and format == "gif":
+        note("sound", "silence", "A GIF has no sound; that of the given clip is left out.")
+    elif clip.sent_channels > STEREO:
+        note(f"{clip.sent_channels} channels", "stereo", "The sound of the given clip has "
+             f"{clip.sent_channels} channels; they are mixed down to stereo.")  # fmt: skip
+
+
+def _written(fps: float) -> str:
+    return f"{fps:.2f}".rstrip("0").rstrip(".")
 
 
 def join_of(request: GenerationRequest, card: ModelCard, before: GivenClip, fps: int) -> Join:

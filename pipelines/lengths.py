@@ -40,12 +40,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class GivenClip:
-    """What is known of a clip to work over, or to go on from."""
+    """What is known of a clip to work over, or to go on from: as it is kept, and where that differs
+    from the file that was sent, as it was."""
 
     width: int
     height: int
     seconds: float
     fps: float = 0.0
+    sent_size: tuple[int, int] | None = None
+    sent_fps: float | None = None
+    sent_channels: int = 0
+    sent_hdr: str | None = None
+    """HLG or PQ."""
+    lost_sound: str | None = None
+    """The codec of a sound that cannot be read."""
 
 
 def pace(
@@ -191,7 +199,8 @@ def _of_a_clip(
     asked = request.num_frames is not None or request.duration_s is not None
     if used > lasts:  # the next legal count below, where there is one
         used = max(rule.nearest(lasts - rule.of / 2, m.min_frames, longest), m.min_frames)
-    has = f"The clip lasts {clip.seconds:.1f} s"
+    digits = 1 if clip.seconds >= 0.1 else 2
+    has = f"The clip lasts {clip.seconds:.{digits}f} s"
     if used > lasts and request.num_frames != used:
         until = f"{used / fps:.1f} s, the shortest clip {card.name} makes"
         sentence = f"{has}; its last picture is held until {until}."
