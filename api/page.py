@@ -21,7 +21,7 @@ DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"
 FILE = {"type": "string", "format": "binary"}
 CLIPS = ("video", "continue_from")
 PICTURE = {
-    "anyOf": [{"type": "string", "pattern": "^data:image/"}, {"type": "null"}],
+    "anyOf": [{"type": "string", "pattern": "^data:"}, {"type": "null"}],
     "description": "The picture itself: a data: URI here, a file in a form. Or the id of one.",
 }
 CLIP = {

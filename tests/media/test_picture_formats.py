@@ -207,7 +207,9 @@ def tiff_that_says(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     "make", [lambda w, h: png(w, h, 8, 2, b""), tiff_that_says], ids=["PNG", "TIFF"]
 )
-def test_above_the_cap_it_is_refused_with_a_sentence_that_names_it(make, tmp_path: Path) -> None:
+def test_above_the_cap_it_is_refused_with_a_sentence_that_names_it(
+    make: Callable[[int, int], bytes], tmp_path: Path
+) -> None:
     with pytest.raises(KinoraError, match="at most 2 megapixels") as refusal:
         store_picture(make(2000, 1001), tmp_path, PictureLimits(max_pixels=2_000_000))
     assert refusal.value.code is ErrorCode.TOO_LARGE
