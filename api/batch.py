@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import forms, view
+from api.addresses import address
 from api.answers import ERRORS, NO_STORE, SAFE
 from api.callers import Caller
 from api.native import Core, JobId, Who
@@ -88,7 +89,7 @@ class Batches:
             return jobs
 
         jobs = await in_thread(submit)
-        where = {"Location": f"/api/batches/{jobs[0].batch}", **left}
+        where = {"Location": address(f"/api/batches/{jobs[0].batch}"), **left}
         return _json(await in_thread(self._view, jobs), 202, where)
 
     async def one(self, batch_id: JobId, caller: Who) -> Response:
@@ -149,7 +150,7 @@ class Batches:
         batch_id = jobs[0].batch or ""
         views = [view.job_view(self.service, job) for job in jobs]
         ended = sum(1.0 if job.state.ended else one.progress for job, one in zip(jobs, views))  # noqa: B905
-        here = f"/api/batches/{batch_id}"
+        here = address(f"/api/batches/{batch_id}")
         return BatchView(
             batch_id=batch_id,
             state=_state(jobs),
