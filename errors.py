@@ -92,7 +92,7 @@ class ErrorCode(str, Enum):
 # fmt: off
 KINDS: dict[ErrorCode, Kind] = {
     ErrorCode.INVALID_INPUT: Kind(422, False, "One of the settings cannot be used."),
-    ErrorCode.INVALID_IMAGE: Kind(422, False, "This picture cannot be read. Use a PNG, JPEG or WebP."),
+    ErrorCode.INVALID_IMAGE: Kind(422, False, "This picture cannot be read. Use a PNG, JPEG, WebP, AVIF or HEIC."),
     ErrorCode.INVALID_VIDEO: Kind(422, False, "This clip cannot be read. Use an MP4 or WebM."),
     ErrorCode.TOO_LARGE: Kind(413, False, "This is larger than what is accepted here."),
     ErrorCode.TOO_MANY_FRAMES: Kind(422, False, "The clip is longer than this model makes. Shorten it."),

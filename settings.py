@@ -235,7 +235,13 @@ class Settings(BaseSettings):
         "always show a Space.",
     )
     max_image_mb: float = Field(
-        default=20, gt=0, description="The largest picture accepted, in megabytes."
+        default=64, gt=0, description="The largest picture accepted, in megabytes."
+    )
+    max_image_megapixels: float = Field(
+        default=200,
+        gt=0,
+        description="The largest picture accepted, in megapixels; what is within it is reduced. "
+        "While one is decoded it takes up to 16 bytes of memory a pixel, JPEGs far less.",
     )
     max_video_upload_mb: float = Field(
         default=100, gt=0, description="The largest clip accepted to work over, in megabytes."

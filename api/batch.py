@@ -1,17 +1,14 @@
 """Many clips handed in as one: many prompts, many pictures, or a zip of pictures.
 
-Knows what a batch looks like on the wire and how a zip from a stranger is read. Accepting all or
-none is the service's business.
+Knows what a batch looks like on the wire. Accepting all or none is the service's business.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import zipfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from pathlib import PurePosixPath
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Header
@@ -22,9 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import forms, view
+from api.addresses import address
 from api.answers import ERRORS, NO_STORE, SAFE
 from api.callers import Caller
 from api.native import Core, JobId, Who
+from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest
@@ -32,7 +31,6 @@ from pipelines.request import GenerationRequest
 if TYPE_CHECKING:
     from jobs.service import JobService
 
-PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".webp")
 LOOK_S = 0.5
 HEARTBEAT_S = 15.0
 
@@ -90,7 +88,7 @@ class Batches:
             return jobs
 
         jobs = await in_thread(submit)
-        where = {"Location": f"/api/batches/{jobs[0].batch}", **left}
+        where = {"Location": address(f"/api/batches/{jobs[0].batch}"), **left}
         return _json(await in_thread(self._view, jobs), 202, where)
 
     async def one(self, batch_id: JobId, caller: Who) -> Response:
@@ -151,7 +149,7 @@ class Batches:
         batch_id = jobs[0].batch or ""
         views = [view.job_view(self.service, job) for job in jobs]
         ended = sum(1.0 if job.state.ended else one.progress for job, one in zip(jobs, views))  # noqa: B905
-        here = f"/api/batches/{batch_id}"
+        here = address(f"/api/batches/{batch_id}")
         return BatchView(
             batch_id=batch_id,
             state=_state(jobs),
@@ -203,50 +201,36 @@ class Batches:
         pictures: list[Any] = list(given) if isinstance(given, list) else [given]
         zipped = body.pop("zip", None)
         most, settings = self.service.settings.max_batch, self.service.settings
-        ids = [await forms.picture_id("images", p, self.service, caller) for p in pictures[:most]]
+        if len(pictures) > most:
+            raise _bad("images", f"there are {len(pictures)}; at most {most} are accepted")
+        ids = [await self._picture(n, each, caller) for n, each in enumerate(pictures, 1)]
         if zipped is not None:
             if not isinstance(zipped, UploadFile):
                 raise _bad("zip", "send it as a file")
 
             def store() -> list[str]:
                 files = pictures_in(zipped.file, most, settings.max_image_bytes)
-                return [self.service.store_picture(data, caller.owner).id for data in files]
+                return [self._stored(name, data, caller) for name, data in files]
 
             ids += await in_thread(store)
-        if len(pictures) > most:
-            raise _bad("images", f"there are {len(pictures)}; at most {most} are accepted")
-        return [str(each) for each in ids]
+        return ids
 
+    async def _picture(self, number: int, given: Any, caller: Caller) -> str:
+        """In the order in which they were sent. What cannot be read is called by its name."""
+        name = given.filename if isinstance(given, UploadFile) else None
+        try:
+            found = await forms.picture_id("images", given, self.service, caller)
+        except KinoraError as error:
+            if error.code is ErrorCode.INVALID_INPUT:
+                raise
+            raise about_file(name or f"picture {number}", error) from error
+        return str(found)
 
-def pictures_in(file: Any, most: int, most_bytes: int) -> Iterator[bytes]:
-    """The pictures of a zip by name. What is said of sizes is not believed: reading stops."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            names = sorted(
-                (info for info in archive.infolist() if _is_picture(info)),
-                key=lambda info: info.filename,
-            )
-            if not 1 <= len(names) <= most:
-                raise _bad("zip", f"it has {len(names)} pictures; 1 to {most} are accepted")
-            for info in names:
-                with archive.open(info) as member:
-                    data = member.read(most_bytes + 1)
-                if len(data) > most_bytes:
-                    raise KinoraError(
-                        ErrorCode.TOO_LARGE,
-                        f"A picture in the zip is larger than {most_bytes / 1e6:g} MB.",
-                    )
-                yield data
-    except KinoraError:
-        raise
-    except Exception as error:  # zip, zlib and lzma each have several kinds of their own
-        raise _bad("zip", "it is no zip, or a damaged one") from error
-
-
-def _is_picture(info: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(info.filename)
-    hidden = path.name.startswith(".") or "__MACOSX" in path.parts
-    return path.suffix.lower() in PICTURE_NAMES and not hidden and not info.is_dir()
+    def _stored(self, name: str, data: bytes, caller: Caller) -> str:
+        try:
+            return self.service.store_picture(data, caller.owner).id
+        except KinoraError as error:
+            raise about_file(name, error) from error
 
 
 def _listed(name: str, value: object) -> list[Any]:

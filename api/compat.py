@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import forms, view
+from api.addresses import address
 from api.answers import ERRORS, NO_STORE, SAFE
 from api.callers import Caller
 from api.files import send_file
@@ -101,7 +102,7 @@ class Compat:
             body, request, self.service, caller, ALSO_CALLED, reuse=False
         )
         job, left = await self.core.submit(asked, caller)
-        where = {"Location": f"/status/{job.id}", **left}
+        where = {"Location": address(f"/status/{job.id}"), **left}
         return _json(await in_thread(self._task, job), 202, where)
 
     async def status(self, task_id: JobId, caller: Who) -> Response:

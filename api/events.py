@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from api.addresses import address, root_address
 from api.answers import NO_STORE, SAFE
 from errors import ErrorCode, KinoraError
 from jobs.job import TERMINAL_KINDS, Event, Job
@@ -35,7 +36,7 @@ class Streams:
 
     def __init__(self, service: JobService) -> None:
         self._service = service
-        self._written: OrderedDict[tuple[str, int, float, bool], bytes] = OrderedDict()
+        self._written: OrderedDict[tuple[str, int, float, bool, str], bytes] = OrderedDict()
 
     async def answer(
         self, request: Request, job: Job, after: int | None, inline_previews: bool
@@ -64,7 +65,7 @@ class Streams:
                 return
 
     def _line(self, event: Event, inline_previews: bool) -> bytes:
-        which = (event.job_id, event.n, event.at, inline_previews)
+        which = (event.job_id, event.n, event.at, inline_previews, root_address())
         line = self._written.get(which)
         if line is None:
             data = {"job_id": event.job_id, "at": event.at, **event.data}
@@ -90,7 +91,7 @@ def _last_seen(request: Request) -> int:
 
 def _preview(service: JobService, event: Event, inline: bool) -> dict[str, str]:
     """Where the picture is, and with `previews=inline` the picture, if it is still the newest."""
-    found = {"url": f"/api/jobs/{event.job_id}/preview"}
+    found = {"url": address(f"/api/jobs/{event.job_id}/preview")}
     newest = service.events.latest_preview(event.job_id) if inline else None
     if newest and newest.number == event.data.get("number"):
         jpeg = base64.b64encode(newest.jpeg).decode("ascii")

@@ -5,8 +5,6 @@ Knows what programs send. Nothing that is sent is ever a path or an address to f
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 import re
@@ -24,6 +22,7 @@ from starlette.requests import Request
 
 from api.answers import as_kinora_error
 from api.callers import Caller
+from api.data_uris import is_data_uri, read_data_uri
 from errors import ErrorCode, KinoraError
 from jobs.job import Once
 from pipelines.request import GenerationRequest
@@ -36,7 +35,6 @@ PICTURES = ("image", "last_image")
 CLIPS = ("video", "continue_from")
 STORED = re.compile(r"[0-9a-f]{64}")
 JOB = re.compile(r"[0-9a-f]{32}")
-DATA_URI = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 MOST_FILES, MOST_FIELDS = 8, 64
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -135,8 +133,8 @@ async def picture_id(name: str, value: object, service: JobService, caller: Call
     """The id of a picture: of the one that came in, or the one that is named."""
     if isinstance(value, UploadFile):
         data = await read_upload(value, service.settings.max_image_bytes)
-    elif isinstance(value, str) and DATA_URI.match(value):
-        data = _decoded(name, value)
+    elif isinstance(value, str) and is_data_uri(value):
+        data = await in_thread(_decoded, name, value)
     elif value is None or (isinstance(value, str) and STORED.fullmatch(value)):
         return value
     else:
@@ -207,9 +205,9 @@ def as_bool(value: object, name: str) -> bool:
 
 def _decoded(name: str, uri: str) -> bytes:
     try:
-        return base64.b64decode(uri.partition(",")[2], validate=True)
-    except (binascii.Error, ValueError):
-        raise _bad(name, "its base64 is damaged") from None
+        return read_data_uri(uri)
+    except ValueError as error:
+        raise _bad(name, str(error)) from None
 
 
 def _unreadable(sentence: str) -> KinoraError:

@@ -19,6 +19,7 @@ from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.addresses import below_root
 from api.answers import error_response, request_id
 from api.limits import TEXT_BYTES, limited, most_bytes
 from errors import ErrorCode, KinoraError
@@ -99,6 +100,7 @@ class Guard:
         if scope["type"] != "http":
             await self.page(scope, receive, send)
             return
+        scope = below_root(scope)  # what is shut and what is ours is known by its own path
         number = secrets.token_hex(8)
         request_id.set(number)
         send = _with(send, {"X-Request-Id": number})

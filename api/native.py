@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import events, forms, view
+from api.addresses import address
 from api.answers import ERRORS, NO_STORE, SAFE
 from api.callers import Caller
 from api.files import send_file
@@ -164,7 +165,7 @@ class Native:
 
         def accept() -> Response:
             job, left = self.core.accept(asked, caller)
-            where = {"Location": f"/api/jobs/{job.id}"}
+            where = {"Location": address(f"/api/jobs/{job.id}")}
             return _json(view.job_view(self.service, job), 202, where | left)
 
         return await in_thread(accept)

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from api.addresses import address, root_address
 from pipelines.request import GenerationRequest
 
 REF = "#/components/schemas/{model}"
@@ -21,7 +22,7 @@ DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"
 FILE = {"type": "string", "format": "binary"}
 CLIPS = ("video", "continue_from")
 PICTURE = {
-    "anyOf": [{"type": "string", "pattern": "^data:image/"}, {"type": "null"}],
+    "anyOf": [{"type": "string", "pattern": "^data:"}, {"type": "null"}],
     "description": "The picture itself: a data: URI here, a file in a form. Or the id of one.",
 }
 CLIP = {
@@ -51,7 +52,8 @@ def add_pages(app: FastAPI) -> None:
 
     @app.get(DOCUMENT, include_in_schema=False)
     async def openapi() -> JSONResponse:
-        return JSONResponse(document())
+        root = root_address()
+        return JSONResponse(document() | ({"servers": [{"url": root}]} if root else {}))
 
     @app.get(DOCS, include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
@@ -170,8 +172,8 @@ def render(document: dict[str, Any]) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<title>Kinora: the API</title><style>{STYLE}</style><h1>Kinora: the API</h1>",
-        f"<p>The same as a document for programs: <a href='{DOCUMENT}'>{DOCUMENT}</a>. A caller's "
-        "clips are found under the key or secret they were made with, sent as "
+        "<p>The same as a document for programs: "
+        f"<a href='{escape(address(DOCUMENT))}'>{DOCUMENT}</a>. A caller's clips are found under the key or secret they were made with, sent as "
         "<code>Authorization: Bearer</code>; without one, under their ids alone.</p>",
     ]
     for path, operations in document["paths"].items():

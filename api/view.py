@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from api.addresses import address
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, Result, State
 from pipelines.request import Adjustment
@@ -177,15 +178,15 @@ def clip(result: Result) -> Clip:
 
 
 def urls(job: Job) -> dict[str, str]:
-    here = f"/api/jobs/{job.id}"
+    here = address(f"/api/jobs/{job.id}")
     found = {"self": here, "events": f"{here}/events"}
     if job.state is State.SUCCEEDED and not gone(job):
-        found["result"] = f"/api/result/{job.id}"
+        found["result"] = address(f"/api/result/{job.id}")
         found |= {name: f"{here}/{name}" for name in ("poster", "last-frame")}
     elif not job.state.ended:
         found |= {name: f"{here}/{name}" for name in ("preview", "cancel", "finish")}
     if job.batch:
-        found["batch"] = f"/api/batches/{job.batch}"
+        found["batch"] = address(f"/api/batches/{job.batch}")
     return found
 
 

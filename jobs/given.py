@@ -33,7 +33,10 @@ class Given:
     def store_picture(self, data: bytes, owner: str) -> StoredPicture:
         from media.images import PictureLimits, store_picture
 
-        limits = PictureLimits(max_bytes=self.settings.max_image_bytes)
+        limits = PictureLimits(
+            max_bytes=self.settings.max_image_bytes,
+            max_pixels=int(self.settings.max_image_megapixels * 1e6),
+        )
         stored = store_picture(data, self.folder, limits)
         self._mark(stored.id, owner)
         return stored

@@ -100,6 +100,18 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "DROP INDEX jobs_by_state",
         ],
     ),
+    (
+        "0006_places_of_removed_jobs",
+        [
+            """CREATE TABLE removed (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                at DOUBLE PRECISION NOT NULL
+            )""",
+            "CREATE INDEX removed_by_age ON removed (at)",
+        ],
+    ),
 ]
 
 

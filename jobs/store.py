@@ -32,6 +32,7 @@ from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import migrate
+from jobs.removed import place_of, remember_places
 from jobs.tables import Database, events, jobs, one_at_a_time
 from jobs.turnstile import Turnstile
 from pipelines.request import FittedRequest, GenerationRequest
@@ -256,16 +257,17 @@ class JobStore:
         *,
         oldest_first: bool = False,
     ) -> list[Job]:
-        """An owner's jobs, newest first; `before` is the id of the last one already seen."""
+        """An owner's jobs, newest first; `before` is the id of the last one already seen, which may
+        have been removed since. Raises KinoraError(NOT_FOUND) where it never was the owner's."""
         mine = select(jobs).where(jobs.c.owner == owner)
         at, name = (jobs.c.created_at, jobs.c.id)
-        if before:
-            seen = select(at).where(name == before, jobs.c.owner == owner).scalar_subquery()
-            further = (at > seen, name > before) if oldest_first else (at < seen, name < before)
-            mine = mine.where(or_(further[0], and_(at == seen, further[1])))
         order = (at, name) if oldest_first else (at.desc(), name.desc())
         mine = mine.order_by(*order).limit(limit)
         with self.database.reading.begin() as tx:
+            if before:
+                seen = place_of(tx, before, owner)
+                further = (at > seen, name > before) if oldest_first else (at < seen, name < before)
+                mine = mine.where(or_(further[0], and_(at == seen, further[1])))
             return [_job(row) for row in tx.execute(mine).mappings()]
 
     def batch(self, batch_id: str) -> list[Job]:
@@ -364,9 +366,10 @@ class JobStore:
     # -- tidying ---------------------------------------------------------------------------------
 
     def delete(self, job_id: str) -> bool:
-        """Removes an ended job and its events."""
+        """Removes an ended job and its events; its place in its owner's list is kept."""
         ended = and_(jobs.c.id == job_id, jobs.c.state.not_in(UNFINISHED))
         with self._writing, self.database.durable.begin() as tx:
+            remember_places(tx, ended)
             return tx.execute(delete(jobs).where(ended)).rowcount == 1
 
     def among(self, ids: Collection[str]) -> dict[str, State]:

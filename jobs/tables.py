@@ -100,6 +100,15 @@ timings = Table(
 )
 
 
+removed = Table(
+    "removed",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String),
+    Column("created_at", Float(53)),
+    Column("at", Float(53)),
+)
+
 servers = Table(
     "servers",
     metadata,

@@ -3,7 +3,8 @@
 Pillow reads notes eagerly, and in Python: a PNG of 1 MB whose EXIF names the same megabyte 60,000
 times took all the memory there was, and a JPEG of 100 kB with 300 passes over its pixels took nine
 seconds. So chunks and segments are walked and counted here, by hand, and of the notes only the
-orientation is read. Knows the three containers; decodes nothing.
+orientation is read. Of GIF and TIFF only the first
+picture is kept. Knows the containers; decodes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from media.bare_tiff import first_tiff_picture
+
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"})
 EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 ORIENTATION, SHORT = 0x0112, 3
@@ -23,9 +27,12 @@ MOST_PASSES = 64
 """Over the pixels of a progressive JPEG; encoders make about ten."""
 MOST_ENTRIES = 500
 MAX_EXIF_BYTES = 1_000_000
+MOST_GIF_BLOCKS = 500_000
+"""Of up to 255 bytes each."""
 
 APP0, APP1, APP2, APP14, APP15, COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
 START_OF_SCAN, END = 0xDA, 0xD9
+GIF_EXTENSION, GIF_CONTROL, GIF_PICTURE, GIF_END = 0x21, 0xF9, 0x2C, b";"
 WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -42,6 +49,10 @@ def bare(data: bytes) -> Bare:
         return _jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return Bare(data, _webp_orientation(data))
+    if data[:4] == b"GIF8":
+        return Bare(_first_gif_picture(data), None)
+    if data[:4] in TIFF:
+        return Bare(first_tiff_picture(data), None)  # Pillow turns it upright by its tag
     return Bare(data, None)
 
 
@@ -114,6 +125,39 @@ def _webp_orientation(data: bytes) -> int | None:
             return orientation_in(data[place + 8 : place + 8 + length].removeprefix(EXIF))
         place += 8 + length + length % 2
     return None
+
+
+def _first_gif_picture(data: bytes) -> bytes:
+    """The head, the first picture and the control block that says which of its colours is clear."""
+    try:
+        place = 13 + _gif_table_bytes(data[10])
+        kept, control = data[:place], b""
+        for _ in range(MOST_PARTS):
+            if data[place] == GIF_PICTURE:
+                start = place + 10 + _gif_table_bytes(data[place + 9]) + 1
+                end = _gif_blocks_end(data, start)
+                return kept + control + data[place:end] + GIF_END
+            if data[place] != GIF_EXTENSION:
+                break
+            end = _gif_blocks_end(data, place + 2)
+            if data[place + 1] == GIF_CONTROL:
+                control = data[place:end]
+            place = end
+    except IndexError:
+        pass
+    raise ValueError("no picture where one should be")
+
+
+def _gif_table_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _gif_blocks_end(data: bytes, place: int) -> int:
+    for _ in range(MOST_GIF_BLOCKS):
+        if data[place] == 0:
+            return place + 1
+        place += data[place] + 1
+    raise ValueError("too many parts")
 
 
 def orientation_in(exif: bytes) -> int | None:

@@ -1,74 +1,41 @@
-"""Pictures from strangers: decoded with care, turned upright, kept as plain RGB PNG files.
+"""Decodes pictures from strangers safely and keeps them as plain RGB PNG files.
 
-What a picture says about itself is taken out before Pillow sees it (`media/bare.py`), and its
-pixels are worked over in bands, so that a large one does not need its size several times.
-Knows formats and limits. Does not know who sent a picture or what it is for.
+What a picture says about itself is taken out before Pillow sees it (`media/bare.py`). PNG, JPEG,
+WebP, GIF and BMP of ordinary size are decoded here, everything else in a process of its own
+(`media/sandbox.py`). Does not know who sent a picture or what it is for.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import math
 import re
 import threading
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from media.bare import bare
 from media.files import whole
+from media.kinds import picture_kind, refused_kind
+from media.limits import PictureLimits, check_bytes, check_size, unusable
+from media.pixels import to_plain_rgb
+from media.sandbox import damaged, decode_apart
 from pipelines.request import Focus
 
-FORMATS = ("PNG", "JPEG", "WEBP")
-"""Pillow has 40 more openers; none of them ever sees a stranger's bytes."""
-
-KEPT_SIDE = 2560
-"""Larger pictures are reduced to this: no model here draws more, and PNG files grow fast."""
-
-MAX_PROFILE_BYTES = 4 * 1024 * 1024
-BACKGROUND = "white"
-"""Shows through where a picture is transparent, as it does on most pages."""
-
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-BAND = 256
-"""Rows that are worked over at a time."""
-LANCZOS_REACH = 3
-"""How many of the smaller picture's pixels a pixel is made of, to each side."""
+DECODED_HERE = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""By small or well-worn decoders, within the memory that `SMALL_PIXELS` allows. Pillow has 40 more
+openers; none of them ever sees a stranger's bytes."""
+SMALL_PIXELS, SMALL_SIDE = 25_000_000, 16_384
+LIMITS = PictureLimits()
 AT_ONCE = threading.BoundedSemaphore(2)
 """Pictures decoded at the same time: many givers wait for each other, not the machine for them."""
 
-KNOWN_BUT_REFUSED = {
-    "a GIF": re.compile(rb"GIF8"),
-    "an HEIC picture": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
-    "an AVIF picture": re.compile(rb"....ftypavi", re.DOTALL),
-    "a video": re.compile(rb"....ftyp|\x1aE\xdf\xa3", re.DOTALL),
-    "a TIFF": re.compile(rb"II\*\0|MM\0\*"),
-    "a BMP": re.compile(rb"BM"),
-    "a PDF": re.compile(rb"%PDF"),
-    "an SVG drawing": re.compile(rb"\s*<(\?xml|svg|!DOCTYPE svg)"),
-}
-
-
-@dataclass(frozen=True)
-class PictureLimits:
-    """What is refused before anything is decoded."""
-
-    max_bytes: int = 20 * 1024 * 1024
-    max_pixels: int = 25_000_000
-    max_side: int = 8192
+# Pillow's own warning comes at 89 megapixels; what is larger than SMALL_PIXELS is decoded apart.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
@@ -81,19 +48,14 @@ class StoredPicture:
 
 
 def store_picture(
-    picture: bytes | Image.Image, folder: Path, limits: PictureLimits = PictureLimits()
+    picture: bytes | Image.Image, folder: Path, limits: PictureLimits = LIMITS
 ) -> StoredPicture:
     """Keeps a picture as `folder/<id>.png`, without any metadata. The same pixels, the same id."""
-    with AT_ONCE:
-        if isinstance(picture, bytes):
-            image, orientation = _opened(picture, limits)
-        else:
-            image, orientation = picture, None
-        _check_size(image, limits)
-        try:
-            image = _plain(image, orientation)
-        except Exception as error:  # decoders fed with broken files raise nearly everything
-            raise KinoraError(ErrorCode.INVALID_IMAGE, "This picture is damaged.") from error
+    if isinstance(picture, bytes):
+        image = _decoded(picture, limits)
+    else:
+        check_size(*picture.size, limits.max_pixels, limits.max_side)
+        image = to_plain_rgb(picture, None)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=3)
     data = buffer.getvalue()
@@ -123,88 +85,33 @@ def crop_to(image: Image.Image, width: int, height: int, focus: Focus) -> Image.
     return image.resize((width, height), Image.Resampling.LANCZOS, box=box)
 
 
-def _opened(data: bytes, limits: PictureLimits) -> tuple[Image.Image, int | None]:
-    """Reads the header only: nothing is decoded yet. The second is the EXIF orientation."""
-    if len(data) > limits.max_bytes:
-        raise KinoraError(
-            ErrorCode.TOO_LARGE,
-            f"The picture is {len(data) / 2**20:.1f} MB; "
-            f"at most {limits.max_bytes / 2**20:.0f} MB are accepted.",
-        )
-    try:
-        plain = bare(data)
-        return Image.open(io.BytesIO(plain.data), formats=FORMATS), plain.orientation
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise KinoraError(ErrorCode.TOO_LARGE, "The picture has far too many pixels.") from error
-    except Exception as error:  # see store_picture
-        what = next((name for name, magic in KNOWN_BUT_REFUSED.items() if magic.match(data)), None)
-        sentence = f"This is {what}. Use a PNG, JPEG or WebP." if what else None
-        raise KinoraError(ErrorCode.INVALID_IMAGE, sentence) from error
-
-
-def _check_size(image: Image.Image, limits: PictureLimits) -> None:
-    width, height = image.size
-    if max(width, height) > limits.max_side or width * height > limits.max_pixels:
-        raise KinoraError(
-            ErrorCode.TOO_LARGE,
-            f"The picture is {width} x {height}; at most {limits.max_pixels / 1e6:.0f} megapixels "
-            f"and {limits.max_side} pixels a side are accepted.",
-        )
-
-
-def _plain(image: Image.Image, orientation: int | None) -> Image.Image:
-    """Decoded, reduced, upright, in sRGB, without transparency, without metadata."""
-    # 1. The pixels. A JPEG can be decoded at a fraction of its size.
-    if image.format == "JPEG":
-        image.draft(None, (KEPT_SIDE, KEPT_SIDE))
-    image.load()
-
-    # 2. In bands: the colours, white where it is transparent, and the size.
-    in_srgb = _colours(image)
-    width, height = _kept_size(image)
-    scale = image.height / height
-    reach = 0 if height == image.height else math.ceil(LANCZOS_REACH * scale) + 1
-    kept = Image.new("RGB", (width, height))
-    for top in range(0, height, BAND):
-        bottom = min(top + BAND, height)
-        first = max(0, math.floor(top * scale) - reach)
-        last = min(image.height, math.ceil(bottom * scale) + reach)
-        band = in_srgb(_opaque(image.crop((0, first, image.width, last))))
-        if band.size != (width, bottom - top):
-            box = (0, top * scale - first, image.width, bottom * scale - first)
-            band = band.resize((width, bottom - top), Image.Resampling.LANCZOS, box=box)
-        kept.paste(band, (0, top))
-
-    # 3. The shape.
-    return kept.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else kept
-
-
-def _kept_size(image: Image.Image) -> tuple[int, int]:
-    shrink = min(1.0, KEPT_SIDE / max(image.size))
-    return max(1, round(image.width * shrink)), max(1, round(image.height * shrink))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits of grey, which convert() would clip to white
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        flat = Image.new("RGB", image.size, BACKGROUND)
-        flat.paste(image, mask=image)
-        image = flat
-    return image.convert("RGB") if image.mode == "P" else image
-
-
-def _colours(image: Image.Image) -> Callable[[Image.Image], Image.Image]:
-    """As their profile means them; a profile that is broken or does not fit is ignored."""
-    profile = image.info.get("icc_profile")
-    if profile and len(profile) <= MAX_PROFILE_BYTES:
+def _decoded(data: bytes, limits: PictureLimits) -> Image.Image:
+    check_bytes(len(data), limits.max_bytes)
+    kind = picture_kind(data)
+    if kind is None:
+        raise unusable(refused_kind(data))
+    with AT_ONCE:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            mode = _opaque(image.crop((0, 0, 1, 1))).mode
-            target = ImageCms.createProfile("sRGB")
-            transform = ImageCms.buildTransform(source, target, mode, "RGB")
-            return lambda band: ImageCms.applyTransform(band, transform) or band
-        except (ImageCms.PyCMSError, OSError, ValueError):
-            pass
-    return lambda band: band if band.mode == "RGB" else band.convert("RGB")
+            data, orientation = bare(data)
+        except ValueError as error:
+            raise damaged() from error
+        image = _opened_small(data, kind, limits) if kind in DECODED_HERE else None
+        if image is not None:
+            try:
+                return to_plain_rgb(image, orientation)
+            except Exception as error:  # decoders fed with broken files raise nearly everything
+                raise damaged() from error
+    return decode_apart(data, orientation, limits.max_pixels, limits.max_side)
+
+
+def _opened_small(data: bytes, kind: str, limits: PictureLimits) -> Image.Image | None:
+    """Reads the header only: nothing is decoded yet. None where it is to be decoded apart."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=(kind,))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+    except Exception as error:  # see _decoded
+        raise damaged("This picture cannot be read: it is damaged.") from error
+    check_size(*image.size, limits.max_pixels, limits.max_side)
+    is_small = image.width * image.height <= SMALL_PIXELS and max(image.size) <= SMALL_SIDE
+    return image if is_small else None

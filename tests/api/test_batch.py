@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.api.conftest import LONG, Connect, is_error
+from tests.media.formats import sample
 
 QUICK = {"num_inference_steps": 2}
 
@@ -140,9 +141,45 @@ def test_a_batch_with_one_bad_clip_is_refused_whole(
     assert me.get("/api/jobs").json()["jobs"] == []
 
 
+def test_numbered_pictures_of_a_zip_are_made_in_the_order_of_their_numbers(
+    me: httpx.Client,
+) -> None:
+    first, second, tenth = pictures(3)
+    archive = zipped({"10.png": tenth, "2.png": second, "1.png": first})
+    by_zip = me.post("/api/batches", data=QUICK, files={"zip": ("z.zip", archive)}).json()
+    ended(me, by_zip["batch_id"])
+    files = [("images", (f"{n}.png", data)) for n, data in ((1, first), (2, second), (10, tenth))]
+    by_part = me.post("/api/batches", data=QUICK, files=files).json()
+    ended(me, by_part["batch_id"])
+    order = [[job["settings"]["image"] for job in b["jobs"]] for b in (by_zip, by_part)]
+    assert order[0] == order[1] and len(set(order[0])) == 3
+
+
+def test_a_file_that_cannot_be_read_refuses_the_batch_by_its_name(me: httpx.Client) -> None:
+    (picture,) = pictures(1)
+    heic = sample("HEIF", "RGB").data
+    broken = heic[:200] + bytes(24)
+    good = {"a.png": picture, "IMG_0001.HEIC": heic, "b.avif": sample("AVIF", "RGB").data}
+    for bad in ({"IMG_0002.HEIC": broken}, {"c.jpg": b"no picture"}, {"clip.mp4": b"\0" * 9}):
+        (name,) = bad
+        for answer in (
+            me.post("/api/batches", data=QUICK, files={"zip": ("z.zip", zipped(good | bad))}),
+            me.post(
+                "/api/batches", data=QUICK,
+                files=[("images", item) for item in (good | bad).items()],
+            ),
+        ):  # fmt: skip
+            error = is_error(answer, 422, "invalid_image")
+            assert f"“{name}”" in error["message"] and error["details"]["file"] == name
+    assert me.get("/api/jobs").json()["jobs"] == []
+    answer = me.post("/api/batches", data=QUICK, files={"zip": ("z.zip", zipped(good))})
+    assert answer.status_code == 202, answer.text
+    ended(me, answer.json()["batch_id"])
+
+
 def test_zips_that_are_none_or_too_much(me: httpx.Client) -> None:
     (picture,) = pictures(1)
-    bomb = zipped({"big.png": b"\0" * 30_000_000})
+    bomb = zipped({"big.png": b"\0" * 70_000_000})
     broken = zipped({"a.png": picture})[:-30]
     torn = bytearray(zipped({"a.png": picture}))
     torn[45:60] = b"\xff" * 15
@@ -152,6 +189,7 @@ def test_zips_that_are_none_or_too_much(me: httpx.Client) -> None:
         (bytes(torn), 422, "invalid_input"),
         (zipped({"readme.txt": b"x"}), 422, "invalid_input"),
         (zipped({"a.png": b"no picture"}), 422, "invalid_image"),
+        (zipped({"a.png": picture, "notes.pdf": b"%PDF-1.7"}), 422, "invalid_image"),
         (zipped({f"{n}.png": picture for n in range(40)}), 422, "invalid_input"),
         (bomb, 413, "too_large"),
     ]:

@@ -19,6 +19,7 @@ from tests.e2e.person import (
     write,
 )
 from tests.e2e.server import Server
+from tests.media.formats import MODES, sample
 
 DROP = """([name, bytes]) => {
   const data = new DataTransfer();
@@ -125,6 +126,72 @@ def test_what_is_no_picture_is_refused_kindly(visit: Visit, tmp_path: Path) -> N
     broken.write_bytes(b"\x89PNG\r\n\x1a\n this is no picture")
     page.get_by_label("Picture to animate").set_input_files(broken)
     expect(page.locator("#k-i2v .k-trouble")).not_to_be_empty()
+
+
+def test_a_refusal_goes_away_with_the_next_good_file(
+    visit: Visit, picture: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    trouble, picker = page.locator("#k-i2v .k-trouble"), page.get_by_label("Picture to animate")
+    for name, content, said in (
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG drawing"),
+        ("a.pdf", b"%PDF-1.7", "PDF"),
+        ("a.mp4", bytes(40), "not a picture"),
+        ("a.png", b"\x89PNG\r\n\x1a\n", "damaged"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        picker.set_input_files(tmp_path / name)
+        expect(trouble).to_contain_text(said)
+    picker.set_input_files(picture)
+    wait_for_picture(page)
+    expect(trouble).to_be_empty()
+
+    # a refused press is about what was there then
+    press(page, "Remove the picture", "i2v")
+    press(page, "Generate", "i2v")
+    expect(trouble).to_contain_text("Choose a picture first")
+    picker.set_input_files(picture)
+    wait_for_picture(page)
+    expect(trouble).to_be_empty()
+
+
+def test_a_refused_press_is_not_held_against_what_is_typed_after_it(visit: Visit) -> None:
+    page = visit()
+    press(page, "Generate")
+    expect(page.locator("#k-t2v .k-trouble")).to_contain_text("the prompt is empty")
+    write(page, "a boat")
+    expect(page.locator("#k-t2v .k-trouble")).to_be_empty()
+
+
+def test_what_the_picker_offers_is_taken_and_of_two_files_the_last_one_counts(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    picker = page.get_by_label("Picture to animate")
+    offered = picker.get_attribute("accept") or ""
+    for format in MODES:
+        assert f"image/{format.lower()}" in offered
+    (tmp_path / "IMG_1.JPG").write_bytes(sample("HEIF", "RGB", 6, (40, 64)).data)  # as phones do
+    picker.set_input_files(tmp_path / "IMG_1.JPG")
+    wait_for_picture(page)
+    value = page.evaluate("kinora.stages.i2v.picture.value")
+    assert (value["width"], value["height"]) == (40, 64)
+
+    # the first is decoded apart and comes later; then by drop, with no type as for .heic on Linux
+    (tmp_path / "slow.avif").write_bytes(sample("AVIF", "RGB", 1, (64, 40)).data)
+    (tmp_path / "quick.gif").write_bytes(sample("GIF", "P", 1, (48, 24)).data)
+    picker.set_input_files(tmp_path / "slow.avif")
+    picker.set_input_files(tmp_path / "quick.gif")
+    page.wait_for_function("kinora.stages.i2v.picture.value.width === 48")
+    expect(page.locator("#k-i2v .k-taking")).to_have_count(0)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("kinora.stages.i2v.picture.value.width") == 48
+    heic = list(sample("HEIF", "RGB", 1, (80, 40)).data)
+    data = page.evaluate_handle(DROP.replace("image/png", ""), ["a.heic", heic])
+    page.dispatch_event("#k-i2v .k-box", "drop", {"dataTransfer": data})
+    page.wait_for_function("kinora.stages.i2v.picture.value.width === 80")
 
 
 def test_a_phone_photo_lies_upright(visit: Visit, server: Server, tmp_path: Path) -> None:

@@ -113,6 +113,11 @@
     ask,
     base,
     Refused,
+    /** For file pickers: what the server reads. Browsers know few of these types by name, so endings
+        are listed too; with HEIC named, iOS sends its photos as they are. */
+    pictures: "image/png,image/jpeg,image/webp,image/avif,image/heic,image/heif,image/gif,image/bmp,"
+      + "image/tiff,.png,.jpg,.jpeg,.jfif,.webp,.avif,.heic,.heif,.gif,.bmp,.tif,.tiff",
+    pictureWords: "PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF",
     stages,
     /** A tab's stage exists from the tab's first opening on; `then` hears it, now or later. */
     withStage: (task, then) => (stages[task] ? then(stages[task]) : (awaited[task] ??= []).push(then)),

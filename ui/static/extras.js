@@ -30,23 +30,28 @@
 
   kinora.parts.ending = (element, io, { task }) => {
     const file = el("input.k-file", {
-      type: "file", accept: "image/png,image/jpeg,image/webp", tabindex: "-1", "aria-label": "Last picture",
+      type: "file", accept: kinora.pictures, tabindex: "-1", "aria-label": "Last picture",
       onchange: () => {
         if (file.files[0]) take(file.files[0]);
         file.value = "";
       },
     });
+    let turn = 0; // the last one counts, whenever it arrives
     const set = (id) => {
+      turn += 1;
       io.props.value = id;
       draw();
+      kinora.tell("trouble", { task, shown: null });
       io.trigger("picked");
     };
     const take = async (picture) => {
+      const mine = (turn += 1);
       choose.classList.add("k-taking");
       try {
-        set((await ask("/pictures", { method: "POST", body: picture, headers: { "Content-Type": "application/octet-stream" } })).id);
+        const stored = await ask("/pictures", { method: "POST", body: picture, headers: { "Content-Type": "application/octet-stream" } });
+        if (mine === turn) set(stored.id);
       } catch (error) {
-        kinora.tell("trouble", { task, shown: error.shown });
+        if (mine === turn) kinora.tell("trouble", { task, shown: error.shown });
       } finally {
         choose.classList.remove("k-taking");
       }

@@ -18,7 +18,7 @@
       }
       if (news.error) {
         stage.sleep();
-        trouble(task, news.error);
+        trouble(task, news.error, "press");
       }
       if (news.picture) {
         kinora.turnTo("i2v");
@@ -49,9 +49,7 @@
         ...(outlook.adjustments ?? []).map((s) => el("p.k-note", {}, s)));
       if ("rest" in outlook) stage.atRest(outlook.rest);
       if (outlook.width && !stage.job) stage.shape(outlook.width, outlook.height);
-      if (outlook.error) trouble(task, outlook.error);
-      else if (sorry.dataset.from === "outlook") trouble(task, null);
-      if (outlook.error) sorry.dataset.from = "outlook";
+      trouble(task, outlook.error ?? null, "outlook");
     };
     io.watch("value", draw);
     kinora.on("looking", (news) => {
@@ -111,10 +109,12 @@
       ["✗", "a dog, then a cat, then the city at night", "One clip is one moment; make three."],
     ];
 
-  const trouble = (task, shown) => {
+  /** Shows a refusal in the one place for it. With `about`, taking it away takes away only what was
+      said about that; without, whatever is there. */
+  const trouble = (task, shown, about = "") => {
     const place = studio(task)?.querySelector(".k-trouble");
-    if (!place) return;
-    delete place.dataset.from;
+    if (!place || (!shown && about && place.dataset.about !== about)) return;
+    place.dataset.about = shown ? about : "";
     if (!shown) {
       place.replaceChildren();
       return;
@@ -125,7 +125,13 @@
     }, shown.action.label);
     fill(place, el("span", {}, [shown.message, shown.remedy].filter(Boolean).join(" ")), repair);
   };
-  kinora.on("trouble", ({ task, shown }) => trouble(task, shown));
+  kinora.on("trouble", ({ task, shown, about }) => trouble(task, shown, about));
+
+  // What a press was refused for may be mended by what is typed or chosen now.
+  document.addEventListener("input", (event) => {
+    const task = event.target.closest?.(".k-studio")?.id.replace("k-", "");
+    if (task) trouble(task, null, "press");
+  });
 
   const TABS = { t2v: "Text to video", i2v: "Image to video", v2v: "Video to video" };
   const tabOf = (task) => [...document.querySelectorAll("#k-tabs [role=tab]")]

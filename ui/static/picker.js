@@ -61,10 +61,11 @@
       try {
         this.offer = await ask(`/models?task=${this.task}`);
       } catch (error) {
-        kinora.tell("trouble", { task: this.task, shown: error.shown });
+        kinora.tell("trouble", { task: this.task, shown: error.shown, about: "models" });
         this.panel.hidePopover();
         return;
       }
+      kinora.tell("trouble", { task: this.task, shown: null, about: "models" });
       for (const model of this.offer.models) this.names[model.id] = model.name;
       if (this.offer.any) this.search.placeholder = "Find a model, or paste an id: owner/name";
       this.draw();

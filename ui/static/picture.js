@@ -7,10 +7,11 @@
     image: {
       word: "picture",
       route: "/pictures",
-      accept: "image/png,image/jpeg,image/webp,image/gif,image/bmp,image/tiff,image/avif",
+      accept: kinora.pictures,
       label: "Picture to animate",
       icon: "picture",
-      formats: "Use a PNG, JPEG or WebP.",
+      formats: `Use a ${kinora.pictureWords}.`,
+      other: "video",
     },
     video: {
       word: "clip",
@@ -19,6 +20,7 @@
       label: "Clip to work over",
       icon: "film",
       formats: "Use an MP4 or WebM.",
+      other: "image",
     },
   };
   const clamp = (v) => Math.min(1, Math.max(0, v));
@@ -72,25 +74,29 @@
     }
 
     async take(file) {
-      if (!file.type.startsWith(`${this.kind.name}/`) && file.type !== "") {
+      if ([this.kind.other, "audio", "text", "font"].includes(file.type.split("/")[0])) {
         this.failed({ message: `That is not a ${this.kind.word}.`, remedy: this.kind.formats });
         return;
       }
+      const turn = (this.turn = (this.turn ?? 0) + 1); // the last one counts, whenever it arrives
       this.layer.classList.add("k-taking");
       try {
-        this.set(await ask(this.kind.route, {
+        const stored = await ask(this.kind.route, {
           method: "POST",
           body: file,
           headers: { "Content-Type": "application/octet-stream" },
-        }));
+        });
+        if (turn === this.turn) this.set(stored);
       } catch (error) {
-        this.failed(error.shown ?? { message: `The ${this.kind.word} could not be sent.`, remedy: "Try again." });
+        if (turn === this.turn) this.failed(error.shown ?? { message: `The ${this.kind.word} could not be sent.`, remedy: "Try again." });
       } finally {
-        this.layer.classList.remove("k-taking");
+        if (turn === this.turn) this.layer.classList.remove("k-taking"); // else another is under way
       }
     }
 
     set(picture, focus = { x: 0.5, y: 0.5 }) {
+      this.turn = (this.turn ?? 0) + 1;
+      this.layer.classList.remove("k-taking");
       this.value = picture && { ...picture, focus: { ...focus } };
       this.box.classList.toggle("k-has-picture", Boolean(picture));
       this.crop.tabIndex = picture ? 0 : -1;

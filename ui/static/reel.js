@@ -75,8 +75,9 @@
       try {
         await ask(`/jobs/${this.view.id}`, { method: "DELETE" });
         this.reel.drop(this.view.id);
+        kinora.tell("trouble", { task: this.view.task, shown: null, about: "reel" });
       } catch (error) {
-        kinora.tell("trouble", { task: this.view.task, shown: error.shown });
+        kinora.tell("trouble", { task: this.view.task, shown: error.shown, about: "reel" });
       }
     }
   }

@@ -50,6 +50,7 @@
     buildPicture(kind) {
       this.picture = new kinora.Picture(kind, this.pictureLayer, (value, isNew) => {
         if (isNew) this.leave();
+        if (isNew) kinora.tell("trouble", { task: this.task, shown: null });
         if (isNew) this.lightFrom(value && this.picture.image);
         this.io.props.value = value && { id: value.id, focus: value.focus };
         if (isNew) this.io.trigger("picked");
@@ -66,7 +67,8 @@
         if (file) this.picture.take(file);
       });
       document.addEventListener("paste", (event) => {
-        const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith(`${kind}/`));
+        const file = [...(event.clipboardData?.files ?? [])]
+          .find((f) => f.type.startsWith(`${kind}/`) || ["", "application/octet-stream"].includes(f.type));
         if (!file || !this.box.offsetParent) return;
         event.preventDefault();
         this.picture.take(file);
@@ -191,6 +193,7 @@
       this.aura.aim = busy ? 1 : 0.25;
       this.arcs[1].style.strokeDashoffset = RING * (1 - (busy ? Math.max(view.ring, 0.004) : view ? 1 : 0));
       if (view?.width) this.shape(view.width, view.height);
+      if (!busy) kinora.tell("trouble", { task: this.task, shown: null, about: "stop" });
       this.bar.show(view ?? { line: this.rest });
       this.speak(view);
       this.fail(view?.error ?? null, view);
@@ -289,7 +292,7 @@
       try {
         await ask(`/jobs/${id}/${how}`, { method: "POST" });
       } catch (error) {
-        kinora.tell("trouble", { task: this.task, shown: error.shown });
+        kinora.tell("trouble", { task: this.task, shown: error.shown, about: "stop" });
       }
     }
   }

@@ -1,0 +1,47 @@
+"""Addresses in answers, where the app is served below a path of another site (GRADIO_ROOT_PATH).
+
+A proxy may pass that path on or take it off: both are understood. Knows ASGI scopes.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+_root: ContextVar[str] = ContextVar("root", default="")
+
+
+def address(path: str) -> str:
+    """Of one of our paths, as the caller of this request can use it."""
+    return f"{_root.get()}{path}"
+
+
+def root_address() -> str:
+    """Where "/" is for the caller; empty at the top of a site."""
+    return _root.get()
+
+
+def below_root(scope: Scope) -> Scope:
+    """The scope with a path of ours, without what the app is served below. Remembers that for
+    `address` for the rest of the request."""
+    root = _normalised(scope.get("root_path", ""))
+    _root.set(root)
+    prefix = urlsplit(root).path
+    path: str = scope["path"]
+    if not prefix or not (path == prefix or path.startswith(f"{prefix}/")):
+        return scope
+    raw: bytes | None = scope.get("raw_path")
+    start = prefix.encode()
+    if raw is not None and raw.startswith(start):
+        raw = raw[len(start) :] or b"/"
+    return {**scope, "path": path[len(prefix) :] or "/", "raw_path": raw}
+
+
+def _normalised(root: str) -> str:
+    """A path with a slash before it and none behind it, or a whole address."""
+    root = root.strip().rstrip("/")
+    if not root or root.startswith(("http://", "https://", "/")):
+        return root
+    return f"/{root}"

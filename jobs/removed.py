@@ -1,0 +1,36 @@
+"""Where removed jobs stood in their owner's list, so that paging goes on after one of them.
+
+A program that removes what it lists names a job as the last one seen that is gone when it asks for
+the next page. Each function works inside its caller's transaction. Knows SQL and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select
+
+from errors import ErrorCode, KinoraError
+from jobs.tables import jobs, removed
+
+KEPT_S = 30 * 24 * 3600
+
+
+def remember_places(tx: Connection, which: ColumnElement[bool]) -> None:
+    """Of the jobs that are about to be removed. Old ones are forgotten."""
+    now = time.time()
+    tx.execute(delete(removed).where(removed.c.at < now - KEPT_S))
+    places = select(jobs.c.id, jobs.c.owner, jobs.c.created_at, literal(now)).where(which)
+    tx.execute(insert(removed).from_select(["id", "owner", "created_at", "at"], places))
+
+
+def place_of(tx: Connection, job_id: str, owner: str) -> float:
+    """When the owner's job of that id was accepted, whether it is still there or was removed.
+    Raises KinoraError(NOT_FOUND) for any other id."""
+    for table in (jobs, removed):
+        mine = select(table.c.created_at).where(table.c.id == job_id, table.c.owner == owner)
+        at = tx.execute(mine).scalar()
+        if at is not None:
+            return float(at)
+    sentence = "The list cannot begin after that clip: there is no such clip here."
+    raise KinoraError(ErrorCode.NOT_FOUND, sentence)
