@@ -21,6 +21,7 @@ from pipelines.cards import ModelCard
 from pipelines.choice import pick_card, usual_card
 from pipelines.fit import Limits, fit
 from pipelines.placement import Planner, Shape
+from pipelines.reading import with_unread_words
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
@@ -46,7 +47,8 @@ class Intake:
         """What would be made, with every change explained."""
         card = pick_card(self._with_a_model(request), self._cards, self._settings)
         size, clip = self._given.sizes(request)
-        return fit(request, card, self._limits, source_size=size, clip=clip)
+        fitted = fit(request, card, self._limits, source_size=size, clip=clip)
+        return with_unread_words(fitted, card)
 
     def _with_a_model(self, request: GenerationRequest) -> GenerationRequest:
         """Behind Redis other machines work, of which this one knows nothing."""

@@ -83,6 +83,8 @@ def fit(
     negative = request.negative_prompt
     if negative is None:
         negative = card.defaults.negative_prompt
+    if guidance <= 1 and rules.negative_by_guidance:
+        negative = ""
     is_cropped = bool(request.image or request.video or request.continue_from)
 
     return FittedRequest(

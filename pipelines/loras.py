@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from errors import ErrorCode, KinoraError
-from pipelines.request import Lora
+from pipelines.request import Adjustment, Lora
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -146,7 +146,11 @@ def _check_file(path: Path, name: str) -> None:
 
 
 @contextmanager
-def applied(pipe: Any, loras: Sequence[LoraFile]) -> Iterator[None]:
+def applied(
+    pipe: Any,
+    loras: Sequence[LoraFile],
+    on_change: Callable[[Adjustment], None] = lambda _change: None,
+) -> Iterator[None]:
     """On the pipeline for the length of the block. Hold the model's `busy` lock."""
     if not loras:
         yield

@@ -27,6 +27,13 @@ def note_what_is_not_used(
             "",
             f"{card.name} takes no negative prompt: it is not used.",
         )
+    elif request.negative_prompt and rules.negative_by_guidance and guidance <= 1:
+        note(
+            "negative_prompt",
+            request.negative_prompt,
+            "",
+            "A negative prompt works by guidance above 1 alone: it is not used.",
+        )
     asked = request.guidance_scale
     if asked is not None and not rules.guidance and asked != guidance:
         note(
