@@ -88,7 +88,9 @@ class Intake:
                 parent=parent,
             )
             self._refuse_what_cannot_run(job.fitted)
-            recipes[job.id] = recipe = recipe_of(job.fitted, self._cards.get(job.fitted.model))
+            files = loras.changed_at(job.fitted.loras, self._settings)
+            card = self._cards.get(job.fitted.model)
+            recipes[job.id] = recipe = recipe_of(job.fitted, card, files)
             accepted.append(self._made_before(job, recipe) if reuse else job)
         try:
             self._store.add_all(
