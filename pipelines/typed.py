@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator, StringConstraints, ValidationError, ValidationInfo
+from pydantic import AfterValidator, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 MAX_SEED = 2**32 - 1
@@ -77,12 +78,19 @@ FileName = Annotated[
 ]
 
 
-def wrong_fields(error: ValidationError) -> list[tuple[str, str]]:
+class HasErrors(Protocol):
+    """pydantic's error, and FastAPI's."""
+
+    def errors(self) -> Sequence[Any]: ...
+
+
+def wrong_fields(error: HasErrors) -> list[tuple[str, str]]:
     """What cannot be used, as (field, why) in the words that every door shows: "loras.0.weight",
     "should be less than or equal to 4"."""
     found: list[tuple[str, str]] = []
     for each in error.errors():
-        field = ".".join(str(part) for part in each["loc"])
+        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path")]
+        field = ".".join(place)
         why = each["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
         if each["type"] == "extra_forbidden":
             why = UNKNOWN

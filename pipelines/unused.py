@@ -27,7 +27,12 @@ def note_what_is_not_used(
             "",
             f"{card.name} takes no negative prompt: it is not used.",
         )
-    elif request.negative_prompt and rules.negative_by_guidance and guidance <= 1:
+    elif (
+        request.negative_prompt
+        and request.negative_prompt != card.defaults.negative_prompt
+        and rules.negative_by_guidance
+        and guidance <= 1
+    ):
         note(
             "negative_prompt",
             request.negative_prompt,

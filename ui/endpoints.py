@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.cards import ModelCard
+from pipelines.loras import offered
 from pipelines.request import GenerationRequest
 from ui import live
 from ui.form import as_kinora_error
@@ -38,7 +39,7 @@ FILES = ("image", "last_image", "video")
 def asked_in(given: dict[str, Any]) -> dict[str, Any]:
     """Of an endpoint's arguments, the fields of a request."""
     asked = {name: given[name] for name in GenerationRequest.model_fields if name in given}
-    return asked | {"loras": asked.get("loras") or []}
+    return asked if asked.get("loras") is not None else asked | {"loras": []}
 
 
 def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
@@ -46,7 +47,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
 
     async def text_to_video(
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         model: str | None = None,
         seed: int | None = None,
         num_inference_steps: int | None = None,
@@ -71,7 +72,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     async def image_to_video(
         image: str,
         prompt: str = "",
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         focus_x: float = 0.5,
         focus_y: float = 0.5,
         last_image: str | None = None,
@@ -109,7 +110,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     async def video_to_video(
         video: str,
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         strength: float | None = None,
         focus_x: float = 0.5,
         focus_y: float = 0.5,
@@ -141,10 +142,15 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         return await make(service, asked, who, progress)
 
     def models() -> list[dict[str, Any]]:
-        """The models here: what each can do and takes (`rules`), its defaults and limits."""
+        """The models here: what each can do and takes (`rules`), its defaults and limits, and the
+        `loras` that are here now, for those that take them."""
+        loras = offered(service.settings)
         return [
             card.model_dump(mode="json", exclude={"repo"} if card.is_local else None)
-            | {"rules": card.rules.model_dump(mode="json")}
+            | {
+                "rules": card.rules.model_dump(mode="json"),
+                "loras": loras if card.rules.lora else [],
+            }
             for card in cards.values()
         ]
 
@@ -223,8 +229,16 @@ def _inputs(function: Any) -> list[Any]:
         extra: dict[str, Any] = {"precision": 0} if hint.startswith("int") else {}
         if parameter.default is not parameter.empty:  # a value makes it optional for clients
             extra["value"] = parameter.default
-        made.append(kind(label=name, visible=False, **extra))
+        component = kind(label=name, visible=False, **extra)
+        component.preprocess = as_sent
+        made.append(component)
     return made
+
+
+def as_sent(payload: Any) -> Any:
+    """What came, for the request to read: a component would round 3.7 to 4, and make a text of
+    a list."""
+    return payload
 
 
 async def make(

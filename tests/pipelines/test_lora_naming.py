@@ -160,7 +160,7 @@ def write_processors(layers: Layers, main: str, folder: Path) -> Path:
     """As diffusers once did, for attention alone."""
     tensors: dict[str, torch.Tensor] = {}
     for each in layers:
-        block, dot, projection = each.module.removesuffix(".0").rpartition(".")
+        block, _dot, projection = each.module.removesuffix(".0").rpartition(".")
         if projection.startswith("to_"):
             name = f"{main}.{block}.processor.{projection}_lora"
         else:
