@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from errors import ErrorCode, KinoraError
+from pipelines.typed import sentence_about, wrong_fields
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +79,12 @@ def error_response(error: KinoraError, path: str = "") -> JSONResponse:
 
 def as_kinora_error(error: ValidationError | RequestValidationError) -> KinoraError:
     """The first thing that is wrong as a sentence, all of them in the details."""
-    wrong = []
-    for each in error.errors():
-        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path")]
-        said = each["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        wrong.append({"field": ".".join(place), "message": said})
-    first = wrong[0] if wrong else {"field": "", "message": "it cannot be read"}
-    if first["message"] == "Extra inputs are not permitted":
-        sentence = f"There is no setting called “{first['field']}”."
-    elif first["field"]:
-        sentence = f"“{first['field']}” cannot be used: {first['message'].rstrip('.')}."
-    else:
-        sentence = f"The request cannot be read: {first['message'].rstrip('.')}."
+    found = wrong_fields(error) or [("", "cannot be understood")]
+    wrong = [{"field": field, "message": why} for field, why in found[:20]]
     return KinoraError(
-        ErrorCode.INVALID_INPUT, sentence, details={"field": first["field"], "errors": wrong[:20]}
+        ErrorCode.INVALID_INPUT,
+        sentence_about(*found[0]),
+        details={"field": found[0][0], "errors": wrong},
     )
 
 

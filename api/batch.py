@@ -75,6 +75,7 @@ class Batches:
         """Ask for many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
         `requests` (a list of whole requests). Other settings hold for all of them. All are accepted
         or none."""
+        forms.refuse_query(request)
         body = await forms.read_body(request, self.service.settings.max_batch + 1)
         key, reuse = body.pop("idempotency_key", None), body.pop("reuse", True)
         wanted = await self._requests(body, caller)
@@ -174,6 +175,9 @@ class Batches:
                  if name in body}  # fmt: skip
         common = await forms.with_pictures_stored(body, self.service, caller)
         prompts = lists.get("prompts", [])
+        for each, many, is_given in (("prompt", "prompts", prompts), ("image", "images", pictures)):
+            if each in body and is_given:
+                raise _bad(each, f"it stands beside “{many}”, which says the same of each clip")
         if "requests" in lists and (prompts or pictures):
             raise _bad("requests", "it stands alone, without prompts and pictures")
         if "requests" in lists:

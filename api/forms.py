@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -37,6 +37,7 @@ STORED = re.compile(r"[0-9a-f]{64}")
 JOB = re.compile(r"[0-9a-f]{32}")
 MOST_FILES, MOST_FIELDS = 8, 64
 KEY = re.compile(r"[\x21-\x7e]{1,255}")
+BOOL = TypeAdapter(bool)
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,40 @@ async def read_body(request: Request, most_files: int = MOST_FILES) -> Body:
     if kind not in ("", "application/json") and data:
         raise _unreadable("Send JSON, or a form (multipart/form-data).")
     try:
-        body = json.loads(data or b"{}")
+        body = json.loads(data or b"{}", object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError):
         raise _unreadable("The body is not valid JSON.") from None
     if not isinstance(body, dict):
         raise _unreadable("The body must be a JSON object.")
     return body
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> Body:
+    """Of a name that comes twice, JSON readers keep the last value and say nothing."""
+    body = dict(pairs)
+    if len(body) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _bad(twice, "it is there twice")
+    return body
+
+
+def called(body: Body, also_called: Mapping[str, str]) -> Body:
+    """The same under the request's own names. Two names for one setting must agree."""
+    found: Body = {}
+    for name, value in body.items():
+        own = also_called.get(name, name)
+        if own in found and found[own] != value:
+            raise _bad(name, f"it is given under two names, one of them “{own}”")
+        found[own] = value
+    return found
+
+
+def refuse_query(request: Request) -> None:
+    """Settings in the address would be read by nobody."""
+    for name in request.query_params:
+        if name in GenerationRequest.model_fields or name in ("reuse", "idempotency_key"):
+            raise _bad(name, "send it in the body, as JSON or a form; not in the address")
 
 
 async def read_asked(
@@ -96,7 +125,8 @@ async def asked_from(
     also_called: Mapping[str, str],
     reuse: bool,
 ) -> Asked:
-    body = {also_called.get(name, name): value for name, value in body.items()}
+    refuse_query(request)
+    body = called(body, also_called)
     key = body.pop("idempotency_key", None)
     reuse = as_bool(body.pop("reuse", reuse), "reuse")
     asked = request_from(await with_pictures_stored(body, service, caller))
@@ -186,7 +216,10 @@ async def read_upload(upload: UploadFile, most: int) -> bytes:
 
 def once_from(request: Request, key: object, *content: str) -> Once | None:
     """The caller's own name for this request, from the header or a field of that name."""
-    key = request.headers.get("idempotency-key", key)
+    header = request.headers.get("idempotency-key")
+    if header is not None and key not in (None, header):
+        raise _bad("idempotency_key", "the header Idempotency-Key says another one")
+    key = key if header is None else header
     if key is None:
         return None
     if not isinstance(key, str) or not KEY.fullmatch(key):
@@ -196,11 +229,11 @@ def once_from(request: Request, key: object, *content: str) -> Once | None:
 
 
 def as_bool(value: object, name: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value.lower() in ("true", "false", "1", "0"):
-        return value.lower() in ("true", "1")
-    raise _bad(name, "it must be true or false")
+    """As the request's own fields are read: "yes" and 1 are true as well."""
+    try:
+        return BOOL.validate_python(value)
+    except ValidationError:
+        raise _bad(name, "it must be true or false") from None
 
 
 def _decoded(name: str, uri: str) -> bytes:

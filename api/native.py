@@ -25,6 +25,7 @@ from api.callers import Caller
 from api.files import send_file
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
+from pipelines.loras import offered
 from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ class Native:
     async def estimate(self, request: Request, caller: Who) -> Response:
         """What it would take and what would be adjusted. Makes nothing."""
         body = await forms.read_body(request)
+        forms.refuse_query(request)
         body.pop("reuse", None)
         wanted = forms.request_from(
             await forms.with_pictures_stored(body, self.service, caller)
@@ -295,10 +297,16 @@ class Native:
     # ---- the rest
 
     async def models(self) -> list[dict[str, Any]]:
-        """The models here: what each can do, its defaults and limits."""
+        """The models here: what each can do, its defaults and limits, and the `loras` that are here
+        now, for those that take them."""
         hidden = {"repo", "folder"}
         cards = self.service.offered().values()
-        return [card.model_dump(mode="json", exclude=hidden) for card in cards]
+        loras = await in_thread(offered, self.service.settings)
+        return [
+            card.model_dump(mode="json", exclude=hidden)
+            | {"loras": loras if card.rules.lora else []}
+            for card in cards
+        ]
 
     async def verify(self, request: Request) -> Verdict:
         """What a clip says about its making: send the file, as a body or as a form's `file`."""

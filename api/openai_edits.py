@@ -63,6 +63,8 @@ class Edits:
         body = self._videos.ours(await forms.read_body(request))
         _wants_a_prompt(body)
         like_it = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
+        if "duration_s" in body:  # a length of its own
+            like_it.pop("num_frames", None)
         return await self._make(like_it | body, request, caller, job)
 
     async def edit(self, request: Request, caller: Who) -> Response:

@@ -36,7 +36,7 @@ STATUS: dict[State, Literal["queued", "in_progress", "completed", "failed"]] = {
     State.FAILED: "failed",
     State.CANCELLED: "failed",
 }
-SIZE = re.compile(r"([1-9]\d{1,4})x([1-9]\d{1,4})")
+SIZE = re.compile(r"([1-9][0-9]{1,4})x([1-9][0-9]{1,4})")
 PICTURE = "input_reference"
 CALLED = {PICTURE: "image", f"{PICTURE}[image_url]": "image", f"{PICTURE}[file_id]": "image"}
 FOCUS = re.compile(r"focus\[([xy])\]")
@@ -228,11 +228,22 @@ def _why(job: Job) -> dict[str, Any] | None:
 
 
 def ours(body: forms.Body) -> forms.Body:
-    """OpenAI's names for a setting into ours; what else came stays as it is."""
+    """OpenAI's names for a setting into ours; what else came stays as it is. Where both came and
+    differ, neither is preferred."""
     fields: forms.Body = {}
+
+    def add(name: str, own: str, value: Any) -> None:
+        if own in fields and fields[own] != value:
+            raise KinoraError(
+                ErrorCode.INVALID_INPUT,
+                f"“{name}” cannot be used: “{own}” says something else. Leave one of them out.",
+                details={"field": name},
+            )
+        fields[own] = value
+
     for name, value in body.items():
         if name == "seconds":
-            fields["duration_s"] = value
+            add(name, "duration_s", value)
         elif name == "size":
             found = SIZE.fullmatch(value) if isinstance(value, str) else None
             if found is None:
@@ -241,14 +252,15 @@ def ours(body: forms.Body) -> forms.Body:
                     "“size” cannot be used: it must be like 704x480, width first.",
                     details={"field": "size"},
                 )
-            fields |= {"width": int(found[1]), "height": int(found[2])}
+            add(name, "width", int(found[1]))
+            add(name, "height", int(found[2]))
         elif name == PICTURE and isinstance(value, dict):
-            fields["image"] = value.get("image_url") or value.get("file_id")
+            add(name, "image", value.get("image_url") or value.get("file_id"))
         elif (place := FOCUS.fullmatch(name)) is not None:
             focus = fields.get("focus")
             fields["focus"] = (focus if isinstance(focus, dict) else {}) | {place[1]: value}
         else:
-            fields[CALLED.get(name, name)] = value
+            add(name, CALLED.get(name, name), value)
     return fields
 
 

@@ -99,8 +99,13 @@ def generate(
     video: Annotated[Path | None, typer.Option(help="A clip to work over.")] = None,
     strength: Annotated[float | None, typer.Option(help="How far from that clip, to 1.")] = None,
     model: Annotated[str | None, typer.Option(help="A model's name; see `models`.")] = None,
-    negative: Annotated[str, typer.Option(help="What should not be in the clip.")] = "",
-    seed: Annotated[int | None, typer.Option(help="The same seed, the same clip.")] = None,
+    negative: Annotated[
+        str | None,
+        typer.Option(help="What should not be in the clip. The model's own, if not set."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed, the same clip; -1: a new one.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
     motion: Annotated[int | None, typer.Option(help="How much should move, to 255.")] = None,
@@ -138,7 +143,7 @@ def generate(
         strength=strength,
         motion_bucket_id=motion,
         sampler=sampler,
-        loras=[lora_from(each) for each in lora or ()],
+        loras=[lora_from(each, settings) for each in lora or ()],
         upscale=upscale,
         allow_fallback=fallback,
         width=width,
@@ -199,6 +204,7 @@ def models(
 ) -> None:
     """List the models: whether each runs on this machine, how, and if not, which one does."""
     from pipelines.cards import load_cards
+    from pipelines.loras import offered
     from pipelines.placement import Planner
     from pipelines.placement.device import ask_torch, list_gpus
     from pipelines.placement.verdict import parse_profile
@@ -210,10 +216,15 @@ def models(
     device = ask_torch() if list_gpus().is_any and not settings.zero_gpu else None
     cards, planner = load_cards(settings.models_dir), Planner(settings, device=lambda: device)
     here = {card.id: planner.describe(card, cards) for card in cards.values()}
+    loras = offered(settings)
     if as_json:
         rows = [
             card.model_dump(mode="json")
-            | {"rules": card.rules.model_dump(mode="json"), "here": here[card.id]}
+            | {
+                "rules": card.rules.model_dump(mode="json"),
+                "loras": loras if card.rules.lora else [],
+                "here": here[card.id],
+            }
             for card in cards.values()
         ]
         print(json.dumps(rows))
@@ -229,6 +240,8 @@ def models(
         if told["fits"]:
             print(" ".join(["    Plan:", told["plan"]["sentence"], *told["plan"]["notes"]]))
         print(f"    {card.about}")
+    if loras:
+        print(f"LoRAs here: {', '.join(loras)}.")
 
 
 @app.command()

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from cli.output import Output
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
-from pipelines.request import GenerationRequest
+from pipelines.request import Format, GenerationRequest
+from pipelines.typed import NUMBER, sentence_about, wrong_fields
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -44,21 +45,33 @@ def request_from(**fields: object) -> GenerationRequest:
     try:
         return GenerationRequest.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0])
-        wants = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        sentence = f"{NAMES.get(name, f'--{name}')} cannot be used: it {wants}."
-        raise KinoraError(ErrorCode.INVALID_INPUT, sentence) from error
+        field, why = wrong_fields(error)[0]
+        name = field.partition(".")[0]
+        option = NAMES.get(name, f"--{name.replace('_', '-')}")
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT, sentence_about(field, why, option), details={"field": name}
+        ) from error
 
 
-def lora_from(text: str) -> dict[str, object]:
-    """NAME or NAME:WEIGHT."""
-    name, colon, weight = text.partition(":")
+def lora_from(text: str, settings: Settings) -> dict[str, object]:
+    """NAME or NAME:WEIGHT. A name may have colons itself: a file that is called so comes first,
+    then what follows the last colon is the weight."""
+    name, colon, weight = text.rpartition(":")
+    if not colon or _is_a_file(text, settings):
+        return {"source": text}
+    if NUMBER.fullmatch(weight.strip()):
+        return {"source": name, "weight": weight}
+    sentence = f"--lora cannot be used: “{weight}” in “{text}” is no weight. Write NAME:0.8."
+    raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"})
+
+
+def _is_a_file(name: str, settings: Settings) -> bool:
+    from pipelines.loras import here
+
     try:
-        return {"source": name, "weight": float(weight)} if colon else {"source": name}
-    except ValueError as error:
-        sentence = f"--lora cannot be used: “{weight}” in “{text}” is no weight. Write NAME:0.8."
-        raise KinoraError(ErrorCode.INVALID_INPUT, sentence) from error
+        return here(name, settings) is not None
+    except KinoraError:  # a pickle's name
+        return False
 
 
 class Gifts(NamedTuple):

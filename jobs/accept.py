@@ -109,9 +109,11 @@ def check_limits(
         raise KinoraError(ErrorCode.QUEUE_FULL)
 
 
-def recipe_of(fitted: FittedRequest, card: ModelCard | None) -> str | None:
-    """The same recipe, the same frames: every setting, and the weights they are used with.
-    None where it is not known which those are."""
+def recipe_of(
+    fitted: FittedRequest, card: ModelCard | None, loras: Sequence[tuple[str, int, int]] = ()
+) -> str | None:
+    """The same recipe, the same frames: every setting, and the weights they are used with. `loras`
+    are the files that their names mean. None where it is not known which weights those are."""
     if card is None:
         return None
     settings = fitted.model_dump(mode="json", exclude={"adjustments", "allow_fallback"})
@@ -119,6 +121,7 @@ def recipe_of(fitted: FittedRequest, card: ModelCard | None) -> str | None:
     folder = card.local_path
     if folder is not None:  # a folder has no revision; its files say when they changed
         weights += _weights_in(folder, int(time.monotonic() / LOOKED_AT_S))
+    weights += [list(each) for each in loras]
     line = json.dumps([settings, weights], sort_keys=True)
     return hashlib.sha256(line.encode()).hexdigest()
 

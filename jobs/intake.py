@@ -22,6 +22,7 @@ from pipelines.cards import ModelCard
 from pipelines.choice import pick_card, usual_card
 from pipelines.fit import Limits, fit
 from pipelines.placement import Planner, Shape
+from pipelines.reading import with_unread_words
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
@@ -51,7 +52,8 @@ class Intake:
         """What would be made, with every change explained."""
         card = pick_card(self._with_a_model(request), self._cards, self._settings)
         size, clip = self._given.sizes(request)
-        return fit(request, card, self._limits, source_size=size, clip=clip)
+        fitted = fit(request, card, self._limits, source_size=size, clip=clip)
+        return with_unread_words(fitted, card)
 
     def _with_a_model(self, request: GenerationRequest) -> GenerationRequest:
         """Behind Redis other machines work, of which this one knows nothing."""
@@ -91,7 +93,9 @@ class Intake:
                 parent=parent,
             )
             self.refuse_what_cannot_run(job.fitted)
-            recipes[job.id] = recipe = recipe_of(job.fitted, self._cards.get(job.fitted.model))
+            files = loras.changed_at(job.fitted.loras, self._settings)
+            card = self._cards.get(job.fitted.model)
+            recipes[job.id] = recipe = recipe_of(job.fitted, card, files)
             accepted.append(self._made_before(job, recipe) if reuse else job)
         try:
             self._store.add_all(

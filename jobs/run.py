@@ -11,6 +11,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def _run(
     from pipelines.peak import Peak
     from pipelines.placement import plan as plan_for_here
     from pipelines.placement.demand import Shape
+    from pipelines.request import Adjustment
 
     clock, told = Clock(), Told()
 
@@ -121,6 +123,11 @@ def _run(
         )
 
     changes: list[Adjustment] = []
+
+    def on_change(change: Adjustment) -> None:
+        if change not in changes:  # sampling that begins again reports the same again
+            changes.append(change)
+
     kept, died = folder / LATENTS, (folder / DECODING).exists()
     sampled = latents.load(kept, loaded.device)
     if sampled is None:
@@ -132,9 +139,12 @@ def _run(
             on_step,
             on_preview if settings.previews else None,
             make_room=lambda: _only(manager, loaded),
-            on_change=changes.append,
+            on_change=on_change,
         )
-        _keep(sampled, kept)
+        said = tuple(change.model_dump() for change in changes)
+        _keep(replace(sampled, changes=said), kept)
+    else:
+        changes += [Adjustment.model_validate(each) for each in sampled.changes or ()]
     clock.seconds.update(sampled.seconds)
     clock.skip()
     control.check()
@@ -144,7 +154,7 @@ def _run(
     tiles = max(plan_for_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
     with _developing(folder), between_layers(loaded, control.check):
         frames = decode(
-            loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=changes.append
+            loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change
         )
     clock.lap("decode")
     control.check()

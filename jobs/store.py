@@ -36,6 +36,7 @@ from jobs.removed import place_of, remember_places
 from jobs.tables import Database, events, jobs, one_at_a_time
 from jobs.turnstile import Turnstile
 from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.typed import STORED
 
 log = logging.getLogger(__name__)
 
@@ -418,7 +419,7 @@ def _job(row: RowMapping) -> Job:
         id=row["id"],
         owner=row["owner"],
         state=State(row["state"]),
-        request=GenerationRequest.model_validate_json(row["request"]),
+        request=GenerationRequest.model_validate_json(row["request"], context=STORED),
         fitted=FittedRequest.model_validate_json(row["fitted"]),
         created_at=row["created_at"],
         started_at=row["started_at"],

@@ -119,6 +119,8 @@ def _refitted(
         bare = GenerationRequest.model_validate(given | {"model": card.id, "seed": request.seed})
         fitted = fit(bare, card, limits, source_size=size, clip=clip)
         own = ", at its own size and length"
+        dropped = tuple(_dropped(request, bare, fitted, card))
+        fitted = fitted.model_copy(update={"adjustments": (*fitted.adjustments, *dropped)})
     change = Adjustment(
         field="model",
         asked=job.fitted.model,
@@ -126,6 +128,29 @@ def _refitted(
         sentence=f"{_first_sentence(why)} {card.name} made the clip instead{own}.",
     )
     return fitted.model_copy(update={"adjustments": (change, *fitted.adjustments)})
+
+
+def _dropped(
+    request: GenerationRequest, bare: GenerationRequest, fitted: FittedRequest, card: ModelCard
+) -> Iterator[Adjustment]:
+    """What was asked for and the other model was not asked for, because it does not take all."""
+    for name in GenerationRequest.model_fields:
+        asked = getattr(request, name)
+        if name == "model" or asked in (None, ()) or asked == getattr(bare, name):
+            continue
+        used = getattr(fitted, name)
+        if used == asked:
+            continue
+        said = name.replace("_", " ")
+        yield Adjustment(
+            field=name,
+            asked=", ".join(f"{each.source}:{each.weight:g}" for each in request.loras)
+            if name == "loras"
+            else asked,
+            used="" if used in (None, ()) else used,
+            sentence=f"The {said} that you asked for went with the other model: {card.name} "
+            "used its own.",
+        )
 
 
 def _not_found(why: KinoraError, requested: str, card: ModelCard, told: str) -> KinoraError:

@@ -19,6 +19,13 @@ from pipelines.request import MAX_SEED, Task
 ROOT = Path(__file__).resolve().parent.parent
 
 
+TYPED = {
+    "prompt", "negative_prompt", "width", "height", "num_frames", "num_inference_steps",
+    "guidance_scale", "image", "video", "strength", "generator",
+}  # fmt: skip
+"""Arguments of a pipeline's call that a card's `call` would override in silence."""
+
+
 class Part(BaseModel):
     """Part of a card: unknown keys are mistakes, values never change."""
 
@@ -149,6 +156,11 @@ class ModelCard(Part):
             raise ValueError(f"family {self.family!r} is not one of {sorted(RULES)}")
         if self.latent_upsampler and not RULES[self.family].upscale:
             raise ValueError(f"family {self.family!r} has no use for a latent_upsampler")
+        typed = sorted(set(self.call) & TYPED)
+        if typed:
+            raise ValueError(
+                f"call: {typed[0]} is what a person asks for; use defaults, limits or takes"
+            )
         rules, d, m = self.rules, self.defaults, self.limits
         for what, width, height in [
             ("defaults", d.width, d.height),

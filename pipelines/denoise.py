@@ -22,9 +22,10 @@ from pipelines.families.base import Inputs
 from pipelines.loras import applied
 from pipelines.manager import Loaded
 from pipelines.preview import OnPreview, Preview, PreviewStream
-from pipelines.request import FittedRequest
+from pipelines.request import Adjustment, FittedRequest
 from pipelines.samplers import sampled_with
 from pipelines.sound import Sound
+from pipelines.unread import unread_words
 from pipelines.x0 import Moment, moment, x0_estimate
 
 __all__ = ["Control", "Preview", "Sampled", "Step", "denoise"]
@@ -58,6 +59,8 @@ class Sampled:
     steps_done: int
     seconds: dict[str, float]
     """encode_prompt (everything before the first step) and denoise."""
+    changes: tuple[dict[str, Any], ...] | None = None
+    """What was not done as asked, as dictionaries; kept with the latents."""
 
 
 class _FinishedEarly(BaseException):
@@ -81,6 +84,7 @@ def denoise(
     control: Control,
     on_step: Callable[[Step], None],
     on_preview: OnPreview | None = None,
+    on_change: Callable[[Adjustment], None] = lambda _change: None,
 ) -> Sampled:
     """Raises `Cancelled` within one step of the wish."""
     pipe, family = loaded.pipe, loaded.family
@@ -97,7 +101,8 @@ def denoise(
         arguments = family.call_arguments(loaded.card, fitted, inputs)
         run.enter_context(family.configured(pipe, fitted))
         run.enter_context(sampled_with(pipe, fitted.sampler))
-        run.enter_context(applied(pipe, inputs.loras))
+        run.enter_context(applied(pipe, inputs.loras, on_change))
+        run.enter_context(unread_words(pipe, loaded.card.name, fitted, on_change))
 
         # 3. The hook
         stream: PreviewStream | None = None

@@ -14,7 +14,8 @@ from pipelines.cards import ModelCard, Shape
 from pipelines.choice import VERBS
 from pipelines.going_on import Join, join_of, note_conversions, note_pace, size_of
 from pipelines.lengths import GivenClip, Limits, bad, frames_of, pace, within
-from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest, Task
+from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, GenerationRequest, Task
+from pipelines.unused import note_what_is_not_used
 
 __all__ = ["GivenClip", "Limits", "fit"]
 
@@ -41,9 +42,9 @@ def fit(
     if request.task not in card.tasks:
         verb = "go on from a clip" if request.continue_from else VERBS[request.task]
         raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {verb}.")
-    if request.task is Task.TEXT_TO_VIDEO and not request.prompt:
+    if request.task is Task.TEXT_TO_VIDEO and not request.prompt.strip():
         raise bad("prompt", "Say what should happen in the clip: the prompt is empty.")
-    if request.task is Task.VIDEO_TO_VIDEO and card.rules.prompt and not request.prompt:
+    if request.task is Task.VIDEO_TO_VIDEO and card.rules.prompt and not request.prompt.strip():
         raise bad("prompt", "Say what the clip should become: the prompt is empty.")
     _refuse_what_it_does_not_take(request, card)
 
@@ -82,15 +83,22 @@ def fit(
         field = "continue_from" if before else "video"
         note_conversions(field, given, request.format, changes)
 
+    # 5. What this model or task has no use for: left out, and said
+    note_what_is_not_used(request, card, guidance, changes)
+    negative = request.negative_prompt
+    if negative is None:
+        negative = card.defaults.negative_prompt
+    if guidance <= 1 and rules.negative_by_guidance:
+        negative = ""
+    is_cropped = bool(request.image or request.video or request.continue_from)
+
     return FittedRequest(
         task=request.task,
         model=card.id,
         prompt=request.prompt if rules.prompt else "",
-        negative_prompt=(request.negative_prompt or card.defaults.negative_prompt)
-        if rules.negative_prompt
-        else "",
+        negative_prompt=negative if rules.negative_prompt else "",
         image=request.image,
-        focus=request.focus,
+        focus=request.focus if is_cropped else Focus(),
         last_image=request.last_image,
         video=request.video,
         continue_from=request.continue_from,
@@ -120,8 +128,8 @@ def fit(
 
 
 def _refuse_what_it_does_not_take(request: GenerationRequest, card: ModelCard) -> None:
-    """Inputs that would silently do nothing. Words it cannot use are dropped, as every form has
-    them."""
+    """Inputs that would do nothing and change what the clip is. Words and figures that do nothing
+    are left out by `note_what_is_not_used`, as every form has them."""
     rules = card.rules
     if request.last_image and not rules.last_image:
         raise bad("last_image", f"{card.name} cannot end on a given picture.")

@@ -50,6 +50,10 @@ def size_of(
                 f"{was[0]}x{was[1]}: {card.name} makes what is added.",
             )
         )
+    for field, asked, used in (("width", request.width, width), ("height", request.height, height)):
+        if asked is not None and asked != used:
+            sentence = f"The {field} is {used} instead of {asked}: {card.name} makes what is added."
+            changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
     return width, height
 
 

@@ -60,7 +60,7 @@ def sample(
         try:
             while True:
                 try:
-                    return denoise(loaded, fitted, inputs, control, on_step, on_preview)
+                    return denoise(loaded, fitted, inputs, control, on_step, on_preview, on_change)
                 except KinoraError as error:
                     if error.code is not ErrorCode.OUT_OF_MEMORY:
                         raise

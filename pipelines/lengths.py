@@ -148,18 +148,15 @@ def frames_of(
     used = rule.nearest(wanted, m.min_frames, longest)
     if used <= overlap:  # something must be new
         used += rule.of
-    if clip is not None and lasts is not None:
-        return _of_a_clip(request, card, fps, clip, (used, lasts, longest), changes)
-    if by_count is None or by_time is None:
-        agreed = used
-    else:
-        agreed = rule.nearest(by_time, m.min_frames, longest)
-    if agreed != used:
+    agreed = used if by_time is None else rule.nearest(by_time, m.min_frames, longest)
+    if by_count is not None and agreed != used:
         raise bad(
             "duration_s",
             f"{by_count} frames at {fps} frames per second last {wanted / fps:.2f} s, not "
             f"{request.duration_s:g} s. Leave one of the two empty.",
         )
+    if clip is not None and lasts is not None:
+        return _of_a_clip(request, card, fps, clip, (used, lasts, longest), changes)
     if by_count is not None and used != by_count:
         changes.append(
             Adjustment(
@@ -170,7 +167,7 @@ def frames_of(
                 f"{card.name} makes {_counts(card)} frames.",
             )
         )
-    elif request.duration_s is not None and used != by_time:
+    if request.duration_s is not None and used != by_time:
         changes.append(
             Adjustment(
                 field="duration_s",
@@ -214,10 +211,22 @@ def _of_a_clip(
     elif not asked and lasts - used >= rule.of:
         share = f"The first {used / fps:.1f} s of the clip's {clip.seconds:.1f} s are used"
         sentence = f"{share}: {card.name} makes no longer clips."
+    elif request.duration_s is not None and used != request.duration_s * fps:
+        why = (
+            f"{has}"
+            if request.duration_s > clip.seconds
+            else f"{used} frames is the nearest length {card.name} makes"
+        )
+        sentence = f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
     else:
         return used
-    asked_for: float | str | None = request.num_frames or request.duration_s
-    changes.append(Adjustment(field="num_frames", asked=asked_for, used=used, sentence=sentence))
+    for field, value in (("num_frames", request.num_frames), ("duration_s", request.duration_s)):
+        if value is not None:
+            made = used if field == "num_frames" else used / fps
+            if made != value:
+                changes.append(Adjustment(field=field, asked=value, used=made, sentence=sentence))
+    if not asked:
+        changes.append(Adjustment(field="num_frames", asked=None, used=used, sentence=sentence))
     return used
 
 

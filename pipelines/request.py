@@ -8,18 +8,35 @@ from __future__ import annotations
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-MAX_SEED = 2**32 - 1
+from pipelines.typed import (
+    MAX_PROMPT,
+    MAX_SEED,
+    RANDOM_SEED,
+    FileName,
+    Text,
+    Word,
+    number,
+    whole,
+)
+
+__all__ = [
+    "MAX_SEED",
+    "Adjustment",
+    "FittedRequest",
+    "Focus",
+    "Format",
+    "GenerationRequest",
+    "Lora",
+    "LoraSource",
+    "Quality",
+    "Task",
+]
 
 ImageId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 VideoId = ImageId
-LoraSource = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){0,2}$", max_length=200
-    ),
-]
+LoraSource = FileName
 Format = Literal["mp4", "webm", "gif"]
 Quality = Literal["low", "medium", "high"]
 
@@ -34,8 +51,10 @@ class Focus(BaseModel):
     """Where the crop sits when the picture's shape is not the clip's: 0 left or top, 1 right."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    x: float = Field(default=0.5, ge=0, le=1)
-    y: float = Field(default=0.5, ge=0, le=1)
+    x: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
+    y: float = Field(default=0.5, ge=0, le=1, allow_inf_nan=False)
+
+    _numbers = field_validator("x", "y", mode="before")(number)
 
 
 class Lora(BaseModel):
@@ -46,18 +65,22 @@ class Lora(BaseModel):
     source: LoraSource
     weight: float = Field(default=1.0, ge=-4, le=4, allow_inf_nan=False)
 
+    _numbers = field_validator("weight", mode="before")(number)
+
 
 class GenerationRequest(BaseModel):
-    """One clip, as asked for. `None` means: what the model's card says, or for the seed: pick one.
+    """One clip, as asked for. `None` means: what the model's card says, or for the seed: pick one,
+    as does a seed of -1. Texts are kept as they were typed, spaces and line breaks included.
 
     `image`, `last_image`, `video` and `continue_from` are the SHA-256 of a picture or clip stored
     through `media`; never a path or a URL.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prompt: str = Field(default="", max_length=2000)
-    negative_prompt: str = Field(default="", max_length=2000)
+    prompt: Text = Field(default="", max_length=MAX_PROMPT)
+    negative_prompt: Text | None = Field(default=None, max_length=MAX_PROMPT)
+    """Empty: none at all, where `None` is the card's own."""
     image: ImageId | None = None
     focus: Focus = Focus(x=0.5, y=0.5)
     last_image: ImageId | None = None
@@ -72,12 +95,13 @@ class GenerationRequest(BaseModel):
     """Video to video: how far from the given clip, 1 leaves nothing of it."""
     motion_bucket_id: int | None = Field(default=None, ge=1, le=255)
     """SVD: how much should move."""
-    sampler: str | None = Field(default=None, max_length=40)
+    sampler: Word | None = Field(default=None, max_length=40)
     loras: tuple[Lora, ...] = Field(default=(), max_length=8)
     upscale: bool = False
     """Twice the width and height that are asked for, made by a second small model."""
-    model: str | None = Field(default=None, max_length=200)
-    seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
+    model: Word | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=RANDOM_SEED, le=MAX_SEED)
+    """-1 is a random one, as none is."""
     num_inference_steps: int | None = Field(default=None, ge=1, le=200)
     guidance_scale: float | None = Field(default=None, ge=0, le=30, allow_inf_nan=False)
     width: int | None = Field(default=None, ge=16, le=8192)
@@ -89,6 +113,17 @@ class GenerationRequest(BaseModel):
     quality: Quality = "medium"
     allow_fallback: bool = True
     """Whether another model may make the clip where this one cannot be had."""
+
+    _wholes = field_validator(
+        "seed", "motion_bucket_id", "num_inference_steps", "width", "height", "num_frames", "fps",
+        mode="before",
+    )(whole)  # fmt: skip
+    _numbers = field_validator("strength", "guidance_scale", "duration_s", mode="before")(number)
+
+    @field_validator("seed", mode="after")
+    @classmethod
+    def _random_is_none(cls, seed: int | None) -> int | None:
+        return None if seed == RANDOM_SEED else seed
 
     @property
     def task(self) -> Task:

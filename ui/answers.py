@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
@@ -137,14 +138,14 @@ class Answers:
     def estimate(self, *values: Any) -> dict[str, Any]:
         try:
             *controls, given = values
-            # what it takes does not hang on the words, so an empty prompt is no trouble yet
-            form = replace(Form(*controls), prompt="anything")
+            # an empty prompt is no trouble yet; of a long one it says what is not read
+            form = Form(*controls)
+            form = replace(form, prompt=((form.prompt or "").strip() and form.prompt) or "anything")
             card = self._card(form.model)
             before = self.models.before_it_starts(card)
             form = slate.taken(form, card, self.task)
             if self.task is Task.TEXT_TO_VIDEO or given:
-                words = "anything" if card.rules.prompt else ""
-                request = slate.read(replace(form, prompt=words), given, self.task)
+                request = slate.read(form, given, self.task)
                 fitted, estimate = self.service.estimate(request)
             else:
                 fitted, estimate = self._before_there_is_a_picture(form, card)
@@ -311,7 +312,10 @@ def exact(job: Job) -> GenerationRequest:
     """The request that makes this very clip once more: nothing is left to chance or default."""
     fitted = job.fitted
     names = set(GenerationRequest.model_fields) & set(type(fitted).model_fields)
-    return GenerationRequest.model_validate({name: getattr(fitted, name) for name in names})
+    try:
+        return GenerationRequest.model_validate({name: getattr(fitted, name) for name in names})
+    except ValidationError as error:  # made by an earlier version, which accepted more
+        raise slate.as_kinora_error(error) from error
 
 
 def picture_view(stored: Any) -> dict[str, Any]:

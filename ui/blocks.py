@@ -49,6 +49,8 @@ def build(
         part("reel", Task.TEXT_TO_VIDEO)
         for studio in studios.values():
             studio.wire(studios)
+            # a LoRA that was added since the page was built is offered
+            demo.load(studio.answers.facts_of, studio.model, studio.facts, **SMALL)
             demo.load(
                 studio.answers.estimate, [*studio.controls, studio.stage], studio.outlook, **SMALL
             )

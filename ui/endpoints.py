@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.cards import ModelCard
+from pipelines.loras import offered
 from pipelines.request import GenerationRequest
 from ui import live
 from ui.form import as_kinora_error
@@ -61,7 +62,7 @@ CALL_AGAIN = (
 def asked_in(given: dict[str, Any]) -> dict[str, Any]:
     """Of an endpoint's arguments, the fields of a request."""
     asked = {name: given[name] for name in GenerationRequest.model_fields if name in given}
-    return asked | {"loras": asked.get("loras") or []}
+    return asked if asked.get("loras") is not None else asked | {"loras": []}
 
 
 def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
@@ -69,7 +70,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
 
     async def text_to_video(
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         model: str | None = None,
         seed: int | None = None,
         num_inference_steps: int | None = None,
@@ -94,7 +95,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     async def image_to_video(
         image: str,
         prompt: str = "",
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         focus_x: float = 0.5,
         focus_y: float = 0.5,
         last_image: str | None = None,
@@ -132,7 +133,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     async def video_to_video(
         video: str,
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         strength: float | None = None,
         focus_x: float = 0.5,
         focus_y: float = 0.5,
@@ -164,10 +165,15 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
         return await make(service, asked, who, progress)
 
     def models() -> list[dict[str, Any]]:
-        """The models here: what each can do and takes (`rules`), its defaults and limits."""
+        """The models here: what each can do and takes (`rules`), its defaults and limits, and the
+        `loras` that are here now, for those that take them."""
+        loras = offered(service.settings)
         return [
             card.model_dump(mode="json", exclude={"repo"} if card.is_local else None)
-            | {"rules": card.rules.model_dump(mode="json")}
+            | {
+                "rules": card.rules.model_dump(mode="json"),
+                "loras": loras if card.rules.lora else [],
+            }
             for card in service.offered().values()
         ]
 
@@ -251,6 +257,7 @@ def _inputs(function: Any) -> list[Any]:
         component = kind(label=name, visible=False, **extra)
         if hint.endswith(" | None"):
             _accept_null(component)
+        component.preprocess = as_sent
         made.append(component)
     return made
 
@@ -259,6 +266,12 @@ def _accept_null(component: Any) -> None:
     """Programs, models above all, send `null` for what they leave to us; the schema says so too."""
     schema = {"oneOf": [NULL, component.api_info()]}
     component.api_info = lambda: schema
+
+
+def as_sent(payload: Any) -> Any:
+    """What came, for the request to read: a component would round 3.7 to 4, and make a text of
+    a list."""
+    return payload
 
 
 async def make(

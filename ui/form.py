@@ -16,6 +16,7 @@ from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
 from pipelines.fit import DEFAULT_STRENGTH
 from pipelines.request import MAX_SEED, Focus, GenerationRequest, Lora, Task
+from pipelines.typed import sentence_about, wrong_fields
 from settings import Settings
 
 FOLLOW_PICTURE = "auto"
@@ -38,7 +39,7 @@ class Form:
     seed: str = ""
     steps: int | None = None
     guidance: float | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     fps: int | None = None
     format: str = "mp4"
     quality: str = "medium"
@@ -104,7 +105,7 @@ def taken(form: Form, card: ModelCard, task: Task) -> Form:
     return replace(
         form,
         prompt=form.prompt if rules.prompt else "",
-        negative_prompt=form.negative_prompt if rules.negative_prompt else "",
+        negative_prompt=form.negative_prompt if rules.negative_prompt else None,
         guidance=form.guidance if rules.guidance else None,
         strength=form.strength if task is Task.VIDEO_TO_VIDEO else None,
         motion=form.motion if rules.motion else None,
@@ -133,7 +134,8 @@ def moved(
     fps = kept("fps", m.min_fps, m.max_fps)
     if m.fps_choices and fps not in m.fps_choices:
         fps = new.fps
-    chosen_words = form.negative_prompt and form.negative_prompt != old.negative_prompt
+    words = form.negative_prompt
+    chosen_words = words is not None and words != old.negative_prompt
     return replace(
         form,
         model=card.id,
@@ -239,7 +241,7 @@ def read(
     try:
         return GenerationRequest(
             prompt=form.prompt or "",
-            negative_prompt=form.negative_prompt or "",
+            negative_prompt=form.negative_prompt,
             image=None if over else (given or {}).get("id"),
             video=(given or {}).get("id") if over else None,
             focus=Focus(**((given or {}).get("focus") or {})),
@@ -247,7 +249,9 @@ def read(
             strength=form.strength if over else None,
             motion_bucket_id=form.motion,
             sampler=form.sampler or None,
-            loras=tuple(_lora(row) for row in form.loras or () if row.get("source")),
+            loras=tuple(
+                _lora(row) for row in form.loras or () if str(row.get("source") or "").strip()
+            ),
             upscale=form.upscale or False,
             model=form.model or None,
             seed=_seed(form.seed),
@@ -266,15 +270,15 @@ def read(
 
 def _lora(row: Mapping[str, Any]) -> Lora:
     """A row as it was typed. What is no name at all is told apart from a name that is not there."""
-    source, weight = str(row["source"]).strip(), row.get("weight")
+    source, weight = str(row["source"]), row.get("weight", 1.0)
     try:
-        return Lora(source=source, weight=1.0 if weight is None else weight)
+        return Lora.model_validate({"source": source, "weight": weight})
     except ValidationError as error:
         if error.errors()[0]["loc"] == ("weight",):
-            sentence = f"The weight of the LoRA “{source}” must be between -4 and 4."
+            sentence = f"The weight of the LoRA “{source}” must be a number between -4 and 4."
         else:
             sentence = (
-                f"“{source[:80]}” cannot be the name of a LoRA. Give a file of the LoRA folder, "
+                f"“{source[:80]}” cannot be the name of a LoRA. Name a file of the LoRA folder, "
                 "or an id such as owner/name."
             )
         raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"}) from error
@@ -284,12 +288,12 @@ def as_kinora_error(error: ValidationError | TypeError | AttributeError) -> Kino
     """A sentence for a value the schema refuses."""
     if not isinstance(error, ValidationError):
         return KinoraError(ErrorCode.INVALID_INPUT)
-    first = error.errors()[0]
-    name = str(first["loc"][0]).replace("_", " ") if first["loc"] else "setting"
+    field, why = wrong_fields(error)[0]
+    name = f"The {field.replace('_', ' ')}" if field else "This"
     return KinoraError(
         ErrorCode.INVALID_INPUT,
-        f"The {name} cannot be used: {first['msg'].removeprefix('Input ').lower()}.",
-        details={"field": str(first["loc"][0]) if first["loc"] else ""},
+        sentence_about(field, why, name),
+        details={"field": field.partition(".")[0]},
     )
 
 
@@ -306,7 +310,9 @@ def write(request: GenerationRequest, card: ModelCard, settings: Settings) -> Fo
         seed="" if request.seed is None else str(request.seed),
         steps=request.num_inference_steps or plain.steps,
         guidance=plain.guidance if request.guidance_scale is None else request.guidance_scale,
-        negative_prompt=request.negative_prompt,
+        negative_prompt=plain.negative_prompt
+        if request.negative_prompt is None
+        else request.negative_prompt,
         fps=request.fps or plain.fps,
         format=request.format,
         quality=request.quality,
@@ -333,14 +339,15 @@ def _seed(text: str | int | None) -> int | None:
     digits = str(text if text is not None else "").strip()
     if not digits:
         return None
-    if not (digits.isascii() and digits.isdigit() and int(digits) <= MAX_SEED):
+    try:
+        return GenerationRequest.model_validate({"seed": digits}).seed
+    except ValidationError as error:
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
             f"The seed is a whole number from 0 to {MAX_SEED}, or empty for a new one each time.",
             details={"field": "seed"},
             action={"label": "Use a random seed", "set": {"seed": None}},
-        )
-    return int(digits)
+        ) from error
 
 
 def repaired(form: Form, changes: Mapping[str, Any]) -> Form:

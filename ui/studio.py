@@ -125,7 +125,6 @@ class Studio:
                 placeholder=words.placeholder,
                 lines=1,
                 max_lines=3,
-                max_length=2000,
                 scale=1,
                 elem_classes="k-prompt",
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go"),
@@ -161,7 +160,6 @@ class Studio:
                     label="Seed",
                     placeholder="random",
                     max_lines=1,
-                    max_length=10,
                     elem_classes="k-chip k-chip-number",
                     min_width=0,
                     html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
@@ -226,7 +224,6 @@ class Studio:
                     form.negative_prompt,
                     label="Not wanted",
                     info="What should not appear (the negative prompt).",
-                    max_length=2000,
                     max_lines=3,
                     visible=rules.negative_prompt,
                 )
@@ -338,6 +335,8 @@ class Studio:
         )
         gr.on(
             [
+                self.prompt.blur,
+                self.negative.blur,
                 self.shape.input,
                 self.frames.input,
                 self.steps.release,

@@ -42,7 +42,7 @@ def add(service: JobService, identify: Identify) -> None:
 
     def make_clip(
         prompt: str,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         model: str | None = None,
         seed: int | None = None,
         num_inference_steps: int | None = None,
@@ -57,9 +57,10 @@ def add(service: JobService, identify: Identify) -> None:
 
         Args:
             prompt: What should happen in the clip.
-            negative_prompt: What should not be in it.
+            negative_prompt: What should not be in it. Left out: the model's own.
             model: A model's id, as `models` lists them. Left out: the default.
-            seed: The same seed and settings give the same clip. Left out: a new one each time.
+            seed: The same seed and settings give the same clip. Left out, or -1: a new one each
+                time.
             num_inference_steps: Sampling steps. Left out: the model's own.
             guidance_scale: How closely to follow the words. Left out: the model's own.
             width: Pixels. Left out: the model's own.

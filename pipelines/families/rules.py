@@ -41,6 +41,11 @@ class Rules(BaseModel):
     motion: bool = False
     sound: bool = False
     lora: bool = False
+    reads: int | None = None
+    """Tokens of the prompt, where its pipelines are not given another number; None where they put
+    the words into a template, so that only the worker knows how many of them are left."""
+    negative_by_guidance: bool = True
+    """A negative prompt works by guidance alone: without it there is none."""
     upscale: bool = False
     """To twice the size; of a family, only those cards that name a `latent_upsampler`."""
     samplers: tuple[str, ...] = ()
@@ -51,8 +56,9 @@ DIFFUSION_SAMPLERS = ("ddim", "euler", "heun", "unipc", "dpm++")
 FLOW_SAMPLERS = ("flow-euler", "flow-heun", "unipc", "dpm++")
 
 RULES: dict[str, Rules] = {
-    "ltx": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True, upscale=True),
+    "ltx": Rules(reads=128, frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True, upscale=True),
     "ltx2": Rules(
+        negative_by_guidance=False,
         frames=Steps(of=8, plus=1),
         size=Steps(of=32),
         last_image=True,
@@ -61,26 +67,36 @@ RULES: dict[str, Rules] = {
         lora=True,
     ),
     "skyreels": Rules(
-        frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
+        reads=512, frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
     ),
-    "wan": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS),
-    "cogvideox": Rules(frames=Steps(of=8, plus=1), size=Steps(of=16), lora=True),
+    "wan": Rules(
+        reads=512, frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
+    ),
+    "cogvideox": Rules(reads=226, frames=Steps(of=8, plus=1), size=Steps(of=16), lora=True),
     "hunyuan": Rules(
-        frames=Steps(of=4, plus=1), size=Steps(of=16), negative_prompt=False, lora=True
+        negative_by_guidance=False,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        negative_prompt=False,
+        lora=True,
     ),
-    "mochi": Rules(frames=Steps(of=6, plus=1), size=Steps(of=16), lora=True),
+    "mochi": Rules(reads=256, frames=Steps(of=6, plus=1), size=Steps(of=16), lora=True),
     "svd": Rules(
         frames=Steps(of=1), size=Steps(of=64), prompt=False, negative_prompt=False, motion=True
     ),
-    "modelscope": Rules(frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS),
+    "modelscope": Rules(
+        reads=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
+    ),
     "animatediff": Rules(
-        frames=Steps(of=1), size=Steps(of=8), lora=True, samplers=DIFFUSION_SAMPLERS
+        reads=77, frames=Steps(of=1), size=Steps(of=8), lora=True, samplers=DIFFUSION_SAMPLERS
     ),
     "hunyuan15": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
-    "latte": Rules(frames=Steps(of=16), size=Steps(of=16), samplers=DIFFUSION_SAMPLERS),
+    "latte": Rules(reads=120, frames=Steps(of=16), size=Steps(of=16), samplers=DIFFUSION_SAMPLERS),
     # its VAE's tiles overlap by fixed amounts: 24 + 16 k frames, 320 + 200 k by 320 + 240 k pixels
-    "allegro": Rules(frames=Steps(of=16, plus=8), size=Steps(of=80), samplers=DIFFUSION_SAMPLERS),
-    "generic": Rules(frames=Steps(of=1), size=Steps(of=8)),
+    "allegro": Rules(
+        reads=512, frames=Steps(of=16, plus=8), size=Steps(of=80), samplers=DIFFUSION_SAMPLERS
+    ),
+    "generic": Rules(negative_by_guidance=False, frames=Steps(of=1), size=Steps(of=8)),
     "sana": Rules(frames=Steps(of=4, plus=1), size=Steps(of=32), lora=True, samplers=FLOW_SAMPLERS),
     "kandinsky5": Rules(
         frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS

@@ -33,7 +33,8 @@ from pipelines.families.base import Inputs
 from pipelines.fit import Limits, fit
 from pipelines.manager import Loaded, PipelineManager, class_name
 from pipelines.preview import strip
-from pipelines.request import FittedRequest, GenerationRequest, Task
+from pipelines.reading import with_unread_words
+from pipelines.request import Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests.media.reading import read
 from tests.media.test_sound import hear
@@ -374,3 +375,56 @@ def test_finish_now_gives_a_playable_clip(case: Case) -> None:
     clip = read(case.folder / "early" / result.clip)
     assert clip.frames.shape == case.plain_frames.shape
     assert not np.array_equal(clip.frames[-1], case.plain_frames[-1])
+
+
+class AfterTheWords(Person):
+    """Ends the clip with its first step: by then the words have been read."""
+
+    def finish_now(self) -> bool:
+        return True
+
+
+def sampled_from(case: Case, prompt: str, told: list[Adjustment]) -> torch.Tensor:
+    fitted = case.fitted.model_copy(update={"prompt": prompt})
+    ending = AfterTheWords()
+    return denoise(
+        case.loaded, fitted, case.inputs, ending, lambda _step: None, on_change=told.append
+    ).latents
+
+
+FIRST_OF_A_FAMILY = {s.card["family"]: s for s in reversed(ALL.values())}
+WITHOUT_WORDS = ("svd", "kandinsky5")
+"""The latter cuts by decoding, which its tiny tokenizer cannot: see test_unread."""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param((s.name, s.card["tasks"][0], False), id=family)
+        for family, s in FIRST_OF_A_FAMILY.items()
+        if family not in WITHOUT_WORDS
+    ],
+    indirect=True,
+)
+def test_words_that_are_not_read_are_named(case: Case) -> None:
+    """What is named may be anything; what is not named makes a difference."""
+    card = case.loaded.card
+    words = [f"{'abcdefghijklmnopqrstuvwxyz'[n % 26]}{n}" for n in range(480)]
+    told: list[Adjustment] = []
+    plain = sampled_from(case, " ".join(words), told)
+    (change,) = {each.sentence: each for each in told if each.field == "prompt"}.values()
+    read = str(change.used).split()
+    assert words[: len(read)] == read
+    assert 0 < len(read) < len(words)
+    assert words[len(read)] in change.sentence
+
+    first, *unread = words[len(read) :]  # the first may be read in part
+    others = [*read, first, *(f"other{n}" for n, _ in enumerate(unread))]
+    assert torch.equal(sampled_from(case, " ".join(others), []), plain)
+    others = [*read[:-1], "z" * len(read[-1]), *words[len(read) :]]
+    assert not torch.equal(sampled_from(case, " ".join(others), []), plain)
+
+    # counted before the worker, where that can be: the same
+    fitted = case.fitted.model_copy(update={"prompt": " ".join(words), "adjustments": ()})
+    before = [c for c in with_unread_words(fitted, card).adjustments if c.field == "prompt"]
+    assert before == ([change] if card.rules.reads else [])

@@ -147,19 +147,22 @@ def test_a_lora_of_another_model_is_refused_and_leaves_no_trace(
 # -- finding -------------------------------------------------------------------------------------
 
 
+LAYER = {"x.lora_A.weight": torch.ones(4, 8), "x.lora_B.weight": torch.ones(8, 4)}
+
+
 @pytest.fixture
 def shelf(tiny_settings: Settings) -> Settings:
     """A folder with one good LoRA in it, and a few things that are none."""
     folder = tiny_settings.loras_folder
     (folder / "styles").mkdir(parents=True)
-    save_file({"transformer.x.lora_A.weight": torch.ones(4, 8)}, folder / "oil.safetensors")
-    save_file({"transformer.x.lora_A.weight": torch.ones(4, 8)}, folder / "styles/ink.safetensors")
+    save_file(LAYER, folder / "oil.safetensors")
+    save_file(LAYER, folder / "styles/ink.safetensors")
     save_file({"transformer.x.weight": torch.ones(4, 8)}, folder / "model.safetensors")
     (folder / "broken.safetensors").write_bytes(b"\xff" * 100)
     (folder / "empty.safetensors").write_bytes(b"")
     (folder / "old.bin").write_bytes(b"\x80\x04.")
     outside = folder.parent / "outside.safetensors"
-    save_file({"transformer.x.lora_A.weight": torch.ones(4, 8)}, outside)
+    save_file(LAYER, outside)
     (folder / "link.safetensors").symlink_to(outside)
     return tiny_settings.model_copy(update={"lora_hub": False})
 
@@ -180,7 +183,7 @@ def test_files_in_the_folder_are_offered_and_found_by_name(shelf: Settings) -> N
         ("old.bin", ErrorCode.INVALID_INPUT, "is a pickle, which can run code"),
         ("model", ErrorCode.INVALID_INPUT, "but no LoRA"),
         ("broken", ErrorCode.INVALID_INPUT, "is damaged"),
-        ("empty", ErrorCode.INVALID_INPUT, "is damaged"),
+        ("empty", ErrorCode.INVALID_INPUT, "is an empty file"),
         ("link", ErrorCode.NOT_FOUND, "no LoRA called “link” here"),
     ],
 )
@@ -195,7 +198,8 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside", "/etc/passwd", "a/../../b", ".hidden", "a//b", "https://x.test/a", "a b"]
+    "name",
+    ["../outside", "/etc/passwd", "a/../../b", ".hidden", "a//b", "https://x.test/a", "a/ /b"],
 )
 def test_a_name_is_never_a_path_or_an_address(name: str) -> None:
     with pytest.raises(ValueError, match="source"):

@@ -94,8 +94,8 @@
       rows.replaceChildren(...now().map((lora, n) => {
         const change = (what) => save(now().map((each, m) => (m === n ? { ...each, ...what } : each)));
         return el("div.k-lora", { role: "group", "aria-label": `LoRA ${n + 1}` },
-          el("input", { type: "text", list: names.id, value: lora.source, placeholder: "name, or owner/name", "aria-label": `LoRA ${n + 1}`, maxlength: "200", spellcheck: "false", autocomplete: "off", oninput: (e) => change({ source: e.target.value.trim() }) }),
-          el("input", { type: "number", step: "0.05", min: "-4", max: "4", value: String(lora.weight), "aria-label": `Weight of LoRA ${n + 1}`, oninput: (e) => change({ weight: e.target.value === "" ? 1 : Number(e.target.value) }) }),
+          el("input", { type: "text", list: names.id, value: lora.source, placeholder: "name, or owner/name", "aria-label": `LoRA ${n + 1}`, spellcheck: "false", autocomplete: "off", oninput: (e) => change({ source: e.target.value }) }),
+          el("input", { type: "number", step: "0.05", min: "-4", max: "4", value: String(lora.weight), "aria-label": `Weight of LoRA ${n + 1}`, oninput: (e) => change({ weight: e.target.value }) }),
           el("button.k-verb", { type: "button", "aria-label": `Remove LoRA ${n + 1}`, title: "Remove", onclick: () => { save(now().filter((_, m) => m !== n)); draw(); add.focus(); } }, icon("cross")));
       }));
       add.hidden = now().length >= 8;

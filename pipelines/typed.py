@@ -1,0 +1,113 @@
+"""The types of what people type: numbers, texts and names, read in the same way at every door.
+
+A value is kept as it was typed or refused; none is rounded, cut or cleaned. Knows pydantic; knows
+no model and no door.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator, StringConstraints, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+MAX_SEED = 2**32 - 1
+RANDOM_SEED = -1
+MAX_PROMPT = 2000
+MAX_LORA_NAME = 1000
+
+WHOLE = re.compile(r"[+-]?[0-9]{1,100}(\.0*)?")
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def whole(value: Any) -> Any:
+    """12, 12.0 and "12" are whole numbers; true, 3.7, "1e5", "1_000" and "１２" are not."""
+    if isinstance(value, str):
+        value = value.strip()
+    if isinstance(value, bool) or (isinstance(value, str) and not WHOLE.fullmatch(value)):
+        raise PydanticCustomError("whole_number", "Input should be a whole number")
+    return value
+
+
+def number(value: Any) -> Any:
+    """As `whole`, with fractions and exponents."""
+    if isinstance(value, str):
+        value = value.strip()
+    if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value)):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+STORED = {"stored": True}
+"""The validation context of what was accepted by an earlier version."""
+
+
+def _without_controls(text: str, info: ValidationInfo) -> str:
+    """Tabs and line breaks are text; NUL, escapes and the like are accidents that some databases
+    and encoders refuse much later. Everything else is kept, zero-width joiners included."""
+    if info.context == STORED:
+        return text
+    found = next((c for c in text if unicodedata.category(c) == "Cc" and c not in "\t\n\r"), None)
+    if found is not None:
+        raise PydanticCustomError(
+            "control_character",
+            "Input should have no control characters; it has {code}",
+            {"code": f"U+{ord(found):04X}"},
+        )
+    return text
+
+
+def _file_name(name: str, info: ValidationInfo) -> str:
+    """Of any script, in subfolders; never a way out of a folder, a hidden file or an address."""
+    parts = name.split("/")
+    if any(not part.strip() or part.startswith(".") for part in parts):
+        raise PydanticCustomError(
+            "file_name", "Input should be the name of a file, or an id such as owner/name"
+        )
+    return _without_controls(name, info)
+
+
+Text = Annotated[str, AfterValidator(_without_controls)]
+Word = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_without_controls)]
+"""An id: spaces around it mean nothing."""
+FileName = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_LORA_NAME), AfterValidator(_file_name)
+]
+
+
+class HasErrors(Protocol):
+    """pydantic's error, and FastAPI's."""
+
+    def errors(self) -> Sequence[Any]: ...
+
+
+def wrong_fields(error: HasErrors) -> list[tuple[str, str]]:
+    """What cannot be used, as (field, why) in the words that every door shows: "loras.0.weight",
+    "should be less than or equal to 4"."""
+    found: list[tuple[str, str]] = []
+    for each in error.errors():
+        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path")]
+        field = ".".join(place)
+        why = each["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+        if each["type"] == "extra_forbidden":
+            why = UNKNOWN
+        elif each["type"] == "string_too_long":
+            length, most = len(each["input"]), each["ctx"]["max_length"]
+            why = f"has {length} characters; at most {most} are accepted"
+        found.append((field, why))
+    return found
+
+
+UNKNOWN = "there is no such setting"
+
+
+def sentence_about(field: str, why: str, name: str | None = None) -> str:
+    """`name` is what the door calls the field, where that is not “field”."""
+    if why == UNKNOWN:
+        return f"There is no setting called “{field}”."
+    if not field:
+        return f"The request cannot be read: {why}."
+    return f"{name or f'“{field}”'} cannot be used: it {why}."
