@@ -149,7 +149,9 @@ def main() -> None:
         model.encoder.requires_grad_(False)
     encoder, decoder = (model.encoder, model.decoder)
     if not args.no_compile:
-        encoder, decoder = torch.compile(encoder), torch.compile(decoder)  # type: ignore[assignment]
+        # one graph for each shape: latents of half the size are no reason for a general one
+        encoder = torch.compile(encoder, dynamic=False)  # type: ignore[assignment]
+        decoder = torch.compile(decoder, dynamic=False)  # type: ignore[assignment]
 
     per_clip = 4 if args.side < SIDE else 1
     data = Crops(args.seed * 1000 + step, args.side, args.frames, per_clip)
@@ -206,6 +208,7 @@ def main() -> None:
             if args.equivariance and float(rng.random()) < args.equivariance:
                 change = TRANSFORMS[int(rng.integers(len(TRANSFORMS)))]
                 z, video, weight = change(z), change(video), change(weight)
+                z = z.contiguous(memory_format=torch.channels_last_3d)
             made = decoder(
                 (z + share * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
             )
