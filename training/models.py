@@ -33,7 +33,7 @@ class Architecture:
 
 ARCHITECTURES = {
     "emoji": Architecture(64, 16, 2, (96, 192), (2, 1), (192,), (2, 1), (2,)),
-    "storybook": Architecture(128, 32, 4, (64, 128, 128), (1, 2, 2), (96, 192), (2, 2, 1), (1, 2)),
+    "storybook": Architecture(128, 32, 4, (64, 128, 128), (1, 1, 1), (96, 192), (2, 2, 1), (1, 2)),
 }
 ARCHITECTURE = ARCHITECTURES[current_world.NAME]
 LATENT_CHANNELS = ARCHITECTURE.latent_channels
