@@ -17,15 +17,18 @@ if TYPE_CHECKING or not STORYBOOK:
     from training.world.places import PLACE_NAMES, PLACES
     from training.world.render import FPS, FRAMES, SIDE, render, render_labels
     from training.world.subjects import SUBJECT_NAMES, SUBJECTS
+
+    COLOURS = ("",)
 else:
     from training.storybook.captions import caption, vocabulary
     from training.storybook.places import PLACE_NAMES, PLACES
     from training.storybook.render import FPS, FRAMES, SIDE, render, render_labels
-    from training.storybook.subjects import SUBJECT_NAMES, SUBJECTS
+    from training.storybook.subjects import COLOURS, SUBJECT_NAMES, SUBJECTS
 if NAME not in ("emoji", "storybook"):
     raise ValueError(f"KINORA_WORLD={NAME}: there are emoji and storybook")
 
 __all__ = [
+    "COLOURS",
     "FPS",
     "FRAMES",
     "NAME",

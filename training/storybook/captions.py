@@ -26,9 +26,11 @@ def caption(
     partial: float = 0.2,
     choose: slice = slice(None),
 ) -> str:
-    if colour != PLAIN_COLOUR and rng.random() < COLOUR_SAID:
-        subject = subject.called(colour)
-    return shared.caption(subject, place, motion, rng, partial=partial, choose=choose)
+    if colour != PLAIN_COLOUR and rng.random() > COLOUR_SAID:
+        colour = PLAIN_COLOUR
+    return shared.caption(
+        subject, place, motion, rng, colour=colour, partial=partial, choose=choose
+    )
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -53,12 +53,6 @@ class Subject:
 
     def mirrored(self, motion: str) -> bool:
         return self.profile and motion in (LEFT, RIGHT) and motion != self.faces
-
-    def called(self, colour: str) -> Subject:
-        """The same with the colour in every one of its words: "green balloon"."""
-        if colour == PLAIN_COLOUR:
-            return self
-        return replace(self, words=tuple(f"{colour} {word}" for word in self.words))
 
 
 SUBJECTS: tuple[Subject, ...] = (
@@ -167,6 +161,7 @@ SUBJECTS: tuple[Subject, ...] = (
         ("#8d65c5", "#433b6b", "#8d65c5"),
     ),
 )
+COLOURS = (PLAIN_COLOUR, *SHADES)
 SUBJECT_NAMES = tuple(subject.name for subject in SUBJECTS)
 
 

@@ -168,10 +168,12 @@ def caption(
     motion: Motion,
     rng: Rng,
     *,
+    colour: str = "",
     partial: float = 0.2,
     choose: slice = slice(None),
 ) -> str:
-    """`choose` restricts the wordings, so that an evaluation may keep some for itself.
+    """`choose` restricts the wordings, so that an evaluation may keep some for itself; a `colour`
+    is said before the subject's word, where there is one.
 
     `partial` is the share that leaves something open, most often the motion: people do.
     """
@@ -181,7 +183,8 @@ def caption(
         return words[rng.integers(len(words))]
 
     going = GOING[subject.verb] if rng.random() < 0.75 else ANY_GOING
-    noun = _article(ADJECTIVES[rng.integers(len(ADJECTIVES))] + pick(subject.words), rng)
+    adjectives = ADJECTIVES[rng.integers(len(ADJECTIVES))] + (f"{colour} " if colour else "")
+    noun = _article(adjectives + pick(subject.words), rng)
     does = pick(motion.words).format(go=going[rng.integers(len(going))])
     where = pick(place.words)
     if rng.random() < partial:
