@@ -178,8 +178,10 @@ def svg(subject: Subject, colour: str = PLAIN_COLOUR) -> str:
 
 def rasterise(document: str, width: int, height: int) -> np.ndarray:
     """[height, width, 4] uint8 RGBA, not premultiplied."""
+    # a size that is passed beside the document keeps its proportions, so that 160 may become 161
+    size = f'<svg width="{width}" height="{height}" preserveAspectRatio="none" '
     png = resvg_py.svg_to_bytes(
-        svg_string=document, width=width, height=height, skip_system_fonts=True
+        svg_string=document.replace("<svg ", size, 1), skip_system_fonts=True
     )
     bgra = cv2.imdecode(np.frombuffer(bytes(png), np.uint8), cv2.IMREAD_UNCHANGED)
     if bgra is None:
