@@ -25,6 +25,8 @@ from training.models import LATENT_CHANNELS, autoencoder, grown, trained_autoenc
 from training.muon import Muon
 from training.world.motions import MOTIONS
 
+STEPS_A_LOOK = 250
+"""When steps are counted."""
 FLOOR = 1e-4
 """Squares under which a clip is as good as given: 46 dB."""
 
@@ -160,7 +162,7 @@ def main() -> None:
     )
     validation = held_out()
     rng = np.random.default_rng((args.seed, step))
-    save_now, look_now = Every(120), Every(240)
+    save_now, look_by_time = Every(120), Every(240)
     running = 0.0
 
     def keep() -> None:
@@ -231,7 +233,8 @@ def main() -> None:
             )
         if save_now():
             keep()
-        if look_now():
+        # a machine that is busy would do nothing but look
+        if step % STEPS_A_LOOK == 0 if args.steps else look_by_time():
             look()
     keep()
     look()

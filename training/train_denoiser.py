@@ -53,6 +53,8 @@ UNDECIDED = 6
 """Power of sigma that says how little of the subject can be told from a noisy film."""
 LATENT_FRAMES = (FRAMES - 1) // ARCHITECTURE.time + 1
 LATENT_SIDE = SIDE // ARCHITECTURE.space
+STEPS_A_LOOK = 400
+"""When steps are counted."""
 TOKENS_A_BATCH = 9_216
 WORDS = 64
 """Prompt tokens the denoiser looks at in training.
@@ -348,7 +350,7 @@ def main() -> None:
     block_step = block_forward if args.no_compile else torch.compile(block_forward, dynamic=False)
     rng = np.random.default_rng((args.seed, step))
     torch.manual_seed(args.seed + step)
-    save_now, look_now = Every(120), Every(420)
+    save_now, look_by_time = Every(120), Every(420)
     running: float | None = None
 
     def keep() -> None:
@@ -423,7 +425,8 @@ def main() -> None:
             log(run, step=step, minutes=clock.spent_s / 60, loss=running, frames=f)
         if save_now():
             keep()
-        if look_now():
+        # a machine that is busy would do nothing but look
+        if step % STEPS_A_LOOK == 0 if args.by_steps else look_by_time():
             look(
                 export(model, words, ema.values, RUNS / args.autoencoder, data),
                 run / f"sheet-{step:06d}.png",
