@@ -20,14 +20,12 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5EncoderModel
 
+from training.current_world import PLACES, SUBJECTS, caption
 from training.evaluate import POCKET
 from training.loop import Clock
 from training.models import TOKENS
 from training.noise_words import as_people_write
-from training.world.captions import caption
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.subjects import SUBJECTS
 
 MEANS = {
     "on the sea": "on the waves",

@@ -15,13 +15,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from training.crops import to_tensor
+from training.current_world import COLOURS, FRAMES, PLACES, SIDE, SUBJECTS, render
 from training.loop import RUNS
-from training.models import LATENT_CHANNELS, trained_autoencoder
-from training.world.motions import MOTION_NAMES, MOTIONS
-from training.world.places import PLACE_NAMES, PLACES
-from training.world.render import FRAMES, render
+from training.models import ARCHITECTURE, LATENT_CHANNELS, trained_autoencoder
+from training.world.motions import MOTIONS
 from training.world.strangers import calm_stranger
-from training.world.subjects import SUBJECT_NAMES, SUBJECTS
 
 Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -44,15 +42,11 @@ class Films(Dataset):  # type: ignore[type-arg]
         if i >= self.count:
             raise IndexError(i)
         rng = np.random.default_rng((self.seed, i))
-        triple = np.random.default_rng(self.seed).permutation(
-            len(SUBJECTS) * len(PLACES) * len(MOTIONS)
-        )
-        code = int(triple[i % len(triple)])
-        labels = (code // 100, code // 10 % 10, code % 10)
-        clip = render(
-            rng, subject=SUBJECTS[labels[0]], place=PLACES[labels[1]], motion=MOTIONS[labels[2]]
-        )
-        return item(clip.pixels, clip.masks, labels, rng)
+        kinds = (len(SUBJECTS), len(PLACES), len(MOTIONS))
+        triple = np.random.default_rng(self.seed).permutation(int(np.prod(kinds)))
+        s, p, m = (int(v) for v in np.unravel_index(triple[i % len(triple)], kinds))
+        clip = render(rng, subject=SUBJECTS[s], place=PLACES[p], motion=MOTIONS[m])
+        return item(clip.pixels, clip.masks, (s, p, m, COLOURS.index(clip.colour)), rng)
 
 
 class Strangers(Films):
@@ -64,19 +58,23 @@ class Strangers(Films):
         if i >= self.count:
             raise IndexError(i)
         rng = np.random.default_rng((self.seed, i, 1))
-        pixels, masks, motion = calm_stranger(rng)
+        pixels, masks, motion = calm_stranger(rng, FRAMES, SIDE)
         subject, place = rng.integers(len(SUBJECTS)), rng.integers(len(PLACES))
-        return item(pixels, masks, (int(subject), int(place), MOTIONS.index(motion)), rng)
+        return item(pixels, masks, (int(subject), int(place), MOTIONS.index(motion), 0), rng)
 
 
 def item(
-    pixels: np.ndarray, masks: np.ndarray, labels: tuple[int, int, int], rng: np.random.Generator
+    pixels: np.ndarray,
+    masks: np.ndarray,
+    labels: tuple[int, int, int, int],
+    rng: np.random.Generator,
 ) -> Item:
     video = to_tensor(pixels)
     still = video[:, int(rng.integers(FRAMES))].unsqueeze(1)
     mask = torch.from_numpy(masks).float()[None, None] / 255
-    first = torch.nn.functional.avg_pool3d(mask[:, :, :1], (1, 16, 16))
-    rest = torch.nn.functional.avg_pool3d(mask[:, :, 1:], (2, 16, 16))
+    space, time = ARCHITECTURE.space, ARCHITECTURE.time
+    first = torch.nn.functional.avg_pool3d(mask[:, :, :1], (1, space, space))
+    rest = torch.nn.functional.avg_pool3d(mask[:, :, 1:], (time, space, space))
     return video, still, torch.cat([first, rest], 2)[0, 0], torch.tensor(labels)
 
 
@@ -91,15 +89,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
-    assert (len(PLACE_NAMES), len(MOTION_NAMES)) == (10, 10), "labels are packed in tens"
-    assert len(SUBJECT_NAMES) == 24
 
     vae = trained_autoencoder(RUNS / args.autoencoder)
     encoder = vae.encoder.eval().requires_grad_(False).to(args.device)
     out = RUNS / args.run
     out.mkdir(parents=True, exist_ok=True)
     n = args.clips
-    t, s = (FRAMES - 1) // 2 + 1, 8
+    t, s = (FRAMES - 1) // ARCHITECTURE.time + 1, SIDE // ARCHITECTURE.space
     videos = np.lib.format.open_memmap(
         out / "videos.npy", "w+", np.float16, (n, LATENT_CHANNELS, t, s, s)
     )
@@ -107,7 +103,7 @@ def main() -> None:
         out / "stills.npy", "w+", np.float16, (n, LATENT_CHANNELS, 1, s, s)
     )
     masks = np.zeros((n, t, s, s), np.float16)
-    labels = np.zeros((n, 3), np.int64)
+    labels = np.zeros((n, 4), np.int64)
     films = Strangers if args.strangers else Films
     loader = DataLoader(
         films(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from training.world.render import FRAMES, SIDE, render
+from training.current_world import FRAMES, SIDE, render
 from training.world.strangers import calm_stranger, stranger
 
 Rng = np.random.Generator
@@ -45,7 +45,11 @@ class Crops(IterableDataset):  # type: ignore[type-arg]
 
     def _from_one_clip(self, rng: Rng) -> list[tuple[torch.Tensor, torch.Tensor]]:
         if rng.random() < self.strangers:
-            pixels = stranger(rng) if rng.random() < 0.5 else calm_stranger(rng)[0]
+            pixels = (
+                stranger(rng, FRAMES, SIDE)
+                if rng.random() < 0.5
+                else calm_stranger(rng, FRAMES, SIDE)[0]
+            )
             masks = np.zeros(pixels.shape[:3], np.uint8)
         else:
             clip = render(rng)

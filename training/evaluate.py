@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from training.current_world import FPS
 from training.evaluation.evidence import Evidence
 from training.evaluation.maker import POCKET, to_bytes
 from training.evaluation.plan import IN_FULL_SIZE, SECTIONS, Settings, Size, plan
@@ -31,7 +32,6 @@ from training.evaluation.sheets import contact_sheet, moving_sheet
 from training.evaluation.shelf import Shelf, fingerprint
 from training.loop import RUNS
 from training.scorers import Scorer
-from training.world.render import FPS
 
 __all__ = ["POCKET", "main", "to_bytes"]
 

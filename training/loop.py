@@ -33,16 +33,23 @@ class Ema:
 
 
 class Clock:
-    """Training time in seconds, over all runs; the learning rate is a function of it alone."""
+    """Training time in seconds, over all runs; the learning rate is a function of it alone.
 
-    def __init__(self, budget_s: float, warmup_s: float = 60, cooldown: float = 0.35) -> None:
+    by_steps: a second is a step, so that a run on a machine that is busy with other work learns
+    the same as one on an idle machine.
+    """
+
+    def __init__(
+        self, budget_s: float, warmup_s: float = 60, cooldown: float = 0.35, by_steps: bool = False
+    ) -> None:
+        self.by_steps = by_steps
         self.budget_s, self.warmup_s, self.cooldown = budget_s, warmup_s, cooldown
         self.spent_s = 0.0
         self._mark = time.monotonic()
 
     def tick(self) -> None:
         now = time.monotonic()
-        self.spent_s += min(now - self._mark, 60)
+        self.spent_s += 1 if self.by_steps else min(now - self._mark, 60)
         self._mark = now
 
     @property

@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
 from transformers import T5Config, T5EncoderModel
 
-LATENT_CHANNELS = 64
+from training import current_world
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Of the autoencoder; each level halves height, width and time, after patches of 8 x 8."""
+
+    latent_channels: int
+    space: int
+    """Pixels to a latent, along height and width."""
+    time: int
+    """Frames to a latent; the first frame has one of its own."""
+    encoder: tuple[int, ...]
+    """Widths, from pixels to latents."""
+    encoder_layers: tuple[int, ...]
+    """Residual layers on each level, and between the last level and the latents."""
+    decoder: tuple[int, ...]
+    """As diffusers counts: what a level has before its upsampler divides it."""
+    decoder_layers: tuple[int, ...]
+    upsample_factor: tuple[int, ...]
+
+
+ARCHITECTURES = {
+    "emoji": Architecture(64, 16, 2, (96, 192), (2, 1), (192,), (2, 1), (2,)),
+    "storybook": Architecture(128, 32, 4, (64, 128, 128), (1, 1, 1), (96, 192), (2, 2, 1), (1, 2)),
+}
+ARCHITECTURE = ARCHITECTURES[current_world.NAME]
+LATENT_CHANNELS = ARCHITECTURE.latent_channels
 LEAST_LOG_VARIANCE = -30.0
 """What diffusers' DiagonalGaussianDistribution clamps to."""
 TOKENS = 128
@@ -16,27 +44,30 @@ TOKENS = 128
 
 
 def autoencoder() -> AutoencoderKLLTXVideo:
-    """16 x 16 pixels x 2 frames to a latent of 64 channels; the first frame has one of its own.
+    """16 x 16 pixels x 2 frames to a latent of 64 channels, or 32 x 32 x 4 to 128 (the storybook).
 
-    Pixels go through the residual down- and upsamplers of LTX-Video 0.9.5 (space to channel
-    averages, as in DC-AE, arXiv:2410.10733), which learn much faster than strided convolutions.
+    The first frame has a latent of its own. Pixels go through the residual down- and
+    upsamplers of LTX-Video 0.9.5 (space to channel averages, as in DC-AE, arXiv:2410.10733), which
+    learn much faster than strided convolutions.
     """
+    is_a = ARCHITECTURE
+    levels = len(is_a.decoder)
     model = AutoencoderKLLTXVideo(
-        latent_channels=LATENT_CHANNELS,
-        block_out_channels=(96, 192),
-        down_block_types=("LTXVideo095DownBlock3D",),
-        downsample_type=("spatiotemporal",),
-        spatio_temporal_scaling=(True,),
-        layers_per_block=(2, 1),
-        decoder_block_out_channels=(192,),
-        decoder_spatio_temporal_scaling=(True,),
-        decoder_layers_per_block=(2, 1),
-        decoder_inject_noise=(False, False),
-        upsample_residual=(True,),
-        upsample_factor=(2,),
+        latent_channels=is_a.latent_channels,
+        block_out_channels=is_a.encoder,
+        down_block_types=("LTXVideo095DownBlock3D",) * levels,
+        downsample_type=("spatiotemporal",) * levels,
+        spatio_temporal_scaling=(True,) * levels,
+        layers_per_block=is_a.encoder_layers,
+        decoder_block_out_channels=is_a.decoder,
+        decoder_spatio_temporal_scaling=(True,) * levels,
+        decoder_layers_per_block=is_a.decoder_layers,
+        decoder_inject_noise=(False,) * (levels + 1),
+        upsample_residual=(True,) * levels,
+        upsample_factor=is_a.upsample_factor,
         patch_size=8,
-        spatial_compression_ratio=16,
-        temporal_compression_ratio=2,
+        spatial_compression_ratio=is_a.space,
+        temporal_compression_ratio=is_a.time,
         encoder_causal=True,
         decoder_causal=False,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.world.captions import vocabulary
+from training.current_world import vocabulary
 
 Rng = np.random.Generator
 

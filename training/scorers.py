@@ -19,11 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from training.current_world import PLACE_NAMES, SUBJECT_NAMES, render
 from training.loop import RUNS
 from training.world.motions import MOTIONS
-from training.world.places import PLACE_NAMES
-from training.world.render import render
-from training.world.subjects import SUBJECT_NAMES
 
 SIDE = 64
 SCORERS = RUNS / "scorers.pt"

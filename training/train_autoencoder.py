@@ -15,27 +15,28 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from training.crops import Crops, to_tensor
+from training.current_world import PLACES, SIDE, SUBJECTS, render
 from training.loop import RUNS, Clock, Ema, Every, log, psnr, save
 from training.models import LATENT_CHANNELS, autoencoder, grown, trained_autoencoder
 from training.muon import Muon
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.render import SIDE, render
-from training.world.subjects import SUBJECTS
 
+STEPS_A_LOOK = 250
+"""When steps are counted."""
 FLOOR = 1e-4
 """Squares under which a clip is as good as given: 46 dB."""
 
 
 def held_out(count: int = 16) -> Tensor:
-    """Whole clips from seeds that training never draws: [N, 3, 17, 128, 128]."""
+    """Whole clips from seeds that training never draws: [N, 3, F, SIDE, SIDE]."""
     clips = [
         render(
             np.random.default_rng((77_000, i)),
-            subject=SUBJECTS[i % len(SUBJECTS)],
+            subject=SUBJECTS[(i * max(1, len(SUBJECTS) // count)) % len(SUBJECTS)],
             place=PLACES[i % len(PLACES)],
             motion=MOTIONS[(3 * i) % len(MOTIONS)],
         )
@@ -75,9 +76,22 @@ def difference(made: Tensor, video: Tensor, weight: Tensor) -> Tensor:
     return loss
 
 
+def halved(x: Tensor) -> Tensor:
+    """[B, C, F, H, W] at half the height and width, by area."""
+    return F.avg_pool3d(x, (1, 2, 2))
+
+
+def mirrored(x: Tensor) -> Tensor:
+    return x.flip(-1)
+
+
+TRANSFORMS = (halved, mirrored)
+"""What may be done to latents as to pixels: EQ-VAE (arXiv:2502.09509), with what the world does."""
+
+
 def sheet(truth: Tensor, made: Tensor, path: Path) -> None:
-    """Rows of pairs: frames 0, 5, 11, 16 as they are, and under them as they came back."""
-    pick = [0, 5, 11, 16]
+    """Rows of pairs: four frames as they are, and under them as they came back."""
+    pick = np.linspace(0, truth.shape[2] - 1, 4).astype(int).tolist()
     rows = []
     for a, b in zip(truth[:6], made[:6], strict=True):
         for x in (a, b):
@@ -91,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", default="autoencoder")
     parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--steps", type=int, help="instead of minutes, on a busy machine")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--side", type=int, default=64)
@@ -98,6 +113,13 @@ def main() -> None:
     parser.add_argument(
         "--latent-noise", type=float, default=0.25, help="at most, as a share of their spread"
     )
+    parser.add_argument(
+        "--equivariance",
+        type=float,
+        default=0.0,
+        help="share of batches whose latents are halved or mirrored, and so must be decoded",
+    )
+    parser.add_argument("--stop-at", type=int, help="stop after so many steps; for comparisons")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
@@ -116,7 +138,7 @@ def main() -> None:
     trained = model.decoder if args.decoder_only else model
     optimiser = Muon(trained.named_parameters(), args.lr, plain=("decoder.conv_out",))
     ema = Ema(model, 0.998)
-    clock = Clock(args.minutes * 60)
+    clock = Clock(args.steps or args.minutes * 60, by_steps=bool(args.steps))
     step = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=args.device, weights_only=True)
@@ -129,7 +151,9 @@ def main() -> None:
         model.encoder.requires_grad_(False)
     encoder, decoder = (model.encoder, model.decoder)
     if not args.no_compile:
-        encoder, decoder = torch.compile(encoder), torch.compile(decoder)  # type: ignore[assignment]
+        # one graph for each shape: latents of half the size are no reason for a general one
+        encoder = torch.compile(encoder, dynamic=False)  # type: ignore[assignment]
+        decoder = torch.compile(decoder, dynamic=False)  # type: ignore[assignment]
 
     per_clip = 4 if args.side < SIDE else 1
     data = Crops(args.seed * 1000 + step, args.side, args.frames, per_clip)
@@ -137,7 +161,8 @@ def main() -> None:
         data, args.batch, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
     validation = held_out()
-    save_now, look_now = Every(120), Every(240)
+    rng = np.random.default_rng((args.seed, step))
+    save_now, look_by_time = Every(120), Every(240)
     running = 0.0
 
     def keep() -> None:
@@ -172,7 +197,7 @@ def main() -> None:
 
     for video, weight in loader:
         clock.tick()
-        if clock.over:
+        if clock.over or (args.stop_at and step >= args.stop_at):
             break
         video = video.to(args.device).to(memory_format=torch.channels_last_3d)
         weight = weight.to(args.device)
@@ -182,6 +207,10 @@ def main() -> None:
             z = encoder(video)[:, :LATENT_CHANNELS]
             spread = z.detach().float().std((0, 2, 3, 4), keepdim=True)
             share = noise_shares(len(z), z.shape[2], args.latent_noise).to(z.device)
+            if args.equivariance and float(rng.random()) < args.equivariance:
+                change = TRANSFORMS[int(rng.integers(len(TRANSFORMS)))]
+                z, video, weight = change(z), change(video), change(weight)
+                z = z.contiguous(memory_format=torch.channels_last_3d)
             made = decoder(
                 (z + share * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
             )
@@ -204,7 +233,8 @@ def main() -> None:
             )
         if save_now():
             keep()
-        if look_now():
+        # a machine that is busy would do nothing but look
+        if step % STEPS_A_LOOK == 0 if args.steps else look_by_time():
             look()
     keep()
     look()

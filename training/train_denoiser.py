@@ -24,17 +24,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from training import close_ups
+from training.current_world import COLOURS, FPS, FRAMES, PLACES, SIDE, SUBJECTS, caption
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, Clock, Ema, Every, log, save
-from training.models import TOKENS, denoiser, text_encoder, trained_autoencoder
+from training.models import ARCHITECTURE, TOKENS, denoiser, text_encoder, trained_autoencoder
 from training.muon import Muon
 from training.noise_words import as_people_write
 from training.words import tokenizer
-from training.world.captions import FINITE, caption
+from training.world.captions import FINITE
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.render import FPS
-from training.world.subjects import SUBJECTS
 
 PLAIN = (
     "embed",
@@ -53,7 +51,10 @@ SILENT = 0.1
 
 UNDECIDED = 6
 """Power of sigma that says how little of the subject can be told from a noisy film."""
-LATENT_FRAMES = 9
+LATENT_FRAMES = (FRAMES - 1) // ARCHITECTURE.time + 1
+LATENT_SIDE = SIDE // ARCHITECTURE.space
+STEPS_A_LOOK = 400
+"""When steps are counted."""
 TOKENS_A_BATCH = 9_216
 WORDS = 64
 """Prompt tokens the denoiser looks at in training.
@@ -116,7 +117,8 @@ class Latents:
         )
         captions = [self._say(row, kind, rng) for row, kind in zip(rows, kinds, strict=True)]
         if frames == 1:
-            return self.normalised(self.stills[rows]), torch.zeros(size, 1, 8, 8), captions
+            no_masks = torch.zeros(size, 1, *self.stills.shape[-2:])
+            return self.normalised(self.stills[rows]), no_masks, captions
         every = slice(None, None, stride(frames))
         masks = torch.from_numpy(self.masks[rows][:, every].astype(np.float32))
         return self.normalised(self.videos[rows][:, :, every]), masks, captions
@@ -124,9 +126,16 @@ class Latents:
     def _say(self, row: int, kind: int, rng: np.random.Generator) -> str:
         if kind == SAYS_NOTHING:
             return ""
-        s, p, m = self.labels[row]
+        s, p, m, *colour = self.labels[row]  # films that were cached before there were colours
         partial = float(kind != SAYS_ALL)
-        said = caption(SUBJECTS[s], PLACES[p], MOTIONS[m], rng, partial=partial)
+        said = caption(
+            SUBJECTS[s],
+            PLACES[p],
+            MOTIONS[m],
+            rng,
+            colour=COLOURS[colour[0]] if colour else "",
+            partial=partial,
+        )
         return as_people_write(said, rng)
 
 
@@ -148,8 +157,14 @@ def mixed(
 
 
 def stride(frames: int) -> int:
-    """Latent frames from one to the next, when so many of the clip's nine are shown."""
+    """Latent frames from one to the next, when so many of the clip's are shown."""
     return (LATENT_FRAMES - 1) // (frames - 1) if frames > 1 else 1
+
+
+def scale(frames: int) -> tuple[float, int, int]:
+    """Seconds and pixels from one latent to the next, as the pipeline counts them."""
+    is_a = ARCHITECTURE
+    return is_a.time * stride(frames) / FPS, is_a.space, is_a.space
 
 
 class Model(nn.Module):
@@ -254,7 +269,7 @@ def look(pipe: LTXPipeline, path: Path, frames: int) -> None:
     pipe.set_progress_bar_config(disable=True)
     with torch.autocast("cpu", torch.bfloat16):
         made = pipe(
-            prompt=list(LOOK_AT), width=128, height=128, num_frames=frames, frame_rate=FPS,
+            prompt=list(LOOK_AT), width=SIDE, height=SIDE, num_frames=frames, frame_rate=FPS,
             num_inference_steps=16, guidance_scale=3.0, output_type="np",
             generator=torch.Generator().manual_seed(0),
         ).frames  # type: ignore[union-attr]  # fmt: skip
@@ -277,6 +292,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--plan", default="1:12,3:16,5:16,9:40", help="latent frames:minutes, in turn"
+    )
+    parser.add_argument(
+        "--by-steps", action="store_true", help="the plan counts steps, on a busy machine"
     )
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument(
@@ -318,8 +336,11 @@ def main() -> None:
     model.text_encoder.requires_grad_(not args.keep_words)
     optimiser = Muon(model.named_parameters(), args.lr, plain=PLAIN)
     ema = Ema(model, 0.999)
-    plan = [(int(f), float(m) * 60) for f, m in (part.split(":") for part in args.plan.split(","))]
-    clock, step = Clock(sum(seconds for _, seconds in plan)), 0
+    unit = 1 if args.by_steps else 60
+    plan = [
+        (int(f), float(n) * unit) for f, n in (part.split(":") for part in args.plan.split(","))
+    ]
+    clock, step = Clock(sum(length for _, length in plan), by_steps=args.by_steps), 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=args.device, weights_only=True)
         model.load_state_dict(state["model"])
@@ -329,7 +350,7 @@ def main() -> None:
     block_step = block_forward if args.no_compile else torch.compile(block_forward, dynamic=False)
     rng = np.random.default_rng((args.seed, step))
     torch.manual_seed(args.seed + step)
-    save_now, look_now = Every(120), Every(420)
+    save_now, look_by_time = Every(120), Every(420)
     running: float | None = None
 
     def keep() -> None:
@@ -351,7 +372,7 @@ def main() -> None:
         given = frames > 1 and float(rng.random()) < args.clean_first
         close = frames > 1 and float(rng.random()) < args.close_ups
         share = args.strangers_share if given and not close else 0.0
-        size = TOKENS_A_BATCH // ((close_ups.SIDE**2 if close else 64) * frames)
+        size = TOKENS_A_BATCH // ((close_ups.SIDE**2 if close else LATENT_SIDE**2) * frames)
         x0, mask, captions = mixed(data, strangers, share, frames, size, rng)
         b, _, f, h, w = x0.shape
         for group in optimiser.param_groups:
@@ -367,9 +388,7 @@ def main() -> None:
         weight = subject_weight(mask.flatten(1), s, args.subject_weight, 0 if close else clock.done)
         if given:
             weight[:, : h * w] = 0
-        rope = model.transformer.rope(
-            torch.zeros(1, 1, 1, device=args.device), f, h, w, (2 * stride(f) / FPS, 16, 16)
-        )
+        rope = model.transformer.rope(torch.zeros(1, 1, 1, device=args.device), f, h, w, scale(f))
         if close:
             near = close_ups.windows(mask, rng)
             x, target, weight = (close_ups.seen(part, near) for part in (x, target, weight))
@@ -406,17 +425,18 @@ def main() -> None:
             log(run, step=step, minutes=clock.spent_s / 60, loss=running, frames=f)
         if save_now():
             keep()
-        if look_now():
+        # a machine that is busy would do nothing but look
+        if step % STEPS_A_LOOK == 0 if args.by_steps else look_by_time():
             look(
                 export(model, words, ema.values, RUNS / args.autoencoder, data),
                 run / f"sheet-{step:06d}.png",
-                1 if f == 1 else 17,
+                1 if f == 1 else FRAMES,
             )
     keep()
     look(
         export(model, words, ema.values, RUNS / args.autoencoder, data),
         run / f"sheet-{step:06d}.png",
-        17,
+        FRAMES,
     )
 
 

@@ -30,8 +30,16 @@ from training.fast_forward import block_forward, forward
 from training.loop import RUNS, Clock, Ema, Every, log, save
 from training.models import TOKENS, denoiser
 from training.muon import Muon
-from training.train_denoiser import LATENT_FRAMES, PLAIN, WORDS, Latents, mixed, pack, stride
-from training.world.render import FPS
+from training.train_denoiser import (
+    LATENT_FRAMES,
+    LATENT_SIDE,
+    PLAIN,
+    WORDS,
+    Latents,
+    mixed,
+    pack,
+    scale,
+)
 
 STUDENT = POCKET.with_name("pocket-distilled")
 STRANGERS_SHARE = 0.2
@@ -87,7 +95,7 @@ class Teacher:
         self.text_encoder = pipe.text_encoder.to(device)
         self.transformer.requires_grad_(False)
         self.device, self.block_step = device, block_step
-        grid = (LATENT_FRAMES, 8, 8, (2 * stride(LATENT_FRAMES) / FPS, 16, 16))
+        grid = (LATENT_FRAMES, LATENT_SIDE, LATENT_SIDE, scale(LATENT_FRAMES))
         self.rope = self.transformer.rope(torch.zeros(1, 1, 1, device=device), *grid)
 
     @torch.no_grad()

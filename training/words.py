@@ -13,9 +13,9 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from training.current_world import render_labels
 from training.models import TOKENS
 from training.world.captions import words_of
-from training.world.render import render_labels
 
 LETTERS = string.ascii_lowercase + string.digits
 MARKS = ".,;:!?'\"()-"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.current_world import PLACES, SUBJECTS
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.subjects import SUBJECTS
 
 Triple = tuple[int, int, int]
 PAIRS = ((0, 1), (0, 2), (1, 2))

@@ -8,15 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
+from training.current_world import PLACES, SUBJECTS, render
 from training.evaluation.intervals import Mean, Share, share
 from training.evaluation.maker import SMALL, shrunk
 from training.evaluation.request import Row
 from training.evaluation.shelf import Shelf
 from training.scorers import Verdict
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.render import render
-from training.world.subjects import SUBJECTS
 
 Judge = Callable[[np.ndarray], Verdict]
 KINDS = ("subject", "place", "motion")

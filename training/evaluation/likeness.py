@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from training.current_world import SIDE, SUBJECTS
 from training.evaluation.evidence import Evidence, Findings, Seen, Table, rendered
 from training.evaluation.intervals import mean
-from training.world.render import SIDE
-from training.world.subjects import SUBJECTS, Subject, sprite
+from training.world.subjects import Subject, sprite
 
 SIDES = tuple(round(side) for side in np.geomspace(26, 94, 12))
 """Of the sprite in pixels, from far to near."""

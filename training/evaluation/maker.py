@@ -11,13 +11,11 @@ import torch
 from diffusers import LTXImageToVideoPipeline, LTXPipeline, LTXVideoTransformer3DModel
 from PIL import Image
 
+from training.current_world import FPS, FRAMES, PLACES, SIDE, SUBJECTS, render
 from training.evaluation.measures import measure, psnr
 from training.evaluation.request import Request
 from training.evaluation.strangers import draw
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.render import FPS, FRAMES, SIDE, render
-from training.world.subjects import SUBJECTS
 
 POCKET = Path(__file__).parents[2] / "presets" / "pocket"
 SMALL = 64

@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 
+from training.current_world import render
 from training.evaluation.evidence import KINDS, Evidence, Findings, Judge, Seen, Table, shares
 from training.evaluation.intervals import Share, mean, share
-from training.world.render import render
 
 
 def judges(judge: Judge, count: int, seed: int = 4242) -> dict[str, Share]:

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from training.captions_held_out import sentence
+from training.current_world import PLACES, SUBJECTS
 from training.evaluation.design import triples
 from training.evaluation.request import Asked, Request, Row
 from training.evaluation.sentences import NONSENSE, sentences, tail
 from training.evaluation.strangers import KINDS
 from training.world.motions import MOTIONS
-from training.world.places import PLACES
-from training.world.subjects import SUBJECTS
 
 STEPS = (4, 8, 12, 20, 32)
 GUIDANCES = (1.0, 2.0, 3.0, 5.0)

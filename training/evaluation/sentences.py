@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.current_world import vocabulary
 from training.evaluation.request import Asked
-from training.world.captions import vocabulary, words_of
+from training.world.captions import words_of
 
 TAILS = (
     " in cinematic style, 4k, unreal engine",

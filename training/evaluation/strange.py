@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from training.current_world import render
 from training.evaluation.evidence import Evidence, Findings, Seen, Table
 from training.evaluation.intervals import mean, share
 from training.evaluation.measures import FLICKER_BOUND, SHARPNESS_BOUNDS, measure
-from training.world.render import render
 
 LOOKS = ("contrast", "colour", "change", "flicker", "sharpness")
 ENOUGH_TO_COMPARE = 20

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from training.world.render import SIDE
+from training.current_world import SIDE
 
 Rng = np.random.Generator
 LARGE = SIDE * 4

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 
 from training.world.motions import MOTIONS, Motion
-from training.world.places import PLACES, Place
-from training.world.subjects import SUBJECTS, Subject
+from training.world.places import PLACES
+from training.world.subjects import SUBJECTS
 
 Rng = np.random.Generator
 
@@ -123,8 +124,8 @@ def finite(does: str) -> str:
 
 
 @cache
-def vocabulary() -> frozenset[str]:
-    """Every word that a caption can hold."""
+def common_vocabulary() -> frozenset[str]:
+    """Every word that a caption of any world can hold: all but subjects and places."""
     phrases = [
         *OPENINGS,
         *ENDINGS,
@@ -132,10 +133,29 @@ def vocabulary() -> frozenset[str]:
         *ANY_GOING,
         *FINITE.values(),
         *(word for going in GOING.values() for word in going),
-        *(words for kind in (SUBJECTS, PLACES, MOTIONS) for one in kind for words in one.words),
+        *(words for motion in MOTIONS for words in motion.words),
         "a an the is",
     ]
     return frozenset(word for phrase in phrases for word in words_of(phrase.format(go="")))
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """Every word that a caption can hold."""
+    names = (words for kind in (SUBJECTS, PLACES) for one in kind for words in one.words)
+    return common_vocabulary() | {word for phrase in names for word in words_of(phrase)}
+
+
+class Named(Protocol):
+    """A subject or a place of any world."""
+
+    @property
+    def words(self) -> tuple[str, ...]: ...
+
+
+class Moving(Named, Protocol):
+    @property
+    def verb(self) -> str: ...
 
 
 def words_of(text: str) -> list[str]:
@@ -143,15 +163,17 @@ def words_of(text: str) -> list[str]:
 
 
 def caption(
-    subject: Subject,
-    place: Place,
+    subject: Moving,
+    place: Named,
     motion: Motion,
     rng: Rng,
     *,
+    colour: str = "",
     partial: float = 0.2,
     choose: slice = slice(None),
 ) -> str:
-    """`choose` restricts the wordings, so that an evaluation may keep some for itself.
+    """`choose` restricts the wordings, so that an evaluation may keep some for itself; a `colour`
+    is said before the subject's word, where there is one.
 
     `partial` is the share that leaves something open, most often the motion: people do.
     """
@@ -161,7 +183,8 @@ def caption(
         return words[rng.integers(len(words))]
 
     going = GOING[subject.verb] if rng.random() < 0.75 else ANY_GOING
-    noun = _article(ADJECTIVES[rng.integers(len(ADJECTIVES))] + pick(subject.words), rng)
+    adjectives = ADJECTIVES[rng.integers(len(ADJECTIVES))] + (f"{colour} " if colour else "")
+    noun = _article(adjectives + pick(subject.words), rng)
     does = pick(motion.words).format(go=going[rng.integers(len(going))])
     where = pick(place.words)
     if rng.random() < partial:

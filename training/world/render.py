@@ -29,6 +29,8 @@ class Clip:
     subject: Subject
     place: Place
     motion: Motion
+    colour: str = ""
+    """No subject of this world comes in several; those of the storybook do."""
 
 
 def stamp(

@@ -17,20 +17,22 @@ Rng = np.random.Generator
 STILL = next(motion for motion in MOTIONS if motion.name == "still")
 
 
-def stranger(rng: Rng, frames: int = FRAMES) -> np.ndarray:
+def stranger(rng: Rng, frames: int = FRAMES, side: int = SIDE) -> np.ndarray:
     """[F, H, W, 3] uint8: one or two emoji of no subject, each on its own path."""
-    pixels = np.repeat(polygons(rng)[None], frames, 0)
+    pixels = np.repeat(polygons(rng, side)[None], frames, 0)
     for _ in range(int(rng.integers(1, 3))):
         _send(pixels, None, MOTIONS[rng.integers(len(MOTIONS))], rng)
     return (pixels + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def calm_stranger(rng: Rng, frames: int = FRAMES) -> tuple[np.ndarray, np.ndarray, Motion]:
+def calm_stranger(
+    rng: Rng, frames: int = FRAMES, side: int = SIDE
+) -> tuple[np.ndarray, np.ndarray, Motion]:
     """(pixels [F, H, W, 3], mask [F, H, W], both uint8; how the one thing in it moves).
 
     In half of them nothing does, and half of those hold no thing at all.
     """
-    back = (polygons, texture, strokes)[rng.integers(3)](rng)
+    back = (polygons, texture, strokes)[rng.integers(3)](rng, side)
     pixels = np.repeat(back[None], frames, 0)
     mask = np.zeros(pixels.shape[:3], np.float32)
     motion = STILL if rng.random() < 0.5 else MOTIONS[rng.integers(len(MOTIONS))]
@@ -39,49 +41,49 @@ def calm_stranger(rng: Rng, frames: int = FRAMES) -> tuple[np.ndarray, np.ndarra
     return (pixels + 0.5).clip(0, 255).astype(np.uint8), (mask + 0.5).astype(np.uint8), motion
 
 
-def polygons(rng: Rng) -> np.ndarray:
+def polygons(rng: Rng, side: int = SIDE) -> np.ndarray:
     """Up to four over a gradient: [H, W, 3] float32 in 0..255, as the others."""
     corners = rng.uniform(0, 255, (3, 3, 3)).astype(np.float32)
-    back = cv2.resize(corners, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    back = cv2.resize(corners, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 255)
     for _ in range(int(rng.integers(0, 5))):
-        points = (rng.uniform(0, SIDE, (int(rng.integers(3, 6)), 2))).astype(np.int32)
+        points = (rng.uniform(0, side, (int(rng.integers(3, 6)), 2))).astype(np.int32)
         cv2.fillPoly(back, [points], rng.uniform(0, 255, 3).tolist(), cv2.LINE_AA)
     return back
 
 
-def texture(rng: Rng) -> np.ndarray:
+def texture(rng: Rng, side: int = SIDE) -> np.ndarray:
     """Patches of every size, the finer the fainter."""
     falloff = rng.uniform(0.4, 1.3)
-    back = np.full((SIDE, SIDE, 3), rng.uniform(60, 190, 3), np.float32)
+    back = np.full((side, side, 3), rng.uniform(60, 190, 3), np.float32)
     for octave in range(1, 7):
         cells = 2**octave
         grey = rng.standard_normal((cells, cells, 1))
         patches = (0.7 * grey + 0.4 * rng.standard_normal((cells, cells, 3))).astype(np.float32)
-        fine = cv2.resize(patches, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+        fine = cv2.resize(patches, (side, side), interpolation=cv2.INTER_CUBIC)
         back += 45 * cells**-falloff * fine
     return back.clip(0, 255)
 
 
-def strokes(rng: Rng) -> np.ndarray:
+def strokes(rng: Rng, side: int = SIDE) -> np.ndarray:
     """A pen that wanders over plain paper."""
     paper, ink = rng.uniform(150, 255, 3), rng.uniform(0, 110, 3)
     if rng.random() < 0.3:
         paper, ink = ink, paper
-    large = np.full((2 * SIDE, 2 * SIDE, 3), paper, np.float32)
+    large = np.full((2 * side, 2 * side, 3), paper, np.float32)
     for _ in range(int(rng.integers(3, 12))):
-        start = rng.uniform(0, 2 * SIDE, 2)
+        start = rng.uniform(0, 2 * side, 2)
         turns = np.cumsum(rng.normal(0, rng.uniform(0.05, 0.9), int(rng.integers(3, 24))))
         steps = rng.uniform(4, 24) * np.stack([np.cos(turns), np.sin(turns)], -1)
         points = (start + np.cumsum(steps, 0)).astype(np.int32)
         closed = bool(rng.random() < 0.3)
         cv2.polylines(large, [points], closed, ink.tolist(), int(rng.integers(2, 7)), cv2.LINE_AA)
-    return cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _send(pixels: np.ndarray, mask: np.ndarray | None, motion: Motion, rng: Rng) -> None:
     emoji = other_emoji()[rng.integers(len(other_emoji()))]
     curve = path(motion.name, len(pixels), rng)
     for i in range(len(pixels)):
-        x, y, size = (float(v[i]) * SIDE for v in (curve.x, curve.y, curve.size))
+        x, y, size = (float(v[i]) * pixels.shape[1] for v in (curve.x, curve.y, curve.size))
         here = None if mask is None else mask[i]
         stamp(pixels[i], here, emoji, x, y, size, float(curve.turn[i]), False)

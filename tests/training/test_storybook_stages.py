@@ -1,0 +1,110 @@
+"""Every training of the storybook once, with networks of thimble size, in a process of its own:
+
+which world a training is about is decided when its modules are loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import LTXPipeline, LTXVideoTransformer3DModel
+from torch.utils.data import DataLoader
+from transformers import T5Config, T5EncoderModel
+
+torch.set_num_threads(1)
+from training import loop, models
+
+runs = Path(sys.argv[1])
+models.ARCHITECTURE = replace(
+    models.ARCHITECTURE, encoder=(8, 16, 16), decoder=(16, 16), decoder_layers=(1, 1, 1)
+)
+models.denoiser = lambda: LTXVideoTransformer3DModel(
+    in_channels=models.LATENT_CHANNELS, out_channels=models.LATENT_CHANNELS,
+    num_attention_heads=2, attention_head_dim=16, cross_attention_dim=32, num_layers=1,
+    caption_channels=24,
+)
+models.text_encoder = lambda vocab_size: T5EncoderModel(
+    T5Config(vocab_size=vocab_size, d_model=24, d_kv=12, num_heads=2, d_ff=32, num_layers=1)
+)
+loop.RUNS = runs
+from training import cache_latents, pack, train_autoencoder, train_denoiser, train_student, words
+
+tokenizer = words.tokenizer(captions=6000)
+train_autoencoder.held_out.__defaults__ = (2,)
+train_denoiser.TOKENS_A_BATCH = 64 * 7 * 2
+train_denoiser.LOOK_AT = ("a green balloon in the snow",)
+for module in (train_autoencoder, cache_latents):
+    module.DataLoader = lambda data, batch, **_: DataLoader(data, batch)
+for module in (train_denoiser, pack):
+    module.tokenizer = lambda: tokenizer
+
+
+def stage(module, arguments):
+    sys.argv = [module.__name__, *arguments.split()]
+    module.main()
+
+
+quick = "--device cpu --no-compile"
+train = f"{quick} --batch 2 --frames 5 --side 64 --equivariance 1 --steps"
+stage(train_autoencoder, f"{train} 2")
+stage(train_autoencoder, f"{train} 4")
+state = torch.load(runs / "autoencoder" / "state.pt", weights_only=True)
+assert (state["step"], state["spent_s"]) == (2, 4), "a step for the last tick of each start"
+stage(cache_latents, "--clips 6 --device cpu")
+stage(cache_latents, "--clips 2 --device cpu --strangers --run strangers")
+data = train_denoiser.Latents(runs / "latents")
+assert data.videos.shape == (6, 128, 7, 8, 8), data.videos.shape
+assert data.masks.shape == (6, 7, 8, 8) and 0.01 < data.masks.mean() < 0.5
+plan = "--by-steps --plan 1:2,3:2,7:2 --clean-first 1 --strangers strangers --close-ups 0.5"
+stage(train_denoiser, f"{quick} {plan}")
+stage(pack, f"--out {runs / 'pocket'}")
+stage(train_student, f"{quick} --teacher {runs / 'pocket'} --out {runs / 'student'} --batch 2"
+      " --teacher-steps 4 --lessons 1 --minutes 0.001")
+pipe = LTXPipeline.from_pretrained(
+    runs / "pocket", use_safetensors=True, local_files_only=True,
+    transformer=LTXVideoTransformer3DModel.from_pretrained(runs / "student"),
+)
+made = pipe(prompt="a green balloon in the snow", width=256, height=256, num_frames=25,
+            frame_rate=12, num_inference_steps=2, guidance_scale=1.0, output_type="np").frames[0]
+assert made.shape == (25, 256, 256, 3), made.shape
+print("made")
+"""
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_student_that_draws_25_frames_of_256_pixels(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "KINORA_WORLD": "storybook", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip().endswith("made")
+
+
+def test_a_world_that_does_not_exist_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import training.current_world"],
+        cwd=ROOT,
+        env={**os.environ, "KINORA_WORLD": "moon"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode != 0
+    assert "KINORA_WORLD=moon" in done.stderr

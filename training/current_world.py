@@ -1,0 +1,45 @@
+"""The world that a training or an evaluation is about: `KINORA_WORLD=storybook`, or `emoji`.
+
+The shipped weights are of `emoji`, so that is the default; when weights of the storybook are
+shipped, `emoji` goes and with it this module.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+NAME = os.environ.get("KINORA_WORLD", "emoji")
+STORYBOOK = NAME == "storybook"
+
+if TYPE_CHECKING or not STORYBOOK:
+    from training.world.captions import caption, vocabulary
+    from training.world.places import PLACE_NAMES, PLACES
+    from training.world.render import FPS, FRAMES, SIDE, render, render_labels
+    from training.world.subjects import SUBJECT_NAMES, SUBJECTS
+
+    COLOURS = ("",)
+else:
+    from training.storybook.captions import caption, vocabulary
+    from training.storybook.places import PLACE_NAMES, PLACES
+    from training.storybook.render import FPS, FRAMES, SIDE, render, render_labels
+    from training.storybook.subjects import COLOURS, SUBJECT_NAMES, SUBJECTS
+if NAME not in ("emoji", "storybook"):
+    raise ValueError(f"KINORA_WORLD={NAME}: there are emoji and storybook")
+
+__all__ = [
+    "COLOURS",
+    "FPS",
+    "FRAMES",
+    "NAME",
+    "PLACES",
+    "PLACE_NAMES",
+    "SIDE",
+    "STORYBOOK",
+    "SUBJECTS",
+    "SUBJECT_NAMES",
+    "caption",
+    "render",
+    "render_labels",
+    "vocabulary",
+]

@@ -1,0 +1,1 @@
+"""The storybook world: flat icons on flat backdrops, drawn from vectors at any size."""
