@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from cli.output import Output
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
-from pipelines.request import Format, GenerationRequest
+from pipelines.request import GenerationRequest
 from pipelines.typed import NUMBER, sentence_about, wrong_fields
 from settings import Settings
 

@@ -33,7 +33,7 @@ from jobs.job import Job
 from jobs.service import JobService
 from pipelines.request import Task
 from settings import Settings
-from tests import tiny, zoo
+from tests import tiny
 from tests.zoo import svd, wan
 from ui import blocks
 from ui.answers import Answers
@@ -66,9 +66,7 @@ def cards(folder: Path) -> None:
     plain = tiny.CARD["limits"] | {"max_guidance": 1.0, "max_steps": 8}  # type: ignore[operator]
     distilled = tiny.CARD["defaults"] | {"guidance_scale": 1.0}  # type: ignore[operator]
     takes = {"guidance": False, "negative_prompt": False}
-    tiny.write_card(
-        folder, repo, id="distilled", limits=plain, defaults=distilled, takes=takes
-    )
+    tiny.write_card(folder, repo, id="distilled", limits=plain, defaults=distilled, takes=takes)
     for name, specimen in (("wan", wan.SPECIMENS[0]), ("svd", svd.SPECIMENS[0])):
         card = specimen.card | {"id": name, "repo": str(repo)}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
