@@ -42,12 +42,12 @@ def build_service(settings: Settings, executor: Executor | None = None) -> JobSe
     from sqlalchemy.exc import SQLAlchemyError
 
     from jobs.executors import executor_for
-    from jobs.store import JobStore
+    from jobs.near import open_store
     from pipelines.cards import load_cards
 
     cards = load_cards(settings.models_dir)
     try:
-        store = JobStore(settings.database_url)
+        store = open_store(settings)
         return JobService(store, executor or executor_for(settings), cards, settings)
     except (OSError, SQLAlchemyError) as error:
         raise KinoraError(

@@ -58,7 +58,8 @@ class JobService:
         self.artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self.pictures = self.artifacts.given
         self.given = Given(self.pictures, settings)
-        self._presence = presence_for(store.database, settings.data_dir / "servers")
+        servers = store.servers_folder or settings.data_dir / "servers"
+        self._presence = presence_for(store.database, servers)
         self.store = store
         store.server = self._presence.name
         self.events = EventLog(self.store)
@@ -111,7 +112,7 @@ class JobService:
             try:
                 self._intake.refuse_what_cannot_run(job.fitted)
             except KinoraError as error:
-                told = {"error": error.as_dict()}
+                told = error.as_dict()
                 self.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=error)
 
     def __enter__(self) -> JobService:
