@@ -225,4 +225,4 @@ def _torch_version() -> str:
 
 if __name__ == "__main__":
     logging.disable()
-    print(json.dumps(asdict(torch_device())))
+    sys.stdout.write(json.dumps(asdict(torch_device())) + "\n")
