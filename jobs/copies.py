@@ -27,7 +27,7 @@ KEPT_S = 180.0
 
 
 class Number(NamedTuple):
-    """In the order in which they count. A server that still ends while the next one has begun
+    """In the order in which they count. A server that is still stopping while the next one runs
     has the lower generation, so its last copies do not hide the newer ones."""
 
     generation: int = 0
@@ -113,7 +113,7 @@ def take_snapshot(database: Path, target: Path) -> None:
 
 
 def adopt(database: Path, target: Path) -> bool:
-    """A database that was used where it lies, with its log; False if it is not sound."""
+    """A database that was used in place, with its log; False if it is not sound."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     logs = ("-wal", "-journal")
     try:

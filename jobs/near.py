@@ -117,7 +117,7 @@ class NearDatabase:
             )  # fmt: skip
 
     def _last_noted(self) -> Number:
-        """The last copy that this machine has made, or begun to make."""
+        """The last copy that this machine has made, or was about to make."""
         try:
             generation, serial = json.loads(self._noted.read_text(encoding="ascii"))
             return Number(int(generation), int(serial))

@@ -112,8 +112,8 @@ class JobService:
             try:
                 self._intake.refuse_what_cannot_run(job.fitted)
             except KinoraError as error:
-                told = error.as_dict()
-                self.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=error)
+                body = error.as_dict()
+                self.store.move(job.id, State.QUEUED, State.FAILED, "failed", body, error=error)
 
     def __enter__(self) -> JobService:
         self.start()

@@ -136,7 +136,7 @@ def _try_torch(listed: Listed) -> Device:
         return Device()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is raised again, and told below
+            warnings.simplefilter("ignore")  # the error that follows says the same
             torch.cuda.init()
             properties = torch.cuda.get_device_properties(0)
     except Exception as error:  # whatever a driver may do
@@ -147,7 +147,7 @@ def _try_torch(listed: Listed) -> Device:
             warnings.simplefilter("ignore")
             (torch.ones(8, device="cuda") + 1).sum().item()
     except torch.cuda.OutOfMemoryError:
-        return found  # somebody else's work fills it now; it works
+        return found  # full of another process's work at the moment
     except Exception as error:
         only = Listed(((found.vram_gb or 0.0, properties.name),))
         return Device(problem=_problem(only, reason_of(error)))
