@@ -211,7 +211,7 @@ def _built_without_cuda(version: str) -> str:
 
 def _short(text: str) -> str:
     """The first sentence of a message, without addresses, paths and advice for programmers."""
-    line = re.sub(r"\S*/\S*", "...", " ".join(text.split()))
+    line = re.sub(r"\S*/\S*", "…", " ".join(text.split()))
     first = re.split(r"(?<=[a-z)])[.;] (?=[A-Z])", line, maxsplit=1)[0].rstrip(".")
     return first if len(first) <= LONGEST_REASON else first[:LONGEST_REASON].rsplit(" ", 1)[0]
 

@@ -136,7 +136,7 @@ REASONS = {
     "variable CUDA_VISIBLE_DEVICES after program start. Setting the available devices to be "
     "zero.": "CUDA unknown error",
     "Error 804: forward compatibility was attempted on non supported HW": "do not go together",
-    "libnvidia-ml.so: cannot open /usr/lib/nvidia/libnvidia-ml.so": "cannot open ...)",
+    "libnvidia-ml.so: cannot open /usr/lib/nvidia/libnvidia-ml.so": "cannot open …)",
     "": "CUDA cannot be used (RuntimeError)",
 }
 
