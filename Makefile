@@ -119,6 +119,7 @@ debian:
 		|| missing="$$missing fonts-noto-color-emoji"; \
 	command -v curl >/dev/null || missing="$$missing curl ca-certificates"; \
 	command -v npm >/dev/null || missing="$$missing npm"; \
+	command -v bindfs >/dev/null || missing="$$missing bindfs"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || { \

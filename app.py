@@ -14,10 +14,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is imported
-# The Hub sets it to True on Spaces. Gradio's front end on Node would then answer /health, /api/*
-# and every other address of ours with its own page. `launch(ssr_mode=False)` says so as well; this
-# holds for whatever reads the variable itself.
-os.environ["GRADIO_SSR_MODE"] = "False"
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # on ZeroGPU it must come before gradio and torch
 
@@ -43,12 +39,12 @@ def build_service(settings: Settings, executor: Executor | None = None) -> JobSe
     from sqlalchemy.exc import SQLAlchemyError
 
     from jobs.executors import executor_for
-    from jobs.store import JobStore
+    from jobs.near import open_store
     from pipelines.cards import load_cards
 
     cards = load_cards(settings.models_dir)
     try:
-        store = JobStore(settings.database_url)
+        store = open_store(settings)
         return JobService(store, executor or executor_for(settings), cards, settings)
     except (OSError, SQLAlchemyError) as error:
         raise KinoraError(

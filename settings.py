@@ -25,9 +25,20 @@ MIN_KEY = 16
 
 def _default_data_dir() -> Path:
     disk = Path("/data")
-    if os.environ.get("SPACE_ID") and disk.is_dir() and os.access(disk, os.W_OK):
+    if os.environ.get("SPACE_ID") and disk.is_dir() and _can_write(disk):
         return disk
     return ROOT / "data"
+
+
+def _can_write(folder: Path) -> bool:
+    """Tried: a bucket that belongs to another user is writable by its permissions alone."""
+    probe = folder / f".kinora-{os.getpid()}"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _default_database_url(fields: dict[str, Any]) -> str:

@@ -98,13 +98,15 @@ def tidy(desk: Desk, settled_s: float = 0.0) -> None:
     states = desk.store.among([f.name for f in folders])
     for folder in folders:
         state = states.get(folder.name)
-        if state is None and desk.artifacts.is_shared:
+        if state is None and (desk.artifacts.is_shared or not desk.store.knows_all):
             continue  # another database may know it
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
         elif state.ended:
             sweep(folder)
 
+    if not desk.store.knows_all:
+        return
     for gift in [*desk.pictures.glob("*.png"), *desk.pictures.glob("*.mp4")]:
         if _age_s(gift) > UNUSED_PICTURE_S and not desk.store.uses_picture(gift.stem):
             given.forget(desk.pictures, gift.stem)

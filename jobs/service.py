@@ -118,8 +118,8 @@ class JobService:
             try:
                 self._intake.refuse_what_cannot_run(job.fitted)
             except KinoraError as error:
-                told = {"error": error.as_dict()}
-                self.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=error)
+                body = error.as_dict()
+                self.store.move(job.id, State.QUEUED, State.FAILED, "failed", body, error=error)
 
     def _look_around(self) -> None:
         """Now and then: what other processes that use the same database did or left."""

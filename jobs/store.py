@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -70,6 +71,10 @@ class JobStore:
 
     def __init__(self, url: str, server: str = "server") -> None:
         self.server = server
+        self.servers_folder: Path | None = None
+        """Where its servers show that they live, if not in the data folder."""
+        self.knows_all = True
+        """False where the database may have been lost: what it does not know is left alone."""
         self.database = Database(url)
         self.listeners: list[Callable[[Event], None]] = []
         self.has_others = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -37,6 +38,9 @@ from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from typing_extensions import Unpack
 
 from errors import ErrorCode, KinoraError
+from jobs.mounts import network_kind
+
+log = logging.getLogger(__name__)
 
 metadata = MetaData()
 
@@ -153,9 +157,12 @@ class Database:
             if path and path != ":memory:":
                 self.folder = Path(path).absolute().parent
                 self.folder.mkdir(parents=True, exist_ok=True)
-            self.durable = Way(_sqlite(parsed, synchronous="FULL", begin="BEGIN IMMEDIATE"))
-            self.light = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN IMMEDIATE"))
-            self.reading = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN"))
+            journal = _journal(Path(path)) if path and path != ":memory:" else "WAL"
+            light = "NORMAL" if journal == "WAL" else "FULL"
+            at_once = "BEGIN IMMEDIATE"
+            self.durable = Way(_sqlite(parsed, journal, synchronous="FULL", begin=at_once))
+            self.light = Way(_sqlite(parsed, journal, synchronous=light, begin=at_once))
+            self.reading = Way(_sqlite(parsed, journal, synchronous=light, begin="BEGIN"))
         else:
             self.durable = self.reading = Way(_postgresql(parsed))
             self.light = Way(_postgresql(parsed, "-c synchronous_commit=off"))
@@ -239,7 +246,21 @@ def _postgresql(url: URL, options: str = "") -> Engine:
     )
 
 
-def _sqlite(url: URL, *, synchronous: str, begin: str) -> Engine:
+def _journal(database: Path) -> str:
+    """The write-ahead log needs memory that its readers share, which network mounts do not give;
+    the rollback journal does with locks. A DATABASE_URL that names such a place gets that one."""
+    kind = network_kind(database)
+    if kind is None:
+        return "WAL"
+    log.warning(
+        "DATABASE_URL is on a network or user-space mount (%s): SQLite is slow there, and only as "
+        "safe as its locks. Use a local disk, or PostgreSQL.",
+        kind,
+    )
+    return "DELETE"
+
+
+def _sqlite(url: URL, journal: str, *, synchronous: str, begin: str) -> Engine:
     engine = create_engine(url, pool_size=48, max_overflow=24)
 
     @event.listens_for(engine, "connect")
@@ -247,7 +268,7 @@ def _sqlite(url: URL, *, synchronous: str, begin: str) -> Engine:
         connection.isolation_level = None  # we say BEGIN ourselves, below
         for pragma in (
             "busy_timeout = 30000",
-            "journal_mode = WAL",
+            f"journal_mode = {journal}",
             f"synchronous = {synchronous}",
             "foreign_keys = ON",
         ):

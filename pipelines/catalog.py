@@ -79,7 +79,7 @@ class Catalog(Mapping[str, ModelCard]):
         if card is not None:
             return card
         pasted = PASTED.fullmatch(name)
-        if pasted is None or ".." in name or not self._settings.any_model:
+        if pasted is None or ".." in name or not self._is_allowed(pasted):
             return None
         with self._finding:
             at, error = self._failed.get(name, (0.0, None))
@@ -103,13 +103,22 @@ class Catalog(Mapping[str, ModelCard]):
         quick = Patience(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
         return self._given_hub or Hub(self._settings, quick)
 
+    def _is_allowed(self, pasted: re.Match[str]) -> bool:
+        """Any, or where strangers ask (a Space), what the operator has put into the folder."""
+        own = pasted[2] is None and self._own_folder(pasted[1]) is not None
+        return self._settings.any_model or own
+
+    def _own_folder(self, repo: str) -> Path | None:
+        owner, _, name = repo.partition("/")
+        root = self._settings.local_models_dir
+        folder = root / name if root and owner == LOCAL else None
+        return folder if folder is not None and folder.is_dir() else None
+
     def _made(self, repo: str, revision: str | None) -> ModelCard:
         from pipelines.hub import listing_of
 
-        owner, _, folder_name = repo.partition("/")
-        root = self._settings.local_models_dir
-        folder = root / folder_name if root and owner == LOCAL and not revision else None
-        if folder is not None and folder.is_dir():
+        folder = None if revision else self._own_folder(repo)
+        if folder is not None:
             listing, id_, where, commit = listing_of(folder, repo), repo, str(folder), None
         else:
             listing = self._hub.listing(repo, revision)

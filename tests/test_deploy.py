@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import click
 import pytest
 from sqlalchemy import create_engine
 
@@ -97,3 +99,37 @@ def test_every_command_is_one_that_a_shell_understands(text: str) -> None:
             assert re.search(rf"^    {option.lstrip('-')}: ", source, re.MULTILINE), option
     for target in re.findall(r"^make (\S+)", text, re.MULTILINE):
         assert re.search(rf"^{re.escape(target)}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+HF = re.findall(
+    r"^ *(?:\.venv/bin/)?hf ((?:[a-z-]+ )+[^\n#]*)",
+    PAGE + (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("words", sorted({words.strip() for words in HF}))
+def test_every_command_for_the_hub_is_one_with_these_options(words: str) -> None:
+    """By the installed huggingface_hub's own command line; nothing is sent."""
+    from huggingface_hub.cli.hf import app
+
+    command: Any = app
+    left = shlex.split(words)
+    while left and hasattr(command, "commands"):
+        name = left.pop(0)
+        command = command.get_command(click.Context(command), name)
+        assert command is not None, words
+    command.make_parser(click.Context(command)).parse_args(left)  # raises for an unknown option
+
+
+def test_the_page_names_the_commands_of_a_space() -> None:
+    assert {" ".join(words.split()[:2]) for words in HF} >= {
+        "auth login",
+        "spaces logs",
+        "spaces variables",
+        "spaces secrets",
+        "buckets create",
+        "spaces volumes",
+    }
+    assert "preload_from_hub:" in PAGE
+    assert "HF_HOME=/data" not in PAGE

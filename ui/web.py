@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import wraps
@@ -321,6 +322,10 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     """What `Blocks.launch` needs so that page, routes and cookie live on one port."""
+    # The Hub sets it to True on Spaces. Gradio's front end on Node would then answer /health,
+    # /api/* and every other address of ours with its own page. `ssr_mode` below says so as well;
+    # this holds for whatever reads the variable itself.
+    os.environ["GRADIO_SSR_MODE"] = "False"
     return {
         "ssr_mode": False,
         "show_error": False,

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 class Maker(Protocol):
     def device(self) -> Device | None:
-        """What it computes on, tried; None where that is nobody's business."""
+        """What it computes on, tried; None for a maker that only pretends."""
         ...
 
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:

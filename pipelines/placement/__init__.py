@@ -34,7 +34,7 @@ __all__ = [
 def plan(card: ModelCard, settings: Settings, shape: Shape | None = None) -> Plan:
     """In the worker, where torch has the last word on whether there is a GPU."""
     machine = this_machine(settings)
-    if not settings.zero_gpu:  # there it is lent for each clip, and no GPU is there to be tried
+    if not settings.zero_gpu:  # a GPU is attached for each clip only: nothing to try
         machine = machine.computing_on(torch_device())
     return plan_for(card, machine, Wishes.of(settings), shape)
 

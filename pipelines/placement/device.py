@@ -136,7 +136,7 @@ def _try_torch(listed: Listed) -> Device:
         return Device()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is raised again, and told below
+            warnings.simplefilter("ignore")  # the error that follows says the same
             torch.cuda.init()
             properties = torch.cuda.get_device_properties(0)
     except Exception as error:  # whatever a driver may do
@@ -147,7 +147,7 @@ def _try_torch(listed: Listed) -> Device:
             warnings.simplefilter("ignore")
             (torch.ones(8, device="cuda") + 1).sum().item()
     except torch.cuda.OutOfMemoryError:
-        return found  # somebody else's work fills it now; it works
+        return found  # full of another process's work at the moment
     except Exception as error:
         only = Listed(((found.vram_gb or 0.0, properties.name),))
         return Device(problem=_problem(only, reason_of(error)))
@@ -210,8 +210,8 @@ def _built_without_cuda(version: str) -> str:
 
 
 def _short(text: str) -> str:
-    """The first sentence of a complaint, without addresses and advice for programmers."""
-    line = " ".join(text.split())
+    """The first sentence of a message, without addresses, paths and advice for programmers."""
+    line = re.sub(r"\S*/\S*", "…", " ".join(text.split()))
     first = re.split(r"(?<=[a-z)])[.;] (?=[A-Z])", line, maxsplit=1)[0].rstrip(".")
     return first if len(first) <= LONGEST_REASON else first[:LONGEST_REASON].rsplit(" ", 1)[0]
 
@@ -225,4 +225,4 @@ def _torch_version() -> str:
 
 if __name__ == "__main__":
     logging.disable()
-    print(json.dumps(asdict(torch_device())))
+    sys.stdout.write(json.dumps(asdict(torch_device())) + "\n")

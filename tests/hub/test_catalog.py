@@ -184,6 +184,19 @@ def test_a_folder_of_ones_own_is_a_model(
             assert child.ask("card", name=name, settings=asked) is not None
 
 
+def test_on_a_space_a_folder_that_the_operator_mounted_is_a_model_and_nothing_else_is(
+    tiny_cards: dict[str, ModelCard], tiny_settings: Settings, tiny_repo: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_repo, tmp_path / "models" / "ltx")
+    own = {"space_id": "you/kinora", "local_models_dir": tmp_path / "models"}
+    catalog = Catalog(tiny_cards, tiny_settings.model_copy(update=own))
+    card = catalog.find("local/ltx")
+    assert card is not None
+    assert card.local_path == tmp_path / "models" / "ltx"
+    for name in ("local/other", "local/ltx@main", "else/ltx", "local/..", "owner/name"):
+        assert catalog.find(name) is None
+
+
 def test_the_table_of_classes_is_what_the_families_say() -> None:
     for name in CLASSES:
         for class_name in family_of(name).pipelines.values():

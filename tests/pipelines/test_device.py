@@ -136,6 +136,7 @@ REASONS = {
     "variable CUDA_VISIBLE_DEVICES after program start. Setting the available devices to be "
     "zero.": "CUDA unknown error",
     "Error 804: forward compatibility was attempted on non supported HW": "do not go together",
+    "libnvidia-ml.so: cannot open /usr/lib/nvidia/libnvidia-ml.so": "cannot open …)",
     "": "CUDA cannot be used (RuntimeError)",
 }
 
@@ -146,6 +147,7 @@ def test_each_way_in_which_cuda_fails_is_a_short_sentence(said: str) -> None:
     assert REASONS[said] in reason
     assert len(reason) < 200
     assert "http" not in reason
+    assert "/" not in reason
     assert "\n" not in reason
 
 

@@ -38,7 +38,7 @@ def main(words: Sequence[str] | None = None, api: HfApi | None = None, root: Pat
         say(str(problem))
         return 1
     except KeyboardInterrupt:
-        say("Stopped. What was uploaded is on the Hub, and a build goes on by itself.")
+        say("Stopped. What was uploaded is on the Hub, and a build continues there.")
         return 130
 
 
@@ -64,11 +64,11 @@ def publish(api: HfApi, root: Path, text: str, hardware: str, timeout_s: float) 
             say(note)
         user = sign_in(api, name)
         say(f"Logged in as {user}.")
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             message = f"Kinora {staged.short}"
             uploaded = upload(api, name, staged.files(), message, hardware, say)
-    for warning in told:  # such as what the Hub thinks of the README's header
+    for warning in warned:  # such as what the Hub thinks of the README's header
         say(str(warning.message))
     if not uploaded.changed:
         say(f"{name} has these very files already.")

@@ -48,9 +48,8 @@ PINNED = {
     # any time in its settings.
     "torch": "torch==2.10.0",
 }
-"""What a Space installs, where the repository allows a range; and nothing for what it leaves out.
-
-xformers 0.0.35 was built against this torch, so it stays."""
+"""By package: what a Space installs where the repository allows a range. xformers 0.0.35 was built
+against this torch, so it stays in the list."""
 
 HUB_REFUSES = (".git", ".cache")
 """Folders that cannot be in a commit made over the Hub's API."""

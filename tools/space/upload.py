@@ -124,8 +124,8 @@ def upload(
     differ = [path for path, file in files.items() if not _is_same(file, there.get(path))]
     if differ:
         raise Problem(
-            f"The Space does not have what was sent: {', '.join(differ[:5])}. Has somebody else "
-            "changed it meanwhile? Run it again."
+            f"The Space does not have what was sent: {', '.join(differ[:5])}. Another upload "
+            "may have changed it at the same time: run it again."
         )
     return Uploaded(name, str(url), str(made.oid), made.oid != before)
 

@@ -53,7 +53,7 @@ def wait_until_it_runs(
         if now - began >= timeout_s:
             raise Problem(
                 f"{uploaded.name} does not run after {timeout_s:.0f} s; the last state was "
-                f"{stage}. It goes on by itself: hf spaces wait {uploaded.name}, and what it does: "
+                f"{stage}. It continues there: hf spaces wait {uploaded.name}, and what it does: "
                 f"hf spaces logs {uploaded.name} --build"
             )
         time.sleep(POLL_S)
