@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import os
 import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from starlette.types import Scope
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
+from media.files import stat_of, whole
 from settings import Settings
 from ui.visitor import is_same_origin, owner_of, read_cookie
 
@@ -136,15 +138,28 @@ def _network(text: str) -> Network:
         ) from None
 
 
+def _link(part: Path, path: Path) -> None:
+    """FileExistsError where another server was first. Some disks have no links."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        pass
+
+
 def _secret(path: Path) -> bytes:
     """Random, made once for this data folder."""
+    made = secrets.token_bytes(32)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_bytes(32))
+        if stat_of(path) is None or not path.read_bytes():  # a full disk leaves an empty one
+            with whole(path) as part:
+                part.touch(0o600)
+                part.write_bytes(made)
+                if stat_of(path) is None:
+                    _link(part, path)
     except FileExistsError:
         pass
-    except OSError:  # a read-only disk: names last as long as this process then
-        return secrets.token_bytes(32)
+    except (OSError, KinoraError):  # nothing can be written: names last as long as the process
+        return made
     return path.read_bytes()

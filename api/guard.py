@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.answers import error_response, request_id
 from api.limits import TEXT_BYTES, limited, most_bytes
 from errors import ErrorCode, KinoraError
+from media.files import NO_ROOM
 from ui.visitor import is_https, is_same_origin
 
 if TYPE_CHECKING:
@@ -212,6 +213,8 @@ def _stumbled(path: str, error: Exception) -> KinoraError:
     log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
     if not path.startswith("/kinora/") and isinstance(error, NONSENSE):
         return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return KinoraError(ErrorCode.OUT_OF_DISK)
     return KinoraError(ErrorCode.INTERNAL)
 
 

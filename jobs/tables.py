@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionInTime
 from typing_extensions import Unpack
 
 from errors import ErrorCode, KinoraError
+from jobs.reserve import READ_ONLY, Reserve, refuse_if_full
 
 metadata = MetaData()
 
@@ -111,8 +113,9 @@ servers = Table(
 class Way:
     """One way into the database. What goes wrong there leaves as one of our errors."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, folder: Path | None = None) -> None:
         self.engine = engine
+        self._folder = folder
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -120,6 +123,8 @@ class Way:
             with self.engine.begin() as tx:
                 yield tx
         except (DBAPIError, NoConnectionInTime) as error:
+            if self._folder and _may_be_the_disk(error):
+                refuse_if_full(self._folder)
             raise kinora_error(error) from error
 
     def dispose(self) -> None:
@@ -144,12 +149,31 @@ class Database:
             if path and path != ":memory:":
                 self.folder = Path(path).absolute().parent
                 self.folder.mkdir(parents=True, exist_ok=True)
-            self.durable = Way(_sqlite(parsed, synchronous="FULL", begin="BEGIN IMMEDIATE"))
-            self.light = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN IMMEDIATE"))
-            self.reading = Way(_sqlite(parsed, synchronous="NORMAL", begin="BEGIN"))
+
+            def way(synchronous: str, begin: str) -> Way:
+                return Way(_sqlite(parsed, synchronous=synchronous, begin=begin), self.folder)
+
+            self.durable = way("FULL", "BEGIN IMMEDIATE")
+            self.light = way("NORMAL", "BEGIN IMMEDIATE")
+            self.reading = way("NORMAL", "BEGIN")
         else:
             self.durable = self.reading = Way(_postgresql(parsed))
             self.light = Way(_postgresql(parsed, "-c synchronous_commit=off"))
+        file = Path(parsed.database or "").name
+        self.reserve = Reserve(self.folder and self.folder / f"{file}.reserve", self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """Writes SQLite's log into the database: what comes next overwrites it from its start."""
+        with suppress(DBAPIError, sqlite3.Error):
+            connection = self.durable.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                connection.close()
+
+    def refuse_if_full(self) -> None:
+        if self.folder:
+            refuse_if_full(self.folder)
 
     def close(self) -> None:
         for way in {self.durable, self.light, self.reading}:
@@ -166,13 +190,24 @@ def kinora_error(error: Exception) -> Exception:
     )
     if is_full:
         return KinoraError(ErrorCode.OUT_OF_DISK)
+    if _name_of(error).startswith("SQLITE_READONLY"):
+        return KinoraError(ErrorCode.UNAVAILABLE, READ_ONLY)
     if isinstance(error, OperationalError | InterfaceError | NoConnectionInTime):
         sentence = "The database cannot be reached right now. Try again in a minute."
         return KinoraError(ErrorCode.UNAVAILABLE, sentence)
     return error
 
 
-DISK_FULL = ("53100", "53200")
+def _name_of(error: Exception) -> str:
+    return str(getattr(getattr(error, "orig", None), "sqlite_errorname", None) or "")
+
+
+def _may_be_the_disk(error: Exception) -> bool:
+    """SQLite says so where one of its other files cannot be made or become larger."""
+    return _name_of(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL"))
+
+
+DISK_FULL = ("53100",)
 
 
 def all_rows(

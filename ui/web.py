@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
+from media.files import NO_ROOM
 from pipelines.request import Task
 from ui import live, theme
 from ui.models import Models
@@ -259,7 +260,11 @@ def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
                 raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
             return await handler(request, owner_of(request.state.visitor))
-        except KinoraError as error:
+        except (KinoraError, OSError) as caught:
+            if isinstance(caught, OSError) and caught.errno not in NO_ROOM:
+                raise
+            full = KinoraError(ErrorCode.OUT_OF_DISK)
+            error = caught if isinstance(caught, KinoraError) else full
             body = error.as_dict() | {"shown": live.error_view(error.as_dict())}
             return JSONResponse(body, error.kind.http_status, headers=SAFE)
 
