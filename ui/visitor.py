@@ -5,6 +5,8 @@ Knows HTTP headers. The name is all there is to a visitor: no account, no addres
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 import re
 import secrets
 from urllib.parse import urlsplit
@@ -12,6 +14,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 COOKIE = "kinora_visitor"
 YEAR_S = 365 * 24 * 3600
@@ -74,3 +78,55 @@ def is_same_origin(headers: Headers) -> bool:
         return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none", "same-site")
     host = headers.get("x-forwarded-host") or headers.get("host", "")
     return urlsplit(origin).netloc == host.split(",")[0].strip()
+
+
+def proxy_fault(headers: Headers) -> str | None:
+    """Where the origin does not match because a proxy has changed the host: what it must do.
+
+    The browser says that its own page asks, or the host is an inner one, which no browser has
+    opened from outside."""
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is None or is_same_origin(headers):
+        return None
+    site = headers.get("sec-fetch-site")
+    if site != "same-origin" and (site or not _is_inner(host) or _is_inner(_netloc(origin))):
+        return None
+    return (
+        f"This page was opened at {_netloc(origin)}, but the server was asked as {host}. The proxy "
+        "must pass on the header Host (nginx: proxy_set_header Host $http_host)."
+    )
+
+
+_said: set[str] = set()
+
+
+def warn_of_proxy(scope: Scope, headers: Headers) -> None:
+    """Says in the log, once for each, which header a proxy does not pass on."""
+    fault, origin = proxy_fault(headers), headers.get("origin", "")
+    if fault is None and origin.startswith("https://") and not is_https(scope, headers):
+        if is_same_origin(headers):
+            fault = (
+                f"The page is open at {origin}, but the proxy says nothing of https. It must pass "
+                "on the header X-Forwarded-Proto (nginx: proxy_set_header X-Forwarded-Proto "
+                "$scheme)."
+            )
+    if fault and fault not in _said and len(_said) < MOST_WARNINGS:
+        _said.add(fault)
+        log.warning("%s", fault)
+
+
+MOST_WARNINGS = 20
+"""Strangers choose what is in these headers."""
+
+
+def _netloc(origin: str) -> str:
+    return urlsplit(origin).netloc
+
+
+def _is_inner(host: str) -> bool:
+    """localhost, the name of a container, or an address that is not on the internet."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return not ipaddress.ip_address(name).is_global
+    except ValueError:
+        return "." not in name

@@ -26,7 +26,7 @@ from media.files import NO_ROOM
 from pipelines.request import Task
 from ui import live, theme
 from ui.models import Models
-from ui.visitor import VisitorCookie, is_same_origin, owner_of
+from ui.visitor import VisitorCookie, is_same_origin, owner_of, proxy_fault
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -256,7 +256,7 @@ def guarded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             if not is_same_origin(request.headers):
-                raise KinoraError(ErrorCode.NOT_FOUND)
+                raise KinoraError(ErrorCode.NOT_FOUND, proxy_fault(request.headers))
             if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
                 raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
             return await handler(request, owner_of(request.state.visitor))

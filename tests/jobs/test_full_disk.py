@@ -20,7 +20,7 @@ from api.callers import _secret
 from errors import ErrorCode, KinoraError
 from jobs.executors import executor_for
 from jobs.executors.process import ProcessExecutor
-from jobs.job import State
+from jobs.job import Job, State
 from jobs.quota import make_room
 from jobs.recovery import tidy
 from jobs.reserve import READ_ONLY, Reserve, refuse_if_full
