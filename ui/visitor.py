@@ -103,13 +103,12 @@ _said: set[str] = set()
 def warn_of_proxy(scope: Scope, headers: Headers) -> None:
     """Says in the log, once for each, which header a proxy does not pass on."""
     fault, origin = proxy_fault(headers), headers.get("origin", "")
-    if fault is None and origin.startswith("https://") and not is_https(scope, headers):
-        if is_same_origin(headers):
-            fault = (
-                f"The page is open at {origin}, but the proxy says nothing of https. It must pass "
-                "on the header X-Forwarded-Proto (nginx: proxy_set_header X-Forwarded-Proto "
-                "$scheme)."
-            )
+    is_hidden = origin.startswith("https://") and not is_https(scope, headers)
+    if fault is None and is_hidden and is_same_origin(headers):
+        fault = (
+            f"The page is open at {origin}, but the proxy says nothing of https. It must pass on "
+            "the header X-Forwarded-Proto (nginx: proxy_set_header X-Forwarded-Proto $scheme)."
+        )
     if fault and fault not in _said and len(_said) < MOST_WARNINGS:
         _said.add(fault)
         log.warning("%s", fault)

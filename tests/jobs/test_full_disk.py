@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -34,6 +35,7 @@ from tests import tiny
 from tests.disks import fill, mounted
 from tests.jobs.conftest import MakeJob, until
 from tests.jobs.pretended import LEDGER, MODULE
+from tests.jobs.pretended_app import PretendedApp
 from tests.jobs.test_quota import finished
 
 DISK = ("-t", "tmpfs", "-o", "size=8m", "none")
@@ -122,14 +124,14 @@ def test_without_a_reserve_the_files_make_the_room(
         assert service.store.get(job.id) is None
 
 
-@hypothesis_settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    acts=st.lists(st.sampled_from(["delete", "cancel", "retire", "fill", "make"]), max_size=12),
-    wal=st.booleans(),
+    acts=st.lists(st.sampled_from(["delete", "cancel", "retire", "make"]), max_size=12),
+    filled=st.integers(0, 12),
 )
 def test_whatever_was_done_before_a_full_disk_can_be_emptied(
     acts: list[str],
-    wal: bool,
+    filled: int,
     tmp_path: Path,
     light_cards: dict[str, ModelCard],
     make_job: MakeJob,
@@ -138,7 +140,7 @@ def test_whatever_was_done_before_a_full_disk_can_be_emptied(
     with mounted(tmp_path / "disk", *DISK) as disk, ExitStack() as stack:
         service = stack.enter_context(closing(open_service(disk, light_cards)))
         made = [large(service, make_job()) for _ in range(CLIPS)]
-        for number, act in enumerate([*acts, "fill"]):
+        for act in [*acts[:filled], "fill", *acts[filled:]]:
             if act == "make":
                 with suppress(KinoraError, OSError):
                     made.append(large(service, make_job()))
@@ -154,9 +156,9 @@ def test_whatever_was_done_before_a_full_disk_can_be_emptied(
                 few = service.settings.model_copy(update={"max_disk_gb": 1e-9})
                 make_room(service.desk, few)
             elif act == "fill":
-                fill(disk, f"fill{number}")
-        if wal:  # as a server that starts finds it
-            service.store.database.durable.engine.dispose()
+                fill(disk)
+        with suppress(KinoraError):
+            service.desk.settle()  # as a supervisor does
         for job in [*made, *service.list("visitor")] * 2:  # one without files may have to wait
             with suppress(KinoraError):
                 service.cancel(job.id)
@@ -269,6 +271,34 @@ def test_given_pictures_and_uploads_are_refused_with_the_reason(
     assert list((disk / "pictures").glob("*")) == []
     filling.unlink()
     assert service.store_picture(picture.getvalue(), "visitor").width == 256
+
+
+@pytest.mark.slow
+def test_a_server_on_a_full_disk_says_so_at_every_door(tmp_path: Path) -> None:
+    me = {"Authorization": "Bearer a-secret-of-more-than-20-letters"}
+    (tmp_path / "data").mkdir()
+    with mounted(tmp_path / "data", *DISK) as disk:
+        server = PretendedApp(tmp_path)
+        client = httpx.Client(base_url=server.url, headers=me, timeout=60, trust_env=False)
+        try:
+            body = {"prompt": "a dog", "num_inference_steps": 2}
+            job_id = client.post("/api/generate", json=body).json()["job_id"]
+            until(lambda: client.get(f"/api/status/{job_id}").json()["status"] == "succeeded")
+            assert client.get("/ready").status_code == 200
+            filling = fill(disk)
+            ready = client.get("/ready")
+            assert (ready.status_code, ready.json()["details"]["reason"]) == (503, "out_of_disk")
+            assert ready.json()["message"].startswith("The disk is full.")
+            refused = client.post("/api/generate", json=body)
+            assert (refused.status_code, refused.json()["error"]) == (507, "out_of_disk")
+            assert client.get(f"/api/status/{job_id}").is_success, "what is there can be seen"
+            assert client.delete(f"/api/jobs/{job_id}").status_code == 204
+            assert client.get(f"/api/status/{job_id}").status_code == 404
+            filling.unlink()
+            assert client.get("/ready").status_code == 200
+        finally:
+            client.close()
+            server.stop()
 
 
 # -- other ways to be full -----------------------------------------------------------------------
