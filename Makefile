@@ -122,6 +122,8 @@ debian:
 	command -v bindfs >/dev/null || missing="$$missing bindfs"; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || { \
 		if [ "$$(id -u)" = 0 ]; then \
 			(apt-get update && DEBIAN_FRONTEND=noninteractive \

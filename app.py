@@ -21,6 +21,7 @@ from cli.address import choose_address
 from cli.stopping import stop_like_ctrl_c, when_told_to_stop
 from errors import ErrorCode, KinoraError
 from jobs.service import JobService
+from media.files import NO_ROOM
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def build_service(settings: Settings, executor: Executor | None = None) -> JobSe
         store = open_store(settings)
         return JobService(store, executor or executor_for(settings), cards, settings)
     except (OSError, SQLAlchemyError) as error:
+        if getattr(error, "errno", None) in NO_ROOM:
+            raise KinoraError(ErrorCode.OUT_OF_DISK) from error
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
             "The data folder or the database cannot be used: see KINORA_DATA_DIR and DATABASE_URL.",

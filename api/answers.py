@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from errors import ErrorCode, KinoraError
+from media.files import NO_ROOM
 from pipelines.typed import sentence_about, wrong_fields
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,8 @@ def _of(error: Exception) -> KinoraError:
             return error
         case RequestValidationError():
             return as_kinora_error(error)
+        case OSError(errno=number) if number in NO_ROOM:
+            return KinoraError(ErrorCode.OUT_OF_DISK)
         case HTTPException(status_code=status) if status in BY_STATUS:
             return KinoraError(BY_STATUS[status])
         case HTTPException(status_code=status) if status < 500:

@@ -23,7 +23,8 @@ from api.addresses import below_root
 from api.answers import error_response, request_id
 from api.limits import TEXT_BYTES, limited, most_bytes
 from errors import ErrorCode, KinoraError
-from ui.visitor import is_https, is_same_origin
+from media.files import NO_ROOM
+from ui.visitor import is_https, is_same_origin, proxy_fault, warn_of_proxy
 
 if TYPE_CHECKING:
     from api.metrics import Metrics
@@ -104,6 +105,7 @@ class Guard:
         number = secrets.token_hex(8)
         request_id.set(number)
         send = _with(send, {"X-Request-Id": number})
+        warn_of_proxy(scope, Headers(scope=scope))
         if self.is_ours(scope["path"]):
             await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
         else:
@@ -153,7 +155,7 @@ class Guard:
         if scope["method"] in ("GET", "HEAD", "OPTIONS") or is_same_origin(headers):
             return
         if self._allowed(headers.get("origin", "")) is None:
-            raise KinoraError(ErrorCode.FORBIDDEN)
+            raise KinoraError(ErrorCode.FORBIDDEN, proxy_fault(headers))
 
     def _most_bytes_for_the_page(self) -> int:
         largest = max(self.settings.max_image_bytes, self.settings.max_video_upload_bytes)
@@ -184,7 +186,7 @@ class Guard:
             if origin is not None and not is_same_origin(headers):
                 allowed = self._allowed(origin)
                 if allowed is None:
-                    raise KinoraError(ErrorCode.FORBIDDEN)
+                    raise KinoraError(ErrorCode.FORBIDDEN, proxy_fault(headers))
                 if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                     await self._preflight(allowed)(scope, receive, send)
                     return
@@ -235,6 +237,8 @@ def _stumbled(path: str, error: Exception) -> KinoraError:
     log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
     if not path.startswith("/kinora/") and isinstance(error, NONSENSE):
         return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return KinoraError(ErrorCode.OUT_OF_DISK)
     return KinoraError(ErrorCode.INTERNAL)
 
 

@@ -79,6 +79,11 @@ class Ops:
             raise KinoraError(
                 ErrorCode.UNAVAILABLE, "No clips are made right now.", details={"status": status}
             )
+        try:
+            await in_thread(self.service.refuse_if_full)
+        except KinoraError as error:
+            details = {"status": status, "reason": error.code.value}
+            raise KinoraError(ErrorCode.UNAVAILABLE, error.message, details=details) from error
         return JSONResponse(Ready(ready=True, status=status).model_dump(), headers=NO_STORE)
 
     async def show_metrics(self) -> Response:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from jobs.tables import one_at_a_time
+from errors import ErrorCode, KinoraError
+from jobs.tables import Database, kinora_error, one_at_a_time
 
 MIGRATIONS: list[tuple[str, list[str]]] = [
     (
@@ -113,6 +115,24 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
         ],
     ),
 ]
+
+
+def open_database(database: Database) -> None:
+    """Brings it up to date, on a full disk with what is kept for that. KinoraError where the disk
+    is the reason that it cannot be opened."""
+    database.reserve.use_for(lambda: _open(database))
+    database.reserve.refill()
+
+
+def _open(database: Database) -> None:
+    try:
+        migrate(database.durable.engine)
+    except DBAPIError as error:
+        known = kinora_error(error)
+        if isinstance(known, KinoraError) and known.code is ErrorCode.OUT_OF_DISK:
+            raise known from error
+        database.refuse_if_full()
+        raise
 
 
 def migrate(engine: Engine) -> list[str]:

@@ -202,7 +202,7 @@ class NearStore(JobStore):
     def __init__(self, near: NearDatabase) -> None:
         near.open()
         super().__init__(near.url)
-        self.servers_folder, self.knows_all = near.servers, near.knows_all
+        self.knows_all = near.knows_all
         self._near = near
         near.start()
 

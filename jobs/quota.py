@@ -15,6 +15,7 @@ from typing import Literal
 
 from sqlalchemy import select, update
 
+from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.job import WHY as WHY  # also for those who look after room only
 from jobs.job import Event, Gone, Result, State
@@ -78,6 +79,7 @@ def make_room(desk: Desk, settings: Settings, known: Sizes | None = None) -> int
 
     `known` is what an object store was asked before: a clip's files never change."""
     if settings.max_disk_gb is None and settings.keep_clips_days is None:
+        desk.store.database.reserve.refill()
         return 0
     query = select(jobs.c.id, jobs.c.ended_at, jobs.c.result).where(
         jobs.c.state == State.SUCCEEDED.value
@@ -111,20 +113,34 @@ def make_room(desk: Desk, settings: Settings, known: Sizes | None = None) -> int
             kept += 1
     if is_remote and quota is not None:
         _drop_copies(desk, quota)
+    desk.store.database.reserve.refill()
     return gone
 
 
 def _remove(desk: Desk, job_id: str, why: Literal["age", "space"]) -> None:
-    """Written down first: nobody is shown a clip that is half removed."""
-    here = jobs.c.id == job_id
-    with desk.store.database.durable.begin() as tx:
-        told = tx.execute(select(jobs.c.result).where(here)).scalar()
-        if told is None:
-            return  # deleted meanwhile
-        gone = Gone(why=why, at=time.time())
-        result = Result.model_validate_json(told).model_copy(update={"gone": gone})
-        tx.execute(update(jobs).where(here).values(result=result.model_dump_json()))
-    desk.artifacts.remove(job_id)
+    """Written down first, so that no clip is shown that is half removed; unless the disk is too
+    full even for that."""
+
+    def note() -> bool:
+        here = jobs.c.id == job_id
+        with desk.store.database.durable.begin() as tx:
+            told = tx.execute(select(jobs.c.result).where(here)).scalar()
+            if told is None:
+                return False  # deleted meanwhile
+            gone = Gone(why=why, at=time.time())
+            result = Result.model_validate_json(told).model_copy(update={"gone": gone})
+            tx.execute(update(jobs).where(here).values(result=result.model_dump_json()))
+        return True
+
+    try:
+        is_noted = desk.store.database.reserve.use_for(note)
+    except KinoraError as error:
+        if error.code is not ErrorCode.OUT_OF_DISK:
+            raise
+        desk.artifacts.remove(job_id)
+        is_noted = note()
+    if is_noted:
+        desk.artifacts.remove(job_id)
 
 
 def _look_up(desk: Desk, job_ids: list[str], known: Sizes) -> None:

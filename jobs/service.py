@@ -25,6 +25,7 @@ from jobs.job import Asked, Event, Job, Once, State, new_id
 from jobs.presence import presence_for
 from jobs.quota import Housekeeper
 from jobs.recovery import end_commands, pass_on_asked, recover
+from jobs.reserve import refuse_if_full
 from jobs.store import JobStore
 from jobs.turns import Outlook, Turns
 from pipelines.cards import ModelCard
@@ -176,7 +177,13 @@ class JobService:
             )
         return self._accept(requests, owner, once=once, reuse=reuse, batch=new_id())
 
+    def refuse_if_full(self) -> None:
+        """KinoraError where a clip could not be written, or the database not."""
+        folders = (self.settings.data_dir, self.artifacts.root, self.store.database.folder)
+        refuse_if_full(*filter(None, folders))
+
     def _accept(self, requests: Sequence[GenerationRequest], owner: str, **how: Any) -> Jobs:
+        self.refuse_if_full()
         health = self.executor.health()
         if self._resting or health.state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
@@ -370,10 +377,18 @@ class JobService:
         job = self.get(job_id, owner)
         if job.state is State.QUEUED:
             job = self.cancel(job_id, owner)
-        if not self.store.delete(job_id):
+        try:
+            is_gone = self.store.delete(job_id)
+        except KinoraError as error:
+            if error.code is not ErrorCode.OUT_OF_DISK or not job.state.ended:
+                raise
+            self.artifacts.remove(job_id)  # a full disk: the files first, to make room
+            is_gone = self.store.delete(job_id)
+        if not is_gone:
             raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
         self.events.forget(job_id)
         self.artifacts.remove(job_id)
+        self.store.database.reserve.refill()
 
     # -- once more -------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from jobs import waiting
 from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
-from jobs.migrations import migrate
+from jobs.migrations import open_database
 from jobs.removed import place_of, remember_places
 from jobs.tables import Database, events, jobs, one_at_a_time
 from jobs.turnstile import Turnstile
@@ -71,15 +71,13 @@ class JobStore:
 
     def __init__(self, url: str, server: str = "server") -> None:
         self.server = server
-        self.servers_folder: Path | None = None
-        """Where its servers show that they live, if not in the data folder."""
         self.knows_all = True
         """False where the database may have been lost: what it does not know is left alone."""
         self.database = Database(url)
         self.listeners: list[Callable[[Event], None]] = []
         self.has_others = False
         self._writing = Turnstile()
-        migrate(self.database.durable.engine)
+        open_database(self.database)
 
     @property
     def is_shared(self) -> bool:
@@ -203,14 +201,18 @@ class JobStore:
             is_there = and_(is_there, or_(jobs.c.asked.is_(None), jobs.c.asked != unless_asked))
         if run is not None:
             is_there = and_(is_there, jobs.c.started_at == run)
-        with self._writing:
-            with self.database.durable.begin() as tx:
-                if tx.execute(update(jobs).where(is_there).values(**values)).rowcount == 0:
-                    return None
-                job = _require(tx, job_id)
-                event = _append(tx, job_id, kind, data or {})
-            self._tell(event)
-        return job
+
+        def change() -> Job | None:
+            with self._writing:
+                with self.database.durable.begin() as tx:
+                    if tx.execute(update(jobs).where(is_there).values(**values)).rowcount == 0:
+                        return None
+                    job = _require(tx, job_id)
+                    event = _append(tx, job_id, kind, data or {})
+                self._tell(event)
+            return job
+
+        return self.database.reserve.use_for(change) if after.ended else change()
 
     def ask(self, job_id: str, what: Asked) -> bool:
         """Writes down what the person wants of a running job. A discard is never taken back."""
@@ -372,11 +374,16 @@ class JobStore:
     # -- tidying ---------------------------------------------------------------------------------
 
     def delete(self, job_id: str) -> bool:
-        """Removes an ended job and its events; its place in its owner's list is kept."""
+        """Removes an ended job and its events, on a full disk too; its place in its owner's list is
+        kept."""
         ended = and_(jobs.c.id == job_id, jobs.c.state.not_in(UNFINISHED))
-        with self._writing, self.database.durable.begin() as tx:
-            remember_places(tx, ended)
-            return tx.execute(delete(jobs).where(ended)).rowcount == 1
+
+        def remove() -> bool:
+            with self._writing, self.database.durable.begin() as tx:
+                remember_places(tx, ended)
+                return tx.execute(delete(jobs).where(ended)).rowcount == 1
+
+        return self.database.reserve.use_for(remove)
 
     def among(self, ids: Collection[str]) -> dict[str, State]:
         """Those of the ids that are jobs here, with their states."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from typing_extensions import Unpack
 
 from errors import ErrorCode, KinoraError
 from jobs.mounts import network_kind
+from jobs.reserve import READ_ONLY, Reserve, refuse_if_full
 
 log = logging.getLogger(__name__)
 
@@ -124,8 +126,9 @@ servers = Table(
 class Way:
     """One way into the database. What goes wrong there leaves as one of our errors."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, folder: Path | None = None) -> None:
         self.engine = engine
+        self._folder = folder
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -133,6 +136,8 @@ class Way:
             with self.engine.begin() as tx:
                 yield tx
         except (DBAPIError, NoConnectionInTime) as error:
+            if self._folder and _may_be_the_disk(error):
+                refuse_if_full(self._folder)
             raise kinora_error(error) from error
 
     def dispose(self) -> None:
@@ -159,13 +164,32 @@ class Database:
                 self.folder.mkdir(parents=True, exist_ok=True)
             journal = _journal(Path(path)) if path and path != ":memory:" else "WAL"
             light = "NORMAL" if journal == "WAL" else "FULL"
-            at_once = "BEGIN IMMEDIATE"
-            self.durable = Way(_sqlite(parsed, journal, synchronous="FULL", begin=at_once))
-            self.light = Way(_sqlite(parsed, journal, synchronous=light, begin=at_once))
-            self.reading = Way(_sqlite(parsed, journal, synchronous=light, begin="BEGIN"))
+
+            def way(synchronous: str, begin: str) -> Way:
+                engine = _sqlite(parsed, journal, synchronous=synchronous, begin=begin)
+                return Way(engine, self.folder)
+
+            self.durable = way("FULL", "BEGIN IMMEDIATE")
+            self.light = way(light, "BEGIN IMMEDIATE")
+            self.reading = way(light, "BEGIN")
         else:
             self.durable = self.reading = Way(_postgresql(parsed))
             self.light = Way(_postgresql(parsed, "-c synchronous_commit=off"))
+        file = Path(parsed.database or "").name
+        self.reserve = Reserve(self.folder and self.folder / f"{file}.reserve", self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """Writes SQLite's log into the database: what comes next overwrites it from its start."""
+        with suppress(DBAPIError, sqlite3.Error):
+            connection = self.durable.engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            finally:
+                connection.close()
+
+    def refuse_if_full(self) -> None:
+        if self.folder:
+            refuse_if_full(self.folder)
 
     def close(self) -> None:
         for way in {self.durable, self.light, self.reading}:
@@ -182,13 +206,24 @@ def kinora_error(error: Exception) -> Exception:
     )
     if is_full:
         return KinoraError(ErrorCode.OUT_OF_DISK)
+    if _name_of(error).startswith("SQLITE_READONLY"):
+        return KinoraError(ErrorCode.UNAVAILABLE, READ_ONLY)
     if isinstance(error, OperationalError | InterfaceError | NoConnectionInTime):
         sentence = "The database cannot be reached right now. Try again in a minute."
         return KinoraError(ErrorCode.UNAVAILABLE, sentence)
     return error
 
 
-DISK_FULL = ("53100", "53200")
+def _name_of(error: Exception) -> str:
+    return str(getattr(getattr(error, "orig", None), "sqlite_errorname", None) or "")
+
+
+def _may_be_the_disk(error: Exception) -> bool:
+    """SQLite says so where one of its other files cannot be made or become larger."""
+    return _name_of(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL"))
+
+
+DISK_FULL = ("53100",)
 
 
 def all_rows(

@@ -22,7 +22,7 @@ from tests.composed import VARIABLE
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-OTHERS = {"GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "HF_HOME", "AWS_"}
+OTHERS = {"GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", "HF_HOME", "AWS_"}
 """Variables that are not ours."""
 
 

@@ -6,7 +6,9 @@ Where a browser keeps no cookie, the page itself keeps the name and sends it as 
 
 from __future__ import annotations
 
-import contextlib
+import ipaddress
+import logging
+import os
 import re
 import secrets
 from pathlib import Path
@@ -15,6 +17,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from errors import KinoraError
+from media.files import stat_of, whole
+
+log = logging.getLogger(__name__)
 
 COOKIE = "kinora_visitor"
 HEADER = "x-kinora-visitor"
@@ -92,13 +99,77 @@ def is_same_origin(headers: Headers) -> bool:
     return urlsplit(origin).netloc == host.split(",")[0].strip()
 
 
+def _link(part: Path, path: Path) -> None:
+    """FileExistsError where another server was first. Some disks have no links."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        pass
+
+
 def load_secret(path: Path) -> bytes:
     """Random, made once for this data folder."""
+    made = secrets.token_bytes(32)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError), path.open("xb") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_bytes(32))
-    except OSError:  # a read-only disk: names last as long as this process then
-        return secrets.token_bytes(32)
+        if stat_of(path) is None or not path.read_bytes():  # a full disk leaves an empty one
+            with whole(path) as part:
+                part.touch(0o600)
+                part.write_bytes(made)
+                if stat_of(path) is None:
+                    _link(part, path)
+    except FileExistsError:
+        pass
+    except (OSError, KinoraError):  # nothing can be written: names last as long as the process
+        return made
     return path.read_bytes()
+
+
+def proxy_fault(headers: Headers) -> str | None:
+    """Where the origin does not match because a proxy has changed the host: what it must do.
+
+    The browser says that its own page asks, or the host is an inner one, which no browser has
+    opened from outside."""
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is None or is_same_origin(headers):
+        return None
+    site = headers.get("sec-fetch-site")
+    if site != "same-origin" and (site or not _is_inner(host) or _is_inner(_netloc(origin))):
+        return None
+    return (
+        f"This page was opened at {_netloc(origin)}, but the server was asked as {host}. The proxy "
+        "must pass on the header Host (nginx: proxy_set_header Host $http_host)."
+    )
+
+
+_said: set[str] = set()
+MOST_WARNINGS = 20
+"""Strangers choose what is in these headers."""
+
+
+def warn_of_proxy(scope: Scope, headers: Headers) -> None:
+    """Says in the log, once for each, which header a proxy does not pass on."""
+    fault, origin = proxy_fault(headers), headers.get("origin", "")
+    is_hidden = origin.startswith("https://") and not is_https(scope, headers)
+    if fault is None and is_hidden and is_same_origin(headers):
+        fault = (
+            f"The page is open at {origin}, but the proxy says nothing of https. It must pass on "
+            "the header X-Forwarded-Proto (nginx: proxy_set_header X-Forwarded-Proto $scheme)."
+        )
+    if fault and fault not in _said and len(_said) < MOST_WARNINGS:
+        _said.add(fault)
+        log.warning("%s", fault)
+
+
+def _netloc(origin: str) -> str:
+    return urlsplit(origin).netloc
+
+
+def _is_inner(host: str) -> bool:
+    """localhost, the name of a container, or an address that is not on the internet."""
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        return not ipaddress.ip_address(name).is_global
+    except ValueError:
+        return "." not in name

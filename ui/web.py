@@ -23,11 +23,19 @@ from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
+from media.files import NO_ROOM
 from pipelines.request import Task
 from ui import live, theme
 from ui.models import Models
 from ui.signatures import Signatures
-from ui.visitor import VisitorCookie, is_same_origin, load_secret, owner_of, read_cookie
+from ui.visitor import (
+    VisitorCookie,
+    is_same_origin,
+    load_secret,
+    owner_of,
+    proxy_fault,
+    read_cookie,
+)
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -283,12 +291,16 @@ def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
             owner = await signer(request) if signer else None
             if owner is None:
                 if not is_same_origin(request.headers):
-                    raise KinoraError(ErrorCode.NOT_FOUND)
+                    raise KinoraError(ErrorCode.NOT_FOUND, proxy_fault(request.headers))
                 if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
                     raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
                 owner = owner_of(request.state.visitor)
             return await handler(request, owner)
-        except KinoraError as error:
+        except (KinoraError, OSError) as caught:
+            if isinstance(caught, OSError) and caught.errno not in NO_ROOM:
+                raise
+            full = KinoraError(ErrorCode.OUT_OF_DISK)
+            error = caught if isinstance(caught, KinoraError) else full
             body = error.as_dict() | {"shown": live.error_view(error.as_dict())}
             return JSONResponse(body, error.kind.http_status, headers=SAFE)
 
