@@ -29,6 +29,7 @@ from tests.api.conftest import ended as wait_until_ended
 from tests.api.test_tools import PATIENCE
 from ui.addresses import ROOT_PATH, public_root
 
+pytestmark = pytest.mark.slow
 Do = Callable[[ClientSession], Awaitable[Any]]
 PUBLIC = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "you-kinora.hf.space"}
 AT = "https://you-kinora.hf.space"

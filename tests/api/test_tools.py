@@ -66,7 +66,7 @@ def test_an_agent_makes_a_clip_follows_it_and_lists_models(server: ApiServer) ->
             assert time.monotonic() < until
             state = await call(session, "clip_state", job_id=state["job_id"])
         assert state["state"] == "succeeded"
-        assert state["url"] == f"/api/result/{state['job_id']}"
+        assert state["url"] == f"{server.url}/api/result/{state['job_id']}"
         assert state["used"]["guidance_scale"] == 2.5
         (listing,) = [name for name in tools if name.endswith("models")]
         models = await session.call_tool(listing, {})

@@ -63,7 +63,8 @@ def browse(chromium: BrowserType, hub: Hub, tmp_path: Path) -> Iterator[Browse]:
             return context
 
         yield browse
-    assert not complaints
+        said = list(complaints)  # what is cut off when a browser closes is nobody's complaint
+    assert not said
 
 
 def open_space(context: BrowserContext, address: str = SPACE_PAGE) -> tuple[Page, Frame]:
@@ -194,25 +195,26 @@ def test_a_large_clip_is_downloaded_and_any_opened_by_an_address_without_a_cooki
 # -- how high the frame is -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("header", ["", "?header=mini"])
 @pytest.mark.parametrize("phone", [False, True])
 def test_the_button_is_in_the_first_view_whatever_the_frame_does(
-    browse: Browse, header: str, phone: bool
+    browse: Browse, phone: bool
 ) -> None:
-    page, frame = open_space(browse("kept", phone=phone), SPACE_PAGE + header)
-    page.wait_for_timeout(500)  # a frame that grows with its page would do so now
-    assert sees(page, button(frame))
-    stage = frame.locator("#k-t2v .k-box").bounding_box()
-    assert stage and stage["height"] >= 200
-
-    frame.locator("#k-t2v .k-picker").click()
-    option = frame.locator(".k-picker-layer .k-picker-option").first
-    option.wait_for()
-    assert sees(page, option), "the list opens where it can be seen"
-    if not header:
+    context = browse("kept", phone=phone)
+    for header in ("", "?header=mini"):  # as high as its page, as high as the window
+        page, frame = open_space(context, SPACE_PAGE + header)
+        page.wait_for_timeout(500)  # a frame that grows with its page would do so now
+        assert sees(page, button(frame)), header
+        stage = frame.locator("#k-t2v .k-box").bounding_box()
+        assert stage, header
+        assert stage["height"] >= 200, header
         height = frame.evaluate("innerHeight")
+        frame.locator("#k-t2v .k-picker").click()
+        option = frame.locator(".k-picker-layer .k-picker-option").first
+        option.wait_for()
+        assert sees(page, option), f"the list opens where it can be seen, {header}"
         page.wait_for_timeout(500)
-        assert frame.evaluate("innerHeight") == height, "stage and frame do not chase each other"
+        after = frame.evaluate("innerHeight")
+        assert after == height, f"stage and frame do not chase each other, {header}"
 
 
 def test_at_its_own_address_the_space_has_the_hubs_header_and_no_complaint(

@@ -375,7 +375,6 @@ def test_on_a_local_disk_nothing_changes(tiny_settings: Settings) -> None:
     store = open_store(tiny_settings)
     try:
         assert type(store) is JobStore
-        assert store.servers_folder is None
     finally:
         store.close()
     database = Database(tiny_settings.database_url)

@@ -201,6 +201,7 @@ def test_a_page_is_told_whether_the_cookie_came_and_else_who_it_is(site: Starlet
     with TestClient(site) as page:
         first = page.get("/kinora/visitor").json()
         assert not first["kept"]
+        assert page.get("/kinora/visitor").json()["kept"], "asked again, it shows the cookie"
         page.cookies.clear()  # what a browser that blocks cookies does with it
         again = page.get("/kinora/visitor", headers={HEADER: first["visitor"]}).json()
         assert again == first, "a reload that remembers the name stays the same visitor"

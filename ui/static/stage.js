@@ -119,7 +119,7 @@
 
     listen(view) {
       const id = view.id;
-      if (!view.signed && !kinora.visitor.kept) {
+      if (!view.signed && kinora.visitor.name) {
         this.recover(id); // an EventSource sends no header: without a cookie its address is signed
         return;
       }

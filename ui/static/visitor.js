@@ -16,25 +16,25 @@
   const visitor = {
     kept: true, // whether the browser keeps the cookie; what most do, until the server has said
     stays: true, // whether a reload of this tab finds the clips again
-    name: tab.read(),
+    name: tab.read(), // what is sent; null where the cookie says it
   };
 
   const ask = async () => {
-    for (;;) {
+    for (let answers = 0; answers < 2; ) {
       try {
         const headers = visitor.name ? { [HEADER]: visitor.name } : {};
         const response = await browserFetch(`${base()}/visitor`, { headers, credentials: "same-origin", cache: "no-store" });
+        if (!response.ok) return; // refused: the requests that matter will say why
         const { kept, visitor: name } = await response.json();
         visitor.kept = kept;
-        if (!kept) {
-          visitor.name = name;
-          visitor.stays = tab.keep(name);
-        }
-        return;
+        if (kept) return;
+        visitor.name = name;
+        answers += 1; // the first one offered the cookie; the second shows whether it was taken
       } catch {
         await new Promise((done) => setTimeout(done, RETRY_MS)); // the server is starting, or away
       }
     }
+    visitor.stays = tab.keep(visitor.name);
   };
   const known = ask();
   const soon = Promise.race([known, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
@@ -55,7 +55,7 @@
   kinora.showGiven = async (element, id) => {
     element.dataset.given = id;
     const address = `${base()}/pictures/${id}`;
-    if (visitor.kept) {
+    if (!visitor.name) {
       element.src = address;
       return;
     }
