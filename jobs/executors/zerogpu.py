@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -163,7 +164,9 @@ def charge_of(size: str | None) -> float:
     try:
         from spaces.zero.config import get_config
 
-        return float(get_config()["duration_factor"])
+        with warnings.catch_warnings():  # where no driver is seen, it takes its default
+            warnings.simplefilter("ignore")
+            return float(get_config()["duration_factor"])
     except (ImportError, KeyError, OSError, ValueError):
         return 1.0
 
