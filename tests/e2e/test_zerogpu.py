@@ -416,11 +416,12 @@ def test_at_every_door_a_model_that_was_not_loaded_is_refused(
     client = Client(
         space.url, verbose=False, analytics_enabled=False, headers={"x-ip-token": token()}
     )
-    for name, values in (
+    calls: list[tuple[str, dict[str, Any]]] = [
         ("/text_to_video", {"prompt": "a dog", "model": model}),
         ("/make_clip", {"prompt": "a dog", "model": model}),
         ("/make_batch", {"prompts": ["a dog"], "model": model}),
-    ):
+    ]
+    for name, values in calls:
         with pytest.raises(AppError, match="KINORA_ALLOW_HEAVY_MODELS"):
             client.predict(**values, api_name=name)
     client.close()
