@@ -310,7 +310,7 @@ class Settings(BaseSettings):
     allow_any_model: bool | None = Field(
         default=None,
         description="Accept any Hugging Face id of a diffusers video pipeline as a model. "
-        "Default: yes on your own machine, no on a Space.",
+        "Default: yes on your own machine; on a Space, as KINORA_ALLOW_HEAVY_MODELS.",
     )
     allow_heavy_models: bool | None = Field(
         default=None,
@@ -384,7 +384,7 @@ class Settings(BaseSettings):
     @property
     def any_model(self) -> bool:
         """`allow_any_model` with its default resolved."""
-        return not self.on_space if self.allow_any_model is None else self.allow_any_model
+        return self.heavy_models if self.allow_any_model is None else self.allow_any_model
 
     @property
     def may_be_framed(self) -> bool:

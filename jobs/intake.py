@@ -50,7 +50,12 @@ class Intake:
 
     def fit(self, request: GenerationRequest) -> FittedRequest:
         """What would be made, with every change explained."""
-        card = pick_card(self._with_a_model(request), self._cards, self._settings)
+        try:
+            card = pick_card(self._with_a_model(request), self._cards, self._settings)
+        except KinoraError as error:
+            if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
+                raise self._allowed.unknown(request.model or "") from None
+            raise
         size, clip = self._given.sizes(request)
         fitted = fit(request, card, self._limits, source_size=size, clip=clip)
         return with_unread_words(fitted, card)

@@ -40,6 +40,21 @@ class Allowed:
     def allows(self, card: ModelCard) -> bool:
         return self._why_not(card) is None
 
+    def unknown(self, name: str) -> KinoraError:
+        """There is no such card. On a Space an id of the Hub is none by default."""
+        names = " or ".join(card.name for card in self.cards().values())
+        sentence = f"There is no model called “{name}” here."
+        if "/" in name:
+            sentence = (
+                f"“{name}” is not offered on this Space: it would have to be downloaded first."
+            )
+        error = self._refusal(f"{sentence} Choose {names}.", "model", None)
+        return KinoraError(ErrorCode.UNKNOWN_MODEL, error.message, details=error.details)
+
+    @property
+    def is_limited(self) -> bool:
+        return not self._everything
+
     def check(self, card: ModelCard, task: Task | None = None, *, upscale: bool = False) -> None:
         """KinoraError where it may not be used here, with one that may be as a button."""
         why = self._why_not(card)

@@ -62,12 +62,21 @@ def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings
 
 
 def first_models(cards: Mapping[str, ModelCard], settings: Settings) -> list[tuple[str, Task]]:
-    """What is loaded before anybody asks."""
-    return [
+    """What is loaded before anybody asks. On ZeroGPU nothing else can be used, so the model that
+    works over clips is loaded too, where it is on the disk and there is a place for it."""
+    found = [
         (default_model(task, cards, settings), task)
         for task in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
         if any(task in card.tasks for card in cards.values())
     ]
+    able = any(Task.VIDEO_TO_VIDEO in card.tasks for card in cards.values())
+    if settings.zero_gpu and able:
+        name = default_model(Task.VIDEO_TO_VIDEO, cards, settings)
+        names = {model for model, _task in found}
+        has_place = len(names | {name}) <= settings.max_loaded_models
+        if name in names or (has_place and cards[name].local_path is not None):
+            found.append((name, Task.VIDEO_TO_VIDEO))
+    return found
 
 
 def usual_card(cards: Mapping[str, ModelCard], settings: Settings) -> ModelCard | None:

@@ -42,7 +42,8 @@ def build(
         studios: dict[Task, Studio] = {}
         with gr.Tabs(elem_id="k-tabs"):
             for task in WORDS:
-                if not any(task in card.tasks for card in cards.values()):
+                able = (card for card in cards.values() if task in card.tasks)
+                if not any(map(models.allowed.allows, able)):
                     continue
                 with gr.Tab(WORDS[task].tab, id=task.value):
                     studios[task] = Studio(task, service, cards, settings, models)

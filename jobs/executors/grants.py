@@ -6,6 +6,7 @@ Knows the desk, the drivers and what ZeroGPU answers. Does not know how a clip i
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,12 @@ class Grants:
             if control.cancelled():
                 raise Cancelled
 
-        ask: int | None = zerogpu.first_ask_s(seconds, self._levels.get(job.owner), charge)
+        level = self._levels.get(job.owner)
+        ask = zerogpu.first_ask_s(seconds, level, charge)
+        if ask is None:
+            self._levels.forget(job.owner)
+            needed = math.ceil(seconds.needed)
+            desk.fail(job, zerogpu.refusal("illegal", Watch(level=level), needed, charge))
         while ask is not None:
             watch = Watch(
                 on_queue=lambda why: desk.progress(job, "waiting_for_gpu", {"reason": why}),

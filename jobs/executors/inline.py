@@ -246,13 +246,17 @@ class InlineExecutor:
             self._loading = progress.as_event()
 
         settings = self._settings
+        failed: set[str] = set()
         for model, task in first_models(manager.cards, settings):
+            if model in failed:
+                continue
             try:
                 manager.get(model, task, on_progress)
             except Exception as error:
                 log.exception("A default model could not be loaded (model=%s).", model)
                 known = error if isinstance(error, KinoraError) else as_kinora_error(error)
                 self._error = known.as_dict()
+                failed.add(model)
         self._loaded = frozenset(manager.loaded())
         self._state = "setup_failed" if self._error else "ready"
 

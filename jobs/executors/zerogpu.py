@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import math
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -147,6 +148,10 @@ class Levels:
     def get(self, owner: str) -> Level | None:
         return self._known.get(owner)
 
+    def forget(self, owner: str) -> None:
+        """They may log in meanwhile."""
+        self._known.pop(owner, None)
+
     def learn(self, owner: str, level: Level | None) -> None:
         if level is None:
             return
@@ -163,7 +168,9 @@ def charge_of(size: str | None) -> float:
     try:
         from spaces.zero.config import get_config
 
-        return float(get_config()["duration_factor"])
+        with warnings.catch_warnings():  # where no driver is seen, it takes its default
+            warnings.simplefilter("ignore")
+            return float(get_config()["duration_factor"])
     except (ImportError, KeyError, OSError, ValueError):
         return 1.0
 
@@ -174,8 +181,15 @@ def most_s(level: Level | None, charge: float) -> int:
     return math.floor(min(LONGEST_S, QUOTA_S[level or "regular"] / charge))
 
 
-def first_ask_s(seconds: Seconds, level: Level | None, charge: float) -> int:
-    return max(1, min(math.ceil(seconds.wanted), most_s(level, charge)))
+def first_ask_s(seconds: Seconds, level: Level | None, charge: float) -> int | None:
+    """None where the caller's account is known to be granted less than the clip needs: asking for
+    that would only spend the quota on a clip that is aborted. An unknown caller who needs more than
+    a free account has may be one who has it; a refusal costs nothing."""
+    needed = math.ceil(seconds.needed)
+    if level is None and needed > most_s("regular", charge):
+        level = "pro"
+    ask = max(1, min(math.ceil(seconds.wanted), most_s(level, charge)))
+    return ask if ask >= needed else None
 
 
 def next_ask_s(watch: Watch, asked: int, seconds: Seconds, charge: float) -> int | None:

@@ -2,9 +2,9 @@
 
     python -m tests.jobs.zerogpu_space      serves until it is stopped, as app.py does
 
-`spaces` looks for CUDA parts of torch that a CPU build does not have, so torch is hidden while it is
-imported: everything of it works then but the tensors' way to the GPU. With a CUDA build of torch,
-which needs no GPU for this, KINORA_TEST_CUDA_TORCH=1 runs that part too. Also played is the
+`spaces` looks for CUDA parts of torch that a CPU build does not have, so torch is hidden while it
+is imported: everything of it works then but the tensors' way to the GPU. With a CUDA build of
+torch, which needs no GPU for this, KINORA_TEST_CUDA_TORCH=1 runs that part too. Also played is the
 hardware: the GPU's name, and KINORA_TEST_LARGE_GB for the memory of half of it.
 """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, split_sentence
 from jobs.insurance import with_note
 from jobs.job import Event, Gone, Job, Result, State, new_id
 from pipelines.cards import ModelCard
@@ -159,3 +161,70 @@ def test_a_clip_that_went_is_told_and_not_played(job: Job) -> None:
     assert (view["state"], view["line"]) == ("gone", "This clip is gone")
     assert view["error"]["message"] == gone.sentence
     assert "make it again" in view["error"]["remedy"]
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+QUOTA = (
+    "You have exceeded your free ZeroGPU quota (12s requested vs. 3s left). "
+    "Try again in 1:00:00. Subscribe to Hugging Face PRO - https://huggingface.co/subscribe/pro"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "happened", "remedy"),
+    [
+        (QUOTA, QUOTA.partition(" Try")[0], QUOTA.partition("left). ")[2]),
+        ("It needs 12 s vs. 3 s left. Use less.", "It needs 12 s vs. 3 s left.", "Use less."),
+        ("Too long (e.g. 9 s. No more). Cut it.", "Too long (e.g. 9 s. No more).", "Cut it."),
+        ("It is 1.5 GB. Use a smaller one.", "It is 1.5 GB.", "Use a smaller one."),
+        ("Is it “a. B”? Say so.", "Is it “a. B”?", "Say so."),
+        ("Wait 5 min. Then try again.", "Wait 5 min.", "Then try again."),
+        ("Use at most max. 12 frames. Or fewer.", "Use at most max. 12 frames.", "Or fewer."),
+        ("No GPU was available", "No GPU was available.", ""),
+        ("By J. Smith et al. in Paris. Ask them.", "By J. Smith et al. in Paris.", "Ask them."),
+    ],
+)
+def test_a_sentence_is_never_cut_in_the_middle(message: str, happened: str, remedy: str) -> None:
+    shown = live.error_view({"error": "rate_limited", "message": message})
+    assert (shown["message"], shown["remedy"]) == (happened, remedy)
+
+
+WORD = st.sampled_from(
+    ["quota", "vs. 3", "e.g. this", "i.e. that", "1.5", "https://a.b/c.d", "(12s vs. 3s left)",
+     "“One. Two”", "max. 9", "approx. 4 s", "v0.9.7", "model.safetensors", "[a. B]", "Mr. Xu"]
+)  # fmt: skip
+SENTENCE = st.lists(WORD, min_size=1, max_size=6).flatmap(
+    lambda words: st.sampled_from(".?!").map(lambda end: f"The {' '.join(words)}{end}")
+)
+
+
+@given(st.lists(SENTENCE, min_size=1, max_size=4))
+def test_sentences_are_split_at_the_first_end_whatever_dots_are_in_them(said: list[str]) -> None:
+    first, rest = split_sentence(" ".join(said))
+    assert first == said[0]
+    assert rest == " ".join(said[1:])
+
+
+@given(st.text())
+def test_nothing_is_lost_by_splitting(text: str) -> None:
+    first, rest = split_sentence(text)
+    assert f"{first} {rest}".split() == text.split()
+
+
+def test_an_error_without_words_still_has_some() -> None:
+    for nothing in (None, ""):
+        shown = live.error_view({"error": "unavailable", "message": nothing})
+        assert shown["message"] == "This is not available right now."
+        assert "None" not in f"{shown['message']} {shown['remedy']}"
+
+
+def test_nothing_is_said_to_load_while_a_queue_waits(job: Job) -> None:
+    waiting = [("queued", {}), ("started", {}), ("waiting_for_gpu", {"reason": None})]
+    assert line_after(job, *waiting) == "Waiting for a GPU"
+    slots = ("waiting_for_gpu", {"reason": "concurrency"})
+    assert line_after(job, *waiting, slots).startswith("Waiting for a GPU: ")
+    assert line_after(job, *waiting, ("loading", {"phase": "x"})) == "Loading the model"
+    again = [*waiting, ("requeued", {"message": "The page closed."})]
+    queued = job.model_copy(update={"state": State.QUEUED})
+    assert live.line(queued, log(queued, *again), 0, None) == "Waiting for its turn"
