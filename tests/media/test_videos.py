@@ -72,6 +72,7 @@ def test_usual_clips_are_kept_upright_square_and_small_with_their_sound(
     assert (stored.width, stored.height) == shape
     assert stored.fps == fps
     assert stored.num_frames == pytest.approx(frames, abs=1)
+    assert stored.sent_size == ((1920, 1080) if name == "1080p60" else shape)
     kept = tmp_path / f"{stored.id}.mp4"
     assert b"where I live" not in kept.read_bytes()
     with av.open(str(kept)) as clip:
