@@ -62,8 +62,8 @@ class Lead:
     def heard_before(self, sound: Sound | None, fps: int) -> Sound | None:
         """Its own sound and then that of what follows; where one is silent, silence as long.
 
-        What follows begins with its first picture. The end of the first clip's sound may last into
-        it by a part of a frame: it is heard to its end there, rather than cut."""
+        What follows begins with its first picture. The first clip's sound may end a part of a
+        frame later: its end is added to what follows rather than cut."""
         stored = find_video(self.video, self.folder)
         rate_hz = sound.rate_hz if sound else RATE_HZ
         channels = sound.samples.shape[0] if sound else stored.channels or CHANNELS
@@ -73,8 +73,7 @@ class Lead:
         begins = round(self.count / fps * rate_hz)
         after = np.zeros((channels, 0), np.float32)
         if sound is not None:
-            skipped = self.skip / fps
-            after = sound.samples[:, round(skipped * rate_hz) :]
+            after = sound.samples[:, round(self.skip / fps * rate_hz) :]
         before = own.samples if own is not None else after[:, :0]
         both = np.zeros((channels, max(before.shape[1], begins + after.shape[1])), np.float32)
         both[:, : before.shape[1]] = before

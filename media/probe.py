@@ -30,9 +30,14 @@ DISCARDED = 4
 """The flag of packets that an edit list leaves out."""
 
 DURATION_LINE = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
-STREAM_LINE = re.compile(r"^  Stream #0:(\d+)[^\n]*?: (Video|Audio): (\w+)([^\n]*)", re.MULTILINE)
+# newer versions list tracks that refer to each other (a camera's timecode) in groups, further in
+STREAM_LINE = re.compile(
+    r"^ {2,8}Stream #0:(\d+)[^\n]*?: (Video|Audio): (\w+)([^\n]*)", re.MULTILINE
+)
+NEXT_STREAM = re.compile(r"^ {2,8}Stream ", re.MULTILINE)
 SIZE = re.compile(r", (\d+)x(\d+)[ ,\n]")
 PIXELS = re.compile(r", (\w+)(?:\(([^)]*)\))?, \d+x\d+")
+SAR = re.compile(r"SAR ([1-9]\d*):([1-9]\d*)")
 FPS = re.compile(r", ([\d.]+)(k?) fps")
 DOLBY_VISION = re.compile(r"DOVI configuration record:.*?profile: (\d+).*?compatibility id: (\d+)")
 CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
@@ -52,6 +57,8 @@ class PictureTrack:
     pix_fmt: str
     tags: tuple[str, str, str, str]
     """Matrix, primaries, transfer and range; "unknown" where the file does not say."""
+    pixel_shape: Fraction
+    """Width by height of one pixel as it is shown, between 1/4 and 4."""
     fps: Fraction | None
     """As the container counts it: an average."""
     dolby_vision: tuple[int, int] | None
@@ -102,25 +109,27 @@ def describe(
 
 
 def parse_description(said: str) -> Description:
-    picture, sounds = None, []
+    picture: PictureTrack | None = None
+    sounds: dict[int, SoundTrack] = {}
     for found in STREAM_LINE.finditer(said):
         index, kind, codec, rest = found.groups()
         if kind == "Audio":
             layout = rest.split(", ")[2:3]
             channels = _channels(layout[0]) if layout else 0
-            sounds.append(SoundTrack(int(index), codec, channels))
+            sounds[int(index)] = SoundTrack(int(index), codec, channels)
         elif picture is None and "(attached pic)" not in rest:
-            following = said[found.end() :].partition("\n  Stream #")[0]
+            following = NEXT_STREAM.split(said[found.end() :], 1)[0]
             picture = _picture_track(int(index), codec, rest + "\n", following)
     lasts_s = None
     if (duration := DURATION_LINE.search(said)) is not None:
         hours, minutes, seconds = duration.groups()
         lasts_s = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    return Description(picture, tuple(sounds), lasts_s)
+    return Description(picture, tuple(sounds.values()), lasts_s)
 
 
 def _picture_track(index: int, codec: str, rest: str, following: str) -> PictureTrack:
     size, pixels, fps = SIZE.search(rest), PIXELS.search(rest), FPS.search(rest)
+    shape = SAR.search(rest)
     vision = DOLBY_VISION.search(following)
     return PictureTrack(
         index=index,
@@ -129,6 +138,9 @@ def _picture_track(index: int, codec: str, rest: str, following: str) -> Picture
         height=int(size[2]) if size else 0,
         pix_fmt=pixels[1] if pixels else "",
         tags=_colour_tags(pixels[2] if pixels and pixels[2] else ""),
+        pixel_shape=min(max(Fraction(int(shape[1]), int(shape[2])), Fraction(1, 4)), Fraction(4))
+        if shape
+        else Fraction(1),
         fps=exact_rate(float(fps[1]) * (1000 if fps[2] else 1)) if fps else None,
         dolby_vision=(int(vision[1]), int(vision[2])) if vision else None,
     )

@@ -26,7 +26,7 @@ RATES = tuple(
         Fraction(25, 2),
     ])
 )  # fmt: skip
-JITTER = 0.25
+JITTER = 0.35
 """Of a frame: how far a picture may be from its place in an even rhythm."""
 JITTER_S = 0.01
 """And in seconds, which is less for slow clips."""

@@ -282,6 +282,9 @@ def _examined(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
 def _checked(said: Description, limits: VideoLimits) -> PictureTrack:
     """Its pictures, once codec, size and length are known to be acceptable."""
     picture = said.picture
+    if picture is None and not said.sounds:
+        sentence = "This clip is damaged or not complete: no track of it can be read."
+        raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
     if picture is None:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "There is no picture track in this clip.")
     if picture.codec not in CODECS:
@@ -381,7 +384,7 @@ def _described(written: Path, counted: int, clip: _Source) -> StoredVideo:
     width, height = said.picture.width, said.picture.height
     if min(width, height) < SMALLEST_SIDE:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is too narrow to work over.")
-    sent = clip.picture.width, clip.picture.height
+    sent = max(1, round(clip.picture.width * clip.picture.pixel_shape)), clip.picture.height
     if (width > height) != (sent[0] > sent[1]):  # it was turned upright
         sent = sent[1], sent[0]
     return StoredVideo(

@@ -58,7 +58,7 @@ def size_of(
 
 
 def note_pace(card: ModelCard, before: GivenClip, fps: int, changes: list[Adjustment]) -> None:
-    """A file has one frame rate; where it is not the earlier clip's, that is said."""
+    """A file has one frame rate; an adjustment where it is not the earlier clip's."""
     was = before.sent_fps or before.fps
     if not was or abs(was - fps) < 0.005:
         return

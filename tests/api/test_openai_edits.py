@@ -6,6 +6,7 @@ import io
 import time
 import warnings
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,9 @@ from openai.types import Video
 
 from tests import tiny
 from tests.api.conftest import LONG, MANY_STEPS, ApiServer, ended, is_error
+from tests.media.making import write_timed
 from tests.media.reading import read
+from tests.media.test_joins import bursts, heard_bursts, is_in_time
 
 SECRET = f"openai-edits-{time.time_ns()}"
 QUICK = {"num_inference_steps": 2}
@@ -160,6 +163,42 @@ def test_the_native_door_takes_a_clips_id_too(raw: httpx.Client, source: Video) 
     assert ended(raw, over.json()["job_id"])["task"] == "v2v"
     bad = raw.post("/api/generate", json={"prompt": "on", "continue_from": "/etc/passwd"})
     is_error(bad, 422, "invalid_input")
+
+
+def test_a_file_keeps_its_length_and_sound_at_every_door(
+    sdk: OpenAI, raw: httpx.Client, tmp_path: Path
+) -> None:
+    """Its pictures begin late, its sound lasts longer, it runs faster than the model can."""
+    where = [(0.1, 0.2), (0.7, 0.8), (1.8, 1.95)]
+    times = [Fraction(1, 2) + Fraction(n, 60) for n in range(60)]
+    values = [20 + 3 * n for n in range(60)]
+    clip = write_timed(tmp_path / "a.mp4", values, times, Fraction(3, 2), sound=bursts(2, where))
+    data = clip.read_bytes()
+    asked = {"prompt": "on", "duration_s": "1", "num_inference_steps": "2"}
+    native = raw.post("/api/generate", data=asked, files={"continue_from": ("a.mp4", data)})
+    assert native.status_code == 202, native.text
+    extended = sdk.videos.extend(prompt="on", seconds="1", video=("a.mp4", data))  # type: ignore[arg-type]
+    first = ended(raw, native.json()["job_id"])
+    second = ended(raw, extended.id)
+    again = raw.post(  # and once more, by its id
+        "/api/generate",
+        json={"prompt": "on", "duration_s": 1, "continue_from": extended.id} | QUICK,
+    )
+    third = ended(raw, again.json()["job_id"])
+    over = raw.post("/api/generate", data=asked | {"prompt": "in oil"},
+                    files={"video": ("a.mp4", data)})  # fmt: skip
+    fourth = ended(raw, over.json()["job_id"])
+    for job, lasts_s, until in ((first, 3.0, 3), (second, 3.0, 3), (third, 4.0, 3),
+                                (fourth, 1.125, 2)):  # fmt: skip
+        assert job["state"] == "succeeded", job
+        path = tmp_path / f"{job['job_id']}.mp4"
+        path.write_bytes(raw.get(f"/api/result/{job['job_id']}", follow_redirects=True).content)
+        assert read(path).duration_s == pytest.approx(lasts_s, abs=0.07)
+        assert is_in_time(heard_bursts(path), where[:until]), heard_bursts(path)
+    for job in (first, second):
+        told = [change["sentence"] for change in job["adjustments"]]
+        assert any("frames per second instead of 60: Tiny makes at most 24." in s for s in told)
+    assert not [change for change in third["adjustments"] if change["field"] == "fps"]
 
 
 def test_one_in_the_making_can_be_stopped(sdk: OpenAI, raw: httpx.Client, source: Video) -> None:

@@ -234,7 +234,7 @@ def test_sound_of_any_usual_codec_is_carried_over(
         assert clip.streams.audio[0].channels == min(channels, 2)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     fps=st.sampled_from([8, 10, 12, 24, 25, 30, 50, 60]),
     count=st.integers(1, 60),

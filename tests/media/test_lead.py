@@ -79,10 +79,28 @@ def test_where_one_is_silent_there_is_silence_as_long(tmp_path: Path, which: str
     assert (last > 0.5) == (which == "after")
 
 
-def test_a_strangers_sound_is_not_kept(tmp_path: Path) -> None:
+def test_sound_is_kept_unless_it_is_not_wanted(tmp_path: Path) -> None:
     clip = encode(moving(8, 64, 64), tmp_path / "theirs.mp4", fps=FPS, sound=tone(440, 1.0))
-    assert hear(tmp_path / f"{store_video(clip.path, tmp_path).id}.mp4") is None
-    assert hear(tmp_path / f"{store_video(clip.path, tmp_path, sound=True).id}.mp4") is not None
+    kept = hear(tmp_path / f"{store_video(clip.path, tmp_path).id}.mp4")
+    assert kept is not None
+    assert (kept.codec, kept.rate_hz) == ("flac", 48_000)
+    assert hear(tmp_path / f"{store_video(clip.path, tmp_path, sound=False).id}.mp4") is None
+
+
+def test_the_end_of_the_first_sound_is_added_to_what_follows_not_cut(tmp_path: Path) -> None:
+    """At 5 frames a second 2.1 s are 10 frames, 2.0 s; the last 0.1 s are heard after the seam."""
+    before = encode(moving(21, 64, 64), tmp_path / "b.mp4", fps=10, sound=tone(440, 2.1)).path
+    video = store_video(before, tmp_path).id
+    first = lead(video, tmp_path, 10, fps=5)
+    after = Sound(np.zeros((2, 24_000), np.float32), 24_000)
+    for sound in (None, after):
+        whole = first.heard_before(sound, 5)
+        assert whole is not None
+        loud = np.abs(whole.samples[0]) > 0.1
+        assert np.flatnonzero(loud)[-1] / whole.rate_hz == pytest.approx(2.1, abs=0.03)
+        assert whole.samples.shape[1] / whole.rate_hz == pytest.approx(
+            3 if sound else 2.1, abs=0.03
+        )
 
 
 def test_another_pace_and_shape_give_exactly_the_count_that_was_promised(tmp_path: Path) -> None:

@@ -106,6 +106,28 @@ def test_containers_that_are_read(tmp_path: Path, name: str) -> None:
     assert store_video(other, tmp_path).num_frames == 3
 
 
+def test_tracks_beside_the_pictures_and_the_sound_do_not_matter(tmp_path: Path) -> None:
+    """A camera's timecode, which newer versions of ffmpeg list in a group, and a cover picture."""
+    values, times = [40, 80, 120], [Fraction(n, 8) for n in range(3)]
+    source = write_timed(tmp_path / "a.mp4", values, times, Fraction(3, 8))
+    cover = tmp_path / "cover.png"
+    Image.new("RGB", (64, 64), "red").save(cover)
+    for name, *how in (
+        ("timecode.mov", "-i", source, "-c", "copy", "-timecode", "01:00:00:00"),
+        ("cover.mp4", "-i", cover, "-i", source, "-map", "0", "-map", "1", "-c:v:0", "png",
+         "-c:v:1", "copy", "-disposition:v:0", "attached_pic"),
+    ):  # fmt: skip
+        subprocess.run([FFMPEG, "-y", "-loglevel", "error", *how, tmp_path / name], check=True)
+        assert store_video(tmp_path / name, tmp_path).num_frames == 3
+
+
+def test_half_an_upload_is_called_damaged(tmp_path: Path) -> None:
+    source = write_timed(tmp_path / "a.mp4", [40] * 9, [Fraction(n, 8) for n in range(9)],
+                         Fraction(9, 8))  # fmt: skip
+    source.write_bytes(source.read_bytes()[:-300])
+    assert "damaged or not complete" in refusal(source)
+
+
 def test_an_old_quicktime_file_without_a_type_is_read(tmp_path: Path) -> None:
     """Cameras of before 2001 begin a file with its samples."""
     source = write_timed(tmp_path / "a.mov", [40, 80, 120], [Fraction(n, 8) for n in range(3)],

@@ -65,17 +65,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ("120 fps", (160, 96), 60, 60),
     ],
 )
-def test_usual_clips_are_kept_upright_square_small_and_silent(
+def test_usual_clips_are_kept_upright_square_and_small_with_their_sound(
     clips: dict[str, Path], tmp_path: Path, name: str, shape: tuple[int, int], fps: int, frames: int
 ) -> None:
     stored = store_video(clips[name], tmp_path)
     assert (stored.width, stored.height) == shape
     assert stored.fps == fps
     assert stored.num_frames == pytest.approx(frames, abs=1)
+    assert stored.sent_size == ((1920, 1080) if name == "1080p60" else shape)
     kept = tmp_path / f"{stored.id}.mp4"
     assert b"where I live" not in kept.read_bytes()
     with av.open(str(kept)) as clip:
-        assert [stream.type for stream in clip.streams] == ["video"]
+        assert [stream.type for stream in clip.streams] == ["video", "audio"]
         assert len(list(clip.decode(video=0))) == stored.num_frames
     assert find_video(stored.id, tmp_path) == stored
     assert store_video(clips[name], tmp_path) == stored, "the same bytes, the same name"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,3 +85,51 @@ def test_a_model_that_cannot_start_from_a_picture_says_so() -> None:
     with pytest.raises(KinoraError, match="cannot go on from a clip") as refused:
         fitted(card(tasks=["t2v"]))
     assert refused.value.code is ErrorCode.TASK_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("was", "used", "says"),
+    [
+        ({"fps": 60.0, "sent_fps": 60.0}, 24, "at 24 frames per second instead of 60: Tiny makes"),
+        ({"fps": 60.0, "sent_fps": 120.0}, 24, "instead of 120: Tiny makes at most 24."),
+        ({"fps": 30_000 / 1001, "sent_fps": 30_000 / 1001}, 24, "instead of 29.97: Tiny"),
+        ({"fps": 24_000 / 1001, "sent_fps": 24_000 / 1001}, 24, "instead of 23.98. Motion and"),
+        ({"fps": 2.0}, 4, "instead of 2: Tiny makes at least 4."),
+        ({"sent_hdr": "HLG"}, 8, "The given clip is HDR (HLG); its colours are converted to SDR."),
+        ({"sent_channels": 6}, 8, "has 6 channels; they are mixed down to stereo."),
+        ({"lost_sound": "wmav2"}, 8, "is left out: it is coded as wmav2, which cannot be read"),
+        ({"sent_size": (192, 128)}, 8, "is 96x64 instead of 192x128"),
+        ({"sent_channels": 2, "sent_size": (96, 64), "sent_fps": 8.0}, 8, ""),
+    ],
+)
+def test_what_is_not_kept_of_the_first_clip_is_an_adjustment(
+    was: dict[str, Any], used: int, says: str
+) -> None:
+    before = replace(BEFORE, **was)
+    made = fitted(card(), before, duration_s=1)
+    assert made.fps == used
+    assert made.lead_frames == math.floor(before.seconds * used + 0.5)
+    sentences = [change.sentence for change in made.adjustments]
+    assert len(sentences) == bool(says)
+    assert says in "".join(sentences)
+    again = fit(made.as_request(), card(), Limits(), clip=before)
+    assert again == made.model_copy(update={"adjustments": again.adjustments})
+    assert [change.sentence for change in again.adjustments if change.field != "duration_s"] == [
+        change.sentence for change in made.adjustments if change.field != "duration_s"
+    ]
+
+
+def test_a_gif_of_a_clip_with_sound_says_that_it_is_silent() -> None:
+    heard = replace(BEFORE, sent_channels=2)
+    (change,) = fitted(card(), heard, duration_s=1, format="gif").adjustments
+    assert "A GIF has no sound" in change.sentence
+    assert not fitted(card(), BEFORE, duration_s=1, format="gif").adjustments
+
+
+def test_a_clip_that_is_worked_over_says_what_is_converted_too() -> None:
+    able = card(tasks=["t2v", "i2v", "v2v"])
+    request = GenerationRequest.model_validate({"prompt": "in oil", "video": CLIP})
+    told = fit(request, able, Limits(), clip=replace(BEFORE, sent_hdr="PQ")).adjustments
+    assert [(change.field, change.asked, change.used) for change in told] == [
+        ("video", "PQ", "SDR")
+    ]
