@@ -32,7 +32,7 @@ from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import migrate
-from jobs.removed import place_of, remember_places
+from jobs.removed import place_of, remember_place
 from jobs.tables import Database, events, jobs, one_at_a_time
 from jobs.turnstile import Turnstile
 from pipelines.request import FittedRequest, GenerationRequest
@@ -364,8 +364,13 @@ class JobStore:
         """Removes an ended job and its events; its place in its owner's list is kept."""
         ended = and_(jobs.c.id == job_id, jobs.c.state.not_in(UNFINISHED))
         with self._writing, self.database.durable.begin() as tx:
-            remember_places(tx, ended)
-            return tx.execute(delete(jobs).where(ended)).rowcount == 1
+            # of two who remove the same job only one gets the row
+            place = delete(jobs).where(ended).returning(jobs.c.id, jobs.c.owner, jobs.c.created_at)
+            row = tx.execute(place).first()
+            if row is None:
+                return False
+            remember_place(tx, *row)
+        return True
 
     def among(self, ids: Collection[str]) -> dict[str, State]:
         """Those of the ids that are jobs here, with their states."""

@@ -25,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WALL_S = 120.0
 """The child's own limit, on CPU time, is shorter; this one is for a machine that is very busy."""
 ONE_AT_A_TIME = threading.BoundedSemaphore(1)
+WAITING = threading.BoundedSemaphore(8)
+"""Each holds a thread of the server's, so only some may wait; the others are refused at once."""
 PASSED_ON = (
     "PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT", "TEMP",
     "TMP", "TMPDIR", "LANG", "LC_ALL", "HOME",
@@ -35,7 +37,20 @@ PASSED_ON = (
 def decode_apart(
     data: bytes, orientation: int | None, max_pixels: int, max_side: int
 ) -> Image.Image:
-    """Plain RGB, reduced and upright. Raises KinoraError(TOO_LARGE | INVALID_IMAGE)."""
+    """Plain RGB, reduced and upright. Raises KinoraError(TOO_LARGE | INVALID_IMAGE), or UNAVAILABLE
+    where many wait already."""
+    if not WAITING.acquire(blocking=False):
+        sentence = "Too many pictures are being read right now. Try again in a moment."
+        raise KinoraError(ErrorCode.UNAVAILABLE, sentence)
+    try:
+        return _decode_in_child(data, orientation, max_pixels, max_side)
+    finally:
+        WAITING.release()
+
+
+def _decode_in_child(
+    data: bytes, orientation: int | None, max_pixels: int, max_side: int
+) -> Image.Image:
     how = {"orientation": orientation, "max_pixels": max_pixels, "max_side": max_side}
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
+from media import sandbox
 from media.images import load_picture, store_picture
 from media.kinds import picture_kind
 from media.limits import MAX_PIXELS, PictureLimits
@@ -320,3 +321,27 @@ def _read_or_refused(
         store_picture(bytes(broken), folder)
     except KinoraError as error:
         assert error.code in (ErrorCode.INVALID_IMAGE, ErrorCode.TOO_LARGE)
+
+
+def test_a_phone_photo_of_many_tiles_is_read(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = smooth(300, 200)
+    data = saved(image.transpose(AS_SHOT[6]), "HEIF", quality=90, tile_size=64, exif=exif.tobytes())
+    assert b"grid" in data
+    assert np.abs(kept(data, tmp_path) - np.asarray(image)).mean() < 4
+
+
+def test_only_some_may_wait_for_a_picture_that_is_decoded_apart(tmp_path: Path) -> None:
+    """Each holds a thread of the server's."""
+    data = sample("AVIF", "RGB").data
+    held = [sandbox.WAITING.acquire(blocking=False) for _ in range(8)]
+    try:
+        assert all(held)
+        with pytest.raises(KinoraError) as refusal:
+            store_picture(data, tmp_path)
+    finally:
+        for _ in held:
+            sandbox.WAITING.release()
+    assert refusal.value.code is ErrorCode.UNAVAILABLE
+    store_picture(data, tmp_path)
