@@ -92,16 +92,16 @@ def _decoded(data: bytes, limits: PictureLimits) -> Image.Image:
         raise unusable(refused_kind(data))
     with AT_ONCE:
         try:
-            data, orientation = bare(data)
+            plain = bare(data)
         except ValueError as error:
             raise damaged() from error
-        image = _opened_small(data, kind, limits) if kind in DECODED_HERE else None
+        image = _opened_small(plain.data, kind, limits) if kind in DECODED_HERE else None
         if image is not None:
             try:
-                return to_plain_rgb(image, orientation)
+                return to_plain_rgb(image, plain.orientation, plain.nclx)
             except Exception as error:  # decoders fed with broken files raise nearly everything
                 raise damaged() from error
-    return decode_apart(data, orientation, limits.max_pixels, limits.max_side)
+    return decode_apart(plain, limits.max_pixels, limits.max_side)
 
 
 def _opened_small(data: bytes, kind: str, limits: PictureLimits) -> Image.Image | None:

@@ -103,12 +103,15 @@ def test_wide_colours_by_profile_come_back_as_the_same_colours(format: str, tmp_
     assert far.max() <= 12 and far.mean() < 2
 
 
-@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("format", ["AVIF", "HEIF", "PNG"])
 def test_wide_colours_by_number_come_back_as_the_same_colours(format: str, tmp_path: Path) -> None:
     image = as_display_p3(smooth(48, 32))
     if format == "AVIF":
         data = bytearray(saved(image, "AVIF", quality=100, subsampling="4:4:4"))
         struct.pack_into(">H", data, data.index(b"colrnclx") + 8, 12)
+    elif format == "PNG":
+        data = saved(image, "PNG")
+        data = data[:33] + chunk(b"cICP", bytes([12, 13, 0, 1])) + data[33:]
     else:
         data = saved(image, "HEIF", quality=-1, chroma=444, color_primaries=12)
         assert b"colrnclx\0\x0c" in data
