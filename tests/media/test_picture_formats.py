@@ -72,7 +72,7 @@ def test_a_picture_looks_the_same_in_every_format_mode_and_turn(
 
 
 @given(any_sample(APART))
-@settings(max_examples=16, deadline=None, suppress_health_check=IN_ANY_FOLDER, phases=NOT_SHRUNK)
+@settings(max_examples=10, deadline=None, suppress_health_check=IN_ANY_FOLDER, phases=NOT_SHRUNK)
 def test_a_picture_decoded_apart_looks_the_same_in_every_format_mode_and_turn(
     tmp_path: Path, each: Sample
 ) -> None:
