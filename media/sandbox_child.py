@@ -11,12 +11,12 @@ import sys
 import warnings
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from errors import ErrorCode, KinoraError
 from media.bare_tiff import DNG_VERSION, NEW_SUBFILE_TYPE, SUB_IFDS
 from media.kinds import picture_kind
-from media.limits import check_size, raw_file
+from media.limits import check_size, raw_file, unreadable
 from media.nclx import Nclx, find_nclx
 from media.pixels import to_plain_rgb
 
@@ -59,7 +59,10 @@ def _decoded(data: bytes, how: dict[str, Any]) -> Image.Image:
         )
     if kind is None:
         raise KinoraError(ErrorCode.INVALID_IMAGE)
-    image = Image.open(io.BytesIO(data), formats=(kind,))
+    try:
+        image = Image.open(io.BytesIO(data), formats=(kind,))
+    except UnidentifiedImageError:
+        raise unreadable(kind) from None
     check_size(*image.size, how["max_pixels"], how["max_side"])
     orientation = how["orientation"]
     nclx = Nclx(*how["nclx"]) if how["nclx"] else None

@@ -242,6 +242,20 @@ def test_what_cannot_be_used_is_named_with_what_can(what: str, tmp_path: Path) -
     assert refusal.value.code is ErrorCode.INVALID_IMAGE
 
 
+@pytest.mark.parametrize("format", ["TIFF", "HEIF"])
+def test_a_rare_variant_is_not_only_called_damaged(format: str, tmp_path: Path) -> None:
+    data = bytearray(sample(format, "RGB").data)
+    if format == "TIFF":  # 48 bits a sample
+        place = data.index(struct.pack("<HHI", 258, 3, 3))
+        (there,) = struct.unpack_from("<I", data, place + 8)
+        data[there : there + 6] = struct.pack("<3H", 48, 48, 48)
+    else:  # a codec that nobody has
+        data = data.replace(b"hvc1", b"xvc1")
+    with pytest.raises(KinoraError, match=r"not supported. Save it as PNG or JPEG") as refusal:
+        store_picture(bytes(data), tmp_path)
+    assert refusal.value.code is ErrorCode.INVALID_IMAGE
+
+
 def test_a_raw_file_that_looks_like_a_tiff_is_refused_by_name(tmp_path: Path) -> None:
     dng = saved(smooth(20, 20), "TIFF", tiffinfo={0xC612: b"\1\4\0\0"})
     with pytest.raises(KinoraError, match="a camera's raw file"):
