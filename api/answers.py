@@ -27,6 +27,8 @@ SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "sa
 NO_STORE = {"Cache-Control": "no-store"}
 RETRY_AFTER_S = 10
 OPENAI = "/v1/"
+OPENAI_NAMES = {"duration_s": "seconds", "image": "input_reference"}
+"""What OpenAI's clients call a field of ours, for `param`."""
 BY_STATUS = {
     401: ErrorCode.UNAUTHORIZED,
     403: ErrorCode.FORBIDDEN,
@@ -73,7 +75,7 @@ def error_response(error: KinoraError, path: str = "") -> JSONResponse:
             "code": error.code.value,
             "message": error.message,
             "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
-            "param": error.details.get("field"),
+            "param": OPENAI_NAMES.get(field := error.details.get("field"), field),
         }
     return JSONResponse(body, status, headers=headers)
 

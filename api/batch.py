@@ -182,7 +182,7 @@ class Batches:
             raise _bad("requests", "it stands alone, without prompts and pictures")
         if "requests" in lists:
             wanted = [_whole(each) for each in lists["requests"]]
-            stored = [await forms.with_pictures_stored(w, self.service, caller) for w in wanted]
+            stored = [await self._whole(n, w, caller) for n, w in enumerate(wanted, 1)]
             each = [common | own for own in stored]
         elif pictures and prompts and len(pictures) != len(prompts):
             raise _bad("prompts", f"{len(prompts)} prompts do not fit {len(pictures)} pictures")
@@ -218,6 +218,14 @@ class Batches:
 
             ids += await in_thread(store)
         return ids
+
+    async def _whole(self, number: int, wanted: forms.Body, caller: Caller) -> forms.Body:
+        try:
+            return await forms.with_pictures_stored(wanted, self.service, caller)
+        except KinoraError as error:
+            if error.code is ErrorCode.INVALID_INPUT:
+                raise
+            raise about_file(f"request {number}", error) from error
 
     async def _picture(self, number: int, given: Any, caller: Caller) -> str:
         """In the order in which they were sent. What cannot be read is called by its name."""

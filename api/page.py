@@ -173,8 +173,9 @@ def render(document: dict[str, Any]) -> str:
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<title>Kinora: the API</title><style>{STYLE}</style><h1>Kinora: the API</h1>",
         "<p>The same as a document for programs: "
-        f"<a href='{escape(address(DOCUMENT))}'>{DOCUMENT}</a>. A caller's clips are found under the key or secret they were made with, sent as "
-        "<code>Authorization: Bearer</code>; without one, under their ids alone.</p>",
+        f"<a href='{escape(address(DOCUMENT))}'>{DOCUMENT}</a>. A caller's clips are found under "
+        "the key or secret they were made with, sent as <code>Authorization: Bearer</code>; "
+        "without one, under their ids alone.</p>",
     ]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

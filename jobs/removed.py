@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, literal, select
+from sqlalchemy import Connection, delete, insert, select
 
 from errors import ErrorCode, KinoraError
 from jobs.tables import jobs, removed
@@ -16,12 +16,12 @@ from jobs.tables import jobs, removed
 KEPT_S = 30 * 24 * 3600
 
 
-def remember_places(tx: Connection, which: ColumnElement[bool]) -> None:
-    """Of the jobs that are about to be removed. Old ones are forgotten."""
+def remember_place(tx: Connection, job_id: str, owner: str, created_at: float) -> None:
+    """Of a job that was removed just now. Old ones are forgotten."""
     now = time.time()
     tx.execute(delete(removed).where(removed.c.at < now - KEPT_S))
-    places = select(jobs.c.id, jobs.c.owner, jobs.c.created_at, literal(now)).where(which)
-    tx.execute(insert(removed).from_select(["id", "owner", "created_at", "at"], places))
+    row = {"id": job_id, "owner": owner, "created_at": created_at, "at": now}
+    tx.execute(insert(removed), row)
 
 
 def place_of(tx: Connection, job_id: str, owner: str) -> float:

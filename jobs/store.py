@@ -33,7 +33,7 @@ from jobs.accept import check_key, check_limits, keep_key, made_before
 from jobs.fairness import Waiting, in_turn
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import open_database
-from jobs.removed import place_of, remember_places
+from jobs.removed import place_of, remember_place
 from jobs.tables import Database, events, jobs, one_at_a_time
 from jobs.turnstile import Turnstile
 from pipelines.request import FittedRequest, GenerationRequest
@@ -380,8 +380,13 @@ class JobStore:
 
         def remove() -> bool:
             with self._writing, self.database.durable.begin() as tx:
-                remember_places(tx, ended)
-                return tx.execute(delete(jobs).where(ended)).rowcount == 1
+                # of two who remove the same job only one gets the row
+                place = delete(jobs).where(ended)
+                row = tx.execute(place.returning(jobs.c.id, jobs.c.owner, jobs.c.created_at)).first()
+                if row is None:
+                    return False
+                remember_place(tx, *row)
+            return True
 
         return self.database.reserve.use_for(remove)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from media.bare_tiff import first_tiff_picture
+from media.nclx import Nclx
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -39,6 +40,8 @@ WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 class Bare(NamedTuple):
     data: bytes
     orientation: int | None
+    nclx: Nclx | None = None
+    """A PNG's colours by number (cICP), as macOS and HDR screenshots have them."""
 
 
 def bare(data: bytes) -> Bare:
@@ -57,7 +60,7 @@ def bare(data: bytes) -> Bare:
 
 
 def _png(data: bytes) -> Bare:
-    kept, orientation = [data[:8]], None
+    kept, orientation, nclx = [data[:8]], None, None
     place, count = 8, 0
     while place + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
@@ -66,12 +69,14 @@ def _png(data: bytes) -> Bare:
         _refuse_crumbs(count)
         if kind == b"eXIf" and orientation is None:
             orientation = orientation_in(data[place + 8 : end - 4])
+        if kind == b"cICP" and length == 4 and end <= len(data):
+            nclx = Nclx(data[place + 8], data[place + 9])
         if kind in PNG_KEPT:
             kept.append(data[place:end])
         if kind == b"IEND":
             break
         place = end
-    return Bare(b"".join(kept), orientation)
+    return Bare(b"".join(kept), orientation, nclx)
 
 
 def _jpeg(data: bytes) -> Bare:

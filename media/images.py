@@ -21,7 +21,7 @@ from errors import ErrorCode, KinoraError
 from media.bare import bare
 from media.files import whole
 from media.kinds import picture_kind, refused_kind
-from media.limits import PictureLimits, check_bytes, check_size, unusable
+from media.limits import PictureLimits, check_bytes, check_size, unreadable, unusable
 from media.pixels import to_plain_rgb
 from media.sandbox import damaged, decode_apart
 from pipelines.request import Focus
@@ -92,16 +92,16 @@ def _decoded(data: bytes, limits: PictureLimits) -> Image.Image:
         raise unusable(refused_kind(data))
     with AT_ONCE:
         try:
-            data, orientation = bare(data)
+            plain = bare(data)
         except ValueError as error:
             raise damaged() from error
-        image = _opened_small(data, kind, limits) if kind in DECODED_HERE else None
+        image = _opened_small(plain.data, kind, limits) if kind in DECODED_HERE else None
         if image is not None:
             try:
-                return to_plain_rgb(image, orientation)
+                return to_plain_rgb(image, plain.orientation, plain.nclx)
             except Exception as error:  # decoders fed with broken files raise nearly everything
                 raise damaged() from error
-    return decode_apart(data, orientation, limits.max_pixels, limits.max_side)
+    return decode_apart(plain, limits.max_pixels, limits.max_side)
 
 
 def _opened_small(data: bytes, kind: str, limits: PictureLimits) -> Image.Image | None:
@@ -111,7 +111,7 @@ def _opened_small(data: bytes, kind: str, limits: PictureLimits) -> Image.Image 
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return None
     except Exception as error:  # see _decoded
-        raise damaged("This picture cannot be read: it is damaged.") from error
+        raise unreadable(kind) from error
     check_size(*image.size, limits.max_pixels, limits.max_side)
     is_small = image.width * image.height <= SMALL_PIXELS and max(image.size) <= SMALL_SIDE
     return image if is_small else None

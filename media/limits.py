@@ -50,5 +50,15 @@ def unusable(what: str | None) -> KinoraError:
     )
 
 
+def unreadable(kind: str) -> KinoraError:
+    """`kind` as Pillow calls it. A damaged head and a rare variant look the same to it."""
+    name = "HEIC" if kind == "HEIF" else kind
+    return KinoraError(
+        ErrorCode.INVALID_IMAGE,
+        f"This {name} picture cannot be read: it is damaged, or of a kind that is not supported. "
+        "Save it as PNG or JPEG.",
+    )
+
+
 def raw_file() -> KinoraError:
     return unusable("a camera's raw file")

@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
+from media.bare import Bare
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WALL_S = 120.0
 """The child's own limit, on CPU time, is shorter; this one is for a machine that is very busy."""
 ONE_AT_A_TIME = threading.BoundedSemaphore(1)
+WAITING = threading.BoundedSemaphore(8)
+"""Each holds a thread of the server's, so only some may wait; the others are refused at once."""
 PASSED_ON = (
     "PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "SYSTEMROOT", "TEMP",
     "TMP", "TMPDIR", "LANG", "LC_ALL", "HOME",
@@ -32,18 +35,28 @@ PASSED_ON = (
 """The environment holds secrets, and a decoder needs none of them."""
 
 
-def decode_apart(
-    data: bytes, orientation: int | None, max_pixels: int, max_side: int
-) -> Image.Image:
-    """Plain RGB, reduced and upright. Raises KinoraError(TOO_LARGE | INVALID_IMAGE)."""
-    how = {"orientation": orientation, "max_pixels": max_pixels, "max_side": max_side}
+def decode_apart(plain: Bare, max_pixels: int, max_side: int) -> Image.Image:
+    """Plain RGB, reduced and upright. Raises KinoraError(TOO_LARGE | INVALID_IMAGE), or UNAVAILABLE
+    where many wait already."""
+    if not WAITING.acquire(blocking=False):
+        sentence = "Too many pictures are being read right now. Try again in a moment."
+        raise KinoraError(ErrorCode.UNAVAILABLE, sentence)
+    try:
+        return _decode_in_child(plain, max_pixels, max_side)
+    finally:
+        WAITING.release()
+
+
+def _decode_in_child(plain: Bare, max_pixels: int, max_side: int) -> Image.Image:
+    how = {"orientation": plain.orientation, "nclx": plain.nclx}
+    how |= {"max_pixels": max_pixels, "max_side": max_side}
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     env |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with ONE_AT_A_TIME:
         try:
             done = subprocess.run(  # noqa: S603  # this interpreter and our own module
                 [sys.executable, "-m", "media.sandbox_child", json.dumps(how)],
-                input=data,
+                input=plain.data,
                 capture_output=True,
                 cwd=ROOT,
                 env=env,

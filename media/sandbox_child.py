@@ -11,13 +11,13 @@ import sys
 import warnings
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from errors import ErrorCode, KinoraError
 from media.bare_tiff import DNG_VERSION, NEW_SUBFILE_TYPE, SUB_IFDS
 from media.kinds import picture_kind
-from media.limits import check_size, raw_file
-from media.nclx import find_nclx
+from media.limits import check_size, raw_file, unreadable
+from media.nclx import Nclx, find_nclx
 from media.pixels import to_plain_rgb
 
 CPU_S = 30
@@ -59,9 +59,13 @@ def _decoded(data: bytes, how: dict[str, Any]) -> Image.Image:
         )
     if kind is None:
         raise KinoraError(ErrorCode.INVALID_IMAGE)
-    image = Image.open(io.BytesIO(data), formats=(kind,))
+    try:
+        image = Image.open(io.BytesIO(data), formats=(kind,))
+    except UnidentifiedImageError:
+        raise unreadable(kind) from None
     check_size(*image.size, how["max_pixels"], how["max_side"])
-    orientation, nclx = how["orientation"], None
+    orientation = how["orientation"]
+    nclx = Nclx(*how["nclx"]) if how["nclx"] else None
     if kind == "TIFF":
         _refuse_raw_files(image)
     elif kind == "AVIF":

@@ -11,7 +11,7 @@ from typing import Any
 
 from errors import ErrorCode, KinoraError
 from pipelines.cards import ModelCard
-from pipelines.request import Adjustment, GenerationRequest
+from pipelines.request import Adjustment, GenerationRequest, Task
 from settings import Settings
 
 
@@ -130,8 +130,12 @@ def frames_of(
         raise KinoraError(
             ErrorCode.TOO_MANY_FRAMES,
             f"{longest} frames ({seconds:g} s at {fps} frames per second) is the longest clip "
-            f"{card.name} makes here; you asked for {asked}.",
-            details={"field": "duration_s" if by_count is None else "num_frames"},
+            f"{card.name} makes here; you asked for {asked}.{_longer(request, card)}",
+            details={
+                "field": "duration_s" if by_count is None else "num_frames",
+                "longest_frames": longest,
+                "longest_s": round(longest / fps, 3),
+            },
             action={
                 "label": f"Make it {longest} frames",
                 "set": {"num_frames": longest, "duration_s": None},
@@ -233,6 +237,12 @@ def _of_a_clip(
 def _counts(card: ModelCard) -> str:
     rule = card.rules.frames
     return f"{rule.of}k+{rule.plus}" if rule.plus else f"{rule.of}k"
+
+
+def _longer(request: GenerationRequest, card: ModelCard) -> str:
+    if Task.IMAGE_TO_VIDEO not in card.tasks or request.video:
+        return ""
+    return " For a longer one, continue the clip once it is finished."
 
 
 def _asked_length(request: GenerationRequest, frames: float, fps: int) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
-from PIL import Image
 
 from settings import ROOT
 from tests import zoo
+from tests.media.formats import sample
 from tests.zoo import ltx
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -98,11 +98,12 @@ def test_a_clip_is_made_twice_as_large(run: Run) -> None:
 
 
 def test_a_clip_begins_and_ends_on_pictures(run: Run, tmp_path: Path) -> None:
-    for name, colour in (("first", "red"), ("last", "blue")):
-        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
+    """Of any format, whatever they are called."""
+    (tmp_path / "first.jpg").write_bytes(sample("HEIF", "RGB", 6, (64, 64)).data)
+    (tmp_path / "last").write_bytes(sample("AVIF", "RGB", 1, (64, 64)).data)
     done = run(
-        "generate", "it turns", "--image", str(tmp_path / "first.png"),
-        "--last-image", str(tmp_path / "last.png"), "--seed", "1", "--json",
+        "generate", "it turns", "--image", str(tmp_path / "first.jpg"),
+        "--last-image", str(tmp_path / "last"), "--seed", "1", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["task"] == "i2v"

@@ -17,6 +17,7 @@ import pytest
 from openai import OpenAI
 from PIL import Image
 
+from tests import tiny
 from tests.api.conftest import ApiServer, ended, running
 
 SECRET = f"openai-sdk-{time.time_ns()}"
@@ -268,6 +269,48 @@ def test_what_cannot_be_made_is_refused_in_the_sdks_words(
     assert refused.value.code
     assert isinstance(refused.value.body, dict)
     assert says in refused.value.body["message"]
+
+
+@pytest.mark.parametrize("seconds", ["4", "8", "12"])
+def test_seconds_that_the_model_cannot_reach_are_refused_with_the_longest_it_makes(
+    sdk: OpenAI, seconds: str
+) -> None:
+    """The tiny model makes 33 frames at 8 frames a second: 4 s can be had, 8 and 12 cannot."""
+    longest = tiny.CARD["limits"]["max_frames"] / tiny.CARD["defaults"]["fps"]  # type: ignore[index]
+    if float(seconds) <= longest:
+        video = sdk.videos.create(prompt="a", seconds=seconds, extra_body=QUICK)  # type: ignore[arg-type]
+        sdk.videos.delete(video.id)
+        return
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        sdk.videos.create(prompt="a", seconds=seconds)  # type: ignore[arg-type]
+    assert (refused.value.code, refused.value.param) == ("too_many_frames", "seconds")
+    assert f"({longest:.1f} s" in refused.value.message
+    assert f"asked for {seconds} s" in refused.value.message
+    assert "continue the clip" in refused.value.message
+    assert isinstance(refused.value.response.json()["details"]["longest_s"], float)
+
+
+def test_all_videos_are_deleted_while_they_are_listed(server: ApiServer) -> None:
+    """As people clean up with the SDK: each page's last one is gone when the next is asked for."""
+    key = f"cleaning-up-{time.time_ns()}"
+    for order in ("desc", "asc"):
+        with OpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0) as client:
+            for n in range(5):
+                client.videos.create(prompt="a", extra_body={**QUICK, "seed": n})
+            seen = []
+            for video in client.videos.list(limit=2, order=order):
+                assert client.videos.delete(video.id).deleted
+                seen.append(video.id)
+            assert len(set(seen)) == len(seen) == 5
+            assert list(client.videos.list()) == []
+            assert list(client.videos.list(after=seen[2])) == []
+            with pytest.raises(openai.NotFoundError):
+                client.videos.list(after="0" * 32)
+    with (
+        OpenAI(base_url=f"{server.url}/v1", api_key=SECRET, max_retries=0) as stranger,
+        pytest.raises(openai.NotFoundError),
+    ):
+        stranger.videos.list(after=seen[0])
 
 
 def test_content_that_is_not_there_yet_is_not_found(sdk: OpenAI, raw: httpx.Client) -> None:

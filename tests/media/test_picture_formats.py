@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
+from media import sandbox
 from media.images import load_picture, store_picture
 from media.kinds import picture_kind
 from media.limits import MAX_PIXELS, PictureLimits
@@ -71,7 +72,7 @@ def test_a_picture_looks_the_same_in_every_format_mode_and_turn(
 
 
 @given(any_sample(APART))
-@settings(max_examples=16, deadline=None, suppress_health_check=IN_ANY_FOLDER, phases=NOT_SHRUNK)
+@settings(max_examples=10, deadline=None, suppress_health_check=IN_ANY_FOLDER, phases=NOT_SHRUNK)
 def test_a_picture_decoded_apart_looks_the_same_in_every_format_mode_and_turn(
     tmp_path: Path, each: Sample
 ) -> None:
@@ -102,12 +103,15 @@ def test_wide_colours_by_profile_come_back_as_the_same_colours(format: str, tmp_
     assert far.max() <= 12 and far.mean() < 2
 
 
-@pytest.mark.parametrize("format", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("format", ["AVIF", "HEIF", "PNG"])
 def test_wide_colours_by_number_come_back_as_the_same_colours(format: str, tmp_path: Path) -> None:
     image = as_display_p3(smooth(48, 32))
     if format == "AVIF":
         data = bytearray(saved(image, "AVIF", quality=100, subsampling="4:4:4"))
         struct.pack_into(">H", data, data.index(b"colrnclx") + 8, 12)
+    elif format == "PNG":
+        data = saved(image, "PNG")
+        data = data[:33] + chunk(b"cICP", bytes([12, 13, 0, 1])) + data[33:]
     else:
         data = saved(image, "HEIF", quality=-1, chroma=444, color_primaries=12)
         assert b"colrnclx\0\x0c" in data
@@ -238,6 +242,20 @@ def test_what_cannot_be_used_is_named_with_what_can(what: str, tmp_path: Path) -
     assert refusal.value.code is ErrorCode.INVALID_IMAGE
 
 
+@pytest.mark.parametrize("format", ["TIFF", "HEIF"])
+def test_a_rare_variant_is_not_only_called_damaged(format: str, tmp_path: Path) -> None:
+    data = bytearray(sample(format, "RGB").data)
+    if format == "TIFF":  # 48 bits a sample
+        place = data.index(struct.pack("<HHI", 258, 3, 3))
+        (there,) = struct.unpack_from("<I", data, place + 8)
+        data[there : there + 6] = struct.pack("<3H", 48, 48, 48)
+    else:  # a codec that nobody has
+        data = data.replace(b"hvc1", b"xvc1")
+    with pytest.raises(KinoraError, match=r"not supported. Save it as PNG or JPEG") as refusal:
+        store_picture(bytes(data), tmp_path)
+    assert refusal.value.code is ErrorCode.INVALID_IMAGE
+
+
 def test_a_raw_file_that_looks_like_a_tiff_is_refused_by_name(tmp_path: Path) -> None:
     dng = saved(smooth(20, 20), "TIFF", tiffinfo={0xC612: b"\1\4\0\0"})
     with pytest.raises(KinoraError, match="a camera's raw file"):
@@ -320,3 +338,27 @@ def _read_or_refused(
         store_picture(bytes(broken), folder)
     except KinoraError as error:
         assert error.code in (ErrorCode.INVALID_IMAGE, ErrorCode.TOO_LARGE)
+
+
+def test_a_phone_photo_of_many_tiles_is_read(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = smooth(300, 200)
+    data = saved(image.transpose(AS_SHOT[6]), "HEIF", quality=90, tile_size=64, exif=exif.tobytes())
+    assert b"grid" in data
+    assert np.abs(kept(data, tmp_path) - np.asarray(image)).mean() < 4
+
+
+def test_only_some_may_wait_for_a_picture_that_is_decoded_apart(tmp_path: Path) -> None:
+    """Each holds a thread of the server's."""
+    data = sample("AVIF", "RGB").data
+    held = [sandbox.WAITING.acquire(blocking=False) for _ in range(8)]
+    try:
+        assert all(held)
+        with pytest.raises(KinoraError) as refusal:
+            store_picture(data, tmp_path)
+    finally:
+        for _ in held:
+            sandbox.WAITING.release()
+    assert refusal.value.code is ErrorCode.UNAVAILABLE
+    store_picture(data, tmp_path)

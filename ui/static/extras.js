@@ -88,6 +88,7 @@
     const save = (list) => {
       mine = JSON.stringify(list);
       io.props.value = list;
+      kinora.tell("trouble", { task, shown: null, about: "press" });
     };
     const draw = () => {
       mine = JSON.stringify(now());

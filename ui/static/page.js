@@ -128,10 +128,12 @@
   kinora.on("trouble", ({ task, shown, about }) => trouble(task, shown, about));
 
   // What a press was refused for may be mended by what is typed or chosen now.
-  document.addEventListener("input", (event) => {
+  const mended = (event) => {
     const task = event.target.closest?.(".k-studio")?.id.replace("k-", "");
     if (task) trouble(task, null, "press");
-  });
+  };
+  for (const kind of ["input", "change"]) document.addEventListener(kind, mended);
+  document.addEventListener("mousedown", (event) => event.target.closest?.("[role=option]") && mended(event));
 
   const TABS = { t2v: "Text to video", i2v: "Image to video", v2v: "Video to video" };
   const tabOf = (task) => [...document.querySelectorAll("#k-tabs [role=tab]")]
