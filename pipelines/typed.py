@@ -60,14 +60,15 @@ def _without_controls(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def _file_name(name: str, info: ValidationInfo) -> str:
+def _file_name(name: str) -> str:
     """Of any script, in subfolders; never a way out of a folder, a hidden file or an address."""
     parts = name.split("/")
-    if any(not part.strip() or part.startswith(".") for part in parts):
+    is_one_line = not any(unicodedata.category(letter) == "Cc" for letter in name)
+    if not is_one_line or any(not part.strip() or part.startswith(".") for part in parts):
         raise PydanticCustomError(
             "file_name", "Input should be the name of a file, or an id such as owner/name"
         )
-    return _without_controls(name, info)
+    return name
 
 
 Text = Annotated[str, AfterValidator(_without_controls)]
