@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.current_world import PLACE_NAMES, SUBJECT_NAMES, render
+from training.current_world import PLACE_NAMES, STORYBOOK, SUBJECT_NAMES, render
 from training.loop import RUNS
 from training.world.motions import MOTIONS
 
 SIDE = 64
-SCORERS = RUNS / "scorers.pt"
+SCORERS = RUNS / ("scorers-storybook.pt" if STORYBOOK else "scorers.pt")
 CLIPS_A_STEP = 10
 
 

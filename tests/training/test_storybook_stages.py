@@ -79,6 +79,26 @@ pipe = LTXPipeline.from_pretrained(
 made = pipe(prompt="a green balloon in the snow", width=256, height=256, num_frames=25,
             frame_rate=12, num_inference_steps=2, guidance_scale=1.0, output_type="np").frames[0]
 assert made.shape == (25, 256, 256, 3), made.shape
+
+# the judges and the evaluation's plan are of this world, too
+from training import scorers
+from training.current_world import SUBJECT_NAMES
+from training.evaluation import likeness, maker, plan as plans
+
+scorers.SCORERS, scorers.CLIPS_A_STEP = runs / "scorers.pt", 2
+scorers.train(steps=1)
+assert scorers.fit(torch.load(scorers.SCORERS, weights_only=True))
+rows = plans.plan(plans.Size(), plans.Settings())
+assert {row.request.words for row in rows if row.section == "text"}
+shown = {name for row in rows for name in row.asked.subject}
+assert shown >= set(SUBJECT_NAMES)
+row = next(row for row in rows if row.section == "autoencoder")
+clip = maker.given(row.request.picture)
+assert clip.shape == (25, 256, 256, 3), clip.shape
+verdict = scorers.Scorer().judge(clip)
+assert verdict.subject in SUBJECT_NAMES
+subject = next(s for s in likeness.SUBJECTS if s.name == row.asked.subject[0])
+assert likeness.clip_likeness(clip, subject) > 0.6
 print("made")
 """
 

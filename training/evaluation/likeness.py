@@ -8,22 +8,25 @@ with a frame, where it fits best. 1 is the drawing on any ground. Nothing of thi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import cv2
 import numpy as np
 
-from training.current_world import SIDE, SUBJECTS
+from training import current_world
+from training.current_world import FRAMES, SIDE, SUBJECTS
 from training.evaluation.evidence import Evidence, Findings, Seen, Table, rendered
 from training.evaluation.intervals import mean
+from training.storybook.likeness import likeness as storybook_likeness
 from training.world.subjects import Subject, sprite
 
 SIDES = tuple(round(side) for side in np.geomspace(26, 94, 12))
 """Of the sprite in pixels, from far to near."""
-LOOKED_AT = (8, 14)
+LOOKED_AT = (FRAMES // 2, FRAMES * 7 // 8)
 """Frames of a clip."""
 NARROWED = "spin"
 """The motion that shows the drawing from its edge: no clip of it is measured."""
-BLURS = (2, 4)
+BLURS = (SIDE // 64, SIDE // 32)
 """Standard deviations in pixels of what soft clips are compared with."""
 SOLID = 0.5
 """Least opacity of the drawing where it is compared."""
@@ -45,6 +48,8 @@ def _drawings(subject: Subject) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 def likeness(frame: np.ndarray, subject: Subject) -> float:
     """Of [SIDE, SIDE, 3] uint8; -1 to 1."""
+    if current_world.STORYBOOK:
+        return storybook_likeness(frame, cast(Any, subject))  # typed as the other world's
     pixels, best = frame.astype(np.float32), -1.0
     for colours, mask in _drawings(subject):
         fits = cv2.matchTemplate(pixels, colours, cv2.TM_CCOEFF_NORMED, mask=mask)

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from training.current_world import FRAMES
+
 COLUMNS = 4
-PICK = (0, 8, 16)
+PICK = (0, (FRAMES - 1) // 2, FRAMES - 1)
 """First, middle and last frame of each clip."""
 SIDE = 104
 LINE = 24
