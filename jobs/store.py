@@ -11,7 +11,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -381,8 +380,8 @@ class JobStore:
         def remove() -> bool:
             with self._writing, self.database.durable.begin() as tx:
                 # of two who remove the same job only one gets the row
-                place = delete(jobs).where(ended)
-                row = tx.execute(place.returning(jobs.c.id, jobs.c.owner, jobs.c.created_at)).first()
+                place = jobs.c.id, jobs.c.owner, jobs.c.created_at
+                row = tx.execute(delete(jobs).where(ended).returning(*place)).first()
                 if row is None:
                     return False
                 remember_place(tx, *row)
