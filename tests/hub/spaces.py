@@ -304,6 +304,8 @@ def _is_binary(data: bytes) -> bool:
 
 def _is_ignored(path: str, rules: str) -> bool:
     for rule in filter(None, (line.strip() for line in rules.splitlines())):
+        if rule.startswith("#"):
+            continue
         parts = path.split("/")
         inside = parts[:-1] if rule.endswith("/") else parts
         if any(fnmatch.fnmatch(part, rule.strip("/")) for part in inside):

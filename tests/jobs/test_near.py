@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from jobs.executors.foreground import ForegroundExecutor
 from jobs.job import State
 from jobs.near import NearDatabase, near_database, open_store, say_where_clips_are_kept
 from jobs.recovery import tidy
+from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.tables import Database
 from pipelines.request import GenerationRequest
@@ -30,7 +31,6 @@ from settings import Settings
 from tests.jobs.test_mounts import line
 
 REQUEST = GenerationRequest(prompt="a dog", num_inference_steps=1, seed=1)
-Kill = Callable[[], None]
 
 
 class Machine:
@@ -283,29 +283,29 @@ def test_it_is_said_which_database_is_used_and_a_local_folder_says_nothing(
 def clips_survive_a_new_machine(folder: Path, disk: Path, tiny_settings: Settings) -> None:
     settings = on(folder, tiny_settings)
 
-    def service() -> tuple[ForegroundExecutor, object]:
+    def service() -> tuple[ForegroundExecutor, JobService]:
         executor = ForegroundExecutor(settings)
         return executor, build_service(settings, executor)
 
     executor, first = service()
-    made, waits = first.submit(REQUEST, "me"), first.submit(REQUEST, "me")  # type: ignore[attr-defined]
-    executor.run(first.desk, made.id)  # type: ignore[attr-defined]
-    first.close()  # type: ignore[attr-defined]
+    made, waits = first.submit(REQUEST, "me"), first.submit(REQUEST, "me")
+    executor.run(first.desk, made.id)
+    first.close()
     assert not list(folder.rglob("kinora.db*"))
     assert not list(folder.glob("servers"))
     shutil.rmtree(disk)
     executor, second = service()
     try:
-        second._recover()  # type: ignore[attr-defined]
-        tidy(second.desk)  # type: ignore[attr-defined]
-        clip = second.clip_path(made.id, "me")  # type: ignore[attr-defined]
+        second._recover()
+        tidy(second.desk)
+        clip = second.clip_path(made.id, "me")
         assert clip.stat().st_size > 1000
         assert clip.is_relative_to(folder)
-        assert second.get(waits.id).state is State.QUEUED  # type: ignore[attr-defined]
-        executor.run(second.desk, waits.id)  # type: ignore[attr-defined]
-        assert second.get(waits.id).state is State.SUCCEEDED  # type: ignore[attr-defined]
+        assert second.get(waits.id).state is State.QUEUED
+        executor.run(second.desk, waits.id)
+        assert second.get(waits.id).state is State.SUCCEEDED
     finally:
-        second.close()  # type: ignore[attr-defined]
+        second.close()
 
 
 def test_clips_and_the_queue_are_there_on_a_new_machine(far: Path, tiny_settings: Settings) -> None:

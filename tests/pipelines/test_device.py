@@ -287,3 +287,21 @@ def test_on_zerogpu_no_gpu_is_looked_for(smi: Put) -> None:
 
 def test_a_device_is_json_both_ways() -> None:
     assert Device(**json.loads(json.dumps(vars(WITHOUT)))) == WITHOUT
+
+
+@pytest.mark.parametrize("redis", [None, "redis://elsewhere:6379/0"])
+def test_the_page_follows_the_report_when_it_comes(redis: str | None) -> None:
+    """Also that of workers elsewhere; what the page kept from before is not shown any more."""
+    from ui.models import Models
+
+    settings = Settings(_env_file=None, redis_url=redis)  # pyright: ignore
+    reported: list[Device | None] = [None]
+    judge = Planner(settings, WORKSTATION, device=lambda: reported[0])
+    models = Models(CARDS, settings, judge)
+    before = models.row(CARDS["pocket"])["verdict"]
+    assert "cannot be used" not in before
+    reported[0] = WITHOUT
+    after = models.row(CARDS["pocket"])["verdict"]
+    assert "cannot be used; /health says why." in after
+    reported[0] = Device("A10G", 22.5)
+    assert models.row(CARDS["pocket"])["verdict"] == before

@@ -30,6 +30,7 @@ HARDWARE = "zero-a10g"
 """ZeroGPU: the only hardware of a free account, and a GPU."""
 KEPT = ".gitattributes"
 """The Space's own: it says which files are stored as large ones."""
+NO_RULES = "# every file that is uploaded is wanted\n"
 TOKENS = "https://huggingface.co/settings/tokens"
 
 NetworkError: Any = HfHubHTTPError.__mro__[1]
@@ -106,13 +107,13 @@ def upload(
     gone = sorted(set(there) - set(files) - {KEPT})
 
     # 3. One commit. The Hub must not leave out what a .gitignore of the Space names: hence the
-    #    empty one, which only this way of asking takes.
+    #    one of ours without a rule, which only this call takes.
     added = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
     removed = [CommitOperationDelete(path, is_folder=False) for path in gone]
     say(f"Uploading {len(added)} files ...")
     with as_problems(name):
         api.preupload_lfs_files(
-            name, added, repo_type="space", gitignore_content="", free_memory=False
+            name, added, repo_type="space", gitignore_content=NO_RULES, free_memory=False
         )
         made = api.create_commit(
             name, [*removed, *added], commit_message=message, repo_type="space"
