@@ -6,6 +6,7 @@ Knows names inside Gradio, and fails where they are gone.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -17,6 +18,7 @@ def patch_gradio() -> None:
     """Before anything else imports Gradio."""
     skip_stub_files()
     fetch_nothing()
+    wait_for_the_server()
 
 
 def skip_stub_files() -> None:
@@ -76,3 +78,30 @@ def fetch_nothing() -> None:
         if not hasattr(module, name):
             raise ImportError(f"{module.__name__} has no {name} any more")
         setattr(module, name, fetch_not)
+
+
+START_S = 120.0
+
+
+def wait_for_the_server() -> None:
+    """Before the page is served: a start that takes more than 5 s is no failure.
+
+    Gradio then takes the port for busy, and says so. Can go when `Server.run_in_thread` waits for
+    as long as its thread is alive.
+    """
+    from gradio import http_server
+    from gradio.exceptions import ServerFailedToStartError
+
+    run_in_thread = http_server.Server.run_in_thread
+
+    def run_and_wait(server: Any) -> None:
+        try:
+            run_in_thread(server)
+        except ServerFailedToStartError:
+            ends = time.monotonic() + START_S
+            while not server.started:
+                if not server.thread.is_alive() or time.monotonic() > ends:
+                    raise
+                time.sleep(0.02)
+
+    http_server.Server.run_in_thread = run_and_wait
