@@ -94,13 +94,13 @@ def wait_for_the_server() -> None:
 
     run_in_thread = http_server.Server.run_in_thread
 
-    def run_and_wait(server: Any) -> None:
+    def run_and_wait(self: Any) -> None:
         try:
-            run_in_thread(server)
+            run_in_thread(self)
         except ServerFailedToStartError:
             ends = time.monotonic() + START_S
-            while not server.started:
-                if not server.thread.is_alive() or time.monotonic() > ends:
+            while not self.started:
+                if not self.thread.is_alive() or time.monotonic() > ends:
                     raise
                 time.sleep(0.02)
 
