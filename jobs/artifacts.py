@@ -279,12 +279,27 @@ def _told() -> Iterator[None]:
         yield
     except (KinoraError, FileNotFoundError):
         raise
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            raise KinoraError(ErrorCode.OUT_OF_DISK) from error
-        raise _unreachable(error) from error
     except Exception as error:
+        if getattr(error, "errno", None) in NO_ROOM:
+            raise KinoraError(ErrorCode.OUT_OF_DISK) from error
+        if _is_store_full(error):
+            raise KinoraError(ErrorCode.OUT_OF_DISK, STORE_FULL) from error
         raise _unreachable(error) from error
+
+
+STORE_FULL = "The place where clips are kept is full. Delete some clips and try again."
+FULL_CODES = ("XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity", "QuotaExceeded")
+
+
+def _is_store_full(error: BaseException | None) -> bool:
+    """The store's own answer stands behind what s3fs makes of it."""
+    while error is not None:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, dict):
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            return status == 507 or answer.get("Error", {}).get("Code") in FULL_CODES
+        error = error.__cause__
+    return False
 
 
 def _unreachable(error: Exception) -> KinoraError:

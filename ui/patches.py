@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -22,6 +23,7 @@ def patch_gradio() -> None:
     fetch_nothing()
     answer_agents_in_json()
     take_files_from_agents()
+    wait_for_the_server()
 
 
 def skip_stub_files() -> None:
@@ -179,3 +181,30 @@ def _replace_in_mcp_server(name: str, in_place_of: Any) -> None:
 
 _REPLACED: set[str] = set()
 """A page may be built twice in one process; what was replaced is not replaced again."""
+
+
+START_S = 120.0
+
+
+def wait_for_the_server() -> None:
+    """Before the page is served: a start that takes more than 5 s is no failure.
+
+    Gradio then takes the port for busy, and says so. Can go when `Server.run_in_thread` waits for
+    as long as its thread is alive.
+    """
+    from gradio import http_server
+    from gradio.exceptions import ServerFailedToStartError
+
+    run_in_thread = http_server.Server.run_in_thread
+
+    def run_and_wait(self: Any) -> None:
+        try:
+            run_in_thread(self)
+        except ServerFailedToStartError:
+            ends = time.monotonic() + START_S
+            while not self.started:
+                if not self.thread.is_alive() or time.monotonic() > ends:
+                    raise
+                time.sleep(0.02)
+
+    http_server.Server.run_in_thread = run_and_wait

@@ -3,7 +3,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from settings import ROOT
+from tests.ports import free_port
 
 
 def run(code: str) -> str:
@@ -42,3 +45,22 @@ def test_gradio_fetches_no_address_and_says_so() -> None:
         "except gr.Error as error: print(error.message)"
     )
     assert run(code) == "No address is fetched here: send the file itself."
+
+
+@pytest.mark.slow
+def test_a_server_that_starts_slowly_has_not_failed() -> None:
+    """As on a machine that has much else to do."""
+    code = (
+        "import asyncio, contextlib, sys; from fastapi import FastAPI\n"
+        "from ui.patches import wait_for_the_server; wait_for_the_server()\n"
+        "from gradio.http_server import start_server\n"
+        "@contextlib.asynccontextmanager\n"
+        "async def slowly(app):\n"
+        "    await asyncio.sleep(6); yield\n"
+        "port = int(sys.argv[1])\n"
+        "_, given, _, server = start_server(FastAPI(lifespan=slowly), '127.0.0.1', port)\n"
+        "print(given == port); server.close()"
+    )
+    command = [sys.executable, "-c", code, str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "True", done.stderr
