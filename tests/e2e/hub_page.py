@@ -27,7 +27,7 @@ from cryptography.x509.oid import NameOID
 from playwright.sync_api import BrowserContext, BrowserType
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -153,7 +153,10 @@ def hub_app() -> Starlette:
 
 def proxy_app(hub: Hub) -> Starlette:
     client = httpx.AsyncClient(
-        base_url=hub.kinora.url, timeout=httpx.Timeout(60, read=None), trust_env=False
+        base_url=hub.kinora.url,
+        timeout=httpx.Timeout(60, read=None),
+        limits=httpx.Limits(max_keepalive_connections=0),  # one that Kinora has just closed fails
+        trust_env=False,
     )
 
     async def forward(request: Request) -> Response:
@@ -166,7 +169,10 @@ def proxy_app(hub: Hub) -> Starlette:
             "X-Forwarded-For": "198.51.100.7",
             "X-IP-Token": IP_TOKEN,
         }
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # the page was left
+            return Response(status_code=400)
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         sent = client.build_request(request.method, target, headers=headers, content=body)
         answer = await client.send(sent, stream=True)
