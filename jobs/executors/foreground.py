@@ -10,6 +10,7 @@ from typing import Any
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.executors.base import Health
+from jobs.executors.drivers import Drivers
 from jobs.job import Asked, Job
 from jobs.run import run_job
 from pipelines.cards import load_cards
@@ -28,7 +29,7 @@ class GoOn:
 
 class ForegroundExecutor:
     needs_request = False
-    drivers = None
+    drivers: Drivers | None = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
