@@ -75,12 +75,14 @@ class Drivers:
             self._expired[job_id] = self._expired.get(job_id, 0) + 1
             return self._expired[job_id]
 
-    def keep_only(self, unfinished: Iterable[str]) -> None:
-        """Forgets the clips that have ended."""
-        left = set(unfinished)
+    def known(self) -> set[str]:
         with self._lock:
-            for table in (self._lent, self._idle_since, self._expired):
-                for job_id in table.keys() - left:
+            return self._lent.keys() | self._idle_since.keys() | self._expired.keys()
+
+    def forget(self, ended: Iterable[str]) -> None:
+        with self._lock:
+            for job_id in ended:
+                for table in (self._lent, self._idle_since, self._expired):
                     table.pop(job_id, None)
 
     def drivable(self) -> set[str]:

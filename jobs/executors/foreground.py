@@ -12,6 +12,7 @@ from typing import Any
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.executors.base import Health
+from jobs.executors.drivers import Drivers
 from jobs.job import Asked, Job, State
 from jobs.recovery import end_command
 from jobs.run import run_job
@@ -48,7 +49,7 @@ class StopRequests:
 class ForegroundExecutor:
     needs_request = False
     in_foreground = True
-    drivers = None
+    drivers: Drivers | None = None
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -173,7 +173,10 @@ class InlineExecutor:
         with self._changed:
             self._job = None
         if self.drivers is not None:
-            self.drivers.keep_only(job.id for job in desk.store.unfinished(desk.store.server))
+            # asked in this order: a clip that is accepted meanwhile keeps its request
+            known = self.drivers.known()
+            left = {job.id for job in desk.store.unfinished(desk.store.server)}
+            self.drivers.forget(known - left)
         return True
 
     def _make(self, desk: Desk, job: Job, lent: Lent | None) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.executors.base import Health, WorkerState
+from jobs.executors.drivers import Drivers
 from jobs.executors.wire import Wire
 from jobs.job import Asked, Job
 from jobs.preparing import Preparing
@@ -90,7 +91,7 @@ class Child:
 class ProcessExecutor:
     needs_request = False
     in_foreground = False
-    drivers = None
+    drivers: Drivers | None = None
 
     def __init__(self, settings: Settings, module: str = MODULE) -> None:
         """`module` is the worker's: one whose engine only pretends, when others are measured."""

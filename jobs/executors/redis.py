@@ -24,6 +24,7 @@ from errors import ErrorCode, KinoraError
 from jobs.desk import Desk
 from jobs.events import Preview
 from jobs.executors.base import Health
+from jobs.executors.drivers import Drivers
 from jobs.executors.fleet import ALIVE_S, Fleet, Ticket, WorkerCard, connect, device_to_show
 from jobs.executors.newsdesk import hear
 from jobs.executors.overdue import Patience
@@ -60,7 +61,7 @@ class Run:
 class RedisExecutor:
     needs_request = False
     in_foreground = False
-    drivers = None
+    drivers: Drivers | None = None
 
     def __init__(self, settings: Settings) -> None:
         if not settings.redis_address:

@@ -308,8 +308,9 @@ def test_the_newest_request_is_used_and_outlives_the_one_before(resting: JobServ
     assert newer is not used
     drivers.drop("job", used)  # the old page closed
     assert drivers.newest("job") is newer
-    drivers.keep_only([])
-    assert drivers.drivable() == set()
+    assert drivers.known() == {"job"}
+    drivers.forget(["job"])
+    assert drivers.drivable() == drivers.known() == set()
 
 
 @given(
