@@ -26,6 +26,7 @@ RATES = tuple(
         Fraction(25, 2),
     ])
 )  # fmt: skip
+MILLISECOND = Fraction(1, 1000)
 JITTER = 0.35
 """Of a frame: how far a picture may be from its place in an even rhythm."""
 JITTER_S = 0.01
@@ -46,7 +47,9 @@ def choose_rate(
     shortest = min(after - before for before, after in itertools.pairwise(times))
     if 2 * tick < ends - times[-1] < shortest - 2 * tick:  # a longer one is only held
         times.append(ends)
-    return _bounded(_even_rate(times, tick) or _rhythm(times) or Fraction(KEPT_FPS))
+    # many programs round to milliseconds, whatever the file could express
+    even = _even_rate(times, tick) or _even_rate(times, max(tick, MILLISECOND))
+    return _bounded(even or _rhythm(times) or Fraction(KEPT_FPS))
 
 
 def _even_rate(shown: Sequence[Fraction], tick: Fraction) -> Fraction | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import subprocess
 import tempfile
@@ -331,7 +332,10 @@ def _count_frames(
     sound_ends = min(timing.sound_ends, most)
     if sound_ends > ends + SHORTEST_HOLD_S:
         ends = sound_ends
-    return max(1, round(ends * rate))
+    count = math.floor(ends * rate + Fraction(1, 2))
+    if ends - timing.shown[-1] >= 1 / (2 * rate):  # long enough to be seen: it has a place
+        count = max(count, math.floor(timing.shown[-1] * rate + Fraction(1, 2)) + 1)
+    return max(1, min(count, math.ceil(most * rate)))
 
 
 def _write(clip: _Source, written: Path) -> int:
