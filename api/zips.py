@@ -1,4 +1,4 @@
-"""The pictures in a zip from a stranger, in the order of their names, numbers as numbers.
+"""The pictures in an untrusted zip, in the order of their names, numbers as numbers.
 
 Nothing is ever extracted to a path, and what the archive says of sizes is not believed. Does not
 decode pictures.

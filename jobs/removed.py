@@ -1,4 +1,4 @@
-"""Where removed jobs stood in their owner's list, so that paging goes on after one of them.
+"""Where removed jobs stood in their owner's list, so that paging continues after one of them.
 
 A program that removes what it lists names a job as the last one seen that is gone when it asks for
 the next page. Each function works inside its caller's transaction. Knows SQL and nothing else.

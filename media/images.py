@@ -1,4 +1,4 @@
-"""Decodes pictures from strangers safely and keeps them as plain RGB PNG files.
+"""Decodes untrusted pictures safely and keeps them as plain RGB PNG files.
 
 What a picture says about itself is taken out before Pillow sees it (`media/bare.py`). PNG, JPEG,
 WebP, GIF and BMP of ordinary size are decoded here, everything else in a process of its own
@@ -28,7 +28,7 @@ from pipelines.request import Focus
 
 DECODED_HERE = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 """By small or well-worn decoders, within the memory that `SMALL_PIXELS` allows. Pillow has 40 more
-openers; none of them ever sees a stranger's bytes."""
+openers; none of them ever sees an untrusted file."""
 SMALL_PIXELS, SMALL_SIDE = 25_000_000, 16_384
 LIMITS = PictureLimits()
 AT_ONCE = threading.BoundedSemaphore(2)

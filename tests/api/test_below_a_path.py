@@ -120,7 +120,7 @@ def test_a_path_is_ours_with_and_without_what_it_is_served_below(
         else "/" + plain.replace("https://x.org", "").strip("/")
     )
     if not passed_on and below and (path == below or path.startswith(f"{below}/")):
-        return  # cannot be told apart
+        return  # cannot be distinguished
     sent = f"{below}{path}" if passed_on else path
     scope = {"type": "http", "root_path": root, "path": sent, "raw_path": sent.encode()}
     found = below_root(scope)

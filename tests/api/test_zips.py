@@ -1,4 +1,4 @@
-"""Zips from strangers: in the order people expect, and refused by the name of what is wrong."""
+"""Untrusted zips: in the order people expect, and refused by the name of what is wrong."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_a_rare_variant_is_not_only_called_damaged(format: str, tmp_path: Path) 
         place = data.index(struct.pack("<HHI", 258, 3, 3))
         (there,) = struct.unpack_from("<I", data, place + 8)
         data[there : there + 6] = struct.pack("<3H", 48, 48, 48)
-    else:  # a codec that nobody has
+    else:  # an unknown codec
         data = data.replace(b"hvc1", b"xvc1")
     with pytest.raises(KinoraError, match=r"not supported. Save it as PNG or JPEG") as refusal:
         store_picture(bytes(data), tmp_path)
