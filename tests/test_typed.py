@@ -278,7 +278,7 @@ def test_the_page_hides_what_a_model_does_not_take(doors: Doors) -> None:
 def test_contradictions_are_refused_by_name(doors: Doors, path: str, body: str, field: str) -> None:
     answer = doors._post(path, content=body)
     assert answer.status_code == 422, answer.text
-    body = answer.json()
+    body: dict[str, Any] = answer.json()
     assert field in (body["details"].get("field"), body["message"].split("”")[0].lstrip("“"))
 
 
