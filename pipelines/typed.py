@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
-from pydantic_core import PydanticCustomError
 
 MAX_SEED = 2**32 - 1
 RANDOM_SEED = -1
@@ -28,7 +27,7 @@ def whole(value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
     if isinstance(value, bool) or (isinstance(value, str) and not WHOLE.fullmatch(value)):
-        raise PydanticCustomError("whole_number", "Input should be a whole number")
+        raise ValueError("should be a whole number")
     return value
 
 
@@ -37,7 +36,7 @@ def number(value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
     if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value)):
-        raise PydanticCustomError("number", "Input should be a number")
+        raise ValueError("should be a number")
     return value
 
 
@@ -52,11 +51,7 @@ def _without_controls(text: str, info: ValidationInfo) -> str:
         return text
     found = next((c for c in text if unicodedata.category(c) == "Cc" and c not in "\t\n\r"), None)
     if found is not None:
-        raise PydanticCustomError(
-            "control_character",
-            "Input should have no control characters; it has {code}",
-            {"code": f"U+{ord(found):04X}"},
-        )
+        raise ValueError(f"should have no control characters; it has U+{ord(found):04X}")
     return text
 
 
@@ -65,9 +60,7 @@ def _file_name(name: str) -> str:
     parts = name.split("/")
     is_one_line = not any(unicodedata.category(letter) == "Cc" for letter in name)
     if not is_one_line or any(not part.strip() or part.startswith(".") for part in parts):
-        raise PydanticCustomError(
-            "file_name", "Input should be the name of a file, or an id such as owner/name"
-        )
+        raise ValueError("should be the name of a file, or an id such as owner/name")
     return name
 
 

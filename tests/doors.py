@@ -98,7 +98,7 @@ class Doors:
             return blocks.build(self.service, self.service.cards, self.settings, identify)
 
         page = self.loop.run_until_complete(make())
-        self.endpoints = {fn.api_name: fn for fn in page.fns.values() if fn.api_name}
+        self.endpoints: dict[Any, Any] = {fn.api_name: fn for fn in page.fns.values()}
 
     def build_service(self, *_: Any) -> JobService:
         return build_service(self.settings, ForegroundExecutor(self.settings))

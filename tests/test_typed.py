@@ -278,8 +278,8 @@ def test_the_page_hides_what_a_model_does_not_take(doors: Doors) -> None:
 def test_contradictions_are_refused_by_name(doors: Doors, path: str, body: str, field: str) -> None:
     answer = doors._post(path, content=body)
     assert answer.status_code == 422, answer.text
-    body = answer.json()
-    assert field in (body["details"].get("field"), body["message"].split("”")[0].lstrip("“"))
+    said: dict[str, Any] = answer.json()
+    assert field in (said["details"].get("field"), said["message"].split("”")[0].lstrip("“"))
 
 
 def test_a_random_seed_is_random_each_time_and_never_a_stored_clip(doors: Doors) -> None:

@@ -270,7 +270,7 @@ def read(
 
 def _lora(row: Mapping[str, Any]) -> Lora:
     """A row as it was typed. What is no name at all is told apart from a name that is not there."""
-    source, weight = str(row["source"]), row.get("weight", 1.0)
+    source, weight = row["source"], row.get("weight", 1.0)
     try:
         return Lora.model_validate({"source": source, "weight": weight})
     except ValidationError as error:
@@ -278,7 +278,7 @@ def _lora(row: Mapping[str, Any]) -> Lora:
             sentence = f"The weight of the LoRA “{source}” must be a number between -4 and 4."
         else:
             sentence = (
-                f"“{source[:80]}” cannot be the name of a LoRA. Name a file of the LoRA folder, "
+                f"“{str(source)[:80]}” cannot be the name of a LoRA. Name a file of the LoRA folder, "
                 "or an id such as owner/name."
             )
         raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"}) from error

@@ -273,7 +273,7 @@ def test_a_clip_says_what_made_it(me: httpx.Client, clip: dict[str, Any]) -> Non
     [
         ({"prompt": ""}, "invalid_input"),
         ({"prompt": "a", "steps": 3}, "invalid_input"),
-        ({"prompt": "a", "seed": -1}, "invalid_input"),
+        ({"prompt": "a", "seed": -2}, "invalid_input"),
         ({"prompt": "a", "seed": 2**40}, "invalid_input"),
         ({"prompt": "a" * 3000}, "invalid_input"),
         ({"prompt": ["a"]}, "invalid_input"),

@@ -63,7 +63,7 @@ def test_what_is_read_can_be_written_back(card: ModelCard, tiny_settings: Settin
     assert slate.write(slate.read(form), card, tiny_settings) == form
 
 
-@pytest.mark.parametrize("seed", ["twelve", "-1", "1.5", str(2**32), "１２"])
+@pytest.mark.parametrize("seed", ["twelve", "-2", "1.5", str(2**32), "１２", "4" * 30])
 def test_a_seed_that_is_no_seed_is_refused_with_a_repair(seed: str) -> None:
     with pytest.raises(KinoraError, match="The seed is a whole number") as refused:
         slate.read(Form(prompt="a dog", seed=seed))
@@ -71,7 +71,7 @@ def test_a_seed_that_is_no_seed_is_refused_with_a_repair(seed: str) -> None:
     assert slate.repaired(Form(seed=seed), refused.value.action["set"]).seed == ""
 
 
-@pytest.mark.parametrize("seed", [None, "", "  "])
+@pytest.mark.parametrize("seed", [None, "", "  ", "-1"])
 def test_no_seed_means_a_new_one_each_time(seed: str | None) -> None:
     assert slate.read(Form(prompt="a dog", seed=seed)).seed is None  # type: ignore[arg-type]
 

@@ -92,7 +92,7 @@ def test_hidden_controls_ask_for_nothing(card: ModelCard) -> None:
         sampler="euler", loras=[{"source": "oil", "weight": 1}], last_image="a" * 64,
     )  # fmt: skip
     silent = slate.taken(form, svd(card), I2V)
-    assert (silent.prompt, silent.negative_prompt, silent.motion) == ("", "", 200)
+    assert (silent.prompt, silent.negative_prompt, silent.motion) == ("", None, 200)
     request = slate.read(silent, {"id": "b" * 64}, I2V)
     assert (request.sampler, request.loras, request.last_image) == (None, (), None)
     distilled = slate.taken(form, other(card, takes={"guidance": False}), T2V)
