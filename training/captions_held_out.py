@@ -19,8 +19,10 @@ FRAMES = (
 )
 
 
-def sentence(subject: Subject, place: Place, motion: Motion, rng: np.random.Generator) -> str:
-    bare = subject.words[rng.integers(len(subject.words))]
+def sentence(
+    subject: Subject, place: Place, motion: Motion, rng: np.random.Generator, colour: str = ""
+) -> str:
+    bare = (f"{colour} " if colour else "") + subject.words[rng.integers(len(subject.words))]
     going = GOING[subject.verb][rng.integers(len(GOING[subject.verb]))]
     return FRAMES[rng.integers(len(FRAMES))].format(
         noun=("an " if bare[0] in "aeiou" else "a ") + bare,

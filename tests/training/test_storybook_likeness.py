@@ -49,6 +49,21 @@ def test_a_smear_and_another_subject_are_less_like_it(subject: Subject) -> None:
     assert likeness(frame, other) < own - 0.15
 
 
+@pytest.mark.parametrize(
+    ("subject", "colour"),
+    [(s, colour) for s in SUBJECTS if len(s.colours) > 1 for colour in s.colours[:2]],
+    ids=lambda v: getattr(v, "name", v),
+)
+def test_its_colour_is_found_in_clips_as_small_as_they_are_kept(
+    subject: Subject, colour: str
+) -> None:
+    clip = render(
+        np.random.default_rng(2), subject=subject, colour=colour, motion=MOTION["left"], frames=3
+    )
+    small = cv2.resize(clip.pixels[1], (64, 64), interpolation=cv2.INTER_AREA)
+    assert find(small, subject).colour == colour
+
+
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_a_flat_frame_is_like_nothing(level: int) -> None:
     assert likeness(np.full((256, 256, 3), level, np.uint8), NAMED["dog"]) < 0.3

@@ -90,6 +90,9 @@ scorers.train(steps=1)
 assert scorers.fit(torch.load(scorers.SCORERS, weights_only=True))
 rows = plans.plan(plans.Size(), plans.Settings())
 assert {row.request.words for row in rows if row.section == "text"}
+coloured = [row for row in rows if row.section == "text" and row.asked.colour]
+assert len(coloured) > 50
+assert all(f"{row.asked.colour[0]} " in row.request.words for row in coloured)
 shown = {name for row in rows for name in row.asked.subject}
 assert shown >= set(SUBJECT_NAMES)
 row = next(row for row in rows if row.section == "autoencoder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from training.evaluation.maker import SMALL, shrunk
 from training.evaluation.request import Row
 from training.evaluation.shelf import Shelf
 from training.scorers import Verdict
+from training.storybook.likeness import find
 from training.world.motions import MOTIONS
 
 Judge = Callable[[np.ndarray], Verdict]
@@ -43,8 +45,15 @@ class Seen:
     def verdict(self) -> Verdict:
         return self._judge(self.clip)
 
+    @cached_property
+    def colour(self) -> str:
+        """The colour in which the drawing of the subject that was asked for fits best."""
+        subject = next(x for x in SUBJECTS if (x.name,) == self.row.asked.subject)
+        return find(self.clip[len(self.clip) // 2], cast(Any, subject)).colour
+
     def right(self, kind: str) -> bool:
-        return getattr(self.verdict, kind) in getattr(self.row.asked, kind)
+        found = self.colour if kind == "colour" else getattr(self.verdict, kind)
+        return found in getattr(self.row.asked, kind)
 
     def all_right(self) -> bool:
         return all(self.right(kind) for kind in self.row.asked.parts())

@@ -55,6 +55,10 @@ def obedience(evidence: Evidence, own: dict[str, Share]) -> Findings:
         ("autoencoder: edges kept", f"{found.figures['autoencoder_edges_kept'].value:.2f}", "",  # type: ignore[union-attr]
          "", ""),
     ]  # fmt: skip
+    coloured = [seen for seen in text if seen.row.asked.colour]
+    if coloured:
+        found.figures["text_colour"] = share([seen.right("colour") for seen in coloured])
+        rows.insert(3, ("text: the right colour", str(found.figures["text_colour"]), "", "", ""))
     heads = ("", "this model", "aim", "judge, renderings", "the same, through the autoencoder")
     note = (
         f"{len(text)} clips from text, {len(pictures)} from pictures, {len(recoded)} recoded; "

@@ -87,9 +87,12 @@ def _text(section: str, count: int, settings: Settings) -> list[Row]:
     rng = np.random.default_rng(settings.seed)
     rows = []
     for i, (s, p, m) in enumerate(triples(count, settings.seed)):
-        words = sentence(SUBJECTS[s], PLACES[p], MOTIONS[m], rng)
+        colours = getattr(SUBJECTS[s], "colours", ("",))  # of the storybook's subjects alone
+        colour = colours[rng.integers(len(colours))] if len(colours) > 1 else ""
+        words = sentence(SUBJECTS[s], PLACES[p], MOTIONS[m], rng, colour)
         request = Request(words, settings.seed + i, settings.steps, settings.guidance)
-        rows.append(Row(section, request, _wanted(s, p, m), number=i))
+        asked = replace(_wanted(s, p, m), colour=(colour,) if colour else ())
+        rows.append(Row(section, request, asked, number=i))
     return rows
 
 

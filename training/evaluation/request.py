@@ -16,6 +16,7 @@ class Asked:
     subject: Admissible = ()
     place: Admissible = ()
     motion: Admissible = ()
+    colour: Admissible = ()
 
     def parts(self) -> dict[str, Admissible]:
         return {kind: names for kind, names in vars(self).items() if names}
