@@ -1,13 +1,12 @@
 """Every setting, from the environment or a `.env` file beside app.py.
 
-The README's table is made from the descriptions here. Knows no other modules but `errors` and
-`envfile`.
+The README's table is made from the descriptions here. Knows no other modules but `errors`,
+`envfile` and `setting_values`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,10 +16,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import envfile
 from envfile import Folder, sqlite_url
 from errors import ErrorCode, KinoraError
+from setting_values import dtype_name, keys_by_name, none_if_empty, origins, split
 
 ROOT = Path(__file__).resolve().parent
-MIN_KEY = 16
-"""Letters of an API key: shorter ones can be guessed."""
 
 
 def _default_data_dir() -> Path:
@@ -45,50 +43,8 @@ def _default_database_url(fields: dict[str, Any]) -> str:
     return sqlite_url(fields["data_dir"] / "kinora.db") if "data_dir" in fields else ""
 
 
-def _dtype_name(value: object) -> object:
-    short = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "half": "float16"}
-    name = str(value).strip().lower().removeprefix("torch.")
-    return short.get(name, name)
-
-
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(part for part in (each.strip() for each in value.split(",")) if part)
-
-
-ORIGIN = re.compile(r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
-"""As `frame-ancestors` takes it; nothing that could end the header it is written into."""
-
-
-def _origins(value: object) -> object:
-    """Each `https://host[:port]` or `https://*.host`, or one `*` for every site."""
-    if not isinstance(value, str):
-        return value
-    origins = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
-    for origin in origins:
-        if origin != "*" and not ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin} is no origin, such as https://example.org")
-    return origins
-
-
-def _keys_by_name(value: object) -> object:
-    """`name:key,name:key`. Neither a name nor a key is ever said in the error."""
-    if not isinstance(value, str):
-        return value
-    parts = [part.strip().partition(":") for part in value.split(",") if part.strip()]
-    keys = {name: key for name, _, key in parts}
-    if not all(name and len(key) >= MIN_KEY for name, key in keys.items()):
-        raise ValueError(f"each must be a name, a colon, and a key of at least {MIN_KEY} letters")
-    return keys
-
-
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
-Dtype = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(_dtype_name)]
-Blank = BeforeValidator(_none_if_empty)
+Dtype = Annotated[Literal["auto", "float32", "bfloat16", "float16"], BeforeValidator(dtype_name)]
+Blank = BeforeValidator(none_if_empty)
 
 
 class Settings(BaseSettings):
@@ -214,7 +170,7 @@ class Settings(BaseSettings):
     max_batch: int = Field(
         default=32, ge=1, le=1000, description="How many clips one batch may have."
     )
-    api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(_keys_by_name)] = Field(
+    api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(keys_by_name)] = Field(
         default={},
         description="Keys for programs, as `name:key` with commas between. When set, the API "
         "wants one of them as `Authorization: Bearer`; the page stays open.",
@@ -229,17 +185,17 @@ class Settings(BaseSettings):
         ge=0,
         description="How many clips one caller of the API may ask for in 24 hours; 0: no limit.",
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(
         default=(),
         description="Addresses or networks, with commas between, whose `X-Forwarded-For` is "
         "believed. On a Space: the private networks.",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = Field(
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(
         default=(),
         description="Origins of other sites whose pages may call the API, with commas between; "
         "`*` for all. Their calls come without the visitor's cookie.",
     )
-    embed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+    embed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
         default=(),
         description="Origins of other sites that may show the page in an iframe, with commas "
         "between (`https://example.org`, `https://*.example.org`, or `*` for all). The Hub may "

@@ -20,12 +20,13 @@ HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "xformers")
 """What only the worker may load."""
 
 ROOMS = ("pipelines", "media", "jobs", "ui", "api", "cli")
-FILES = ("app", "settings", "envfile", "errors")
+FILES = ("app", "settings", "setting_values", "envfile", "errors")
 
 MAY_IMPORT = {
     "errors": (),
     "envfile": ("errors",),
-    "settings": ("errors", "envfile"),
+    "setting_values": (),
+    "settings": ("errors", "envfile", "setting_values"),
     "pipelines": ("errors", "settings"),
     "media": ("errors", "pipelines.request", "pipelines.sound"),
     "jobs": ("errors", "settings", "pipelines", "media"),
