@@ -7,9 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -21,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from api.callers import _secret
 from errors import ErrorCode, KinoraError
-from jobs.artifacts import Artifacts
+from jobs.artifacts import _told
 from jobs.executors import executor_for
 from jobs.executors.process import ProcessExecutor
 from jobs.job import Job, State
@@ -383,40 +381,14 @@ def test_postgresql_without_room_is_a_full_disk_and_without_memory_is_not(
     ],
 )
 def test_an_object_store_without_room_is_said_to_be_full(
-    tmp_path: Path, code: str, status: int, is_full: bool
+    code: str, status: int, is_full: bool
 ) -> None:
-    """An S3 server that refuses to take a file, through the real client."""
-    s3fs = pytest.importorskip("s3fs")
-    told = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
-
-    class Refusing(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(told)))
-            self.end_headers()
-            self.wfile.write(told)
-
-        do_PUT = do_GET = do_HEAD = do_POST = answer
-
-        def log_message(self, *_: Any) -> None: ...
-
-    assert s3fs
-    with (
-        ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as store,
-        pytest.MonkeyPatch.context() as m,
-    ):
-        Thread(target=store.serve_forever, daemon=True).start()
-        m.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{store.server_address[1]}")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            m.setenv(name, "a")
-        m.setenv("AWS_MAX_ATTEMPTS", "1")
-        m.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        (tmp_path / "clip.mp4").write_bytes(b"a clip")
-        artifacts = Artifacts(tmp_path / "data", "s3://bucket/folder")
-        with pytest.raises(KinoraError) as refused:
-            artifacts.put("0" * 32, tmp_path / "clip.mp4")
-        store.shutdown()
+    """The answer of the store as botocore and s3fs hand it on."""
+    client_error = pytest.importorskip("botocore.exceptions").ClientError
+    translate = pytest.importorskip("s3fs.errors").translate_boto_error
+    answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    with pytest.raises(KinoraError) as refused, _told():
+        raise translate(client_error(answer, "PutObject"))
     assert (refused.value.code is ErrorCode.OUT_OF_DISK) == is_full
     assert ("is full" in refused.value.message) == is_full
 
