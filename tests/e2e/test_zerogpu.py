@@ -226,7 +226,8 @@ def test_a_clip_in_the_reel_is_driven_too(page: Page, device: DeviceApi) -> None
     page.reload()
     device.free.set()
     page.wait_for_function(
-        "async (ids) => { const { jobs } = await kinora.ask('/jobs');"
+        "async (ids) => { if (!window.kinora) return false;"
+        " const { jobs } = await kinora.ask('/jobs');"
         " return ids.every(id => jobs.some(j => j.id === id && j.state === 'succeeded')); }",
         arg=[first, second],
         polling=500,
