@@ -97,8 +97,8 @@ class Doors:
         async def make() -> gr.Blocks:  # without a running loop Gradio makes one and leaves it open
             return blocks.build(self.service, self.service.cards, self.settings, identify)
 
-        page = self.loop.run_until_complete(make())
-        self.endpoints: dict[Any, Any] = {fn.api_name: fn for fn in page.fns.values()}
+        self.demo = self.loop.run_until_complete(make())
+        self.endpoints: dict[Any, Any] = {fn.api_name: fn for fn in self.demo.fns.values()}
 
     def build_service(self, *_: Any) -> JobService:
         return build_service(self.settings, ForegroundExecutor(self.settings))
@@ -214,6 +214,10 @@ class Doors:
 
     # ---- the command line
 
+    def run(self, *arguments: str) -> Any:
+        parts = Parts(lambda: None, self.build_service)
+        return CliRunner().invoke(app, arguments, obj=parts, env=self.environment)
+
     def command(self, typed: Typed) -> Outcome:
         called = {
             "negative_prompt": "--negative",
@@ -237,7 +241,7 @@ class Doors:
                 arguments.append(f"{option}={value}")
         arguments += ["--", str(typed.get("prompt", ""))]
         before = {job.id for job in self.service.list("cli", 500)}
-        done = CliRunner().invoke(app, arguments, obj=Parts(lambda: None, self.build_service))
+        done = self.run(*arguments)
         new = [job for job in self.service.list("cli", 500) if job.id not in before]
         if new:  # then it found no weights to load
             return Outcome(new[0])

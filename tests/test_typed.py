@@ -11,14 +11,17 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import save_file
 
-from pipelines.request import MAX_SEED, GenerationRequest
+from pipelines.request import MAX_SEED, GenerationRequest, Task
+from settings import ROOT
 from tests.doors import PROMPT, Doors, Outcome
+from ui.models import Models
 
 PROGRAMS = ("rest", "form", "openai", "batch", "requests", "page", "client", "tool")
 LORAS = ("oil", "a name (with) [brackets]", "water:colour:2", "styles/ink", "水彩", "x" * 200)
@@ -295,3 +298,38 @@ def test_a_request_of_an_earlier_version_can_still_be_read() -> None:
     with pytest.raises(ValidationError):
         GenerationRequest.model_validate_json(text)
     assert GenerationRequest.model_validate_json(text, context=STORED).prompt == "a\x0bb"
+
+
+# -- what is offered -----------------------------------------------------------------------------
+
+
+def test_a_lora_that_is_added_while_the_app_runs_is_listed_at_every_door(doors: Doors) -> None:
+    oil = doors.settings.loras_folder / "oil.safetensors"
+    (oil.parent / "fresh (new).safetensors").write_bytes(oil.read_bytes())
+    cards = {card["id"]: card for card in doors.http.get("/api/models").json()}
+    assert "fresh (new)" in cards["pocket"]["loras"]
+    assert cards["svd"]["loras"] == [], "it takes none"
+    called = {card["id"]: card for card in doors.endpoints["models"].fn()}
+    assert called["pocket"]["loras"] == cards["pocket"]["loras"]
+    models = Models(doors.service.cards, doors.settings)
+    shown = models.facts(doors.service.cards["pocket"], Task.TEXT_TO_VIDEO)
+    assert shown["loras"] == cards["pocket"]["loras"]
+    said = doors.run("models", "--json")
+    (row,) = [row for row in json.loads(said.stdout) if row["id"] == "pocket"]
+    assert row["loras"] == cards["pocket"]["loras"]
+
+
+def test_no_field_of_the_page_cuts_what_is_pasted(doors: Doors) -> None:
+    """A browser drops the end of a paste without a word; the server refuses it with a sentence."""
+    boxes = [each for each in doors.demo.blocks.values() if isinstance(each, gr.Textbox)]
+    assert len(boxes) > 6
+    assert all(box.max_length is None for box in boxes)
+    scripts = (ROOT / "ui" / "static").glob("*.js")
+    assert not any("maxlength" in script.read_text("utf-8").lower() for script in scripts)
+
+
+def test_a_page_that_is_reloaded_asks_for_the_loras_anew(doors: Doors) -> None:
+    at_load = [
+        fn for fn in doors.demo.fns.values() if any(event == "load" for _, event in fn.targets)
+    ]
+    assert any(fn.fn.__name__ == "facts_of" for fn in at_load if fn.fn)

@@ -278,8 +278,8 @@ def _lora(row: Mapping[str, Any]) -> Lora:
             sentence = f"The weight of the LoRA “{source}” must be a number between -4 and 4."
         else:
             sentence = (
-                f"“{str(source)[:80]}” cannot be the name of a LoRA. "
-                "Name a file of the LoRA folder, or an id such as owner/name."
+                f"“{str(source)[:80]}” cannot be the name of a LoRA. Name a file of the LoRA "
+                "folder, or an id such as owner/name."
             )
         raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"}) from error
 

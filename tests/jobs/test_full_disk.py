@@ -17,7 +17,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from api.callers import _secret
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import _told
 from jobs.executors import executor_for
@@ -32,6 +31,7 @@ from jobs.tables import kinora_error
 from pipelines.cards import ModelCard, load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
+from ui.visitor import load_secret
 from tests import tiny
 from tests.disks import fill, mounted
 from tests.jobs.conftest import MakeJob, until
@@ -223,14 +223,14 @@ def test_a_first_start_on_a_full_disk_says_so(
     assert refused.value.message == "The disk is full. Delete some clips and try again."
 
 
-def test_a_full_disk_leaves_no_empty_secret(disk: Path) -> None:
+def test_a_full_disk_leaves_no_emptyload_secret(disk: Path) -> None:
     filling = fill(disk)
-    assert len(_secret(disk / "secret")) == 32
+    assert len(load_secret(disk / "secret")) == 32
     assert not (disk / "secret").exists() or (disk / "secret").stat().st_size == 32
     filling.unlink()
     (disk / "secret").write_bytes(b"")  # as an earlier version left it
-    kept = _secret(disk / "secret")
-    assert len(kept) == 32 and _secret(disk / "secret") == kept
+    kept = load_secret(disk / "secret")
+    assert len(kept) == 32 and load_secret(disk / "secret") == kept
 
 
 # -- while it runs -------------------------------------------------------------------------------
