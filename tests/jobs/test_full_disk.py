@@ -31,13 +31,13 @@ from jobs.tables import kinora_error
 from pipelines.cards import ModelCard, load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
-from ui.visitor import load_secret
 from tests import tiny
 from tests.disks import fill, mounted
 from tests.jobs.conftest import MakeJob, until
 from tests.jobs.pretended import LEDGER, MODULE
 from tests.jobs.pretended_app import PretendedApp
 from tests.jobs.test_quota import finished
+from ui.visitor import load_secret
 
 DISK = ("-t", "tmpfs", "-o", "size=8m", "none")
 CLIPS = 4
