@@ -223,7 +223,7 @@ def test_a_first_start_on_a_full_disk_says_so(
     assert refused.value.message == "The disk is full. Delete some clips and try again."
 
 
-def test_a_full_disk_leaves_no_emptyload_secret(disk: Path) -> None:
+def test_a_full_disk_leaves_no_empty_secret(disk: Path) -> None:
     filling = fill(disk)
     assert len(load_secret(disk / "secret")) == 32
     assert not (disk / "secret").exists() or (disk / "secret").stat().st_size == 32
