@@ -48,7 +48,7 @@ reliability: .venv/.dev debian
 	@KINORA_RELIABILITY=full $(RUN) -m pytest -q -p tests.goals -m goal --timeout 3600
 
 models-matrix: .venv/.dev
-	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/test_families.py
+	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/engine/families/test_families.py
 
 check: .venv/.dev
 	@$(RUN) -m ruff check .

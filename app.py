@@ -17,9 +17,12 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # before gradio is i
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401  # on ZeroGPU it must come before gradio and torch
 
+
 from cli.address import choose_address
-from cli.stopping import stop_like_ctrl_c, when_told_to_stop
+from cli.terminal import stop_like_ctrl_c, when_told_to_stop
 from errors import ErrorCode, KinoraError
+from jobs.executor import Executor
+from jobs.fleet.client import require_redis
 from jobs.service import JobService
 from media.files import NO_ROOM
 from settings import Settings
@@ -27,7 +30,7 @@ from settings import Settings
 if TYPE_CHECKING:
     import gradio as gr
 
-    from jobs.executors.base import Executor
+    from jobs.executor import Executor
 
     demo: gr.Blocks
 
@@ -35,13 +38,28 @@ RUNS: int = globals().get("RUNS", 0) + 1
 """`gradio app.py` runs this file again: once at first, for nothing, and then at every change."""
 
 
+def executor_for(settings: Settings) -> Executor:
+    if settings.executor_kind == "inline":
+        from jobs.workers.inline import InlineExecutor
+
+        return InlineExecutor(settings)
+    if settings.executor_kind == "redis":
+        require_redis(settings)
+        from jobs.fleet.dispatcher import RedisExecutor
+
+        return RedisExecutor(settings)
+    from jobs.workers.process import ProcessExecutor
+
+    return ProcessExecutor(settings)
+
+
 def build_service(settings: Settings, executor: Executor | None = None) -> JobService:
     """The jobs, not started: no worker yet."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from jobs.executors import executor_for
-    from jobs.near import open_store
-    from pipelines.cards import load_cards
+    pass
+    from jobs.local_database import open_store
+    from pipelines.models.cards import load_cards
 
     cards = load_cards(settings.models_dir)
     try:
@@ -60,8 +78,8 @@ def build_page(service: JobService) -> gr.Blocks:
     from ui.patches import patch_gradio
 
     patch_gradio()
-    from api.callers import Callers
-    from ui.blocks import build
+    from ui.page import build
+    from web.identity import Callers
 
     identify = Callers(service.settings).identify
     return build(service, service.cards, service.settings, identify)
@@ -76,7 +94,7 @@ def serve() -> None:
         when_told_to_stop(service.rest)
         demo = build_page(service)
         from api.site import with_doors
-        from ui.web import launch_kwargs
+        from ui.routes import launch_kwargs
 
         launch = with_doors(launch_kwargs(service, settings), service, settings)
         service.start()  # now: the worker's imports would hold up the page's

@@ -19,14 +19,14 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api import forms, view
+from api import request_body, schemas
 from api.addresses import address
-from api.answers import ERRORS, NO_STORE, SAFE
-from api.callers import Caller
-from api.files import send_file
-from api.native import Core, JobId, Who
+from api.core import Core, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
+from web.errors import ERRORS, NO_STORE, SAFE
+from web.files import send_file
+from web.identity import Caller
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -95,10 +95,10 @@ class Compat:
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
         """Hand in a picture (`image`, or `file`) with any settings."""
-        body = await forms.read_body(request)
+        body = await request_body.read_body(request)
         if not isinstance(body.get("image", body.get("file")), (str, UploadFile)):
             raise _no_picture()
-        asked = await forms.asked_from(
+        asked = await request_body.asked_from(
             body, request, self.service, caller, ALSO_CALLED, reuse=False
         )
         job, left = await self.core.submit(asked, caller)
@@ -116,17 +116,19 @@ class Compat:
 
     async def text_to_video(self, request: Request, caller: Who) -> Response:
         """Words in, the file out: this waits for the clip."""
-        return await self._waited(request, caller, await forms.read_body(request))
+        return await self._waited(request, caller, await request_body.read_body(request))
 
     async def image_to_video(self, request: Request, caller: Who) -> Response:
         """A picture in (`image`, as a form), the file out: this waits for the clip."""
-        body = await forms.read_body(request)
+        body = await request_body.read_body(request)
         if not isinstance(body.get("image", body.get("file")), (str, UploadFile)):
             raise _no_picture()
         return await self._waited(request, caller, body)
 
-    async def _waited(self, request: Request, caller: Caller, body: forms.Body) -> Response:
-        asked = await forms.asked_from(body, request, self.service, caller, ALSO_CALLED, reuse=True)
+    async def _waited(self, request: Request, caller: Caller, body: request_body.Body) -> Response:
+        asked = await request_body.asked_from(
+            body, request, self.service, caller, ALSO_CALLED, reuse=True
+        )
         job, _ = await self.core.submit(asked, caller)
         try:
             async for _ in self.service.events.afollow(job.id, tick_s=LOOK_S):
@@ -155,13 +157,13 @@ class Compat:
         return response
 
     def _task(self, job: Job) -> Task:
-        now = view.standing(self.service, job)
+        now = schemas.standing(self.service, job)
         return Task(
             task_id=job.id,
             status=TASK_STATUS[job.state],
             progress=now.progress,
             eta_seconds=now.eta_seconds,
-            error=view.why(job),
+            error=schemas.why(job),
         )
 
 

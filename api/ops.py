@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.responses import JSONResponse, Response
 
-from api.answers import ERRORS, NO_STORE
-from api.metrics import Metrics
 from errors import ErrorCode, KinoraError
 from jobs.service import JobService
+from web.errors import ERRORS, NO_STORE
+from web.metrics import Metrics
 
 TELLS = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
 Word = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]

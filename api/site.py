@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from api.answers import add_handlers
-from api.batch import Batches
-from api.callers import Callers
+from api.batches import Batches
 from api.compat import Compat
-from api.guard import Guard
-from api.limits import ClipLimits
-from api.metrics import Metrics
-from api.native import Core, Native
-from api.openai_videos import Videos
+from api.core import Core
+from api.openai.videos import Videos
+from api.openapi import add_pages
 from api.ops import Ops
-from api.page import add_pages
-from api.shared_limits import windows_for
+from api.rest import Native
+from web.errors import add_handlers
+from web.guard import Guard
+from web.identity import Callers
+from web.limits import ClipLimits, windows_for
+from web.metrics import Metrics
 
 if TYPE_CHECKING:
     from jobs.service import JobService

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from errors import ErrorCode, KinoraError
-from media.limits import too_many_bytes
+from media.image_limits import too_many_bytes
 
 MAX_DIRECTORY_BYTES = 1 << 20
 """Room for thousands of names; `zipfile` makes an object of each before anything can be checked."""

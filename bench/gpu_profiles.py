@@ -20,9 +20,15 @@ from typing import Any, get_args
 
 import torch
 
-from pipelines.cards import ModelCard
-from pipelines.placement import Machine, Plan, Planner, Shape, this_machine
-from pipelines.placement.plan import Profile
+from pipelines.models.cards import ModelCard
+from pipelines.planning import (
+    Machine,
+    Plan,
+    Planner,
+    Shape,
+    this_machine,
+)
+from pipelines.planning.plan import Profile
 from pipelines.request import FittedRequest, Focus, Task
 from settings import Settings
 
@@ -139,11 +145,11 @@ def planned(card: ModelCard, machine: Machine, settings: Settings) -> dict[Profi
 
 def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, float, float]:
     """(peak GB, seconds of a step, seconds of decoding) of a clip, after one to warm up."""
-    from pipelines.decode import decode
-    from pipelines.families.base import Inputs
-    from pipelines.ladder import sample
-    from pipelines.manager import PipelineManager
-    from pipelines.peak import Peak
+    from pipelines.engine.decode import decode
+    from pipelines.engine.families.base import Inputs
+    from pipelines.engine.manager import PipelineManager
+    from pipelines.engine.memory import Peak
+    from pipelines.engine.sampling import sample
 
     manager = PipelineManager({card.id: card}, settings)
     loaded = manager.get(card.id, Task.TEXT_TO_VIDEO)

@@ -3,7 +3,7 @@
     python -m bench.pretend
 
 Runs real modules on tensors that only pretend to be there, and counts what lives at once. The
-figures in `pipelines/placement/traits.py` are from here. Takes a minute and 2 GB, and no GPU.
+figures in `pipelines/planning/traits.py` are from here. Takes a minute and 2 GB, and no GPU.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ from typing import Any
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.artifacts import MANIFEST
-from jobs.executors.redis_worker import RedisWorker
+from jobs.fleet.worker import RedisWorker
 from jobs.job import Job, Result
-from jobs.run import Control, Emit
+from jobs.workers.run import Control, Emit
 from settings import Settings
 
 HANGS = "hangs"

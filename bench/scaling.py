@@ -125,9 +125,9 @@ def _at(values: list[float], share: float) -> float:
 @contextmanager
 def fleet(folder: Path, count: int) -> Iterator[JobService]:
     """A server in this process, a Redis, and that many workers, all up."""
-    from jobs.executors.redis import RedisExecutor
+    from jobs.fleet.dispatcher import RedisExecutor
     from jobs.store import JobStore
-    from pipelines.cards import load_cards
+    from pipelines.models.cards import load_cards
 
     with ExitStack() as stack:
         settings = Settings(

@@ -18,14 +18,21 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
-from cli.making import Gifts, about, develop_again, lora_from, make, request_from
+from cli.generate import (
+    Gifts,
+    about,
+    develop_again,
+    lora_from,
+    make,
+    request_from,
+)
 from cli.output import Output, output_of
 from cli.terminal import hush, only_results_on_stdout, say, stoppable
 from errors import ErrorCode, KinoraError
 from settings import Settings
 
 if TYPE_CHECKING:
-    from cli.making import BuildService
+    from cli.generate import BuildService
 
 log = logging.getLogger(__name__)
 
@@ -203,11 +210,11 @@ def models(
     profile: Annotated[str | None, typer.Option(help="fast, balanced or small.")] = None,
 ) -> None:
     """List the models: whether each runs on this machine, how, and if not, which one does."""
-    from pipelines.cards import load_cards
-    from pipelines.loras import offered
-    from pipelines.placement import Planner
-    from pipelines.placement.device import ask_torch, list_gpus
-    from pipelines.placement.verdict import parse_profile
+    from pipelines.models.cards import load_cards
+    from pipelines.models.loras import offered
+    from pipelines.planning import Planner
+    from pipelines.planning.device import ask_torch, list_gpus
+    from pipelines.planning.planner import parse_profile
 
     settings = Settings.load()
     if profile is not None:
@@ -254,14 +261,15 @@ def worker(
     ] = None,
 ) -> None:
     """Make clips for the servers that share this REDIS_URL, until stopped."""
-    from jobs.executors import pool, require_redis
+    from jobs.fleet import supervisor
+    from jobs.fleet.client import require_redis
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     require_redis(Settings.load())
     gpus = [part.strip() for part in gpu.split(",")] if gpu else [None]
     names = [part.strip() for part in models.split(",") if part.strip()] if models else []
     arguments = ["--models", ",".join(names)] if names else []
-    status = pool.run(gpus, arguments)
+    status = supervisor.run(gpus, arguments)
     if status:
         raise typer.Exit(status)
 

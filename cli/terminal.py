@@ -10,14 +10,12 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
-
-from cli.stopping import ends_by
 
 if TYPE_CHECKING:
     from jobs.job import Event
@@ -109,3 +107,28 @@ def stoppable() -> Iterator[None]:
     except KeyboardInterrupt:
         say("Discarded.")
         raise typer.Exit(128 + stopped_by) from None
+
+
+def ends_by() -> list[signal.Signals]:
+    """The signals that end a command: SIGTERM as `docker stop` and systemd send it, SIGHUP as a
+    terminal does that is closed. Under nohup the latter is ignored, and stays so."""
+    hang_up: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hang_up is None or signal.getsignal(hang_up) is signal.SIG_IGN:
+        return [signal.SIGINT, signal.SIGTERM]
+    return [signal.SIGINT, signal.SIGTERM, hang_up]
+
+
+def stop_like_ctrl_c() -> None:
+    for number in ends_by():
+        signal.signal(number, signal.default_int_handler)
+
+
+def when_told_to_stop(rest: Callable[[], None]) -> None:
+    """Calls it at once: the page takes some seconds to close, in which more would be begun."""
+
+    def stop(_number: int, _frame: object) -> None:
+        rest()
+        raise KeyboardInterrupt
+
+    for number in ends_by():
+        signal.signal(number, stop)

@@ -31,7 +31,8 @@ def server_answers() -> bool:
 def a_worker_of_this_machine_lives() -> bool:
     from redis.exceptions import RedisError
 
-    from jobs.executors.fleet import Fleet, connect
+    from jobs.fleet.client import connect
+    from jobs.fleet.protocol import Fleet
     from settings import Settings
 
     address = Settings.load().redis_address

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from pipelines.cards import load_cards
+from pipelines.models.cards import load_cards
 from settings import ROOT, Settings
 
 README = ROOT / "README.md"

@@ -18,12 +18,12 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import RowMapping, delete, insert, select
 
+from jobs.database import timings
 from jobs.job import Job
-from jobs.machine import machine_name
 from jobs.store import JobStore
-from jobs.tables import timings
-from pipelines.cards import ModelCard
-from pipelines.placement import Planner, Shape
+from pipelines.models.cards import ModelCard
+from pipelines.planning import Planner, Shape
+from pipelines.planning.machine import machine_name
 from pipelines.request import FittedRequest
 from settings import Settings
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from errors import ErrorCode, KinoraError
-from jobs.tables import Database, kinora_error, one_at_a_time
+from jobs.database import Database, kinora_error, one_at_a_time
 
 MIGRATIONS: list[tuple[str, list[str]]] = [
     (

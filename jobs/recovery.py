@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
-import shutil
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 from errors import ErrorCode, KinoraError
-from jobs import given
-from jobs.desk import Desk
-from jobs.insurance import with_note
+from jobs.checkpoint import with_note
 from jobs.job import Asked, Job, State
-from jobs.presence import Alive, is_command
-from media.files import inside, stat_of, sweep
+from jobs.lifecycle import Desk
+from jobs.liveness import Alive, is_command
 
 log = logging.getLogger(__name__)
-
-JOB_ID = re.compile(r"[0-9a-f]{32}")
-UNUSED_PICTURE_S = 24 * 3600
 
 
 def recover(desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda _job: False) -> int:
@@ -87,41 +78,3 @@ def pass_on_asked(desk: Desk, ask: Callable[[str, Asked], None]) -> None:
         if job.asked:
             with contextlib.suppress(OSError):  # the worker is gone; its supervisor sees to that
                 ask(job.id, job.asked)
-
-
-def tidy(desk: Desk, settled_s: float = 0.0) -> None:
-    """Removes what killed processes left: half files, folders without a job, unused pictures.
-
-    Folders that changed within the last `settled_s` are left alone: somebody may be writing."""
-    named = [f for f in inside(desk.artifacts.jobs) if JOB_ID.fullmatch(f.name)]
-    folders = [f for f in named if not settled_s or _age_s(f) > settled_s]
-    states = desk.store.among([f.name for f in folders])
-    for folder in folders:
-        state = states.get(folder.name)
-        if state is None and (desk.artifacts.is_shared or not desk.store.knows_all):
-            continue  # another database may know it
-        if state is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif state.ended:
-            sweep(folder)
-
-    if not desk.store.knows_all:
-        return
-    for gift in [*desk.pictures.glob("*.png"), *desk.pictures.glob("*.mp4")]:
-        if _age_s(gift) > UNUSED_PICTURE_S and not desk.store.uses_picture(gift.stem):
-            given.forget(desk.pictures, gift.stem)
-    if desk.artifacts.is_remote:
-        for name in desk.artifacts.stored_given(UNUSED_PICTURE_S):
-            if not desk.store.uses_picture(name):
-                desk.artifacts.forget_given(name)
-    for part in desk.pictures.glob("*.part"):
-        if _age_s(part) > UNUSED_PICTURE_S:
-            if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
-            else:
-                part.unlink(missing_ok=True)
-
-
-def _age_s(path: Path) -> float:
-    stat = stat_of(path)
-    return time.time() - stat.st_mtime if stat else 0.0

@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from errors import ErrorCode, KinoraError
+from jobs.admission import Intake
 from jobs.artifacts import Artifacts
-from jobs.desk import Desk
+from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
 from jobs.events import EventLog, Preview
-from jobs.executors.base import Executor
-from jobs.given import Given
-from jobs.intake import Intake
+from jobs.executor import Executor
 from jobs.job import Asked, Event, Job, Once, State, new_id
-from jobs.presence import presence_for
-from jobs.quota import Housekeeper
+from jobs.lifecycle import Desk
+from jobs.liveness import presence_for
+from jobs.queue_eta import Outlook, Turns
 from jobs.recovery import end_commands, pass_on_asked, recover
-from jobs.reserve import refuse_if_full
+from jobs.retention import Housekeeper
 from jobs.store import JobStore
-from jobs.turns import Outlook, Turns
-from pipelines.cards import ModelCard
-from pipelines.catalog import Catalog
-from pipelines.placement import Planner
+from jobs.uploads import Given
+from pipelines.models.cards import ModelCard
+from pipelines.models.catalog import Catalog
+from pipelines.planning import Planner
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import Settings
 
@@ -264,7 +264,7 @@ class JobService:
         """Where a clip needs a caller's GPU quota (ZeroGPU), this caller's token is used from now
         on: the newest is valid the longest, also for a second attempt."""
         if quota and self.executor.needs_request and not job.state.ended:
-            from jobs.executors.lending import with_quota
+            from jobs.workers.inline import with_quota
 
             with_quota(quota, lambda: self.executor.drive(job.id))
 

@@ -27,16 +27,26 @@ from sqlalchemy import (
 )
 
 from errors import KinoraError
-from jobs import waiting
-from jobs.accept import check_key, check_limits, keep_key, made_before
-from jobs.fairness import Waiting, in_turn
+from jobs import queue
+from jobs.admission_sql import (
+    check_key,
+    check_limits,
+    keep_key,
+    made_before,
+)
+from jobs.database import (
+    Database,
+    events,
+    jobs,
+    one_at_a_time,
+)
 from jobs.job import Asked, Event, Job, Once, Result, State, check_move
 from jobs.migrations import open_database
-from jobs.removed import place_of, remember_place
-from jobs.tables import Database, events, jobs, one_at_a_time
-from jobs.turnstile import Turnstile
+from jobs.priority_lock import Turnstile
+from jobs.queue import Waiting, in_turn
+from jobs.removed_jobs import place_of, remember_place
+from pipelines.field_types import STORED
 from pipelines.request import FittedRequest, GenerationRequest
-from pipelines.typed import STORED
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +59,7 @@ MODEL_OF = select(jobs.c.model).where(jobs.c.id == bindparam("job"))
 LAST_EVENT = select(func.max(events.c.n)).where(events.c.job_id == bindparam("job"))
 CLAIM = (
     update(jobs)
-    .where(waiting.WAITS, jobs.c.id == bindparam("job"))
+    .where(queue.WAITS, jobs.c.id == bindparam("job"))
     .values(
         state=State.RUNNING.value,
         started_at=bindparam("now"),
@@ -153,7 +163,7 @@ class JobStore:
         """The next job in turn, now running and ours; each job is handed out exactly once."""
         with self._writing:
             with self.database.durable.begin() as tx:
-                while (job_id := waiting.next_up(tx, self.server, among)) is not None:
+                while (job_id := queue.next_up(tx, self.server, among)) is not None:
                     taken = {"job": job_id, "here": self.server, "now": time.time()}
                     if tx.execute(CLAIM, taken).rowcount == 1:
                         break
@@ -305,7 +315,7 @@ class JobStore:
     def who_waits(self) -> tuple[list[Waiting], dict[str, float]]:
         """This server's waiting jobs, and when each of their owners was last served."""
         with self.database.reading.begin() as tx:
-            return waiting.who_waits(tx, self.server)
+            return queue.who_waits(tx, self.server)
 
     def waiting(self) -> list[Waiting]:
         """This server's waiting jobs, in the order of their turns."""
@@ -318,7 +328,7 @@ class JobStore:
     def oldest_waiting(self) -> dict[str, float]:
         """When the first of this server's waiting jobs was accepted, by model."""
         with self.database.reading.begin() as tx:
-            return waiting.oldest(tx, self.server)
+            return queue.oldest(tx, self.server)
 
     def fitted(self, ids: Sequence[str]) -> dict[str, FittedRequest]:
         """What is to be made, of those jobs that are here."""
@@ -366,9 +376,9 @@ class JobStore:
 
     def adopt(self, server: str) -> int:
         """Takes over the waiting jobs of a server that is gone; how many there were."""
-        waiting = and_(jobs.c.server == server, jobs.c.state == State.QUEUED.value)
+        queue = and_(jobs.c.server == server, jobs.c.state == State.QUEUED.value)
         with self._writing, self.database.durable.begin() as tx:
-            return tx.execute(update(jobs).where(waiting).values(server=self.server)).rowcount
+            return tx.execute(update(jobs).where(queue).values(server=self.server)).rowcount
 
     # -- tidying ---------------------------------------------------------------------------------
 

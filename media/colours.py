@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from errors import ErrorCode, KinoraError
-from media.encode import BT709
+from media.ffmpeg import BT709
 
 UNKNOWN = frozenset({"unknown", "reserved", "unspecified"})
 HD_HEIGHT = 720

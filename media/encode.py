@@ -26,12 +26,13 @@ from typing_extensions import assert_never
 
 from errors import ErrorCode, KinoraError
 from media import mp4
+from media.ffmpeg import BT709
 from media.files import whole
 from pipelines.request import Format, Quality
 from pipelines.sound import Sound
 
 if TYPE_CHECKING:
-    from media.lead import Lead
+    from media.prefix import Lead
 
 THREADS = 4
 """Fixed, because the number of threads changes the bits of an H.264 file."""
@@ -44,14 +45,6 @@ VP9_CRF = {"low": 42, "medium": 32, "high": 20}
 SOUND_RATE_HZ = 48_000
 """What Opus works in, and every player plays."""
 GIF_COLOURS = {"low": 64, "medium": 128, "high": 256}
-
-# Really converted to BT.709, and said so: players take an untagged clip for BT.601 or for BT.709
-# depending on its size. `setparams` is needed because RGB frames carry no primaries to pass on.
-BT709 = (
-    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
-    "+full_chroma_inp,format=yuv420p,"
-    "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
-)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Decodes untrusted pictures safely and keeps them as plain RGB PNG files.
 
-What a picture says about itself is taken out before Pillow sees it (`media/bare.py`). PNG, JPEG,
+What a picture says about itself is taken out before Pillow sees it (`media/strip_metadata.py`). PNG, JPEG,
 WebP, GIF and BMP of ordinary size are decoded here, everything else in a process of its own
-(`media/sandbox.py`). Does not know who sent a picture or what it is for.
+(`media/image_sandbox.py`). Does not know who sent a picture or what it is for.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from pathlib import Path
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
-from media.bare import bare
 from media.files import whole
-from media.kinds import picture_kind, refused_kind
-from media.limits import PictureLimits, check_bytes, check_size, unreadable, unusable
+from media.image_kinds import picture_kind, refused_kind
+from media.image_limits import (
+    PictureLimits,
+    check_bytes,
+    check_size,
+    unreadable,
+    unusable,
+)
+from media.image_sandbox import damaged, decode_apart
 from media.pixels import to_plain_rgb
-from media.sandbox import damaged, decode_apart
+from media.strip_metadata import bare
 from pipelines.request import Focus
 
 DECODED_HERE = ("PNG", "JPEG", "WEBP", "GIF", "BMP")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from pipelines.typed import (
+from pipelines.field_types import (
     MAX_PROMPT,
     MAX_SEED,
     RANDOM_SEED,

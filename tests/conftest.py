@@ -16,13 +16,13 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub is imported: no tes
 # that wait for each other take a hundred times as long
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from pipelines.cards import ModelCard, load_cards
+from pipelines.models.cards import ModelCard, load_cards
 from settings import Settings
 from tests import tiny
 from tests.goals import FULL, Goal
 
 if TYPE_CHECKING:
-    from pipelines.manager import PipelineManager
+    from pipelines.engine.manager import PipelineManager
 
 
 # a shell's background job has Ctrl-C ignored, and so would everything that the tests start
@@ -94,7 +94,7 @@ def tiny_manager(
     tiny_models_dir: Path,
 ) -> Iterator[PipelineManager]:
     """One manager for all tests that only read from it."""
-    from pipelines.manager import PipelineManager
+    from pipelines.engine.manager import PipelineManager
 
     data_dir = tmp_path_factory.mktemp("manager")
     settings = Settings(_env_file=None, data_dir=data_dir, models_dir=tiny_models_dir)  # pyright: ignore[reportCallIssue]

@@ -21,24 +21,24 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api.callers import Callers
-from api.guard import Guard
-from api.metrics import Metrics
 from api.site import build, is_ours
 from app import build_service
 from cli.commands import Parts, app
 from errors import KinoraError
-from jobs.executors.foreground import ForegroundExecutor
 from jobs.job import Job
 from jobs.service import JobService
+from jobs.workers.foreground import ForegroundExecutor
 from pipelines.request import Task
 from settings import Settings
 from tests import tiny
 from tests.zoo import svd, wan
-from ui import blocks
-from ui.answers import Answers
+from ui import page
 from ui.form import Form, defaults
-from ui.models import Models
+from ui.handlers import Answers
+from ui.model_picker import Models
+from web.guard import Guard
+from web.identity import Callers
+from web.metrics import Metrics
 
 SECRET = "a-secret-of-the-test-of-all-doors-0123456789"  # noqa: S105
 PROMPT = "a dog in the snow"
@@ -95,7 +95,7 @@ class Doors:
         identify = Callers(self.settings).identify
 
         async def make() -> gr.Blocks:  # without a running loop Gradio makes one and leaves it open
-            return blocks.build(self.service, self.service.cards, self.settings, identify)
+            return page.build(self.service, self.service.cards, self.settings, identify)
 
         self.demo = self.loop.run_until_complete(make())
         self.endpoints: dict[Any, Any] = {fn.api_name: fn for fn in self.demo.fns.values()}
@@ -182,7 +182,7 @@ class Doors:
         request.request.state.visitor = owner  # type: ignore[union-attr]
 
         async def call() -> Outcome:
-            from ui.visitor import owner_of
+            from web.identity import owner_of
 
             asked = asyncio.ensure_future(endpoint.fn(*given, request, _no_progress))
             until = time.monotonic() + WAIT_S

@@ -1,6 +1,6 @@
 """A pytest plugin that prints what test_families.py found as a table: cases by checks.
 
-pytest -p tests.matrix tests/pipelines/test_families.py
+pytest -p tests.matrix tests/pipelines/engine/families/test_families.py
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from pathlib import Path
 import av
 import pytest
 
-from pipelines.cards import ModelCard, load_cards
-from pipelines.families.rules import RULES
+from pipelines.models.cards import ModelCard, load_cards
+from pipelines.models.rules import RULES
 from settings import ROOT, Settings
 from tests import tiny
 

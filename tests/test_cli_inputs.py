@@ -67,7 +67,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lora(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path:
     from diffusers import LTXPipeline
 
-    from tests.pipelines.test_loras import make_lora
+    from tests.pipelines.models.test_loras import make_lora
 
     folder = tmp_path_factory.mktemp("lora")
     pipe = LTXPipeline.from_pretrained(models_dir.parent / "repo")

@@ -125,7 +125,7 @@ def test_redis_keeps_what_it_holds_and_wants_a_password() -> None:
 
 
 def test_a_worker_gets_the_time_to_end_its_clip() -> None:
-    from jobs.executors.redis_worker import GRACE_S
+    from jobs.fleet.worker import GRACE_S
 
     for name in ("worker", "worker-gpu"):
         assert int(SERVICES[name]["stop_grace_period"].rstrip("s")) > GRACE_S + 5

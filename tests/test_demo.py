@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from pipelines.cards import load_cards
+from pipelines.models.cards import load_cards
 from settings import ROOT, Settings
 
 DONE_S = 300

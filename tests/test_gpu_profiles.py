@@ -10,10 +10,10 @@ import torch
 
 from bench import gpu_profiles, pretend
 from bench.gpu_profiles import SUBJECTS, planned
-from pipelines.cards import ModelCard
-from pipelines.placement import Machine, Shape
-from pipelines.placement.demand import demand_of
-from pipelines.placement.sizes import sizes_of
+from pipelines.models.cards import ModelCard
+from pipelines.planning import Machine, Shape
+from pipelines.planning.demand import demand_of
+from pipelines.planning.sizes import sizes_of
 from settings import Settings
 
 H100 = Machine(

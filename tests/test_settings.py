@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from errors import ErrorCode, KinoraError
-from jobs.tables import Database
+from jobs.database import Database
 from settings import ROOT, Settings, env_name
 
 

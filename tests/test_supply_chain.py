@@ -13,7 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from pipelines.cards import load_cards
+from pipelines.models.cards import load_cards
 from settings import ROOT
 from tests.goals import Goal
 
@@ -162,7 +162,7 @@ def test_neither_pickles_nor_code_of_a_repository_get_in(goal: Goal) -> None:
     """Switched off in diffusers and in every load; tests/hub shows the refusals themselves."""
     from diffusers.utils import constants
 
-    import pipelines  # noqa: F401
+    import pipelines.engine  # noqa: F401
 
     assert constants.DIFFUSERS_DISABLE_REMOTE_CODE is True
     loads = pickles = 0

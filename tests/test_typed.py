@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from pipelines.request import MAX_SEED, GenerationRequest, Task
 from settings import ROOT
 from tests.doors import PROMPT, Doors, Outcome
-from ui.models import Models
+from ui.model_picker import Models
 
 PROGRAMS = ("rest", "form", "openai", "batch", "requests", "page", "client", "tool")
 LORAS = ("oil", "a name (with) [brackets]", "water:colour:2", "styles/ink", "水彩", "x" * 200)
@@ -292,7 +292,7 @@ def test_a_random_seed_is_random_each_time_and_never_a_stored_clip(doors: Doors)
 
 
 def test_a_request_of_an_earlier_version_can_still_be_read() -> None:
-    from pipelines.typed import STORED
+    from pipelines.field_types import STORED
 
     text = '{"prompt": "a\\u000bb"}'
     with pytest.raises(ValidationError):

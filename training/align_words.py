@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5EncoderModel
 
+from training.caption_noise import as_people_write
 from training.current_world import PLACES, SUBJECTS, caption
 from training.evaluate import POCKET
 from training.loop import Clock
 from training.models import TOKENS
-from training.noise_words import as_people_write
 from training.world.motions import MOTIONS
 
 MEANS = {

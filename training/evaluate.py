@@ -22,16 +22,16 @@ from pathlib import Path
 import torch
 
 from training.current_world import FPS
-from training.evaluation.evidence import Evidence
-from training.evaluation.maker import POCKET, to_bytes
+from training.evaluation.generate import POCKET, to_bytes
+from training.evaluation.judged_clips import Evidence
 from training.evaluation.plan import IN_FULL_SIZE, SECTIONS, Settings, Size, plan
 from training.evaluation.report import card, findings, screen, write_card, write_json
 from training.evaluation.request import Row
+from training.evaluation.results_store import Shelf, fingerprint
 from training.evaluation.run import make
 from training.evaluation.sheets import contact_sheet, moving_sheet
-from training.evaluation.shelf import Shelf, fingerprint
+from training.judges import Scorer
 from training.loop import RUNS
-from training.scorers import Scorer
 
 __all__ = ["POCKET", "main", "to_bytes"]
 

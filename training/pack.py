@@ -15,8 +15,8 @@ import torch
 
 from training.evaluate import POCKET
 from training.loop import RUNS
+from training.tokenizer import tokenizer
 from training.train_denoiser import Latents, Model, export
-from training.words import tokenizer
 
 FILE_LIMIT_BYTES = 9_000_000
 ALL_LIMIT_BYTES = 46_000_000

@@ -51,7 +51,7 @@ student() { # 5. Four steps without guidance: 0.7 h.
 }
 
 measure() { # 6. The judges, and 500 sentences and 200 pictures nobody has seen: 2 h.
-    $python -m training.scorers
+    $python -m training.judges
     $python -m training.evaluate --workers 2 --weights "$runs/storybook-pocket"
 }
 

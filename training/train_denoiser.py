@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from training import close_ups
+from training.caption_noise import as_people_write
 from training.current_world import COLOURS, FPS, FRAMES, PLACES, SIDE, SUBJECTS, caption
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, Clock, Ema, Every, log, save
 from training.models import ARCHITECTURE, TOKENS, denoiser, text_encoder, trained_autoencoder
 from training.muon import Muon
-from training.noise_words import as_people_write
-from training.words import tokenizer
+from training.tokenizer import tokenizer
 from training.world.captions import FINITE
 from training.world.motions import MOTIONS
 

@@ -11,7 +11,7 @@ import os
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
-from ui.visitor import is_https
+from web.identity import is_https
 
 ROOT_PATH = "GRADIO_ROOT_PATH"
 """Where a proxy serves the app under a path, Gradio reads it from here: a path or a whole URL."""

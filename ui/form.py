@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
-from pipelines.cards import ModelCard
-from pipelines.fit import DEFAULT_STRENGTH
+from pipelines.field_types import sentence_about, wrong_fields
+from pipelines.models.cards import ModelCard
+from pipelines.models.fit import DEFAULT_STRENGTH
 from pipelines.request import MAX_SEED, Focus, GenerationRequest, Lora, Task
-from pipelines.typed import sentence_about, wrong_fields
 from settings import Settings
 
 FOLLOW_PICTURE = "auto"

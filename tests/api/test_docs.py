@@ -15,7 +15,7 @@ import pytest
 
 from settings import ROOT
 from tests.api.conftest import ApiServer
-from tests.api.test_openai_edits import able  # noqa: F401  # the fixture
+from tests.api.openai.test_edits import able  # noqa: F401  # the fixture
 from tests.media.reading import read
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

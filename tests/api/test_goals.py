@@ -20,7 +20,7 @@ import pytest
 from settings import Settings
 from tests.api.conftest import ApiServer, ended
 from tests.goals import Goal, rounds
-from tests.jobs.fleet import RedisServer, Worker
+from tests.jobs.redis_fleet import RedisServer, Worker
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 UP_S = 180.0
 STILLBORN = """
 import os, sys
-if "jobs.executors.worker" in sys.orig_argv:
+if "jobs.workers.process_worker" in sys.orig_argv:
     os._exit(3)
 """
 
@@ -107,7 +107,7 @@ def test_starting_then_ready_then_busy_then_ready(begin: Begin, goal: Goal) -> N
 
 def test_starting_is_not_ready(begin: Begin, tmp_path: Path) -> None:
     """A worker that takes its time: here it is one that nobody has started."""
-    from tests.jobs.fleet import RedisServer
+    from tests.jobs.redis_fleet import RedisServer
 
     redis = RedisServer(tmp_path / "redis")
     try:

@@ -25,7 +25,7 @@ from settings import ROOT, Settings
 from tests.api.conftest import ApiServer
 from tests.api.crowd import Plan
 from tests.goals import Goal, rounds
-from tests.jobs.fleet import RedisServer, Worker
+from tests.jobs.redis_fleet import RedisServer, Worker
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import Drift, GpuMemory
 from tests.api.conftest import ApiServer, make, running
+from web.metrics import Drift, GpuMemory
 
 
 def figures(client: httpx.Client) -> dict[str, float]:

@@ -19,16 +19,16 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.guard import Guard
-from api.metrics import Metrics
 from api.site import build, is_ours
-from jobs.executors import executor_for
+from app import executor_for
 from jobs.service import JobService
 from jobs.store import JobStore
-from pipelines.cards import ModelCard
+from pipelines.models.cards import ModelCard
 from settings import Settings
 from tests.api.leaks import Traffic
 from tests.goals import Goal, rounds
+from web.guard import Guard
+from web.metrics import Metrics
 
 load_all_checks()
 CHECKS = [

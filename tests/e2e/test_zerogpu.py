@@ -22,9 +22,14 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
-from pipelines.cards import load_cards
-from pipelines.placement import Machine, Shape, Wishes, plan_for
-from pipelines.placement.plan import USABLE
+from pipelines.models.cards import load_cards
+from pipelines.planning import (
+    Machine,
+    Shape,
+    Wishes,
+    plan_for,
+)
+from pipelines.planning.plan import USABLE
 from tests import tiny
 from tests.e2e.conftest import watch
 from tests.e2e.person import MANY_STEPS, go, press, wait_for_clip, write

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from errors import KinoraError
-from pipelines.cards import load_cards
-from pipelines.catalog import Catalog
-from pipelines.hub import Hub, Patience
+from pipelines.models.cards import load_cards
+from pipelines.models.catalog import Catalog
+from pipelines.models.download import Patience
+from pipelines.models.hub import Hub
 from pipelines.request import Task
 from settings import Settings
 
@@ -39,7 +40,7 @@ def settings_of(data_dir: str, models_dir: str, **more: Any) -> Settings:
 
 def get(model: str, task: str, settings: dict[str, Any], callers: int = 1) -> dict[str, Any]:
     """Through the manager, as a job does; several callers at once where wanted."""
-    from pipelines.manager import PipelineManager
+    from pipelines.engine.manager import PipelineManager
 
     made = settings_of(**settings)
     hub = Hub(made, PATIENCE)
@@ -104,9 +105,9 @@ class After:
 def discard(model: str, settings: dict[str, Any]) -> dict[str, Any]:
     """A job that is discarded while its model is on the way."""
     from jobs.job import Job, State
-    from jobs.run import run_job
-    from pipelines.fit import Limits, fit
-    from pipelines.manager import PipelineManager
+    from jobs.workers.run import run_job
+    from pipelines.engine.manager import PipelineManager
+    from pipelines.models.fit import Limits, fit
     from pipelines.request import GenerationRequest
 
     made = settings_of(**settings)
@@ -139,7 +140,7 @@ def discard(model: str, settings: dict[str, Any]) -> dict[str, Any]:
 
 def upsampler(settings: dict[str, Any]) -> dict[str, Any]:
     """The model, and then what enlarges its clips."""
-    from pipelines.manager import PipelineManager
+    from pipelines.engine.manager import PipelineManager
 
     made = settings_of(**settings)
     hub = Hub(made, PATIENCE)

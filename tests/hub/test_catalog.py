@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from errors import ErrorCode, KinoraError
-from pipelines.cards import ModelCard
-from pipelines.catalog import Catalog
-from pipelines.choice import pick_card
-from pipelines.families import CLASSES, family_of
-from pipelines.families.classes import FAMILY_OF_CLASS
+from pipelines.engine.families import CLASSES, family_of
+from pipelines.models.cards import ModelCard
+from pipelines.models.catalog import Catalog
+from pipelines.models.rules import FAMILY_OF_CLASS
+from pipelines.models.selection import pick_card
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny

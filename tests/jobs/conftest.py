@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.executors import executor_for
+from app import executor_for
 from jobs.job import Event, Job, State, new_id
 from jobs.service import JobService
 from jobs.store import JobStore
-from pipelines.cards import ModelCard, load_cards
-from pipelines.fit import Limits, fit
+from pipelines.models.cards import ModelCard, load_cards
+from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny

@@ -11,17 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
+from app import executor_for
 from jobs.artifacts import MANIFEST
-from jobs.executors import executor_for
 from jobs.job import Job, Result
-from jobs.quota import make_room
-from jobs.recovery import tidy
+from jobs.retention import make_room, tidy
 from jobs.service import JobService
 from jobs.store import JobStore
 from media.encode import encode
 from media.files import whole
-from media.poster import write_last_frame, write_poster
-from pipelines.cards import load_cards
+from media.stills import write_last_frame, write_poster
+from pipelines.models.cards import load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 import time
 
-from jobs.executors import executor_for
+from app import executor_for
 from jobs.service import JobService
 from jobs.store import JobStore
-from pipelines.cards import load_cards
+from pipelines.models.cards import load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
 

@@ -15,11 +15,11 @@ import sys
 import time
 
 from jobs.events import Event
-from jobs.executors.process import ProcessExecutor
 from jobs.job import Once
 from jobs.service import JobService
 from jobs.store import JobStore
-from pipelines.cards import load_cards
+from jobs.workers.process import ProcessExecutor
+from pipelines.models.cards import load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.pretended import MODULE

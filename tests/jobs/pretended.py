@@ -14,9 +14,9 @@ from typing import Any
 
 from errors import Cancelled, KinoraError
 from jobs.artifacts import MANIFEST
-from jobs.executors.worker import serve
 from jobs.job import Job, Result
-from jobs.run import Control, Emit
+from jobs.workers.process_worker import serve
+from jobs.workers.run import Control, Emit
 from media.files import whole
 
 MODULE = "tests.jobs.pretended"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import psutil
 
 import app
-from jobs.executors.process import ProcessExecutor
+from jobs.workers.process import ProcessExecutor
 from settings import Settings
 from tests import tiny
 from tests.api.conftest import ApiServer
@@ -35,7 +35,9 @@ class PretendedApp(ApiServer):
 def worker_of(server: ApiServer) -> psutil.Process:
     assert server.process
     children = psutil.Process(server.process.pid).children()
-    (worker,) = [each for each in children if {MODULE, "jobs.executors.worker"} & {*each.cmdline()}]
+    (worker,) = [
+        each for each in children if {MODULE, "jobs.workers.process_worker"} & {*each.cmdline()}
+    ]
     return worker
 
 

@@ -10,13 +10,13 @@ import httpx
 import pytest
 
 from errors import ErrorCode, KinoraError
-from jobs import insurance
+from jobs import checkpoint
 from jobs.artifacts import MANIFEST, Artifacts
-from jobs.desk import Desk
+from jobs.checkpoint import LATENTS
 from jobs.estimate import Estimator
 from jobs.events import EventLog
-from jobs.insurance import LATENTS
 from jobs.job import State
+from jobs.lifecycle import Desk
 from jobs.store import JobStore
 from tests.jobs.conftest import MakeJob, accept
 from tests.jobs.services import S3Server
@@ -129,7 +129,7 @@ def test_what_an_earlier_attempt_sampled_is_brought_to_a_worker_and_leaves_nothi
     there = artifacts
     if artifacts.is_remote:
         there = Artifacts(tmp_path / "elsewhere", f"s3://clips/{tmp_path.name}")
-    insurance.bring(there, JOB, tmp_path / "second")
+    checkpoint.bring(there, JOB, tmp_path / "second")
     assert (tmp_path / "second" / LATENTS).read_bytes() == b"sampled"
     assert there.size(JOB, LATENTS) == 7, "it stays until the clip is whole"
     assert there.folder(JOB).exists() is not there.is_remote

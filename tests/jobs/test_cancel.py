@@ -74,7 +74,7 @@ class Door:
         """The one that makes clips."""
         assert self.server.process
         children = psutil.Process(self.server.process.pid).children(recursive=True)
-        return next(c for c in children if "jobs.executors.worker" in " ".join(c.cmdline()))
+        return next(c for c in children if "jobs.workers.process_worker" in " ".join(c.cmdline()))
 
     @property
     def failures(self) -> int:

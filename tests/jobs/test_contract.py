@@ -16,7 +16,7 @@ from jobs.service import JobService
 from settings import Settings
 from tests.jobs import test_service
 from tests.jobs.conftest import build_service, until
-from tests.jobs.fleet import RedisServer, Worker
+from tests.jobs.redis_fleet import RedisServer, Worker
 from tests.jobs.services import PostgresServer, S3Server
 
 pytestmark = pytest.mark.slow

@@ -19,10 +19,10 @@ import pytest
 
 from app import build_service
 from errors import ErrorCode, KinoraError
-from jobs.executors.fleet import WorkerCard, device_to_show
-from jobs.executors.foreground import ForegroundExecutor
+from jobs.fleet.protocol import WorkerCard, device_to_show
 from jobs.job import State
-from pipelines.placement import Device, device
+from jobs.workers.foreground import ForegroundExecutor
+from pipelines.planning import Device, device
 from pipelines.request import GenerationRequest
 from settings import ROOT, Settings
 from tests import tiny

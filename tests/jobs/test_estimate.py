@@ -11,8 +11,8 @@ import pytest
 from jobs.estimate import Estimator
 from jobs.job import Job, Result
 from jobs.store import JobStore
-from pipelines.cards import ModelCard, Needs
-from pipelines.placement import Machine, Planner, Shape
+from pipelines.models.cards import ModelCard, Needs
+from pipelines.planning import Machine, Planner, Shape
 from settings import Settings
 from tests.jobs.conftest import MakeJob
 

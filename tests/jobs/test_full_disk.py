@@ -17,18 +17,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
+from app import executor_for
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import _told
-from jobs.executors import executor_for
-from jobs.executors.process import ProcessExecutor
+from jobs.database import kinora_error
+from jobs.disk_reserve import READ_ONLY, Reserve, refuse_if_full
 from jobs.job import Job, State
-from jobs.quota import make_room
-from jobs.recovery import tidy
-from jobs.reserve import READ_ONLY, Reserve, refuse_if_full
+from jobs.retention import make_room, tidy
 from jobs.service import JobService
 from jobs.store import JobStore
-from jobs.tables import kinora_error
-from pipelines.cards import ModelCard, load_cards
+from jobs.workers.process import ProcessExecutor
+from pipelines.models.cards import ModelCard, load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
@@ -36,8 +35,8 @@ from tests.disks import fill, mounted
 from tests.jobs.conftest import MakeJob, until
 from tests.jobs.pretended import LEDGER, MODULE
 from tests.jobs.pretended_app import PretendedApp
-from tests.jobs.test_quota import finished
-from ui.visitor import load_secret
+from tests.jobs.test_retention import finished
+from web.identity import load_secret
 
 DISK = ("-t", "tmpfs", "-o", "size=8m", "none")
 CLIPS = 4

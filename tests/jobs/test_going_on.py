@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.run import run_job
+from jobs.workers.run import run_job
 from media.encode import encode
 from media.videos import find_video, store_video
-from pipelines.families.base import Inputs
-from pipelines.fit import GivenClip, Limits, fit
+from pipelines.engine.families.base import Inputs
+from pipelines.models.fit import GivenClip, Limits, fit
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.conftest import MakeJob
-from tests.jobs.test_run import Person
+from tests.jobs.workers.test_run import Person
 from tests.media.reading import read
 from tests.media.test_encode import moving, psnr
 
 if TYPE_CHECKING:
-    from pipelines.manager import PipelineManager
+    from pipelines.engine.manager import PipelineManager
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm"])
@@ -59,7 +59,7 @@ def test_both_are_in_one_file_and_the_new_one_starts_where_the_old_one_ends(
 def test_models_that_can_are_given_the_end_of_the_clip() -> None:
     from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2VideoCondition
 
-    from pipelines.families import ltx, ltx2
+    from pipelines.engine.families import ltx, ltx2
 
     pictures = tuple(Image.new("RGB", (64, 64), (n, 0, 0)) for n in range(9))
     inputs = Inputs(image=pictures[-1], lead=pictures)

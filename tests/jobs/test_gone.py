@@ -10,11 +10,11 @@ import pytest
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.job import Job, State
-from jobs.quota import make_room
+from jobs.retention import make_room
 from jobs.service import JobService
 from tests.jobs.conftest import MakeJob
-from tests.jobs.test_quota import finished
-from tests.jobs.test_quota import service as service  # a small quota
+from tests.jobs.test_retention import finished
+from tests.jobs.test_retention import service as service  # a small quota
 
 
 def removed_for_room(service: JobService, make_job: MakeJob) -> Job:

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import insert
 
+from jobs.database import events, jobs
 from jobs.job import Result
 from jobs.store import JobStore
-from jobs.tables import events, jobs
 from tests.api.conftest import ApiServer
 from tests.goals import Goal
 from tests.jobs.conftest import MakeJob

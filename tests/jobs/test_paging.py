@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
-from jobs import removed
+from jobs import removed_jobs
 from jobs.job import State, new_id
 from jobs.migrations import MIGRATIONS
 from jobs.store import JobStore
@@ -84,7 +84,7 @@ def test_after_a_clip_that_was_removed_long_ago_or_was_never_ones_own_there_is_n
     assert store.delete(other.id)
     refused("me", other.id)
     assert store.history("another", 5, other.id) == []
-    monkeypatch.setattr(removed, "KEPT_S", -1)
+    monkeypatch.setattr(removed_jobs, "KEPT_S", -1)
     assert store.delete(mine.id)  # forgets what is older than that
     refused("another", other.id)
 

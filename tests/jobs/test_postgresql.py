@@ -13,22 +13,27 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.event import listen
 
 from errors import ErrorCode, KinoraError
-from jobs.desk import Desk
+from jobs.database import Database
 from jobs.estimate import Estimator
 from jobs.events import EventLog
-from jobs.heartbeat import Heartbeat
 from jobs.job import State
+from jobs.lifecycle import Desk
+from jobs.liveness import Heartbeat
 from jobs.migrations import MIGRATIONS, migrate
 from jobs.recovery import recover
 from jobs.store import JobStore
-from jobs.tables import Database
-from tests.jobs import test_accept, test_events, test_paging, test_store
+from tests.jobs import (
+    test_admission_sql,
+    test_events,
+    test_paging,
+    test_store,
+)
 from tests.jobs.conftest import MakeJob, accept, until
 from tests.jobs.services import PostgresServer
 
 ONLY_SQLITE = {"test_accepting_is_synced_to_the_disk_and_progress_need_not_be"}
 
-for _module in (test_store, test_accept, test_events, test_paging):
+for _module in (test_store, test_admission_sql, test_events, test_paging):
     for _name, _test in vars(_module).items():
         if _name.startswith("test_") and inspect.isfunction(_test) and _name not in ONLY_SQLITE:
             _wants = set(inspect.signature(_test).parameters)
@@ -138,7 +143,7 @@ class Server:
 def pair(
     store_url: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Server, Server]]:
-    monkeypatch.setattr("jobs.heartbeat.BEAT_S", 0.2)
+    monkeypatch.setattr("jobs.liveness.BEAT_S", 0.2)
     pair = Server(store_url, tmp_path), Server(store_url, tmp_path)
     yield pair
     for server in pair:
@@ -150,7 +155,7 @@ def patient_pair(
     store_url: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Server, Server]]:
     """Whose hearts may stand still for a while, as all on a busy machine do."""
-    monkeypatch.setattr("jobs.heartbeat.BEAT_S", 0.2)
+    monkeypatch.setattr("jobs.liveness.BEAT_S", 0.2)
     pair = Server(store_url, tmp_path, 5), Server(store_url, tmp_path, 5)
     yield pair
     for server in pair:
@@ -188,7 +193,7 @@ def test_the_work_of_a_silent_server_is_taken_up_by_the_others(
 def test_only_one_server_takes_up_the_work_of_a_silent_one(
     store_url: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch, make_job: MakeJob
 ) -> None:
-    monkeypatch.setattr("jobs.heartbeat.BEAT_S", 0.2)
+    monkeypatch.setattr("jobs.liveness.BEAT_S", 0.2)
     servers = [Server(store_url, tmp_path) for _ in range(4)]
     gone = servers.pop()
     ids = [accept(gone.store, make_job(owner=str(n))).id for n in range(10)]

@@ -17,7 +17,7 @@ import pytest
 
 from errors import KinoraError
 from jobs.job import State
-from jobs.recovery import tidy
+from jobs.retention import tidy
 from jobs.service import JobService
 from settings import ROOT
 from tests.goals import Goal, rounds

@@ -16,20 +16,26 @@ import torch
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
-from jobs.desk import Desk
+from jobs.checkpoint import (
+    DECODING,
+    KEPT,
+    LATENTS,
+    bring,
+    save,
+)
 from jobs.estimate import Estimator
 from jobs.events import EventLog
-from jobs.insurance import DECODING, KEPT, LATENTS, bring, save
 from jobs.job import Job, State
+from jobs.lifecycle import Desk
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.request import GenerationRequest, Task
 from settings import ROOT, Settings
 from tests.jobs.conftest import MakeJob, accept, build_service, wait_for_kind
-from tests.jobs.test_run import Person, Run
+from tests.jobs.workers.test_run import Person, Run
 
 if TYPE_CHECKING:
-    from pipelines.manager import PipelineManager
+    from pipelines.engine.manager import PipelineManager
 
 ME, OTHER = "visitor:me", "visitor:other"
 SHORT = GenerationRequest(prompt="a dog", seed=3)

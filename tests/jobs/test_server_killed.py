@@ -184,7 +184,7 @@ def test_the_worker_ends_with_its_server(harness_env: dict[str, str]) -> None:
 
 def test_the_process_that_serves_imports_no_torch() -> None:
     code = (
-        "import sys, jobs.service, jobs.executors.process, jobs.run\n"
+        "import sys, jobs.service, jobs.workers.process, jobs.workers.run\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'gradio'} & set(sys.modules)\n"
         "sys.exit(repr(heavy) if heavy else 0)"
     )

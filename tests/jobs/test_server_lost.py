@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from jobs.desk import Desk
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, Result, State
-from jobs.presence import Presence
-from jobs.recovery import recover, tidy
+from jobs.lifecycle import Desk
+from jobs.liveness import Presence
+from jobs.recovery import recover
+from jobs.retention import tidy
 from jobs.store import JobStore
 from settings import Settings
 from tests.jobs.conftest import MakeJob, accept, build_service
@@ -160,7 +161,7 @@ def test_a_server_in_another_process_counts_as_living_until_it_is_killed(
     after: After, tmp_path: Path
 ) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from jobs.presence import Presence\n"
+        "import sys, time; from pathlib import Path; from jobs.liveness import Presence\n"
         "presence = Presence(Path(sys.argv[1])); print(presence.name, flush=True); time.sleep(60)"
     )
     folder = tmp_path / "servers"

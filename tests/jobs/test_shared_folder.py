@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.desk import Desk
+from jobs.checkpoint import KEPT, LATENTS
 from jobs.estimate import Estimator
 from jobs.events import EventLog
-from jobs.insurance import KEPT, LATENTS
 from jobs.job import Job, State
-from jobs.presence import COMMAND, Presence, is_command
+from jobs.lifecycle import Desk
+from jobs.liveness import COMMAND, Presence, is_command
 from jobs.recovery import end_commands, recover
 from jobs.store import JobStore
 from settings import ROOT
@@ -130,7 +130,7 @@ def test_a_command_takes_up_nothing_of_a_server(killed: Killed, make_job: MakeJo
 def test_no_process_is_taken_for_dead_while_it_starts(tmp_path: Path) -> None:
     """Others look all the time, and remove what has no lock."""
     code = (
-        "import sys; from pathlib import Path; from jobs.presence import Presence\n"
+        "import sys; from pathlib import Path; from jobs.liveness import Presence\n"
         "folder = Path(sys.argv[1]); mine = Presence(folder)\n"
         "print(flush=True)\n"
         "while True:\n"
@@ -152,7 +152,7 @@ def test_no_process_is_taken_for_dead_while_it_starts(tmp_path: Path) -> None:
 def test_servers_with_one_database_see_each_other_whatever_their_data_folders(
     tmp_path: Path,
 ) -> None:
-    from jobs.presence import presence_for
+    from jobs.liveness import presence_for
 
     store = JobStore(f"sqlite:///{tmp_path / 'shared.db'}")
     one, two = (presence_for(store.database, tmp_path / name) for name in ("one", "two"))

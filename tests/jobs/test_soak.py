@@ -59,7 +59,9 @@ class Soak:
         assert server.process
         self.process = psutil.Process(server.process.pid)
         children = self.process.children(recursive=True)
-        self.worker = next(c for c in children if "jobs.executors.worker" in " ".join(c.cmdline()))
+        self.worker = next(
+            c for c in children if "jobs.workers.process_worker" in " ".join(c.cmdline())
+        )
 
     def some_more(self) -> None:
         """Ten clips: one of a picture, a GIF, one discarded, one watched and fetched."""

@@ -23,10 +23,10 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, select
 
 from errors import ErrorCode, KinoraError
-from jobs.accept import AcceptedBefore
+from jobs.admission_sql import AcceptedBefore
+from jobs.database import events, jobs, keys
 from jobs.job import MOVES, TERMINAL_KINDS, Asked, Job, Once, State, new_id
 from jobs.store import JobStore
-from jobs.tables import events, jobs, keys
 from pipelines.request import FittedRequest, Focus, GenerationRequest, Task
 from tests.goals import Goal, rounds
 from tests.jobs.services import PostgresServer

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from errors import ErrorCode, KinoraError
-from jobs.executors.process import DEFUNCT_AFTER
 from jobs.job import State
 from jobs.service import JobService
+from jobs.workers.process import DEFUNCT_AFTER
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
@@ -118,7 +118,7 @@ def test_a_finished_clip_is_kept_if_the_worker_dies_before_it_could_tell(
 def test_a_worker_that_hangs_past_the_time_allowed_is_replaced(
     tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.executors.process.OVERDUE_S", 0.5)
+    monkeypatch.setattr("jobs.workers.process.OVERDUE_S", 0.5)
     settings = tiny_settings.model_copy(update={"request_timeout_s": 8.0})
     with build_service(settings) as service:
         job = service.submit(LONG, ME)
@@ -149,7 +149,7 @@ def test_a_model_that_does_not_load_fails_clips_and_not_the_worker(
 def test_a_worker_that_never_comes_up_lets_nobody_wait_in_vain(
     tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.executors.process.BACKOFF_S", (0.0,))
+    monkeypatch.setattr("jobs.workers.process.BACKOFF_S", (0.0,))
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with build_service(tiny_settings) as service:
         job = service.submit(SHORT, ME)

@@ -22,15 +22,15 @@ del sys.modules["torch"]
 
 import gradio as gr  # noqa: E402
 
-from api.callers import Callers  # noqa: E402
 from api.site import beside_the_page  # noqa: E402
-from jobs.executors import executor_for  # noqa: E402
+from app import executor_for  # noqa: E402
 from jobs.service import JobService  # noqa: E402
 from jobs.store import JobStore  # noqa: E402
-from pipelines.cards import load_cards  # noqa: E402
+from pipelines.models.cards import load_cards  # noqa: E402
 from pipelines.request import GenerationRequest  # noqa: E402
 from settings import Settings  # noqa: E402
-from ui import tools  # noqa: E402
+from ui import mcp_tools  # noqa: E402
+from web.identity import Callers  # noqa: E402
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
         gr.on([], make, [number(), number()], text(), api_name="make", concurrency_limit=None)
         gr.on([], submit_only, number(), text(), api_name="submit_only")
         gr.on([], ask, [text(), text()], text(), api_name="ask")
-        tools.add(service, Callers(settings).identify)
+        mcp_tools.add(service, Callers(settings).identify)
     demo.queue(max_size=32, api_open=False)
     _, url, _ = demo.launch(
         prevent_thread_lock=True,

@@ -32,7 +32,7 @@ if __name__ == "__main__":
     config._read_gpu_information = lambda: MODEL
     config.get_config.cache_clear()
 
-    from pipelines.placement import machine
+    from pipelines.planning import machine
 
     name, large_gb, xlarge_gb = machine.ZERO_GPU
     machine.ZERO_GPU = (name, float(os.environ.get("KINORA_TEST_LARGE_GB", large_gb)), xlarge_gb)

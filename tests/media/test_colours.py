@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errors import KinoraError
-from media.lead import Lead
+from media.prefix import Lead
 from media.videos import StoredVideo, load_frames, store_video
 from tests.media.making import (
     FFMPEG,

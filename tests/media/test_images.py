@@ -16,8 +16,8 @@ from PIL import Image, ImageCms
 
 from errors import ErrorCode, KinoraError
 from media.files import part_name
+from media.image_limits import PictureLimits
 from media.images import crop_to, load_picture, store_picture
-from media.limits import PictureLimits
 from media.pixels import KEPT_SIDE
 from pipelines.request import Focus
 from tests.media.malformed import chunk, pictures, png, saved, scene

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.given import Given
+from jobs.uploads import Given
 from media.encode import EncodedClip, encode
-from media.lead import Lead
+from media.prefix import Lead
 from media.videos import StoredVideo, find_video, load_frames, store_video
-from pipelines.cards import ModelCard
-from pipelines.fit import Limits, fit
+from pipelines.models.cards import ModelCard
+from pipelines.models.fit import Limits, fit
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import Settings
 from tests import tiny

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
-from media import sandbox
+from media import image_sandbox
+from media.image_kinds import picture_kind
+from media.image_limits import MAX_PIXELS, PictureLimits
 from media.images import load_picture, store_picture
-from media.kinds import picture_kind
-from media.limits import MAX_PIXELS, PictureLimits
 from media.nclx import HLG, PQ, Nclx, converter
 from media.pixels import KEPT_SIDE
 from tests.media.formats import (
@@ -352,13 +352,13 @@ def test_a_phone_photo_of_many_tiles_is_read(tmp_path: Path) -> None:
 def test_only_some_may_wait_for_a_picture_that_is_decoded_apart(tmp_path: Path) -> None:
     """Each holds a thread of the server's."""
     data = sample("AVIF", "RGB").data
-    held = [sandbox.WAITING.acquire(blocking=False) for _ in range(8)]
+    held = [image_sandbox.WAITING.acquire(blocking=False) for _ in range(8)]
     try:
         assert all(held)
         with pytest.raises(KinoraError) as refusal:
             store_picture(data, tmp_path)
     finally:
         for _ in held:
-            sandbox.WAITING.release()
+            image_sandbox.WAITING.release()
     assert refusal.value.code is ErrorCode.UNAVAILABLE
     store_picture(data, tmp_path)

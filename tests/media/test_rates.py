@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from media.lead import Lead
+from media.prefix import Lead
 from media.rates import choose_rate
 from media.videos import StoredVideo, load_frames, store_video
 from tests.media.making import shown_values, write_timed

@@ -13,7 +13,7 @@ from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from media.encode import encode
-from media.lead import Lead
+from media.prefix import Lead
 from media.videos import load_frames, store_video
 from tests.media.making import FFMPEG, write_timed
 from tests.media.reading import read

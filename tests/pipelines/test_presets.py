@@ -9,11 +9,11 @@ import diffusers
 import pytest
 from PIL import Image
 
-from pipelines.cards import ROOT, ModelCard, load_cards
-from pipelines.families import family_of
-from pipelines.families.base import Inputs
-from pipelines.fit import Limits, fit
-from pipelines.manager import class_name
+from pipelines.engine.families import family_of
+from pipelines.engine.families.base import Inputs
+from pipelines.engine.loaded import class_name
+from pipelines.models.cards import ROOT, ModelCard, load_cards
+from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest, Task
 from tests.zoo import specimens
 

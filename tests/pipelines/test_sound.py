@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipelines import latents
-from pipelines.denoise import Sampled
+from pipelines.engine import latents_file
+from pipelines.engine.denoise import Sampled
 from pipelines.sound import Sound
 
 
@@ -18,15 +18,15 @@ def sampled(sound: Sound | None) -> Sampled:
 
 def test_sound_is_kept_with_the_latents_until_the_clip_is_written(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).normal(size=(2, 100)).astype(np.float32)
-    latents.save(sampled(Sound(samples, 24_000)), tmp_path / "kept")
-    again = latents.load(tmp_path / "kept", torch.device("cpu"))
+    latents_file.save(sampled(Sound(samples, 24_000)), tmp_path / "kept")
+    again = latents_file.load(tmp_path / "kept", torch.device("cpu"))
     assert again is not None and again.sound is not None
     assert again.sound.rate_hz == 24_000
     assert np.array_equal(again.sound.samples, samples)
 
 
 def test_what_was_silent_stays_so(tmp_path: Path) -> None:
-    latents.save(sampled(None), tmp_path / "kept")
-    again = latents.load(tmp_path / "kept", torch.device("cpu"))
+    latents_file.save(sampled(None), tmp_path / "kept")
+    again = latents_file.load(tmp_path / "kept", torch.device("cpu"))
     assert again is not None
     assert again.sound is None

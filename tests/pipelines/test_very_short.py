@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from errors import KinoraError
-from pipelines.cards import ROOT, ModelCard, load_cards
-from pipelines.fit import GivenClip, Limits, fit
+from pipelines.models.cards import ROOT, ModelCard, load_cards
+from pipelines.models.fit import GivenClip, Limits, fit
 from pipelines.request import GenerationRequest, Task
 
 CLIP = "c" * 64

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from training.words import tokenizer
+from training.tokenizer import tokenizer
 from training.world.motions import MOTIONS
 from training.world.render import Clip, render
 

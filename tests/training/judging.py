@@ -1,6 +1,6 @@
 """Cheap judges of a clip, with nothing learned in them: optical flow, and the painter's own places.
 
-They know neither subjects nor the finer motions; `training.scorers` does, and learns for it.
+They know neither subjects nor the finer motions; `training.judges` does, and learns for it.
 """
 
 from __future__ import annotations

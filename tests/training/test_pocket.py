@@ -17,16 +17,16 @@ from diffusers import LTXImageToVideoPipeline, LTXPipeline, LTXVideoTransformer3
 from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
-from pipelines.cards import ROOT, load_cards
-from pipelines.choice import find_card, usual_card
-from pipelines.decode import decode
-from pipelines.denoise import denoise
-from pipelines.families.base import Inputs
-from pipelines.fit import Limits, fit
-from pipelines.manager import PipelineManager
+from pipelines.engine.decode import decode
+from pipelines.engine.denoise import denoise
+from pipelines.engine.families.base import Inputs
+from pipelines.engine.manager import PipelineManager
+from pipelines.models.cards import ROOT, load_cards
+from pipelines.models.fit import Limits, fit
+from pipelines.models.selection import find_card, usual_card
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
-from tests.pipelines.test_denoise import Wishes
+from tests.pipelines.engine.test_denoise import Wishes
 from tests.training import judging
 from training.crops import to_tensor
 from training.evaluate import POCKET

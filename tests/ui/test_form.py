@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from errors import KinoraError
-from pipelines.cards import ModelCard
+from pipelines.models.cards import ModelCard
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from ui import form as slate

@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 
 from errors import KinoraError
-from pipelines.cards import ModelCard
-from pipelines.fit import Limits, fit
+from pipelines.models.cards import ModelCard
+from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from ui import form as slate
 from ui.form import FOLLOW_PICTURE, LIKE_THE_CLIP, Form
-from ui.models import Models, download_gb, first_sentence, size_label
+from ui.model_picker import (
+    Models,
+    download_gb,
+    first_sentence,
+    size_label,
+)
 
 T2V, I2V, V2V = Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO, Task.VIDEO_TO_VIDEO
 

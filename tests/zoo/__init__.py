@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.families.base import Inputs
+from pipelines.engine.families.base import Inputs
 from pipelines.request import FittedRequest
 
 

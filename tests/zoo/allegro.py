@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipelines.families.base import Inputs
+from pipelines.engine.families.base import Inputs
 from pipelines.request import FittedRequest
 from tests.zoo import Specimen, card, parts
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pipelines.families.base import Inputs
+from pipelines.engine.families.base import Inputs
 from pipelines.request import FittedRequest
 from tests.zoo import Specimen, card, parts
 

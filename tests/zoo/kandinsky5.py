@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipelines.families.base import Inputs
+from pipelines.engine.families.base import Inputs
 from pipelines.request import FittedRequest
 from tests.zoo import Specimen, card, parts
 from tests.zoo.hunyuan import vae

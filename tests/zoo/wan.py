@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from pipelines.families.base import Inputs
+from pipelines.engine.families.base import Inputs
 from pipelines.request import FittedRequest, Task
 from tests.zoo import Specimen, card, parts
 

@@ -12,9 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.evaluation.design import PAIRS
-from training.evaluation.evidence import KINDS, Evidence, Findings, Seen, Table
-from training.evaluation.intervals import Share, share
+from training.evaluation.confidence import Share, share
+from training.evaluation.coverage import PAIRS
+from training.evaluation.judged_clips import (
+    KINDS,
+    Evidence,
+    Findings,
+    Seen,
+    Table,
+)
 
 WITHIN = 0.05
 ROUNDS = 1000

@@ -12,10 +12,10 @@ import numpy as np
 
 from training.captions_held_out import sentence
 from training.current_world import PLACES, SUBJECTS
-from training.evaluation.design import triples
+from training.evaluation.coverage import triples
+from training.evaluation.ood_images import KINDS
 from training.evaluation.request import Asked, Request, Row
 from training.evaluation.sentences import NONSENSE, sentences, tail
-from training.evaluation.strangers import KINDS
 from training.world.motions import MOTIONS
 
 STEPS = (4, 8, 12, 20, 32)

@@ -6,9 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.evaluation import curves, likeness, obedience, pairs, strange
-from training.evaluation.evidence import Evidence, Findings, Judge
-from training.evaluation.intervals import Mean, Share
+from training.evaluation import (
+    likeness,
+    ood_prompts,
+    pairs,
+    prompt_following,
+    sweeps,
+)
+from training.evaluation.confidence import Mean, Share
+from training.evaluation.judged_clips import Evidence, Findings, Judge
 from training.evaluation.plan import Settings
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
@@ -18,17 +24,17 @@ BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 def findings(
     evidence: Evidence, judge: Judge, settings: Settings, renderings: int = 400
 ) -> Findings:
-    own = obedience.judges(judge, renderings)
+    own = prompt_following.judges(judge, renderings)
     parts = (
-        obedience.obedience(evidence, own),
+        prompt_following.obedience(evidence, own),
         pairs.pairs(evidence),
         likeness.drawn(evidence),
-        curves.guidance(evidence, settings.guidance),
-        curves.steps(evidence),
-        curves.negative(evidence),
-        strange.words(evidence),
-        strange.nonsense(evidence),
-        strange.pictures(evidence),
+        sweeps.guidance(evidence, settings.guidance),
+        sweeps.steps(evidence),
+        sweeps.negative(evidence),
+        ood_prompts.words(evidence),
+        ood_prompts.nonsense(evidence),
+        ood_prompts.pictures(evidence),
     )
     whole = Findings()
     for part in parts:

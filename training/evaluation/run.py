@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from training.evaluation.maker import POCKET, Maker, shrunk
+from training.evaluation.generate import POCKET, Maker, shrunk
 from training.evaluation.request import Request
-from training.evaluation.shelf import Made, Shelf
+from training.evaluation.results_store import Made, Shelf
 
 
 def one(maker: Maker, shelf: Shelf, request: Request, large: bool) -> Made:

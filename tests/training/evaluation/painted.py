@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from training.evaluation.measures import measure
+from training.evaluation.metrics import measure
 from training.evaluation.plan import Settings, Size, plan
 from training.evaluation.request import Row
-from training.evaluation.shelf import Made, Shelf
-from training.scorers import Verdict
+from training.evaluation.results_store import Made, Shelf
+from training.evaluation.verdict import Verdict
 from training.world.motions import MOTION_NAMES
 from training.world.places import PLACE_NAMES
 from training.world.subjects import SUBJECT_NAMES

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation import painted
-from training.evaluation.evidence import Evidence, rendered
-from training.evaluation.intervals import Mean
+from training.evaluation.confidence import Mean
+from training.evaluation.judged_clips import Evidence, rendered
 from training.evaluation.likeness import clip_likeness, drawn, likeness
 from training.evaluation.plan import Settings, Size, plan
-from training.evaluation.shelf import Shelf
+from training.evaluation.results_store import Shelf
 from training.world.motions import MOTIONS
 from training.world.places import PLACES
 from training.world.render import SIDE, render

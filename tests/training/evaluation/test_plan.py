@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from training.captions_held_out import FRAMES
-from training.evaluation.design import PAIRS, triples
-from training.evaluation.maker import given
+from training.evaluation.coverage import PAIRS, triples
+from training.evaluation.generate import given
 from training.evaluation.plan import GUIDANCES, SECTIONS, STEPS, Settings, Size, plan
 from training.evaluation.request import Request
 from training.evaluation.sentences import NONSENSE, TAILS, sentences, strange, unknown

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.training.evaluation import painted
-from training.evaluation.evidence import Evidence, Findings
-from training.evaluation.intervals import Mean, Share
+from training.evaluation.confidence import Mean, Share
+from training.evaluation.judged_clips import Evidence, Findings
 from training.evaluation.pairs import gathering, holds, pairs
 from training.evaluation.plan import SECTIONS, Settings, Size
 from training.evaluation.report import BEGIN, END, card, findings, screen, write_card, write_json

@@ -11,12 +11,12 @@ import pytest
 import torch
 from diffusers import LTXVideoTransformer3DModel
 
-from training.evaluation.maker import Maker
+from training.evaluation.generate import Maker
 from training.evaluation.plan import Settings, Size, plan
 from training.evaluation.request import Request, Row
+from training.evaluation.results_store import Made, Shelf, fingerprint
 from training.evaluation.run import make
 from training.evaluation.sheets import SHEET_LIMIT_BYTES, contact_sheet, moving_sheet
-from training.evaluation.shelf import Made, Shelf, fingerprint
 
 SETTINGS = Settings(steps=1, guidance=1.0)
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from tests.training import judging
+from training.evaluation.generate import Maker
 from training.evaluation.likeness import clip_likeness
-from training.evaluation.maker import Maker
-from training.evaluation.measures import FLICKER_BOUND, measure
+from training.evaluation.metrics import FLICKER_BOUND, measure
+from training.evaluation.ood_prompts import calm, restlessness
 from training.evaluation.plan import Settings, Size, plan
 from training.evaluation.request import Request, Row
+from training.evaluation.results_store import Made, Shelf
 from training.evaluation.run import one
-from training.evaluation.shelf import Made, Shelf
-from training.evaluation.strange import calm, restlessness
 from training.train_student import STEPS, STUDENT
 from training.world.subjects import SUBJECTS
 

@@ -1,0 +1,152 @@
+"""Videos made of videos, as the openai SDK asks for them: remix, edit, extend.
+
+An edit works over the source, an extension goes on from it and comes in one file with it. The
+source is a finished video of the caller's, or a file. Knows the SDK's words for it. There are no
+characters here, and the doors for them say so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool as in_thread
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import request_body
+from api.core import Core, JobId, Who
+from errors import ErrorCode, KinoraError
+from jobs.job import Job
+from pipelines.request import Task
+from web.identity import Caller
+
+if TYPE_CHECKING:
+    from api.openai.videos import Videos
+
+SOURCE = "video"
+ITS_ID = f"{SOURCE}[id]"
+ID = re.compile(r"[0-9a-f]{32}")
+ALIKE = (
+    "negative_prompt", "num_inference_steps", "guidance_scale", "sampler", "loras", "format",
+    "quality", "allow_fallback",
+)  # fmt: skip
+"""What an edit or an extension takes over from its source, where the same model makes it."""
+
+
+class Edits:
+    def __init__(self, core: Core, videos: Videos) -> None:
+        self.core = core
+        self.service = core.service
+        self._videos = videos
+
+    def add_to(self, router: APIRouter, answer: type) -> None:
+        """Before the routes with an id in their path, which would take these names for one."""
+        for path, handler, method in (
+            ("/edits", self.edit, "POST"),
+            ("/extensions", self.extend, "POST"),
+            ("/characters", self.create_character, "POST"),
+            ("/characters/{character_id}", self.get_character, "GET"),
+            ("/{video_id}/remix", self.remix, "POST"),
+        ):
+            router.add_api_route(
+                path, handler, methods=[method], operation_id=f"videos_{handler.__name__}",
+                response_model=answer,
+            )  # fmt: skip
+
+    async def remix(self, request: Request, video_id: JobId, caller: Who) -> Response:
+        """The same video with another prompt: its seed, its size, its picture."""
+        job = await self.core.job(video_id, caller)
+        body = self._videos.ours(await request_body.read_body(request))
+        _wants_a_prompt(body)
+        like_it = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
+        if "duration_s" in body:  # a length of its own
+            like_it.pop("num_frames", None)
+        return await self._make(like_it | body, request, caller, job)
+
+    async def edit(self, request: Request, caller: Who) -> Response:
+        """Work over a video: `video` is a file or `{"id": ...}` of a finished one, `prompt` says
+        what it becomes. `strength`, 0 to 1, says how far from it. Takes any setting besides."""
+        return await self._of_a_source(request, caller, "video", Task.VIDEO_TO_VIDEO)
+
+    async def extend(self, request: Request, caller: Who) -> Response:
+        """Go on from a video: `seconds` are added to `video`, a file or `{"id": ...}` of a finished
+        one, and the answer's `seconds` are those of both in one file."""
+        return await self._of_a_source(request, caller, "continue_from", Task.IMAGE_TO_VIDEO)
+
+    async def create_character(self, request: Request, caller: Who) -> Response:
+        """Not supported: no model here keeps a character."""
+        self._no_characters()
+
+    async def get_character(self, request: Request, character_id: str, caller: Who) -> Response:
+        """Not supported: no model here keeps a character."""
+        self._no_characters()
+
+    def _no_characters(self) -> NoReturn:
+        raise KinoraError(
+            ErrorCode.TASK_NOT_SUPPORTED,
+            "Characters are not supported here. Send a picture of yours as “input_reference”.",
+        )
+
+    async def _of_a_source(
+        self, request: Request, caller: Caller, called: str, task: Task
+    ) -> Response:
+        body = await request_body.read_body(request)
+        source = _source(body)
+        body = self._videos.ours(body)
+        _wants_a_prompt(body)
+        if called == "continue_from" and not {"duration_s", "num_frames"} & set(body):
+            raise _missing("seconds", "Say how many seconds are to be added, as “seconds”.")
+        if isinstance(source, UploadFile):
+            return await self._make(body | {called: source}, request, caller, None)
+        job = await self.core.job(source, caller)
+        like_it = await in_thread(self._like, job, body, task)
+        return await self._make(like_it | body | {called: job.id}, request, caller, job)
+
+    def _like(self, job: Job, body: request_body.Body, task: Task) -> request_body.Body:
+        """The source's model and settings, if that model can do this and no other was named."""
+        card = self.service.cards.get(job.fitted.model)
+        if card is None or task not in card.tasks or body.get("model", card.id) != card.id:
+            return {}
+        before = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
+        return {"model": card.id} | {name: before[name] for name in ALIKE if name in before}
+
+    async def _make(
+        self, fields: request_body.Body, request: Request, caller: Caller, job: Job | None
+    ) -> Response:
+        asked = await request_body.asked_from(
+            fields, request, self.service, caller, {}, reuse=False
+        )
+        made, left = await self.core.submit(asked, caller, parent=job.id if job else None)
+        return await self._videos.shown(made, left)
+
+
+def _source(body: request_body.Body) -> UploadFile | str:
+    """Taken out of the body: a file, or the id of a video in each of the ways that it is sent."""
+    given: Any = body.pop(SOURCE, None)
+    named = body.pop(ITS_ID, None)
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError):
+            given = None
+    if isinstance(given, dict):
+        given = given.get("id")
+    given = given or named
+    if isinstance(given, UploadFile) or (isinstance(given, str) and ID.fullmatch(given)):
+        return given
+    if isinstance(given, str):
+        raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+    raise _missing(SOURCE, "Send the video as a file, or the id of a finished one: “video”.")
+
+
+def _wants_a_prompt(body: request_body.Body) -> None:
+    if not body.get("prompt"):
+        raise _missing("prompt", "Say what is to be different: the prompt is empty.")
+
+
+def _missing(field: str, sentence: str) -> KinoraError:
+    return KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": field})

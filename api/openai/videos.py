@@ -1,0 +1,142 @@
+"""`/v1/videos`, as the official openai SDK speaks it, over the same jobs.
+
+OpenAI's four words for a video's state have none for a discarded one: that is `failed`, with the
+code `cancelled`. Our own settings are taken as further form fields. Knows the SDK's wire format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from starlette.concurrency import run_in_threadpool as in_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import request_body, schemas
+from api.core import Core, JobId, Who
+from api.openai.edits import Edits
+from api.openai.schemas import POLL_MS, Deleted, Video, VideoPage, _json, ours, video
+from errors import ErrorCode, KinoraError
+from jobs.job import Job
+from web.errors import ERRORS
+from web.files import send_file
+
+if TYPE_CHECKING:
+    pass
+
+UNWIND_S = 20.0
+"""How long a deleted clip may take to let go of the device."""
+
+
+class Videos:
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.service = core.service
+        self.ours = ours
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/v1/videos", responses=ERRORS)
+
+        def add(path: str, handler: Any, method: str = "GET", **more: Any) -> None:
+            name = f"videos_{handler.__name__}"
+            router.add_api_route(path, handler, methods=[method], operation_id=name, **more)
+
+        add("", self.create, "POST", response_model=Video)
+        add("", self.list, response_model=VideoPage)
+        Edits(self.core, self).add_to(router, Video)
+        add("/{video_id}", self.retrieve, response_model=Video)
+        add("/{video_id}", self.delete, "DELETE", response_model=Deleted)
+        add("/{video_id}/content", self.content, response_class=Response, response_model=None)
+        return router
+
+    async def create(self, request: Request, caller: Who) -> Response:
+        """Ask for a video: `prompt`, `model`, `seconds`, `size`, `input_reference`, and any setting
+        of `/api/generate` besides. The job is accepted for good when this answers."""
+        body = self.ours(await request_body.read_body(request))
+        asked = await request_body.asked_from(body, request, self.service, caller, {}, reuse=True)
+        job, left = await self.core.submit(asked, caller)
+        return await self.shown(job, left)
+
+    async def retrieve(self, video_id: JobId, caller: Who) -> Response:
+        """How far a video is."""
+        return await self.shown(await self.core.job(video_id, caller))
+
+    async def list(
+        self,
+        caller: Who,
+        after: Annotated[str | None, Query(max_length=64)] = None,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        order: Literal["asc", "desc"] = "desc",
+    ) -> Response:
+        """Your videos."""
+        owner = caller.named()
+
+        def read() -> VideoPage:
+            jobs = self.service.list(owner, limit + 1, after, oldest_first=order == "asc")
+            self.core.lend(jobs, caller)
+            videos = [video(self.service, job) for job in jobs[:limit]]
+            return VideoPage(
+                data=videos,
+                first_id=videos[0].id if videos else None,
+                last_id=videos[-1].id if videos else None,
+                has_more=len(jobs) > limit,
+            )
+
+        return _json(await in_thread(read))
+
+    async def delete(self, video_id: JobId, caller: Who) -> Response:
+        """Remove a video. One in the making is stopped first, and really is."""
+        job = await self.core.job(video_id, caller)
+        if not job.state.ended:
+            await in_thread(self.service.cancel, job.id)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._until_it_ended(job), UNWIND_S)
+        await in_thread(self.service.delete, job.id)
+        return _json(Deleted(id=job.id))
+
+    async def content(
+        self,
+        request: Request,
+        video_id: JobId,
+        caller: Who,
+        variant: Literal["video", "thumbnail", "spritesheet"] = "video",
+    ) -> Response:
+        """The finished file, a still of it, or a sheet of its frames."""
+        job = await self.core.job(video_id, caller)
+        result = job.result
+        if result is None and not job.state.ended:
+            raise KinoraError(ErrorCode.NOT_FOUND, "This video is not finished yet.")
+        if result is None:
+            said = (schemas.why(job) or {}).get("message", "")
+            raise KinoraError(ErrorCode.INVALID_INPUT, f"This video has no file. {said}".strip())
+        clip = await in_thread(self.service.clip_path, job.id)
+
+        def find() -> Path:
+            from media.stills import write_contact_sheet
+
+            if variant == "thumbnail":
+                return self.service.poster_path(job.id)
+            sheet = clip.with_name("contact.jpg")
+            if variant == "spritesheet" and not sheet.is_file():
+                write_contact_sheet(clip, result.num_frames, sheet)
+            return sheet if variant == "spritesheet" else clip
+
+        return send_file(request, await in_thread(find), f"{variant}-{job.id[:8]}")
+
+    async def _until_it_ended(self, job: Job) -> None:
+        async for _ in self.service.awatch(job.id):
+            pass
+
+    async def shown(self, job: Job, more: dict[str, str] | None = None) -> Response:
+        def read() -> tuple[Video, float]:
+            eta_s = None if job.state.ended else self.service.eta_s(job.id)
+            return video(self.service, job), eta_s or 0.0
+
+        shown, eta_s = await in_thread(read)
+        low, high = POLL_MS
+        poll_ms = min(max(int(eta_s * 100), low), high)  # ten looks until it is there
+        return _json(shown, {"openai-poll-after-ms": str(poll_ms), **(more or {})})

@@ -1,0 +1,252 @@
+"""From a request's body, JSON or a form, to one GenerationRequest with its pictures stored.
+
+Knows what programs send. Nothing that is sent is ever a path or an address to fetch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool as in_thread
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from api.data_uris import is_data_uri, read_data_uri
+from errors import ErrorCode, KinoraError
+from jobs.job import Once
+from pipelines.request import GenerationRequest
+from web.errors import as_kinora_error
+from web.identity import Caller
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from media.videos import StoredVideo
+
+PICTURES = ("image", "last_image")
+CLIPS = ("video", "continue_from")
+STORED = re.compile(r"[0-9a-f]{64}")
+JOB = re.compile(r"[0-9a-f]{32}")
+MOST_FILES, MOST_FIELDS = 8, 64
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+BOOL = TypeAdapter(bool)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came: the request, whether a stored clip will do, and the caller's name for it all."""
+
+    request: GenerationRequest
+    reuse: bool
+    once: Once | None
+
+
+Body = dict[str, Any]
+"""Plain values, and uploads where files came."""
+
+
+async def read_body(request: Request, most_files: int = MOST_FILES) -> Body:
+    """The fields of a JSON object or of a form; a name that comes twice gives a list."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        form = await request.form(max_files=most_files, max_fields=MOST_FIELDS)
+        request.state.forms.append(form)  # its files are closed when the answer is out
+        fields: Body = {}
+        for name in form:
+            values = [value for value in form.getlist(name) if value != ""]
+            if values:
+                fields[name] = values[0] if len(values) == 1 else values
+        return fields
+    data = await request.body()
+    if kind not in ("", "application/json") and data:
+        raise _unreadable("Send JSON, or a form (multipart/form-data).")
+    try:
+        body = json.loads(data or b"{}", object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError):
+        raise _unreadable("The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise _unreadable("The body must be a JSON object.")
+    return body
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> Body:
+    """Of a name that comes twice, JSON readers keep the last value and say nothing."""
+    body = dict(pairs)
+    if len(body) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _bad(twice, "it is there twice")
+    return body
+
+
+def called(body: Body, also_called: Mapping[str, str]) -> Body:
+    """The same under the request's own names. Two names for one setting must agree."""
+    found: Body = {}
+    for name, value in body.items():
+        own = also_called.get(name, name)
+        if own in found and found[own] != value:
+            raise _bad(name, f"it is given under two names, one of them “{own}”")
+        found[own] = value
+    return found
+
+
+def refuse_query(request: Request) -> None:
+    """Settings in the address would be read by nobody."""
+    for name in request.query_params:
+        if name in GenerationRequest.model_fields or name in ("reuse", "idempotency_key"):
+            raise _bad(name, "send it in the body, as JSON or a form; not in the address")
+
+
+async def read_asked(
+    request: Request,
+    service: JobService,
+    caller: Caller,
+    *,
+    also_called: Mapping[str, str] | None = None,
+    reuse: bool = True,
+) -> Asked:
+    body = await read_body(request)
+    return await asked_from(body, request, service, caller, also_called or {}, reuse)
+
+
+async def asked_from(
+    body: Body,
+    request: Request,
+    service: JobService,
+    caller: Caller,
+    also_called: Mapping[str, str],
+    reuse: bool,
+) -> Asked:
+    refuse_query(request)
+    body = called(body, also_called)
+    key = body.pop("idempotency_key", None)
+    reuse = as_bool(body.pop("reuse", reuse), "reuse")
+    asked = request_from(await with_pictures_stored(body, service, caller))
+    return Asked(asked, reuse, once_from(request, key, asked.model_dump_json(), str(reuse)))
+
+
+def request_from(fields: Body) -> GenerationRequest:
+    fields = dict(fields)
+    for name in ("loras", "focus"):
+        if isinstance(fields.get(name), str):
+            try:
+                fields[name] = json.loads(fields[name])
+            except (ValueError, RecursionError):
+                raise _bad(name, "it must be JSON") from None
+    try:
+        return GenerationRequest.model_validate(fields)
+    except ValidationError as error:
+        raise as_kinora_error(error) from None
+
+
+async def with_pictures_stored(fields: Body, service: JobService, caller: Caller) -> Body:
+    fields = dict(fields)
+    for name, value in fields.items():
+        if name in PICTURES:
+            fields[name] = await picture_id(name, value, service, caller)
+        elif name in CLIPS:
+            fields[name] = await clip_id(name, value, service, caller)
+        elif isinstance(value, UploadFile):
+            raise _bad(name, "it is no picture field; send the picture as “image”")
+    return fields
+
+
+async def picture_id(name: str, value: object, service: JobService, caller: Caller) -> object:
+    """The id of a picture: of the one that came in, or the one that is named."""
+    if isinstance(value, UploadFile):
+        data = await read_upload(value, service.settings.max_image_bytes)
+    elif isinstance(value, str) and is_data_uri(value):
+        data = await in_thread(_decoded, name, value)
+    elif value is None or (isinstance(value, str) and STORED.fullmatch(value)):
+        return value
+    else:
+        raise _bad(name, "send the picture itself, as a file or a data: URI; nothing is fetched")
+    return (await in_thread(service.store_picture, data, caller.owner)).id
+
+
+async def clip_id(name: str, value: object, service: JobService, caller: Caller) -> object:
+    """The id of a clip: of the one that came in, of a finished job's, or the one that is named."""
+    if isinstance(value, UploadFile):
+        return await video_id(value, service, caller)
+    if isinstance(value, str) and JOB.fullmatch(value):
+        return (await in_thread(made_clip, value, service, caller)).id
+    if value is None or (isinstance(value, str) and STORED.fullmatch(value)):
+        return value
+    raise _bad(
+        name, "send the clip itself as a file, or the id of one of yours; nothing is fetched"
+    )
+
+
+def made_clip(job_id: str, service: JobService, caller: Caller) -> StoredVideo:
+    """A finished clip of the caller's, kept as one to work over or to go on from."""
+    job = service.get(job_id)
+    if not caller.may_see(job):
+        raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
+    if job.result is None:
+        sentence = f"That clip has no file to go on from: it is {job.state.value}."
+        raise KinoraError(ErrorCode.CONFLICT, sentence)
+    return service.store_made(job_id, caller.owner)
+
+
+async def video_id(upload: UploadFile, service: JobService, caller: Caller) -> str:
+    def store() -> str:
+        with tempfile.NamedTemporaryFile(prefix="kinora-") as kept:
+            shutil.copyfileobj(upload.file, kept)
+            kept.flush()
+            return service.store_video(Path(kept.name), caller.owner).id
+
+    return await in_thread(store)
+
+
+async def read_upload(upload: UploadFile, most: int) -> bytes:
+    data = await upload.read(most + 1)
+    if len(data) > most:
+        sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
+        raise KinoraError(ErrorCode.TOO_LARGE, sentence)
+    return data
+
+
+def once_from(request: Request, key: object, *content: str) -> Once | None:
+    """The caller's own name for this request, from the header or a field of that name."""
+    header = request.headers.get("idempotency-key")
+    if header is not None and key not in (None, header):
+        raise _bad("idempotency_key", "the header Idempotency-Key says another one")
+    key = key if header is None else header
+    if key is None:
+        return None
+    if not isinstance(key, str) or not KEY.fullmatch(key):
+        raise _bad("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
+    whole = json.dumps([request.scope["path"], *content])
+    return Once(key, hashlib.sha256(whole.encode()).hexdigest())
+
+
+def as_bool(value: object, name: str) -> bool:
+    """As the request's own fields are read: "yes" and 1 are true as well."""
+    try:
+        return BOOL.validate_python(value)
+    except ValidationError:
+        raise _bad(name, "it must be true or false") from None
+
+
+def _decoded(name: str, uri: str) -> bytes:
+    try:
+        return read_data_uri(uri)
+    except ValueError as error:
+        raise _bad(name, str(error)) from None
+
+
+def _unreadable(sentence: str) -> KinoraError:
+    return KinoraError(ErrorCode.INVALID_INPUT, sentence)
+
+
+def _bad(field: str, why: str) -> KinoraError:
+    sentence = f"“{field}” cannot be used: {why}."
+    return KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": field})

@@ -1,0 +1,194 @@
+"""A job as programs see it: its state, how far it is, what it was made with, where its files are.
+
+Knows jobs and their events. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from api.addresses import address
+from errors import ErrorCode, KinoraError
+from jobs.job import Job, Result, State
+from jobs.progress import Progress
+from pipelines.request import Adjustment
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+
+J1Status = Literal["queued", "running", "succeeded", "failed"]
+
+
+class Standing(BaseModel):
+    """How far a clip is."""
+
+    progress: float = Field(ge=0, le=1, description="0 to 1, over all phases.")
+    phase: str = Field(
+        description="queued, waiting_for_gpu, loading, denoise, decoding, encoding, or how it "
+        "ended."
+    )
+    step: int = 0
+    steps: int = 0
+    eta_seconds: float | None = Field(default=None, description="Until the clip is there.")
+    position: int | None = Field(default=None, description="Clips that go first, while it waits.")
+    waits_for: Literal["gpu", "caller"] | None = Field(
+        default=None,
+        description="On ZeroGPU: `gpu`, it queues for a GPU; `caller`, it needs a request with a "
+        "valid X-IP-Token, such as this one.",
+    )
+
+
+class Status(Standing):
+    """One clip, briefly."""
+
+    job_id: str
+    status: J1Status = Field(description="A discarded clip is `failed`, with error `cancelled`.")
+    error: dict[str, Any] | None = None
+    gone: str | None = Field(default=None, description="Why the clip is not kept any more.")
+
+
+class Clip(BaseModel):
+    """The finished file."""
+
+    width: int
+    height: int
+    num_frames: int
+    fps: int
+    duration_s: float
+    size_bytes: int
+    finished_early: bool
+    seconds: dict[str, float] = Field(description="Wall seconds by phase.")
+
+
+class JobView(Standing):
+    """One clip with all about it. Times are Unix seconds."""
+
+    job_id: str
+    state: State
+    task: str
+    model: str
+    settings: dict[str, Any] = Field(description="What it is made with, in the request's words.")
+    adjustments: list[Adjustment] = Field(description="What was changed to fit the model.")
+    result: Clip | None = None
+    gone: str | None = Field(default=None, description="Why the clip is not kept any more.")
+    error: dict[str, Any] | None = None
+    reused: bool = Field(description="The clip was there already: the same request, made before.")
+    batch_id: str | None = None
+    parent_id: str | None = None
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    urls: dict[str, str]
+
+
+class JobList(BaseModel):
+    """Newest first; `next` is the `before` of the next page."""
+
+    jobs: list[JobView]
+    next: str | None = None
+
+
+def standing(service: JobService, job: Job) -> Standing:
+    if job.state is State.QUEUED:
+        waits = service.outlook(job)
+        phase = "queued"
+        if waits.before == 0:  # it may wait for the model only
+            phase = Progress.of(service.events.since(job.id)).phase
+        return Standing(
+            progress=0,
+            phase=phase,
+            eta_seconds=_rounded(waits.seconds),
+            position=waits.before,
+            waits_for=service.waits_for(job),
+        )
+    if job.state.ended:
+        done = job.state is State.SUCCEEDED
+        return Standing(progress=float(done), phase=job.state.value)
+    seen = Progress.of(service.events.since(job.id))
+    return Standing(
+        progress=round(seen.ring, 4),
+        phase=seen.phase,
+        step=seen.step,
+        steps=seen.total,
+        eta_seconds=_rounded(service.outlook(job).seconds),
+        waits_for=service.waits_for(job),
+    )
+
+
+def status(service: JobService, job: Job) -> Status:
+    ended_badly = job.state in (State.FAILED, State.CANCELLED)
+    return Status(
+        job_id=job.id,
+        status="failed" if ended_badly else job.state.value,  # type: ignore[arg-type]
+        error=why(job) if ended_badly else None,
+        gone=gone(job),
+        **standing(service, job).model_dump(),
+    )
+
+
+def why(job: Job) -> dict[str, Any] | None:
+    """What went wrong, also where somebody discarded it, and what to call it in a question: the
+    log has it under that id."""
+    error = job.error
+    if job.state is State.CANCELLED:
+        error = KinoraError(ErrorCode.CANCELLED).as_dict()
+    return None if error is None else error | {"request_id": job.id}
+
+
+def gone(job: Job) -> str | None:
+    return job.result.gone.sentence if job.result and job.result.gone else None
+
+
+def job_view(service: JobService, job: Job) -> JobView:
+    fitted = job.fitted
+    return JobView(
+        **standing(service, job).model_dump(),
+        job_id=job.id,
+        state=job.state,
+        task=fitted.task.value,
+        model=fitted.model,
+        settings=fitted.model_dump(mode="json", exclude={"adjustments", "task"}),
+        adjustments=list(fitted.adjustments),
+        result=clip(job.result) if job.result and not job.result.gone else None,
+        gone=gone(job),
+        error=why(job) if job.error else None,
+        reused=bool(job.result and job.result.reused),
+        batch_id=job.batch,
+        parent_id=job.parent,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        ended_at=job.ended_at,
+        urls=urls(job),
+    )
+
+
+def clip(result: Result) -> Clip:
+    return Clip(
+        width=result.width,
+        height=result.height,
+        num_frames=result.num_frames,
+        fps=result.fps,
+        duration_s=round(result.num_frames / result.fps, 4),
+        size_bytes=result.size_bytes,
+        finished_early=result.finished_early,
+        seconds=result.seconds,
+    )
+
+
+def urls(job: Job) -> dict[str, str]:
+    here = address(f"/api/jobs/{job.id}")
+    found = {"self": here, "events": f"{here}/events"}
+    if job.state is State.SUCCEEDED and not gone(job):
+        found["result"] = address(f"/api/result/{job.id}")
+        found |= {name: f"{here}/{name}" for name in ("poster", "last-frame")}
+    elif not job.state.ended:
+        found |= {name: f"{here}/{name}" for name in ("preview", "cancel", "finish")}
+    if job.batch:
+        found["batch"] = address(f"/api/batches/{job.batch}")
+    return found
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,255 @@
+"""What the servers and the workers of a fleet say to each other through Redis.
+
+Every key and its shape is here, as plain JSON: whoever can write to Redis can send us work, but no
+code. Redis is transport only; what is true is in the store. Knows no desk and no model.
+
+    kinora:workers           set     the names of workers
+    kinora:worker:NAME       string  its card, gone ALIVE_S after its last sign of life
+    kinora:slot:NAME         string  the ticket it is reserved for; nobody else sends it work
+    kinora:job:JOB           string  the ticket of a job that was handed out
+    kinora:asked:TICKET      string  discard | finish | revoked
+    kinora:preview:JOB       hash    the newest preview: number, meta, jpeg
+    kinora:news:SERVER       stream  what the workers tell the server that sent them work
+    kinora:waiting           hash    since when each server has work and nobody to send it to
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from jobs.events import Preview
+from jobs.job import Job
+from pipelines.planning import Device
+
+BEAT_S = 2.0
+ALIVE_S = 10
+"""A worker that was not heard of for so long is gone. Five beats."""
+RESERVED_S = 10
+"""A slot is given back by itself if the work never came; the worker extends it while it works."""
+PREVIEW_S = 600
+LONGEST_NEWS = 200_000  # entries; only a server that is away for hours can lose any
+
+LentName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\.safetensors$")]
+Wish = Literal["discard", "finish", "revoked"]
+RQ_TASK = "kinora.make"
+"""A name for RQ's own pages. Workers do not look it up: they know one thing to do."""
+
+
+class Ticket(BaseModel):
+    """One run of one job: made anew for every attempt, so late news of an old one is known."""
+
+    model_config = ConfigDict(frozen=True)
+    id: str
+    job: Job
+    worker: str
+    server: str
+    """Who hears the news."""
+    lent: dict[str, LentName] = {}
+    """LoRAs by their source: under which name the server has lent the file."""
+
+
+class WorkerCard(BaseModel):
+    """What a worker says of itself, every two seconds."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    host: str
+    pid: int
+    gpu: str | None = None
+    machine: str | None = None
+    """What its pace is filed under."""
+    models: tuple[str, ...] | None = None
+    """What it may make; None: everything."""
+    warm: tuple[str, ...] = ()
+    state: Literal["loading", "ready", "stopping"] = "loading"
+    ticket: str | None = None
+    job_id: str | None = None
+    loading: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    done: int = 0
+    device: Device | None = None
+    """What it computes on, by its own word."""
+
+    def may_make(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+
+class Fleet:
+    """The keys of one Redis. Every method may raise redis.RedisError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis: Any = redis  # its methods are typed for two worlds at once, of no use here
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def workers(self) -> dict[str, WorkerCard]:
+        """Those who are alive. The names of others are dropped."""
+        names = sorted(name.decode() for name in self.redis.smembers("kinora:workers"))
+        if not names:
+            return {}
+        found: dict[str, WorkerCard] = {}
+        gone: list[str] = []
+        bodies = self.redis.mget([f"kinora:worker:{name}" for name in names])
+        for name, body in zip(names, bodies, strict=True):
+            card = _parsed(WorkerCard, body)
+            if card is None:
+                gone.append(name)
+            else:
+                found[name] = card
+        if gone:
+            self.redis.srem("kinora:workers", *gone)
+        return found
+
+    def reserved(self, names: Iterable[str]) -> set[str]:
+        names = list(names)
+        slots = self.redis.mget([f"kinora:slot:{name}" for name in names]) if names else []
+        return {name for name, slot in zip(names, slots, strict=True) if slot}
+
+    def show(self, card: WorkerCard, pipe: Pipeline) -> None:
+        pipe.sadd("kinora:workers", card.name)
+        pipe.set(f"kinora:worker:{card.name}", card.model_dump_json(), ex=ALIVE_S)
+
+    def leave(self, name: str) -> None:
+        self.redis.srem("kinora:workers", name)
+        self.redis.delete(f"kinora:worker:{name}", f"kinora:slot:{name}", _queue_key(name))
+
+    def bury(self, ticket: Ticket) -> None:
+        """What RQ keeps of a worker that is gone, and of its last job."""
+        name, queue = ticket.worker, queue_name(ticket.worker)
+        self.redis.srem("rq:workers", f"rq:worker:{name}")
+        self.redis.srem("rq:queues", f"rq:queue:{queue}")
+        self.redis.delete(
+            f"rq:worker:{name}",
+            f"rq:workers:{queue}",
+            f"rq:queue:{queue}",
+            f"rq:queue:{queue}:intermediate",
+            f"rq:wip:{queue}",
+            f"rq:failed:{queue}",
+            f"rq:job:{ticket.id}",
+            f"rq:executions:{ticket.id}",
+            f"kinora:slot:{name}",
+        )
+
+    # -- work ------------------------------------------------------------------------------------
+
+    def reserve(self, worker: str, ticket: str) -> bool:
+        """True for exactly one of all who try."""
+        return bool(self.redis.set(f"kinora:slot:{worker}", ticket, nx=True, ex=RESERVED_S))
+
+    def release(self, worker: str, ticket: str) -> None:
+        if self.redis.get(f"kinora:slot:{worker}") == ticket.encode():
+            self.redis.delete(f"kinora:slot:{worker}")
+
+    def send(self, ticket: Ticket, keep_s: float) -> None:
+        """Through RQ, to that worker's own queue."""
+        self.redis.set(f"kinora:job:{ticket.job.id}", ticket.model_dump_json(), ex=int(keep_s))
+        self.queue(ticket.worker).enqueue_call(
+            RQ_TASK,
+            args=(ticket.job.id,),
+            job_id=ticket.id,
+            timeout=-1,  # run_job keeps the time itself
+            result_ttl=0,
+            failure_ttl=60,
+        )
+
+    def queue(self, worker: str) -> Queue:
+        return Queue(queue_name(worker), connection=self.redis, serializer=JSONSerializer)
+
+    def ticket(self, job_id: str) -> Ticket | None:
+        return _parsed(Ticket, self.redis.get(f"kinora:job:{job_id}"))
+
+    def forget(self, ticket: Ticket) -> None:
+        """The run is over: nothing of it need stay."""
+        held = self.ticket(ticket.job.id)
+        if held and held.id == ticket.id:
+            self.redis.delete(f"kinora:job:{ticket.job.id}", f"kinora:preview:{ticket.job.id}")
+
+    def ask(self, ticket: str, what: Wish, keep_s: float) -> None:
+        self.redis.set(f"kinora:asked:{ticket}", what, ex=int(keep_s))
+
+    def asked(self, ticket: str) -> str | None:
+        what = self.redis.get(f"kinora:asked:{ticket}")
+        return what.decode() if what else None
+
+    # -- news ------------------------------------------------------------------------------------
+
+    def read(self, after: dict[str, str], block_s: float) -> list[tuple[str, str, dict[str, str]]]:
+        """(server, entry id, fields) of what came since; waits a while for the first."""
+        streams = {f"kinora:news:{server}": last for server, last in after.items()}
+        answer = self.redis.xread(streams, count=200, block=int(block_s * 1000)) or []
+        return [
+            (
+                stream.decode().removeprefix("kinora:news:"),
+                entry.decode(),
+                {key.decode(): value.decode() for key, value in fields.items()},
+            )
+            for stream, entries in answer
+            for entry, fields in entries
+        ]
+
+    def done_with(self, server: str, entries: list[str]) -> None:
+        self.redis.xdel(f"kinora:news:{server}", *entries)
+
+    def preview(self, job_id: str) -> Preview | None:
+        held = self.redis.hgetall(f"kinora:preview:{job_id}")
+        if not held:
+            return None
+        return Preview(int(held[b"number"]), held[b"jpeg"], json.loads(held[b"meta"]))
+
+    # -- taking turns among servers --------------------------------------------------------------
+
+    def wait(self, server: str, waited_s: float | None) -> None:
+        """Tells the other servers how long a job has waited here, or that none does."""
+        if waited_s is None:
+            self.redis.hdel("kinora:waiting", server)
+        else:
+            now = self._now()
+            self.redis.hset("kinora:waiting", server, json.dumps([now - waited_s, now]))
+
+    def others_wait(self, server: str, fresh_s: float = 2.0) -> list[float]:
+        """How long the first jobs of other servers have waited, as far as they say so still."""
+        now, waited = self._now(), []
+        for name, body in self.redis.hgetall("kinora:waiting").items():
+            since, said = json.loads(body)
+            if now - said > 60:
+                self.redis.hdel("kinora:waiting", name)
+            elif name.decode() != server and now - said < fresh_s:
+                waited.append(now - since)
+        return waited
+
+    def _now(self) -> float:
+        """By the clock of Redis: those of the machines may differ."""
+        seconds, micros = self.redis.time()
+        return seconds + micros / 1e6
+
+
+def device_to_show(devices: Iterable[Device | None]) -> Device | None:
+    """Of all workers, the one that an operator should know of: with a problem, else with a GPU."""
+    known = [device for device in devices if device is not None]
+    return max(known, key=lambda d: (d.problem is not None, d.vram_gb or 0.0), default=None)
+
+
+def queue_name(worker: str) -> str:
+    return f"kinora.{worker}"
+
+
+def _queue_key(worker: str) -> str:
+    return f"rq:queue:{queue_name(worker)}"
+
+
+def _parsed(kind: Any, body: bytes | None) -> Any:
+    """None for what is not there, and for what another version or a stranger wrote."""
+    if body is None:
+        return None
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError:
+        return None

@@ -1,0 +1,97 @@
+"""`python app.py worker`: one worker process per GPU, started again when one dies.
+
+Knows processes and the names of GPUs. Knows no model and no Redis.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = "jobs.fleet.worker"
+BAD_SETTINGS = 2
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+UP_S = 60.0  # whoever lived that long starts again at once
+LAST_S = 35.0  # a worker gives its clip back after 25 s and then ends; `docker stop` waits 40 s
+
+
+class Member:
+    def __init__(self, gpu: str | None, arguments: Sequence[str], module: str) -> None:
+        self._gpu = gpu
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._failures = 0
+        self._start()
+
+    def _start(self) -> None:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        env = os.environ | {"PYTHONPATH": path}
+        if self._gpu is not None:
+            env["CUDA_VISIBLE_DEVICES"] = self._gpu
+        self._due: float | None = None
+        self._began = time.monotonic()
+        # Ctrl-C in a terminal reaches every process there; the worker is told by us alone
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process = subprocess.Popen(self._command, env=env)  # noqa: S603 - our own words
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def look_after(self) -> int | None:
+        """Starts it again where it died; the exit status where that would not help."""
+        if self._due is not None:
+            if time.monotonic() >= self._due:
+                self._start()
+            return None
+        status = self.process.poll()
+        if status is None or status in (0, BAD_SETTINGS):
+            return status
+        was_up = time.monotonic() - self._began > UP_S
+        self._failures = 0 if was_up else self._failures + 1
+        pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+        log.error("A worker ended (%s); a new one comes in %g s.", status, pause_s)
+        self._due = time.monotonic() + pause_s
+        return None
+
+    def end_by(self, ends: float) -> None:
+        """It has been told to stop. Whoever hangs is killed: its clip is made by another."""
+        try:
+            self.process.wait(max(0.0, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            log.error("A worker does not stop; it is killed.")
+            self.process.kill()
+            self.process.wait()
+
+
+def run(
+    gpus: Sequence[str | None],
+    arguments: Sequence[str],
+    module: str = MODULE,
+    last_s: float = LAST_S,
+) -> int:
+    """Returns when told to stop, with the exit status."""
+    stop: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: stop.append(received))
+    members = [Member(gpu, arguments, module) for gpu in gpus]
+    ended: dict[int, int] = {}
+    while not stop and len(ended) < len(members):
+        for number, member in enumerate(members):
+            status = None if number in ended else member.look_after()
+            if status is not None:
+                ended[number] = status
+        time.sleep(0.1)
+    for member in members:
+        member.process.send_signal(signal.SIGTERM)
+    ends = time.monotonic() + last_s
+    for member in members:
+        member.end_by(ends)
+    return max(ended.values(), default=0)

@@ -1,0 +1,112 @@
+"""What people gave besides words: pictures and clips, and who gave them.
+
+Their names are the hashes of their content, so one file may have been given by several people.
+Who did is remembered as empty files beside it; to everybody else it is not there. Knows folders
+and limits; knows no job and no HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from errors import ErrorCode, KinoraError
+from pipelines.models.duration import GivenClip
+from pipelines.request import GenerationRequest
+from settings import Settings
+
+if TYPE_CHECKING:
+    from media.images import StoredPicture
+    from media.videos import StoredVideo
+
+GIVERS = "givers"
+"""The folder of marks: givers/<file>/<hash of who>."""
+
+
+class Given:
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+
+    def store_picture(self, data: bytes, owner: str) -> StoredPicture:
+        from media.images import PictureLimits, store_picture
+
+        limits = PictureLimits(
+            max_bytes=self.settings.max_image_bytes,
+            max_pixels=int(self.settings.max_image_megapixels * 1e6),
+        )
+        stored = store_picture(data, self.folder, limits)
+        self._mark(stored.id, owner)
+        return stored
+
+    def store_video(self, source: Path, owner: str, *, made_here: bool = False) -> StoredVideo:
+        """A clip that was made here may be larger than one that is uploaded."""
+        from media.videos import VideoLimits, store_video
+
+        limits = VideoLimits(max_bytes=self.settings.max_video_upload_bytes)
+        if made_here:
+            limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
+        stored = store_video(source, self.folder, limits)
+        self._mark(stored.id, owner)
+        return stored
+
+    def path(self, name: str, owner: str | None) -> Path:
+        """The file of that hash, for who gave it. `owner=None` is an operator."""
+        is_hash = len(name) == 64 and set(name) <= set("0123456789abcdef")
+        if is_hash and (owner is None or self._giver(name, owner).is_file()):
+            for suffix in (".png", ".mp4"):
+                path = self.folder / f"{name}{suffix}"
+                if path.is_file():
+                    return path
+        raise KinoraError(ErrorCode.NOT_FOUND, "That is not here any more. Add it again.")
+
+    def check(self, request: GenerationRequest, owner: str) -> None:
+        """Nobody's clip is made from what somebody else gave."""
+        for name in (request.image, request.last_image, request.video, request.continue_from):
+            if name is not None:
+                self.path(name, owner)
+
+    def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, GivenClip | None]:
+        """The picture's size and the clip's figures, as `fit` wants them."""
+        if request.last_image is not None:
+            self.path(request.last_image, None)
+        size = clip = None
+        if request.image is not None:
+            from media.images import load_picture
+
+            with load_picture(request.image, self.folder) as picture:
+                size = picture.size
+        name = request.video or request.continue_from
+        if name is not None:
+            from media.videos import find_video
+
+            found = find_video(name, self.folder)
+            clip = GivenClip(
+                width=found.width,
+                height=found.height,
+                seconds=found.seconds,
+                fps=found.fps,
+                sent_size=found.sent_size,
+                sent_fps=found.sent_fps,
+                sent_channels=found.sent_channels,
+                sent_hdr=found.sent_hdr,
+                lost_sound=found.lost_sound,
+            )
+        return size, clip
+
+    def _mark(self, name: str, owner: str) -> None:
+        mark = self._giver(name, owner)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+    def _giver(self, name: str, owner: str) -> Path:
+        return self.folder / GIVERS / name / hashlib.sha256(owner.encode()).hexdigest()
+
+
+def forget(folder: Path, name: str) -> None:
+    """The file of that hash, what is known of it, and who gave it."""
+    for suffix in (".png", ".mp4", ".json"):
+        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    shutil.rmtree(folder / GIVERS / name, ignore_errors=True)

@@ -1,0 +1,90 @@
+"""What a worker does with a job, here or in a fleet: loads models, and makes the clip.
+
+Knows the engine, which it imports when it begins. Knows no Redis and no server.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from errors import ErrorCode, KinoraError
+from jobs.artifacts import Artifacts
+from jobs.job import Job, Result
+from jobs.workers.inputs import borrowed
+from jobs.workers.run import (
+    Control,
+    Emit,
+    as_kinora_error,
+    run_job,
+)
+from pipelines.planning import Device, torch_device
+from settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.engine.manager import LoadProgress
+
+log = logging.getLogger(__name__)
+
+
+class Maker(Protocol):
+    def device(self) -> Device | None:
+        """What it computes on, tried; None for a maker that only pretends."""
+        ...
+
+    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+        """Loads what will be asked for first; what went wrong, if anything did."""
+        ...
+
+    def warm(self) -> Sequence[str]: ...
+
+    def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
+        """Leaves the files in `folder`. Raises KinoraError."""
+        ...
+
+
+class EngineMaker:
+    def __init__(self, settings: Settings, models: Sequence[str] | None) -> None:
+        from pipelines.engine.manager import PipelineManager
+        from pipelines.models.cards import load_cards
+
+        self._settings = settings
+        self._pictures = Artifacts(settings.data_dir, settings.artifacts_url).given
+        self._cards = load_cards(settings.models_dir)
+        self._models = models
+        if unknown := sorted(set(models or ()) - set(self._cards)):
+            sentence = f"There is no model called {', '.join(unknown)}; see `python app.py models`."
+            raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
+        self._manager = PipelineManager(self._cards, settings)
+
+    def device(self) -> Device | None:
+        return torch_device()
+
+    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+        from pipelines.models.selection import first_models
+
+        def report(progress: LoadProgress) -> None:
+            on_progress(progress.as_event())
+
+        settings = self._settings
+        if self._models is None:
+            first = first_models(self._cards, settings)
+        else:
+            ours = self._models[: settings.max_loaded_models]
+            first = [(name, self._cards[name].tasks[0]) for name in ours]
+        try:
+            for model, task in first:
+                self._manager.get(model, task, report)
+        except Exception as error:
+            log.exception("A model could not be loaded.")
+            return error if isinstance(error, KinoraError) else as_kinora_error(error)
+        return None
+
+    def warm(self) -> Sequence[str]:
+        return self._manager.loaded()
+
+    def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
+        pictures, settings = borrowed(folder, self._pictures, self._settings)
+        return run_job(job, self._manager, emit, control, folder, pictures, settings)

@@ -1,0 +1,124 @@
+"""ForegroundExecutor: a clip is made right here, in the thread that asks. For the command line.
+
+It takes no work of its own: `run` makes one job, named by whoever waits for it. Knows the desk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+from errors import ErrorCode, KinoraError
+from jobs.executor import Health
+from jobs.job import Asked, Job, State
+from jobs.lifecycle import Desk
+from jobs.recovery import end_command
+from jobs.workers.run import run_job
+from jobs.workers.zerogpu_requests import Drivers
+from pipelines.models.cards import load_cards
+from pipelines.planning import Device, torch_device
+from settings import Settings
+
+LOOK_S = 1.0
+
+
+class StopRequests:
+    """What a server that shares the database was asked of the clip. Who typed the command
+    interrupts the thread instead."""
+
+    def __init__(self, desk: Desk, job_id: str) -> None:
+        self._desk, self._job_id = desk, job_id
+        self._looked_at = time.monotonic()
+        self._asked: Asked | None = None
+
+    def cancelled(self) -> bool:
+        return self._look() == "discard"
+
+    def finish_now(self) -> bool:
+        return self._look() == "finish"
+
+    def _look(self) -> Asked | None:
+        if time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            with contextlib.suppress(KinoraError):  # the database is away for a moment
+                self._asked = self._desk.asked(self._job_id)
+        return self._asked
+
+
+class ForegroundExecutor:
+    needs_request = False
+    in_foreground = True
+    drivers: Drivers | None = None
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._device: Device | None = None
+
+    def find_device(self, desk: Desk) -> Device:
+        """Imports torch, and looks again at what was accepted without it."""
+        self._device = torch_device()
+        desk.judge_waiting()
+        return self._device
+
+    def run(self, desk: Desk, job_id: str) -> None:
+        """Returns when the clip has ended, well or not. An interrupt discards it and goes up,
+        but leaves what an earlier attempt had sampled."""
+        job = desk.claim({job_id})
+        if job is None:
+            return
+        was_sampled = desk.is_sampled(job_id)
+
+        def emit(kind: str, data: dict[str, Any]) -> None:
+            desk.progress(job, kind, data)
+
+        try:
+            from pipelines.engine.manager import PipelineManager
+
+            manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
+            folder = desk.folder(job.id)
+            stop = StopRequests(desk, job.id)
+            result = run_job(job, manager, emit, stop, folder, desk.pictures, self._settings)
+        except KinoraError as error:
+            desk.fail(job, error)
+        except BaseException:
+            if was_sampled:
+                desk.fail(job, KinoraError(ErrorCode.WORKER_LOST, "It was stopped in the middle."))
+            else:
+                desk.cancelled(job)
+            raise
+        else:
+            desk.succeed(job, result)
+
+    def end(self, desk: Desk) -> None:
+        """After an interrupt: a clip that was accepted and not begun must not wait for a server."""
+        for job in desk.store.unfinished(desk.store.server):
+            if desk.is_sampled(job.id):  # it was to be developed again
+                end_command(desk, desk.store.server)
+            elif job.state is State.QUEUED:
+                desk.store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+            else:
+                desk.cancelled(job)
+
+    # -- what every executor offers --------------------------------------------------------------
+
+    def start(self, desk: Desk) -> None:
+        """Nothing to begin with."""
+
+    def notify(self) -> None:
+        """Work is done when `run` is called."""
+
+    def ask(self, job_id: str, what: Asked) -> None:
+        """The thread that makes the clip looks into the database."""
+
+    def drive(self, job_id: str) -> None:
+        """Nothing to lend."""
+
+    def resume(self, job: Job) -> bool:
+        return False  # the worker went with its server
+
+    def health(self) -> Health:
+        return Health(state="ready", device=self._device)
+
+    def close(self, grace_s: float) -> None:
+        """Nothing runs any more."""

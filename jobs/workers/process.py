@@ -1,0 +1,326 @@
+"""ProcessExecutor: one spawned worker, watched over by one thread of this process.
+
+If the worker dies, that is known at once: its job is made again or ends as `worker_lost`, and a new
+worker comes up. This process imports no torch. Knows how to run a worker; the desk decides what
+becomes of jobs.
+
+One thread does everything (`_supervise`), fed through one inbox; `ask` alone writes to the
+worker from other threads. Locks: `_lock` guards the fields that `health` and `ask` read, and is
+held while a job is sent, so that what is asked of it always arrives after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from errors import ErrorCode, KinoraError
+from jobs.executor import Health, WorkerState
+from jobs.job import Asked, Job
+from jobs.lifecycle import Desk
+from jobs.workers.loading_events import Preparing
+from jobs.workers.pipe import Wire
+from jobs.workers.zerogpu_requests import Drivers
+from pipelines.planning import Device
+from settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = "jobs.workers.process_worker"
+BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+DEFUNCT_AFTER = 4  # workers in a row that died before they were ready
+RETRY_S = 1.0  # how long to wait for a database that is away
+OVERDUE_S = 30.0  # past the request timeout, which the worker keeps itself if it can
+
+
+class Child:
+    """A running worker and the thread that reads from it."""
+
+    def __init__(
+        self, settings: Settings, inbox: queue.SimpleQueue[tuple[Any, ...]], module: str
+    ) -> None:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        self.process = subprocess.Popen(  # noqa: S603 - our own words
+            [sys.executable, "-m", module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("a worker without pipes")
+        self.wire = Wire(stdout, stdin)  # type: ignore[arg-type]
+        self._inbox = inbox
+        self._reader = threading.Thread(target=self._read, name="worker-reader", daemon=True)
+        self._reader.start()
+        self.send("setup", settings)
+
+    def send(self, *message: Any) -> None:
+        with contextlib.suppress(OSError, ValueError):  # gone: the reader says so
+            self.wire.send(*message)
+
+    def end(self, grace_s: float = 1.0) -> None:
+        """Closes the pipes; whoever is still there after the grace time is killed."""
+        with contextlib.suppress(OSError, ValueError):
+            self.process.stdin.close()  # type: ignore[union-attr]
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join()
+        self.process.stdout.close()  # type: ignore[union-attr]
+
+    def _read(self) -> None:
+        try:
+            while True:
+                self._inbox.put((self, *self.wire.receive()))
+        except (EOFError, OSError, ValueError):
+            self._inbox.put((self, "gone"))
+
+
+class ProcessExecutor:
+    needs_request = False
+    in_foreground = False
+    drivers: Drivers | None = None
+
+    def __init__(self, settings: Settings, module: str = MODULE) -> None:
+        """`module` is the worker's: one whose engine only pretends, when others are measured."""
+        self._settings = settings
+        self._module = module
+        self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._state: WorkerState = "starting"
+        self._child: Child | None = None
+        self._job: Job | None = None
+        self._loading: dict[str, Any] | None = None
+        self._error: dict[str, Any] | None = None
+        self._device: Device | None = None
+        self._restarts = 0
+        self._failures = 0
+        self._fetching_at = 0.0
+        self._in_doubt = False
+        """A change may have been made without our knowing, or not at all: see `_settle`."""
+        self._closing_by: float | None = None
+        self._thread: threading.Thread | None = None
+
+    # -- for the service -------------------------------------------------------------------------
+
+    def start(self, desk: Desk) -> None:
+        # lives as long as the worker: the kernel would end the worker with the thread that
+        # spawned it
+        self._thread = threading.Thread(
+            target=self._supervise, args=(desk,), name="worker-supervisor", daemon=True
+        )
+        self._thread.start()
+
+    def notify(self) -> None:
+        self._inbox.put((None, "work"))
+
+    def ask(self, job_id: str, what: Asked) -> None:
+        with self._lock:
+            if self._child and self._job and self._job.id == job_id:
+                self._child.send("ask", job_id, what)
+
+    def drive(self, job_id: str) -> None:
+        """Nothing to lend: the worker needs no web request."""
+
+    def resume(self, job: Job) -> bool:
+        return False  # the worker went with its server
+
+    def health(self) -> Health:
+        with self._lock:
+            return Health(
+                state="busy" if self._job else self._state,
+                worker_pid=self._child.process.pid if self._child else None,
+                job_id=self._job.id if self._job else None,
+                loading=self._loading if self._state == "starting" else None,
+                error=self._error,
+                restarts=self._restarts,
+                device=self._device,
+            )
+
+    def close(self, grace_s: float) -> None:
+        if self._thread is None:
+            return
+        self._inbox.put((None, "close", grace_s))
+        self._thread.join()
+
+    # -- the supervisor --------------------------------------------------------------------------
+
+    def _supervise(self, desk: Desk) -> None:
+        while self._closing_by is None:
+            child = Child(self._settings, self._inbox, self._module)
+            with self._lock:
+                self._child, self._loading = child, None
+                if self._state != "defunct":
+                    self._state = "starting"
+            try:
+                self._serve(desk, child)
+            except Exception:  # whatever it was, somebody must supervise; clips are settled later
+                log.exception("The supervisor stumbled; the worker is replaced.")
+                self._in_doubt = True
+            child.end()
+            try:
+                self._after(desk, child)
+            except Exception:  # in doubt, no clip is forgotten: the next round settles it
+                log.exception("The supervisor stumbled over a job; it goes on.")
+                self._in_doubt = True
+
+    def _serve(self, desk: Desk, child: Child) -> None:
+        """Hands out work and passes on news until the worker is gone or we close."""
+        preparing = Preparing(desk.store)
+        while True:
+            # 1. Work, if the worker is free.
+            if self._state in ("ready", "setup_failed") and self._job is None:
+                if self._closing_by is not None:
+                    return
+                self._hand_out(desk, child)
+
+            # 2. News, or time over.
+            if self._state == "starting" and self._loading:
+                preparing.tell(self._loading)
+            try:
+                sender, kind, *rest = self._inbox.get(timeout=self._patience())
+            except queue.Empty:
+                if self._waits_for_database():
+                    continue
+                return
+            if kind == "close":
+                self._closing_by = time.monotonic() + rest[0]
+            if kind == "close" and self._job is None:
+                return
+            try:
+                if sender is child and not self._heard(desk, kind, rest):
+                    return
+            except KinoraError as error:
+                log.warning("News of a clip could not be kept: %s", error)
+                self._in_doubt = True
+
+    def _hand_out(self, desk: Desk, child: Child) -> None:
+        try:
+            if self._in_doubt:
+                desk.settle()
+                self._in_doubt = False
+            job = desk.claim()
+        except KinoraError as error:
+            log.warning("No work can be taken: %s", error)
+            self._in_doubt = True
+            return
+        if job is None:
+            return
+        with self._lock:
+            self._job = job
+            child.send("job", job, desk.folder(job.id))
+        asked = desk.asked(job.id)  # between the claim and here nobody could tell the worker
+        if asked:
+            self.ask(job.id, asked)
+
+    def _waits_for_database(self) -> bool:
+        return self._in_doubt and self._job is None and self._closing_by is None
+
+    def _heard(self, desk: Desk, kind: str, rest: list[Any]) -> bool:
+        """Deals with one message of the worker; False if it is gone."""
+        job = self._job
+        match kind, *rest:
+            case ("gone",):
+                return False
+            case "device", device:
+                with self._lock:
+                    self._device = device
+                desk.judge_waiting()
+            case "loading", progress:
+                self._set(loading=progress)
+            case "setup_failed", error:
+                self._set(error=error)
+            case ("ready",):
+                self._failures = 0
+                self._set(state="setup_failed" if self._error else "ready")
+            case "event", job_id, event, data if job and job.id == job_id:
+                if event == "loading":
+                    self._fetching_at = time.time()  # which takes none of the clip's time
+                desk.progress(job, event, data)
+            case "done", job_id, result if job and job.id == job_id:
+                self._free()
+                desk.succeed(job, result)
+            case "failed", job_id, error if job and job.id == job_id:
+                self._free()
+                desk.fail(job, error)
+        return True
+
+    def _after(self, desk: Desk, child: Child) -> None:
+        """The worker is gone: what becomes of its job, and when the next one comes."""
+        job, self._job = self._job, None
+        was_up = self._state in ("ready", "setup_failed")
+        overdue = job is not None and self._closing_by is None and self._is_overdue(job)
+        with self._lock:
+            self._child = None
+            self._error = None
+            if self._state != "defunct":
+                self._state = "starting"
+        if job and self._closing_by is not None:
+            desk.requeue(job, "Kinora was stopped; the clip is made anew.", refund_attempt=True)
+        elif job and overdue:
+            desk.fail(job, KinoraError(ErrorCode.TIMEOUT))
+        elif job:
+            log.error("The worker died (%s) in clip %s.", child.process.returncode, job.id)
+            desk.lost(job)
+        if self._closing_by is not None:
+            return
+
+        # a worker that never came up: wait longer each time, and do not let people wait in vain
+        self._restarts += 1
+        self._failures = 0 if was_up else self._failures + 1
+        if self._failures >= DEFUNCT_AFTER:
+            self._set(state="defunct")
+            while waiting := desk.claim():
+                sentence = "The worker does not start; the log says why."
+                desk.fail(waiting, KinoraError(ErrorCode.UNAVAILABLE, sentence))
+        self._pause(BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)])
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and self._closing_by is None:
+            with contextlib.suppress(queue.Empty):
+                _, kind, *rest = self._inbox.get(timeout=left)
+                if kind == "close":
+                    self._closing_by = time.monotonic() + rest[0]
+
+    def _patience(self) -> float | None:
+        """How long to wait for news: until the close grace or the job's time is over."""
+        if self._closing_by is not None:
+            return max(0.0, self._closing_by - time.monotonic())
+        if self._job and self._job.started_at:
+            return max(0.0, self._deadline(self._job) - time.time())
+        return RETRY_S if self._waits_for_database() else None
+
+    def _is_overdue(self, job: Job) -> bool:
+        return time.time() >= self._deadline(job)
+
+    def _deadline(self, job: Job) -> float:
+        began = max(job.started_at or 0.0, self._fetching_at)
+        return began + self._settings.request_timeout_s + OVERDUE_S
+
+    def _free(self) -> None:
+        with self._lock:
+            self._job = None
+
+    def _set(
+        self,
+        state: WorkerState | None = None,
+        loading: dict[str, Any] | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> None:
+        with self._lock:
+            self._state = state or self._state
+            self._loading = loading or self._loading
+            self._error = error or self._error

@@ -1,0 +1,135 @@
+"""Time in a run: what each phase took, when the rest will be there, and when it is over.
+
+Knows the person's control, beside which the deadline stands. Knows no engine and no file.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from errors import Cancelled, ErrorCode, KinoraError
+
+if TYPE_CHECKING:
+    from pipelines.engine.manager import LoadProgress
+
+
+class Control(Protocol):
+    """What the person wants, asked at every step."""
+
+    def cancelled(self) -> bool: ...
+    def finish_now(self) -> bool: ...
+
+
+class Clock:
+    """Wall seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._began = self._lap = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        self.seconds[phase] = time.perf_counter() - self._lap
+        self.skip()
+
+    def skip(self) -> None:
+        self._lap = time.perf_counter()
+
+    def total(self) -> dict[str, float]:
+        total = time.perf_counter() - self._began
+        return {phase: round(s, 4) for phase, s in (self.seconds | {"total": total}).items()}
+
+
+class Told:
+    """What was said of loading: a download is told by the half percent, not by the packet."""
+
+    def __init__(self) -> None:
+        self._phase = ""
+        self._fraction = -1.0
+        self._bytes = 0
+
+    def is_news(self, progress: LoadProgress) -> bool:
+        fraction = progress.fraction or 0.0
+        if progress.phase == self._phase and fraction - self._fraction < 0.005:
+            return False
+        self._phase, self._fraction = progress.phase, fraction
+        return True
+
+    def has_more_bytes(self, progress: LoadProgress) -> bool:
+        """True while a download gets on."""
+        before, self._bytes = self._bytes, max(self._bytes, progress.bytes_done or 0)
+        return self._bytes > before
+
+
+class Pace:
+    """Seconds still to sample, from the median of the last steps: the first one is often slow."""
+
+    def __init__(self) -> None:
+        self._steps: deque[float] = deque(maxlen=7)
+        self._all: list[float] = []
+
+    def eta_s(self, step_s: float, remaining: int) -> float:
+        self._steps.append(step_s)
+        self._all.append(step_s)
+        return round(statistics.median(self._steps) * remaining, 2)
+
+    def step_s(self) -> float | None:
+        """Of the whole run; None where nothing was sampled."""
+        steps = self._all[1:] or self._all
+        return round(statistics.median(steps), 5) if steps else None
+
+
+class Deadline:
+    """The person's control with a clock beside it: time over ends the run like a cancel does."""
+
+    def __init__(self, control: Control, seconds: float) -> None:
+        self._control = control
+        self._seconds = seconds
+        self._ends = time.monotonic() + seconds
+
+    def renew(self) -> None:
+        """The time a model takes to come here is not the clip's."""
+        self._ends = time.monotonic() + self._seconds
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self._ends
+
+    def cancelled(self) -> bool:
+        return self._control.cancelled() or self.is_over()
+
+    def finish_now(self) -> bool:
+        return self._control.finish_now()
+
+    def check(self) -> None:
+        if self.cancelled():
+            raise Cancelled
+
+    def __enter__(self) -> Deadline:
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Cancelled) and not self._control.cancelled():
+            raise KinoraError(
+                ErrorCode.TIMEOUT,
+                f"The clip took longer than the {self._seconds:g} s allowed here. "
+                "Make it shorter or smaller.",
+            ) from error
+
+
+NOT_THE_CLIPS = frozenset({"begun", "loading", "fallback"})
+
+
+class Patience:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since = time.monotonic()
+
+    def hear(self, kind: str) -> None:
+        """News of the run: an event's kind."""
+        if kind in NOT_THE_CLIPS:
+            self._since = time.monotonic()
+
+    def is_over(self) -> bool:
+        return time.monotonic() - self._since > self._seconds

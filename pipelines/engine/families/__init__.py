@@ -1,0 +1,36 @@
+"""The families of pipelines, by the name a card uses.
+
+Importing this package is light; a family's own module (and torch) is imported when asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipelines.engine.families.base import Family
+
+CLASSES = {
+    "ltx": ("pipelines.engine.families.ltx", "LTX"),
+    "ltx2": ("pipelines.engine.families.ltx2", "LTX2"),
+    "skyreels": ("pipelines.engine.families.skyreels", "SkyReels"),
+    "wan": ("pipelines.engine.families.wan", "Wan"),
+    "hunyuan": ("pipelines.engine.families.hunyuan", "HunyuanVideo"),
+    "mochi": ("pipelines.engine.families.mochi", "Mochi"),
+    "hunyuan15": ("pipelines.engine.families.hunyuan15", "HunyuanVideo15"),
+    "latte": ("pipelines.engine.families.latte", "Latte"),
+    "allegro": ("pipelines.engine.families.allegro", "Allegro"),
+    "sana": ("pipelines.engine.families.sana", "Sana"),
+    "kandinsky5": ("pipelines.engine.families.kandinsky5", "Kandinsky5"),
+    "cogvideox": ("pipelines.engine.families.cogvideox", "CogVideoX"),
+    "svd": ("pipelines.engine.families.svd", "SVD"),
+    "modelscope": ("pipelines.engine.families.modelscope", "ModelScope"),
+    "animatediff": ("pipelines.engine.families.animatediff", "AnimateDiff"),
+    "generic": ("pipelines.engine.families.generic", "Generic"),
+}
+
+
+def family_of(name: str) -> Family:
+    module, class_name = CLASSES[name]
+    return getattr(import_module(module), class_name)()

@@ -1,0 +1,75 @@
+"""AnimateDiff: a Stable Diffusion 1.5 checkpoint that a motion adapter sets in motion.
+
+The adapter has a repository of its own (the card's `parts`). Beyond the length it was trained for,
+FreeNoise slides windows over the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.image_vae import encode_stills
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipelines.models.cards import ModelCard
+
+DECODE_CHUNK = 16
+WINDOW, STRIDE = 16, 4
+"""FreeNoise's frames at a time and how far it moves on, as its authors recommend."""
+
+
+class AnimateDiff(Family):
+    pipelines = {Task.TEXT_TO_VIDEO: "AnimateDiffPipeline"}  # noqa: RUF012
+
+    def cell(self, pipe: Any) -> int:
+        return pipe.vae_scale_factor
+
+    def per_latent(self, pipe: Any) -> int:
+        return 1
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        return {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "width": fitted.width,
+            "height": fitted.height,
+            "num_frames": fitted.num_frames,
+            "num_inference_steps": fitted.num_inference_steps,
+            "guidance_scale": fitted.guidance_scale,
+        } | card.call
+
+    @contextmanager
+    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        if fitted.num_frames <= pipe.motion_adapter.config.motion_max_seq_length:
+            yield
+            return
+        pipe.enable_free_noise(context_length=WINDOW, context_stride=STRIDE)
+        try:
+            yield
+        finally:
+            pipe.disable_free_noise()
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        return output
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        return x0
+
+    def decode(
+        self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+    ) -> torch.Tensor:
+        chunk = int(card.call.get("decode_chunk_size", DECODE_CHUNK))
+        return pipe.decode_latents(latents.to(pipe.vae.dtype), chunk)
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        return encode_stills(pipe.vae, pixels)

@@ -1,0 +1,123 @@
+"""What a family of pipelines says about itself: only what differs from the others.
+
+Knows how one call is built and what its latents mean. Does not know jobs, previews or files.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    from pipelines.models.cards import ModelCard
+    from pipelines.models.loras import LoraFile
+    from pipelines.sound import Sound
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a person gave besides words, cut to the clip's shape."""
+
+    image: Image.Image | None = None
+    last_image: Image.Image | None = None
+    video: tuple[Image.Image, ...] = ()
+    lead: tuple[Image.Image, ...] = ()
+    """The end of a clip that is gone on from, where the model starts from several frames."""
+    loras: tuple[LoraFile, ...] = ()
+
+
+class Family(ABC):
+    """Latents here are always *normalised* [B, C, F, H, W]: what the sampler works on, unpacked."""
+
+    pipelines: dict[Task, str]
+    """The diffusers class for each task; all of them share one set of components."""
+
+    output_type: str = "latent"
+    """What its pipelines are asked for; "np" where they decode by themselves."""
+
+    float32: tuple[str, ...] = ()
+    """Components that are kept in float32 whatever the others run in: they lose too much."""
+
+    def cell(self, pipe: Any) -> int:
+        """Pixels along a side for one latent position."""
+        return pipe.vae_spatial_compression_ratio
+
+    def per_latent(self, pipe: Any) -> int:
+        """Frames for one latent frame, the first of which may stand for a single one."""
+        return pipe.vae_temporal_compression_ratio
+
+    def calibration_shape(self, pipe: Any) -> tuple[int, int]:
+        """Frames and side of the clips that the previews' map is learned from: small ones."""
+        return 1 + 2 * self.per_latent(pipe), 8 * self.cell(pipe)
+
+    @abstractmethod
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        """The keyword arguments of the pipeline's call, but for generator and output_type."""
+
+    def configured(self, pipe: Any, fitted: FittedRequest) -> AbstractContextManager[Any]:
+        """Set on the pipeline what the call has no argument for, and put it back afterwards."""
+        return nullcontext()
+
+    @abstractmethod
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        """From what the call returns with output_type="latent"."""
+
+    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
+        """A place to keep in `run` what `x0_latents` will need from inside the call."""
+        return nullcontext()
+
+    @abstractmethod
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """From the estimate the scheduler's step saw; it may lack frames or be packed."""
+
+    def decode_noise(
+        self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
+    ) -> torch.Tensor | None:
+        """The noise a decoder wants, drawn where the plain call draws it: after sampling."""
+        return None
+
+    @abstractmethod
+    def decode(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Pixels [B, 3, F, H, W] in -1..1, exactly as the plain call computes them."""
+
+    def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
+        """Twice the height and width, for `decode_upsampled`; where `Rules.upscale` says so."""
+        raise NotImplementedError
+
+    def decode_upsampled(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """As `decode`, of what `upsample` gave."""
+        raise NotImplementedError
+
+    def sound_of(
+        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> Sound | None:
+        """The clip's sound, where the model makes one. `output` is what the call returned with
+        output_type="latent"; None after "finish now", when there is only what `watched` kept."""
+        return None
+
+    @abstractmethod
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised latents of pixels [B, 3, F, H, W] in -1..1, without randomness."""

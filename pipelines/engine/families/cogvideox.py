@@ -1,0 +1,70 @@
+"""CogVideoX 1.0 and 1.5: the sampler's latents come frames first, 1.5's with a frame of padding.
+
+A text checkpoint also works over a clip; image-to-video has weights of its own, so a card offers
+one or the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    from pipelines.models.cards import ModelCard
+
+
+class CogVideoX(Family):
+    pipelines = {  # noqa: RUF012
+        Task.TEXT_TO_VIDEO: "CogVideoXPipeline",
+        Task.IMAGE_TO_VIDEO: "CogVideoXImageToVideoPipeline",
+        Task.VIDEO_TO_VIDEO: "CogVideoXVideoToVideoPipeline",
+    }
+
+    def cell(self, pipe: Any) -> int:
+        return pipe.vae_scale_factor_spatial
+
+    def per_latent(self, pipe: Any) -> int:
+        return pipe.vae_scale_factor_temporal
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "width": fitted.width,
+            "height": fitted.height,
+            "num_inference_steps": fitted.num_inference_steps,
+            "guidance_scale": fitted.guidance_scale,
+        }
+        if fitted.task is Task.VIDEO_TO_VIDEO:
+            arguments |= {"video": list(inputs.video), "strength": fitted.strength}
+        else:
+            arguments["num_frames"] = fitted.num_frames
+        if inputs.image is not None:
+            arguments["image"] = inputs.image
+        return arguments | card.call
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        frames = (fitted.num_frames - 1) // pipe.vae_scale_factor_temporal + 1
+        return output[:, output.shape[1] - frames :].permute(0, 2, 1, 3, 4)
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        return self.latents_of(pipe, x0, fitted)
+
+    def decode(
+        self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+    ) -> torch.Tensor:
+        latents = 1 / pipe.vae.config.scaling_factor * latents.to(pipe.vae.dtype)
+        return pipe.vae.decode(latents).sample
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        vae = pipe.vae
+        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+        return latents.float() * vae.config.scaling_factor

@@ -1,0 +1,80 @@
+"""HunyuanVideo 1.5: guidance is set on the pipeline, and there is no callback at all.
+
+Image-to-video, with weights of its own, would choose a size by itself; here it is told ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    from pipelines.models.cards import ModelCard
+
+
+class HunyuanVideo15(Family):
+    pipelines = {  # noqa: RUF012
+        Task.TEXT_TO_VIDEO: "HunyuanVideo15Pipeline",
+        Task.IMAGE_TO_VIDEO: "HunyuanVideo15ImageToVideoPipeline",
+    }
+
+    def cell(self, pipe: Any) -> int:
+        return pipe.vae_scale_factor_spatial
+
+    def per_latent(self, pipe: Any) -> int:
+        return pipe.vae_scale_factor_temporal
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "num_frames": fitted.num_frames,
+            "num_inference_steps": fitted.num_inference_steps,
+        }
+        if inputs.image is None:
+            arguments |= {"width": fitted.width, "height": fitted.height}
+        else:
+            arguments["image"] = inputs.image
+        return arguments | card.call
+
+    @contextmanager
+    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        """The guidance, and for image-to-video the size, neither of which the call takes."""
+        guider, processor = pipe.guider, pipe.video_processor
+        pipe.guider = guider.new(guidance_scale=fitted.guidance_scale)
+        size = fitted.height, fitted.width
+        processor.calculate_default_height_width = lambda *_args, **_kwargs: size
+        try:
+            yield
+        finally:
+            pipe.guider = guider
+            del processor.calculate_default_height_width
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        return output
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        return x0
+
+    def decode(
+        self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+    ) -> torch.Tensor:
+        vae = pipe.vae
+        return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        vae = pipe.vae
+        # one clip at a time: the attention mask of this VAE's encoder fits no larger batch
+        clips = pixels.to(vae.device, vae.dtype).split(1)
+        latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
+        return latents.float() * vae.config.scaling_factor

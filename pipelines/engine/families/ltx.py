@@ -1,0 +1,172 @@
+"""LTX-Video: all tasks share one set of weights; the sampler's latents come packed.
+
+Image-to-video hands the scheduler everything but the first latent frame, which stays the picture.
+From 0.9.5 on the condition pipeline does all tasks; it puts the last picture's tokens in front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    from pipelines.models.cards import ModelCard
+
+CONDITION = "LTXConditionPipeline"
+DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
+
+
+class LTX(Family):
+    pipelines = {Task.TEXT_TO_VIDEO: "LTXPipeline", Task.IMAGE_TO_VIDEO: "LTXImageToVideoPipeline"}  # noqa: RUF012
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "width": fitted.width,
+            "height": fitted.height,
+            "num_frames": fitted.num_frames,
+            "frame_rate": fitted.fps,
+            "num_inference_steps": fitted.num_inference_steps,
+            "guidance_scale": fitted.guidance_scale,
+        }
+        arguments |= {k: v for k, v in card.call.items() if k not in DECODE_ARGUMENTS}
+        if card.classes.get(fitted.task) == CONDITION:
+            arguments["conditions"] = _conditions(fitted, inputs) or None
+        elif inputs.image is not None:
+            arguments["image"] = inputs.image
+        return arguments
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        if output.ndim == 5:
+            return output
+        frames, height, width = _latent_shape(pipe, fitted)
+        return pipe._unpack_latents(
+            output[:, -frames * height * width :],
+            frames,
+            height,
+            width,
+            pipe.transformer_spatial_patch_size,
+            pipe.transformer_temporal_patch_size,
+        )
+
+    @contextmanager
+    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Image-to-video only: keep the packed start, whose first latent frame is the picture."""
+        if Task.IMAGE_TO_VIDEO not in _tasks_of(pipe):
+            yield
+            return
+        prepare = pipe.prepare_latents
+
+        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
+            start, mask = prepare(*args, **kwargs)
+            run["start"] = start
+            return start, mask
+
+        pipe.prepare_latents = prepare_and_keep
+        try:
+            yield
+        finally:
+            del pipe.prepare_latents
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        if x0.ndim == 3:
+            return self.latents_of(pipe, x0, fitted)
+        first = self.latents_of(pipe, run["start"], fitted)[:, :, :1]
+        return torch.cat([first.to(x0), x0], dim=2)
+
+    def decode_noise(
+        self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
+    ) -> torch.Tensor | None:
+        if not pipe.vae.config.timestep_conditioning:
+            return None
+        times = 2 if fitted.upscale else 1
+        *others, height, width = latents.shape
+        return torch.randn(
+            (*others, height * times, width * times),
+            generator=generator,
+            device=latents.device,
+            dtype=pipe.text_encoder.dtype,
+        )
+
+    def decode(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        latents = _denormalized(pipe, latents).to(pipe.text_encoder.dtype)
+        return self.decode_upsampled(pipe, card, latents, noise)
+
+    def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
+        """As LTXLatentUpsamplePipeline: the upsampler, like the decoder, takes them as they are."""
+        return upsampler(_denormalized(pipe, latents.float()).to(upsampler.dtype))
+
+    def decode_upsampled(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        vae, timestep = pipe.vae, None
+        if vae.config.timestep_conditioning:
+            at = float(card.call.get("decode_timestep", 0.0))
+            scale = float(card.call.get("decode_noise_scale", at))
+            timestep = torch.tensor([at], device=latents.device, dtype=latents.dtype)
+            if noise is not None:
+                share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
+                share = share[:, None, None, None, None]
+                latents = (1 - share) * latents + share * noise.to(latents)
+        return vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        vae = pipe.vae
+        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+        return pipe._normalize_latents(
+            latents.float(), vae.latents_mean, vae.latents_std, vae.config.scaling_factor
+        )
+
+
+def _denormalized(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+    vae = pipe.vae
+    return pipe._denormalize_latents(
+        latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
+    )
+
+
+def _tasks_of(pipe: Any) -> set[Task]:
+    name = type(pipe).__name__
+    return {task for task, class_name in LTX.pipelines.items() if class_name == name}
+
+
+def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    if inputs.video:
+        # a condition of strength s leaves the clip alone until the noise is down to 1 - s
+        strength = 1.0 - (1.0 if fitted.strength is None else fitted.strength)
+        return [LTXVideoCondition(video=list(inputs.video), frame_index=0, strength=strength)]
+    if inputs.lead:
+        return [LTXVideoCondition(video=list(inputs.lead), frame_index=0, strength=1.0)]
+    pictures = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
+    return [LTXVideoCondition(image=i, frame_index=at) for i, at in pictures if i is not None]
+
+
+def _latent_shape(pipe: Any, fitted: FittedRequest) -> tuple[int, int, int]:
+    return (
+        (fitted.num_frames - 1) // pipe.vae_temporal_compression_ratio + 1,
+        fitted.height // pipe.vae_spatial_compression_ratio,
+        fitted.width // pipe.vae_spatial_compression_ratio,
+    )

@@ -1,0 +1,67 @@
+"""Mochi 1: text only, six frames to a latent, latents whitened channel by channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    from pipelines.models.cards import ModelCard
+
+
+class Mochi(Family):
+    pipelines = {Task.TEXT_TO_VIDEO: "MochiPipeline"}  # noqa: RUF012
+
+    def cell(self, pipe: Any) -> int:
+        return pipe.vae_spatial_scale_factor
+
+    def per_latent(self, pipe: Any) -> int:
+        return pipe.vae_temporal_scale_factor
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        return {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "width": fitted.width,
+            "height": fitted.height,
+            "num_frames": fitted.num_frames,
+            "num_inference_steps": fitted.num_inference_steps,
+            "guidance_scale": fitted.guidance_scale,
+            **card.call,
+        }
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        return output
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        return x0
+
+    def decode(
+        self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+    ) -> torch.Tensor:
+        vae = pipe.vae
+        latents = latents.to(vae.dtype)
+        mean, deviation = _statistics(vae, latents)
+        latents = latents * deviation / vae.config.scaling_factor + mean
+        return vae.decode(latents).sample
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        vae = pipe.vae
+        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
+        mean, deviation = _statistics(vae, latents)
+        return (latents - mean) * vae.config.scaling_factor / deviation
+
+
+def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation per latent channel."""
+    mean = torch.tensor(vae.config.latents_mean).view(1, -1, 1, 1, 1)
+    deviation = torch.tensor(vae.config.latents_std).view(1, -1, 1, 1, 1)
+    return mean.to(like), deviation.to(like)

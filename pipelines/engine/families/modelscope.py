@@ -1,0 +1,75 @@
+"""ModelScope and its child Zeroscope: text to video, and a second, larger pass over a clip.
+
+Their pipelines are legacy in diffusers: no callback but the old one, and a warning that only tells
+developers what they know.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.image_vae import encode_stills, frames_apart
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from pipelines.models.cards import ModelCard
+
+
+class ModelScope(Family):
+    pipelines = {  # noqa: RUF012
+        Task.TEXT_TO_VIDEO: "TextToVideoSDPipeline",
+        Task.VIDEO_TO_VIDEO: "VideoToVideoSDPipeline",
+    }
+
+    def cell(self, pipe: Any) -> int:
+        return pipe.vae_scale_factor
+
+    def per_latent(self, pipe: Any) -> int:
+        return 1
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "num_inference_steps": fitted.num_inference_steps,
+            "guidance_scale": fitted.guidance_scale,
+        }
+        if fitted.task is Task.VIDEO_TO_VIDEO:  # as long and as large as the clip given
+            arguments |= {"video": list(inputs.video), "strength": fitted.strength}
+        else:
+            arguments |= {
+                "width": fitted.width,
+                "height": fitted.height,
+                "num_frames": fitted.num_frames,
+            }
+        return arguments | card.call
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        return output
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        return frames_apart(x0)
+
+    def decode(
+        self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+    ) -> torch.Tensor:
+        return pipe.decode_latents(latents.to(pipe.vae.dtype))
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        return encode_stills(pipe.vae, pixels)
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    return "has been deprecated and will not receive bug fixes" not in record.getMessage()
+
+
+# DeprecatedPipelineMixin, diffusers 0.33 to 0.42: can go when these pipelines go
+logging.getLogger("diffusers.pipelines.pipeline_utils").addFilter(_is_worth_telling)

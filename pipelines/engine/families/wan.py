@@ -1,0 +1,142 @@
+"""Wan 2.1 and 2.2: one or two experts, latents as they are, decoded in the VAE's own precision.
+
+Three kinds of image-to-video hide behind one class: the picture as extra channels (2.1, A14B),
+as a frozen first latent frame (TI2V-5B), and, in VACE, as a clip with a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+
+from pipelines.engine.families.base import Family, Inputs
+from pipelines.request import FittedRequest, Task
+
+if TYPE_CHECKING:
+    from pipelines.models.cards import ModelCard
+
+VACE = "WanVACEPipeline"
+NEEDS_LAST_IMAGE = "needs_last_image"
+"""In a card's `call`: a checkpoint that knows nothing but the way from one picture to another.
+Given one picture alone, it goes from it and back to it."""
+GREY = (128, 128, 128)
+"""What VACE was taught to read as "no picture here"."""
+
+
+class Wan(Family):
+    pipelines = {  # noqa: RUF012
+        Task.TEXT_TO_VIDEO: "WanPipeline",
+        Task.IMAGE_TO_VIDEO: "WanImageToVideoPipeline",
+        Task.VIDEO_TO_VIDEO: "WanVideoToVideoPipeline",
+    }
+    float32 = ("vae",)
+
+    def cell(self, pipe: Any) -> int:
+        return pipe.vae.config.scale_factor_spatial
+
+    def per_latent(self, pipe: Any) -> int:
+        return pipe.vae.config.scale_factor_temporal
+
+    def call_arguments(
+        self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
+    ) -> dict[str, Any]:
+        arguments: dict[str, Any] = {
+            "prompt": fitted.prompt,
+            "negative_prompt": fitted.negative_prompt,
+            "width": fitted.width,
+            "height": fitted.height,
+            "num_inference_steps": fitted.num_inference_steps,
+            "guidance_scale": fitted.guidance_scale,
+        }
+        arguments |= {k: v for k, v in card.call.items() if k != NEEDS_LAST_IMAGE}
+        if card.classes.get(fitted.task) == VACE:
+            return arguments | {"num_frames": fitted.num_frames} | _vace_condition(fitted, inputs)
+        if inputs.video:
+            arguments.pop("guidance_scale_2", None)
+            arguments |= {"video": list(inputs.video), "strength": fitted.strength}
+            return arguments
+        arguments["num_frames"] = fitted.num_frames
+        if inputs.image is not None:
+            arguments["image"] = inputs.image
+        last = inputs.last_image
+        if last is None and card.call.get(NEEDS_LAST_IMAGE):
+            last = inputs.image
+        if last is not None:
+            arguments["last_image"] = last
+        return arguments
+
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        return output
+
+    @contextmanager
+    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """TI2V-5B with a picture: its latent frame never goes through the scheduler."""
+        frozen = "ImageToVideo" in type(pipe).__name__ and pipe.config.get("expand_timesteps")
+        if not frozen:
+            yield
+            return
+        prepare = pipe.prepare_latents
+
+        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
+            latents, condition, mask = prepare(*args, **kwargs)
+            run["first"] = condition
+            return latents, condition, mask
+
+        pipe.prepare_latents = prepare_and_keep
+        try:
+            yield
+        finally:
+            del pipe.prepare_latents
+
+    def x0_latents(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        first = run.get("first")
+        return x0 if first is None else torch.cat([first.to(x0), x0[:, :, 1:]], dim=2)
+
+    def decode(
+        self,
+        pipe: Any,
+        card: ModelCard,
+        latents: torch.Tensor,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        vae = pipe.vae
+        latents = latents.to(vae.dtype)
+        mean, per_deviation = _statistics(vae, latents)
+        # divided by the reciprocal, as the pipeline does: a product would round otherwise
+        return vae.decode(latents / per_deviation + mean, return_dict=False)[0]
+
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        vae = pipe.vae
+        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
+        mean, per_deviation = _statistics(vae, latents)
+        return (latents - mean) * per_deviation
+
+
+def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The latents' mean, and the reciprocal of their deviation."""
+    mean, deviation = (
+        torch.tensor(values).view(1, -1, 1, 1, 1).to(like.device, like.dtype)
+        for values in (vae.config.latents_mean, vae.config.latents_std)
+    )
+    return mean, 1.0 / deviation
+
+
+def _vace_condition(fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
+    """A clip and a mask: black where the clip is kept, white where it is made."""
+    if inputs.video:
+        return {"video": list(inputs.video)}
+    if inputs.image is None:
+        return {}
+    size, count = (fitted.width, fitted.height), fitted.num_frames
+    keep, make = Image.new("L", size, 0), Image.new("L", size, 255)
+    video, mask = [Image.new("RGB", size, GREY)] * count, [make] * count
+    video[0], mask[0] = inputs.image, keep
+    if inputs.last_image is not None:
+        video[-1], mask[-1] = inputs.last_image, keep
+    return {"video": video, "mask": mask}

@@ -1,0 +1,118 @@
+"""A model in memory: its weights, and the pipelines built over them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines import planning
+from pipelines.engine.components import (
+    pipeline,
+)
+from pipelines.engine.families.base import Family
+from pipelines.engine.latent_rgb import PreviewMap, preview_map_for
+from pipelines.models.cards import ModelCard
+from pipelines.models.failures import Reason, failure
+from pipelines.request import Task
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Weights:
+    """One model in memory, with a pipeline for each task that was asked for."""
+
+    card: ModelCard
+    family: Family
+    plan: planning.Plan
+    cache_dir: Path
+    previews: bool
+    components: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    """The settings in model_index.json that are no components, such as boundary_ratio."""
+    pipes: dict[Task, Any] = field(default_factory=dict)
+    busy: threading.RLock = field(default_factory=threading.RLock)
+    clips: int = 0
+    """Made with them so far: the first is slower, and no example for the others."""
+    _map: PreviewMap | None = None
+    _map_tried: bool = False
+
+    def preview_map(self) -> PreviewMap | None:
+        """Fitted on first use; None where previews are off or the fit failed, which is logged."""
+        if self.previews and not self._map_tried:
+            self._map_tried = True
+            try:
+                pipe = next(iter(self.pipes.values()))
+                self._map = preview_map_for(self.family, pipe, self.cache_dir)
+            except Exception:  # any model's decoder: without a map the clip is still made
+                log.exception("no previews for %s: the map could not be fitted", self.card.id)
+        return self._map
+
+    @property
+    def size_bytes(self) -> int:
+        """What its weights take in memory."""
+        models = (c for c in self.components.values() if isinstance(c, torch.nn.Module))
+        tensors = (t for model in models for t in (*model.parameters(), *model.buffers()))
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def pipe_for(self, task: Task) -> Any:
+        """The pipeline for a task; all of them work with the very same components."""
+        if task not in self.pipes:
+            pipeline_class = _pipeline_class(self.card, self.family, task)
+            made = pipeline(pipeline_class, self.components, self.config)
+            # AnimateDiff builds a UNet of its own from two parts: keep no second copy of them
+            self.components |= {k: v for k, v in made.components.items() if v is not None}
+            self.pipes[task] = made
+        return self.pipes[task]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for one task. Hold `busy` while its pipeline works."""
+
+    weights: Weights
+    task: Task
+    pipe: Any
+
+    @property
+    def card(self) -> ModelCard:
+        return self.weights.card
+
+    @property
+    def family(self) -> Family:
+        return self.weights.family
+
+    @property
+    def device(self) -> torch.device:
+        return self.weights.plan.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.weights.plan.dtype
+
+    @property
+    def busy(self) -> threading.RLock:
+        return self.weights.busy
+
+    @property
+    def preview_map(self) -> PreviewMap | None:
+        return self.weights.preview_map()
+
+
+def class_name(card: ModelCard, family: Family, task: Task) -> str:
+    return card.classes.get(task) or family.pipelines[task]
+
+
+def _pipeline_class(card: ModelCard, family: Family, task: Task) -> Any:
+    import diffusers
+
+    name = class_name(card, family, task)
+    found = getattr(diffusers, name, None)
+    if found is None:
+        raise failure(Reason.UNKNOWN_CLASS, card.name, name)
+    return found

@@ -1,0 +1,224 @@
+"""Every model that can be asked for by name: the cards, and whatever a person pastes.
+
+A pasted Hub id (`owner/name`, `owner/name@revision`) or the name of a folder (`local/NAME`) becomes
+a card of its own: the class in its model_index.json says its family, a card of that family lends
+its figures. Only that index and sizes are read. Light: no torch. Knows the Hub; knows no job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from errors import KinoraError
+from pipelines.models.cards import ModelCard, Needs, of_repository
+from pipelines.models.failures import Reason, failure
+from pipelines.models.repository import (
+    INDEX,
+    Index,
+    bytes_of,
+    choose,
+    read_index,
+)
+from pipelines.models.rules import FAMILY_OF_CLASS
+from settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.models.hub import Hub, Listing
+
+log = logging.getLogger(__name__)
+
+PASTED = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+LOCAL = "local"
+"""What stands for the owner in the name of a folder of this machine."""
+FAILED_FOR_S = 20.0
+"""A page asks at every change of its form: a name that failed is not looked up each time."""
+LICENSE = "see the model's page"
+SMALL_GB = 2.0
+"""A model of this size may be tried without a GPU."""
+
+
+class Catalog(Mapping[str, ModelCard]):
+    """As a mapping: the installed cards in their order. `get` also knows the pasted ones that were
+    found before, and never asks the network; `find` does. Thread-safe."""
+
+    def __init__(
+        self, cards: Mapping[str, ModelCard], settings: Settings, hub: Hub | None = None
+    ) -> None:
+        self._cards = cards
+        self._settings = settings
+        self._given_hub = hub
+        self._folder = settings.data_dir / "cache" / "cards"
+        self._pasted: dict[str, ModelCard] = {}
+        self._failed: dict[str, tuple[float, KinoraError]] = {}
+        self._finding = threading.Lock()
+
+    def __getitem__(self, name: str) -> ModelCard:
+        card = self._cards.get(name) or self._pasted.get(name) or self._kept(name)
+        if card is None:
+            raise KeyError(name)
+        return card
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cards)
+
+    def __len__(self) -> int:
+        return len(self._cards)
+
+    def find(self, name: str) -> ModelCard | None:
+        """The card of that id, of that repository, or made for what was pasted. None where the name
+        can mean nothing here; KinoraError where it means something that cannot be used."""
+        name = name.strip()
+        card = self.get(name) or of_repository(name, self._cards.values())
+        if card is not None:
+            return card
+        pasted = PASTED.fullmatch(name)
+        if pasted is None or ".." in name or not self._is_allowed(pasted):
+            return None
+        with self._finding:
+            at, error = self._failed.get(name, (0.0, None))
+            if error is not None and time.monotonic() - at < FAILED_FOR_S:
+                raise error
+            try:
+                card = self._made(pasted[1], pasted[2])
+            except KinoraError as error:
+                self._failed[name] = (time.monotonic(), error)
+                raise
+            self._keep(card)
+        return card
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _hub(self) -> Hub:
+        """Somebody waits for the answer, so it gives up sooner than a download does."""
+        from pipelines.models.download import Patience
+        from pipelines.models.hub import Hub
+
+        quick = Patience(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
+        return self._given_hub or Hub(self._settings, quick)
+
+    def _is_allowed(self, pasted: re.Match[str]) -> bool:
+        """Any, or where strangers ask (a Space), what the operator has put into the folder."""
+        own = pasted[2] is None and self._own_folder(pasted[1]) is not None
+        return self._settings.any_model or own
+
+    def _own_folder(self, repo: str) -> Path | None:
+        owner, _, name = repo.partition("/")
+        root = self._settings.local_models_dir
+        folder = root / name if root and owner == LOCAL else None
+        return folder if folder is not None and folder.is_dir() else None
+
+    def _made(self, repo: str, revision: str | None) -> ModelCard:
+        from pipelines.models.hub import listing_of
+
+        folder = None if revision else self._own_folder(repo)
+        if folder is not None:
+            listing, id_, where, commit = listing_of(folder, repo), repo, str(folder), None
+        else:
+            listing = self._hub.listing(repo, revision)
+            id_, where, commit = f"{repo}@{listing.commit}", repo, listing.commit or None
+        if INDEX not in listing.files:
+            raise failure(Reason.NOT_A_PIPELINE, repo)
+        index = read_index(self._hub.read(listing, INDEX), repo)
+        template = self._template(index, listing)
+        card = template or self._generic(index, listing)
+        choices = choose(index, listing.sizes, repo, self._settings.model_variant)
+        gb = bytes_of(choices.values(), listing.sizes) / 1e9
+        return ModelCard.model_validate(
+            card.model_dump()
+            | {
+                "id": id_,
+                "name": repo,
+                "repo": where,
+                "revision": commit,
+                "variant": None,
+                "license": LICENSE,
+                "about": f"A {index.class_name}, pasted by its name.",
+                "knows": {},
+                "gated": False,
+                "fallback": None,
+                "examples": (),
+                "needs": _needs(template.needs if template else None, gb),
+            }
+        )
+
+    def _template(self, index: Index, listing: Listing) -> ModelCard | None:
+        """The card most like it: its family, its class, its name, its size, in this order."""
+        family = FAMILY_OF_CLASS.get(index.class_name)
+        # a model that came with this house is a size of its own, and no example for others
+        alike = [c for c in self._cards.values() if c.family == family and not c.is_local]
+        words = set(re.split(r"\W|_", listing.name.lower()))
+        size = max(1.0, sum(listing.sizes.values()) / 1e9)
+
+        def likeness(card: ModelCard) -> tuple[bool, int, float]:
+            shared = len(words & set(re.split(r"\W|_", card.repo.lower())))
+            return (
+                index.class_name in card.classes.values(),
+                shared,
+                -abs(math.log(size / max(card.needs.disk_gb, 0.001))),
+            )
+
+        return max(alike, key=likeness, default=None)
+
+    def _generic(self, index: Index, listing: Listing) -> ModelCard:
+        """What the class itself says, where no card of its family is installed."""
+        from pipelines.models.generic_card import generic_card
+
+        configs: dict[str, dict[str, object]] = {}
+        for component in index.components:
+            path = f"{component}/config.json"
+            if path in listing.files:
+                with suppress(ValueError):
+                    configs[component] = json.loads(self._hub.read(listing, path))
+        return generic_card(listing.name, index, configs)
+
+    def _keep(self, card: ModelCard) -> None:
+        self._pasted[card.id] = card
+        if "@" in card.id:  # a commit stays as it is; a folder may change
+            with suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                part = self._file(card.id).with_suffix(".part")
+                part.write_text(card.model_dump_json(), encoding="utf-8")
+                part.replace(self._file(card.id))
+
+    def _kept(self, name: str) -> ModelCard | None:
+        """What this or another process found earlier."""
+        if "@" not in name or not self._settings.any_model:
+            return None
+        with suppress(OSError, ValidationError):
+            text = self._file(name).read_text(encoding="utf-8")
+            card = ModelCard.model_validate_json(text)
+            if card.id == name:
+                return self._pasted.setdefault(name, card)
+        return None
+
+    def _file(self, name: str) -> Path:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        return self._folder / f"{digest[:32]}.json"
+
+
+def _needs(template: Needs | None, disk_gb: float) -> Needs:
+    """In proportion to the size of the files; without an example, these and a little more."""
+    if template is None:
+        vram_gb, ram_gb = (disk_gb * 1.2 + 2 if disk_gb > SMALL_GB else None), disk_gb * 1.2 + 1
+    else:
+        ratio = disk_gb / template.disk_gb if template.disk_gb else 1.0
+        vram_gb, ram_gb = template.vram_gb and template.vram_gb * ratio, template.ram_gb * ratio
+    return Needs(
+        vram_gb=vram_gb and round(max(1.0, vram_gb), 1),
+        ram_gb=round(max(1.0, ram_gb), 1),
+        disk_gb=max(0.01, round(disk_gb, 2)),
+    )

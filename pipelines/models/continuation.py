@@ -1,0 +1,112 @@
+"""How what is made joins on to the clip it goes on from: at which size, and where it begins.
+
+Knows a card's rules and the earlier clip's figures. Does not know frames, files or sound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pipelines.models.cards import ModelCard
+from pipelines.models.duration import GivenClip
+from pipelines.request import Adjustment, GenerationRequest
+
+STEREO = 2
+
+
+@dataclass(frozen=True)
+class Join:
+    """`lead_frames` come first, at the new pace; `overlap` sampled frames repeat their end."""
+
+    lead_frames: int = 0
+    overlap: int = 0
+
+
+def size_of(
+    request: GenerationRequest, card: ModelCard, before: GivenClip, changes: list[Adjustment]
+) -> tuple[int, int]:
+    """The earlier clip's size, or the nearest the model makes: a file has one size."""
+    rule, m = card.rules.size, card.limits
+    wanted_width, wanted_height = request.width or before.width, request.height or before.height
+    scale = min(1.0, m.max_width / wanted_width, m.max_height / wanted_height)
+    if m.max_pixels is not None:
+        scale = min(scale, math.sqrt(m.max_pixels / (wanted_width * wanted_height)))
+    width = rule.nearest(wanted_width * scale, m.min_width, m.max_width)
+    height = rule.nearest(wanted_height * scale, m.min_height, m.max_height)
+    if m.max_pixels is not None and width * height > m.max_pixels:
+        if width >= height:
+            width -= rule.of
+        else:
+            height -= rule.of
+    was = before.sent_size or (before.width, before.height)
+    if (width, height) != was:
+        changes.append(
+            Adjustment(
+                field="width",
+                asked=f"{was[0]}x{was[1]}",
+                used=f"{width}x{height}",
+                sentence=f"The whole clip is {width}x{height} instead of "
+                f"{was[0]}x{was[1]}: {card.name} makes what is added.",
+            )
+        )
+    for field, asked, used in (("width", request.width, width), ("height", request.height, height)):
+        if asked is not None and asked != used:
+            sentence = f"The {field} is {used} instead of {asked}: {card.name} makes what is added."
+            changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+    return width, height
+
+
+def note_pace(card: ModelCard, before: GivenClip, fps: int, changes: list[Adjustment]) -> None:
+    """A file has one frame rate; an adjustment where it is not the earlier clip's."""
+    was = before.sent_fps or before.fps
+    if not was or abs(was - fps) < 0.005:
+        return
+    m = card.limits
+    why = "."
+    if m.fps_choices:
+        why = f": {card.name} offers {', '.join(str(choice) for choice in m.fps_choices)}."
+    elif round(was) > m.max_fps:
+        why = f": {card.name} makes at most {m.max_fps}."
+    elif round(was) < m.min_fps:
+        why = f": {card.name} makes at least {m.min_fps}."
+    changes.append(
+        Adjustment(
+            field="fps",
+            asked=round(was, 3),
+            used=fps,
+            sentence=f"The whole clip runs at {fps} frames per second instead of "
+            f"{_written(was)}{why} Motion and sound keep their speed.",
+        )
+    )
+
+
+def note_conversions(field: str, clip: GivenClip, format: str, changes: list[Adjustment]) -> None:
+    """What of a given clip is not carried over as it is, whatever is made from it."""
+
+    def note(asked: str, used: str, sentence: str) -> None:
+        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+
+    if clip.sent_hdr:
+        note(clip.sent_hdr, "SDR", f"The given clip is HDR ({clip.sent_hdr}); its colours are "
+             "converted to SDR.")  # fmt: skip
+    if clip.lost_sound:
+        note(clip.lost_sound, "silence", "The sound of the given clip is left out: it is coded as "
+             f"{clip.lost_sound}, which cannot be read here.")  # fmt: skip
+    elif clip.sent_channels and format == "gif":
+        note("sound", "silence", "A GIF has no sound; that of the given clip is left out.")
+    elif clip.sent_channels > STEREO:
+        note(f"{clip.sent_channels} channels", "stereo", "The sound of the given clip has "
+             f"{clip.sent_channels} channels; they are mixed down to stereo.")  # fmt: skip
+
+
+def _written(fps: float) -> str:
+    return f"{fps:.2f}".rstrip("0").rstrip(".")
+
+
+def join_of(request: GenerationRequest, card: ModelCard, before: GivenClip, fps: int) -> Join:
+    lead_frames = max(1, math.floor(before.seconds * fps + 0.5))
+    several = card.rules.frames.of + card.rules.frames.plus
+    keeps_motion = card.rules.lead and request.image is None and lead_frames >= several
+    room = request.num_frames is None or request.num_frames > several
+    return Join(lead_frames, several if keeps_motion and room else 1)

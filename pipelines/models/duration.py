@@ -1,0 +1,273 @@
+"""How long a clip will be: frames per second, then a count of frames that the model makes.
+
+Knows a card's rules and this installation's limits. Does not know sizes, words or models.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from errors import ErrorCode, KinoraError
+from pipelines.models.cards import ModelCard
+from pipelines.request import Adjustment, GenerationRequest, Task
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What this installation allows and prefers, whatever the model."""
+
+    max_duration_s: float = 30.0
+    width: int | None = None
+    height: int | None = None
+    num_frames: int | None = None
+    fps: int | None = None
+    num_inference_steps: int | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Limits:
+        return cls(
+            max_duration_s=settings.max_video_duration_s,
+            width=settings.video_width,
+            height=settings.video_height,
+            num_frames=settings.video_frames,
+            fps=settings.video_frame_rate,
+            num_inference_steps=settings.video_inference_steps,
+        )
+
+
+@dataclass(frozen=True)
+class GivenClip:
+    """What is known of a clip to work over, or to go on from: as it is kept, and where that differs
+    from the file that was sent, as it was."""
+
+    width: int
+    height: int
+    seconds: float
+    fps: float = 0.0
+    sent_size: tuple[int, int] | None = None
+    sent_fps: float | None = None
+    sent_channels: int = 0
+    sent_hdr: str | None = None
+    """HLG or PQ."""
+    lost_sound: str | None = None
+    """The codec of a sound that cannot be read."""
+
+
+def pace(
+    request: GenerationRequest,
+    card: ModelCard,
+    limits: Limits,
+    changes: list[Adjustment],
+    usual: int | None = None,
+) -> int:
+    """`usual` is the pace where none is asked for and the model can: that of an earlier clip."""
+    m = card.limits
+    wanted = int(
+        within(
+            "fps",
+            "frames per second",
+            request.fps,
+            usual or limits.fps or card.defaults.fps,
+            m.min_fps,
+            m.max_fps,
+        )
+    )
+    if not m.fps_choices:
+        return wanted
+    used = min(m.fps_choices, key=lambda choice: (abs(choice - wanted), -choice))
+    if request.fps is not None and used != wanted:
+        choices = ", ".join(str(c) for c in m.fps_choices)
+        changes.append(
+            Adjustment(
+                field="fps",
+                asked=wanted,
+                used=used,
+                sentence=f"The clip runs at {used} frames per second instead of {wanted}: "
+                f"{card.name} offers {choices}.",
+            )
+        )
+    return used
+
+
+def frames_of(
+    request: GenerationRequest,
+    card: ModelCard,
+    limits: Limits,
+    fps: int,
+    clip: GivenClip | None,
+    changes: list[Adjustment],
+    overlap: int = 0,
+) -> int:
+    """`overlap` frames are sampled besides those that the time asks for."""
+    rule, m = card.rules.frames, card.limits
+    by_count, by_time = request.num_frames, None
+    if request.duration_s is not None:
+        by_time = request.duration_s * fps + overlap
+    lasts = None if clip is None else max(1, math.floor(clip.seconds * fps + 0.5))
+    wanted = by_count or by_time or lasts or limits.num_frames or card.defaults.num_frames
+    asked_for = by_count is not None or by_time is not None
+
+    # the longest this model and this installation make, as a legal count
+    allowed = math.floor(limits.max_duration_s * fps + 1e-9)
+    longest = rule.nearest(min(m.max_frames, allowed), m.min_frames, m.max_frames)
+    if longest > allowed and longest > m.min_frames:
+        longest -= rule.of
+    if longest > allowed:
+        raise bad(
+            "fps",
+            f"At {fps} frames per second even the shortest clip of {card.name} is longer than "
+            f"the {limits.max_duration_s:g} s allowed here. Raise the frames per second.",
+        )
+
+    # half a step past the longest still rounds to it when time was asked for; a count is exact
+    slack = rule.of / 2 if by_count is None and by_time is not None else 0
+    if asked_for and wanted > longest + slack:
+        asked = _asked_length(request, wanted, fps)
+        seconds = math.floor(longest / fps * 10) / 10
+        raise KinoraError(
+            ErrorCode.TOO_MANY_FRAMES,
+            f"{longest} frames ({seconds:g} s at {fps} frames per second) is the longest clip "
+            f"{card.name} makes here; you asked for {asked}.{_longer(request, card)}",
+            details={
+                "field": "duration_s" if by_count is None else "num_frames",
+                "longest_frames": longest,
+                "longest_s": round(longest / fps, 3),
+            },
+            action={
+                "label": f"Make it {longest} frames",
+                "set": {"num_frames": longest, "duration_s": None},
+            },
+        )
+    if asked_for and wanted < m.min_frames - slack:
+        raise bad(
+            "duration_s" if by_count is None else "num_frames",
+            f"{m.min_frames} frames ({m.min_frames / fps:.1f} s at {fps} frames per second) is "
+            f"the shortest clip {card.name} makes; you asked for "
+            f"{_asked_length(request, wanted, fps)}.",
+        )
+
+    used = rule.nearest(wanted, m.min_frames, longest)
+    if used <= overlap:  # something must be new
+        used += rule.of
+    agreed = used if by_time is None else rule.nearest(by_time, m.min_frames, longest)
+    if by_count is not None and agreed != used:
+        raise bad(
+            "duration_s",
+            f"{by_count} frames at {fps} frames per second last {wanted / fps:.2f} s, not "
+            f"{request.duration_s:g} s. Leave one of the two empty.",
+        )
+    if clip is not None and lasts is not None:
+        return _of_a_clip(request, card, fps, clip, (used, lasts, longest), changes)
+    if by_count is not None and used != by_count:
+        changes.append(
+            Adjustment(
+                field="num_frames",
+                asked=by_count,
+                used=used,
+                sentence=f"The clip has {used} frames instead of {by_count}: "
+                f"{card.name} makes {_counts(card)} frames.",
+            )
+        )
+    if request.duration_s is not None and used != by_time:
+        changes.append(
+            Adjustment(
+                field="duration_s",
+                asked=request.duration_s,
+                used=(used - overlap) / fps,
+                sentence=f"{'It adds' if overlap else 'The clip lasts'} "
+                f"{(used - overlap) / fps:.2f} s instead of {request.duration_s:g} s: "
+                f"{used} frames is the nearest length {card.name} makes.",
+            )
+        )
+    return used
+
+
+def _of_a_clip(
+    request: GenerationRequest,
+    card: ModelCard,
+    fps: int,
+    clip: GivenClip,
+    counts: tuple[int, int, int],
+    changes: list[Adjustment],
+) -> int:
+    """As many frames as were asked for and the clip has, from its beginning. A clip that is
+    shorter than the model's shortest is held on its last picture."""
+    used, lasts, longest = counts
+    rule, m = card.rules.frames, card.limits
+    asked = request.num_frames is not None or request.duration_s is not None
+    if used > lasts:  # the next legal count below, where there is one
+        used = max(rule.nearest(lasts - rule.of / 2, m.min_frames, longest), m.min_frames)
+    digits = 1 if clip.seconds >= 0.1 else 2
+    has = f"The clip lasts {clip.seconds:.{digits}f} s"
+    if used > lasts and request.num_frames != used:
+        until = f"{used / fps:.1f} s, the shortest clip {card.name} makes"
+        sentence = f"{has}; its last picture is held until {until}."
+    elif request.num_frames is not None and used != request.num_frames:
+        why = (
+            f"{has}."
+            if request.num_frames > lasts
+            else f"{card.name} makes {_counts(card)} frames."
+        )
+        sentence = f"The clip has {used} frames instead of {request.num_frames}: {why}"
+    elif not asked and lasts - used >= rule.of:
+        share = f"The first {used / fps:.1f} s of the clip's {clip.seconds:.1f} s are used"
+        sentence = f"{share}: {card.name} makes no longer clips."
+    elif request.duration_s is not None and used != request.duration_s * fps:
+        why = (
+            f"{has}"
+            if request.duration_s > clip.seconds
+            else f"{used} frames is the nearest length {card.name} makes"
+        )
+        sentence = f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
+    else:
+        return used
+    for field, value in (("num_frames", request.num_frames), ("duration_s", request.duration_s)):
+        if value is not None:
+            made = used if field == "num_frames" else used / fps
+            if made != value:
+                changes.append(Adjustment(field=field, asked=value, used=made, sentence=sentence))
+    if not asked:
+        changes.append(Adjustment(field="num_frames", asked=None, used=used, sentence=sentence))
+    return used
+
+
+def _counts(card: ModelCard) -> str:
+    rule = card.rules.frames
+    return f"{rule.of}k+{rule.plus}" if rule.plus else f"{rule.of}k"
+
+
+def _longer(request: GenerationRequest, card: ModelCard) -> str:
+    if Task.IMAGE_TO_VIDEO not in card.tasks or request.video:
+        return ""
+    return " For a longer one, continue the clip once it is finished."
+
+
+def _asked_length(request: GenerationRequest, frames: float, fps: int) -> str:
+    if request.num_frames is not None:
+        return f"{request.num_frames} ({frames / fps:.1f} s)"
+    return f"{request.duration_s:g} s"
+
+
+def within(
+    field: str, words: str, asked: float | None, default: float, low: float, high: float
+) -> float:
+    """What was asked if it lies within [low, high]; an operator's default is brought inside."""
+    if asked is None:
+        return min(max(default, low), high)
+    if not low <= asked <= high:
+        raise bad(
+            field,
+            f"The {words} must be between {low:g} and {high:g}; you asked for {asked:g}.",
+            use=low if asked < low else high,
+        )
+    return asked
+
+
+def bad(field: str, sentence: str, use: float | None = None) -> KinoraError:
+    action: dict[str, Any] | None = None
+    if use is not None:
+        action = {"label": f"Use {use:g}", "set": {field: use}}
+    return KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": field}, action=action)

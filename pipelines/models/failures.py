@@ -1,0 +1,239 @@
+"""From what upstream libraries raise to our codes and sentences. No path ever gets through.
+
+Knows the exceptions of torch, diffusers and huggingface_hub by name, so that it imports none.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from enum import Enum
+
+from errors import ErrorCode, KinoraError
+from pipelines.models.cards import ModelCard
+
+
+class Reason(str, Enum):
+    """Why a model cannot be used; goes out as `details["reason"]`."""
+
+    BAD_ID = "bad_id"
+    MISSING = "missing"
+    WRONG_REVISION = "wrong_revision"
+    GATED = "gated"
+    BAD_TOKEN = "bad_token"  # noqa: S105  # the name of a failure
+    OFFLINE = "offline"
+    UNREACHABLE = "unreachable"
+    NO_FILES = "no_files"
+    NO_DISK = "no_disk"
+    NO_CACHE = "no_cache"
+    NOT_A_PIPELINE = "not_a_pipeline"
+    NOT_VIDEO = "not_video"
+    PICKLE_ONLY = "pickle_only"
+    REMOTE_CODE = "remote_code"
+    UNKNOWN_LIBRARY = "unknown_library"
+    UNKNOWN_CLASS = "unknown_class"
+    WRONG_KIND = "wrong_kind"
+    DAMAGED_INDEX = "damaged_index"
+    MISSING_COMPONENT = "missing_component"
+    MISSING_SHARD = "missing_shard"
+    DAMAGED_FILE = "damaged_file"
+    OUT_OF_MEMORY = "out_of_memory"
+    OTHER = "other"
+
+
+SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
+    Reason.BAD_ID: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "“{name}” is no Hugging Face id. An id looks like owner/name or owner/name@revision.",
+    ),
+    Reason.MISSING: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "Hugging Face has no {name}, or keeps it private. Check the name, or set HF_TOKEN.",
+    ),
+    Reason.WRONG_REVISION: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "{name} has no revision “{what}” on Hugging Face. Leave the revision out, or correct it.",
+    ),
+    Reason.GATED: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "{name} is gated. Accept its terms on Hugging Face and set HF_TOKEN.",
+    ),
+    Reason.BAD_TOKEN: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "Hugging Face refused to give out {name} with the token it was shown. Check HF_TOKEN.",
+    ),
+    Reason.OFFLINE: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "{name} is not on this machine, and there is no network to fetch it.",
+    ),
+    Reason.UNREACHABLE: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "{name} could not be fetched: Hugging Face did not answer. Try again.",
+    ),
+    Reason.NO_FILES: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "The files of {name} are not on this machine.",
+    ),
+    Reason.NO_DISK: (
+        ErrorCode.OUT_OF_DISK,
+        "The disk is too full for {name}: {what}. Delete something and try again.",
+    ),
+    Reason.NO_CACHE: (
+        ErrorCode.MODEL_NOT_FOUND,
+        "{name} cannot be stored: the folder for downloads cannot be written. Set HF_HOME to one "
+        "that can.",
+    ),
+    Reason.NOT_A_PIPELINE: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} is not a diffusers pipeline: it has no model_index.json. Choose another model.",
+    ),
+    Reason.NOT_VIDEO: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} makes no videos: it is a {what}. Choose another model.",
+    ),
+    Reason.PICKLE_ONLY: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} offers its {what} only as a pickle, which can run any code when it is opened. "
+        "Choose a repository with safetensors.",
+    ),
+    Reason.REMOTE_CODE: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} wants to run code of its own for its {what}. Kinora runs no code that comes with "
+        "a model.",
+    ),
+    Reason.UNKNOWN_LIBRARY: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} needs “{what}”, which is no library that Kinora loads models with. "
+        "Choose another model.",
+    ),
+    Reason.UNKNOWN_CLASS: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} is made for another version of diffusers: this one has no {what}. "
+        "Choose another model.",
+    ),
+    Reason.WRONG_KIND: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} is another kind of model than it is said to be: a {what}. Choose another model.",
+    ),
+    Reason.DAMAGED_INDEX: (
+        ErrorCode.MODEL_LOAD,
+        "The index of {name} (model_index.json) is damaged. Choose another revision.",
+    ),
+    Reason.MISSING_COMPONENT: (
+        ErrorCode.MODEL_LOAD,
+        "{name} is incomplete: its {what} is missing. Choose another revision.",
+    ),
+    Reason.MISSING_SHARD: (
+        ErrorCode.MODEL_LOAD,
+        "{name} is incomplete: a file of its {what} is missing. Choose another revision.",
+    ),
+    Reason.DAMAGED_FILE: (
+        ErrorCode.MODEL_LOAD,
+        "The {what} of {name} is incomplete, damaged or of another kind.",
+    ),
+    Reason.OUT_OF_MEMORY: (
+        ErrorCode.OUT_OF_MEMORY,
+        "{name} needs more memory than is free here ({what}).",
+    ),
+    Reason.OTHER: (
+        ErrorCode.MODEL_LOAD,
+        "The files of {name} are incomplete, damaged or of another kind.",
+    ),
+}
+
+NETWORK = {
+    "ConnectError",
+    "ConnectionError",
+    "HfHubHTTPError",
+    "NetworkError",
+    "RemoteProtocolError",
+    "TimeoutException",
+}
+TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+def failure(reason: Reason, name: str, what: str = "") -> KinoraError:
+    """`what` is the component, class, library or revision that the sentence speaks of."""
+    code, sentence = SENTENCES[reason]
+    details = {"reason": reason.value, "model": name}
+    return KinoraError(code, sentence.format(name=name, what=what), details=details)
+
+
+def hub_reason(error: BaseException) -> Reason | None:
+    """Why the Hub gave nothing; None where the failure is of another kind."""
+    names = _names(error)
+    status = _status(error)
+    if "OfflineModeIsEnabled" in names or "LocalEntryNotFoundError" in names:
+        return Reason.OFFLINE
+    if "GatedRepoError" in names:
+        return Reason.GATED
+    if "RevisionNotFoundError" in names:
+        return Reason.WRONG_REVISION
+    if "HFValidationError" in names:
+        return Reason.BAD_ID
+    if "RepositoryNotFoundError" in names:
+        return Reason.MISSING
+    if status in (401, 403):
+        return Reason.BAD_TOKEN
+    if "EntryNotFoundError" in names:
+        return Reason.MISSING_COMPONENT
+    return Reason.UNREACHABLE if names & NETWORK else None
+
+
+def is_transient(error: BaseException) -> bool:
+    """True if the same request may well succeed in a moment."""
+    names = {c.__name__ for c in type(error).__mro__}
+    if "OfflineModeIsEnabled" in names:
+        return False
+    if "HfHubHTTPError" in names:
+        return _status(error) in TRANSIENT_STATUS
+    return bool(names & NETWORK)
+
+
+def loading_error(error: BaseException, card: ModelCard, component: str = "") -> KinoraError:
+    """Why a model could not be fetched or loaded, for people."""
+    if isinstance(error, KinoraError):
+        return error
+    if is_out_of_memory(error):
+        return failure(Reason.OUT_OF_MEMORY, card.name, f"{card.needs.ram_gb:g} GB")
+    if is_out_of_disk(error):
+        return failure(Reason.NO_DISK, card.name, f"it needs {card.needs.disk_gb:g} GB")
+    if component:
+        return failure(Reason.DAMAGED_FILE, card.name, component.replace("_", " "))
+    return failure(hub_reason(error) or Reason.OTHER, card.name, card.revision or "main")
+
+
+def is_out_of_disk(error: BaseException) -> bool:
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return any(isinstance(e, OSError) and e.errno in full for e in _chain(error))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """On a GPU or on the CPU; torch says the second only in words."""
+    return any(
+        isinstance(e, MemoryError)
+        or type(e).__name__ == "OutOfMemoryError"
+        or (isinstance(e, RuntimeError) and "DefaultCPUAllocator" in str(e))
+        for e in _chain(error)
+    )
+
+
+def _status(error: BaseException) -> int | None:
+    for link in _chain(error):
+        status = getattr(getattr(link, "response", None), "status_code", None)
+        if isinstance(status, int):
+            return status
+    return None
+
+
+def _names(error: BaseException) -> set[str]:
+    return {c.__name__ for e in _chain(error) for c in type(e).__mro__}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__

@@ -1,0 +1,70 @@
+"""What was asked for and does nothing: each is named in an adjustment, none is dropped in silence.
+
+Knows a card's rules. Does not know sizes or time; those are fitted, never without use.
+"""
+
+from __future__ import annotations
+
+from pipelines.models.cards import ModelCard
+from pipelines.request import Adjustment, Focus, GenerationRequest
+
+
+def note_what_is_not_used(
+    request: GenerationRequest, card: ModelCard, guidance: float, changes: list[Adjustment]
+) -> None:
+    """`guidance` is what is used."""
+    rules = card.rules
+
+    def note(field: str, asked: float | str, used: float | str, why: str) -> None:
+        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=why))
+
+    if request.prompt.strip() and not rules.prompt:
+        note("prompt", request.prompt, "", f"{card.name} takes no words: the prompt is not used.")
+    if request.negative_prompt and not rules.negative_prompt:
+        note(
+            "negative_prompt",
+            request.negative_prompt,
+            "",
+            f"{card.name} takes no negative prompt: it is not used.",
+        )
+    elif (
+        request.negative_prompt
+        and request.negative_prompt != card.defaults.negative_prompt
+        and rules.negative_by_guidance
+        and guidance <= 1
+    ):
+        note(
+            "negative_prompt",
+            request.negative_prompt,
+            "",
+            "A negative prompt works by guidance above 1 alone: it is not used.",
+        )
+    asked = request.guidance_scale
+    if asked is not None and not rules.guidance and asked != guidance:
+        note(
+            "guidance_scale",
+            asked,
+            guidance,
+            f"{card.name} works without guidance: the {asked:g} that you asked for is not used.",
+        )
+    if request.strength is not None and not request.video:
+        note(
+            "strength",
+            request.strength,
+            "",
+            "Strength belongs to a clip that is worked over: without one it is not used.",
+        )
+    if request.motion_bucket_id is not None and not rules.motion:
+        note(
+            "motion_bucket_id",
+            request.motion_bucket_id,
+            "",
+            f"{card.name} has no motion setting: it is not used.",
+        )
+    if request.focus != Focus() and not (request.image or request.video or request.continue_from):
+        note(
+            "focus",
+            f"{request.focus.x:g}, {request.focus.y:g}",
+            "",
+            "The focus belongs to a picture or clip: without one it is not used.",
+        )

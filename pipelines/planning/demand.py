@@ -1,0 +1,108 @@
+"""How much memory a clip takes in each phase, from the model's size and the clip's.
+
+Sampling holds so many numbers per token, decoding so many per pixel. Knows no machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pipelines.models.cards import ModelCard
+from pipelines.planning.sizes import GIB, Sizes
+from pipelines.planning.traits import traits_of
+from pipelines.request import FittedRequest
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a clip; what memory and time hang on."""
+
+    width: int
+    height: int
+    num_frames: int
+    steps: int = 1
+    is_guided: bool = True
+    is_upscaled: bool = False
+    """Decoded at twice the width and height that are sampled."""
+
+    @property
+    def area(self) -> int:
+        """Pixels of a frame that is decoded."""
+        return self.width * self.height * (4 if self.is_upscaled else 1)
+
+    @property
+    def pixels(self) -> float:
+        return float(self.area * self.num_frames)
+
+    @classmethod
+    def of(cls, fitted: FittedRequest) -> Shape:
+        return cls(
+            width=fitted.width,
+            height=fitted.height,
+            num_frames=fitted.num_frames,
+            steps=fitted.num_inference_steps,
+            is_guided=fitted.guidance_scale > 1,
+            is_upscaled=fitted.upscale,
+        )
+
+    @classmethod
+    def default(cls, card: ModelCard) -> Shape:
+        d = card.defaults
+        return cls(
+            width=d.width,
+            height=d.height,
+            num_frames=d.num_frames,
+            steps=d.num_inference_steps,
+            is_guided=d.guidance_scale > 1,
+        )
+
+
+@dataclass(frozen=True)
+class Demand:
+    """GiB, at one dtype, with nothing spared."""
+
+    weights: float
+    denoisers: float
+    largest_denoiser: float
+    encoders: float
+    decoders: float
+    sampling: float
+    decoding: float
+    """Of what is decoded together."""
+    frames: float
+    """The pixels themselves, while they are put together."""
+
+    def decoded(self, tiles: int) -> float:
+        """With so many tiles along each side; 0 for none."""
+        return self.decoding / max(tiles, 1) ** 2 + self.frames
+
+
+def tokens_of(card: ModelCard, shape: Shape) -> float:
+    """What a step works on: one for each position of the latents after patching."""
+    rules = card.rules
+    side, time = max(rules.size.of, 8), max(rules.frames.of, 1)
+    frames = 1 + max(shape.num_frames - rules.frames.plus, 0) / time
+    return math.ceil(shape.width / side) * math.ceil(shape.height / side) * frames
+
+
+def demand_of(card: ModelCard, sizes: Sizes, shape: Shape, dtype: str) -> Demand:
+    traits, width = traits_of(card.family), BYTES[dtype]
+    gib = width / GIB
+    decoder_bytes = 4 if traits.decodes_float32 else width
+    halves = 2 if shape.is_guided and traits.guided_at_once else 1
+
+    frames = min(shape.num_frames, traits.decoded_frames or shape.num_frames)
+    together = float(shape.area * frames)
+    return Demand(
+        weights=sizes.total * gib,
+        denoisers=sum(sizes.denoisers.values()) * gib,
+        largest_denoiser=sizes.denoiser * gib,
+        encoders=sum(sizes.encoders.values()) * gib,
+        decoders=sum(sizes.decoders.values()) * gib * (decoder_bytes / width),
+        sampling=halves * traits.activations * tokens_of(card, shape) * sizes.hidden * gib,
+        decoding=traits.decoded * decoder_bytes * together / GIB,
+        frames=3 * decoder_bytes * shape.pixels / GIB,
+    )

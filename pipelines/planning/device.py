@@ -1,0 +1,228 @@
+"""What torch computes on here, by its own word, and why not on a GPU that is there.
+
+nvidia-smi lists GPUs that this torch may be unable to use: the driver is too old for it, it was
+built without CUDA, it has no code for that GPU. So a worker tries, and reports what came of it; a
+process without torch asks in a process of its own (`ask_torch`). Imports torch when it is called.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import metadata
+
+from settings import ROOT
+
+log = logging.getLogger(__name__)
+
+GIB = 2**30
+NONE_VISIBLE = ("", "-1", "none", "void", "NoDevFiles")
+"""Values of CUDA_VISIBLE_DEVICES and NVIDIA_VISIBLE_DEVICES by which no GPU is meant to be used."""
+LONGEST_REASON = 160
+
+
+@dataclass(frozen=True)
+class Device:
+    """Sizes in GiB. Without `gpu_name`, the CPU."""
+
+    gpu_name: str | None = None
+    vram_gb: float | None = None
+    problem: str | None = None
+    """Why an NVIDIA GPU that is there is not used, as a sentence. None where there is none, or
+    where it was hidden on purpose."""
+
+    @property
+    def kind(self) -> str:
+        return "cpu" if self.gpu_name is None else "cuda"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The GPUs by nvidia-smi's word: (GiB, name), those that are hidden left out."""
+
+    gpus: tuple[tuple[float, str], ...] = ()
+    fault: str | None = None
+    """There is a driver or a tool, and it does not work."""
+
+    @property
+    def largest(self) -> tuple[float, str] | None:
+        return max(self.gpus, default=None)
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.gpus) or self.fault is not None
+
+
+def list_gpus() -> Listed:
+    """By nvidia-smi, in a moment and without torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    tool = shutil.which("nvidia-smi")
+    if visible is not None and visible.strip() in NONE_VISIBLE:
+        return Listed()
+    if os.environ.get("NVIDIA_VISIBLE_DEVICES", "all").strip() in NONE_VISIBLE:
+        return Listed()
+    if tool is None:
+        return Listed()
+    command = [tool, "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)  # noqa: S603
+    except (OSError, subprocess.SubprocessError) as error:
+        return Listed(fault=_short(f"nvidia-smi does not answer ({type(error).__name__})"))
+    said = done.stdout.strip() or done.stderr.strip()
+    if done.returncode:
+        if "No devices" in said:
+            return Listed()
+        return Listed(fault=_short(f"nvidia-smi: {said or f'exit status {done.returncode}'}"))
+    found: list[tuple[float, str]] = []
+    for line in said.splitlines():
+        mib, _, name = line.partition(",")
+        try:
+            found.append((float(mib) / 1024, name.strip()))
+        except ValueError:
+            continue  # memory that is shared with the CPU has no number of its own
+    return Listed(tuple(_visible(found, visible)))
+
+
+def _visible(found: list[tuple[float, str]], visible: str | None) -> list[tuple[float, str]]:
+    """Those at the numbers of CUDA_VISIBLE_DEVICES, up to the first that is none, as CUDA does.
+    Names (GPU-..., MIG-...) are not looked up: then all may be meant."""
+    if visible is None:
+        return found
+    chosen: list[tuple[float, str]] = []
+    for part in visible.split(","):
+        if not part.strip().lstrip("-").isdigit():
+            return found
+        number = int(part)
+        if not 0 <= number < len(found):
+            break
+        chosen.append(found[number])
+    return chosen
+
+
+def without_torch(listed: Listed) -> Device:
+    """The best guess of a process that has no torch: what is listed works, but for what the
+    installed packages already say."""
+    largest = listed.largest
+    version = _torch_version()
+    if "+cpu" in version:
+        return Device(problem=_problem(listed, _built_without_cuda(version)))
+    if largest is None:
+        return Device(problem=_problem(listed, listed.fault))
+    vram_gb, name = largest
+    return Device(name, vram_gb)
+
+
+@lru_cache(maxsize=1)
+def torch_device() -> Device:
+    """Tried, once in a process: a small sum on the GPU. Logs what is wrong."""
+    device = _try_torch(list_gpus())
+    if device.problem:
+        log.warning("%s Clips are made on the CPU.", device.problem)
+    return device
+
+
+def _try_torch(listed: Listed) -> Device:
+    import torch
+
+    if torch.version.hip is not None:  # AMD's; nothing here was ever tried on one
+        return Device()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the error that follows says the same
+            torch.cuda.init()
+            properties = torch.cuda.get_device_properties(0)
+    except Exception as error:  # whatever a driver may do
+        return Device(problem=_problem(listed, reason_of(error)))
+    found = Device(properties.name, properties.total_memory / GIB)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (torch.ones(8, device="cuda") + 1).sum().item()
+    except torch.cuda.OutOfMemoryError:
+        return found  # full of another process's work at the moment
+    except Exception as error:
+        only = Listed(((found.vram_gb or 0.0, properties.name),))
+        return Device(problem=_problem(only, reason_of(error)))
+    return found
+
+
+def ask_torch(timeout_s: float = 120.0) -> Device | None:
+    """`torch_device` of a process of its own; None if it does not come up."""
+    command = [sys.executable, "-m", "pipelines.planning.device"]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    try:
+        done = subprocess.run(  # noqa: S603
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+        return Device(**json.loads(done.stdout.splitlines()[-1]))
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError, TypeError):
+        return None
+
+
+def reason_of(error: Exception) -> str:
+    """torch's words for a GPU that it cannot use, short, and what to do."""
+    text = " ".join(str(error).split())
+    version = _torch_version()
+    if "not compiled with CUDA" in text:
+        return _built_without_cuda(version)
+    if "driver on your system is too old" in text:
+        found = re.search(r"found version (\d+)", text)
+        has = f" for CUDA {int(found[1]) // 1000}.{int(found[1]) % 1000 // 10}" if found else ""
+        return (
+            f"its driver{has} is too old for PyTorch {version}: update the driver, or install a "
+            "PyTorch that was built for an older CUDA"
+        )
+    if "no kernel image" in text or "not compatible with the current PyTorch" in text:
+        return f"PyTorch {version} has no code for this GPU: install one that has"
+    if "Found no NVIDIA driver" in text or "libcuda.so" in text:
+        return "its driver cannot be reached from here: in a container, give it the GPU"
+    if "No CUDA GPUs are available" in text:
+        return "CUDA does not show it to this process"
+    if re.search(r"forward compatibility|error 80[34]", text, re.IGNORECASE):
+        return "its driver and the CUDA libraries of this container do not go together"
+    return f"CUDA cannot be used ({_short(text) or type(error).__name__})"
+
+
+def _problem(listed: Listed, reason: str | None) -> str | None:
+    if reason is None or not listed.is_any:
+        return None
+    largest = listed.largest
+    name = f" ({largest[1]})" if largest else ""
+    return f"There is an NVIDIA GPU{name} that PyTorch cannot use: {reason}."
+
+
+def _built_without_cuda(version: str) -> str:
+    return f"PyTorch {version} is built without CUDA: install the build with it"
+
+
+def _short(text: str) -> str:
+    """The first sentence of a message, without addresses, paths and advice for programmers."""
+    line = re.sub(r"\S*/\S*", "…", " ".join(text.split()))
+    first = re.split(r"(?<=[a-z)])[.;] (?=[A-Z])", line, maxsplit=1)[0].rstrip(".")
+    return first if len(first) <= LONGEST_REASON else first[:LONGEST_REASON].rsplit(" ", 1)[0]
+
+
+def _torch_version() -> str:
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+if __name__ == "__main__":
+    logging.disable()
+    sys.stdout.write(json.dumps(asdict(torch_device())) + "\n")

@@ -1,0 +1,87 @@
+"""How long a clip would take where none was made yet: arithmetic over a guess of the pace.
+
+A guess, and told as one: the first clip that is made here teaches better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipelines.models.cards import ModelCard
+from pipelines.planning.demand import Shape, tokens_of
+from pipelines.planning.machine import Machine
+from pipelines.planning.sizes import Sizes
+from pipelines.planning.traits import traits_of
+
+WORDS = 256
+"""Tokens of a prompt, as the text encoders pad it."""
+BLOCKS = 30
+PER_CORE = 4.0e10
+"""Multiplications and additions a second that a CPU core gets through in these models."""
+PER_CORE_BFLOAT16 = 1.0e11
+UNET = 0.12
+"""A UNet's share: of SD 1.5's 860 million parameters the 4096 positions of a picture make 0.8e12
+operations, and not 7e12."""
+UNET_HIDDEN, UNET_BLOCKS = 320, 5
+GPUS: tuple[tuple[str, float], ...] = (
+    ("B200", 6e14),
+    ("H200", 4e14),
+    ("H100", 4e14),
+    ("ZeroGPU", 1.2e14),
+    ("A100", 1.6e14),
+    ("L40", 1.2e14),
+    ("5090", 1.5e14),
+    ("4090", 1.2e14),
+    ("3090", 5e13),
+    ("A10", 5e13),
+    ("L4", 4e13),
+    ("T4", 2e13),
+)
+"""By what is in a GPU's name: about half of what its maker says of bfloat16."""
+ANY_GPU = 4e13
+DECODED = 4.0e5
+"""Multiplications for a decoded pixel, of a small decoder; the large ones take ten times that."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds."""
+
+    begin: float
+    step: float
+    end: float
+
+    def total(self, steps: int) -> float:
+        return self.begin + self.step * steps + self.end
+
+
+def guess_pace(card: ModelCard, sizes: Sizes, shape: Shape, machine: Machine) -> Pace:
+    speed = _speed(machine)
+    passes = 2 if shape.is_guided else 1
+    per_pass = _operations(card, sizes, shape)
+    prompt = 2 * sum(sizes.encoders.values()) * WORDS * passes
+    width = traits_of(card.family).decoded / 100
+    decoding = DECODED * width * shape.pixels * (1 if sizes.total < 1e8 else 10)
+    return Pace(
+        begin=0.2 + prompt / speed,
+        step=0.02 + passes * per_pass / speed,
+        end=0.3 + decoding / speed + shape.pixels / 3e7,
+    )
+
+
+def _operations(card: ModelCard, sizes: Sizes, shape: Shape) -> float:
+    """Of one pass through the denoiser: every parameter for every token, and attention."""
+    tokens = tokens_of(card, shape)
+    if traits_of(card.family).is_unet:
+        within = tokens / max(shape.num_frames, 1)
+        attention = 4 * UNET_BLOCKS * tokens * within * UNET_HIDDEN
+        return UNET * 2 * sizes.denoiser * tokens + attention
+    return 2 * sizes.denoiser * tokens + 4 * BLOCKS * tokens**2 * sizes.hidden
+
+
+def _speed(machine: Machine) -> float:
+    if machine.has_gpu:
+        name = machine.gpu_name or ""
+        return next((speed for part, speed in GPUS if part in name), ANY_GPU)
+    per_core = PER_CORE_BFLOAT16 if machine.cpu_multiplies_bfloat16 else PER_CORE
+    return per_core * max(1, machine.cpu_count)

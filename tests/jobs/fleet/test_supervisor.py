@@ -1,0 +1,37 @@
+"""`python app.py worker` told to stop, with workers that do not listen."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+POOL = "import sys; from jobs.workers import pool; sys.exit(pool.run([None], [], {!r}, {}))"
+DEAF = "tests.jobs.deaf"
+
+
+def pool(last_s: float) -> tuple[subprocess.Popen[str], str]:
+    """With one deaf worker, and the number of its process."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", POOL.format(DEAF, last_s)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout
+    return running, running.stdout.readline().strip()
+
+
+def test_a_worker_that_does_not_stop_is_killed() -> None:
+    running, worker = pool(last_s=0.5)
+    began = time.monotonic()
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert time.monotonic() - began >= 0.5, "it had its time"
+    assert "does not stop" in said
+    assert not Path("/proc", worker).exists()

@@ -1,0 +1,14 @@
+"""What the judges say of one clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Verdict:
+    subject: str
+    place: str
+    motion: str
+    likely: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """What the judge gives to each subject."""

@@ -1,0 +1,175 @@
+"""A job as the page shows it: its log folded into one small picture of where it stands.
+
+Knows jobs, events and the sentences people read. Knows no HTTP and no Gradio.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from errors import ErrorCode, KinoraError, split_sentence
+from jobs.job import Job, State
+from jobs.progress import Progress
+from pipelines.request import Adjustment
+
+MAY_BE_UNSET = (
+    "image",
+    "last_image",
+    "video",
+    "continue_from",
+    "strength",
+    "motion_bucket_id",
+    "sampler",
+    "upscale",
+)
+
+LATENTS_KEPT = "latents_kept"
+"""In an error's details: only the developing failed, and it can be tried again."""
+
+REMEDIES = {
+    ErrorCode.MODEL_NOT_FOUND: "Check the connection, or choose another model.",
+    ErrorCode.MODEL_LOAD: "Try again, or choose another model.",
+    ErrorCode.ENCODE: "Try again, or choose another format.",
+    ErrorCode.GONE: "Its settings are still here: make it again.",
+}
+"""What to do where the message itself does not say it."""
+
+
+def view(
+    job: Job, progress: Progress, *, position: int | None = None, wait_s: float | None = None
+) -> dict[str, Any]:
+    """One JSON object with everything the stage and the reel show of a job."""
+    fitted, result = job.fitted, job.result
+    shown = result or fitted
+    width, height = (result.width, result.height) if result else fitted.made_size
+    body: dict[str, Any] = {
+        "id": job.id,
+        "task": fitted.task.value,
+        "state": job.state.value,
+        "created_at": job.created_at,
+        "prompt": fitted.prompt,
+        "width": width,
+        "height": height,
+        "duration_s": round(shown.num_frames / shown.fps, 3),
+        "format": fitted.format,
+        "phase": progress.phase,
+        "line": line(job, progress, position, wait_s),
+        "ring": round(progress.ring, 4),
+        "preview": progress.preview if not job.state.ended else None,
+        "adjustments": [a.sentence for a in changes(job)],
+        "surprises": surprises(job),
+        "used": used(job),
+    }
+    if result is not None:
+        body["finished_early"] = result.finished_early
+        body["size_bytes"] = result.size_bytes
+    if job.error is not None and job.state is State.FAILED:
+        body["error"] = error_view(job.error)
+    if result is not None and result.gone:  # a state of the page alone: there is nothing to play
+        body |= {"state": "gone", "phase": "gone"}
+        body["error"] = error_view(KinoraError(ErrorCode.GONE, result.gone.sentence).as_dict())
+    return body
+
+
+def changes(job: Job) -> tuple[Adjustment, ...]:
+    """What was not made as asked: by the model's rules, and then by what the machine could do."""
+    return job.fitted.adjustments + (job.result.adjustments if job.result else ())
+
+
+def surprises(job: Job) -> list[str]:
+    """What nobody could say before: another model had to do it, or the memory was short."""
+    instead = [a.sentence for a in job.fitted.adjustments if a.field == "model"]
+    return instead + [a.sentence for a in (job.result.adjustments if job.result else ())]
+
+
+def error_view(error: dict[str, Any]) -> dict[str, Any]:
+    """What happened, what to do, and the button that does it."""
+    code = str(error.get("error", ErrorCode.INTERNAL.value))
+    known = ErrorCode(code) if code in {c.value for c in ErrorCode} else ErrorCode.INTERNAL
+    happened, advice = split_sentence(str(error.get("message") or KinoraError(known).message))
+    return {
+        "code": code,
+        "message": happened if happened.endswith((".", "?", "!")) else f"{happened}.",
+        "remedy": advice or REMEDIES.get(known, ""),
+        "action": error.get("action"),
+        "develop": bool((error.get("details") or {}).get(LATENTS_KEPT)),
+    }
+
+
+def line(job: Job, progress: Progress, position: int | None, wait_s: float | None) -> str:
+    """One quiet sentence: what is happening right now."""
+    if job.state is State.QUEUED and (position or progress.phase != "loading"):
+        return waiting_line(position, wait_s)
+    if job.state is State.SUCCEEDED:
+        return done_line(job)
+    if job.state is State.FAILED:
+        return "This clip could not be made"
+    if job.state is State.CANCELLED:
+        return "Discarded"
+    if progress.phase == "waiting_for_gpu":
+        if progress.gpu_reason == "concurrency":
+            return "Waiting for a GPU: all that this Space may use are in use"
+        return "Waiting for a GPU"
+    if progress.phase in ("loading", "queued"):
+        if progress.bytes_total:
+            done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9
+            return f"Downloading the model, {done:.1f} of {total:.1f} GB"
+        if progress.fraction:
+            return f"Loading the model, {round(100 * progress.fraction)} %"
+        return "Loading the model"
+    if progress.phase == "denoise":
+        left = f", {seconds(progress.eta_s)} left" if progress.eta_s else ""
+        return f"Step {progress.step} of {progress.total}{left}"
+    if progress.phase == "decoding":
+        return "Developing the frames"
+    return "Writing the file"
+
+
+def waiting_line(position: int | None, wait_s: float | None) -> str:
+    before = f", {position} before you" if position else ""
+    about = f", about {seconds(wait_s)}" if wait_s and wait_s >= 1 else ""
+    return f"Waiting{before}{about}" if before or about else "Waiting for its turn"
+
+
+def done_line(job: Job) -> str:
+    if job.result is None:
+        return "Ready"
+    if job.result.gone:
+        return "This clip is gone"
+    early = "Finished early. " if job.result.finished_early else ""
+    total = job.result.seconds.get("total")
+    took = f", made in {seconds(total)}" if total else ""
+    return f"{early}{job.result.num_frames / job.result.fps:.1f} s{took}"
+
+
+def seconds(value: float) -> str:
+    """About how long, as people say it: 0.4 -> "1 s", 75 -> "1 min 15 s", 5000 -> "1 h 23 min"."""
+    whole = max(1, round(value))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def used(job: Job) -> dict[str, Any]:
+    """The settings that made the clip, in the request's own words: they can be pasted back."""
+    f = job.fitted
+    return {
+        "prompt": f.prompt,
+        "negative_prompt": f.negative_prompt,
+        "model": f.model,
+        "seed": f.seed,
+        "num_inference_steps": f.num_inference_steps,
+        "guidance_scale": f.guidance_scale,
+        "width": f.width,
+        "height": f.height,
+        "num_frames": f.num_frames,
+        "fps": f.fps,
+        "format": f.format,
+        "quality": f.quality,
+        **({"focus": f.focus.model_dump()} if f.image or f.video else {}),
+        **{name: value for name in MAY_BE_UNSET if (value := getattr(f, name))},
+        **({"loras": [lora.model_dump() for lora in f.loras]} if f.loras else {}),
+    }

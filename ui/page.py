@@ -1,0 +1,64 @@
+"""The page: a wordmark, a studio for each task, the reel.
+
+Knows how the pieces lie. What they do is in `studio`; what clients may call is in `endpoints`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from pipelines.models.cards import ModelCard
+from pipelines.request import Task
+from ui import gradio_api, mcp_tools
+from ui.model_picker import Models
+from ui.tab import (
+    SMALL,
+    WORDS,
+    Studio,
+    part,
+)
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from settings import Settings
+
+KEEP_COPIES_S = (3600, 24 * 3600)
+"""Look every hour for copies handed to API clients, and delete those older than a day."""
+
+
+def build(
+    service: JobService,
+    cards: Mapping[str, ModelCard],
+    settings: Settings,
+    identify: mcp_tools.Identify | None = None,
+) -> gr.Blocks:
+    """`identify` tells who calls the tools; without it there are none."""
+    with gr.Blocks(
+        title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
+    ) as demo:
+        models = Models(service.cards, settings, service.planner)
+        gradio_api.add(service, cards)  # first: the names they ask for are still free
+        if identify:
+            mcp_tools.add(service, identify)
+        gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
+        studios: dict[Task, Studio] = {}
+        with gr.Tabs(elem_id="k-tabs"):
+            for task in WORDS:
+                able = (card for card in cards.values() if task in card.tasks)
+                if not any(map(models.allowed.allows, able)):
+                    continue
+                with gr.Tab(WORDS[task].tab, id=task.value):
+                    studios[task] = Studio(task, service, cards, settings, models)
+        part("reel", Task.TEXT_TO_VIDEO)
+        for studio in studios.values():
+            studio.wire(studios)
+            # a LoRA that was added since the page was built is offered
+            demo.load(studio.answers.facts_of, studio.model, studio.facts, **SMALL)
+            demo.load(
+                studio.answers.estimate, [*studio.controls, studio.stage], studio.outlook, **SMALL
+            )
+    demo.queue(api_open=False, max_size=2 * settings.max_queue, default_concurrency_limit=None)
+    return demo

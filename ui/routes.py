@@ -1,0 +1,334 @@
+"""Our own routes beside Gradio's: the state of a job, its files, pictures in.
+
+Knows HTTP. Every route asks the service as the visitor who calls; what is not theirs is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from errors import ErrorCode, KinoraError
+from jobs.job import Job, State
+from media.files import NO_ROOM
+from pipelines.request import Task
+from ui import job_view, theme
+from ui.model_picker import Models
+from ui.signatures import Signatures
+from web.errors import SAFE
+from web.files import file_response
+from web.identity import (
+    VisitorCookie,
+    is_same_origin,
+    load_secret,
+    owner_of,
+    proxy_fault,
+    read_cookie,
+)
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from settings import Settings
+
+PREFIX = "/kinora"
+TICK_S = 1.0
+"""How often a waiting job's place in the queue is looked up."""
+HEARTBEAT_S = 15.0
+RETRY_MS = 1500
+PAGE = 24
+
+Handler = Callable[[Request, str], Awaitable[Response]]
+Signer = Callable[[Request], Awaitable[str | None]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Pages:
+    """The routes' handlers, around one service."""
+
+    def __init__(self, service: JobService, settings: Settings) -> None:
+        self.service = service
+        self.settings = settings
+        self.models = Models(service.cards, settings, service.planner)
+        self.signatures = Signatures(load_secret(settings.data_dir / "secret"))
+
+    def routes(self) -> list[Route]:
+        job = f"{PREFIX}/jobs/{{id:str}}"
+        return [
+            Route(f"{PREFIX}/visitor", guarded(self.visitor)),
+            Route(f"{PREFIX}/jobs", guarded(self.jobs)),
+            Route(job, guarded(self.job), methods=["GET", "DELETE"]),
+            Route(f"{job}/live", guarded(self.live, self.by_signature)),
+            Route(f"{job}/preview", guarded(self.preview, self.by_signature)),
+            Route(f"{job}/finish", guarded(self.finish), methods=["POST"]),
+            Route(f"{job}/discard", guarded(self.discard), methods=["POST"]),
+            Route(f"{job}/{{what:str}}", guarded(self.media, self.by_signature)),
+            Route(f"{PREFIX}/pictures", guarded(self.add_picture), methods=["POST"]),
+            Route(f"{PREFIX}/pictures/{{id:str}}", guarded(self.picture)),
+            Route(f"{PREFIX}/videos", guarded(self.add_video), methods=["POST"]),
+            Route(f"{PREFIX}/models", guarded(self.offer)),
+        ]
+
+    # ---- who
+
+    async def visitor(self, request: Request, owner: str) -> Response:
+        """Asked once by each page: does this browser keep the cookie? Where it does not, the page
+        keeps the name itself, sends it with every request, and says so before anything is made."""
+        kept = read_cookie(request) is not None
+        return fresh_json({"kept": kept, "visitor": None if kept else request.state.visitor})
+
+    async def by_signature(self, request: Request) -> str | None:
+        """The clip's owner, if the address was signed for it."""
+        if "sign" not in request.query_params:
+            return None
+        job = await in_thread(self.service.get, request.path_params["id"])
+        is_signed = self.signatures.hold(job.id, job.owner, request.query_params)
+        return job.owner if is_signed else None
+
+    # ---- state
+
+    async def jobs(self, request: Request, owner: str) -> Response:
+        before = request.query_params.get("before")
+
+        def read() -> dict[str, Any]:
+            jobs = self.service.list(owner, PAGE, before)
+            kept = [self.view(job) for job in jobs if job.state is not State.CANCELLED]
+            return {"jobs": kept, "last": jobs[-1].id if len(jobs) == PAGE else None}
+
+        return fresh_json(await in_thread(read))
+
+    async def job(self, request: Request, owner: str) -> Response:
+        job_id = request.path_params["id"]
+        if request.method == "DELETE":
+            await in_thread(self.service.delete, job_id, owner)
+            return Response(status_code=204)
+
+        def read() -> dict[str, Any]:
+            return self.view(self.service.get(job_id, owner))
+
+        return fresh_json(await in_thread(read))
+
+    def view(self, job: Job, progress: job_view.Progress | None = None) -> dict[str, Any]:
+        if progress is None:
+            progress = job_view.Progress.of(self.service.events.since(job.id, 0))
+        waits = self.service.outlook(job) if job.state is State.QUEUED else None
+        shown = job_view.view(
+            job,
+            progress,
+            position=waits.before if waits else None,
+            wait_s=waits.seconds if waits else None,
+        )
+        if self.service.executor.needs_request and waits:
+            shown["drive"] = self.service.wants_request(job)
+        return shown | {"signed": self.signatures.query(job.id, job.owner)}
+
+    async def live(self, request: Request, owner: str) -> Response:
+        """Server-sent events: each message is the whole state, so any of them may be missed."""
+        job = await in_thread(self.service.get, request.path_params["id"], owner)
+        return StreamingResponse(
+            self._states(job.id, owner),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **SAFE},
+        )
+
+    async def _states(self, job_id: str, owner: str) -> AsyncIterator[str]:
+        progress = job_view.Progress()
+
+        async def now() -> tuple[bool, str]:
+            def read() -> tuple[bool, str]:
+                job = self.service.get(job_id, owner)
+                return job.state.ended, json.dumps(self.view(job, progress))
+
+            return await in_thread(read)
+
+        for event in await in_thread(self.service.events.since, job_id, 0):
+            progress.fold(event)
+        ended, sent = await now()
+        yield f"retry: {RETRY_MS}\ndata: {sent}\n\n"
+        quiet_s = 0.0
+        async with aclosing(self._folding(job_id, owner, progress)) as ticks:
+            async for _ in ticks:
+                try:
+                    ended, fresh = await now()
+                except KinoraError:  # deleted meanwhile; who asks again is told so
+                    return
+                quiet_s = quiet_s + TICK_S if fresh == sent else 0.0
+                if fresh != sent:
+                    sent = fresh
+                    yield f"data: {sent}\n\n"
+                elif quiet_s >= HEARTBEAT_S:
+                    quiet_s = 0.0
+                    yield ": still here\n\n"
+        if ended:
+            yield "event: end\ndata: {}\n\n"
+
+    async def _folding(
+        self, job_id: str, owner: str, progress: job_view.Progress
+    ) -> AsyncGenerator[None, None]:
+        """Folds the job's news as they come; yields after each, or when nothing came for a tick."""
+        news = self.service.awatch(job_id, owner, after=progress.seen)
+        coming = asyncio.ensure_future(anext(news, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait({coming}, timeout=TICK_S)
+                if done:
+                    event = coming.result()
+                    if event is None:
+                        yield  # the state may have been written after the last event
+                        return
+                    progress.fold(event)
+                    coming = asyncio.ensure_future(anext(news, None))
+                yield
+        finally:
+            coming.cancel()
+
+    async def finish(self, request: Request, owner: str) -> Response:
+        await in_thread(self.service.finish, request.path_params["id"], owner)
+        return Response(status_code=204)
+
+    async def discard(self, request: Request, owner: str) -> Response:
+        await in_thread(self.service.cancel, request.path_params["id"], owner)
+        return Response(status_code=204)
+
+    # ---- files
+
+    async def preview(self, request: Request, owner: str) -> Response:
+        found = await in_thread(self.service.preview, request.path_params["id"], owner)
+        if found is None:
+            raise KinoraError(ErrorCode.NOT_FOUND)
+        number, jpeg, _meta = found
+        headers = {"Cache-Control": "no-store", "X-Kinora-Preview": str(number), **SAFE}
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
+
+    async def media(self, request: Request, owner: str) -> Response:
+        job_id, what = request.path_params["id"], request.path_params["what"]
+        find = {
+            "clip": self.service.clip_path,
+            "poster": self.service.poster_path,
+            "last": self.service.last_frame_path,
+        }.get(what)
+        if find is None:
+            raise KinoraError(ErrorCode.NOT_FOUND)
+        path = await in_thread(find, job_id, owner)
+        name = None
+        if "download" in request.query_params:
+            name = f"kinora-{job_id[:8]}{path.suffix}"
+        return file_response(request, path, download_as=name)
+
+    async def picture(self, request: Request, owner: str) -> Response:
+        """A picture or clip that was given, for who gave it."""
+        path = await in_thread(self.service.given.path, request.path_params["id"], owner)
+        return file_response(request, path)
+
+    async def add_picture(self, request: Request, owner: str) -> Response:
+        data = bytearray()
+        async for chunk in self._body(request, "picture", self.settings.max_image_mb):
+            data += chunk
+        stored = await in_thread(self.service.store_picture, bytes(data), owner)
+        return JSONResponse({"id": stored.id, "width": stored.width, "height": stored.height})
+
+    async def add_video(self, request: Request, owner: str) -> Response:
+        """Onto the disk as it comes: a clip is large, and ffmpeg wants a file."""
+        with TemporaryDirectory(prefix="kinora-") as folder:
+            path = Path(folder) / "given"
+            with path.open("wb") as file:
+                async for chunk in self._body(request, "clip", self.settings.max_video_upload_mb):
+                    file.write(chunk)
+            stored = await in_thread(self.service.store_video, path, owner)
+        body = {"id": stored.id, "width": stored.width, "height": stored.height}
+        return JSONResponse(body | {"seconds": stored.seconds})
+
+    async def _body(self, request: Request, what: str, max_mb: float) -> AsyncIterator[bytes]:
+        limit = int(max_mb * 1_000_000)
+        too_large = KinoraError(
+            ErrorCode.TOO_LARGE, f"The {what} is larger than {max_mb:g} MB. Use a smaller one."
+        )
+        if int(request.headers.get("content-length") or 0) > limit:
+            raise too_large
+        came = 0
+        async for chunk in request.stream():
+            came += len(chunk)
+            if came > limit:
+                raise too_large
+            yield chunk
+
+    # ---- models
+
+    async def offer(self, request: Request, owner: str) -> Response:
+        """For the picker. Looking at the machine takes a moment: the page does not wait for it."""
+        try:
+            task = Task(request.query_params.get("task", ""))
+        except ValueError:
+            raise KinoraError(ErrorCode.INVALID_INPUT, "task is t2v, i2v or v2v.") from None
+        return fresh_json(await in_thread(self.models.offer, task))
+
+
+def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
+    """The visitor as owner; other sites' pages refused; errors as JSON. `signer` names the owner
+    where the address itself allows it: then it does not matter from where it was followed."""
+
+    @wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        try:
+            owner = await signer(request) if signer else None
+            if owner is None:
+                if not is_same_origin(request.headers):
+                    raise KinoraError(ErrorCode.NOT_FOUND, proxy_fault(request.headers))
+                if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
+                    raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
+                owner = owner_of(request.state.visitor)
+            return await handler(request, owner)
+        except (KinoraError, OSError) as caught:
+            if isinstance(caught, OSError) and caught.errno not in NO_ROOM:
+                raise
+            full = KinoraError(ErrorCode.OUT_OF_DISK)
+            error = caught if isinstance(caught, KinoraError) else full
+            body = error.as_dict() | {"shown": job_view.error_view(error.as_dict())}
+            return JSONResponse(body, error.kind.http_status, headers=SAFE)
+
+    return endpoint
+
+
+def fresh_json(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, headers={"Cache-Control": "no-store", **SAFE})
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    return await anyio.to_thread.run_sync(lambda: function(*args))
+
+
+def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
+    """What `Blocks.launch` needs so that page, routes and cookie live on one port."""
+    # The Hub sets it to True on Spaces. Gradio's front end on Node would then answer /health,
+    # /api/* and every other address of ours with its own page. `ssr_mode` below says so as well;
+    # this holds for whatever reads the variable itself.
+    os.environ["GRADIO_SSR_MODE"] = "False"
+    return {
+        "ssr_mode": False,
+        "show_error": False,
+        "max_file_size": max(settings.max_image_bytes, settings.max_video_upload_bytes),
+        "enable_monitoring": False,
+        "run_history": False,
+        "state_session_capacity": 1000,
+        "footer_links": ["api", "settings"],
+        "theme": theme.build(),
+        "head": theme.head(),
+        "favicon_path": str(theme.STATIC / "favicon.svg"),
+        "app_kwargs": {
+            "routes": Pages(service, settings).routes(),
+            "middleware": [Middleware(VisitorCookie, framed=settings.may_be_framed)],
+            "openapi_url": None,
+        },
+    }

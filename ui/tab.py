@@ -1,0 +1,353 @@
+"""One tab: stage, slate, chips, folds, and what happens when they are used.
+
+Knows Gradio. What a press does is in `answers`. The tabs are the same studio; what differs in words
+is in `WORDS`, and what a model does not take is not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from pipelines.models.cards import ModelCard
+from pipelines.request import MAX_SEED, Task
+from ui import form as slate
+from ui.handlers import Answers, knows, rest_line
+from ui.model_picker import Models
+
+if TYPE_CHECKING:
+    from jobs.service import JobService
+    from settings import Settings
+
+STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop", "drive")
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
+SMALL: dict[str, Any] = QUIET | {"queue": False}
+"""For what answers at once. Presses that start a clip go through Gradio's queue, because that is
+where a Space passes on who is asking for its GPU."""
+STARTS: dict[str, Any] = QUIET | {"concurrency_limit": None}
+LASTS: dict[str, Any] = STARTS | {"trigger_mode": "multiple"}
+"""On ZeroGPU such an event lasts as long as its clip, and must hold up no other one."""
+
+
+@dataclass(frozen=True)
+class Words:
+    tab: str
+    placeholder: str
+
+
+WORDS = {
+    Task.TEXT_TO_VIDEO: Words(
+        tab="Text to video",
+        placeholder="What should happen?",
+    ),
+    Task.IMAGE_TO_VIDEO: Words(
+        tab="Image to video",
+        placeholder="How should it move?",
+    ),
+    Task.VIDEO_TO_VIDEO: Words(
+        tab="Video to video",
+        placeholder="What should it become?",
+    ),
+}
+
+
+def part(name: str, task: Task, value: Any = None, **options: Any) -> gr.HTML:
+    """A piece of the page drawn by our own script; it gets data, never HTML."""
+    elem_classes = ["k-part", f"k-part-{name}"]
+    given = json.dumps({"task": task.value, **options})
+    script = f"kinora.mount({name!r}, element, {{trigger, props, watch}}, {given})"
+    return gr.HTML(
+        value,
+        html_template="",
+        js_on_load=script,
+        apply_default_css=False,
+        elem_classes=elem_classes,
+    )
+
+
+class Studio:
+    """Builds the tab's components, then wires them. One instance per tab."""
+
+    def __init__(
+        self,
+        task: Task,
+        service: JobService,
+        cards: Mapping[str, ModelCard],
+        settings: Settings,
+        models: Models,
+    ) -> None:
+        self.task = task
+        self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
+        self.answers = Answers(task, service, self.cards, settings, models)
+        self.card = self.answers.card
+        self.facts_at_first = models.facts(self.card, task)
+        self.offer = slate.offer(self.card, task, settings)
+        self._build()
+
+    # ---- what is seen
+
+    def _build(self) -> None:
+        d, words = self.card.defaults, WORDS[self.task]
+        with gr.Column(elem_id=f"k-{self.task.value}", elem_classes="k-studio"):
+            self.stage = part(
+                "stage",
+                self.task,
+                aspect=[d.width, d.height],
+                line=rest_line(self.card),
+                events=STAGE_EVENTS,
+            )
+            self.post = part("post", self.task)
+            with gr.Column(elem_classes="k-dock"):
+                self._build_slate(words)
+                self._build_chips()
+                self._build_own()
+                self.outlook = part("outlook", self.task)
+            self.examples = part(
+                "examples", self.task, self.answers.examples(self.card), events=["chosen"]
+            )
+            with gr.Column(elem_classes="k-folds"):
+                self._build_advanced()
+                with gr.Accordion("What to write", open=False, elem_classes="k-fold"):
+                    self.knows = part("knows", self.task, knows(self.card))
+
+    def _build_slate(self, words: Words) -> None:
+        with gr.Row(elem_classes="k-slate"):
+            self.facts = part("facts", self.task, self.facts_at_first)
+            self.prompt = gr.Textbox(
+                label="Prompt",
+                show_label=False,
+                container=False,
+                placeholder=words.placeholder,
+                lines=1,
+                max_lines=3,
+                scale=1,
+                elem_classes="k-prompt",
+                html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go"),
+            )
+            self.finish = gr.Button("Finish now", elem_classes="k-stop k-finish", min_width=0)
+            self.discard = gr.Button("Discard", elem_classes="k-stop k-discard", min_width=0)
+            self.generate = gr.Button(
+                "Generate", variant="primary", elem_classes="k-generate", min_width=0
+            )
+
+    def _build_chips(self) -> None:
+        form = self.offer.form
+        with gr.Row(elem_classes="k-chips"):
+            self.model = part(
+                "picker", self.task, self.card.id, title=self.card.name, events=["chosen"]
+            )
+            self.shape = gr.Dropdown(
+                self.offer.shapes,
+                value=form.shape,
+                label="Shape",
+                elem_classes="k-chip",
+                min_width=0,
+            )
+            self.frames = gr.Dropdown(
+                self.offer.lengths,
+                value=form.frames,
+                label="Length",
+                elem_classes="k-chip k-chip-short",
+                min_width=0,
+            )
+            with gr.Row(elem_classes="k-chip-seed"):
+                self.seed = gr.Textbox(
+                    label="Seed",
+                    placeholder="random",
+                    max_lines=1,
+                    elem_classes="k-chip k-chip-number",
+                    min_width=0,
+                    html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
+                )
+                self.dice = gr.Button("Roll a seed", elem_classes="k-dice", min_width=0)
+            self.last_image = part("ending", self.task, None, events=["picked"])
+
+    def _build_own(self) -> None:
+        """What matters most to some models and others do not have: beside the words, not folded."""
+        form = self.offer.form
+        with gr.Row(elem_classes="k-own"):
+            self.strength = gr.Slider(
+                0.05,
+                1.0,
+                value=form.strength,
+                step=0.05,
+                label="Strength",
+                info="How far from the clip: 1 leaves nothing of it.",
+                visible=self.task is Task.VIDEO_TO_VIDEO,
+                buttons=[],
+            )
+            self.motion = gr.Slider(
+                1,
+                255,
+                value=form.motion,
+                step=1,
+                label="Motion",
+                info="How much should move.",
+                visible=self.card.rules.motion,
+                buttons=[],
+            )
+
+    def _build_advanced(self) -> None:
+        limits, form, rules = self.card.limits, self.offer.form, self.card.rules
+        with gr.Accordion("Advanced", open=False, elem_classes="k-fold k-advanced"):
+            with gr.Row(elem_classes="k-grid"):
+                self.steps = gr.Slider(
+                    value=form.steps,
+                    step=1,
+                    **slate.bounds(limits.min_steps, limits.max_steps, 1),
+                    label="Steps",
+                    info="More steps: finer and slower.",
+                    buttons=[],
+                )
+                self.guidance = gr.Slider(
+                    value=form.guidance,
+                    step=0.1,
+                    **slate.bounds(limits.min_guidance, limits.max_guidance, 0.1, rules.guidance),
+                    label="Guidance",
+                    info="How closely to follow the prompt. Too high looks harsh.",
+                    buttons=[],
+                )
+                self.fps = gr.Slider(
+                    value=form.fps,
+                    step=1,
+                    **slate.bounds(limits.min_fps, limits.max_fps, 1),
+                    label="Frames per second",
+                    info="Higher plays the same frames faster.",
+                    buttons=[],
+                )
+                self.negative = gr.Textbox(
+                    form.negative_prompt,
+                    label="Not wanted",
+                    info="What should not appear (the negative prompt).",
+                    max_lines=3,
+                    visible=rules.negative_prompt,
+                )
+                self.sampler = gr.Dropdown(
+                    self.offer.samplers,
+                    value=form.sampler,
+                    label="Sampler",
+                    info="How the steps are taken. The model's own is a safe choice.",
+                    visible=bool(rules.samplers),
+                )
+                self.format = gr.Radio(
+                    [("MP4", "mp4"), ("WebM", "webm"), ("GIF", "gif")],
+                    value=form.format,
+                    label="Format",
+                    info="MP4 plays everywhere.",
+                )
+                self.quality = gr.Radio(
+                    [("Low", "low"), ("Medium", "medium"), ("High", "high")],
+                    value=form.quality,
+                    label="File quality",
+                    info="Higher makes a larger file.",
+                )
+            self.upscale = gr.Checkbox(
+                form.upscale,
+                label="Twice as large",
+                info="A second small model doubles width and height.",
+                visible=rules.upscale,
+            )
+            self.loras = part("loras", self.task, [])
+            self.reset = gr.Button("Reset all", size="sm", elem_classes="k-reset", min_width=0)
+
+    @property
+    def controls(self) -> list[Any]:
+        """In the order of `Form`'s fields."""
+        return [
+            self.prompt,
+            self.model,
+            self.shape,
+            self.frames,
+            self.seed,
+            self.steps,
+            self.guidance,
+            self.negative,
+            self.fps,
+            self.format,
+            self.quality,
+            self.strength,
+            self.motion,
+            self.sampler,
+            self.loras,
+            self.last_image,
+            self.upscale,
+        ]
+
+    # ---- what happens
+
+    def wire(self, others: Mapping[Task, Studio]) -> None:
+        task = self.task.value
+        asked = [*self.controls, self.stage]
+        estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
+
+        starts = LASTS if self.answers.service.executor.needs_request else STARTS
+        wake = f"(...args) => {{ kinora.wake('{task}'); return args; }}"
+        lost = {"fn": None, "js": f"() => kinora.lost('{task}')", **QUIET}
+        self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(
+            **lost
+        )
+        self.finish.click(None, js=f"() => kinora.stop('{task}', 'finish')", **QUIET)
+        self.discard.click(None, js=f"() => kinora.stop('{task}', 'discard')", **QUIET)
+        for event, handler in (("again", self.answers.again), ("another", self.answers.another)):
+            getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
+
+        facts = {"fn": self.answers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
+        self.stage.restore(self.answers.restore, None, self.controls, **SMALL).then(
+            **estimate
+        ).then(**facts)
+        self.stage.repair(
+            self.answers.repair, self.controls, [*self.controls, self.post], **SMALL
+        ).then(**estimate).then(**facts)
+        self.stage.develop(self.answers.develop, None, self.post, **starts).failure(**lost)
+        self.stage.drive(self.answers.drive, None, self.post, **LASTS)
+        self.stage.picked(**estimate)
+        image = others.get(Task.IMAGE_TO_VIDEO)
+        if image is not None:
+            self.stage.onward(self.answers.onward, None, [image.prompt, self.post], **SMALL)
+
+        self.dice.click(
+            None,
+            None,
+            self.seed,
+            js=f"() => String(Math.floor(Math.random() * {MAX_SEED + 1}))",
+            **QUIET,
+        )
+        self.reset.click(
+            self.answers.reset, [self.prompt, self.model], self.controls, **SMALL
+        ).then(**estimate)
+        self.model.chosen(
+            self.answers.change_model,
+            self.controls,
+            [*self.controls, self.knows, self.examples, self.facts, self.post],
+            **SMALL,
+        ).then(**estimate)
+        self.last_image.picked(**estimate)
+        self.fps.release(
+            self.answers.change_fps, [self.model, self.fps, self.frames], self.frames, **SMALL
+        )
+        self.examples.chosen(
+            self.answers.choose_example, [self.model], [self.prompt, self.seed, self.post], **SMALL
+        )
+        gr.on(
+            [
+                self.prompt.blur,
+                self.negative.blur,
+                self.shape.input,
+                self.frames.input,
+                self.steps.release,
+                self.guidance.release,
+                self.fps.release,
+                self.format.input,
+                self.quality.input,
+                self.strength.release,
+                self.sampler.input,
+                self.upscale.input,
+            ],
+            trigger_mode="always_last",
+            **estimate,
+        )

@@ -1,0 +1,129 @@
+"""How the API says that something is wrong: one shape at every door, a sentence and a code.
+
+Knows errors and HTTP. Does not know jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from errors import ErrorCode, KinoraError
+from media.files import NO_ROOM
+from pipelines.field_types import sentence_about, wrong_fields
+
+log = logging.getLogger(__name__)
+
+SAFE = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+NO_STORE = {"Cache-Control": "no-store"}
+RETRY_AFTER_S = 10
+OPENAI = "/v1/"
+OPENAI_NAMES = {"duration_s": "seconds", "image": "input_reference"}
+"""What OpenAI's clients call a field of ours, for `param`."""
+BY_STATUS = {
+    401: ErrorCode.UNAUTHORIZED,
+    403: ErrorCode.FORBIDDEN,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+    413: ErrorCode.TOO_LARGE,
+}
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is being answered: in the answer's X-Request-Id, and in our log."""
+
+
+class ErrorBody(BaseModel):
+    """What every error looks like. Under `/v1/`, `error` is an object with `code`, `message`,
+    `type` and `param`, as OpenAI's clients read it; the other fields are the same."""
+
+    error: str | dict[str, Any] = Field(description="The code, from a closed list.")
+    message: str = Field(description="A sentence a person can act on.")
+    details: dict[str, Any] = {}
+    timestamp: str = Field(description="When it happened, ISO 8601, UTC.")
+    request_id: str = Field(description="To be named to whoever runs this; in X-Request-Id, too.")
+    action: dict[str, Any] | None = Field(default=None, description="Settings that would work.")
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ErrorBody, "description": "It cannot be done; the body says why."}
+}
+
+
+def error_response(error: KinoraError, path: str = "") -> JSONResponse:
+    now = datetime.now(timezone.utc).isoformat()
+    body = error.as_dict() | {"timestamp": now, "request_id": request_id.get()}
+    headers = {**NO_STORE, **SAFE}
+    status = error.kind.http_status
+    if status in (429, 503):
+        headers["Retry-After"] = str(error.details.get("retry_after_s") or RETRY_AFTER_S)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == 409:  # the openai SDK would ask the same again, twice
+        headers["x-should-retry"] = "false"
+    if path.startswith(OPENAI):
+        body["error"] = {
+            "code": error.code.value,
+            "message": error.message,
+            "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+            "param": OPENAI_NAMES.get(field := error.details.get("field"), field),
+        }
+    return JSONResponse(body, status, headers=headers)
+
+
+def as_kinora_error(error: ValidationError | RequestValidationError) -> KinoraError:
+    """The first thing that is wrong as a sentence, all of them in the details."""
+    found = wrong_fields(error) or [("", "cannot be understood")]
+    wrong = [{"field": field, "message": why} for field, why in found[:20]]
+    return KinoraError(
+        ErrorCode.INVALID_INPUT,
+        sentence_about(*found[0]),
+        details={"field": found[0][0], "errors": wrong},
+    )
+
+
+def add_handlers(app: FastAPI) -> None:
+    @app.exception_handler(KinoraError)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        return error_response(_of(error), request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        return error_response(_of(error), request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        response = error_response(_of(error), request.url.path)
+        if isinstance(error, HTTPException) and "Allow" in (error.headers or {}):
+            response.headers["Allow"] = (error.headers or {})["Allow"]
+        return response
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        log.error("Request %s failed: what went wrong follows.", request_id.get())
+        return error_response(_of(error), request.url.path)
+
+
+def _of(error: Exception) -> KinoraError:
+    match error:
+        case KinoraError():
+            return error
+        case RequestValidationError():
+            return as_kinora_error(error)
+        case OSError(errno=number) if number in NO_ROOM:
+            return KinoraError(ErrorCode.OUT_OF_DISK)
+        case HTTPException(status_code=status) if status in BY_STATUS:
+            return KinoraError(BY_STATUS[status])
+        case HTTPException(status_code=status) if status < 500:
+            return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
+        case _:
+            return KinoraError(ErrorCode.INTERNAL)

@@ -1,0 +1,258 @@
+"""The layer around everything: which application answers, and what goes with every answer.
+
+Other sites' pages are refused or allowed (CORS), bodies are cut off where they are too long,
+Gradio's routes that nothing here uses are shut, every request gets a number, and security headers
+are set, on the page's answers too. Knows ASGI; does not know who a caller is.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from httpx import InvalidURL
+from starlette.datastructures import FormData, Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.addresses import below_root
+from errors import ErrorCode, KinoraError
+from media.files import NO_ROOM
+from web.errors import error_response, request_id
+from web.identity import (
+    is_https,
+    is_same_origin,
+    proxy_fault,
+    warn_of_proxy,
+)
+from web.limits import TEXT_BYTES, limited, most_bytes
+
+if TYPE_CHECKING:
+    from settings import Settings
+    from web.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+METHODS = "GET, HEAD, POST, DELETE"
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Range, X-Api-Key"
+SHOWN = (
+    "Content-Range, ETag, Location, Retry-After, X-Kinora-Frames, X-Kinora-Preview, X-Request-Id"
+)
+
+API_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+PAGE_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'{style}; object-src 'none'; base-uri 'self'; "
+    "form-action 'self'"
+)
+"""Gradio's page compiles templates, so it needs eval; nothing it needs lies elsewhere."""
+EMBEDDERS = "https://huggingface.co https://*.hf.space"
+"""A Space is shown in a frame of the Hub's page."""
+HUB_STYLE = " https://fonts.googleapis.com"
+HUB_API = " ".join(
+    f"https://huggingface.co/api/{what}/" for what in ("spaces", "users", "organizations")
+)
+HUB_POLICY = (
+    f"; connect-src 'self' data: blob: {HUB_API} https://cdn-avatars.huggingface.co"
+    f"; img-src 'self' data: blob: {HUB_API} https://huggingface.co/avatars/ "
+    "https://cdn-avatars.huggingface.co"
+    "; font-src 'self' data: https://fonts.gstatic.com"
+)
+"""On a Space, Gradio's page asks the Hub whether the Space is awake, and at its own address it
+draws the Hub's small header: the author's picture, the likes, two fonts."""
+
+
+def page_policy(settings: Settings) -> str:
+    """The Content-Security-Policy of the page: what it may load, and who may show it."""
+    embedders = ["'self'", *([EMBEDDERS] if settings.on_space else []), *settings.embed_origins]
+    policy = PAGE_POLICY.format(style=HUB_STYLE if settings.on_space else "")
+    policy += HUB_POLICY if settings.on_space else ""
+    return f"{policy}; frame-ancestors {' '.join(embedders)}"
+
+
+SHUT = re.compile(
+    r"/(gradio_api/)?("
+    r"proxy=|file=\s*[a-z][a-z0-9+.-]*:/|custom_component/|component_server|process_recording|"
+    r"stream/|deep_link|monitoring|profiling|run-history|runs|vibe-|undo-vibe)",
+    re.IGNORECASE,
+)
+"""What Gradio offers besides: to fetch other sites, to cut recordings, to keep links. Not here."""
+
+NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, InvalidURL)
+
+
+class Guard:
+    def __init__(
+        self,
+        page: ASGIApp,
+        api: ASGIApp,
+        is_ours: Callable[[str], bool],
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self.metrics = metrics
+        self.page = page
+        self.api = api
+        self.is_ours = is_ours
+        self.settings = settings
+        self.page_policy = page_policy(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.page(scope, receive, send)
+            return
+        scope = below_root(scope)  # what is shut and what is ours is known by its own path
+        number = secrets.token_hex(8)
+        request_id.set(number)
+        send = _with(send, {"X-Request-Id": number})
+        warn_of_proxy(scope, Headers(scope=scope))
+        if self.is_ours(scope["path"]):
+            await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
+        else:
+            await self._pages(scope, receive, self._with_headers(scope, send, self.page_policy))
+
+    async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Gradio's application, with a body as long as it may be and without what is shut. What it
+        stumbles over is told as we tell it."""
+        refused: KinoraError | None = None
+        held: list[Message] = []  # a bare 500, which says nothing: what was raised comes after it
+
+        async def counted() -> Message:
+            nonlocal refused
+            try:
+                return await within()
+            except KinoraError as error:
+                refused = error
+                raise
+
+        async def sending(message: Message) -> None:
+            if held or (message["type"] == "http.response.start" and message["status"] == 500):
+                held.append(message)
+            elif refused is None:
+                await send(message)
+
+        try:
+            if SHUT.match(scope["path"]):
+                raise KinoraError(ErrorCode.NOT_FOUND)
+            self._refuse_foreign_pages(scope)
+            within = limited(scope, receive, self._most_bytes_for_the_page())
+            await self.page(scope, counted, sending)
+        except KinoraError as error:
+            refused = refused or error
+        except Exception as error:
+            if not held and refused is None:
+                raise
+            refused = refused or _stumbled(scope["path"], error)
+        if refused is not None:
+            await error_response(refused, scope["path"])(scope, receive, send)
+            return
+        for message in held:
+            await send(message)
+
+    def _refuse_foreign_pages(self, scope: Scope) -> None:
+        """Another site's page may show ours, but not use it, unless that site was named."""
+        headers = Headers(scope=scope)
+        if scope["method"] in ("GET", "HEAD", "OPTIONS") or is_same_origin(headers):
+            return
+        if self._allowed(headers.get("origin", "")) is None:
+            raise KinoraError(ErrorCode.FORBIDDEN, proxy_fault(headers))
+
+    def _most_bytes_for_the_page(self) -> int:
+        largest = max(self.settings.max_image_bytes, self.settings.max_video_upload_bytes)
+        return largest + TEXT_BYTES
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status = time.perf_counter(), 500
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._ours(scope, receive, noting)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
+            seconds = None if route.endswith("/events") else time.perf_counter() - began
+            self.metrics.request(method, route, status, seconds)
+
+    async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        try:
+            # 1. Another site's page asks: only those that were named, and without the cookie.
+            if origin is not None and not is_same_origin(headers):
+                allowed = self._allowed(origin)
+                if allowed is None:
+                    raise KinoraError(ErrorCode.FORBIDDEN, proxy_fault(headers))
+                if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                    await self._preflight(allowed)(scope, receive, send)
+                    return
+                send = _with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
+
+            # 2. The body, as long as it may be.
+            is_form = headers.get("content-type", "").lower().startswith("multipart/")
+            most = most_bytes(scope["path"], self.settings, is_form=is_form)
+            receive = limited(scope, receive, most)
+        except KinoraError as error:
+            await error_response(error, scope["path"])(scope, receive, send)
+            return
+        forms: list[FormData] = []
+        scope.setdefault("state", {})["forms"] = forms
+        try:
+            await self.api(scope, receive, send)
+        finally:
+            for form in forms:
+                await form.close()
+
+    def _allowed(self, origin: str) -> dict[str, str] | None:
+        if "*" in self.settings.cors_origins:
+            return {"Access-Control-Allow-Origin": "*"}
+        if origin in self.settings.cors_origins:
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return None
+
+    def _preflight(self, allowed: dict[str, str]) -> Response:
+        asked = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT}
+        return Response(
+            status_code=204, headers={**allowed, **asked, "Access-Control-Max-Age": "600"}
+        )
+
+    def _with_headers(self, scope: Scope, send: Send, policy: str) -> Send:
+        headers = {
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "strict-origin-when-cross-origin",
+            "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
+            "Content-Security-Policy": policy,
+        }
+        if is_https(scope, Headers(scope=scope)):
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+        return _with(send, headers)
+
+
+def _stumbled(path: str, error: Exception) -> KinoraError:
+    """Gradio's own routes do not check what they are sent; what is made of it runs elsewhere."""
+    log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
+    if not path.startswith("/kinora/") and isinstance(error, NONSENSE):
+        return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return KinoraError(ErrorCode.OUT_OF_DISK)
+    return KinoraError(ErrorCode.INTERNAL)
+
+
+def _with(send: Send, headers: dict[str, str]) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answer = MutableHeaders(scope=message)
+            for name, value in headers.items():
+                answer.setdefault(name, value)
+        await send(message)
+
+    return sending

@@ -1,0 +1,218 @@
+"""How much a caller may ask for: clips in a minute and in a day, and bytes in a body.
+
+Counted by caller, in this process or, where there is a Redis, for all servers on it
+(`web/limits.py`). Knows time and sizes; does not know who a caller is.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope
+
+from errors import ErrorCode, KinoraError
+from settings import Settings
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+MINUTE_S, DAY_S = 60, 24 * 3600
+KNOWN_CALLERS = 10_000
+TEXT_BYTES = 1_000_000
+"""Room for the words of a request, beside its pictures."""
+
+
+class Window(NamedTuple):
+    seconds: int
+    most: int
+
+
+class Full(NamedTuple):
+    """That window has no room; enough of it after `free_s`, if there ever is."""
+
+    window: Window
+    free_s: float
+
+
+class Windows(Protocol):
+    """Who asked for how many clips when."""
+
+    def take(
+        self, caller: str, clips: int, windows: Sequence[Window], now: float | None
+    ) -> Full | int:
+        """Counts the clips, and says how many the shortest window has now; or which is full."""
+        ...
+
+
+class ClipLimits:
+    """Sliding windows: a caller gets back what they used as it grows old."""
+
+    def __init__(self, per_minute: int, per_day: int, windows: Windows | None = None) -> None:
+        self._limits = [
+            Window(seconds, most)
+            for seconds, most in ((MINUTE_S, per_minute), (DAY_S, per_day))
+            if most
+        ]
+        self._windows = windows or WindowsHere()
+
+    def take(self, caller: str, clips: int = 1, now: float | None = None) -> dict[str, str]:
+        """Counts the clips, or refuses with the time to wait. Returns headers that say the rest."""
+        if not self._limits:
+            return {}
+        found = self._windows.take(caller, clips, self._limits, now)
+        if isinstance(found, Full):
+            raise _too_many(found.window, clips, max(1, round(found.free_s + 0.5)))
+        window = self._limits[0]
+        return {
+            "RateLimit-Limit": str(window.most),
+            "RateLimit-Remaining": str(window.most - found),
+            "RateLimit-Reset": str(window.seconds),
+        }
+
+
+class WindowsHere:
+    """Counted in this process."""
+
+    def __init__(self) -> None:
+        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(
+        self, caller: str, clips: int, windows: Sequence[Window], now: float | None = None
+    ) -> Full | int:
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            asked = self._asked.setdefault(caller, deque())
+            self._asked.move_to_end(caller)
+            while asked and asked[0] <= now - windows[-1].seconds:
+                asked.popleft()
+            for window in windows:
+                recent = [at for at in asked if at > now - window.seconds]
+                if len(recent) + clips > window.most:
+                    last_to_go = min(len(recent) + clips - window.most, len(recent)) - 1
+                    free_s = window.seconds
+                    if recent:
+                        free_s += recent[last_to_go] - now
+                    return Full(window, free_s)
+            asked.extend([now] * clips)
+            while len(self._asked) > KNOWN_CALLERS:
+                self._asked.popitem(last=False)
+            return sum(at > now - windows[0].seconds for at in asked)
+
+
+def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
+    most = window.most
+    span = "a minute" if window.seconds == MINUTE_S else "24 hours"
+    if clips > most:
+        sentence = f"{clips} clips at once are more than the {most} allowed in {span} here."
+    else:
+        sentence = f"At most {most} clips in {span} are allowed here. Try again in {wait_s} s."
+    details = {"retry_after_s": wait_s, "limit": most, "window_s": window.seconds}
+    return KinoraError(ErrorCode.RATE_LIMITED, sentence, details=details)
+
+
+def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
+    """How long the body of a request to this path may be. JSON is held in memory, forms are not."""
+    if path == "/api/verify" or (is_form and path == "/api/batches"):
+        return settings.max_video_file_size_bytes
+    if is_form and path in (
+        "/api/generate",
+        "/api/estimate",
+        "/v1/videos/edits",
+        "/v1/videos/extensions",
+    ):
+        return settings.max_video_upload_bytes + 2 * settings.max_image_bytes + TEXT_BYTES
+    return 2 * settings.max_image_bytes + TEXT_BYTES
+
+
+def limited(scope: Scope, receive: Receive, most: int) -> Receive:
+    """The body as it comes, refused as soon as it is too long: nothing waits for its end."""
+    too_large = KinoraError(
+        ErrorCode.TOO_LARGE, f"At most {most / 1e6:g} MB are accepted here.", details={"max": most}
+    )
+    try:
+        announced = int(Headers(scope=scope).get("content-length") or 0)
+    except ValueError:
+        announced = 0
+    if announced > most:
+        raise too_large
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > most:
+                raise too_large
+        return message
+
+    return counted
+
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+
+TAKE = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+local clips, name = tonumber(ARGV[1]), ARGV[2]
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[#ARGV - 1]))
+for i = 3, #ARGV, 2 do
+  local seconds, most = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  local since = '(' .. string.format('%.6f', now - seconds)
+  local recent = redis.call('ZCOUNT', KEYS[1], since, '+inf')
+  if recent + clips > most then
+    local last = math.min(recent + clips - most, recent) - 1
+    local entry = redis.call('ZRANGEBYSCORE', KEYS[1], since, '+inf',
+      'WITHSCORES', 'LIMIT', math.max(last, 0), 1)
+    local free = seconds
+    if entry[2] then free = entry[2] + seconds - now end
+    return {1, (i - 3) / 2, tostring(free)}
+  end
+end
+for i = 1, clips do
+  redis.call('ZADD', KEYS[1], string.format('%.6f', now), name .. i)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[#ARGV - 1])
+local since = '(' .. string.format('%.6f', now - tonumber(ARGV[3]))
+return {0, redis.call('ZCOUNT', KEYS[1], since, '+inf'), ''}
+"""
+"""KEYS: the caller's. ARGV: clips, a name nobody else has, then seconds and most of each window."""
+
+
+class SharedWindows:
+    def __init__(self, redis: Redis) -> None:
+        self._take = redis.register_script(TAKE)
+        self._here = WindowsHere()
+
+    def take(
+        self, caller: str, clips: int, windows: Sequence[Window], now: float | None = None
+    ) -> Full | int:
+        from redis.exceptions import RedisError
+
+        given: list[Any] = [clips, secrets.token_hex(8)]
+        for window in windows:
+            given += [window.seconds, window.most]
+        try:
+            full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=given)
+        except RedisError:
+            log.warning("Redis is away: clips are counted by this server alone meanwhile.")
+            return self._here.take(caller, clips, windows, now)
+        return Full(windows[count], float(free_s)) if full else int(count)
+
+
+def windows_for(settings: Settings) -> Windows:
+    if settings.executor_kind != "redis" or not settings.redis_address:
+        return WindowsHere()
+    from jobs.fleet.client import connect
+
+    return SharedWindows(connect(settings.redis_address, PATIENCE_S))
