@@ -20,7 +20,7 @@ from jobs.workers.run import (
     as_kinora_error,
     run_job,
 )
-from pipelines.planning import Device, torch_device
+from pipelines.planning import Device
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class EngineMaker:
         self._manager = PipelineManager(self._cards, settings)
 
     def device(self) -> Device | None:
+        from pipelines.engine.device import torch_device
+
         return torch_device()
 
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:

@@ -17,7 +17,7 @@ from jobs.recovery import end_command
 from jobs.workers.run import run_job
 from jobs.workers.zerogpu_requests import Drivers
 from pipelines.models.cards import load_cards
-from pipelines.planning import Device, torch_device
+from pipelines.planning import Device
 from settings import Settings
 
 LOOK_S = 1.0
@@ -57,6 +57,8 @@ class ForegroundExecutor:
 
     def find_device(self, desk: Desk) -> Device:
         """Imports torch, and looks again at what was accepted without it."""
+        from pipelines.engine.device import torch_device
+
         self._device = torch_device()
         desk.judge_waiting()
         return self._device

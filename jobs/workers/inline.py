@@ -36,7 +36,7 @@ from jobs.workers.zerogpu_grants import (
 from jobs.workers.zerogpu_requests import Drivers, Lent
 from pipelines.models.cards import load_cards
 from pipelines.models.selection import first_models
-from pipelines.planning import Device, torch_device
+from pipelines.planning import Device
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class InlineExecutor:
                 target=self._give_up_idle, args=(desk,), name="idle-clips", daemon=True
             ).start()
         else:
+            from pipelines.engine.device import torch_device
+
             self._device = torch_device()
             desk.judge_waiting()
         self._thread = threading.Thread(

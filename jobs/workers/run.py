@@ -79,8 +79,8 @@ def _run(
     from pipelines.engine import latents_file
     from pipelines.engine.decode import between_layers, decode
     from pipelines.engine.memory import Peak
+    from pipelines.engine.placement import plan_here
     from pipelines.engine.sampling import sample
-    from pipelines.planning import plan as plan_for_here
     from pipelines.planning.demand import Shape
     from pipelines.request import Adjustment
 
@@ -157,7 +157,7 @@ def _run(
 
     # 4. Frames. From here on a failure does not cost the sampling.
     emit("decoding", {})
-    tiles = max(plan_for_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
+    tiles = max(plan_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
     with _developing(folder), between_layers(loaded, control.check):
         frames = decode(
             loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change

@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 import torch
 
+from pipelines.engine.placement import dtype_of
 from pipelines.engine.samplers import as_the_card_says
 from pipelines.models.cards import ROOT, ModelCard
 from pipelines.models.download import Blob
@@ -135,7 +136,7 @@ def load(
         done = start + (0.9 - start) * number / len(files.components)
         report(LoadProgress(component.name.replace("_", " "), done))
         try:
-            dtype = torch.float32 if component.name in float32 else plan.dtype
+            dtype = torch.float32 if component.name in float32 else dtype_of(plan)
             loaded[component.name] = _load(component, dtype)
             if component.name == "scheduler" and card.scheduler:
                 loaded["scheduler"] = _as_the_card_says(loaded["scheduler"], card)
@@ -157,7 +158,7 @@ def load_part(
     component = Component(name, part.of(folder, module), folder, part.subfolder, part.choice)
     report(LoadProgress(name.replace("_", " "), DOWNLOAD_SHARE))
     try:
-        return _load(component, plan.dtype)
+        return _load(component, dtype_of(plan))
     except Exception as error:
         raise loading_error(error, card, name) from error
 

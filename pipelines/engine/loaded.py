@@ -16,6 +16,7 @@ from pipelines.engine.components import (
 )
 from pipelines.engine.families.base import Family
 from pipelines.engine.latent_rgb import PreviewMap, preview_map_for
+from pipelines.engine.placement import device_of, dtype_of
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
 from pipelines.request import Task
@@ -89,11 +90,11 @@ class Loaded:
 
     @property
     def device(self) -> torch.device:
-        return self.weights.plan.device
+        return device_of(self.weights.plan)
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.weights.plan.dtype
+        return dtype_of(self.weights.plan)
 
     @property
     def busy(self) -> threading.RLock:

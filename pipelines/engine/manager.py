@@ -18,7 +18,6 @@ from collections.abc import Mapping
 import torch
 
 from errors import ErrorCode, KinoraError
-from pipelines import planning
 from pipelines.engine import upsample
 from pipelines.engine.components import (
     Files,
@@ -28,11 +27,13 @@ from pipelines.engine.components import (
 from pipelines.engine.families import family_of
 from pipelines.engine.loaded import Loaded, Weights, _pipeline_class, class_name, log
 from pipelines.engine.memory import bytes_of, free_bytes, free_memory
+from pipelines.engine.placement import place, plan_here
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.models.failures import loading_error
 from pipelines.models.hub import COMMIT, Hub
 from pipelines.models.loading import LoadProgress, OnProgress
+from pipelines.planning import Plan
 from pipelines.request import Task
 from settings import Settings
 
@@ -114,7 +115,7 @@ class PipelineManager:
         for model_id in self.loaded():
             self.evict(model_id)
 
-    def _make_room(self, need_bytes: int, plan: planning.Plan) -> None:
+    def _make_room(self, need_bytes: int, plan: Plan) -> None:
         """The least recently used models go until there is a place and memory for the next."""
         while held := self.loaded():
             crowded = len(held) >= self.settings.max_loaded_models
@@ -126,7 +127,7 @@ class PipelineManager:
         _quieten()
         self._warn_if_unpinned(card)
         family = family_of(card.family)
-        plan = planning.plan(card, self.settings)
+        plan = plan_here(card, self.settings)
 
         # 1. Its files are here, whole and harmless; what is loaded stays until then
         classes = [_pipeline_class(card, family, each) for each in card.tasks]
@@ -152,7 +153,7 @@ class PipelineManager:
             pipe = weights.pipe_for(task)
             if plan.offload != "none":
                 weights.preview_map()  # before its parts are moved about
-            planning.place(pipe, plan)
+            place(pipe, plan)
 
         # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it
         if not self.settings.zero_gpu:

@@ -19,6 +19,7 @@ import psutil
 import torch
 
 from errors import ErrorCode, KinoraError
+from pipelines.engine.placement import device_of, dtype_of
 from pipelines.models.failures import Reason, failure, is_out_of_memory
 from pipelines.planning.plan import GPU_OVERHEAD_GB
 
@@ -40,7 +41,7 @@ def bytes_of(files: Files, plan: Plan, name: str) -> int:
             except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 what = component.name.replace("_", " ")
                 raise failure(Reason.DAMAGED_FILE, name, what) from error
-    return numbers * plan.dtype.itemsize
+    return numbers * dtype_of(plan).itemsize
 
 
 def numbers_in(path: Path) -> int:
@@ -59,8 +60,8 @@ def numbers_in(path: Path) -> int:
 
 def free_bytes(plan: Plan) -> int:
     """Where the weights will lie: on the GPU, or in memory, of which a container may have less."""
-    if plan.device.type == "cuda" and plan.offload == "none":
-        return torch.cuda.mem_get_info(plan.device)[0]
+    if device_of(plan).type == "cuda" and plan.offload == "none":
+        return torch.cuda.mem_get_info(device_of(plan))[0]
     free = psutil.virtual_memory().available
     try:
         limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))

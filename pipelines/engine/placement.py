@@ -14,7 +14,12 @@ from typing import Any
 
 import torch
 
-from pipelines.planning.plan import Plan
+from pipelines.engine.device import torch_device
+from pipelines.models.cards import ModelCard
+from pipelines.planning.demand import Shape
+from pipelines.planning.machine import this_machine
+from pipelines.planning.plan import Plan, Wishes, plan_for
+from settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +30,29 @@ GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_gro
 DENOISERS = ("transformer", "transformer_2", "unet")
 
 
+def plan_here(card: ModelCard, settings: Settings, shape: Shape | None = None) -> Plan:
+    """The plan for this process, where torch has the last word on whether there is a GPU."""
+    machine = this_machine(settings)
+    if not settings.zero_gpu:  # a GPU is attached for each clip only: nothing to try
+        machine = machine.computing_on(torch_device())
+    return plan_for(card, machine, Wishes.of(settings), shape)
+
+
+def device_of(plan: Plan) -> torch.device:
+    return torch.device(plan.device_name)
+
+
+def dtype_of(plan: Plan) -> torch.dtype:
+    return getattr(torch, plan.dtype_name)
+
+
 def place(pipe: Any, plan: Plan) -> None:
     """Weights where they are kept, in the form they are kept in."""
     # 1. The weights' form
     for denoiser in _denoisers(pipe):
         if plan.storage == "float8":
             denoiser.enable_layerwise_casting(
-                storage_dtype=torch.float8_e4m3fn, compute_dtype=plan.dtype
+                storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype_of(plan)
             )
         elif plan.storage == "int8":
             _to_int8(denoiser)
@@ -52,7 +73,7 @@ def place(pipe: Any, plan: Plan) -> None:
 def settle(pipe: Any, plan: Plan) -> None:
     """This pipeline's hooks are the ones on the shared weights. Call it while they are yours."""
     if plan.offload == "model" and not _hooks_are_ours(pipe):
-        pipe.enable_model_cpu_offload(device=plan.device)
+        pipe.enable_model_cpu_offload(device=device_of(plan))
     if plan.step_cache:
         for denoiser in _denoisers(pipe):
             if hasattr(denoiser, "enable_cache"):
@@ -71,9 +92,9 @@ def _put(pipe: Any, plan: Plan) -> None:
     if plan.offload == "group":
         _group_offload(pipe, plan)
     elif plan.offload == "model":
-        pipe.enable_model_cpu_offload(device=plan.device)
+        pipe.enable_model_cpu_offload(device=device_of(plan))
     else:
-        pipe.to(plan.device)
+        pipe.to(device_of(plan))
 
 
 def unplace(pipe: Any) -> None:
@@ -120,11 +141,11 @@ def _to_int8(denoiser: Any) -> None:
 
 def _group_offload(pipe: Any, plan: Plan) -> None:
     pipe.enable_group_offload(
-        onload_device=plan.device,
+        onload_device=device_of(plan),
         offload_device=torch.device("cpu"),
         offload_type="block_level",
         num_blocks_per_group=BLOCKS_AT_ONCE,
-        use_stream=plan.device.type == "cuda",
+        use_stream=device_of(plan).type == "cuda",
         low_cpu_mem_usage=True,
     )
 

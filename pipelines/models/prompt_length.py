@@ -1,7 +1,8 @@
 """How much of a prompt a model reads: text encoders take so many tokens, and the rest is cut off.
 
 Counted before the worker where the tokenizer's file is on this machine and the family passes it
-the words as they are; `pipelines/engine/truncation.py` sees in the worker what really was cut off. Light.
+the words as they are; `pipelines/engine/truncation.py` sees in the worker what really was cut
+off. Light.
 """
 
 from __future__ import annotations

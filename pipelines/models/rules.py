@@ -49,7 +49,7 @@ class Rules(BaseModel):
     upscale: bool = False
     """To twice the size; of a family, only those cards that name a `latent_upsampler`."""
     samplers: tuple[str, ...] = ()
-    """The choices, by their names in `pipelines/engine/samplers.py`; empty: the model's own alone."""
+    """The choices, named as in `pipelines/engine/samplers.py`; empty: the model's own alone."""
 
 
 DIFFUSION_SAMPLERS = ("ddim", "euler", "heun", "unipc", "dpm++")

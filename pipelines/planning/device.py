@@ -1,27 +1,22 @@
-"""What torch computes on here, by its own word, and why not on a GPU that is there.
+"""What models run on here, and why not on an NVIDIA GPU that is there.
 
-nvidia-smi lists GPUs that this torch may be unable to use: the driver is too old for it, it was
-built without CUDA, it has no code for that GPU. So a worker tries, and reports what came of it; a
-process without torch asks in a process of its own (`ask_torch`). Imports torch when it is called.
+nvidia-smi lists GPUs that the installed torch may be unable to use: the driver is too old for it,
+it was built without CUDA, it has no code for that GPU. So a worker tries (`engine/device.py`) and
+reports the result; a process without torch starts one that tries (`ask_torch`).
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
-import warnings
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 from importlib import metadata
 
 from settings import ROOT
-
-log = logging.getLogger(__name__)
 
 GIB = 2**30
 NONE_VISIBLE = ("", "-1", "none", "void", "NoDevFiles")
@@ -113,50 +108,16 @@ def without_torch(listed: Listed) -> Device:
     largest = listed.largest
     version = _torch_version()
     if "+cpu" in version:
-        return Device(problem=_problem(listed, _built_without_cuda(version)))
+        return Device(problem=problem_of(listed, _built_without_cuda(version)))
     if largest is None:
-        return Device(problem=_problem(listed, listed.fault))
+        return Device(problem=problem_of(listed, listed.fault))
     vram_gb, name = largest
     return Device(name, vram_gb)
 
 
-@lru_cache(maxsize=1)
-def torch_device() -> Device:
-    """Tried, once in a process: a small sum on the GPU. Logs what is wrong."""
-    device = _try_torch(list_gpus())
-    if device.problem:
-        log.warning("%s Clips are made on the CPU.", device.problem)
-    return device
-
-
-def _try_torch(listed: Listed) -> Device:
-    import torch
-
-    if torch.version.hip is not None:  # AMD's; nothing here was ever tried on one
-        return Device()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the error that follows says the same
-            torch.cuda.init()
-            properties = torch.cuda.get_device_properties(0)
-    except Exception as error:  # whatever a driver may do
-        return Device(problem=_problem(listed, reason_of(error)))
-    found = Device(properties.name, properties.total_memory / GIB)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            (torch.ones(8, device="cuda") + 1).sum().item()
-    except torch.cuda.OutOfMemoryError:
-        return found  # full of another process's work at the moment
-    except Exception as error:
-        only = Listed(((found.vram_gb or 0.0, properties.name),))
-        return Device(problem=_problem(only, reason_of(error)))
-    return found
-
-
 def ask_torch(timeout_s: float = 120.0) -> Device | None:
     """`torch_device` of a process of its own; None if it does not come up."""
-    command = [sys.executable, "-m", "pipelines.planning.device"]
+    command = [sys.executable, "-m", "pipelines.engine.device"]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(  # noqa: S603
@@ -197,7 +158,7 @@ def reason_of(error: Exception) -> str:
     return f"CUDA cannot be used ({_short(text) or type(error).__name__})"
 
 
-def _problem(listed: Listed, reason: str | None) -> str | None:
+def problem_of(listed: Listed, reason: str | None) -> str | None:
     if reason is None or not listed.is_any:
         return None
     largest = listed.largest
@@ -221,8 +182,3 @@ def _torch_version() -> str:
         return metadata.version("torch")
     except metadata.PackageNotFoundError:
         return ""
-
-
-if __name__ == "__main__":
-    logging.disable()
-    sys.stdout.write(json.dumps(asdict(torch_device())) + "\n")

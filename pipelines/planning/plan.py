@@ -6,7 +6,7 @@ Pure and light: no torch, and the machine is data. `apply` does what the plan sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pipelines.models.cards import ModelCard
 from pipelines.planning.demand import Demand, Shape, demand_of
@@ -14,9 +14,6 @@ from pipelines.planning.machine import Machine
 from pipelines.planning.sizes import Sizes, sizes_of
 from pipelines.planning.traits import StepCache, Traits, traits_of
 from settings import Settings
-
-if TYPE_CHECKING:
-    import torch
 
 Profile = Literal["fast", "balanced", "small"]
 Offload = Literal["none", "model", "group"]
@@ -87,18 +84,6 @@ class Plan:
     is_guess: bool = False
     notes: tuple[str, ...] = ()
     """What was wished for and could not be had, as sentences."""
-
-    @property
-    def device(self) -> torch.device:
-        import torch
-
-        return torch.device(self.device_name)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        import torch
-
-        return getattr(torch, self.dtype_name)
 
     @property
     def memory_gb(self) -> float:

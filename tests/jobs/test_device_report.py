@@ -22,6 +22,7 @@ from errors import ErrorCode, KinoraError
 from jobs.fleet.protocol import WorkerCard, device_to_show
 from jobs.job import State
 from jobs.workers.foreground import ForegroundExecutor
+from pipelines.engine import device as engine_device
 from pipelines.planning import Device, device
 from pipelines.request import GenerationRequest
 from settings import ROOT, Settings
@@ -48,9 +49,9 @@ def seeming(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", nvidia_smi(tmp_path / "bin"))
     monkeypatch.setattr(device, "_torch_version", lambda: "2.13.0")
-    device.torch_device.cache_clear()
+    engine_device.torch_device.cache_clear()
     yield
-    device.torch_device.cache_clear()
+    engine_device.torch_device.cache_clear()
 
 
 def test_clips_that_were_accepted_for_a_gpu_fail_with_a_sentence_once_it_turns_out_unusable(

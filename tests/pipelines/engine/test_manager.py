@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from errors import ErrorCode, KinoraError
-from pipelines import planning
 from pipelines.engine import manager as manager_module
 from pipelines.engine.manager import LoadProgress, PipelineManager
 from pipelines.models.cards import ModelCard, load_cards
+from pipelines.planning import this_machine
 from pipelines.request import Task
 from settings import Settings
 from tests import tiny, zoo
@@ -87,7 +87,7 @@ def test_the_number_type_is_the_machines_choice_unless_told(
         parts = (loaded.pipe.transformer, loaded.pipe.vae, loaded.pipe.text_encoder)
         return {part.dtype for part in parts} | {loaded.dtype}
 
-    quick = torch.cuda.is_available() or planning._cpu_multiplies_bfloat16()
+    quick = torch.cuda.is_available() or this_machine(tiny_settings).cpu_multiplies_bfloat16
     assert dtypes(tiny_settings) == {torch.bfloat16 if quick else torch.float32}
     for name, dtype in {"bfloat16": torch.bfloat16, "float32": torch.float32}.items():
         assert dtypes(tiny_settings.model_copy(update={"torch_dtype": name})) == {dtype}

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.engine.device import _try_torch, torch_device
 from pipelines.models.cards import load_cards
 from pipelines.planning import (
     Device,
@@ -22,12 +23,10 @@ from pipelines.planning import (
 )
 from pipelines.planning.device import (
     Listed,
-    _try_torch,
     _visible,
     ask_torch,
     list_gpus,
     reason_of,
-    torch_device,
     without_torch,
 )
 from settings import ROOT, Settings

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
+from pipelines.engine.placement import device_of, dtype_of
 from pipelines.models.cards import ROOT, ModelCard, Needs
 from pipelines.planning import (
     Machine,
@@ -425,14 +426,14 @@ def test_the_plan_knows_torchs_own_words() -> None:
     import torch
 
     plan = Plan(device_name="cpu", dtype_name="bfloat16")
-    assert plan.device == torch.device("cpu")
-    assert plan.dtype is torch.bfloat16
+    assert device_of(plan) == torch.device("cpu")
+    assert dtype_of(plan) is torch.bfloat16
 
 
 def test_the_light_half_imports_no_torch() -> None:
     code = (
-        "import sys, settings, errors, pipelines.request, pipelines.models.cards, pipelines.models.fit,"
-        " pipelines.planning, pipelines.engine.families;"
+        "import sys, settings, errors, pipelines.request, pipelines.models.cards,"
+        " pipelines.models.fit, pipelines.planning, pipelines.engine.families;"
         "heavy = {'torch', 'diffusers', 'transformers', 'numpy'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or None)"
     )
