@@ -19,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import request_body, schemas
-from api.addresses import address
 from api.core import Core, JobId, Who
 from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest
+from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.identity import Caller
 

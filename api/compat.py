@@ -20,10 +20,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
-from api.addresses import address
 from api.core import Core, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
+from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.files import send_file
 from web.identity import Caller

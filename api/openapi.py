@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from api.addresses import address, root_address
 from pipelines.request import GenerationRequest
+from web.addresses import address, root_address
 
 REF = "#/components/schemas/{model}"
 DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"

@@ -19,12 +19,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import request_body, schemas, sse
-from api.addresses import address
 from api.core import Core, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.models.loras import offered
 from pipelines.request import FittedRequest
+from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.files import send_file
 from web.identity import Caller

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from api.addresses import address
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, Result, State
 from jobs.progress import Progress
 from pipelines.request import Adjustment
+from web.addresses import address
 
 if TYPE_CHECKING:
     from jobs.service import JobService

@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from api.addresses import address, root_address
 from errors import ErrorCode, KinoraError
 from jobs.job import TERMINAL_KINDS, Event, Job
+from web.addresses import address, root_address
 from web.errors import NO_STORE, SAFE
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from jobs.job import Asked, Job
 from jobs.lifecycle import Desk
-from jobs.workers.zerogpu_requests import Drivers
+from jobs.zerogpu_requests import Drivers
 from pipelines.planning import Device
 
 WorkerState = Literal["starting", "ready", "busy", "setup_failed", "defunct"]
@@ -53,8 +53,9 @@ class Executor(Protocol):
         """Passes on what a person asked of a running job; the store has it already."""
         ...
 
-    def drive(self, job_id: str) -> None:
-        """Gives the current web request to a job that needs one; the newest counts."""
+    def drive(self, job_id: str, quota: str | None = None) -> None:
+        """Gives the current web request, or a caller's quota token, to a job that needs one; the
+        newest counts."""
         ...
 
     def resume(self, job: Job) -> bool:

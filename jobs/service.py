@@ -264,9 +264,7 @@ class JobService:
         """Where a clip needs a caller's GPU quota (ZeroGPU), this caller's token is used from now
         on: the newest is valid the longest, also for a second attempt."""
         if quota and self.executor.needs_request and not job.state.ended:
-            from jobs.workers.inline import with_quota
-
-            with_quota(quota, lambda: self.executor.drive(job.id))
+            self.executor.drive(job.id, quota)
 
     def wants_request(self, job: Job) -> bool:
         """True where the clip waits and a page that shows it should drive it again: its web

@@ -1,8 +1,9 @@
 """Decodes untrusted pictures safely and keeps them as plain RGB PNG files.
 
 What a picture says about itself is taken out before Pillow sees it
-(`media/strip_metadata.py`). PNG, JPEG, WebP, GIF and BMP of ordinary size are decoded here, everything else in a process of its own
-(`media/image_sandbox.py`). Does not know who sent a picture or what it is for.
+(`media/strip_metadata.py`). PNG, JPEG, WebP, GIF and BMP of ordinary size are decoded here,
+everything else in a process of its own (`media/image_sandbox.py`).
+Does not know who sent a picture or what it is for.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest, Task
 from ui import job_view
-from ui.addresses import public_root
 from ui.form import as_kinora_error
 from ui.gradio_api import sentences
+from web.addresses import public_root
 
 if TYPE_CHECKING:
     from starlette.requests import Request

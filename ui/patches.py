@@ -159,7 +159,7 @@ def take_files_from_agents() -> None:
 
 def _uploaded_here(server: Any, sent: Any) -> str | None:
     """The path in an address of this very app."""
-    from ui.addresses import public_root
+    from web.addresses import public_root
 
     if not isinstance(sent, str):
         return None

@@ -19,9 +19,9 @@ from starlette.datastructures import FormData, Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.addresses import below_root
 from errors import ErrorCode, KinoraError
 from media.files import NO_ROOM
+from web.addresses import below_root
 from web.errors import error_response, request_id
 from web.identity import (
     is_https,

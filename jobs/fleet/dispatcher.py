@@ -43,7 +43,7 @@ from jobs.lifecycle import Desk
 from jobs.workers.inputs import lend
 from jobs.workers.loading_events import Preparing
 from jobs.workers.timing import Patience
-from jobs.workers.zerogpu_requests import Drivers
+from jobs.zerogpu_requests import Drivers
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class RedisExecutor:
         except RedisError:
             log.warning("Redis is away: what was asked of clip %s is passed on later.", job_id)
 
-    def drive(self, job_id: str) -> None:
+    def drive(self, job_id: str, quota: str | None = None) -> None:
         """Nothing to lend: the workers need no web request."""
 
     def resume(self, job: Job) -> bool:

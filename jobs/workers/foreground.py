@@ -15,7 +15,7 @@ from jobs.job import Asked, Job, State
 from jobs.lifecycle import Desk
 from jobs.recovery import end_command
 from jobs.workers.run import run_job
-from jobs.workers.zerogpu_requests import Drivers
+from jobs.zerogpu_requests import Drivers
 from pipelines.models.cards import load_cards
 from pipelines.planning import Device
 from settings import Settings
@@ -113,7 +113,7 @@ class ForegroundExecutor:
     def ask(self, job_id: str, what: Asked) -> None:
         """The thread that makes the clip looks into the database."""
 
-    def drive(self, job_id: str) -> None:
+    def drive(self, job_id: str, quota: str | None = None) -> None:
         """Nothing to lend."""
 
     def resume(self, job: Job) -> bool:

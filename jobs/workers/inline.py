@@ -33,7 +33,7 @@ from jobs.workers.zerogpu_grants import (
     Grants,
     NoGpu,
 )
-from jobs.workers.zerogpu_requests import Drivers, Lent
+from jobs.zerogpu_requests import Drivers, Lent
 from pipelines.models.cards import load_cards
 from pipelines.models.selection import first_models
 from pipelines.planning import Device
@@ -112,8 +112,10 @@ class InlineExecutor:
         with whole(self._desk.folder(job_id) / ASKED) as part:
             part.write_text(what, encoding="utf-8")
 
-    def drive(self, job_id: str) -> None:
-        if self.drivers is not None:
+    def drive(self, job_id: str, quota: str | None = None) -> None:
+        if self.drivers is not None and quota:
+            with_quota(quota, lambda: self.drivers.lend(job_id))
+        elif self.drivers is not None:
             self.drivers.lend(job_id)
         self.notify()
 

@@ -28,7 +28,7 @@ from jobs.job import Asked, Job
 from jobs.lifecycle import Desk
 from jobs.workers.loading_events import Preparing
 from jobs.workers.pipe import Wire
-from jobs.workers.zerogpu_requests import Drivers
+from jobs.zerogpu_requests import Drivers
 from pipelines.planning import Device
 from settings import Settings
 
@@ -131,7 +131,7 @@ class ProcessExecutor:
             if self._child and self._job and self._job.id == job_id:
                 self._child.send("ask", job_id, what)
 
-    def drive(self, job_id: str) -> None:
+    def drive(self, job_id: str, quota: str | None = None) -> None:
         """Nothing to lend: the worker needs no web request."""
 
     def resume(self, job: Job) -> bool:

@@ -17,7 +17,7 @@ from jobs.job import Job
 from jobs.lifecycle import Desk
 from jobs.workers import zerogpu
 from jobs.workers.zerogpu import Seconds, Watch
-from jobs.workers.zerogpu_requests import MOST_EXPIRED, Drivers, Lent
+from jobs.zerogpu_requests import MOST_EXPIRED, Drivers, Lent
 from pipelines.models.cards import ModelCard
 from pipelines.planning import Planner, Shape
 from settings import Settings

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.addresses import address, below_root, root_address
 from tests.api.conftest import SECRET, WAIT_S, ApiServer
 from tests.api.proxy import Proxy
+from web.addresses import address, below_root, root_address
 
 BELOW = "/tools/kinora"
 

@@ -27,7 +27,7 @@ from tests import tiny
 from tests.api.conftest import SECRET, WAIT_S, ApiServer
 from tests.api.conftest import ended as wait_until_ended
 from tests.api.test_tools import PATIENCE
-from ui.addresses import ROOT_PATH, public_root
+from web.addresses import ROOT_PATH, public_root
 
 pytestmark = pytest.mark.slow
 Do = Callable[[ClientSession], Awaitable[Any]]

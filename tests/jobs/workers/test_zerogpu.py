@@ -27,7 +27,7 @@ from jobs.workers.zerogpu import (
     Watch,
 )
 from jobs.workers.zerogpu_grants import Grants
-from jobs.workers.zerogpu_requests import IDLE_S, Drivers
+from jobs.zerogpu_requests import IDLE_S, Drivers
 from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.planning import Machine, Planner, Shape
@@ -284,7 +284,7 @@ def test_a_page_is_asked_to_drive_what_has_no_request_or_an_old_one(
     job = driven(resting)
     assert not resting.wants_request(job)
     assert resting.waits_for(job) is None
-    monkeypatch.setattr("jobs.workers.zerogpu_requests.REFRESH_S", 0.0)
+    monkeypatch.setattr("jobs.zerogpu_requests.REFRESH_S", 0.0)
     assert resting.wants_request(job), "its token gets old"
     lose(resting, job)
     assert resting.wants_request(job)

@@ -1,14 +1,20 @@
-"""Addresses in answers, where the app is served below a path of another site (GRADIO_ROOT_PATH).
+"""Addresses in answers: below a path of another site (GRADIO_ROOT_PATH), and absolute.
 
-A proxy may pass that path on or take it off: both are understood. Knows ASGI scopes.
+A proxy may pass that path on or take it off: both are understood. What headers say is believed for
+the answer to that very request only.
 """
 
 from __future__ import annotations
 
+import os
 from contextvars import ContextVar
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
+
+from web.identity import is_https
 
 _root: ContextVar[str] = ContextVar("root", default="")
 
@@ -45,3 +51,18 @@ def _normalised(root: str) -> str:
     if not root or root.startswith(("http://", "https://", "/")):
         return root
     return f"/{root}"
+
+
+ROOT_PATH = "GRADIO_ROOT_PATH"
+"""Where a proxy serves the app under a path, Gradio reads it from here: a path or a whole URL."""
+
+
+def public_root(connection: HTTPConnection) -> str:
+    """`https://host/path` without a slash at the end, as the caller's own request shows it."""
+    root = os.environ.get(ROOT_PATH, "").strip("/")
+    if root.startswith(("http://", "https://")):
+        return root
+    headers = Headers(scope=connection.scope)
+    host = headers.get("x-forwarded-host", "").split(",")[0].strip() or headers.get("host", "")
+    scheme = "https" if is_https(connection.scope, headers) else "http"
+    return f"{scheme}://{host}/{root}".rstrip("/")
