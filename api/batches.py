@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import request_body, schemas
-from api.core import Core, JobId, Who
+from api.core import ApiContext, JobId, Who
 from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
@@ -47,7 +47,7 @@ class BatchView(BaseModel):
 
 
 class Batches:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service: JobService = core.service
 

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
-from api.core import Core, JobId, Who
+from api.core import ApiContext, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from web.addresses import address
@@ -60,7 +60,7 @@ class Task(BaseModel):
 
 
 class Compat:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service: JobService = core.service
 

@@ -34,7 +34,7 @@ NOBODYS_QUOTA = (
 )
 
 
-class Core:
+class ApiContext:
     """What several doors need: the caller's job, and handing one in."""
 
     def __init__(self, service: JobService, limits: ClipLimits) -> None:
@@ -63,13 +63,13 @@ class Core:
         return self.limits.take(caller.limited_as, clips)
 
     async def submit(
-        self, asked: request_body.Asked, caller: Caller, parent: str | None = None
+        self, asked: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
         """The accepted job, and headers that say what the caller has left."""
         return await in_thread(self.accept, asked, caller, parent)
 
     def accept(
-        self, asked: request_body.Asked, caller: Caller, parent: str | None = None
+        self, asked: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
         left = self.take(caller)
         job = self.service.submit(

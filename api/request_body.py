@@ -22,7 +22,7 @@ from starlette.requests import Request
 
 from api.data_uris import is_data_uri, read_data_uri
 from errors import ErrorCode, KinoraError
-from jobs.job import Once
+from jobs.job import IdempotencyKey
 from pipelines.request import GenerationRequest
 from web.errors import as_kinora_error
 from web.identity import Caller
@@ -41,12 +41,12 @@ BOOL = TypeAdapter(bool)
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """What came: the request, whether a stored clip will do, and the caller's name for it all."""
 
     request: GenerationRequest
     reuse: bool
-    once: Once | None
+    once: IdempotencyKey | None
 
 
 Body = dict[str, Any]
@@ -112,7 +112,7 @@ async def read_asked(
     *,
     also_called: Mapping[str, str] | None = None,
     reuse: bool = True,
-) -> Asked:
+) -> ParsedRequest:
     body = await read_body(request)
     return await asked_from(body, request, service, caller, also_called or {}, reuse)
 
@@ -124,13 +124,13 @@ async def asked_from(
     caller: Caller,
     also_called: Mapping[str, str],
     reuse: bool,
-) -> Asked:
+) -> ParsedRequest:
     refuse_query(request)
     body = called(body, also_called)
     key = body.pop("idempotency_key", None)
     reuse = as_bool(body.pop("reuse", reuse), "reuse")
     asked = request_from(await with_pictures_stored(body, service, caller))
-    return Asked(asked, reuse, once_from(request, key, asked.model_dump_json(), str(reuse)))
+    return ParsedRequest(asked, reuse, once_from(request, key, asked.model_dump_json(), str(reuse)))
 
 
 def request_from(fields: Body) -> GenerationRequest:
@@ -214,7 +214,7 @@ async def read_upload(upload: UploadFile, most: int) -> bytes:
     return data
 
 
-def once_from(request: Request, key: object, *content: str) -> Once | None:
+def once_from(request: Request, key: object, *content: str) -> IdempotencyKey | None:
     """The caller's own name for this request, from the header or a field of that name."""
     header = request.headers.get("idempotency-key")
     if header is not None and key not in (None, header):
@@ -225,7 +225,7 @@ def once_from(request: Request, key: object, *content: str) -> Once | None:
     if not isinstance(key, str) or not KEY.fullmatch(key):
         raise _bad("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
     whole = json.dumps([request.scope["path"], *content])
-    return Once(key, hashlib.sha256(whole.encode()).hexdigest())
+    return IdempotencyKey(key, hashlib.sha256(whole.encode()).hexdigest())
 
 
 def as_bool(value: object, name: str) -> bool:

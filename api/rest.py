@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import request_body, schemas, sse
-from api.core import Core, JobId, Who
+from api.core import ApiContext, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.models.loras import offered
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Outlook(BaseModel):
+class EstimateResponse(BaseModel):
     """What a clip would take here, before anything is made."""
 
     seconds: float
@@ -43,7 +43,7 @@ class Outlook(BaseModel):
     used: FittedRequest
 
 
-class Verdict(BaseModel):
+class VerifyResponse(BaseModel):
     """What a file says about its making."""
 
     signed: bool
@@ -51,7 +51,7 @@ class Verdict(BaseModel):
 
 
 class Native:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service = core.service
         self.streams = sse.Streams(core.service)
@@ -89,8 +89,8 @@ class Native:
         add("/jobs/{job_id}/poster", self.poster, responses=_told(jpeg), **clip)
         add("/jobs/{job_id}/last-frame", self.last_frame, responses=_told(png), **clip)
         add("/models", self.models)
-        add("/estimate", self.estimate, "POST", response_model=Outlook)
-        add("/verify", self.verify, "POST", response_model=Verdict)
+        add("/estimate", self.estimate, "POST", response_model=EstimateResponse)
+        add("/verify", self.verify, "POST", response_model=VerifyResponse)
         return router
 
     # ---- making
@@ -125,8 +125,8 @@ class Native:
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
         fitted, took = await in_thread(self.service.estimate, wanted)
-        return _json(Outlook(**took.model_dump(include={"seconds", "low", "high", "learned"}),
-                             used=fitted))  # fmt: skip
+        shown = took.model_dump(include={"seconds", "low", "high", "learned"})
+        return _json(EstimateResponse(**shown, used=fitted))
 
     # ---- looking
 
@@ -252,7 +252,7 @@ class Native:
             for card in cards
         ]
 
-    async def verify(self, request: Request) -> Verdict:
+    async def verify(self, request: Request) -> VerifyResponse:
         """What a clip says about its making: send the file, as a body or as a form's `file`."""
         from media.metadata import read_comment
 
@@ -267,7 +267,7 @@ class Native:
                     kept.write(chunk)
             kept.flush()
             comment = await in_thread(read_comment, Path(kept.name))
-        return Verdict(signed=False, settings=comment)
+        return VerifyResponse(signed=False, settings=comment)
 
     async def _shown(
         self, job_id: str, caller: Caller, change: Callable[[str], Job] | None = None

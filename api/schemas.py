@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 J1Status = Literal["queued", "running", "succeeded", "failed"]
 
 
-class Standing(BaseModel):
+class JobProgress(BaseModel):
     """How far a clip is."""
 
     progress: float = Field(ge=0, le=1, description="0 to 1, over all phases.")
@@ -40,7 +40,7 @@ class Standing(BaseModel):
     )
 
 
-class Status(Standing):
+class Status(JobProgress):
     """One clip, briefly."""
 
     job_id: str
@@ -62,7 +62,7 @@ class Clip(BaseModel):
     seconds: dict[str, float] = Field(description="Wall seconds by phase.")
 
 
-class JobView(Standing):
+class JobView(JobProgress):
     """One clip with all about it. Times are Unix seconds."""
 
     job_id: str
@@ -90,13 +90,13 @@ class JobList(BaseModel):
     next: str | None = None
 
 
-def standing(service: JobService, job: Job) -> Standing:
+def standing(service: JobService, job: Job) -> JobProgress:
     if job.state is State.QUEUED:
         waits = service.outlook(job)
         phase = "queued"
         if waits.before == 0:  # it may wait for the model only
             phase = Progress.of(service.events.since(job.id)).phase
-        return Standing(
+        return JobProgress(
             progress=0,
             phase=phase,
             eta_seconds=_rounded(waits.seconds),
@@ -105,9 +105,9 @@ def standing(service: JobService, job: Job) -> Standing:
         )
     if job.state.ended:
         done = job.state is State.SUCCEEDED
-        return Standing(progress=float(done), phase=job.state.value)
+        return JobProgress(progress=float(done), phase=job.state.value)
     seen = Progress.of(service.events.since(job.id))
-    return Standing(
+    return JobProgress(
         progress=round(seen.ring, 4),
         phase=seen.phase,
         step=seen.step,

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from api.batches import Batches
 from api.compat import Compat
-from api.core import Core
+from api.core import ApiContext
 from api.openai.videos import Videos
 from api.openapi import add_pages
 from api.ops import Ops
@@ -53,7 +53,9 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     app = FastAPI(title="Kinora", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.callers = Callers(settings)
     windows = windows_for(settings)
-    core = Core(service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows))
+    core = ApiContext(
+        service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
+    )
     doors = (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics))
     for door in doors:
         app.include_router(door.router())

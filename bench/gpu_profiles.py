@@ -22,10 +22,10 @@ import torch
 
 from pipelines.models.cards import ModelCard
 from pipelines.planning import (
+    ClipShape,
     Machine,
     Plan,
     Planner,
-    Shape,
     this_machine,
 )
 from pipelines.planning.plan import Profile
@@ -159,7 +159,7 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
         peak = Peak(loaded.device)
         sampled = sample(loaded, fitted, Inputs(), _GoOn(), lambda _step: None)
         began = time.perf_counter()
-        tiles = Planner(settings, this_machine(settings)).plan(card, Shape.of(fitted)).tiles
+        tiles = Planner(settings, this_machine(settings)).plan(card, ClipShape.of(fitted)).tiles
         decode(loaded, sampled.latents, fitted, sampled.noise, tiles=tiles)
         decode_s, peak_gb = time.perf_counter() - began, peak.gb() or 0.0
         step_s = sampled.seconds["denoise"] / steps

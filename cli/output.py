@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, get_args
 
 from errors import ErrorCode, KinoraError
-from media.files import whole
+from media.files import atomic_write
 from pipelines.request import Format
 
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -183,7 +183,7 @@ def _replace(path: Path, clip: Path) -> bool:
     except FileNotFoundError:
         before = None
     try:
-        with whole(path) as part:
+        with atomic_write(path) as part:
             shutil.copyfile(clip, part)
             if before is not None:
                 with suppress(OSError):  # only root may give files away

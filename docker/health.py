@@ -32,14 +32,14 @@ def a_worker_of_this_machine_lives() -> bool:
     from redis.exceptions import RedisError
 
     from jobs.fleet.client import connect
-    from jobs.fleet.protocol import Fleet
+    from jobs.fleet.protocol import RedisProtocol
     from settings import Settings
 
     address = Settings.load().redis_address
     if not address:
         return False
     try:
-        cards = Fleet(connect(address, timeout_s=ANSWERS_S)).workers().values()
+        cards = RedisProtocol(connect(address, timeout_s=ANSWERS_S)).workers().values()
     except RedisError:
         return False
     return any(card.host == socket.gethostname() for card in cards)

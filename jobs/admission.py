@@ -11,30 +11,30 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from errors import ErrorCode, KinoraError
-from jobs.admission_sql import AcceptedBefore, recipe_of
+from jobs.admission_sql import DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
-from jobs.job import Job, Once, Result, State, new_id
-from jobs.lifecycle import Desk
-from jobs.uploads import Given
+from jobs.job import IdempotencyKey, Job, Result, State, new_id
+from jobs.lifecycle import JobLifecycle
+from jobs.uploads import Uploads
 from media.files import link_or_copy
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
 from pipelines.models.prompt_length import with_unread_words
-from pipelines.models.selection import pick_card, usual_card
-from pipelines.planning import Planner, Shape
+from pipelines.models.selection import default_card, pick_card
+from pipelines.planning import ClipShape, Planner
 from pipelines.planning.allowed_models import Allowed
 from pipelines.planning.planner import over_a_clip
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
 
-class Intake:
+class Admission:
     def __init__(
         self,
-        desk: Desk,
+        desk: JobLifecycle,
         cards: Mapping[str, ModelCard],
-        given: Given,
+        given: Uploads,
         planner: Planner,
         settings: Settings,
         idle: Callable[[], Collection[str]] = tuple,
@@ -67,7 +67,7 @@ class Intake:
         unnamed = request.model is None and request.task is Task.VIDEO_TO_VIDEO
         if not unnamed or self._settings.executor_kind == "redis":
             return request
-        usual = usual_card(self._cards, self._settings)
+        usual = default_card(self._cards, self._settings)
         model = over_a_clip(self._allowed.cards(), self._planner, usual)
         return request.model_copy(update={"model": model})
 
@@ -76,7 +76,7 @@ class Intake:
         requests: Sequence[GenerationRequest],
         owner: str,
         *,
-        once: Once | None = None,
+        once: IdempotencyKey | None = None,
         reuse: bool = False,
         batch: str | None = None,
         parent: str | None = None,
@@ -113,7 +113,7 @@ class Intake:
                 recipes=recipes,
                 idle=self._idle(),
             )
-        except AcceptedBefore as before:
+        except DuplicateRequest as before:
             self._forget_links(accepted)
             return self._of_that_time(before.job_id, batch)
         except KinoraError:
@@ -147,7 +147,7 @@ class Intake:
         card = self._cards.get(fitted.model)
         if card is not None and self._settings.executor_kind != "redis":
             offered = self._allowed.cards()
-            self._planner.refuse_what_cannot_run(card, offered, Shape.of(fitted), fitted.task)
+            self._planner.refuse_what_cannot_run(card, offered, ClipShape.of(fitted), fitted.task)
         self.check_allowed(fitted)
 
     def offered(self) -> dict[str, ModelCard]:
@@ -160,7 +160,7 @@ class Intake:
             self._allowed.check(card, fitted.task, upscale=fitted.upscale)
 
 
-def reused(desk: Desk, earlier: list[str], job_id: str) -> Result | None:
+def reused(desk: JobLifecycle, earlier: list[str], job_id: str) -> Result | None:
     """The first of the earlier clips that is whole, linked into the new job's folder."""
     for each in earlier:
         result = desk.finished_result(each)

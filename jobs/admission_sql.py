@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from errors import ErrorCode, KinoraError
 from jobs.database import jobs, keys
-from jobs.job import Job, Once, State
+from jobs.job import IdempotencyKey, Job, State
 from pipelines.models.cards import ModelCard
 from pipelines.request import FittedRequest
 
@@ -44,7 +44,7 @@ MADE_BEFORE = (
 )
 
 
-class AcceptedBefore(Exception):
+class DuplicateRequest(Exception):
     """This very request was accepted earlier, under the same key."""
 
     def __init__(self, job_id: str) -> None:
@@ -52,7 +52,7 @@ class AcceptedBefore(Exception):
         super().__init__(job_id)
 
 
-def check_key(tx: Connection, owner: str, once: Once) -> None:
+def check_key(tx: Connection, owner: str, once: IdempotencyKey) -> None:
     """AcceptedBefore if this request came already; a KinoraError if the key was another's."""
     tx.execute(delete(keys).where(keys.c.at < time.time() - KEY_KEPT_S))
     mine = (keys.c.owner == owner) & (keys.c.key == once.key)
@@ -65,10 +65,10 @@ def check_key(tx: Connection, owner: str, once: Once) -> None:
             "This Idempotency-Key was used for another request. Use a new one for each request.",
             details={"field": "Idempotency-Key"},
         )
-    raise AcceptedBefore(known.job_id)
+    raise DuplicateRequest(known.job_id)
 
 
-def keep_key(tx: Connection, owner: str, once: Once, job_id: str) -> None:
+def keep_key(tx: Connection, owner: str, once: IdempotencyKey, job_id: str) -> None:
     row = {"owner": owner, "key": once.key, "fingerprint": once.fingerprint}
     tx.execute(insert(keys).values(row | {"job_id": job_id, "at": time.time()}))
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from media import files
-from media.files import NO_ROOM, whole
+from media.files import NO_ROOM, atomic_write
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Artifacts:
 
     def strip(self, job_id: str, but: frozenset[str]) -> None:
         """Removes all files of a clip but those."""
-        for path in files.inside(self.folder(job_id)):
+        for path in files.list_or_empty(self.folder(job_id)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             elif path.name not in but:
@@ -204,7 +204,7 @@ class Artifacts:
                 if not self._remote.exists(key):
                     self._remote.put_file(str(file), key)
             elif not (self.root / "lent" / name).is_file():
-                with whole(self.root / "lent" / name) as part:
+                with atomic_write(self.root / "lent" / name) as part:
                     files.link_or_copy(file, part)
 
     def borrow(self, name: str) -> Path | None:
@@ -227,7 +227,7 @@ class Artifacts:
         return {}
 
     def _download(self, key: str, path: Path) -> bool:
-        with _told(), contextlib.suppress(FileNotFoundError), whole(path) as part:
+        with _told(), contextlib.suppress(FileNotFoundError), atomic_write(path) as part:
             self._remote.get_file(key, str(part))
             return True
         return False

@@ -123,7 +123,7 @@ servers = Table(
 )
 
 
-class Way:
+class DatabaseHandle:
     """One way into the database. What goes wrong there leaves as one of our errors."""
 
     def __init__(self, engine: Engine, folder: Path | None = None) -> None:
@@ -165,16 +165,16 @@ class Database:
             journal = _journal(Path(path)) if path and path != ":memory:" else "WAL"
             light = "NORMAL" if journal == "WAL" else "FULL"
 
-            def way(synchronous: str, begin: str) -> Way:
+            def way(synchronous: str, begin: str) -> DatabaseHandle:
                 engine = _sqlite(parsed, journal, synchronous=synchronous, begin=begin)
-                return Way(engine, self.folder)
+                return DatabaseHandle(engine, self.folder)
 
             self.durable = way("FULL", "BEGIN IMMEDIATE")
             self.light = way(light, "BEGIN IMMEDIATE")
             self.reading = way(light, "BEGIN")
         else:
-            self.durable = self.reading = Way(_postgresql(parsed))
-            self.light = Way(_postgresql(parsed, "-c synchronous_commit=off"))
+            self.durable = self.reading = DatabaseHandle(_postgresql(parsed))
+            self.light = DatabaseHandle(_postgresql(parsed, "-c synchronous_commit=off"))
         file = Path(parsed.database or "").name
         self.reserve = Reserve(self.folder and self.folder / f"{file}.reserve", self._checkpoint)
 

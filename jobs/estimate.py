@@ -22,7 +22,7 @@ from jobs.database import timings
 from jobs.job import Job
 from jobs.store import JobStore
 from pipelines.models.cards import ModelCard
-from pipelines.planning import Planner, Shape
+from pipelines.planning import ClipShape, Planner
 from pipelines.planning.machine import machine_name
 from pipelines.request import FittedRequest
 from settings import Settings
@@ -84,7 +84,7 @@ class Estimator:
         self.machines: Callable[[], Collection[str] | None] = lambda: [here]
         """Where clips are made: behind Redis, where the workers are. None: nobody knows yet."""
         self._given_planner = planner
-        self._kept: dict[tuple[str, Shape], tuple[float, Estimate]] = {}
+        self._kept: dict[tuple[str, ClipShape], tuple[float, Estimate]] = {}
 
     def learn(self, job: Job) -> None:
         """Takes the timings of a clip that was made."""
@@ -120,7 +120,7 @@ class Estimator:
 
     def estimate(self, fitted: FittedRequest) -> Estimate:
         """The same for a moment for all clips of one shape: there may be a thousand of them."""
-        shape, now = (fitted.model, Shape.of(fitted)), time.monotonic()
+        shape, now = (fitted.model, ClipShape.of(fitted)), time.monotonic()
         made_at, kept = self._kept.get(shape, (now, None))
         if kept is not None and now - made_at < KEPT_S:
             return kept
@@ -138,7 +138,7 @@ class Estimator:
             return self._with_memory(self._guess(fitted, per_step), fitted, rows)
         recent = _recent(rows)
         begin = statistics.median(recent.prompt)
-        end = _at(Shape.of(fitted).pixels, recent.tail)
+        end = _at(ClipShape.of(fitted).pixels, recent.tail)
         seconds = begin + _at(per_step, recent.steps) * fitted.num_inference_steps + end
         doubt = _doubt(per_step, recent.steps)
         learned = Estimate(
@@ -175,7 +175,7 @@ class Estimator:
             end = 0.5 + SECONDS_PER_UNIT * 3 * per_step
             seconds = 0.2 + SECONDS_PER_UNIT * per_step * fitted.num_inference_steps + end
         else:
-            pace = self._planner.pace(card, Shape.of(fitted))
+            pace = self._planner.pace(card, ClipShape.of(fitted))
             off = self._off()
             end = pace.end * off
             seconds = pace.begin * off + pace.step * off * fitted.num_inference_steps + end
@@ -200,7 +200,7 @@ class Estimator:
         card = self._cards.get(fitted.model)
         if card is None:
             return estimate
-        plan = self._planner.plan(card, Shape.of(fitted))
+        plan = self._planner.plan(card, ClipShape.of(fitted))
         measured = [row for row in rows if row["peak_gb"]]
         planned = [self._planner.plan(card, _shape(row)).memory_gb for row in measured]
         ratios = [row["peak_gb"] / gb for row, gb in zip(measured, planned, strict=True) if gb > 0]
@@ -218,8 +218,8 @@ def _pixels(width: int, height: int, frames: int) -> float:
     return float(width * height * frames)
 
 
-def _shape(row: RowMapping) -> Shape:
-    return Shape(
+def _shape(row: RowMapping) -> ClipShape:
+    return ClipShape(
         width=row["width"],
         height=row["height"],
         num_frames=row["num_frames"],

@@ -34,7 +34,7 @@ class Preview:
     meta: dict[str, Any]
 
 
-class Bell(asyncio.Event):
+class Waiter(asyncio.Event):
     """One watcher's, rung in its own event loop."""
 
     async def rings_within(self, patience_s: float | None) -> bool:
@@ -56,7 +56,7 @@ class Bell(asyncio.Event):
         return not late
 
 
-def _ring(bells: tuple[Bell, ...]) -> None:
+def _ring(bells: tuple[Waiter, ...]) -> None:
     for bell in bells:
         bell.set()
 
@@ -67,7 +67,7 @@ class EventLog:
         self._changed = threading.Condition(threading.RLock())
         self._logs: dict[str, list[Event]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._bells: dict[str, dict[asyncio.AbstractEventLoop, set[Bell]]] = {}
+        self._bells: dict[str, dict[asyncio.AbstractEventLoop, set[Waiter]]] = {}
         self._previews: OrderedDict[str, Preview] = OrderedDict()
         self._closed = False
         self.preview_elsewhere: Callable[[str], Preview | None] = lambda _job_id: None
@@ -123,7 +123,7 @@ class EventLog:
     async def afollow(
         self, job_id: str, after: int = 0, tick_s: float | None = None
     ) -> AsyncIterator[Event | None]:
-        loop, bell = asyncio.get_running_loop(), Bell()
+        loop, bell = asyncio.get_running_loop(), Waiter()
         with self._changed:
             self._bells.setdefault(job_id, {}).setdefault(loop, set()).add(bell)
         try:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from jobs.job import Asked, Job
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.zerogpu_requests import Drivers
 from pipelines.planning import Device
 
@@ -41,7 +41,7 @@ class Executor(Protocol):
     drivers: Drivers | None
     """The web requests that clips have been given, where they need one."""
 
-    def start(self, desk: Desk) -> None:
+    def start(self, desk: JobLifecycle) -> None:
         """Begins to take work. Returns at once, except where models must load first."""
         ...
 

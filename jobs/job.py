@@ -119,7 +119,7 @@ class Job(BaseModel):
     """The clip it is a variation of."""
 
 
-class Once(NamedTuple):
+class IdempotencyKey(NamedTuple):
     """A caller's own name for a request: within a day it is accepted once, however often it comes.
 
     `fingerprint` tells whether it is really the same request."""

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 2
 
 
-class Desk:
+class JobLifecycle:
     def __init__(
         self,
         store: JobStore,

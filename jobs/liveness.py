@@ -66,7 +66,7 @@ def is_command(name: str) -> bool:
     return name.startswith(COMMAND)
 
 
-class Alive(Protocol):
+class ServerLiveness(Protocol):
     """One server's sign of life, whatever it is made of."""
 
     name: str
@@ -86,7 +86,7 @@ class Alive(Protocol):
         ...
 
 
-def presence_for(database: Database, folder: Path, *, command: bool = False) -> Alive:
+def presence_for(database: Database, folder: Path, *, command: bool = False) -> ServerLiveness:
     """`folder` is the data's; the signs of life are where all that share the database see them."""
     prefix = COMMAND if command else ""
     if database.is_sqlite:

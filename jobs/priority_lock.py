@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turnstile:
+class PriorityLock:
     """`with turnstile:` goes before whoever waits `with turnstile.patiently():`."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ CHANGING = TERMINAL_KINDS | {"queued", "requeued", "started", "fallback"}
 
 
 @dataclass(frozen=True)
-class Outlook:
+class QueueEstimate:
     """Clips that go first, and seconds until this one is there."""
 
     before: int
@@ -36,7 +36,7 @@ class Outlook:
 
 
 @dataclass
-class Line:
+class QueueSnapshot:
     """As it was at one moment."""
 
     waits_s: dict[str, list[float]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Line:
     version: int = -1
 
 
-class Turns:
+class QueueEta:
     def __init__(
         self,
         store: JobStore,
@@ -66,13 +66,13 @@ class Turns:
         self._events = events
         self._estimator = estimator
         self._workers = workers
-        self._line = Line()
+        self._line = QueueSnapshot()
         self._reading = threading.Lock()
         self._fitted: dict[str, FittedRequest] = {}
         self._version = 0
         store.listeners.append(self._heard)
 
-    def outlook(self, job: Job) -> Outlook:
+    def outlook(self, job: Job) -> QueueEstimate:
         """Of a clip that waits. One that came after the line was read stands where it will."""
         line = self._read()
         place = line.places.get(job.id)
@@ -83,7 +83,7 @@ class Turns:
             before += count
             wait_s += line.waits_s[owner][count - 1] if count else 0.0
         own_s = self._estimator.estimate(job.fitted).seconds
-        return Outlook(before, wait_s / max(1, line.workers) + own_s)
+        return QueueEstimate(before, wait_s / max(1, line.workers) + own_s)
 
     def remaining_s(self, job: Job) -> float:
         """Of a clip that is being made."""
@@ -103,7 +103,7 @@ class Turns:
         if event.kind in CHANGING:
             self._version += 1
 
-    def _read(self) -> Line:
+    def _read(self) -> QueueSnapshot:
         line = self._line
         if self._is_good(line):
             return line
@@ -116,17 +116,17 @@ class Turns:
         finally:
             self._reading.release()
 
-    def _is_good(self, line: Line) -> bool:
+    def _is_good(self, line: QueueSnapshot) -> bool:
         age = time.monotonic() - line.read_at
         if line.version == self._version:
             return age < FRESH_S
         return len(line.places) >= LONG and age < min(FRESH_S, SHARE * line.cost_s)
 
-    def _will_do(self, line: Line) -> bool:
+    def _will_do(self, line: QueueSnapshot) -> bool:
         """While somebody else reads it: a thousand who ask do not wait for one who looks."""
         return len(line.places) >= LONG and time.monotonic() - line.read_at < STALE_S
 
-    def _read_anew(self) -> Line:
+    def _read_anew(self) -> QueueSnapshot:
         version, began = self._version, time.monotonic()
         waiting, last_served = self._store.who_waits()
         idle = self._idle(waiting)
@@ -137,7 +137,7 @@ class Turns:
         takes_s = {i: self._estimator.estimate(f).seconds for i, f in self._fitted.items()}
         lines = lines_of(waiting, last_served)
         running = self._store.running()
-        line = Line(
+        line = QueueSnapshot(
             waits_s={
                 owner: list(itertools.accumulate(takes_s.get(job.id, 0.0) for job in jobs))
                 for owner, jobs in lines.items()

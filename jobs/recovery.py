@@ -12,13 +12,15 @@ from collections.abc import Callable
 from errors import ErrorCode, KinoraError
 from jobs.checkpoint import with_note
 from jobs.job import Asked, Job, State
-from jobs.lifecycle import Desk
-from jobs.liveness import Alive, is_command
+from jobs.lifecycle import JobLifecycle
+from jobs.liveness import ServerLiveness, is_command
 
 log = logging.getLogger(__name__)
 
 
-def recover(desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda _job: False) -> int:
+def recover(
+    desk: JobLifecycle, presence: ServerLiveness, resume: Callable[[Job], bool] = lambda _job: False
+) -> int:
     """How many unfinished jobs were taken over. Safe when two servers do it at once.
 
     `resume` says True for a clip whose worker may still be at it: then it is left to the executor.
@@ -44,7 +46,7 @@ def recover(desk: Desk, presence: Alive, resume: Callable[[Job], bool] = lambda 
     return taken
 
 
-def end_commands(desk: Desk, presence: Alive) -> None:
+def end_commands(desk: JobLifecycle, presence: ServerLiveness) -> None:
     """Ends what command lines that were killed left; takes up nothing else."""
     with presence.alone():
         for server in desk.store.servers():
@@ -52,7 +54,7 @@ def end_commands(desk: Desk, presence: Alive) -> None:
                 end_command(desk, server)
 
 
-def end_command(desk: Desk, server: str) -> None:
+def end_command(desk: JobLifecycle, server: str) -> None:
     """The clips of a command line end with it: nobody waits for them any more. A clip that is
     whole is kept, and so is what was sampled of one."""
     error = KinoraError(ErrorCode.WORKER_LOST, "The command that made this clip was stopped.")
@@ -71,7 +73,7 @@ def end_command(desk: Desk, server: str) -> None:
             desk.artifacts.remove(job.id)
 
 
-def pass_on_asked(desk: Desk, ask: Callable[[str, Asked], None]) -> None:
+def pass_on_asked(desk: JobLifecycle, ask: Callable[[str, Asked], None]) -> None:
     """What was asked of this server's running clips through another process, which knows the
     database and not our worker. Asked again, nothing changes."""
     for job in desk.store.running():

@@ -22,8 +22,8 @@ from jobs import uploads
 from jobs.database import jobs
 from jobs.job import WHY as WHY  # also for those who look after room only
 from jobs.job import Event, Gone, Result, State
-from jobs.lifecycle import Desk
-from media.files import inside, stat_of, sweep
+from jobs.lifecycle import JobLifecycle
+from media.files import list_or_empty, remove_partial, stat_of
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ Sizes = dict[str, int]
 class Housekeeper:
     """Tidies at the start, then now and then, and looks for room after each clip."""
 
-    def __init__(self, desk: Desk, settings: Settings) -> None:
+    def __init__(self, desk: JobLifecycle, settings: Settings) -> None:
         self.desk, self.settings = desk, settings
         self._wake, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="tidy", daemon=True)
@@ -76,7 +76,7 @@ class Housekeeper:
             self._wake.wait(EVERY_S)
 
 
-def make_room(desk: Desk, settings: Settings, known: Sizes | None = None) -> int:
+def make_room(desk: JobLifecycle, settings: Settings, known: Sizes | None = None) -> int:
     """Removes clips that are too old or too many; how many. The newest one always stays.
 
     `known` is what an object store was asked before: a clip's files never change."""
@@ -119,7 +119,7 @@ def make_room(desk: Desk, settings: Settings, known: Sizes | None = None) -> int
     return gone
 
 
-def _remove(desk: Desk, job_id: str, why: Literal["age", "space"]) -> None:
+def _remove(desk: JobLifecycle, job_id: str, why: Literal["age", "space"]) -> None:
     """Written down first, so that no clip is shown that is half removed; unless the disk is too
     full even for that."""
 
@@ -145,28 +145,28 @@ def _remove(desk: Desk, job_id: str, why: Literal["age", "space"]) -> None:
         desk.artifacts.remove(job_id)
 
 
-def _look_up(desk: Desk, job_ids: list[str], known: Sizes) -> None:
+def _look_up(desk: JobLifecycle, job_ids: list[str], known: Sizes) -> None:
     unknown = [job_id for job_id in job_ids if job_id not in known]
     if unknown:
         few = unknown if len(unknown) <= ONE_BY_ONE else ()
         known |= dict.fromkeys(unknown, 0) | desk.artifacts.stored_bytes(*few)
 
 
-def _drop_copies(desk: Desk, quota: float) -> None:
+def _drop_copies(desk: JobLifecycle, quota: float) -> None:
     """Of what is in the object store: fetched again when somebody wants to see it."""
     used, now = 0, time.time()
-    copies = [(stat_of(folder), folder) for folder in inside(desk.artifacts.jobs)]
+    copies = [(stat_of(folder), folder) for folder in list_or_empty(desk.artifacts.jobs)]
     changed = [(stat.st_mtime, folder) for stat, folder in copies if stat and folder.is_dir()]
     for changed_at, folder in sorted(changed, reverse=True):
-        used += sum(stat.st_size for stat in map(stat_of, inside(folder)) if stat)
+        used += sum(stat.st_size for stat in map(stat_of, list_or_empty(folder)) if stat)
         if used > quota and now - changed_at > SETTLED_S:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _new_bytes(desk: Desk, job_id: str, seen: set[tuple[int, int]]) -> int:
+def _new_bytes(desk: JobLifecycle, job_id: str, seen: set[tuple[int, int]]) -> int:
     """Of files not counted yet: a clip handed out again shares them with the first."""
     total = 0
-    for stat in filter(None, map(stat_of, inside(desk.folder(job_id)))):
+    for stat in filter(None, map(stat_of, list_or_empty(desk.folder(job_id)))):
         if (stat.st_dev, stat.st_ino) not in seen:
             seen.add((stat.st_dev, stat.st_ino))
             total += stat.st_size
@@ -178,11 +178,11 @@ JOB_ID = re.compile(r"[0-9a-f]{32}")
 UNUSED_PICTURE_S = 24 * 3600
 
 
-def tidy(desk: Desk, settled_s: float = 0.0) -> None:
+def tidy(desk: JobLifecycle, settled_s: float = 0.0) -> None:
     """Removes what killed processes left: half files, folders without a job, unused pictures.
 
     Folders that changed within the last `settled_s` are left alone: somebody may be writing."""
-    named = [f for f in inside(desk.artifacts.jobs) if JOB_ID.fullmatch(f.name)]
+    named = [f for f in list_or_empty(desk.artifacts.jobs) if JOB_ID.fullmatch(f.name)]
     folders = [f for f in named if not settled_s or _age_s(f) > settled_s]
     states = desk.store.among([f.name for f in folders])
     for folder in folders:
@@ -192,7 +192,7 @@ def tidy(desk: Desk, settled_s: float = 0.0) -> None:
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
         elif state.ended:
-            sweep(folder)
+            remove_partial(folder)
 
     if not desk.store.knows_all:
         return

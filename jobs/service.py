@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from errors import ErrorCode, KinoraError
-from jobs.admission import Intake
+from jobs.admission import Admission
 from jobs.artifacts import Artifacts
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
 from jobs.events import EventLog, Preview
 from jobs.executor import Executor
-from jobs.job import Asked, Event, Job, Once, State, new_id
-from jobs.lifecycle import Desk
+from jobs.job import Asked, Event, IdempotencyKey, Job, State, new_id
+from jobs.lifecycle import JobLifecycle
 from jobs.liveness import presence_for
-from jobs.queue_eta import Outlook, Turns
+from jobs.queue_eta import QueueEstimate, QueueEta
 from jobs.recovery import end_commands, pass_on_asked, recover
 from jobs.retention import Housekeeper
 from jobs.store import JobStore
-from jobs.uploads import Given
+from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.planning import Planner
@@ -58,7 +58,7 @@ class JobService:
         self.executor = executor
         self.artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self.pictures = self.artifacts.given
-        self.given = Given(self.pictures, settings)
+        self.given = Uploads(self.pictures, settings)
         self._presence = presence_for(
             store.database, settings.data_dir, command=executor.in_foreground
         )
@@ -67,18 +67,22 @@ class JobService:
         self.events = EventLog(self.store)
         self.planner = Planner(settings, device=lambda: self.executor.health().device)
         self.estimator = Estimator(self.store, self.cards, planner=self.planner)
-        self.desk = Desk(self.store, self.events, self.estimator, settings.data_dir, self.artifacts)
+        self.desk = JobLifecycle(
+            self.store, self.events, self.estimator, settings.data_dir, self.artifacts
+        )
         self.desk.judge_waiting = self._judge_waiting
         self._housekeeper = Housekeeper(self.desk, settings)
         drivers = executor.drivers
-        self._turns = Turns(
+        self._turns = QueueEta(
             store,
             self.events,
             self.estimator,
             lambda: self.executor.health().workers,
             *([drivers.idle] if drivers else []),
         )
-        self._intake = Intake(self.desk, self.cards, self.given, self.planner, settings, self.idle)
+        self._intake = Admission(
+            self.desk, self.cards, self.given, self.planner, settings, self.idle
+        )
         self._began = time.monotonic()
         self._resting = self._closed = False
 
@@ -150,7 +154,7 @@ class JobService:
         request: GenerationRequest,
         owner: str,
         *,
-        once: Once | None = None,
+        once: IdempotencyKey | None = None,
         reuse: bool = False,
         parent: str | None = None,
     ) -> Job:
@@ -166,7 +170,7 @@ class JobService:
         requests: Sequence[GenerationRequest],
         owner: str,
         *,
-        once: Once | None = None,
+        once: IdempotencyKey | None = None,
         reuse: bool = False,
     ) -> Jobs:
         """Accepts all of them or none; they are followed as one under `job.batch`."""
@@ -293,11 +297,11 @@ class JobService:
         first = next((job for job in self.store.waiting() if job.id not in idle), None)
         return max(0.0, time.time() - first.created_at) if first else 0.0
 
-    def outlook(self, job: Job) -> Outlook:
+    def outlook(self, job: Job) -> QueueEstimate:
         """How many clips go before it, and seconds until it is there, as far as one can tell."""
         if job.state is State.QUEUED:
             return self._turns.outlook(job)
-        return Outlook(0, self._turns.remaining_s(job) if job.state is State.RUNNING else 0.0)
+        return QueueEstimate(0, self._turns.remaining_s(job) if job.state is State.RUNNING else 0.0)
 
     def position(self, job_id: str) -> int:
         """How many clips go before this one; 0 once it runs or has ended."""

@@ -40,9 +40,9 @@ from jobs.database import (
     jobs,
     one_at_a_time,
 )
-from jobs.job import Asked, Event, Job, Once, Result, State, check_move
+from jobs.job import Asked, Event, IdempotencyKey, Job, Result, State, check_move
 from jobs.migrations import open_database
-from jobs.priority_lock import Turnstile
+from jobs.priority_lock import PriorityLock
 from jobs.queue import Waiting, in_turn
 from jobs.removed_jobs import place_of, remember_place
 from pipelines.field_types import STORED
@@ -85,7 +85,7 @@ class JobStore:
         self.database = Database(url)
         self.listeners: list[Callable[[Event], None]] = []
         self.has_others = False
-        self._writing = Turnstile()
+        self._writing = PriorityLock()
         open_database(self.database)
 
     @property
@@ -108,7 +108,7 @@ class JobStore:
         *,
         max_queue: int,
         max_per_owner: int,
-        once: Once | None = None,
+        once: IdempotencyKey | None = None,
         recipes: Mapping[str, str | None] | None = None,
         idle: Collection[str] = (),
     ) -> list[Event]:

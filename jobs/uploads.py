@@ -25,7 +25,7 @@ GIVERS = "givers"
 """The folder of marks: givers/<file>/<hash of who>."""
 
 
-class Given:
+class Uploads:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
         self.settings = settings

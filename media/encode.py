@@ -27,7 +27,7 @@ from typing_extensions import assert_never
 from errors import ErrorCode, KinoraError
 from media import mp4
 from media.ffmpeg import BT709
-from media.files import whole
+from media.files import atomic_write
 from pipelines.request import Format, Quality
 from pipelines.sound import Sound
 
@@ -97,7 +97,7 @@ def encode(
         sound = None
 
     heard = None if sound is None else sound.lasting(num_frames / fps)
-    with whole(path) as part, _notes(part, comment) as notes, _heard(part, heard) as track:
+    with atomic_write(path) as part, _notes(part, comment) as notes, _heard(part, heard) as track:
         # 2. The file.
         command = [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"),

@@ -30,7 +30,7 @@ def part_name(path: Path) -> Path:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yields a temporary name; what was written there becomes `path` if the block ends well."""
     part = part_name(path)
     try:
@@ -79,7 +79,7 @@ def link_or_copy(source: Path, target: Path) -> bool:
     return True
 
 
-def inside(folder: Path) -> list[Path]:
+def list_or_empty(folder: Path) -> list[Path]:
     """What lies there now; nothing in a folder that somebody else has just removed."""
     try:
         return list(folder.iterdir())
@@ -95,7 +95,7 @@ def stat_of(path: Path) -> os.stat_result | None:
         return None
 
 
-def sweep(folder: Path) -> int:
+def remove_partial(folder: Path) -> int:
     """Removes temporary files. Only for when nobody is writing: at startup."""
     parts = [
         Path(where, name)

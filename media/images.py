@@ -19,7 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
-from media.files import whole
+from media.files import atomic_write
 from media.image_kinds import picture_kind, refused_kind
 from media.image_limits import (
     PictureLimits,
@@ -69,7 +69,7 @@ def store_picture(
     name = hashlib.sha256(data).hexdigest()
     path = folder / f"{name}.png"
     if not path.exists():
-        with whole(path) as part:
+        with atomic_write(path) as part:
             part.write_bytes(data)
     return StoredPicture(name, image.width, image.height)
 

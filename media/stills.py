@@ -14,18 +14,18 @@ import numpy as np
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
-from media.files import whole
+from media.files import atomic_write
 
 
 def write_poster(frames: np.ndarray, path: Path) -> None:
     """The middle frame as a JPEG."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(frames[len(frames) // 2]).save(part, format="JPEG", quality=88)
 
 
 def write_last_frame(frames: np.ndarray, path: Path) -> None:
     """The last frame, every pixel as it was decoded: a clip that goes on from it fits exactly."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         Image.fromarray(frames[-1]).save(part, format="PNG")
 
 
@@ -46,7 +46,7 @@ def write_contact_sheet(clip: Path, num_frames: int, sheet: Path) -> Path:
     columns = min(columns, shown)
     rows = math.ceil(shown / columns)
     filters = f"select=not(mod(n\\,{every})),scale={TILE_WIDTH}:-2:flags=area,tile={columns}x{rows}"
-    with whole(sheet) as part:
+    with atomic_write(sheet) as part:
         command = [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"),
             *("-y", "-protocol_whitelist", "file", "-f", DEMUXERS[clip.suffix]),

@@ -28,7 +28,7 @@ from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from media.colours import Colours, decide_colours, describe_conversion, write_tables
-from media.files import whole
+from media.files import atomic_write
 from media.images import crop_to
 from media.probe import (
     Description,
@@ -166,10 +166,10 @@ def store_video(
         # 3. What was written, under the name of its content
         stored = _described(written, counted, clip)
         path = folder / f"{stored.id}.mp4"
-        with whole(path.with_suffix(".json")) as part:
+        with atomic_write(path.with_suffix(".json")) as part:
             part.write_text(json.dumps(asdict(stored)), encoding="utf-8")
         if not path.exists():
-            with whole(path) as part:
+            with atomic_write(path) as part:
                 written.replace(part)
     return stored
 

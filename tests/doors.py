@@ -34,7 +34,7 @@ from tests import tiny
 from tests.zoo import svd, wan
 from ui import page
 from ui.form import Form, defaults
-from ui.handlers import Answers
+from ui.handlers import Handlers
 from ui.model_picker import Models
 from web.guard import Guard
 from web.identity import Callers
@@ -153,7 +153,7 @@ class Doors:
         task = Task.TEXT_TO_VIDEO if Task.TEXT_TO_VIDEO in card.tasks else card.tasks[0]
         own = {id_: card for id_, card in self.service.cards.items() if task in card.tasks}
         models = Models(self.service.cards, self.settings)
-        answers = Answers(task, self.service, own, self.settings, models)
+        answers = Handlers(task, self.service, own, self.settings, models)
         called = {
             "num_inference_steps": "steps",
             "guidance_scale": "guidance",

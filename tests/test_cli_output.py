@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cli.output import FORMATS, Output, output_of
 from errors import KinoraError
-from media.files import part_name, whole
+from media.files import atomic_write, part_name
 from settings import ROOT
 from tests.disks import mounted
 
@@ -106,7 +106,7 @@ def test_temporary_names_are_short_enough_and_never_the_same(names: list[str]) -
 
 def test_a_file_of_a_long_name_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 255)
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(b"x")
     assert path.read_bytes() == b"x"
 

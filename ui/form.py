@@ -98,7 +98,7 @@ def offer(card: ModelCard, task: Task, settings: Settings, form: Form | None = N
     )
 
 
-def taken(form: Form, card: ModelCard, task: Task) -> Form:
+def only_supported(form: Form, card: ModelCard, task: Task) -> Form:
     """The form without what this card has no use for: its control is not seen then, but keeps its
     value for the next model."""
     rules = card.rules
@@ -116,7 +116,7 @@ def taken(form: Form, card: ModelCard, task: Task) -> Form:
     )
 
 
-def moved(
+def adapt_to(
     form: Form, before: ModelCard | None, card: ModelCard, task: Task, settings: Settings
 ) -> Form:
     """The form for another card: what the person chose is kept where it still fits, what stood at
@@ -231,7 +231,7 @@ def _shapes(card: ModelCard, task: Task, also: str | None) -> list[Choice]:
     return choices
 
 
-def read(
+def to_request(
     form: Form, given: Mapping[str, Any] | None = None, task: Task = Task.IMAGE_TO_VIDEO
 ) -> GenerationRequest:
     """The request the controls ask for. `given` is the stage's picture, or in video to video its
@@ -297,7 +297,7 @@ def as_kinora_error(error: ValidationError | TypeError | AttributeError) -> Kino
     )
 
 
-def write(request: GenerationRequest, card: ModelCard, settings: Settings) -> Form:
+def from_request(request: GenerationRequest, card: ModelCard, settings: Settings) -> Form:
     """The controls that would ask for this request: what `read` made, read back."""
     plain = defaults(card, request.task, settings)
     return Form(
@@ -350,7 +350,7 @@ def _seed(text: str | int | None) -> int | None:
         ) from error
 
 
-def repaired(form: Form, changes: Mapping[str, Any]) -> Form:
+def apply_repair(form: Form, changes: Mapping[str, Any]) -> Form:
     """The form after an error's repair, given in the request's words ({"num_frames": 97})."""
     width, height = _size(form.shape)
     width, height = changes.get("width", width), changes.get("height", height)

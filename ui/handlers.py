@@ -39,7 +39,7 @@ TICK_S = 0.5
 """How soon it is seen that a page was closed."""
 
 
-class Answers:
+class Handlers:
     def __init__(
         self,
         task: Task,
@@ -69,8 +69,10 @@ class Answers:
                 ErrorCode.INVALID_INPUT,
                 f"Choose a {what} first: drop one on the stage, or pick a file.",
             )
-        form = slate.taken(form, self._card(form.model), self.task)
-        return slate.read(form, given if self.task is not Task.TEXT_TO_VIDEO else None, self.task)
+        form = slate.only_supported(form, self._card(form.model), self.task)
+        return slate.to_request(
+            form, given if self.task is not Task.TEXT_TO_VIDEO else None, self.task
+        )
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
         async for answer in self._start(lambda: self._request(values), request):
@@ -143,9 +145,9 @@ class Answers:
             form = replace(form, prompt=((form.prompt or "").strip() and form.prompt) or "anything")
             card = self._card(form.model)
             before = self.models.before_it_starts(card)
-            form = slate.taken(form, card, self.task)
+            form = slate.only_supported(form, card, self.task)
             if self.task is Task.TEXT_TO_VIDEO or given:
-                request = slate.read(form, given, self.task)
+                request = slate.to_request(form, given, self.task)
                 fitted, estimate = self.service.estimate(request)
             else:
                 fitted, estimate = self._before_there_is_a_picture(form, card)
@@ -173,7 +175,7 @@ class Answers:
         self, form: Form, card: ModelCard
     ) -> tuple[FittedRequest, Estimate]:
         """The figures of the card's own size, as if it were made from words."""
-        request = slate.read(replace(form, prompt="anything", last_image=None))
+        request = slate.to_request(replace(form, prompt="anything", last_image=None))
         anything = card.model_copy(update={"tasks": tuple(Task)})
         fitted = fit(request, anything, Limits.from_settings(self.settings))
         return fitted, self.service.estimator.estimate(fitted)
@@ -186,7 +188,7 @@ class Answers:
         # after a reload: what was asked for, so that a seed left to chance stays so
         asked = job.request if event.set.get("as") == "asked" else exact(job)
         card = self._card(job.fitted.model)
-        return self._set(slate.write(asked, card, self.settings))
+        return self._set(slate.from_request(asked, card, self.settings))
 
     def repair(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
         """Do what the button of an error says: put its values into the controls."""
@@ -194,14 +196,14 @@ class Answers:
         try:
             if event.job:
                 asked = exact(self._job(event, request))
-                form = slate.write(asked, self._card(asked.model), self.settings)
+                form = slate.from_request(asked, self._card(asked.model), self.settings)
         except KinoraError as error:
             skipped = [gr.skip()] * len(Form.names())
             return [*skipped, news(error=job_view.error_view(error.as_dict()))]
-        mended = slate.repaired(form, event.set)
+        mended = slate.apply_repair(form, event.set)
         if mended.model != form.model:
             before, card = self._card(form.model), self._card(mended.model)
-            mended = slate.moved(mended, before, card, self.task, self.settings)
+            mended = slate.adapt_to(mended, before, card, self.task, self.settings)
         return [*self._set(mended), news()]
 
     def onward(self, event: gr.EventData, request: gr.Request) -> list[Any]:
@@ -230,7 +232,7 @@ class Answers:
             back = [gr.skip()] * (len(values) - 2)
             told = news(error=job_view.error_view(error.as_dict()))
             return [form.prompt, before.id, *back, gr.skip(), gr.skip(), gr.skip(), told]
-        form = slate.moved(form, before, card, self.task, self.settings)
+        form = slate.adapt_to(form, before, card, self.task, self.settings)
         facts = self.models.facts(card, self.task)
         return [*self._set(form), knows(card), self.examples(card), facts, news()]
 

@@ -17,8 +17,8 @@ from ui.model_picker import Models
 from ui.tab import (
     SMALL,
     WORDS,
-    Studio,
-    part,
+    TaskTab,
+    js_component,
 )
 
 if TYPE_CHECKING:
@@ -44,15 +44,15 @@ def build(
         if identify:
             mcp_tools.add(service, identify)
         gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
-        studios: dict[Task, Studio] = {}
+        studios: dict[Task, TaskTab] = {}
         with gr.Tabs(elem_id="k-tabs"):
             for task in WORDS:
                 able = (card for card in cards.values() if task in card.tasks)
                 if not any(map(models.allowed.allows, able)):
                     continue
                 with gr.Tab(WORDS[task].tab, id=task.value):
-                    studios[task] = Studio(task, service, cards, settings, models)
-        part("reel", Task.TEXT_TO_VIDEO)
+                    studios[task] = TaskTab(task, service, cards, settings, models)
+        js_component("reel", Task.TEXT_TO_VIDEO)
         for studio in studios.values():
             studio.wire(studios)
             # a LoRA that was added since the page was built is offered

@@ -55,7 +55,7 @@ Signer = Callable[[Request], Awaitable[str | None]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Pages:
+class PageRoutes:
     """The routes' handlers, around one service."""
 
     def __init__(self, service: JobService, settings: Settings) -> None:
@@ -327,7 +327,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "head": theme.head(),
         "favicon_path": str(theme.STATIC / "favicon.svg"),
         "app_kwargs": {
-            "routes": Pages(service, settings).routes(),
+            "routes": PageRoutes(service, settings).routes(),
             "middleware": [Middleware(VisitorCookie, framed=settings.may_be_framed)],
             "openapi_url": None,
         },

@@ -16,7 +16,7 @@ import gradio as gr
 from pipelines.models.cards import ModelCard
 from pipelines.request import MAX_SEED, Task
 from ui import form as slate
-from ui.handlers import Answers, knows, rest_line
+from ui.handlers import Handlers, knows, rest_line
 from ui.model_picker import Models
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ WORDS = {
 }
 
 
-def part(name: str, task: Task, value: Any = None, **options: Any) -> gr.HTML:
+def js_component(name: str, task: Task, value: Any = None, **options: Any) -> gr.HTML:
     """A piece of the page drawn by our own script; it gets data, never HTML."""
     elem_classes = ["k-part", f"k-part-{name}"]
     given = json.dumps({"task": task.value, **options})
@@ -70,7 +70,7 @@ def part(name: str, task: Task, value: Any = None, **options: Any) -> gr.HTML:
     )
 
 
-class Studio:
+class TaskTab:
     """Builds the tab's components, then wires them. One instance per tab."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Studio:
     ) -> None:
         self.task = task
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
-        self.answers = Answers(task, service, self.cards, settings, models)
+        self.answers = Handlers(task, service, self.cards, settings, models)
         self.card = self.answers.card
         self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
@@ -94,30 +94,30 @@ class Studio:
     def _build(self) -> None:
         d, words = self.card.defaults, WORDS[self.task]
         with gr.Column(elem_id=f"k-{self.task.value}", elem_classes="k-studio"):
-            self.stage = part(
+            self.stage = js_component(
                 "stage",
                 self.task,
                 aspect=[d.width, d.height],
                 line=rest_line(self.card),
                 events=STAGE_EVENTS,
             )
-            self.post = part("post", self.task)
+            self.post = js_component("post", self.task)
             with gr.Column(elem_classes="k-dock"):
                 self._build_slate(words)
                 self._build_chips()
                 self._build_own()
-                self.outlook = part("outlook", self.task)
-            self.examples = part(
+                self.outlook = js_component("outlook", self.task)
+            self.examples = js_component(
                 "examples", self.task, self.answers.examples(self.card), events=["chosen"]
             )
             with gr.Column(elem_classes="k-folds"):
                 self._build_advanced()
                 with gr.Accordion("What to write", open=False, elem_classes="k-fold"):
-                    self.knows = part("knows", self.task, knows(self.card))
+                    self.knows = js_component("knows", self.task, knows(self.card))
 
     def _build_slate(self, words: Words) -> None:
         with gr.Row(elem_classes="k-slate"):
-            self.facts = part("facts", self.task, self.facts_at_first)
+            self.facts = js_component("facts", self.task, self.facts_at_first)
             self.prompt = gr.Textbox(
                 label="Prompt",
                 show_label=False,
@@ -138,7 +138,7 @@ class Studio:
     def _build_chips(self) -> None:
         form = self.offer.form
         with gr.Row(elem_classes="k-chips"):
-            self.model = part(
+            self.model = js_component(
                 "picker", self.task, self.card.id, title=self.card.name, events=["chosen"]
             )
             self.shape = gr.Dropdown(
@@ -165,7 +165,7 @@ class Studio:
                     html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
                 )
                 self.dice = gr.Button("Roll a seed", elem_classes="k-dice", min_width=0)
-            self.last_image = part("ending", self.task, None, events=["picked"])
+            self.last_image = js_component("ending", self.task, None, events=["picked"])
 
     def _build_own(self) -> None:
         """What matters most to some models and others do not have: beside the words, not folded."""
@@ -252,7 +252,7 @@ class Studio:
                 info="A second small model doubles width and height.",
                 visible=rules.upscale,
             )
-            self.loras = part("loras", self.task, [])
+            self.loras = js_component("loras", self.task, [])
             self.reset = gr.Button("Reset all", size="sm", elem_classes="k-reset", min_width=0)
 
     @property
@@ -280,7 +280,7 @@ class Studio:
 
     # ---- what happens
 
-    def wire(self, others: Mapping[Task, Studio]) -> None:
+    def wire(self, others: Mapping[Task, TaskTab]) -> None:
         task = self.task.value
         asked = [*self.controls, self.stage]
         estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import request_body
-from api.core import Core, JobId, Who
+from api.core import ApiContext, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.request import Task
@@ -38,7 +38,7 @@ ALIKE = (
 
 
 class Edits:
-    def __init__(self, core: Core, videos: Videos) -> None:
+    def __init__(self, core: ApiContext, videos: Videos) -> None:
         self.core = core
         self.service = core.service
         self._videos = videos

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import request_body, schemas
-from api.core import Core, JobId, Who
+from api.core import ApiContext, JobId, Who
 from api.openai.edits import Edits
 from api.openai.schemas import POLL_MS, Deleted, Video, VideoPage, _json, ours, video
 from errors import ErrorCode, KinoraError
@@ -33,7 +33,7 @@ UNWIND_S = 20.0
 
 
 class Videos:
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service = core.service
         self.ours = ours

@@ -27,9 +27,9 @@ from jobs.fleet.client import connect
 from jobs.fleet.messages import hear
 from jobs.fleet.protocol import (
     ALIVE_S,
-    Fleet,
-    Ticket,
-    WorkerCard,
+    RedisProtocol,
+    RunTicket,
+    WorkerInfo,
     device_to_show,
 )
 from jobs.fleet.routing import (
@@ -39,9 +39,9 @@ from jobs.fleet.routing import (
     route,
 )
 from jobs.job import Asked, Job, State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.workers.inputs import lend
-from jobs.workers.loading_events import Preparing
+from jobs.workers.loading_events import LoadingReporter
 from jobs.workers.timing import Patience
 from jobs.zerogpu_requests import Drivers
 from settings import Settings
@@ -60,11 +60,11 @@ GONE = KinoraError(
 
 
 @dataclass
-class Run:
+class ActiveRun:
     """A job in the making, somewhere."""
 
     job: Job
-    ticket: Ticket
+    ticket: RunTicket
     patience: Patience
     heard: bool = False
     seen_at: float = field(default_factory=time.monotonic)
@@ -79,15 +79,15 @@ class RedisExecutor:
         if not settings.redis_address:
             raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
         self._settings = settings
-        self._fleet = Fleet(connect(settings.redis_address))
-        self._ears = Fleet(connect(settings.redis_address))
+        self._fleet = RedisProtocol(connect(settings.redis_address))
+        self._ears = RedisProtocol(connect(settings.redis_address))
         self._lock = threading.Lock()
         self._changed = threading.Condition()
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, ActiveRun] = {}
         self._orphans: list[Job] = []
         self._passed: dict[str, int] = {}
         self._streams: dict[str, str] = {}
-        self._workers: dict[str, WorkerCard] = {}
+        self._workers: dict[str, WorkerInfo] = {}
         self._machines: set[str] | None = None
         self._contact_at = time.monotonic()
         self._back_at = time.monotonic()
@@ -102,7 +102,7 @@ class RedisExecutor:
 
     # -- for the service -------------------------------------------------------------------------
 
-    def start(self, desk: Desk) -> None:
+    def start(self, desk: JobLifecycle) -> None:
         self._streams.setdefault(desk.store.server, "0")
         desk.events.preview_elsewhere = self._preview_elsewhere
         desk.estimator.machines = lambda: self._machines
@@ -174,8 +174,8 @@ class RedisExecutor:
 
     # -- handing out -----------------------------------------------------------------------------
 
-    def _hand_out_work(self, desk: Desk) -> None:
-        watched, preparing = 0.0, Preparing(desk.store)
+    def _hand_out_work(self, desk: JobLifecycle) -> None:
+        watched, preparing = 0.0, LoadingReporter(desk.store)
         while not self._closing:
             try:
                 cards = self._fleet.workers()
@@ -202,7 +202,7 @@ class RedisExecutor:
         """While nobody is free, one more clip that waits changes nothing."""
         return self._closing or self._freed or (self._news and not self._all_busy)
 
-    def _answered(self, cards: dict[str, WorkerCard] | None = None) -> None:
+    def _answered(self, cards: dict[str, WorkerInfo] | None = None) -> None:
         """Redis is there."""
         now = time.monotonic()
         with self._lock:
@@ -213,7 +213,7 @@ class RedisExecutor:
             there = {card.machine for card in self._workers.values() if card.machine}
             self._machines = there or self._machines
 
-    def _dispatch(self, desk: Desk, cards: dict[str, WorkerCard]) -> bool:
+    def _dispatch(self, desk: JobLifecycle, cards: dict[str, WorkerInfo]) -> bool:
         """Sends what can be sent now; True if there may be more."""
         idle = [card for card in cards.values() if card.state == "ready" and not card.ticket]
         taken = self._fleet.reserved(card.name for card in idle)
@@ -246,7 +246,7 @@ class RedisExecutor:
             self._passed.pop(job_id, None)
         return bool(sent)
 
-    def _send(self, desk: Desk, job_id: str, worker: str, model: str) -> bool:
+    def _send(self, desk: JobLifecycle, job_id: str, worker: str, model: str) -> bool:
         ticket_id = secrets.token_hex(16)
         if not self._fleet.reserve(worker, ticket_id):
             return False
@@ -259,8 +259,8 @@ class RedisExecutor:
         if job is None:
             self._fleet.release(worker, ticket_id)
             return False
-        ticket = Ticket(id=ticket_id, job=job, worker=worker, server=desk.store.server)
-        run = Run(job, ticket, self._patience())
+        ticket = RunTicket(id=ticket_id, job=job, worker=worker, server=desk.store.server)
+        run = ActiveRun(job, ticket, self._patience())
         with self._lock:
             self._runs[ticket_id] = run  # before the first news of it can come
         try:
@@ -282,19 +282,19 @@ class RedisExecutor:
             self._over(run)
         return True
 
-    def _say_what_loads(self, preparing: Preparing, cards: dict[str, WorkerCard]) -> None:
+    def _say_what_loads(self, preparing: LoadingReporter, cards: dict[str, WorkerInfo]) -> None:
         loading = [card.loading for card in cards.values() if card.state == "loading"]
         if len(loading) == len(cards) and any(loading):  # nobody could begin
             preparing.tell(next(filter(None, loading)))
 
-    def _say_waiting(self, desk: Desk, waited_s: float | None) -> None:
+    def _say_waiting(self, desk: JobLifecycle, waited_s: float | None) -> None:
         if waited_s is not None or self._waits:
             self._fleet.wait(desk.store.server, waited_s)
             self._waits = waited_s is not None
 
     # -- watching over the workers ---------------------------------------------------------------
 
-    def _watch_over(self, desk: Desk, cards: dict[str, WorkerCard]) -> None:
+    def _watch_over(self, desk: JobLifecycle, cards: dict[str, WorkerInfo]) -> None:
         self._find_orphans(desk)
         now = time.monotonic()
         with self._lock:
@@ -313,7 +313,7 @@ class RedisExecutor:
             elif asked := desk.asked(run.job.id):  # once more, in case Redis was away
                 self._fleet.ask(run.ticket.id, asked, self._keep_s())
 
-    def _give_up(self, desk: Desk, run: Run, card: WorkerCard | None) -> None:
+    def _give_up(self, desk: JobLifecycle, run: ActiveRun, card: WorkerInfo | None) -> None:
         if not run.heard:
             self._take_back(desk, run, "The worker did not begin; the clip waits for another.")
             return
@@ -325,13 +325,13 @@ class RedisExecutor:
             self._lost += 1
             self._fleet.bury(run.ticket)
 
-    def _take_back(self, desk: Desk, run: Run, why: str) -> None:
+    def _take_back(self, desk: JobLifecycle, run: ActiveRun, why: str) -> None:
         """It was not begun: nobody's fault, and no attempt."""
         self._revoke(run)
         desk.requeue(run.job, why, refund_attempt=True)
         self._over(run)
 
-    def _take_back_unsent(self, desk: Desk) -> None:
+    def _take_back_unsent(self, desk: JobLifecycle) -> None:
         """Clips that were claimed, perhaps, which whoever claimed them never heard."""
         for job_id in list(self._in_doubt):
             job = desk.store.get(job_id)
@@ -339,14 +339,14 @@ class RedisExecutor:
                 desk.requeue(job, "It was not begun; it waits on.", refund_attempt=True)
             self._in_doubt.discard(job_id)
 
-    def _revoke(self, run: Run) -> None:
+    def _revoke(self, run: ActiveRun) -> None:
         try:
             self._fleet.ask(run.ticket.id, "revoked", self._keep_s())
             self._fleet.forget(run.ticket)
         except RedisError:
             log.warning("Redis is away: the ticket of clip %s could not be revoked.", run.job.id)
 
-    def _find_orphans(self, desk: Desk) -> None:
+    def _find_orphans(self, desk: JobLifecycle) -> None:
         """Clips of a server that is gone: heard from now on, or made again if nobody makes them."""
         with self._lock:
             orphans, self._orphans = self._orphans, []
@@ -361,7 +361,7 @@ class RedisExecutor:
                 desk.lost(job)
                 continue
             with self._lock:
-                self._runs[ticket.id] = Run(job, ticket, self._patience(), heard=True)
+                self._runs[ticket.id] = ActiveRun(job, ticket, self._patience(), heard=True)
                 self._streams.setdefault(ticket.server, "0")
 
     def _patience(self) -> Patience:
@@ -369,7 +369,7 @@ class RedisExecutor:
 
     # -- hearing ---------------------------------------------------------------------------------
 
-    def _listen(self, desk: Desk) -> None:
+    def _listen(self, desk: JobLifecycle) -> None:
         while not self._closing:
             with self._lock:
                 streams = dict(self._streams)
@@ -387,7 +387,7 @@ class RedisExecutor:
                 log.exception("The news could not be written down; once more.")
                 time.sleep(WATCH_S)
 
-    def _hear(self, desk: Desk, fields: dict[str, str]) -> None:
+    def _hear(self, desk: JobLifecycle, fields: dict[str, str]) -> None:
         with self._lock:
             run = self._runs.get(fields.get("ticket", ""))
         if run is None:
@@ -406,7 +406,7 @@ class RedisExecutor:
                 self._freed = True
                 self._changed.notify_all()
 
-    def _over(self, run: Run) -> None:
+    def _over(self, run: ActiveRun) -> None:
         with self._lock:
             self._runs.pop(run.ticket.id, None)
 

@@ -24,9 +24,9 @@ from jobs.fleet.protocol import (
     LONGEST_NEWS,
     PREVIEW_S,
     RESERVED_S,
-    Fleet,
-    Ticket,
-    WorkerCard,
+    RedisProtocol,
+    RunTicket,
+    WorkerInfo,
 )
 from jobs.workers.timing import Patience
 
@@ -39,24 +39,24 @@ HUNG = 4
 """Exit status of a worker whose clip does not end: only a new process can go on."""
 
 
-class News(NamedTuple):
-    ticket: Ticket
+class Message(NamedTuple):
+    ticket: RunTicket
     kind: str
     data: dict[str, Any]
     jpeg: bytes | None = None
     is_last: bool = False
 
 
-class Line:
-    def __init__(self, fleet: Fleet, card: WorkerCard, timeout_s: float) -> None:
+class ServerLink:
+    def __init__(self, fleet: RedisProtocol, card: WorkerInfo, timeout_s: float) -> None:
         self._fleet = fleet
         self._timeout_s = timeout_s
         self._changed = threading.Condition()
         self._card = card
-        self._ticket: Ticket | None = None
+        self._ticket: RunTicket | None = None
         self._patience = Patience(timeout_s + OVERDUE_S)
         self._wish: str | None = None
-        self._unsent: deque[News] = deque()
+        self._unsent: deque[Message] = deque()
         self._previews = 0
         self._closed = False
         self._show = True
@@ -67,7 +67,7 @@ class Line:
     # -- for the worker --------------------------------------------------------------------------
 
     @property
-    def card(self) -> WorkerCard:
+    def card(self) -> WorkerInfo:
         return self._card
 
     def say(self, **changes: Any) -> None:
@@ -77,12 +77,12 @@ class Line:
             self._show = True
             self._changed.notify_all()
 
-    def begin(self, ticket: Ticket) -> None:
+    def begin(self, ticket: RunTicket) -> None:
         with self._changed:
             self._ticket, self._wish, self._previews = ticket, None, 0
             self._patience = Patience(self._timeout_s + OVERDUE_S)
             self.say(ticket=ticket.id, job_id=ticket.job.id)
-            self._put(News(ticket, "begun", {}))
+            self._put(Message(ticket, "begun", {}))
 
     def tell(self, kind: str, data: dict[str, Any]) -> None:
         with self._changed:
@@ -90,26 +90,26 @@ class Line:
                 return
             self._patience.hear(kind)
             if kind != "preview":
-                self._put(News(self._ticket, kind, data))
+                self._put(Message(self._ticket, kind, data))
                 return
             self._previews += 1
             meta = {key: value for key, value in data.items() if key != "jpeg"}
             number = {"number": self._previews}
-            self._put(News(self._ticket, kind, meta | number, data["jpeg"]))
+            self._put(Message(self._ticket, kind, meta | number, data["jpeg"]))
 
     def end(self, kind: str, data: dict[str, Any], warm: tuple[str, ...]) -> None:
         """The last word about it: with it the worker is free again."""
         with self._changed:
             if self._ticket is None:
                 return
-            self._put(News(self._ticket, kind, data, is_last=True))
+            self._put(Message(self._ticket, kind, data, is_last=True))
             self._ticket = None
             done = self._card.done + 1
             self._card = self._card.model_copy(
                 update={"ticket": None, "job_id": None, "warm": warm, "done": done}
             )
 
-    def may_publish(self, ticket: Ticket) -> bool:
+    def may_publish(self, ticket: RunTicket) -> bool:
         """False if the run was given up meanwhile. Waits while Redis is away: nobody would hear
         of the clip anyway, and two workers must not write the same files."""
         while True:
@@ -143,7 +143,7 @@ class Line:
 
     # -- the thread ------------------------------------------------------------------------------
 
-    def _put(self, news: News) -> None:
+    def _put(self, news: Message) -> None:
         if len(self._unsent) >= UNSENT_AT_MOST and not news.is_last:
             return  # Redis has been away for long: the steps of that time are not told
         self._unsent.append(news)
@@ -174,7 +174,7 @@ class Line:
                 log.exception("The line stumbled; it goes on.")
                 time.sleep(LOOK_S)
 
-    def _send(self, news: News) -> None:
+    def _send(self, news: Message) -> None:
         ticket = news.ticket
         with self._fleet.redis.pipeline() as pipe:
             if news.jpeg is not None:
@@ -216,6 +216,6 @@ class Line:
             log.error("Clip %s does not end; a new worker takes over.", ticket.job.id)
             with contextlib.suppress(RedisError):  # else its server sees for itself
                 error = KinoraError(ErrorCode.TIMEOUT).as_dict()
-                self._send(News(ticket, "failed", error))
+                self._send(Message(ticket, "failed", error))
                 self._fleet.leave(self._card.name)
             os._exit(HUNG)

@@ -9,12 +9,12 @@ import json
 from typing import Any
 
 from errors import Cancelled, ErrorCode, KinoraError
-from jobs.fleet.protocol import Fleet
+from jobs.fleet.protocol import RedisProtocol
 from jobs.job import Job, Result
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 
 
-def hear(desk: Desk, fleet: Fleet, job: Job, fields: dict[str, str]) -> bool:
+def hear(desk: JobLifecycle, fleet: RedisProtocol, job: Job, fields: dict[str, str]) -> bool:
     """True if this was the last of that run."""
     kind: str = fields["kind"]
     data: dict[str, Any] = json.loads(fields["data"])

@@ -43,7 +43,7 @@ RQ_TASK = "kinora.make"
 """A name for RQ's own pages. Workers do not look it up: they know one thing to do."""
 
 
-class Ticket(BaseModel):
+class RunTicket(BaseModel):
     """One run of one job: made anew for every attempt, so late news of an old one is known."""
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +56,7 @@ class Ticket(BaseModel):
     """LoRAs by their source: under which name the server has lent the file."""
 
 
-class WorkerCard(BaseModel):
+class WorkerInfo(BaseModel):
     """What a worker says of itself, every two seconds."""
 
     model_config = ConfigDict(frozen=True)
@@ -82,7 +82,7 @@ class WorkerCard(BaseModel):
         return self.models is None or model in self.models
 
 
-class Fleet:
+class RedisProtocol:
     """The keys of one Redis. Every method may raise redis.RedisError."""
 
     def __init__(self, redis: Redis) -> None:
@@ -90,16 +90,16 @@ class Fleet:
 
     # -- workers ---------------------------------------------------------------------------------
 
-    def workers(self) -> dict[str, WorkerCard]:
+    def workers(self) -> dict[str, WorkerInfo]:
         """Those who are alive. The names of others are dropped."""
         names = sorted(name.decode() for name in self.redis.smembers("kinora:workers"))
         if not names:
             return {}
-        found: dict[str, WorkerCard] = {}
+        found: dict[str, WorkerInfo] = {}
         gone: list[str] = []
         bodies = self.redis.mget([f"kinora:worker:{name}" for name in names])
         for name, body in zip(names, bodies, strict=True):
-            card = _parsed(WorkerCard, body)
+            card = _parsed(WorkerInfo, body)
             if card is None:
                 gone.append(name)
             else:
@@ -113,7 +113,7 @@ class Fleet:
         slots = self.redis.mget([f"kinora:slot:{name}" for name in names]) if names else []
         return {name for name, slot in zip(names, slots, strict=True) if slot}
 
-    def show(self, card: WorkerCard, pipe: Pipeline) -> None:
+    def show(self, card: WorkerInfo, pipe: Pipeline) -> None:
         pipe.sadd("kinora:workers", card.name)
         pipe.set(f"kinora:worker:{card.name}", card.model_dump_json(), ex=ALIVE_S)
 
@@ -121,7 +121,7 @@ class Fleet:
         self.redis.srem("kinora:workers", name)
         self.redis.delete(f"kinora:worker:{name}", f"kinora:slot:{name}", _queue_key(name))
 
-    def bury(self, ticket: Ticket) -> None:
+    def bury(self, ticket: RunTicket) -> None:
         """What RQ keeps of a worker that is gone, and of its last job."""
         name, queue = ticket.worker, queue_name(ticket.worker)
         self.redis.srem("rq:workers", f"rq:worker:{name}")
@@ -148,7 +148,7 @@ class Fleet:
         if self.redis.get(f"kinora:slot:{worker}") == ticket.encode():
             self.redis.delete(f"kinora:slot:{worker}")
 
-    def send(self, ticket: Ticket, keep_s: float) -> None:
+    def send(self, ticket: RunTicket, keep_s: float) -> None:
         """Through RQ, to that worker's own queue."""
         self.redis.set(f"kinora:job:{ticket.job.id}", ticket.model_dump_json(), ex=int(keep_s))
         self.queue(ticket.worker).enqueue_call(
@@ -163,10 +163,10 @@ class Fleet:
     def queue(self, worker: str) -> Queue:
         return Queue(queue_name(worker), connection=self.redis, serializer=JSONSerializer)
 
-    def ticket(self, job_id: str) -> Ticket | None:
-        return _parsed(Ticket, self.redis.get(f"kinora:job:{job_id}"))
+    def ticket(self, job_id: str) -> RunTicket | None:
+        return _parsed(RunTicket, self.redis.get(f"kinora:job:{job_id}"))
 
-    def forget(self, ticket: Ticket) -> None:
+    def forget(self, ticket: RunTicket) -> None:
         """The run is over: nothing of it need stay."""
         held = self.ticket(ticket.job.id)
         if held and held.id == ticket.id:

@@ -24,7 +24,7 @@ UP_S = 60.0  # whoever lived that long starts again at once
 LAST_S = 35.0  # a worker gives its clip back after 25 s and then ends; `docker stop` waits 40 s
 
 
-class Member:
+class WorkerProcess:
     def __init__(self, gpu: str | None, arguments: Sequence[str], module: str) -> None:
         self._gpu = gpu
         self._command = [sys.executable, "-m", module, *arguments]
@@ -81,7 +81,7 @@ def run(
     stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stop.append(received))
-    members = [Member(gpu, arguments, module) for gpu in gpus]
+    members = [WorkerProcess(gpu, arguments, module) for gpu in gpus]
     ended: dict[int, int] = {}
     while not stop and len(ended) < len(members):
         for number, member in enumerate(members):

@@ -31,11 +31,11 @@ from errors import Cancelled, ErrorCode, KinoraError
 from jobs import checkpoint
 from jobs.artifacts import Artifacts
 from jobs.fleet.client import connect
-from jobs.fleet.link import Line
-from jobs.fleet.protocol import Fleet, Ticket, WorkerCard
+from jobs.fleet.link import ServerLink
+from jobs.fleet.protocol import RedisProtocol, RunTicket, WorkerInfo
 from jobs.fleet.rq_adapter import WarmWorker
 from jobs.workers import inputs
-from jobs.workers.backend import EngineMaker, Maker
+from jobs.workers.backend import Backend, EngineMaker
 from jobs.workers.process_worker import POISONED
 from pipelines.planning.machine import machine_name
 from settings import Settings
@@ -47,19 +47,19 @@ AGAIN_S = 0.3
 
 
 class RedisWorker:
-    def __init__(self, settings: Settings, maker: Maker, models: Sequence[str] | None) -> None:
+    def __init__(self, settings: Settings, maker: Backend, models: Sequence[str] | None) -> None:
         if not settings.redis_address:
             raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
         self._maker = maker
         self._artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self._work = settings.data_dir / "work"
         self._redis_url = settings.redis_address
-        self._fleet = Fleet(connect(settings.redis_address))
+        self._fleet = RedisProtocol(connect(settings.redis_address))
         self._stopping = threading.Event()
         self._grace_is_over = False
         self._poisoned = False
         host = socket.gethostname()
-        card = WorkerCard(
+        card = WorkerInfo(
             name=f"{host}-{os.getpid()}-{secrets.token_hex(4)}".replace(".", "-"),
             host=host,
             pid=os.getpid(),
@@ -67,7 +67,7 @@ class RedisWorker:
             machine=machine_name(),
             models=tuple(models) if models is not None else None,
         )
-        self._line = Line(self._fleet, card, settings.request_timeout_s)
+        self._line = ServerLink(self._fleet, card, settings.request_timeout_s)
 
     def run(self) -> None:
         """Returns when it is told to stop."""
@@ -141,7 +141,7 @@ class RedisWorker:
             self._line.close()
             os._exit(POISONED)
 
-    def _outcome(self, ticket: Ticket, folder: Path) -> tuple[str, dict[str, object]]:
+    def _outcome(self, ticket: RunTicket, folder: Path) -> tuple[str, dict[str, object]]:
         """("done", result), ("failed", error) or ("returned", nothing)"""
         try:
             inputs.borrow(self._artifacts, ticket.job, ticket.lent, folder, self._say_loading)

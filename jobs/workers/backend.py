@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Maker(Protocol):
+class Backend(Protocol):
     def device(self) -> Device | None:
         """What it computes on, tried; None for a maker that only pretends."""
         ...
@@ -65,14 +65,14 @@ class EngineMaker:
         return torch_device()
 
     def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
-        from pipelines.models.selection import first_models
+        from pipelines.models.selection import preload_models
 
         def report(progress: LoadProgress) -> None:
             on_progress(progress.as_event())
 
         settings = self._settings
         if self._models is None:
-            first = first_models(self._cards, settings)
+            first = preload_models(self._cards, settings)
         else:
             ours = self._models[: settings.max_loaded_models]
             first = [(name, self._cards[name].tasks[0]) for name in ours]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from errors import ErrorCode, KinoraError, split_sentence
 from jobs.job import Job
-from jobs.uploads import Given
+from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
 from pipelines.planning import Planner
@@ -73,7 +73,7 @@ def _loaded(
     if not job.request.allow_fallback:
         raise _not_found(why, fitted.model, others[0], "") from why
 
-    sizes = Given(pictures, settings).sizes
+    sizes = Uploads(pictures, settings).sizes
     second = why
     without_network = why.details.get("reason") in ("offline", "unreachable")
     for card in others:

@@ -12,7 +12,7 @@ from typing import Any
 from errors import ErrorCode, KinoraError
 from jobs.executor import Health
 from jobs.job import Asked, Job, State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.recovery import end_command
 from jobs.workers.run import run_job
 from jobs.zerogpu_requests import Drivers
@@ -27,7 +27,7 @@ class StopRequests:
     """What a server that shares the database was asked of the clip. Who typed the command
     interrupts the thread instead."""
 
-    def __init__(self, desk: Desk, job_id: str) -> None:
+    def __init__(self, desk: JobLifecycle, job_id: str) -> None:
         self._desk, self._job_id = desk, job_id
         self._looked_at = time.monotonic()
         self._asked: Asked | None = None
@@ -55,7 +55,7 @@ class ForegroundExecutor:
         self._settings = settings
         self._device: Device | None = None
 
-    def find_device(self, desk: Desk) -> Device:
+    def find_device(self, desk: JobLifecycle) -> Device:
         """Imports torch, and looks again at what was accepted without it."""
         from pipelines.engine.device import torch_device
 
@@ -63,7 +63,7 @@ class ForegroundExecutor:
         desk.judge_waiting()
         return self._device
 
-    def run(self, desk: Desk, job_id: str) -> None:
+    def run(self, desk: JobLifecycle, job_id: str) -> None:
         """Returns when the clip has ended, well or not. An interrupt discards it and goes up,
         but leaves what an earlier attempt had sampled."""
         job = desk.claim({job_id})
@@ -92,7 +92,7 @@ class ForegroundExecutor:
         else:
             desk.succeed(job, result)
 
-    def end(self, desk: Desk) -> None:
+    def end(self, desk: JobLifecycle) -> None:
         """After an interrupt: a clip that was accepted and not begun must not wait for a server."""
         for job in desk.store.unfinished(desk.store.server):
             if desk.is_sampled(job.id):  # it was to be developed again
@@ -104,7 +104,7 @@ class ForegroundExecutor:
 
     # -- what every executor offers --------------------------------------------------------------
 
-    def start(self, desk: Desk) -> None:
+    def start(self, desk: JobLifecycle) -> None:
         """Nothing to begin with."""
 
     def notify(self) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from errors import ErrorCode, KinoraError
 from jobs.executor import Health, WorkerState
 from jobs.job import Asked, Job
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
 from jobs.workers.zerogpu_grants import (
@@ -35,7 +35,7 @@ from jobs.workers.zerogpu_grants import (
 )
 from jobs.zerogpu_requests import Drivers, Lent
 from pipelines.models.cards import load_cards
-from pipelines.models.selection import first_models
+from pipelines.models.selection import preload_models
 from pipelines.planning import Device
 from settings import Settings
 
@@ -68,13 +68,13 @@ class InlineExecutor:
         self._closing = False
         self._stopped = threading.Event()
         self._news = False
-        self._desk: Desk | None = None
+        self._desk: JobLifecycle | None = None
         self._thread: threading.Thread | None = None
         self._gpu: dict[str | None, Callable[..., Generator[News]]] = {}
 
     # -- for the service -------------------------------------------------------------------------
 
-    def start(self, desk: Desk) -> None:
+    def start(self, desk: JobLifecycle) -> None:
         """On ZeroGPU the models are loaded before this returns: it packs them at launch."""
         from pipelines.engine.manager import PipelineManager
 
@@ -107,9 +107,9 @@ class InlineExecutor:
     def ask(self, job_id: str, what: Asked) -> None:
         if self._desk is None:
             return
-        from media.files import whole
+        from media.files import atomic_write
 
-        with whole(self._desk.folder(job_id) / ASKED) as part:
+        with atomic_write(self._desk.folder(job_id) / ASKED) as part:
             part.write_text(what, encoding="utf-8")
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
@@ -149,7 +149,7 @@ class InlineExecutor:
 
     # -- one clip after the other ----------------------------------------------------------------
 
-    def _supervise(self, desk: Desk, manager: PipelineManager) -> None:
+    def _supervise(self, desk: JobLifecycle, manager: PipelineManager) -> None:
         if not self.needs_request:
             self._preload(manager)
         in_doubt = False
@@ -169,7 +169,7 @@ class InlineExecutor:
                 self._changed.wait_for(lambda: self._news or self._closing, patience_s)
                 self._news = False
 
-    def _make_next(self, desk: Desk) -> bool:
+    def _make_next(self, desk: JobLifecycle) -> bool:
         """False if nothing waits that can be made now."""
         job = desk.claim(self.drivers.drivable() if self.drivers else None)
         if job is None:
@@ -188,7 +188,7 @@ class InlineExecutor:
             self.drivers.forget(known - left)
         return True
 
-    def _make(self, desk: Desk, job: Job, lent: Lent | None) -> None:
+    def _make(self, desk: JobLifecycle, job: Job, lent: Lent | None) -> None:
         folder = desk.folder(job.id)
         (folder / ASKED).unlink(missing_ok=True)
         asked = desk.asked(job.id)
@@ -206,13 +206,13 @@ class InlineExecutor:
             with contextlib.suppress(OSError):
                 (folder / ASKED).unlink(missing_ok=True)
 
-    def _run(self, desk: Desk, job: Job, seconds: int, size: str | None) -> None:
+    def _run(self, desk: JobLifecycle, job: Job, seconds: int, size: str | None) -> None:
         """On a GPU that is asked for now, for so long."""
         call = self._gpu[size](job, desk.folder(job.id), desk.pictures, seconds)
         with contextlib.closing(call) as told:
             self._follow(desk, job, told)
 
-    def _follow(self, desk: Desk, job: Job, told: Iterator[News]) -> None:
+    def _follow(self, desk: JobLifecycle, job: Job, told: Iterator[News]) -> None:
         """Writes down what comes, to the end. NoGpu where `spaces` raises."""
         while True:
             try:
@@ -229,7 +229,7 @@ class InlineExecutor:
                 case _:
                     return desk.fail(job, KinoraError.from_dict(news))
 
-    def _is_loaded(self, desk: Desk, job: Job) -> bool:
+    def _is_loaded(self, desk: JobLifecycle, job: Job) -> bool:
         """A clip from before a restart may need a model that is not loaded any more: loading it
         would take its caller's GPU quota. False where it was refused."""
         if job.fitted.model in self._loaded or self._settings.heavy_models:
@@ -238,7 +238,7 @@ class InlineExecutor:
         desk.fail(job, KinoraError(ErrorCode.MODEL_LOAD, sentence))
         return False
 
-    def _give_up_idle(self, desk: Desk) -> None:
+    def _give_up_idle(self, desk: JobLifecycle) -> None:
         """Clips that nobody has driven for some minutes: nobody may come back for them."""
         assert self.drivers is not None  # noqa: S101 - started on ZeroGPU only
         sentence = (
@@ -259,7 +259,7 @@ class InlineExecutor:
 
         settings = self._settings
         failed: set[str] = set()
-        for model, task in first_models(manager.cards, settings):
+        for model, task in preload_models(manager.cards, settings):
             if model in failed:
                 continue
             try:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 NEWS = 0.01  # of the whole: less is not worth an event
 
 
-class Preparing:
+class LoadingReporter:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._told = ("", "", 0.0)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 HEADER = struct.Struct(">Q")
 
 
-class Wire:
+class MessagePipe:
     """One end: `send` from any thread, `receive` from one."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:

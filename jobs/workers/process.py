@@ -25,9 +25,9 @@ from typing import Any
 from errors import ErrorCode, KinoraError
 from jobs.executor import Health, WorkerState
 from jobs.job import Asked, Job
-from jobs.lifecycle import Desk
-from jobs.workers.loading_events import Preparing
-from jobs.workers.pipe import Wire
+from jobs.lifecycle import JobLifecycle
+from jobs.workers.loading_events import LoadingReporter
+from jobs.workers.pipe import MessagePipe
 from jobs.zerogpu_requests import Drivers
 from pipelines.planning import Device
 from settings import Settings
@@ -58,7 +58,7 @@ class Child:
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
             raise RuntimeError("a worker without pipes")
-        self.wire = Wire(stdout, stdin)  # type: ignore[arg-type]
+        self.wire = MessagePipe(stdout, stdin)  # type: ignore[arg-type]
         self._inbox = inbox
         self._reader = threading.Thread(target=self._read, name="worker-reader", daemon=True)
         self._reader.start()
@@ -115,7 +115,7 @@ class ProcessExecutor:
 
     # -- for the service -------------------------------------------------------------------------
 
-    def start(self, desk: Desk) -> None:
+    def start(self, desk: JobLifecycle) -> None:
         # lives as long as the worker: the kernel would end the worker with the thread that
         # spawned it
         self._thread = threading.Thread(
@@ -157,7 +157,7 @@ class ProcessExecutor:
 
     # -- the supervisor --------------------------------------------------------------------------
 
-    def _supervise(self, desk: Desk) -> None:
+    def _supervise(self, desk: JobLifecycle) -> None:
         while self._closing_by is None:
             child = Child(self._settings, self._inbox, self._module)
             with self._lock:
@@ -176,9 +176,9 @@ class ProcessExecutor:
                 log.exception("The supervisor stumbled over a job; it goes on.")
                 self._in_doubt = True
 
-    def _serve(self, desk: Desk, child: Child) -> None:
+    def _serve(self, desk: JobLifecycle, child: Child) -> None:
         """Hands out work and passes on news until the worker is gone or we close."""
-        preparing = Preparing(desk.store)
+        preparing = LoadingReporter(desk.store)
         while True:
             # 1. Work, if the worker is free.
             if self._state in ("ready", "setup_failed") and self._job is None:
@@ -206,7 +206,7 @@ class ProcessExecutor:
                 log.warning("News of a clip could not be kept: %s", error)
                 self._in_doubt = True
 
-    def _hand_out(self, desk: Desk, child: Child) -> None:
+    def _hand_out(self, desk: JobLifecycle, child: Child) -> None:
         try:
             if self._in_doubt:
                 desk.settle()
@@ -228,7 +228,7 @@ class ProcessExecutor:
     def _waits_for_database(self) -> bool:
         return self._in_doubt and self._job is None and self._closing_by is None
 
-    def _heard(self, desk: Desk, kind: str, rest: list[Any]) -> bool:
+    def _heard(self, desk: JobLifecycle, kind: str, rest: list[Any]) -> bool:
         """Deals with one message of the worker; False if it is gone."""
         job = self._job
         match kind, *rest:
@@ -257,7 +257,7 @@ class ProcessExecutor:
                 desk.fail(job, error)
         return True
 
-    def _after(self, desk: Desk, child: Child) -> None:
+    def _after(self, desk: JobLifecycle, child: Child) -> None:
         """The worker is gone: what becomes of its job, and when the next one comes."""
         job, self._job = self._job, None
         was_up = self._state in ("ready", "setup_failed")

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from errors import KinoraError
 from jobs.job import Asked, Job
-from jobs.workers.backend import EngineMaker, Maker
-from jobs.workers.pipe import Wire
+from jobs.workers.backend import Backend, EngineMaker
+from jobs.workers.pipe import MessagePipe
 
 if TYPE_CHECKING:
     from settings import Settings
@@ -35,7 +35,7 @@ POISONED = 3
 """Exit status of a worker whose GPU context is broken: only a new process can go on."""
 
 
-class Asks:
+class StopRequests:
     """What people asked of jobs: heard on one thread, looked up on another."""
 
     def __init__(self) -> None:
@@ -45,14 +45,14 @@ class Asks:
         if self._asked.get(job_id) != "discard":
             self._asked[job_id] = what
 
-    def of(self, job_id: str) -> AskedControl:
-        return AskedControl(self._asked, job_id)
+    def of(self, job_id: str) -> StopControl:
+        return StopControl(self._asked, job_id)
 
     def forget(self, job_id: str) -> None:
         self._asked.pop(job_id, None)
 
 
-class AskedControl:
+class StopControl:
     def __init__(self, asked: dict[str, Asked], job_id: str) -> None:
         self._asked = asked
         self._job_id = job_id
@@ -68,10 +68,10 @@ def main() -> None:
     serve(lambda settings: EngineMaker(settings, None))
 
 
-def serve(maker_for: Callable[[Settings], Maker]) -> None:
+def serve(maker_for: Callable[[Settings], Backend]) -> None:
     """Makes clips until the parent is gone."""
     # 1. The pipes are ours alone: whatever prints, prints to the log.
-    wire = Wire(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    wire = MessagePipe(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
@@ -84,7 +84,7 @@ def serve(maker_for: Callable[[Settings], Maker]) -> None:
         _, settings = wire.receive()
     except EOFError:  # the parent is gone already
         return
-    asks: Asks = Asks()
+    asks: StopRequests = StopRequests()
     work: queue.SimpleQueue[tuple[Job, Path]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(wire, asks, work), daemon=True).start()
 
@@ -101,7 +101,9 @@ def serve(maker_for: Callable[[Settings], Maker]) -> None:
         _work(wire, maker, asks, *work.get())
 
 
-def _listen(wire: Wire, asks: Asks, work: queue.SimpleQueue[tuple[Job, Path]]) -> None:
+def _listen(
+    wire: MessagePipe, asks: StopRequests, work: queue.SimpleQueue[tuple[Job, Path]]
+) -> None:
     try:
         while True:
             match wire.receive():
@@ -113,7 +115,7 @@ def _listen(wire: Wire, asks: Asks, work: queue.SimpleQueue[tuple[Job, Path]]) -
         os._exit(0)  # the parent is gone, or we no longer understand it
 
 
-def _work(wire: Wire, maker: Maker, asks: Asks, job: Job, folder: Path) -> None:
+def _work(wire: MessagePipe, maker: Backend, asks: StopRequests, job: Job, folder: Path) -> None:
     def emit(kind: str, data: dict[str, object]) -> None:
         wire.send("event", job.id, kind, data)
 

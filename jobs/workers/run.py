@@ -21,11 +21,11 @@ from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
 from jobs.workers.timing import (
-    Clock,
     Control,
     Deadline,
-    Pace,
-    Told,
+    LoadingThrottle,
+    PhaseTimer,
+    StepTimer,
 )
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def _run(
     from media.encode import encode
     from media.stills import write_last_frame, write_poster
     from pipelines.engine import latents_file
-    from pipelines.engine.decode import between_layers, decode
+    from pipelines.engine.decode import check_between_layers, decode
     from pipelines.engine.memory import Peak
     from pipelines.engine.placement import plan_here
     from pipelines.engine.sampling import sample
-    from pipelines.planning.demand import Shape
+    from pipelines.planning.demand import ClipShape
     from pipelines.request import Adjustment
 
-    clock, told = Clock(), Told()
+    clock, told = PhaseTimer(), LoadingThrottle()
 
     # 1. The model, or the one that stands in for it.
     def on_progress(progress: LoadProgress) -> None:
@@ -109,7 +109,7 @@ def _run(
     inputs = _inputs(job, lead, pictures, settings, on_progress)
 
     # 3. Sampling.
-    pace = Pace()
+    pace = StepTimer()
 
     def on_step(step: Step) -> None:
         eta_s = pace.eta_s(step.seconds, step.total - step.index)
@@ -157,8 +157,8 @@ def _run(
 
     # 4. Frames. From here on a failure does not cost the sampling.
     emit("decoding", {})
-    tiles = max(plan_here(loaded.card, settings, Shape.of(fitted)).tiles, 2 if died else 0)
-    with _developing(folder), between_layers(loaded, control.check):
+    tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
+    with _developing(folder), check_between_layers(loaded, control.check):
         frames = decode(
             loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change
         )
@@ -215,11 +215,11 @@ def _only(manager: PipelineManager, loaded: Loaded) -> bool:
 
 def _keep(sampled: Sampled, file: Path) -> None:
     """An insurance only: where it cannot be had, the clip is made all the same."""
-    from media.files import whole
+    from media.files import atomic_write
     from pipelines.engine.latents_file import save
 
     try:
-        with whole(file) as part:
+        with atomic_write(file) as part:
             save(sampled, part)
     except Exception:  # of any kind: the clip itself is not in danger
         log.warning("What was sampled is not kept.", exc_info=True)
@@ -288,8 +288,8 @@ def _inputs(
     def picture(image_id: str | None) -> Image.Image | None:
         if image_id is None:
             return None
-        whole = load_picture(image_id, pictures)
-        return crop_to(whole, fitted.width, fitted.height, fitted.focus)
+        picture = load_picture(image_id, pictures)
+        return crop_to(picture, fitted.width, fitted.height, fitted.focus)
 
     video = fitted.video and load_frames(
         fitted.video,
@@ -322,9 +322,9 @@ def _settings_used(job: Job, card: ModelCard, steps_done: int) -> str:
 
 
 def _write_manifest(folder: Path, result: Result) -> None:
-    from media.files import whole
+    from media.files import atomic_write
 
-    with whole(folder / MANIFEST) as part:
+    with atomic_write(folder / MANIFEST) as part:
         part.write_text(result.model_dump_json(), encoding="utf-8")
 
 

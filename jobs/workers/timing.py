@@ -23,7 +23,7 @@ class Control(Protocol):
     def finish_now(self) -> bool: ...
 
 
-class Clock:
+class PhaseTimer:
     """Wall seconds by phase."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Clock:
         return {phase: round(s, 4) for phase, s in (self.seconds | {"total": total}).items()}
 
 
-class Told:
+class LoadingThrottle:
     """What was said of loading: a download is told by the half percent, not by the packet."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Told:
         return self._bytes > before
 
 
-class Pace:
+class StepTimer:
     """Seconds still to sample, from the median of the last steps: the first one is often slow."""
 
     def __init__(self) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from errors import Cancelled
 from jobs.job import Job
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.zerogpu import Seconds, Watch
 from jobs.zerogpu_requests import MOST_EXPIRED, Drivers, Lent
 from pipelines.models.cards import ModelCard
-from pipelines.planning import Planner, Shape
+from pipelines.planning import ClipShape, Planner
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ GPU_LEAST_START_S = 4.0  # the same where it goes well
 NEARLY = 0.9
 """A task that was aborted after this share of its time was aborted for its time."""
 
-Run = Callable[[Desk, Job, int, str | None], None]
+Run = Callable[[JobLifecycle, Job, int, str | None], None]
 """Makes the clip on a GPU of that size that is asked for so many seconds. Raises NoGpu."""
 
 
@@ -80,7 +80,7 @@ class Grants:
         self._planner = Planner(settings)
         self._levels = zerogpu.Levels()
 
-    def make(self, desk: Desk, job: Job, lent: Lent | None) -> None:
+    def make(self, desk: JobLifecycle, job: Job, lent: Lent | None) -> None:
         """Asks for a GPU for as long as the clip may take, or for less where only that is granted
         and is still enough. The clip has ended or waits again when this returns."""
         size = self.size_for(job)
@@ -121,12 +121,12 @@ class Grants:
         """`xlarge` where the clip needs it, which takes twice the quota. Else None, the default:
         `spaces` makes that xlarge where all that is loaded needs it."""
         card = self._cards.get(job.fitted.model)
-        size = self._planner.plan(card, Shape.of(job.fitted)).gpu_size if card else None
+        size = self._planner.plan(card, ClipShape.of(job.fitted)).gpu_size if card else None
         return size if size == "xlarge" else None
 
     def _after_refusal(
         self,
-        desk: Desk,
+        desk: JobLifecycle,
         job: Job,
         lent: Lent | None,
         error: Exception,
@@ -163,13 +163,13 @@ class Grants:
                 desk.fail(job, zerogpu.refusal(outcome, watch, spent.asked, spent.charge))
         return None
 
-    def _was_too_short(self, desk: Desk, job: Job, spent: _Spent) -> bool:
+    def _was_too_short(self, desk: JobLifecycle, job: Job, spent: _Spent) -> bool:
         """It was ended for its time, and no more time could be asked for."""
         most = zerogpu.most_s(self._levels.get(job.owner), spent.charge)
         took_all = spent.seconds >= spent.asked * NEARLY
         return took_all and spent.asked >= most and not desk.is_sampled(job.id)
 
-    def _seconds(self, desk: Desk, job: Job) -> Seconds:
+    def _seconds(self, desk: JobLifecycle, job: Job) -> Seconds:
         estimate = desk.estimator.estimate(job.fitted)
         wanted = (GPU_START_S + estimate.high) * job.attempts
         least = estimate.seconds if estimate.learned else estimate.low

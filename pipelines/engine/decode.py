@@ -21,8 +21,8 @@ from errors import ErrorCode, KinoraError
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.memory import free_memory
 from pipelines.engine.placement import (
-    aside,
     move,
+    moved_to_cpu,
     settle,
     unplace,
 )
@@ -39,7 +39,7 @@ OnChange = Callable[[Adjustment], None]
 
 
 @dataclass(frozen=True)
-class Rung:
+class DecodeStrategy:
     """A way to decode. `tiles` along each side; 0: the whole frame."""
 
     words: str
@@ -52,12 +52,12 @@ class Rung:
 
 
 LADDER = (
-    Rung("whole"),
-    Rung("in 2x2 tiles", tiles=2),
-    Rung("in 4x4 tiles", tiles=4),
-    Rung("in 4x4 tiles, with the rest of the model out of the way", tiles=4, alone=True),
-    Rung("in 4x4 tiles, a few frames at a time", tiles=4, alone=True, chunked=True),
-    Rung("on the CPU", on_cpu=True),
+    DecodeStrategy("whole"),
+    DecodeStrategy("in 2x2 tiles", tiles=2),
+    DecodeStrategy("in 4x4 tiles", tiles=4),
+    DecodeStrategy("in 4x4 tiles, with the rest of the model out of the way", tiles=4, alone=True),
+    DecodeStrategy("in 4x4 tiles, a few frames at a time", tiles=4, alone=True, chunked=True),
+    DecodeStrategy("on the CPU", on_cpu=True),
 )
 
 
@@ -113,7 +113,7 @@ def decode(
     return (pixels * 255).round().astype(np.uint8)
 
 
-def _makes_sense(rung: Rung, loaded: Loaded, tiles: int) -> bool:
+def _makes_sense(rung: DecodeStrategy, loaded: Loaded, tiles: int) -> bool:
     on_gpu = loaded.device.type != "cpu"
     if rung.on_cpu:
         return on_gpu
@@ -123,7 +123,7 @@ def _makes_sense(rung: Rung, loaded: Loaded, tiles: int) -> bool:
 
 
 def _attempt(
-    rung: Rung,
+    rung: DecodeStrategy,
     loaded: Loaded,
     latents: torch.Tensor,
     fitted: FittedRequest,
@@ -137,7 +137,7 @@ def _attempt(
             run.enter_context(_vae_set(pipe.vae, _chunks(loaded)))
             card = card.model_copy(update={"call": dict(card.call) | {"decode_chunk_size": 1}})
         if rung.alone and loaded.weights.plan.offload == "none":
-            run.enter_context(aside(pipe, loaded.device))
+            run.enter_context(moved_to_cpu(pipe, loaded.device))
         if rung.on_cpu:
             run.enter_context(_vae_on_cpu(loaded))
             latents = latents.to("cpu")
@@ -208,7 +208,7 @@ def _vae_set(vae: Any, values: dict[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def between_layers(loaded: Loaded, check: Callable[[], None]) -> Iterator[None]:
+def check_between_layers(loaded: Loaded, check: Callable[[], None]) -> Iterator[None]:
     """What `check` raises ends the decoding."""
 
     def look(_layer: Module, _given: object) -> None:

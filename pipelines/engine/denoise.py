@@ -24,7 +24,7 @@ from pipelines.engine.memory import memory_sentences
 from pipelines.engine.preview import OnPreview, Preview, PreviewStream
 from pipelines.engine.samplers import sampled_with
 from pipelines.engine.truncation import unread_words
-from pipelines.engine.x0 import Moment, moment, x0_estimate
+from pipelines.engine.x0 import StepState, moment, x0_estimate
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
@@ -188,7 +188,7 @@ class _Watch:
             self.loop_began = self.last_step_at = time.perf_counter()
         self._earlier, self._first = self.index, None
 
-    def before_step(self, at: Moment) -> None:
+    def before_step(self, at: StepState) -> None:
         if self.control.cancelled():
             raise _Discarded
         if self._first is None:
@@ -198,7 +198,7 @@ class _Watch:
             self._position = at.index if at.index is not None else self._position + 1
 
     def after_step(
-        self, at: Moment, output: torch.Tensor, sample: torch.Tensor
+        self, at: StepState, output: torch.Tensor, sample: torch.Tensor
     ) -> torch.Tensor | None:
         """The estimate with which the pipeline should go on instead, if it is to end here."""
         if not self._counted(at.scheduler):
@@ -241,7 +241,7 @@ class _Watch:
         return True
 
 
-def _position_of(at: Moment) -> int:
+def _position_of(at: StepState) -> int:
     """Where in the schedule this moment is."""
     if at.index is not None:
         return at.index

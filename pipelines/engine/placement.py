@@ -16,9 +16,9 @@ import torch
 
 from pipelines.engine.device import torch_device
 from pipelines.models.cards import ModelCard
-from pipelines.planning.demand import Shape
+from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import this_machine
-from pipelines.planning.plan import Plan, Wishes, plan_for
+from pipelines.planning.plan import Plan, PlanOptions, plan_for
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_gro
 DENOISERS = ("transformer", "transformer_2", "unet")
 
 
-def plan_here(card: ModelCard, settings: Settings, shape: Shape | None = None) -> Plan:
+def plan_here(card: ModelCard, settings: Settings, shape: ClipShape | None = None) -> Plan:
     """The plan for this process, where torch has the last word on whether there is a GPU."""
     machine = this_machine(settings)
     if not settings.zero_gpu:  # a GPU is attached for each clip only: nothing to try
         machine = machine.computing_on(torch_device())
-    return plan_for(card, machine, Wishes.of(settings), shape)
+    return plan_for(card, machine, PlanOptions.of(settings), shape)
 
 
 def device_of(plan: Plan) -> torch.device:
@@ -111,7 +111,9 @@ def unplace(pipe: Any) -> None:
 
 
 @contextmanager
-def aside(pipe: Any, device: torch.device, but: tuple[str, ...] = ("vae",)) -> Iterator[None]:
+def moved_to_cpu(
+    pipe: Any, device: torch.device, but: tuple[str, ...] = ("vae",)
+) -> Iterator[None]:
     """All parts but those wait in memory while the block runs."""
     parts = [
         part

@@ -36,7 +36,7 @@ WORDS: dict[Offload, str] = {
 }
 
 
-def thriftier(plan: Plan) -> list[Plan]:
+def fallback_plans(plan: Plan) -> list[Plan]:
     """The same plan with more and more of the weights off the GPU; none without one."""
     if plan.device_name == "cpu":
         return []
@@ -61,7 +61,7 @@ def sample(
     used = plan
     with loaded.busy:
         settle(pipe, plan)
-        rungs = list(thriftier(plan) if plans is None else plans)
+        rungs = list(fallback_plans(plan) if plans is None else plans)
         try:
             while True:
                 try:

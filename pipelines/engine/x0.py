@@ -53,7 +53,7 @@ CLIPPING = {
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepState:
     """Where a scheduler stands before it takes a step: the step itself moves it on."""
 
     scheduler: Any
@@ -67,9 +67,9 @@ class Moment:
 
 def moment(
     scheduler: Any, timestep: Any, per_token_timesteps: torch.Tensor | None = None
-) -> Moment:
+) -> StepState:
     """To be asked before `scheduler.step`; changes nothing."""
-    return Moment(
+    return StepState(
         scheduler=scheduler,
         timestep=timestep,
         index=step_index(scheduler, timestep),
@@ -92,7 +92,7 @@ def step_index(scheduler: Any, timestep: Any) -> int | None:
 
 
 def x0_estimate(
-    at: Moment, model_output: torch.Tensor, sample: torch.Tensor
+    at: StepState, model_output: torch.Tensor, sample: torch.Tensor
 ) -> torch.Tensor | None:
     """None for a scheduler this module does not know: better no preview than a wrong one."""
     scheduler, name = at.scheduler, type(at.scheduler).__name__
@@ -119,7 +119,7 @@ def x0_estimate(
 
 
 def _from_prediction(
-    at: Moment,
+    at: StepState,
     output: torch.Tensor,
     sample: torch.Tensor,
     alpha: torch.Tensor,
@@ -138,7 +138,7 @@ def _from_prediction(
     return None
 
 
-def _flow_distance(at: Moment, sample: torch.Tensor) -> torch.Tensor:
+def _flow_distance(at: StepState, sample: torch.Tensor) -> torch.Tensor:
     """How far it still is to the clean end, along the velocity the model predicts."""
     if at.per_token_timesteps is not None:
         config = at.scheduler.config
@@ -150,7 +150,7 @@ def _flow_distance(at: Moment, sample: torch.Tensor) -> torch.Tensor:
     return sigma - 1 if at.scheduler.config.get("invert_sigmas") else sigma
 
 
-def _sigma(at: Moment) -> torch.Tensor:
+def _sigma(at: StepState) -> torch.Tensor:
     index = at.index or 0
     if at.second_order and hasattr(at.scheduler, "sigmas_interpol"):
         # between two sigmas; the ancestral one counts them from the step before

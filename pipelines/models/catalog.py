@@ -104,10 +104,10 @@ class Catalog(Mapping[str, ModelCard]):
     @cached_property
     def _hub(self) -> Hub:
         """Somebody waits for the answer, so it gives up sooner than a download does."""
-        from pipelines.models.download import Patience
+        from pipelines.models.download import RetryPolicy
         from pipelines.models.hub import Hub
 
-        quick = Patience(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
+        quick = RetryPolicy(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
         return self._given_hub or Hub(self._settings, quick)
 
     def _is_allowed(self, pasted: re.Match[str]) -> bool:

@@ -74,7 +74,7 @@ class Download:
     wanted: dict[str, Blob]
     stream: Callable[[str, int], Any]
     """(path, first byte) -> a context manager with the response"""
-    patience: Patience
+    patience: RetryPolicy
     _here: dict[Blob, int] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -240,7 +240,7 @@ TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a request is tried, and how long the waits between grow."""
 
     tries: int = 6

@@ -30,7 +30,7 @@ from huggingface_hub.utils import (
 )
 
 from errors import KinoraError
-from pipelines.models.download import Blob, Download, Patience, Report
+from pipelines.models.download import Blob, Download, Report, RetryPolicy
 from pipelines.models.failures import (
     Reason,
     failure,
@@ -64,8 +64,8 @@ class Listing:
 
 
 class Hub:
-    def __init__(self, settings: Settings, patience: Patience | None = None) -> None:
-        self.patience = patience or Patience()
+    def __init__(self, settings: Settings, patience: RetryPolicy | None = None) -> None:
+        self.patience = patience or RetryPolicy()
         self._token = settings.hf_token.get_secret_value() if settings.hf_token else None
 
     def listing(self, repo: str, revision: str | None = None, name: str = "") -> Listing:

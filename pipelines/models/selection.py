@@ -53,15 +53,15 @@ def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings
     able = [card for card in cards.values() if task in card.tasks]
     if not able:
         raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"No model here can {VERBS[task]}.")
-    usual = usual_card(cards, settings)
+    usual = default_card(cards, settings)
 
     def rank(card: ModelCard) -> tuple[bool, ...]:
-        return card == usual, kin(card, usual), card.local_path is not None
+        return card == usual, same_repository(card, usual), card.local_path is not None
 
     return max(able, key=rank).id
 
 
-def first_models(cards: Mapping[str, ModelCard], settings: Settings) -> list[tuple[str, Task]]:
+def preload_models(cards: Mapping[str, ModelCard], settings: Settings) -> list[tuple[str, Task]]:
     """What is loaded before anybody asks. On ZeroGPU nothing else can be used, so the model that
     works over clips is loaded too, where it is on the disk and there is a place for it."""
     found = [
@@ -79,12 +79,12 @@ def first_models(cards: Mapping[str, ModelCard], settings: Settings) -> list[tup
     return found
 
 
-def usual_card(cards: Mapping[str, ModelCard], settings: Settings) -> ModelCard | None:
+def default_card(cards: Mapping[str, ModelCard], settings: Settings) -> ModelCard | None:
     """The one the settings name for words, or the one whose card says so."""
     named = settings.default_text_to_video_model
     return cards.get(named) if named else next((c for c in cards.values() if c.usual), None)
 
 
-def kin(card: ModelCard, other: ModelCard | None) -> bool:
+def same_repository(card: ModelCard, other: ModelCard | None) -> bool:
     """Both are made of the same repository."""
     return other is not None and card.repo == other.repo

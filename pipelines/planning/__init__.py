@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from pipelines.planning.demand import Shape
+from pipelines.planning.demand import ClipShape
 from pipelines.planning.device import Device
 from pipelines.planning.machine import Machine, this_machine
-from pipelines.planning.plan import Plan, Wishes, plan_for
+from pipelines.planning.plan import Plan, PlanOptions, plan_for
 from pipelines.planning.planner import Planner, Verdict
 
 __all__ = [
+    "ClipShape",
     "Device",
     "Machine",
     "Plan",
+    "PlanOptions",
     "Planner",
-    "Shape",
     "Verdict",
-    "Wishes",
     "plan_for",
     "this_machine",
 ]

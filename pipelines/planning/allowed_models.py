@@ -15,7 +15,7 @@ from pathlib import Path
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard, of_repository
-from pipelines.models.selection import first_models
+from pipelines.models.selection import preload_models
 from pipelines.planning import Planner
 from pipelines.request import Task
 from settings import Settings, env_name
@@ -84,7 +84,7 @@ class Allowed:
         """Loaded at the start, whatever they are: the operator chose them."""
         cards = self._cards
         try:
-            names = [name for name, _task in first_models(cards, self._settings)]
+            names = [name for name, _task in preload_models(cards, self._settings)]
         except KinoraError:
             return set()
         found = [cards.get(name) or of_repository(name, cards.values()) for name in names]

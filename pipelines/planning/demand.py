@@ -17,7 +17,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
-class Shape:
+class ClipShape:
     """Of a clip; what memory and time hang on."""
 
     width: int
@@ -38,7 +38,7 @@ class Shape:
         return float(self.area * self.num_frames)
 
     @classmethod
-    def of(cls, fitted: FittedRequest) -> Shape:
+    def of(cls, fitted: FittedRequest) -> ClipShape:
         return cls(
             width=fitted.width,
             height=fitted.height,
@@ -49,7 +49,7 @@ class Shape:
         )
 
     @classmethod
-    def default(cls, card: ModelCard) -> Shape:
+    def default(cls, card: ModelCard) -> ClipShape:
         d = card.defaults
         return cls(
             width=d.width,
@@ -80,7 +80,7 @@ class Demand:
         return self.decoding / max(tiles, 1) ** 2 + self.frames
 
 
-def tokens_of(card: ModelCard, shape: Shape) -> float:
+def tokens_of(card: ModelCard, shape: ClipShape) -> float:
     """What a step works on: one for each position of the latents after patching."""
     rules = card.rules
     side, time = max(rules.size.of, 8), max(rules.frames.of, 1)
@@ -88,7 +88,7 @@ def tokens_of(card: ModelCard, shape: Shape) -> float:
     return math.ceil(shape.width / side) * math.ceil(shape.height / side) * frames
 
 
-def demand_of(card: ModelCard, sizes: Sizes, shape: Shape, dtype: str) -> Demand:
+def demand_of(card: ModelCard, sizes: Sizes, shape: ClipShape, dtype: str) -> Demand:
     traits, width = traits_of(card.family), BYTES[dtype]
     gib = width / GIB
     decoder_bytes = 4 if traits.decodes_float32 else width

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipelines.models.cards import ModelCard
-from pipelines.planning.demand import Demand, Shape, demand_of
+from pipelines.planning.demand import ClipShape, Demand, demand_of
 from pipelines.planning.machine import Machine
 from pipelines.planning.sizes import Sizes, sizes_of
 from pipelines.planning.traits import StepCache, Traits, traits_of
@@ -39,7 +39,7 @@ PACKAGE_OF: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PlanOptions:
     """What the operator wants of every plan; `auto` leaves it to the profile."""
 
     profile: Profile = "balanced"
@@ -50,7 +50,7 @@ class Wishes:
     compile: Literal["auto", "off", "on"] = "auto"
 
     @classmethod
-    def of(cls, settings: Settings) -> Wishes:
+    def of(cls, settings: Settings) -> PlanOptions:
         lent = settings.zero_gpu  # there weights are packed once, and each clip has a fresh process
         return cls(
             profile=settings.profile,
@@ -141,8 +141,8 @@ class _Layout:
 def plan_for(
     card: ModelCard,
     machine: Machine,
-    wishes: Wishes = Wishes(),
-    shape: Shape | None = None,
+    wishes: PlanOptions = PlanOptions(),
+    shape: ClipShape | None = None,
 ) -> Plan:
     """The first layout that fits, from the most comfortable to the thriftiest; else the last.
     On ZeroGPU every layout is tried on the smaller GPU first: the larger one takes twice the quota.
@@ -154,7 +154,7 @@ def plan_for(
             return plan
         xlarge = replace(large, vram_gb=machine.xlarge_vram_gb)
         return replace(plan_for(card, xlarge, wishes, shape), gpu_size="xlarge")
-    shape = shape or Shape.default(card)
+    shape = shape or ClipShape.default(card)
     dtypes = [_dtype(card, machine, wishes)]
     if dtypes == ["float32"] and (card.dtype or wishes.dtype) == "auto":
         dtypes.append("bfloat16")  # slower on such a CPU, and half as large
@@ -162,7 +162,9 @@ def plan_for(
     return next((plan for plan in plans if plan.fits), plans[-1])
 
 
-def _plan(card: ModelCard, machine: Machine, wishes: Wishes, shape: Shape, dtype: str) -> Plan:
+def _plan(
+    card: ModelCard, machine: Machine, wishes: PlanOptions, shape: ClipShape, dtype: str
+) -> Plan:
     sizes, traits = sizes_of(card), traits_of(card.family)
     demand = demand_of(card, sizes, shape, dtype)
     notes: list[str] = []
@@ -204,7 +206,7 @@ def _fits(vram_gb: float, ram_gb: float, machine: Machine) -> bool:
     )
 
 
-def _gpu_layouts(wishes: Wishes) -> list[_Layout]:
+def _gpu_layouts(wishes: PlanOptions) -> list[_Layout]:
     """float8 changes the picture a little, so where it is not wished for it comes last."""
     found: list[_Layout] = []
     if wishes.profile == "small":
@@ -216,7 +218,7 @@ def _gpu_layouts(wishes: Wishes) -> list[_Layout]:
     return [x for x in found if wishes.offload in ("auto", x.offload)]
 
 
-def _cpu_layouts(machine: Machine, wishes: Wishes) -> list[_Layout]:
+def _cpu_layouts(machine: Machine, wishes: PlanOptions) -> list[_Layout]:
     thrifty = _Layout("none", "int8" if "torchao" in machine.packages else "float8", 4)
     if wishes.profile == "small":
         return [thrifty]
@@ -255,7 +257,7 @@ def _memory(
     return GPU_OVERHEAD_GB + vram_gb, CPU_OVERHEAD_GB + ram_gb
 
 
-def _dtype(card: ModelCard, machine: Machine, wishes: Wishes) -> str:
+def _dtype(card: ModelCard, machine: Machine, wishes: PlanOptions) -> str:
     """The card's first (it insists), then the operator's, then what the device likes."""
     chosen = card.dtype or wishes.dtype
     if chosen == "auto":
@@ -264,7 +266,9 @@ def _dtype(card: ModelCard, machine: Machine, wishes: Wishes) -> str:
     return chosen
 
 
-def _attention(traits: Traits, machine: Machine, wishes: Wishes, notes: list[str]) -> Attention:
+def _attention(
+    traits: Traits, machine: Machine, wishes: PlanOptions, notes: list[str]
+) -> Attention:
     """SDPA, unless another is wished for, is there, and takes the family's masks."""
     wanted = wishes.attention
     if wanted == "auto":
@@ -284,7 +288,7 @@ def _attention(traits: Traits, machine: Machine, wishes: Wishes, notes: list[str
     return "native"
 
 
-def _step_cache(traits: Traits, wishes: Wishes, notes: list[str]) -> StepCache | None:
+def _step_cache(traits: Traits, wishes: PlanOptions, notes: list[str]) -> StepCache | None:
     """Skips what hardly changes between steps, and changes the picture a little."""
     if wishes.step_cache == "off" or (wishes.step_cache == "auto" and wishes.profile != "fast"):
         return None
@@ -293,7 +297,7 @@ def _step_cache(traits: Traits, wishes: Wishes, notes: list[str]) -> StepCache |
     return traits.step_cache
 
 
-def _compile(traits: Traits, machine: Machine, wishes: Wishes, notes: list[str]) -> bool:
+def _compile(traits: Traits, machine: Machine, wishes: PlanOptions, notes: list[str]) -> bool:
     if wishes.compile == "on" and not traits.compiles:
         notes.append("This family of models cannot be compiled block by block.")
     if wishes.compile == "auto":

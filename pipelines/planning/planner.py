@@ -12,19 +12,19 @@ from typing import Any, Literal
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.selection import kin
-from pipelines.planning.demand import Shape
+from pipelines.models.selection import same_repository
+from pipelines.planning.demand import ClipShape
 from pipelines.planning.device import Device
 from pipelines.planning.machine import Machine, this_machine
 from pipelines.planning.plan import (
     USABLE,
     Plan,
+    PlanOptions,
     Profile,
-    Wishes,
     plan_for,
 )
 from pipelines.planning.sizes import sizes_of
-from pipelines.planning.speed import Pace, guess_pace
+from pipelines.planning.speed import SpeedGuess, guess_pace
 from pipelines.request import Task
 from settings import Settings
 
@@ -65,7 +65,7 @@ class Planner:
         self._settings = settings
         self._machine = machine
         self._device = device
-        self.wishes = Wishes.of(settings)
+        self.wishes = PlanOptions.of(settings)
 
     @property
     def device(self) -> Device | None:
@@ -82,21 +82,21 @@ class Planner:
         """Looked at when it is first asked for: it takes a moment where there is a GPU."""
         return self._machine or this_machine(self._settings)
 
-    def plan(self, card: ModelCard, shape: Shape | None = None) -> Plan:
+    def plan(self, card: ModelCard, shape: ClipShape | None = None) -> Plan:
         return plan_for(card, self.machine, self.wishes, shape)
 
-    def pace(self, card: ModelCard, shape: Shape | None = None) -> Pace:
-        return guess_pace(card, sizes_of(card), shape or Shape.default(card), self.machine)
+    def pace(self, card: ModelCard, shape: ClipShape | None = None) -> SpeedGuess:
+        return guess_pace(card, sizes_of(card), shape or ClipShape.default(card), self.machine)
 
     def verdict(
         self,
         card: ModelCard,
         cards: Mapping[str, ModelCard] | None = None,
-        shape: Shape | None = None,
+        shape: ClipShape | None = None,
         task: Task | None = None,
     ) -> Verdict:
         """For the clip the card makes by default, or for one of that shape."""
-        shape = shape or Shape.default(card)
+        shape = shape or ClipShape.default(card)
         plan, machine = self.plan(card, shape), self.machine
         found = self._why_not(card, plan, shape)
         if found:
@@ -119,7 +119,7 @@ class Planner:
         self,
         card: ModelCard,
         cards: Mapping[str, ModelCard],
-        shape: Shape | None = None,
+        shape: ClipShape | None = None,
         task: Task | None = None,
     ) -> None:
         """A KinoraError whose button offers the nearest model that runs here, or a smaller clip."""
@@ -127,7 +127,7 @@ class Planner:
         if verdict.fits:
             return
         action: dict[str, Any] | None = None
-        if shape and shape != Shape.default(card) and self.verdict(card, cards, task=task).fits:
+        if shape and shape != ClipShape.default(card) and self.verdict(card, cards, task=task).fits:
             d = card.defaults
             size = {"width": d.width, "height": d.height, "num_frames": d.num_frames}
             action = {
@@ -159,7 +159,9 @@ class Planner:
             "here": card.local_path is not None,
         }
 
-    def _why_not(self, card: ModelCard, plan: Plan, shape: Shape) -> tuple[ErrorCode, str] | None:
+    def _why_not(
+        self, card: ModelCard, plan: Plan, shape: ClipShape
+    ) -> tuple[ErrorCode, str] | None:
         machine = self.machine
         if not plan.fits:
             vram_gb = machine.xlarge_vram_gb or machine.vram_gb or 0.0
@@ -252,7 +254,7 @@ def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner, usual: ModelCa
 
     def rank(card: ModelCard) -> tuple[bool, ...]:
         runs = levels[card.id] == "runs"
-        return card == usual, runs, kin(card, usual), card.local_path is not None
+        return card == usual, runs, same_repository(card, usual), card.local_path is not None
 
     return max(here, key=rank).id
 

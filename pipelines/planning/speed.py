@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.models.cards import ModelCard
-from pipelines.planning.demand import Shape, tokens_of
+from pipelines.planning.demand import ClipShape, tokens_of
 from pipelines.planning.machine import Machine
 from pipelines.planning.sizes import Sizes
 from pipelines.planning.traits import traits_of
@@ -44,7 +44,7 @@ DECODED = 4.0e5
 
 
 @dataclass(frozen=True)
-class Pace:
+class SpeedGuess:
     """Seconds."""
 
     begin: float
@@ -55,21 +55,21 @@ class Pace:
         return self.begin + self.step * steps + self.end
 
 
-def guess_pace(card: ModelCard, sizes: Sizes, shape: Shape, machine: Machine) -> Pace:
+def guess_pace(card: ModelCard, sizes: Sizes, shape: ClipShape, machine: Machine) -> SpeedGuess:
     speed = _speed(machine)
     passes = 2 if shape.is_guided else 1
     per_pass = _operations(card, sizes, shape)
     prompt = 2 * sum(sizes.encoders.values()) * WORDS * passes
     width = traits_of(card.family).decoded / 100
     decoding = DECODED * width * shape.pixels * (1 if sizes.total < 1e8 else 10)
-    return Pace(
+    return SpeedGuess(
         begin=0.2 + prompt / speed,
         step=0.02 + passes * per_pass / speed,
         end=0.3 + decoding / speed + shape.pixels / 3e7,
     )
 
 
-def _operations(card: ModelCard, sizes: Sizes, shape: Shape) -> float:
+def _operations(card: ModelCard, sizes: Sizes, shape: ClipShape) -> float:
     """Of one pass through the denoiser: every parameter for every token, and attention."""
     tokens = tokens_of(card, shape)
     if traits_of(card.family).is_unet:

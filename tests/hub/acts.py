@@ -19,12 +19,12 @@ from typing import Any
 from errors import KinoraError
 from pipelines.models.cards import load_cards
 from pipelines.models.catalog import Catalog
-from pipelines.models.download import Patience
+from pipelines.models.download import RetryPolicy
 from pipelines.models.hub import Hub
 from pipelines.request import Task
 from settings import Settings
 
-PATIENCE = Patience(tries=4, first_wait_s=0.01, longest_wait_s=0.1, timeout_s=2.0)
+PATIENCE = RetryPolicy(tries=4, first_wait_s=0.01, longest_wait_s=0.1, timeout_s=2.0)
 
 
 def settings_of(data_dir: str, models_dir: str, **more: Any) -> Settings:

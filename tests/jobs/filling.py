@@ -18,7 +18,7 @@ from jobs.retention import make_room, tidy
 from jobs.service import JobService
 from jobs.store import JobStore
 from media.encode import encode
-from media.files import whole
+from media.files import atomic_write
 from media.stills import write_last_frame, write_poster
 from pipelines.models.cards import load_cards
 from pipelines.request import GenerationRequest
@@ -57,7 +57,7 @@ def make_clip(service: JobService, job: Job) -> None:
         fps=8,
         size_bytes=clip.size_bytes,
     )
-    with whole(folder / MANIFEST) as part:
+    with atomic_write(folder / MANIFEST) as part:
         part.write_text(result.model_dump_json(), encoding="utf-8")
     service.desk.succeed(job, result)
 

@@ -15,7 +15,7 @@ import sys
 import time
 
 from jobs.events import Event
-from jobs.job import Once
+from jobs.job import IdempotencyKey
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.process import ProcessExecutor
@@ -57,7 +57,7 @@ def submit(service: JobService, key: str) -> None:
     number = int(key)
     request = GenerationRequest(prompt="a dog", seed=number, num_inference_steps=5)
     say("submitting", key)
-    job = service.submit(request, f"visitor:{number % 3}", once=Once(key, key))
+    job = service.submit(request, f"visitor:{number % 3}", once=IdempotencyKey(key, key))
     say("accepted", key, job.id)
 
 

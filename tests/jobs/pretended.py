@@ -17,7 +17,7 @@ from jobs.artifacts import MANIFEST
 from jobs.job import Job, Result
 from jobs.workers.process_worker import serve
 from jobs.workers.run import Control, Emit
-from media.files import whole
+from media.files import atomic_write
 
 MODULE = "tests.jobs.pretended"
 LEDGER = "KINORA_TEST_LEDGER"
@@ -66,7 +66,7 @@ class SlowHand:
 
 def _write(path: Path, data: bytes) -> None:
     """In two halves, as an encoder would, so that a kill may come in between."""
-    with whole(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         for half in (data[: len(data) // 2], data[len(data) // 2 :]):
             file.write(half)
             file.flush()

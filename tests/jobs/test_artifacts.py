@@ -16,7 +16,7 @@ from jobs.checkpoint import LATENTS
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.store import JobStore
 from tests.jobs.conftest import MakeJob, accept
 from tests.jobs.services import S3Server
@@ -80,7 +80,7 @@ def test_what_was_removed_is_gone_everywhere(artifacts: Artifacts, made: Path) -
 def test_a_clip_is_finished_only_when_every_file_of_it_is_there(
     artifacts: Artifacts, made: Path, store: JobStore, tmp_path: Path
 ) -> None:
-    desk = Desk(store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts)
+    desk = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts)
     assert desk.finished_result(JOB) is None
     artifacts.publish(JOB, made)
     assert desk.finished_result(JOB) == RESULT
@@ -93,7 +93,7 @@ def test_a_clip_is_finished_only_when_every_file_of_it_is_there(
 def test_a_finished_clip_of_a_lost_worker_is_kept(
     artifacts: Artifacts, made: Path, store: JobStore, tmp_path: Path, make_job: MakeJob
 ) -> None:
-    desk = Desk(store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts)
+    desk = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts)
     job = accept(store, make_job())
     claimed = store.claim()
     assert claimed

@@ -19,7 +19,7 @@ import pytest
 
 from app import build_service
 from errors import ErrorCode, KinoraError
-from jobs.fleet.protocol import WorkerCard, device_to_show
+from jobs.fleet.protocol import WorkerInfo, device_to_show
 from jobs.job import State
 from jobs.workers.foreground import ForegroundExecutor
 from pipelines.engine import device as engine_device
@@ -81,8 +81,8 @@ def test_clips_that_were_accepted_for_a_gpu_fail_with_a_sentence_once_it_turns_o
 
 def test_a_workers_card_carries_its_device_and_a_problem_comes_first() -> None:
     good, bad = Device("H100", 80.0), Device(problem=f"{PROBLEM}x.")
-    card = WorkerCard(name="a", host="b", pid=1, device=bad)
-    assert WorkerCard.model_validate_json(card.model_dump_json()) == card
+    card = WorkerInfo(name="a", host="b", pid=1, device=bad)
+    assert WorkerInfo.model_validate_json(card.model_dump_json()) == card
     assert device_to_show([None, good, bad]) == bad
     assert device_to_show([Device(), good, None]) == good
     assert device_to_show([None]) is None

@@ -17,7 +17,7 @@ from jobs.database import Database
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.liveness import Heartbeat
 from jobs.migrations import MIGRATIONS, migrate
 from jobs.recovery import recover
@@ -127,7 +127,7 @@ class Server:
         self.presence = Heartbeat(self.store.database, silent_s)
         self.store.server = self.presence.name
         events = EventLog(self.store)
-        self.desk = Desk(self.store, events, Estimator(self.store, {}, "here"), tmp_path)  # type: ignore[arg-type]
+        self.desk = JobLifecycle(self.store, events, Estimator(self.store, {}, "here"), tmp_path)  # type: ignore[arg-type]
 
     def dies(self) -> None:
         """It says nothing any more, and cleans up nothing."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
-from jobs.priority_lock import Turnstile
+from jobs.priority_lock import PriorityLock
 
 
 def test_news_goes_before_all_who_ask_for_something_new() -> None:
-    turnstile, order = Turnstile(), []
+    turnstile, order = PriorityLock(), []
 
     def ask(name: str) -> None:
         with turnstile.patiently():
@@ -35,7 +35,7 @@ def test_news_goes_before_all_who_ask_for_something_new() -> None:
 
 
 def test_never_two_at_once_and_nobody_is_forgotten() -> None:
-    turnstile, inside, most, through = Turnstile(), 0, 0, 0
+    turnstile, inside, most, through = PriorityLock(), 0, 0, 0
 
     def go(patiently: bool) -> None:
         nonlocal inside, most, through
@@ -56,7 +56,7 @@ def test_never_two_at_once_and_nobody_is_forgotten() -> None:
 
 
 def test_who_stumbles_inside_leaves_it_open() -> None:
-    turnstile = Turnstile()
+    turnstile = PriorityLock()
     for way in (turnstile, turnstile.patiently()):
         try:
             with way:

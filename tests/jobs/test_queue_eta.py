@@ -11,23 +11,23 @@ from sqlalchemy import event
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, State
-from jobs.queue_eta import LONG, Turns
+from jobs.queue_eta import LONG, QueueEta
 from jobs.store import JobStore
 from pipelines.models.cards import ModelCard
 from tests.jobs.conftest import MakeJob, accept
 
 
 @pytest.fixture
-def turns(store: JobStore, tiny_cards: Mapping[str, ModelCard]) -> Turns:
-    return Turns(store, EventLog(store), Estimator(store, tiny_cards), lambda: 1)
+def turns(store: JobStore, tiny_cards: Mapping[str, ModelCard]) -> QueueEta:
+    return QueueEta(store, EventLog(store), Estimator(store, tiny_cards), lambda: 1)
 
 
-def places(turns: Turns, jobs: list[Job]) -> list[int]:
+def places(turns: QueueEta, jobs: list[Job]) -> list[int]:
     return [turns.outlook(job).before for job in jobs]
 
 
 def test_each_stands_where_it_will_be_started(
-    store: JobStore, turns: Turns, make_job: MakeJob
+    store: JobStore, turns: QueueEta, make_job: MakeJob
 ) -> None:
     jobs = [accept(store, make_job(owner=owner)) for owner in ("a", "a", "a", "b", "a", "c")]
     by_id = {job.id: job for job in jobs}
@@ -37,7 +37,7 @@ def test_each_stands_where_it_will_be_started(
 
 
 def test_who_runs_goes_first_and_who_left_is_not_counted(
-    store: JobStore, turns: Turns, make_job: MakeJob
+    store: JobStore, turns: QueueEta, make_job: MakeJob
 ) -> None:
     first, second, third, last = (accept(store, make_job()) for _ in range(4))
     assert store.claim()
@@ -49,7 +49,7 @@ def test_who_runs_goes_first_and_who_left_is_not_counted(
 
 
 def test_the_wait_is_what_those_before_it_take(
-    store: JobStore, turns: Turns, make_job: MakeJob
+    store: JobStore, turns: QueueEta, make_job: MakeJob
 ) -> None:
     jobs = [accept(store, make_job()) for _ in range(5)]
     one_s = turns.outlook(jobs[0]).seconds
@@ -60,14 +60,14 @@ def test_the_wait_is_what_those_before_it_take(
 def test_several_workers_share_the_wait(
     store: JobStore, tiny_cards: Mapping[str, ModelCard], make_job: MakeJob
 ) -> None:
-    four = Turns(store, EventLog(store), Estimator(store, tiny_cards), lambda: 4)
+    four = QueueEta(store, EventLog(store), Estimator(store, tiny_cards), lambda: 4)
     jobs = [accept(store, make_job()) for _ in range(9)]
     one_s = four.outlook(jobs[0]).seconds
     assert four.outlook(jobs[8]).seconds == pytest.approx(3 * one_s)
 
 
 def test_a_long_line_is_read_once_for_all_who_come_meanwhile(
-    store: JobStore, turns: Turns, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+    store: JobStore, turns: QueueEta, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.queue_eta.SHARE", 1e6)  # however slow this machine is
     monkeypatch.setattr("jobs.queue_eta.FRESH_S", 60.0)
@@ -95,7 +95,7 @@ def test_nobody_waits_for_the_one_who_reads_a_long_line(
         assert go_on.wait(60)
         return 1
 
-    turns = Turns(store, EventLog(store), Estimator(store, tiny_cards), workers)
+    turns = QueueEta(store, EventLog(store), Estimator(store, tiny_cards), workers)
     assert turns.outlook(jobs[-1]).before == LONG + 1
     assert store.claim()
     turns._line.read_at -= 1.5  # so that it is read anew

@@ -26,7 +26,7 @@ from jobs.checkpoint import (
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.request import GenerationRequest, Task
@@ -150,11 +150,11 @@ def test_where_a_worker_died_developing_the_next_one_uses_less_memory(
 
 
 @pytest.fixture
-def desk(tmp_path: Path, store: JobStore) -> Desk:
-    return Desk(store, EventLog(store), Estimator(store, {}, "here"), tmp_path / "data")
+def desk(tmp_path: Path, store: JobStore) -> JobLifecycle:
+    return JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path / "data")
 
 
-def sampled(desk: Desk, job: Job) -> Path:
+def sampled(desk: JobLifecycle, job: Job) -> Path:
     folder = desk.folder(job.id)
     folder.mkdir(parents=True)
     (folder / LATENTS).write_bytes(b"latents")
@@ -175,7 +175,7 @@ def sampled(desk: Desk, job: Job) -> Path:
     ],
 )
 def test_a_failure_keeps_what_may_help_later(
-    desk: Desk, make_job: MakeJob, code: ErrorCode, kept: bool
+    desk: JobLifecycle, make_job: MakeJob, code: ErrorCode, kept: bool
 ) -> None:
     accept(desk.store, make_job())
     job = desk.claim()
@@ -189,7 +189,7 @@ def test_a_failure_keeps_what_may_help_later(
     assert sorted(f.name for f in folder.glob("*")) == ([LATENTS] if kept else [])
 
 
-def test_a_discarded_clip_leaves_nothing(desk: Desk, make_job: MakeJob) -> None:
+def test_a_discarded_clip_leaves_nothing(desk: JobLifecycle, make_job: MakeJob) -> None:
     accept(desk.store, make_job())
     job = desk.claim()
     assert job
@@ -199,7 +199,7 @@ def test_a_discarded_clip_leaves_nothing(desk: Desk, make_job: MakeJob) -> None:
     assert not folder.exists()
 
 
-def test_a_lost_worker_does_not_cost_the_sampling(desk: Desk, make_job: MakeJob) -> None:
+def test_a_lost_worker_does_not_cost_the_sampling(desk: JobLifecycle, make_job: MakeJob) -> None:
     accept(desk.store, make_job())
     job = desk.claim()
     assert job

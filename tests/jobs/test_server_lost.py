@@ -16,7 +16,7 @@ import pytest
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, Result, State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.liveness import Presence
 from jobs.recovery import recover
 from jobs.retention import tidy
@@ -33,7 +33,7 @@ class After:
         self.presence = Presence(tmp_path / "servers")
         self.dead = JobStore(url, "1234-dead")
         self.store = JobStore(url, self.presence.name)
-        self.desk = Desk(
+        self.desk = JobLifecycle(
             self.store, EventLog(self.store), Estimator(self.store, {}, "here"), tmp_path
         )
 

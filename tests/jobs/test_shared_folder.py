@@ -18,7 +18,7 @@ from jobs.checkpoint import KEPT, LATENTS
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.liveness import COMMAND, Presence, is_command
 from jobs.recovery import end_commands, recover
 from jobs.store import JobStore
@@ -43,7 +43,7 @@ class Killed:
         self.command = JobStore(url, f"{COMMAND}1234-dead")
         self.store = JobStore(url, self.presence.name)
         log, estimator = EventLog(self.store), Estimator(self.store, {}, "here")
-        self.desk = Desk(self.store, log, estimator, folder)
+        self.desk = JobLifecycle(self.store, log, estimator, folder)
 
     def state(self, job: Job) -> State:
         found = self.store.get(job.id)
@@ -65,7 +65,7 @@ def killed(tmp_path: Path) -> Iterator[Killed]:
     killed.store.close()
 
 
-Next = Callable[[Desk, Presence], object]
+Next = Callable[[JobLifecycle, Presence], object]
 
 
 @pytest.mark.parametrize("next_one", [recover, end_commands], ids=["server", "command"])

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, select
 
 from errors import ErrorCode, KinoraError
-from jobs.admission_sql import AcceptedBefore
+from jobs.admission_sql import DuplicateRequest
 from jobs.database import events, jobs, keys
-from jobs.job import MOVES, TERMINAL_KINDS, Asked, Job, Once, State, new_id
+from jobs.job import MOVES, TERMINAL_KINDS, Asked, IdempotencyKey, Job, State, new_id
 from jobs.store import JobStore
 from pipelines.request import FittedRequest, Focus, GenerationRequest, Task
 from tests.goals import Goal, rounds
@@ -95,13 +95,13 @@ class StoreMachine(RuleBasedStateMachine):
             fitted=FITTED,
             created_at=time.time(),
         )
-        once = Once(key, "the same") if key else None
+        once = IdempotencyKey(key, "the same") if key else None
         unfinished = [i for i, s in self.states.items() if not s.ended and self.owners[i] == owner]
 
         def add(store: JobStore) -> str:
             try:
                 store.add_all([job], max_queue=100, max_per_owner=PER_OWNER, once=once)
-            except AcceptedBefore as before:
+            except DuplicateRequest as before:
                 return before.job_id
             return job.id
 

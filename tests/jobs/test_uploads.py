@@ -18,7 +18,7 @@ from errors import ErrorCode, KinoraError
 from jobs.retention import tidy
 from jobs.service import JobService
 from jobs.store import JobStore
-from jobs.uploads import GIVERS, Given
+from jobs.uploads import GIVERS, Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.request import GenerationRequest
 from settings import Settings
@@ -108,5 +108,5 @@ def test_who_gave_is_not_written_down_by_name(service: JobService) -> None:
 def test_too_large_a_clip_is_refused(tmp_path: Path, mp4: Path, tiny_settings: Settings) -> None:
     strict = tiny_settings.model_copy(update={"max_video_upload_mb": 0.001})
     with pytest.raises(KinoraError) as refused:
-        Given(tmp_path, strict).store_video(mp4, ME)
+        Uploads(tmp_path, strict).store_video(mp4, ME)
     assert refused.value.code is ErrorCode.TOO_LARGE

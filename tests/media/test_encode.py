@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
 from media.encode import encode
-from media.files import part_name, sweep
+from media.files import part_name, remove_partial
 from media.metadata import read_comment
 from pipelines.request import Format, Quality
 from tests.media.reading import BT709_CODE, TV_RANGE, read
@@ -211,7 +211,7 @@ def test_a_killed_process_leaves_no_clip_and_its_remains_are_swept(tmp_path: Pat
         process.wait()
     assert not path.exists()
     time.sleep(1)  # ffmpeg sees the end of its pipe and goes
-    assert sweep(tmp_path) > 0 and list(tmp_path.iterdir()) == []
+    assert remove_partial(tmp_path) > 0 and list(tmp_path.iterdir()) == []
 
 
 def test_two_clips_at_once_do_not_touch_each_other(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.uploads import Given
+from jobs.uploads import Uploads
 from media.encode import EncodedClip, encode
 from media.prefix import Lead
 from media.videos import StoredVideo, find_video, load_frames, store_video
@@ -69,7 +69,7 @@ def going_on(
     source: Path, folder: Path, **asked: Any
 ) -> tuple[FittedRequest, EncodedClip, StoredVideo]:
     """As a request is accepted and its file written, with grey pictures for a model's."""
-    keeper = Given(folder / "pictures", Settings(data_dir=folder, _env_file=None))  # pyright: ignore[reportCallIssue]
+    keeper = Uploads(folder / "pictures", Settings(data_dir=folder, _env_file=None))  # pyright: ignore[reportCallIssue]
     stored = keeper.store_video(source, ME)
     request = GenerationRequest.model_validate(
         {"prompt": "on", "continue_from": stored.id, "duration_s": ADDED_S, "width": 64,

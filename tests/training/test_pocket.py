@@ -23,7 +23,7 @@ from pipelines.engine.families.base import Inputs
 from pipelines.engine.manager import PipelineManager
 from pipelines.models.cards import ROOT, load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.selection import find_card, usual_card
+from pipelines.models.selection import default_card, find_card
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from tests.pipelines.engine.test_denoise import Wishes
@@ -160,7 +160,7 @@ def test_the_student_takes_its_teachers_place_and_nothing_else(pipe: LTXPipeline
 def test_the_app_makes_clips_with_it_in_a_few_steps(tmp_path: Path) -> None:
     """Through the card, as a visitor's clip is made; and it is not what the teacher makes so."""
     cards, settings = load_cards(ROOT / "presets" / "models"), Settings(data_dir=tmp_path)
-    manager, student = PipelineManager(cards, settings), usual_card(cards, settings)
+    manager, student = PipelineManager(cards, settings), default_card(cards, settings)
     assert student and student.defaults.num_inference_steps == STEPS
     asked = GenerationRequest(prompt="a fish swims to the left in the ocean", seed=5)
     few = asked.model_copy(update={"num_inference_steps": STEPS})

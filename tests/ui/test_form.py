@@ -48,7 +48,7 @@ def test_a_picture_is_followed_unless_a_shape_is_chosen(
 ) -> None:
     form = slate.defaults(card, I2V, tiny_settings)
     picture = {"id": "a" * 64, "focus": {"x": 0.2, "y": 0.9}}
-    request = slate.read(form, picture)
+    request = slate.to_request(form, picture)
     assert (request.width, request.height) == (None, None)
     assert (request.focus.x, request.focus.y) == (0.2, 0.9)
     assert request.task is I2V
@@ -60,20 +60,20 @@ def test_what_is_read_can_be_written_back(card: ModelCard, tiny_settings: Settin
         prompt="a dog", shape="96x64", frames=13, seed="7", steps=9, guidance=1.5, fps=12,
         negative_prompt="rain", format="gif", quality="high",
     )  # fmt: skip
-    assert slate.write(slate.read(form), card, tiny_settings) == form
+    assert slate.from_request(slate.to_request(form), card, tiny_settings) == form
 
 
 @pytest.mark.parametrize("seed", ["twelve", "-2", "1.5", str(2**32), "１２", "4" * 30])
 def test_a_seed_that_is_no_seed_is_refused_with_a_repair(seed: str) -> None:
     with pytest.raises(KinoraError, match="The seed is a whole number") as refused:
-        slate.read(Form(prompt="a dog", seed=seed))
+        slate.to_request(Form(prompt="a dog", seed=seed))
     assert refused.value.action
-    assert slate.repaired(Form(seed=seed), refused.value.action["set"]).seed == ""
+    assert slate.apply_repair(Form(seed=seed), refused.value.action["set"]).seed == ""
 
 
 @pytest.mark.parametrize("seed", [None, "", "  ", "-1"])
 def test_no_seed_means_a_new_one_each_time(seed: str | None) -> None:
-    assert slate.read(Form(prompt="a dog", seed=seed)).seed is None  # type: ignore[arg-type]
+    assert slate.to_request(Form(prompt="a dog", seed=seed)).seed is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -89,27 +89,27 @@ def test_no_seed_means_a_new_one_each_time(seed: str | None) -> None:
 )
 def test_what_a_client_could_forge_is_a_sentence_not_a_crash(bad: dict[str, object]) -> None:
     with pytest.raises(KinoraError) as refused:
-        slate.read(replace(Form(prompt="a dog"), **bad))  # type: ignore[arg-type]
+        slate.to_request(replace(Form(prompt="a dog"), **bad))  # type: ignore[arg-type]
     assert refused.value.message.endswith(".")
 
 
 def test_a_forged_picture_is_refused() -> None:
     for picture in ({"id": "../../etc/passwd"}, {"id": "a" * 64, "focus": {"x": 7}}):
         with pytest.raises(KinoraError):
-            slate.read(Form(prompt="a dog"), picture)
+            slate.to_request(Form(prompt="a dog"), picture)
 
 
 def test_a_repair_speaks_the_requests_words() -> None:
     form = Form(shape="64x64", frames=99, steps=3)
-    mended = slate.repaired(form, {"num_frames": 17, "duration_s": None, "width": 96})
+    mended = slate.apply_repair(form, {"num_frames": 17, "duration_s": None, "width": 96})
     assert (mended.frames, mended.shape, mended.steps) == (17, "96x64", 3)
-    assert slate.repaired(form, {"prompt": "hijacked"}).prompt == ""
+    assert slate.apply_repair(form, {"prompt": "hijacked"}).prompt == ""
 
 
 def test_a_length_the_list_does_not_have_is_added_to_it(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
     request = GenerationRequest(prompt="a dog", num_frames=11, width=32, height=128)
-    offer = slate.offer(card, T2V, tiny_settings, slate.write(request, card, tiny_settings))
+    offer = slate.offer(card, T2V, tiny_settings, slate.from_request(request, card, tiny_settings))
     assert 11 in [frames for _, frames in offer.lengths]
     assert "32x128" in [size for _, size in offer.shapes]

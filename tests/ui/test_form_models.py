@@ -56,11 +56,11 @@ def test_what_stood_at_the_old_defaults_stands_at_the_new_ones(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
     form = replace(slate.defaults(card, T2V, tiny_settings), prompt="a dog", seed="7")
-    moved = slate.moved(form, card, other(card), T2V, tiny_settings)
+    moved = slate.adapt_to(form, card, other(card), T2V, tiny_settings)
     assert (moved.steps, moved.fps, moved.frames) == (8, 24, 25)
     assert moved.negative_prompt == "dull"
     assert (moved.prompt, moved.seed, moved.model) == ("a dog", "7", "other")
-    back = slate.moved(moved, other(card), card, T2V, tiny_settings)
+    back = slate.adapt_to(moved, other(card), card, T2V, tiny_settings)
     assert back == form
 
 
@@ -71,12 +71,12 @@ def test_what_the_person_chose_is_kept_where_it_fits(
         slate.defaults(card, T2V, tiny_settings),
         steps=11, guidance=4.5, negative_prompt="rain", fps=12, format="gif", quality="high",
     )  # fmt: skip
-    moved = slate.moved(chosen, card, other(card), T2V, tiny_settings)
+    moved = slate.adapt_to(chosen, card, other(card), T2V, tiny_settings)
     for name in ("steps", "guidance", "negative_prompt", "fps", "format", "quality"):
         assert getattr(moved, name) == getattr(chosen, name)
     too_many = replace(chosen, steps=40, fps=4)
     strict = other(card, limits=card.limits.model_copy(update={"max_steps": 12, "min_fps": 8}))
-    moved = slate.moved(too_many, card, strict, T2V, tiny_settings)
+    moved = slate.adapt_to(too_many, card, strict, T2V, tiny_settings)
     assert (moved.steps, moved.fps) == (8, 24)
 
 
@@ -84,10 +84,10 @@ def test_a_length_is_kept_in_seconds_and_a_shape_by_its_look(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
     chosen = replace(slate.defaults(card, T2V, tiny_settings), frames=33, shape="96x64")  # 4.1 s
-    moved = slate.moved(chosen, card, other(card), T2V, tiny_settings)
+    moved = slate.adapt_to(chosen, card, other(card), T2V, tiny_settings)
     assert moved.frames == 25, "the longest it makes"
     assert moved.shape == "64x64", "the most similar of those it offers"
-    same = slate.moved(chosen, card, other(card, shapes=card.shapes), T2V, tiny_settings)
+    same = slate.adapt_to(chosen, card, other(card, shapes=card.shapes), T2V, tiny_settings)
     assert same.shape == "96x64"
 
 
@@ -96,40 +96,40 @@ def test_hidden_controls_ask_for_nothing(card: ModelCard) -> None:
         prompt="a dog", negative_prompt="rain", guidance=4.0, strength=0.4, motion=200,
         sampler="euler", loras=[{"source": "oil", "weight": 1}], last_image="a" * 64,
     )  # fmt: skip
-    silent = slate.taken(form, svd(card), I2V)
+    silent = slate.only_supported(form, svd(card), I2V)
     assert (silent.prompt, silent.negative_prompt, silent.motion) == ("", None, 200)
-    request = slate.read(silent, {"id": "b" * 64}, I2V)
+    request = slate.to_request(silent, {"id": "b" * 64}, I2V)
     assert (request.sampler, request.loras, request.last_image) == (None, (), None)
-    distilled = slate.taken(form, other(card, takes={"guidance": False}), T2V)
+    distilled = slate.only_supported(form, other(card, takes={"guidance": False}), T2V)
     assert (distilled.guidance, distilled.motion, distilled.strength) == (None, None, None)
     assert distilled.loras, "LTX takes them"
     ends = other(card, takes={"last_image": True})
-    assert slate.taken(form, ends, I2V).last_image == "a" * 64
-    assert slate.taken(form, ends, T2V).last_image is None
+    assert slate.only_supported(form, ends, I2V).last_image == "a" * 64
+    assert slate.only_supported(form, ends, T2V).last_image is None
 
 
 def test_twice_as_large_is_asked_only_of_those_that_can(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
     form = replace(slate.defaults(card, T2V, tiny_settings), prompt="a dog", upscale=True)
-    assert not slate.read(slate.taken(form, card, T2V)).upscale
+    assert not slate.to_request(slate.only_supported(form, card, T2V)).upscale
     able = other(card, latent_upsampler="owner/name")
-    assert slate.moved(form, card, able, T2V, tiny_settings).upscale, "kept for the next model"
-    request = slate.read(slate.taken(form, able, T2V))
+    assert slate.adapt_to(form, card, able, T2V, tiny_settings).upscale, "kept for the next model"
+    request = slate.to_request(slate.only_supported(form, able, T2V))
     assert request.upscale
-    assert slate.write(request, able, tiny_settings).upscale
-    assert not slate.repaired(form, {"upscale": False}).upscale
+    assert slate.from_request(request, able, tiny_settings).upscale
+    assert not slate.apply_repair(form, {"upscale": False}).upscale
 
 
 def test_over_a_clip_shape_and_length_follow_it(card: ModelCard, tiny_settings: Settings) -> None:
     offer = slate.offer(card, V2V, tiny_settings)
     assert ("Like the clip", FOLLOW_PICTURE) in offer.shapes
     assert ("Like the clip", LIKE_THE_CLIP) in offer.lengths
-    request = slate.read(replace(offer.form, prompt="in oil"), {"id": "c" * 64}, V2V)
+    request = slate.to_request(replace(offer.form, prompt="in oil"), {"id": "c" * 64}, V2V)
     assert request.task is V2V
     assert (request.num_frames, request.width, request.image) == (None, None, None)
     assert request.strength == 0.8
-    assert slate.write(request, card, tiny_settings) == replace(offer.form, prompt="in oil")
+    assert slate.from_request(request, card, tiny_settings) == replace(offer.form, prompt="in oil")
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_over_a_clip_shape_and_length_follow_it(card: ModelCard, tiny_settings: 
 )
 def test_a_lora_row_that_cannot_be_is_a_sentence(rows: list[Any], says: str) -> None:
     with pytest.raises(KinoraError) as refused:
-        slate.read(Form(prompt="a dog", loras=rows))
+        slate.to_request(Form(prompt="a dog", loras=rows))
     assert says in refused.value.message
 
 
 def test_empty_rows_are_no_loras() -> None:
-    assert slate.read(Form(prompt="a dog", loras=[{"source": "", "weight": 1}])).loras == ()
+    assert slate.to_request(Form(prompt="a dog", loras=[{"source": "", "weight": 1}])).loras == ()
 
 
 # -- the picker ----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from jobs.store import JobStore
 from pipelines.models.cards import ModelCard
 from pipelines.request import GenerationRequest
 from settings import Settings
-from ui.routes import Pages
+from ui.routes import PageRoutes
 from web.identity import (
     COOKIE,
     HEADER,
@@ -42,7 +42,7 @@ def service(tiny_settings: Settings, tiny_cards: dict[str, ModelCard]) -> Iterat
 
 @pytest.fixture
 def site(service: JobService, tiny_settings: Settings) -> Starlette:
-    routes = Pages(service, tiny_settings).routes()
+    routes = PageRoutes(service, tiny_settings).routes()
     return Starlette(routes=routes, middleware=[Middleware(VisitorCookie)])
 
 
@@ -136,7 +136,9 @@ def test_what_is_no_picture_or_too_much_is_refused(
     assert refused.json()["error"] == "invalid_image"
     small = tiny_settings.model_copy(update={"max_image_mb": 0.001})
     with TestClient(
-        Starlette(routes=Pages(service, small).routes(), middleware=[Middleware(VisitorCookie)])
+        Starlette(
+            routes=PageRoutes(service, small).routes(), middleware=[Middleware(VisitorCookie)]
+        )
     ) as strict:
 
         def trickle() -> Iterator[bytes]:  # no Content-Length to go by
@@ -179,7 +181,7 @@ def test_what_is_no_clip_or_too_much_of_one_is_refused(
     assert (refused.status_code, refused.json()["error"]) == (422, "invalid_video")
     assert me.post("/kinora/videos", content=clip).status_code == 422, "a plain form cannot"
     small = tiny_settings.model_copy(update={"max_video_upload_mb": 0.001})
-    pages = Pages(service, small).routes()
+    pages = PageRoutes(service, small).routes()
     with TestClient(Starlette(routes=pages, middleware=[Middleware(VisitorCookie)])) as strict:
 
         def trickle() -> Iterator[bytes]:

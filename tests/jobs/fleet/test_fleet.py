@@ -25,10 +25,10 @@ from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.fleet.client import connect
 from jobs.fleet.messages import hear
-from jobs.fleet.protocol import Fleet
+from jobs.fleet.protocol import RedisProtocol
 from jobs.fleet.worker import GRACE_S
 from jobs.job import State
-from jobs.lifecycle import Desk
+from jobs.lifecycle import JobLifecycle
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.request import GenerationRequest
@@ -238,7 +238,7 @@ def test_rqs_own_stop_command_discards_the_clip(
     job = service.submit(A_CLIP, ME)
     wait_for_kind(service, job.id, "step", count=2)
     redis = connect(settings.redis_url or "")
-    ticket = Fleet(redis).ticket(job.id)
+    ticket = RedisProtocol(redis).ticket(job.id)
     assert ticket
     send_stop_job_command(redis, ticket.id, serializer=JSONSerializer)
     by_then = steps_of(service, job.id)
@@ -267,7 +267,7 @@ def test_whoever_writes_to_redis_cannot_run_code(
     workers.append(Worker(settings, pretends=QUICK))
     ready(service)
     redis = connect(settings.redis_url or "")
-    (name,) = Fleet(redis).workers()
+    (name,) = RedisProtocol(redis).workers()
     target = tmp_path / "owned"
     queue = Queue(f"kinora.{name}", connection=redis, serializer=JSONSerializer)
     queue.enqueue_call("os.mkdir", args=(str(target),), job_id="stranger")
@@ -317,13 +317,13 @@ def test_a_clip_that_another_model_makes_says_so_from_then_on(
     store: JobStore, make_job: MakeJob, tmp_path: Path
 ) -> None:
     """What an embedded worker tells, a far one may tell."""
-    desk = Desk(store, EventLog(store), Estimator(store, {}, "here"), tmp_path)
+    desk = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path)
     accept(store, make_job())
     job = store.claim()
     assert job
     changed = job.fitted.model_copy(update={"model": "other"})
     told = {"sentence": "Other made it.", "fitted": changed.model_dump(mode="json")}
-    fleet = Fleet(connect("redis://127.0.0.1:1"))  # which is not asked
+    fleet = RedisProtocol(connect("redis://127.0.0.1:1"))  # which is not asked
     assert not hear(desk, fleet, job, {"kind": "fallback", "data": json.dumps(told)})
     now = store.get(job.id)
     assert now and now.fitted.model == "other"

@@ -16,7 +16,7 @@ import pytest
 
 from errors import ErrorCode
 from jobs.fleet.client import connect
-from jobs.fleet.protocol import Fleet
+from jobs.fleet.protocol import RedisProtocol
 from jobs.job import Job, State
 from settings import Settings
 from tests import tiny
@@ -66,7 +66,7 @@ class Crew:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._fleet = Fleet(connect(settings.redis_url or ""))
+        self._fleet = RedisProtocol(connect(settings.redis_url or ""))
         self._workers: dict[int, Worker] = {}
 
     def hire(self, how_many: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.job import State
 from jobs.store import JobStore
-from jobs.workers.loading_events import Preparing
+from jobs.workers.loading_events import LoadingReporter
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.conftest import MakeJob, accept, build_service
@@ -23,7 +23,7 @@ def fractions(store: JobStore, job_id: str) -> list[float]:
 def test_only_the_first_in_the_line_is_told_and_only_what_is_new(
     store: JobStore, make_job: MakeJob
 ) -> None:
-    preparing = Preparing(store)
+    preparing = LoadingReporter(store)
     preparing.tell(loading(0.1))  # to nobody
     first, second = accept(store, make_job()), accept(store, make_job())
     for fraction in (0.1, 0.1, 0.101, 0.2, 0.2):

@@ -17,8 +17,8 @@ from jobs.workers.run import as_kinora_error, run_job
 from jobs.workers.timing import (
     Control,
     Deadline,
-    Pace,
-    Told,
+    LoadingThrottle,
+    StepTimer,
 )
 from media.metadata import read_comment
 from pipelines.request import Task
@@ -150,7 +150,7 @@ def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time(
 ) -> None:
     from pipelines.engine.manager import LoadProgress
 
-    told = Told()
+    told = LoadingThrottle()
     for here, is_more in [(0, False), (10, True), (10, False), (900, True)]:
         progress = LoadProgress("downloading", here / 1000, here, 1000)
         assert told.has_more_bytes(progress) is is_more
@@ -216,7 +216,7 @@ def test_failures_get_their_code(error: Exception, code: ErrorCode) -> None:
 
 
 def test_the_pace_forgets_a_slow_first_step() -> None:
-    pace = Pace()
+    pace = StepTimer()
     assert pace.eta_s(5.0, remaining=9) == 45.0
     for _ in range(3):
         eta = pace.eta_s(1.0, remaining=4)

@@ -27,12 +27,12 @@ from pipelines.engine.latents_file import load, save
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
 from pipelines.engine.placement import (
-    aside,
     move,
+    moved_to_cpu,
     place,
     settle,
 )
-from pipelines.engine.sampling import sample, thriftier
+from pipelines.engine.sampling import fallback_plans, sample
 from pipelines.models.cards import ModelCard
 from pipelines.planning import Plan
 from pipelines.request import Adjustment, Task
@@ -151,9 +151,9 @@ def test_decoding_goes_down_the_ladder_and_says_so(loaded: Loaded) -> None:
 def test_the_rest_of_the_model_is_moved_aside_and_comes_back(loaded: Loaded) -> None:
     pipe, elsewhere = loaded.pipe, torch.device("meta")
     pipe.vae.to("cpu")
-    with aside(pipe, torch.device("cpu")):
+    with moved_to_cpu(pipe, torch.device("cpu")):
         assert pipe.transformer.device.type == "cpu"
-    with pytest.raises(ZeroDivisionError), aside(pipe, torch.device("cpu")):
+    with pytest.raises(ZeroDivisionError), moved_to_cpu(pipe, torch.device("cpu")):
         _ = 1 / 0
     assert pipe.transformer.device.type != elsewhere.type
 
@@ -163,10 +163,10 @@ def test_the_rest_of_the_model_is_moved_aside_and_comes_back(loaded: Loaded) -> 
 
 def test_more_and_more_of_the_weights_leave_the_gpu() -> None:
     resident = Plan(device_name="cuda", dtype_name="bfloat16")
-    assert [p.offload for p in thriftier(resident)] == ["model", "group"]
-    assert [p.offload for p in thriftier(replace(resident, offload="model"))] == ["group"]
-    assert thriftier(replace(resident, offload="group")) == []
-    assert thriftier(Plan(device_name="cpu", dtype_name="float32")) == []
+    assert [p.offload for p in fallback_plans(resident)] == ["model", "group"]
+    assert [p.offload for p in fallback_plans(replace(resident, offload="model"))] == ["group"]
+    assert fallback_plans(replace(resident, offload="group")) == []
+    assert fallback_plans(Plan(device_name="cpu", dtype_name="float32")) == []
 
 
 def is_in_blocks(module: torch.nn.Module) -> bool:

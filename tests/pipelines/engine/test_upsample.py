@@ -25,7 +25,7 @@ from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.planning.demand import Shape
+from pipelines.planning.demand import ClipShape
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests.media.reading import read
@@ -230,7 +230,7 @@ def test_what_is_sampled_and_what_is_made(manager: PipelineManager) -> None:
     small = fitted_for(card, width=96, height=64, upscale=False)
     assert (fitted.width, fitted.height, fitted.made_size) == (96, 64, (192, 128))
     assert small.made_size == (96, 64)
-    assert Shape.of(fitted).pixels == 4 * Shape.of(small).pixels
+    assert ClipShape.of(fitted).pixels == 4 * ClipShape.of(small).pixels
     assert fit(fitted.as_request(), card, Limits()) == fitted
 
 

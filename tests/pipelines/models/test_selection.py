@@ -9,11 +9,11 @@ import pytest
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ROOT, ModelCard, load_cards
 from pipelines.models.selection import (
+    default_card,
     default_model,
     find_card,
-    first_models,
     pick_card,
-    usual_card,
+    preload_models,
 )
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
@@ -42,14 +42,14 @@ def settings(**values: str) -> Settings:
 
 def test_of_the_shipped_cards_one_is_the_usual_and_it_runs_anywhere() -> None:
     (usual,) = [card for card in SHIPPED.values() if card.usual]
-    assert usual_card(SHIPPED, settings()) is usual
+    assert default_card(SHIPPED, settings()) is usual
     assert usual.local_path is not None, "it is here"
     assert usual.needs.vram_gb is None, "and needs no GPU"
-    assert first_models(SHIPPED, settings()) == [(usual.id, T2V), (usual.id, I2V)]
+    assert preload_models(SHIPPED, settings()) == [(usual.id, T2V), (usual.id, I2V)]
 
 
 def test_what_the_usual_model_cannot_its_relative_does() -> None:
-    usual = usual_card(SHIPPED, settings())
+    usual = default_card(SHIPPED, settings())
     assert usual and V2V not in usual.tasks
     assert SHIPPED[default_model(V2V, SHIPPED, settings())].repo == usual.repo
 
@@ -61,7 +61,7 @@ def test_the_settings_go_before_the_cards(card: ModelCard) -> None:
     assert default_model(T2V, cards, told) == "b"
     assert default_model(I2V, cards, told) == "b", "one model, if it can do both"
     told = settings(DEFAULT_TEXT_TO_VIDEO_MODEL="b", DEFAULT_IMAGE_TO_VIDEO_MODEL="a")
-    assert first_models(cards, told) == [("b", T2V), ("a", I2V)]
+    assert preload_models(cards, told) == [("b", T2V), ("a", I2V)]
 
 
 def test_a_name_that_nobody_has_is_said_not_replaced(card: ModelCard) -> None:
@@ -83,7 +83,7 @@ def test_what_no_model_can_do_is_said_and_not_loaded(card: ModelCard) -> None:
     with pytest.raises(KinoraError, match="No model here can animate a picture") as refused:
         default_model(I2V, cards, settings())
     assert refused.value.code is ErrorCode.TASK_NOT_SUPPORTED
-    assert first_models(cards, settings()) == [("words", T2V)]
+    assert preload_models(cards, settings()) == [("words", T2V)]
 
 
 def test_a_repository_means_the_card_that_takes_it_as_it_is() -> None:

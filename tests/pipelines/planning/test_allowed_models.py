@@ -16,7 +16,7 @@ from pipelines.engine.manager import PipelineManager
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.selection import first_models
+from pipelines.models.selection import preload_models
 from pipelines.planning import Machine, Planner, allowed_models
 from pipelines.planning.allowed_models import Allowed, download_gb
 from pipelines.request import GenerationRequest, Lora, Task
@@ -47,7 +47,7 @@ def test_on_a_space_nothing_is_downloaded_or_slow_unless_the_setting_allows_it(
 ) -> None:
     card, of = CARDS[name], settings(space_id="me/kinora", zero_gpu=zero_gpu)
     here = gate(machine, zero_gpu=zero_gpu, allow_heavy_models=heavy)
-    is_first = name in {model for model, _task in first_models(CARDS, of)}
+    is_first = name in {model for model, _task in preload_models(CARDS, of)}
     slow = Planner(of, machine).verdict(card).level == "slow"
     if heavy or is_first:
         assert here.allows(card)

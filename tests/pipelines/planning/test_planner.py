@@ -6,7 +6,7 @@ import pytest
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ROOT, ModelCard, load_cards
-from pipelines.models.selection import usual_card
+from pipelines.models.selection import default_card
 from pipelines.planning import Machine, Planner
 from pipelines.planning.planner import over_a_clip
 from pipelines.request import Task
@@ -35,7 +35,7 @@ def test_the_usual_model_if_it_can_and_runs(settings: Settings) -> None:
 
 def test_else_a_relative_of_it_that_runs(settings: Settings) -> None:
     """The usual model is quick and cannot; what it was made of can."""
-    usual = usual_card(CARDS, settings)
+    usual = default_card(CARDS, settings)
     assert usual and Task.VIDEO_TO_VIDEO not in usual.tasks
     for machine in (LAPTOP, SERVER):
         chosen = CARDS[over_a_clip(CARDS, Planner(settings, machine), usual)]
