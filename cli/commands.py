@@ -58,7 +58,7 @@ def command_line(parts: Parts) -> NoReturn:
         app(prog_name="python app.py", obj=parts)
         sys.exit(0)
     except KinoraError as error:
-        log.debug("What lies behind it:", exc_info=error)
+        log.debug("Cause:", exc_info=error)
         say(error.message)
         sys.exit(exit_status(error))
 

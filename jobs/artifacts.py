@@ -303,5 +303,5 @@ def _is_store_full(error: BaseException | None) -> bool:
 
 
 def _unreachable(error: Exception) -> KinoraError:
-    log.warning("The store of clips: %s", error)
+    log.warning("Artifact storage request failed: %s", error)
     return KinoraError(ErrorCode.UNAVAILABLE, "The place where clips are kept cannot be reached.")

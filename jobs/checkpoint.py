@@ -52,4 +52,4 @@ def save(artifacts: Artifacts, job_id: str, folder: Path, error: KinoraError) ->
         try:
             artifacts.put(job_id, folder / LATENTS)
         except KinoraError as trouble:
-            log.warning("What was sampled for clip %s is lost: %s", job_id, trouble.message)
+            log.warning("Checkpoint not readable (job=%s): %s", job_id, trouble.message)

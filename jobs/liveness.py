@@ -232,9 +232,9 @@ class Heartbeat:
                 for look in self._watchers:
                     look()
             except KinoraError as error:
-                log.warning("No sign of life could be given: %s", error)
+                log.warning("Heartbeat failed, retrying: %s", error)
             except Exception:  # a server whose heart stops loses its clips to the others
-                log.exception("Looking after the other servers stumbled; it goes on.")
+                log.exception("Checking other servers failed, retrying.")
 
     def _beat(self) -> None:
         with self._database.light.begin() as tx:

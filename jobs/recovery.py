@@ -42,7 +42,7 @@ def recover(
         for name in presence.the_dead():
             presence.bury(name)
     if taken:
-        log.info("Took up %d unfinished clips of a server that is gone.", taken)
+        log.info("Took over %d unfinished jobs of a stopped server.", taken)
     return taken
 
 

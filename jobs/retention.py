@@ -72,7 +72,7 @@ class Housekeeper:
                 make_room(self.desk, self.settings, self._known)
             except Exception:  # a disk or database that is away comes back
                 if not self._closed:
-                    log.warning("Old clips could not be removed this time.", exc_info=True)
+                    log.warning("Removing old clips failed, retrying later.", exc_info=True)
             self._wake.wait(EVERY_S)
 
 

@@ -422,7 +422,7 @@ class JobStore:
             try:
                 listener(event)
             except Exception:  # it is stored; whoever listens badly fails no writer
-                log.exception("a listener failed on event %d of %s", event.n, event.job_id)
+                log.exception("Event listener failed (event=%d, job=%s).", event.n, event.job_id)
 
 
 def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:

@@ -69,7 +69,7 @@ def _decode_in_child(plain: Bare, max_pixels: int, max_side: int) -> Image.Image
         answer = json.loads(head)
     except ValueError:
         # killed by its own limits, or crashed: both are the file's doing
-        log.warning("Decoding a picture failed (exit status %d)", done.returncode)
+        log.warning("Decoding an image failed (exit status %d).", done.returncode)
         log.debug("%s", done.stderr.decode(errors="replace")[-2000:])
         raise damaged() from None
     if "size" in answer:

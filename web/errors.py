@@ -109,7 +109,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        log.error("Request %s failed: what went wrong follows.", request_id.get())
+        log.error("Request %s failed; traceback follows.", request_id.get())
         return error_response(_of(error), request.url.path)
 
 

@@ -205,7 +205,7 @@ class SharedWindows:
         try:
             full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=given)
         except RedisError:
-            log.warning("Redis is away: clips are counted by this server alone meanwhile.")
+            log.warning("Redis not reachable: rate limits are counted by this server alone.")
             return self._here.take(caller, clips, windows, now)
         return Full(windows[count], float(free_s)) if full else int(count)
 

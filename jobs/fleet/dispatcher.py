@@ -122,7 +122,7 @@ class RedisExecutor:
             if ticket:
                 self._fleet.ask(ticket.id, what, self._keep_s())
         except RedisError:
-            log.warning("Redis is away: what was asked of clip %s is passed on later.", job_id)
+            log.warning("Redis not reachable: stop request delayed (job=%s).", job_id)
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
         """Nothing to lend: the workers need no web request."""
@@ -190,7 +190,7 @@ class RedisExecutor:
             except RedisError:
                 more = False
             except Exception:  # the thread must live; what was claimed is looked at next time
-                log.exception("Handing out work stumbled; it goes on.")
+                log.exception("Dispatch failed, retrying.")
                 more = False
                 time.sleep(WATCH_S)
             if not more:
@@ -317,7 +317,7 @@ class RedisExecutor:
         if not run.heard:
             self._take_back(desk, run, "The worker did not begin; the clip waits for another.")
             return
-        log.error("Worker %s is gone, in clip %s.", run.ticket.worker, run.job.id)
+        log.error("Worker %s lost (job=%s).", run.ticket.worker, run.job.id)
         self._revoke(run)
         desk.lost(run.job)
         self._over(run)
@@ -344,7 +344,7 @@ class RedisExecutor:
             self._fleet.ask(run.ticket.id, "revoked", self._keep_s())
             self._fleet.forget(run.ticket)
         except RedisError:
-            log.warning("Redis is away: the ticket of clip %s could not be revoked.", run.job.id)
+            log.warning("Redis not reachable: run ticket not revoked (job=%s).", run.job.id)
 
     def _find_orphans(self, desk: JobLifecycle) -> None:
         """Clips of a server that is gone: heard from now on, or made again if nobody makes them."""
@@ -384,7 +384,7 @@ class RedisExecutor:
             except RedisError:
                 time.sleep(TICK_S)
             except Exception:  # the database, say; unread news stays in Redis and is read again
-                log.exception("The news could not be written down; once more.")
+                log.exception("Storing worker events failed, retrying.")
                 time.sleep(WATCH_S)
 
     def _hear(self, desk: JobLifecycle, fields: dict[str, str]) -> None:
@@ -397,7 +397,7 @@ class RedisExecutor:
         try:
             ended = hear(desk, self._ears, run.job, fields)
         except (ValidationError, ValueError, KeyError):
-            log.exception("Worker %s said something that is no news.", run.ticket.worker)
+            log.exception("Worker %s sent an invalid message.", run.ticket.worker)
             return
         if ended:
             self._over(run)

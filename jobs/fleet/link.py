@@ -171,7 +171,7 @@ class ServerLink:
                     return
                 time.sleep(LOOK_S)
             except Exception:  # without a line the worker is given up; unsent news is kept
-                log.exception("The line stumbled; it goes on.")
+                log.exception("Server link failed, retrying.")
                 time.sleep(LOOK_S)
 
     def _send(self, news: Message) -> None:
@@ -213,7 +213,10 @@ class ServerLink:
     def _end_if_hung(self) -> None:
         ticket = self._ticket
         if ticket and self._patience.is_over():
-            log.error("Clip %s does not end; a new worker takes over.", ticket.job.id)
+            log.error(
+                "Job %s does not stop after its timeout; restarting the worker.",
+                ticket.job.id,
+            )
             with contextlib.suppress(RedisError):  # else its server sees for itself
                 error = KinoraError(ErrorCode.TIMEOUT).as_dict()
                 self._send(Message(ticket, "failed", error))

@@ -57,7 +57,7 @@ class WorkerProcess:
         was_up = time.monotonic() - self._began > UP_S
         self._failures = 0 if was_up else self._failures + 1
         pause_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
-        log.error("A worker ended (%s); a new one comes in %g s.", status, pause_s)
+        log.error("Worker exited (%s); restarting in %g s.", status, pause_s)
         self._due = time.monotonic() + pause_s
         return None
 
@@ -66,7 +66,7 @@ class WorkerProcess:
         try:
             self.process.wait(max(0.0, ends - time.monotonic()))
         except subprocess.TimeoutExpired:
-            log.error("A worker does not stop; it is killed.")
+            log.error("Worker does not stop; killing it.")
             self.process.kill()
             self.process.wait()
 

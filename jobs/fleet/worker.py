@@ -99,7 +99,7 @@ class RedisWorker:
         except (RedisError, StopRequested):
             if self._stopping.is_set():
                 return
-            log.warning("Redis does not answer; trying again.")
+            log.warning("Redis not reachable, retrying.")
         finally:
             if worker:
                 worker.end()
@@ -127,7 +127,7 @@ class RedisWorker:
     def _make(self, job_id: str, ticket_id: str) -> None:
         ticket = self._fleet.ticket(job_id)
         if ticket is None or ticket.id != ticket_id:
-            log.warning("Clip %s was given to somebody else meanwhile.", job_id)
+            log.warning("Job %s was given to another worker meanwhile.", job_id)
             return
         self._line.begin(ticket)
         folder = self._work / ticket.id
@@ -137,7 +137,7 @@ class RedisWorker:
             shutil.rmtree(folder, ignore_errors=True)
         self._line.end(kind, data, warm=tuple(self._maker.warm()))
         if self._poisoned:
-            log.error("The GPU context is broken; a new worker takes over.")
+            log.error("CUDA context is broken; restarting the worker.")
             self._line.close()
             os._exit(POISONED)
 
@@ -157,7 +157,7 @@ class RedisWorker:
             checkpoint.save(self._artifacts, ticket.job.id, folder, error)
             return "failed", error.as_dict()
         except Exception:  # one clip fails, told and logged; the warm worker goes on
-            log.exception("Clip %s failed.", ticket.job.id)
+            log.exception("Job %s failed.", ticket.job.id)
             return "failed", KinoraError(ErrorCode.INTERNAL).as_dict()
         here = {"machine": self._line.card.machine}
         return "done", result.model_copy(update=here).model_dump()

@@ -80,7 +80,7 @@ class EngineMaker:
             for model, task in first:
                 self._manager.get(model, task, report)
         except Exception as error:
-            log.exception("A model could not be loaded.")
+            log.exception("Loading a model failed.")
             return error if isinstance(error, KinoraError) else as_kinora_error(error)
         return None
 

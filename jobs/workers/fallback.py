@@ -79,7 +79,7 @@ def _loaded(
     for card in others:
         if without_network and not manager.is_here(card):
             continue  # it would fail in the same way, and only after a long wait
-        log.warning("%s cannot be had (%s); %s is tried instead.", wanted.id, why, card.id)
+        log.warning("Model %s not available (%s); trying the fallback %s.", wanted.id, why, card.id)
         try:
             changed = _refitted(job, card, why, settings, sizes)
             return manager.get(card.id, changed.task, report), changed

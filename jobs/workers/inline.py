@@ -161,7 +161,7 @@ class InlineExecutor:
                 if self._make_next(desk):
                     continue
             except Exception:  # whatever it was, the next visitor's clip is made
-                log.exception("The inline worker stumbled; it looks what became of its clip.")
+                log.exception("Inline worker failed; checking the state of its job.")
                 in_doubt = True
             with self._changed:
                 self._job = None
@@ -200,7 +200,7 @@ class InlineExecutor:
             elif self._is_loaded(desk, job):
                 self._grants.make(desk, job, lent)
         except NoGpu as error:
-            log.exception("Making the clip failed (job=%s).", job.id, exc_info=error.why)
+            log.exception("Job failed (job=%s).", job.id, exc_info=error.why)
             desk.fail(job, KinoraError(ErrorCode.UNAVAILABLE, "No GPU could be had right now."))
         finally:
             with contextlib.suppress(OSError):
@@ -265,7 +265,7 @@ class InlineExecutor:
             try:
                 manager.get(model, task, on_progress)
             except Exception as error:
-                log.exception("A default model could not be loaded (model=%s).", model)
+                log.exception("Loading a default model failed (model=%s).", model)
                 known = error if isinstance(error, KinoraError) else as_kinora_error(error)
                 self._error = known.as_dict()
                 failed.add(model)

@@ -33,4 +33,4 @@ class LoadingReporter:
             self._store.append(first, "loading", loading, while_=State.QUEUED)
             self._told = (first, phase, fraction)
         except KinoraError as error:
-            log.warning("What is loaded could not be told: %s", error.message)
+            log.warning("Publishing loading progress failed: %s", error.message)

@@ -167,13 +167,13 @@ class ProcessExecutor:
             try:
                 self._serve(desk, child)
             except Exception:  # whatever it was, somebody must supervise; clips are settled later
-                log.exception("The supervisor stumbled; the worker is replaced.")
+                log.exception("Supervisor loop failed; restarting the worker.")
                 self._in_doubt = True
             child.end()
             try:
                 self._after(desk, child)
             except Exception:  # in doubt, no clip is forgotten: the next round settles it
-                log.exception("The supervisor stumbled over a job; it goes on.")
+                log.exception("Dispatching a job failed; continuing.")
                 self._in_doubt = True
 
     def _serve(self, desk: JobLifecycle, child: Child) -> None:
@@ -203,7 +203,7 @@ class ProcessExecutor:
                 if sender is child and not self._heard(desk, kind, rest):
                     return
             except KinoraError as error:
-                log.warning("News of a clip could not be kept: %s", error)
+                log.warning("Storing a worker event failed: %s", error)
                 self._in_doubt = True
 
     def _hand_out(self, desk: JobLifecycle, child: Child) -> None:
@@ -213,7 +213,7 @@ class ProcessExecutor:
                 self._in_doubt = False
             job = desk.claim()
         except KinoraError as error:
-            log.warning("No work can be taken: %s", error)
+            log.warning("Claiming a job failed, retrying: %s", error)
             self._in_doubt = True
             return
         if job is None:
@@ -272,7 +272,7 @@ class ProcessExecutor:
         elif job and overdue:
             desk.fail(job, KinoraError(ErrorCode.TIMEOUT))
         elif job:
-            log.error("The worker died (%s) in clip %s.", child.process.returncode, job.id)
+            log.error("Worker exited with status %s (job=%s).", child.process.returncode, job.id)
             desk.lost(job)
         if self._closing_by is not None:
             return

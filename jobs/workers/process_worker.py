@@ -129,7 +129,7 @@ def _work(wire: MessagePipe, maker: Backend, asks: StopRequests, job: Job, folde
     finally:
         asks.forget(job.id)
     if poisoned:
-        log.error("The GPU context is broken; a new worker takes over.")
+        log.error("CUDA context is broken; restarting the worker.")
         os._exit(POISONED)
 
 

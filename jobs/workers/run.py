@@ -222,7 +222,10 @@ def _keep(sampled: Sampled, file: Path) -> None:
         with atomic_write(file) as part:
             save(sampled, part)
     except Exception:  # of any kind: the clip itself is not in danger
-        log.warning("What was sampled is not kept.", exc_info=True)
+        log.warning(
+            "Writing the checkpoint failed; a failed decode cannot be retried.",
+            exc_info=True,
+        )
 
 
 @contextmanager
@@ -335,10 +338,10 @@ def _as_kinora_errors(job_id: str) -> Iterator[None]:
         yield
     except KinoraError as error:
         if error.__cause__ is not None:
-            log.warning("Clip %s: %s", job_id, error, exc_info=error)
+            log.warning("Job %s: %s", job_id, error, exc_info=error)
         raise
     except Exception as error:
-        log.exception("Clip %s failed.", job_id)
+        log.exception("Job %s failed.", job_id)
         raise as_kinora_error(error) from error
 
 

@@ -87,7 +87,10 @@ def decode(
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                log.warning("decoding %s needs more memory than there is", rung.words)
+                log.warning(
+                    "Out of memory while decoding %s; trying the next strategy.",
+                    rung.words,
+                )
             finally:
                 loaded.pipe.maybe_free_model_hooks()
             free_memory()  # outside `except`: the failed attempt's tensors hang on its traceback

@@ -143,7 +143,7 @@ def _read(path: Path) -> PreviewMap | None:
     except FileNotFoundError:
         return None
     except Exception:  # cut short or from elsewhere: only a copy, fitted again
-        log.warning("the kept preview map could not be read; fitting it again")
+        log.warning("Cached preview map not readable; fitting it again.")
         return None
 
 
@@ -156,5 +156,5 @@ def _write(preview_map: PreviewMap, path: Path) -> None:
             np.savez(file, lead=preview_map.lead, rest=preview_map.rest, patch=preview_map.patch)
         part.replace(path)
     except OSError:
-        log.warning("the preview map could not be kept on disk")
+        log.warning("Caching the preview map failed.")
         part.unlink(missing_ok=True)

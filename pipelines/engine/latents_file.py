@@ -63,5 +63,5 @@ def load(file: Path, device: torch.device) -> Sampled | None:
             return None
         return Sampled(**values)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        log.warning("What was sampled cannot be read again: %s", type(error).__name__)
+        log.warning("Reading the checkpoint failed: %s", type(error).__name__)
         return None

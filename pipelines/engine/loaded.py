@@ -51,7 +51,10 @@ class Weights:
                 pipe = next(iter(self.pipes.values()))
                 self._map = preview_map_for(self.family, pipe, self.cache_dir)
             except Exception:  # any model's decoder: without a map the clip is still made
-                log.exception("no previews for %s: the map could not be fitted", self.card.id)
+                log.exception(
+                    "Fitting the preview map failed (model=%s); previews are off.",
+                    self.card.id,
+                )
         return self._map
 
     @property

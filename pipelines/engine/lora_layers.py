@@ -165,7 +165,7 @@ class _Scales:
             elif file.name.startswith("adapter_model") and beside.is_file():
                 self.config = json.loads(beside.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            log.warning("The configuration of a LoRA cannot be read; alpha is taken as the rank.")
+            log.warning("LoRA configuration not readable; using alpha = rank.")
 
     def of(self, component: str, name: str, rank: int, alpha: float | None) -> float:
         if alpha is None:

@@ -168,7 +168,7 @@ class PipelineManager:
         if card.id in self._warned or all(COMMIT.fullmatch(each) for each in from_hub):
             return
         self._warned.add(card.id)
-        log.warning("%s is not pinned to a commit: what it makes may change.", card.id)
+        log.warning("%s is not pinned to a commit: its output may change.", card.id)
 
 
 def _at_commit(card: ModelCard, files: Files) -> ModelCard:

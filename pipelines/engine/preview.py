@@ -135,7 +135,7 @@ class PreviewStream:
         """Once is enough to know; the run goes on without previews."""
         if not self._failed:
             self._failed = True
-            log.exception("previews are off for the rest of this run")
+            log.exception("Drawing a preview failed; previews are off for this run.")
 
 
 def strip(index: int, pictures: np.ndarray, clip_seconds: float) -> Preview:

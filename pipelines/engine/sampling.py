@@ -72,11 +72,13 @@ def sample(
                     failed = error
                 free_memory()
                 if make_room():
-                    log.warning("sampling again with the other models put away")
+                    log.warning(
+                        "Out of memory while sampling; retrying with other models unloaded.",
+                    )
                     on_change(_change("beside other models", "with the other models put away"))
                 elif rungs:
                     before, used = used, rungs.pop(0)
-                    log.warning("sampling again %s", WORDS[used.offload])
+                    log.warning("Out of memory while sampling; retrying %s.", WORDS[used.offload])
                     move(pipe, used)
                     on_change(_change(WORDS[before.offload], WORDS[used.offload]))
                 else:

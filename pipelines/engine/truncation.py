@@ -102,7 +102,7 @@ def _watched(tokenizer: Any, watch: _Watch) -> Iterator[None]:
                 for each in [text] if isinstance(text, str) else text or ():
                     _look(kind, tokenizer, each, kwargs, watch)
             except Exception:  # a report only: the clip is made all the same
-                log.warning("What the model reads of the prompt is not known.", exc_info=True)
+                log.warning("Checking prompt truncation failed.", exc_info=True)
         return result
 
     members = {"__call__": call, "__module__": kind.__module__}

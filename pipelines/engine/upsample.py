@@ -40,7 +40,7 @@ def bring(loaded: Loaded, hub: Hub, report: OnProgress) -> None:
         raise failure(Reason.WRONG_KIND, card.latent_upsampler, type(found).__name__)
     where, _, revision = card.latent_upsampler.partition("@")
     if where[0] not in "./" and not COMMIT.fullmatch(revision):
-        log.warning("%s is not pinned to a commit: what it makes may change.", where)
+        log.warning("%s is not pinned to a commit: its output may change.", where)
     held[NAME] = found
 
 
@@ -68,7 +68,7 @@ def upsampled(loaded: Loaded, latents: torch.Tensor) -> torch.Tensor:
         except Exception as error:
             if not is_out_of_memory(error) or device.type == "cpu":
                 raise
-            log.warning("enlarging needs more memory than the GPU has: the CPU does it")
+            log.warning("Out of GPU memory while upsampling; using the CPU.")
         finally:
             model.to("cpu")
         free_memory()  # outside `except`: the failed attempt's tensors hang on its traceback

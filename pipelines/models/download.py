@@ -161,7 +161,11 @@ class Download:
                 failures = 1 if _size(part) > began_at else failures + 1
                 if failures >= self.patience.tries:
                     raise
-                log.info("%s: %s; going on in a moment.", paths[0], type(error).__name__)
+                log.info(
+                    "Download of %s interrupted (%s), retrying.",
+                    paths[0],
+                    type(error).__name__,
+                )
                 if self._stop.wait(self.patience.wait_s(failures, error)):
                     raise Stopped from None
         self._here[blob] = blob.size * len(paths)

@@ -90,7 +90,7 @@ class Hub:
                 raise
             cached = self._cached(repo, wanted, name)
             if cached is not None and reason in (Reason.OFFLINE, Reason.UNREACHABLE):
-                log.warning("%s is taken from the cache: the Hub cannot be asked.", repo)
+                log.warning("Hub not reachable; using the cached copy of %s.", repo)
                 return cached
             raise failure(reason, name, wanted) from error
 
@@ -187,7 +187,7 @@ class Hub:
                 failures += 1
                 if failures >= self.patience.tries or not is_transient(error):
                     raise
-                log.info("The Hub stumbled (%s); trying again.", type(error).__name__)
+                log.info("Hub request failed (%s), retrying.", type(error).__name__)
                 time.sleep(self.patience.wait_s(failures, error))
 
     # -- the cache, laid out as huggingface_hub lays it out ----------------------------------------

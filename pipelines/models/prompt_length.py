@@ -95,7 +95,7 @@ def _read_of(card: ModelCard, text: str, limit: int) -> int | None:
         tokenizer = _tokenizer(file, file.stat().st_mtime_ns)
         encoding = tokenizer.encode(text)
     except Exception:  # of any kind: the worker will say it
-        log.warning("The tokenizer of %s cannot be read here.", card.id, exc_info=True)
+        log.warning("Tokenizer not readable (model=%s).", card.id, exc_info=True)
         return None
     special: list[int] = encoding.special_tokens_mask
     content = [at for at, is_special in enumerate(special) if not is_special]

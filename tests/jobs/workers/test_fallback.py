@@ -95,7 +95,7 @@ def test_without_a_network_only_what_is_here_is_tried(
     assert job.fitted.model == "pocket"
     told = "Hub is not on this machine, and there is no network to fetch it."
     assert job.fitted.adjustments[0].sentence == f"{told} Tiny made the clip instead."
-    assert not any("other-hub is tried" in message for message in caplog.messages)
+    assert not any("the fallback other-hub" in message for message in caplog.messages)
 
     job = home.make(model="last-hub")
     assert job.state is State.FAILED
