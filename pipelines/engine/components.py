@@ -138,8 +138,6 @@ def load(
         try:
             dtype = torch.float32 if component.name in float32 else dtype_of(plan)
             loaded[component.name] = _load(component, dtype)
-            if component.name == "scheduler" and card.scheduler:
-                loaded["scheduler"] = _as_the_card_says(loaded["scheduler"], card)
         except Exception as error:
             raise loading_error(error, card, component.name) from error
     if card.scheduler:
@@ -305,14 +303,6 @@ def _check_fit(
         is_needed = parameter.default is parameter.empty and name not in optional | parts
         if expected and not given and is_needed:
             raise failure(Reason.MISSING_COMPONENT, card.name, name.replace("_", " "))
-
-
-def _as_the_card_says(scheduler: Any, card: ModelCard) -> Any:
-    import diffusers
-
-    changes = dict(card.scheduler)
-    of = getattr(diffusers, str(changes.pop("class", type(scheduler).__name__)))
-    return of.from_config(scheduler.config, **changes)
 
 
 def _load(component: Component, dtype: torch.dtype) -> Any:

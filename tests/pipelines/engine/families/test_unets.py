@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -103,6 +104,34 @@ def test_nobody_is_told_that_the_class_is_old(
         manager.get("modelscope", task)
     assert "deprecated" not in caplog.text
     assert "deprecated" not in capfd.readouterr().err
+
+
+def test_a_cards_scheduler_keeps_what_the_repositorys_scheduler_left_to_its_defaults(
+    tmp_path: Path,
+) -> None:
+    """CogVideoXDDIMScheduler begins at a beta of 0.00085 by default, DDIMScheduler at 0.0001."""
+    manager = manager_of(modelscope.SPECIMENS[0], tmp_path)
+    stored = tmp_path / "repo" / "scheduler" / "scheduler_config.json"
+    stored.write_text('{"_class_name": "CogVideoXDDIMScheduler"}')
+    index = tmp_path / "repo" / "model_index.json"
+    parts = json.loads(index.read_text())
+    index.write_text(json.dumps(parts | {"scheduler": ["diffusers", "CogVideoXDDIMScheduler"]}))
+    card = manager.cards["modelscope"].model_copy(update={"scheduler": {"class": "DDIMScheduler"}})
+    loaded = PipelineManager({"modelscope": card}, manager.settings).get(
+        "modelscope", Task.TEXT_TO_VIDEO
+    )
+    scheduler = loaded.pipe.scheduler
+    assert type(scheduler).__name__ == "DDIMScheduler"
+    assert (scheduler.config.beta_start, scheduler.config.beta_end) == (0.00085, 0.012)
+
+
+def test_a_card_with_an_unknown_scheduler_is_refused_with_its_name(tmp_path: Path) -> None:
+    manager = manager_of(modelscope.SPECIMENS[0], tmp_path)
+    card = manager.cards["modelscope"].model_copy(update={"scheduler": {"class": "NoSuch"}})
+    with pytest.raises(KinoraError, match="scheduler that is unknown here: NoSuch"):
+        PipelineManager({"modelscope": card}, manager.settings).get(
+            "modelscope", Task.TEXT_TO_VIDEO
+        )
 
 
 def test_other_warnings_of_that_logger_still_come_through() -> None:
