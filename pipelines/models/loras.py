@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import unicodedata
@@ -14,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.lora_keys import another_kind, is_lora
+from pipelines.models.safetensors_header import read_header
 from pipelines.request import Lora, LoraSource
 from settings import Settings
 
@@ -26,7 +26,6 @@ SUFFIX = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){1,2}")
 NAME: TypeAdapter[str] = TypeAdapter(LoraSource)
-MAX_HEADER_BYTES = 100_000_000
 
 Report = Callable[[int, int], None]
 
@@ -176,21 +175,15 @@ def _check_file(path: Path, name: str) -> None:
         size = path.stat().st_size
         if size == 0:
             raise lora_refusal(f"“{name}” is an empty file. Fetch it again.")
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= min(MAX_HEADER_BYTES, size - 8):
-                raise ValueError("no header")
-            header = json.loads(file.read(length))
-        header.pop("__metadata__", None)
-        ends = max((each["data_offsets"][1] for each in header.values()), default=0)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        header = read_header(path)
+    except (OSError, ValueError) as error:
         raise lora_refusal(f"“{name}” is damaged, or no safetensors file.") from error
-    if size < 8 + length + ends:
+    if size < header.end_bytes:
         raise lora_refusal(f"“{name}” is damaged: its end is missing. Fetch it again.")
-    kind = another_kind(header)
+    kind = another_kind(header.tensors)
     if kind is not None:
         raise lora_refusal(f"“{name}” is {kind}, which is not supported here. Use a plain LoRA.")
-    if not is_lora(header):
+    if not is_lora(header.tensors):
         raise lora_refusal(f"“{name}” holds weights, but no LoRA.")
 
 
