@@ -34,8 +34,13 @@ __all__ = [
 def plan(card: ModelCard, settings: Settings, shape: Shape | None = None) -> Plan:
     """In the worker, where torch has the last word on whether there is a GPU."""
     machine = this_machine(settings)
-    if not settings.zero_gpu:  # a GPU is attached for each clip only: nothing to try
+    if not settings.zero_gpu:
         machine = machine.computing_on(torch_device())
+    else:  # a GPU is attached for each clip only: nothing to try, but `spaces` must be in place
+        import torch
+
+        if not torch.cuda.is_available():
+            machine = machine.without_gpu()
     return plan_for(card, machine, Wishes.of(settings), shape)
 
 
