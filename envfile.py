@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import re
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, NoReturn
@@ -70,10 +71,14 @@ def read_settings(file: str | Path, known: Collection[str]) -> dict[str, str]:
     A name that begins like ours but is none is refused: a misspelt KINORA_API_KEYS would leave the
     API open. Names of others are left alone."""
     path = Path(file)
-    if path.is_symlink() and not path.exists():
-        _fail(f"{path.name} points to a file that is not there.")
-    if not path.exists():
+    try:
+        is_link = stat.S_ISLNK(path.lstat().st_mode)
+        if is_link and not path.exists():
+            _fail(f"{path.name} points to a file that is not there.")
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError:
+        pass  # reading it fails with the sentence for the reason
     lines, text = read_lines(path)
     first: dict[str, Line] = {}
     for line in lines:
@@ -162,9 +167,9 @@ def _check_value(line: Line, file: str) -> None:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_dir():
-        _fail(f"{path.name} is a folder. It must be a text file with lines like NAME=value.")
     try:
+        if path.is_dir():
+            _fail(f"{path.name} is a folder. It must be a text file with lines like NAME=value.")
         return path.read_bytes()
     except OSError as error:
         reason = (error.strerror or "it cannot be opened").lower()

@@ -13,6 +13,7 @@ CHECKS = {
     "frames_equal": "equal frames",
     "in_half_precision": "bfloat16",
     "every_step": "steps",
+    "words_that_are_not_read": "long prompt",
     "previews": "previews",
     "clip_sounds": "sound",
     "cancel": "cancel",

@@ -164,7 +164,7 @@ BAD = {
     "no steps": (["generate", "x", "--steps", "0"], "--steps"),
     "steps in words": (["generate", "x", "--steps", "ten"], "--steps"),
     "too many steps": (["generate", "x", "--steps", "51"], "50"),
-    "negative seed": (["generate", "x", "--seed", "-1"], "--seed"),
+    "negative seed": (["generate", "x", "--seed", "-2"], "--seed"),
     "huge seed": (["generate", "x", "--seed", str(2**32)], "--seed"),
     "half a seed": (["generate", "x", "--seed", "1.5"], "--seed"),
     "guidance is no number": (["generate", "x", "--guidance", "nan"], "--guidance"),

@@ -33,8 +33,10 @@ DENOISERS = ("transformer", "transformer_2", "unet")
 def plan_here(card: ModelCard, settings: Settings, shape: ClipShape | None = None) -> Plan:
     """The plan for this process, where torch has the last word on whether there is a GPU."""
     machine = this_machine(settings)
-    if not settings.zero_gpu:  # a GPU is attached for each clip only: nothing to try
+    if not settings.zero_gpu:
         machine = machine.computing_on(torch_device())
+    elif not torch.cuda.is_available():  # without `spaces` in place; nothing to try before a clip
+        machine = machine.without_gpu()
     return plan_for(card, machine, PlanOptions.of(settings), shape)
 
 

@@ -116,7 +116,7 @@ def test_the_page_comes_over_https_with_its_own_address(proxy: Proxy, page: http
     assert proxy.url in answer.text, "Gradio calls itself by the address that was asked for"
     assert answer.headers["strict-transport-security"]
     cookie = answer.headers["set-cookie"]
-    assert "Secure" in cookie and "Partitioned" in cookie
+    assert "Secure" in cookie and "SameSite=Lax" in cookie
     assert httpx.get(proxy.plain_url, trust_env=False).headers["location"].startswith("https://")
     assert page.get("/metrics").status_code == 404
 

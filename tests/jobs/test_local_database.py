@@ -38,6 +38,12 @@ from tests.jobs.test_mounts import line
 REQUEST = GenerationRequest(prompt="a dog", num_inference_steps=1, seed=1)
 
 
+class ServerExecutor(ForegroundExecutor):
+    """Makes clips in the calling thread, for a server: its clips outlive its process."""
+
+    in_foreground = False
+
+
 class Machine:
     """One that may be replaced: its own disk goes, the mount stays."""
 
@@ -288,8 +294,8 @@ def test_it_is_said_which_database_is_used_and_a_local_folder_says_nothing(
 def clips_survive_a_new_machine(folder: Path, disk: Path, tiny_settings: Settings) -> None:
     settings = on(folder, tiny_settings)
 
-    def service() -> tuple[ForegroundExecutor, JobService]:
-        executor = ForegroundExecutor(settings)
+    def service() -> tuple[ServerExecutor, JobService]:
+        executor = ServerExecutor(settings)
         return executor, build_service(settings, executor)
 
     executor, first = service()
@@ -343,7 +349,7 @@ def test_clips_are_left_alone_by_a_database_that_had_to_begin_empty(
 ) -> None:
     """Else one unreadable copy would cost every clip."""
     settings = on(far, tiny_settings)
-    executor = ForegroundExecutor(settings)
+    executor = ServerExecutor(settings)
     first = build_service(settings, executor)
     made = first.submit(REQUEST, "me")
     executor.run(first.desk, made.id)
@@ -351,7 +357,7 @@ def test_clips_are_left_alone_by_a_database_that_had_to_begin_empty(
     for copy in Copies(far / "database").newest_first():
         copy.path.write_bytes(b"torn")
     shutil.rmtree(far.parent / "disk")
-    second = build_service(settings, ForegroundExecutor(settings))
+    second = build_service(settings, ServerExecutor(settings))
     try:
         assert "starts with an empty one" in caplog.text
         second._recover()

@@ -43,6 +43,8 @@ STAND_INS = stand_ins()
 def call(card: ModelCard, task: Task) -> dict[str, Any]:
     """What the pipeline of this card would be called with."""
     asked: dict[str, Any] = {"prompt": "a dog", "seed": 1}
+    if not card.rules.prompt:
+        del asked["prompt"]
     picture = Image.new("RGB", (card.defaults.width, card.defaults.height))
     inputs = Inputs()
     if task is Task.IMAGE_TO_VIDEO:
