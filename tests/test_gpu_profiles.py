@@ -11,7 +11,7 @@ import torch
 from bench import gpu_profiles, pretend
 from bench.gpu_profiles import SUBJECTS, planned
 from pipelines.models.cards import ModelCard
-from pipelines.planning import Machine, Shape
+from pipelines.planning import ClipShape, Machine
 from pipelines.planning.demand import demand_of
 from pipelines.planning.sizes import sizes_of
 from settings import Settings
@@ -57,7 +57,7 @@ def test_the_demand_is_what_models_of_real_size_hold(
 ) -> None:
     """Counted on tensors that only pretend to be there, at another size than the one the figures
     were taken from."""
-    card, shape = card_of(family), Shape(512, 320, 49)
+    card, shape = card_of(family), ClipShape(512, 320, 49)
     demand = demand_of(card, sizes_of(card), shape, "bfloat16")
     size = (shape.width, shape.height, shape.num_frames)
     assert demand.sampling == pytest.approx(step(*size) / GIB, rel=0.2)

@@ -12,7 +12,7 @@ from typing import Any
 from errors import split_sentence
 from pipelines.models.cards import ModelCard
 from pipelines.models.loras import offered
-from pipelines.planning import Machine, Planner, Shape
+from pipelines.planning import ClipShape, Machine, Planner
 from pipelines.planning.allowed_models import Allowed, download_gb
 from pipelines.request import FittedRequest, Task
 from settings import Settings
@@ -81,7 +81,7 @@ class Models:
         """With the nearest that can as a button, or a smaller clip."""
         if self._made_elsewhere:
             return
-        shape, task = Shape.of(fitted), fitted.task
+        shape, task = ClipShape.of(fitted), fitted.task
         self.planner.refuse_what_cannot_run(card, self.allowed.cards(), shape, task)
         self.allowed.check(card, task, upscale=fitted.upscale)
 

@@ -113,10 +113,11 @@ class InlineExecutor:
             part.write_text(what, encoding="utf-8")
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
-        if self.drivers is not None and quota:
-            with_quota(quota, lambda: self.drivers.lend(job_id))
-        elif self.drivers is not None:
-            self.drivers.lend(job_id)
+        drivers = self.drivers
+        if drivers is not None and quota:
+            with_quota(quota, lambda: drivers.lend(job_id))
+        elif drivers is not None:
+            drivers.lend(job_id)
         self.notify()
 
     def resume(self, job: Job) -> bool:

@@ -24,9 +24,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from pipelines.models.cards import load_cards
 from pipelines.planning import (
+    ClipShape,
     Machine,
-    Shape,
-    Wishes,
+    PlanOptions,
     plan_for,
 )
 from pipelines.planning.plan import USABLE
@@ -96,10 +96,10 @@ def space(
     """Its half GPU is a little too small for the largest clip."""
     card = load_cards(models_dir)["pocket"]
     roomy = Machine(ram_gb=8, free_disk_gb=8, gpu_name="ZeroGPU", vram_gb=48.0)
-    usual_gb = plan_for(card, roomy, Wishes(offload="none")).vram_gb
-    shape = Shape(LARGEST["width"], LARGEST["height"], LARGEST["num_frames"])
+    usual_gb = plan_for(card, roomy, PlanOptions(offload="none")).vram_gb
+    shape = ClipShape(LARGEST["width"], LARGEST["height"], LARGEST["num_frames"])
     tight = Machine(ram_gb=8, free_disk_gb=8, gpu_name="ZeroGPU", vram_gb=0.1)
-    largest_gb = plan_for(card, tight, Wishes(offload="none"), shape).vram_gb
+    largest_gb = plan_for(card, tight, PlanOptions(offload="none"), shape).vram_gb
     assert usual_gb < largest_gb
     large_gb = (usual_gb + largest_gb) / 2 / USABLE
     running = Space(tmp_path_factory.mktemp("zerogpu"), models_dir, device, large_gb)

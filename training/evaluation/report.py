@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training.evaluation import (
+    judge_accuracy,
     likeness,
     ood_prompts,
     pairs,
@@ -24,7 +25,7 @@ BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 def findings(
     evidence: Evidence, judge: Judge, settings: Settings, renderings: int = 400
 ) -> Findings:
-    own = prompt_following.judges(judge, renderings)
+    own = judge_accuracy.judges(judge, renderings)
     parts = (
         prompt_following.obedience(evidence, own),
         pairs.pairs(evidence),

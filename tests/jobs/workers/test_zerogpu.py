@@ -30,7 +30,7 @@ from jobs.workers.zerogpu_grants import Grants
 from jobs.zerogpu_requests import IDLE_S, Drivers
 from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.planning import Machine, Planner, Shape
+from pipelines.planning import ClipShape, Machine, Planner
 from pipelines.request import GenerationRequest, Task
 from settings import ROOT, Settings
 from tests.jobs.conftest import until
@@ -214,7 +214,7 @@ def test_a_gpu_of_ones_own_has_no_sizes() -> None:
     machine = Machine(ram_gb=64, free_disk_gb=900, gpu_name="A10G", vram_gb=24.0)
     card = load_cards(ROOT / "presets" / "models")["pocket"]
     settings = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
-    assert Planner(settings, machine).plan(card, Shape.default(card)).gpu_size is None
+    assert Planner(settings, machine).plan(card, ClipShape.default(card)).gpu_size is None
 
 
 # -- clips that nobody drives --------------------------------------------------------------------

@@ -18,11 +18,11 @@ from errors import ErrorCode, KinoraError
 from pipelines.engine.placement import device_of, dtype_of
 from pipelines.models.cards import ROOT, ModelCard, Needs
 from pipelines.planning import (
+    ClipShape,
     Machine,
     Plan,
     Planner,
-    Shape,
-    Wishes,
+    PlanOptions,
     plan_for,
     this_machine,
 )
@@ -119,7 +119,7 @@ def test_float8_changes_the_picture_and_so_comes_last() -> None:
     for machine in GPUS.values():
         plan = plan_for(LTX_13B, machine)
         assert plan.storage is None or not plan.fits
-    assert plan_for(LTX_2B, GPUS[24], Wishes(profile="small")).storage == "float8"
+    assert plan_for(LTX_2B, GPUS[24], PlanOptions(profile="small")).storage == "float8"
 
 
 def test_a_laptop_without_a_gpu_keeps_all_in_memory() -> None:
@@ -133,21 +133,21 @@ def test_float32_that_does_not_fit_becomes_bfloat16_unless_it_was_asked_for() ->
     middling = replace(LAPTOP, ram_gb=24)
     assert plan_for(LTX_2B, middling).dtype_name == "bfloat16"
     assert plan_for(LTX_2B, middling).fits
-    assert not plan_for(LTX_2B, middling, Wishes(dtype="float32")).fits
+    assert not plan_for(LTX_2B, middling, PlanOptions(dtype="float32")).fits
 
 
 def test_bfloat16_on_a_cpu_only_where_it_multiplies_it() -> None:
     assert plan_for(LTX_2B, WORKSTATION).dtype_name == "float32"
     modern = replace(WORKSTATION, cpu_features=frozenset({"avx512_bf16"}))
     assert plan_for(LTX_2B, modern).dtype_name == "bfloat16"
-    assert plan_for(LTX_2B, modern, Wishes(dtype="float32")).dtype_name == "float32"
+    assert plan_for(LTX_2B, modern, PlanOptions(dtype="float32")).dtype_name == "float32"
     insists = LTX_2B.model_copy(update={"dtype": "float16"})
-    assert plan_for(insists, modern, Wishes(dtype="float32")).dtype_name == "float16"
+    assert plan_for(insists, modern, PlanOptions(dtype="float32")).dtype_name == "float16"
 
 
 def test_a_longer_clip_may_need_a_thriftier_plan() -> None:
-    long = Shape(width=1280, height=704, num_frames=257)
-    short, longer = plan_for(LTX_2B, GPUS[24]), plan_for(LTX_2B, GPUS[24], Wishes(), long)
+    long = ClipShape(width=1280, height=704, num_frames=257)
+    short, longer = plan_for(LTX_2B, GPUS[24]), plan_for(LTX_2B, GPUS[24], PlanOptions(), long)
     assert short.offload == "none"
     assert not short.tiles
     assert longer.tiles
@@ -166,7 +166,7 @@ machines = st.builds(
     packages=st.frozensets(st.sampled_from(sorted(EVERYTHING))),
 )
 wishes = st.builds(
-    Wishes,
+    PlanOptions,
     profile=st.sampled_from(["fast", "balanced", "small"]),
     offload=st.sampled_from(["auto", "none", "model", "group"]),
     attention=st.sampled_from(["auto", "native", "xformers", "flash", "sage"]),
@@ -174,7 +174,7 @@ wishes = st.builds(
     compile=st.sampled_from(["auto", "off", "on"]),
 )
 shapes = st.builds(
-    Shape,
+    ClipShape,
     width=st.integers(2, 40).map(lambda n: 32 * n),
     height=st.integers(2, 40).map(lambda n: 32 * n),
     num_frames=st.integers(0, 40).map(lambda n: 8 * n + 1),
@@ -185,7 +185,7 @@ shapes = st.builds(
 
 @given(machines, wishes, shapes, st.sampled_from([LTX_2B, LTX_13B]))
 def test_a_plan_promises_only_what_the_machine_has(
-    machine: Machine, wishes: Wishes, shape: Shape, chosen: ModelCard
+    machine: Machine, wishes: PlanOptions, shape: ClipShape, chosen: ModelCard
 ) -> None:
     plan = plan_for(chosen, machine, wishes, shape)
     traits = TRAITS[chosen.family]
@@ -207,11 +207,11 @@ def test_a_plan_promises_only_what_the_machine_has(
 
 @given(machines, shapes, st.floats(1, 4), st.sampled_from([LTX_2B, LTX_13B]))
 def test_more_memory_is_never_worse(
-    machine: Machine, shape: Shape, more: float, chosen: ModelCard
+    machine: Machine, shape: ClipShape, more: float, chosen: ModelCard
 ) -> None:
     vram_gb = machine.vram_gb and machine.vram_gb * more
     larger = replace(machine, ram_gb=machine.ram_gb * more, vram_gb=vram_gb)
-    before, after = (plan_for(chosen, m, Wishes(), shape) for m in (machine, larger))
+    before, after = (plan_for(chosen, m, PlanOptions(), shape) for m in (machine, larger))
     assert after.fits or not before.fits
     order = ["none", "model", "group"]
     if before.fits:
@@ -219,9 +219,9 @@ def test_more_memory_is_never_worse(
 
 
 @given(machines, shapes)
-def test_a_smaller_clip_never_needs_more(machine: Machine, shape: Shape) -> None:
+def test_a_smaller_clip_never_needs_more(machine: Machine, shape: ClipShape) -> None:
     smaller = replace(shape, width=32, height=32, num_frames=1, is_guided=False)
-    full, less = (plan_for(LTX_2B, machine, Wishes(), s) for s in (shape, smaller))
+    full, less = (plan_for(LTX_2B, machine, PlanOptions(), s) for s in (shape, smaller))
     assert less.fits or not full.fits
     if (full.offload, full.storage) == (less.offload, less.storage) and not less.tiles:
         assert less.memory_gb <= full.memory_gb
@@ -232,7 +232,7 @@ def test_a_smaller_clip_never_needs_more(machine: Machine, shape: Shape) -> None
 
 def test_the_profiles_differ_where_it_counts() -> None:
     fast, balanced, small = (
-        plan_for(LTX_2B, GPUS[24], Wishes(profile=p)) for p in ("fast", "balanced", "small")
+        plan_for(LTX_2B, GPUS[24], PlanOptions(profile=p)) for p in ("fast", "balanced", "small")
     )
     assert (fast.compile, fast.step_cache) == (True, "first_block")
     assert (balanced.compile, balanced.step_cache) == (False, None)
@@ -254,15 +254,15 @@ def test_an_attention_backend_is_used_only_where_it_takes_the_masks(
     family: str, backend: str, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = replace(GPUS[24], packages=EVERYTHING)
-    plan = plan_for(card(family), everything, Wishes(attention=backend))  # type: ignore[arg-type]
+    plan = plan_for(card(family), everything, PlanOptions(attention=backend))  # type: ignore[arg-type]
     assert plan.attention == used
     assert bool(plan.notes) == (used != backend)
-    bare = plan_for(card(family), GPUS[24], Wishes(attention=backend))  # type: ignore[arg-type]
+    bare = plan_for(card(family), GPUS[24], PlanOptions(attention=backend))  # type: ignore[arg-type]
     assert bare.attention == "native"
 
 
 def test_what_cannot_be_had_is_said() -> None:
-    wishes = Wishes(offload="group", attention="sage", compile="on", step_cache="on")
+    wishes = PlanOptions(offload="group", attention="sage", compile="on", step_cache="on")
     notes = " ".join(plan_for(card("ltx"), LAPTOP, wishes).notes)
     assert "no GPU" in notes or "for GPUs" in notes
     assert "sage" in notes
@@ -277,7 +277,7 @@ def test_every_setting_reaches_the_plan() -> None:
         step_cache="on",
         compile="on",
     )
-    plan = plan_for(LTX_2B, GPUS[24], Wishes.of(settings))
+    plan = plan_for(LTX_2B, GPUS[24], PlanOptions.of(settings))
     assert (plan.offload, plan.storage, plan.tiles) == ("model", "float8", 4)
     assert (plan.step_cache, plan.compile) == ("first_block", True)
 
@@ -388,7 +388,7 @@ def test_the_refusal_has_a_button() -> None:
 
 
 def test_where_only_the_clip_is_too_large_the_button_makes_it_smaller() -> None:
-    huge = Shape(width=1280, height=1280, num_frames=257)
+    huge = ClipShape(width=1280, height=1280, num_frames=257)
     tight = replace(GPUS[8], vram_gb=4.0)
     planner(tight).refuse_what_cannot_run(LTX_2B, CARDS)
     with pytest.raises(KinoraError) as refused:
