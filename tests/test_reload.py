@@ -27,8 +27,8 @@ def checkout(tmp_path: Path) -> Path:
     copy = tmp_path / "kinora"
     for room in ("api", "cli", "jobs", "media", "pipelines", "ui", "presets"):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("app.py", "settings.py", "errors.py"):
-        shutil.copy(ROOT / file, copy)
+    for file in ROOT.glob("*.py"):
+        shutil.copy(file, copy)
     return copy
 
 
