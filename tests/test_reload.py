@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 def checkout(tmp_path: Path) -> Path:
     """A copy of the code, to be changed."""
     copy = tmp_path / "kinora"
-    for room in ("api", "cli", "jobs", "media", "pipelines", "ui", "presets"):
+    for room in ("api", "cli", "jobs", "media", "pipelines", "ui", "web", "presets"):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("*.py"):
         shutil.copy(file, copy)
@@ -57,15 +57,15 @@ def test_a_change_is_seen_and_a_mistake_changes_nothing(
     checkout: Path, reloading: tuple[str, Path]
 ) -> None:
     url, log = reloading
-    studio = checkout / "ui" / "studio.py"
-    good = studio.read_text(encoding="utf-8")
+    tab = checkout / "ui" / "tab.py"
+    good = tab.read_text(encoding="utf-8")
     assert "What should happen?" in page(url)
 
-    studio.write_text(good + "\nthis is no Python\n", encoding="utf-8")
+    tab.write_text(good + "\nthis is no Python\n", encoding="utf-8")
     until(lambda: "SyntaxError" in log.read_text())
     assert "What should happen?" in page(url)
 
-    studio.write_text(good.replace("What should happen?", "Tell me"), encoding="utf-8")
+    tab.write_text(good.replace("What should happen?", "Tell me"), encoding="utf-8")
     until(lambda: "Tell me" in page(url))
 
 
