@@ -21,13 +21,7 @@ from typing import Any, get_args
 import torch
 
 from pipelines.models.cards import ModelCard
-from pipelines.planning import (
-    ClipShape,
-    Machine,
-    Plan,
-    Planner,
-    this_machine,
-)
+from pipelines.planning import ClipShape, Machine, Plan, Planner, this_machine
 from pipelines.planning.plan import Profile
 from pipelines.request import FittedRequest, Focus, Task
 from settings import Settings

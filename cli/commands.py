@@ -18,14 +18,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
 
 import typer
 
-from cli.generate import (
-    Gifts,
-    about,
-    develop_again,
-    lora_from,
-    make,
-    request_from,
-)
+from cli.generate import Gifts, about, develop_again, lora_from, make, request_from
 from cli.output import Output, output_of
 from cli.terminal import hush, only_results_on_stdout, say, stoppable
 from errors import ErrorCode, KinoraError

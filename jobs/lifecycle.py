@@ -16,12 +16,7 @@ from pydantic import ValidationError
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.artifacts import MANIFEST as MANIFEST  # also for those who know the desk only
 from jobs.artifacts import Artifacts
-from jobs.checkpoint import (
-    DECODING,
-    LATENTS,
-    is_worth_keeping,
-    with_note,
-)
+from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping, with_note
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Asked, Job, Result, State

@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    RowMapping,
     and_,
     bindparam,
     delete,
@@ -28,25 +27,15 @@ from sqlalchemy import (
 
 from errors import KinoraError
 from jobs import queue
-from jobs.admission_sql import (
-    check_key,
-    check_limits,
-    keep_key,
-    made_before,
-)
-from jobs.database import (
-    Database,
-    events,
-    jobs,
-    one_at_a_time,
-)
+from jobs.admission_sql import check_key, check_limits, keep_key, made_before
+from jobs.database import Database, events, jobs, one_at_a_time
 from jobs.job import Asked, Event, IdempotencyKey, Job, Result, State, check_move
+from jobs.job_rows import job_of, row_of
 from jobs.migrations import open_database
 from jobs.priority_lock import PriorityLock
 from jobs.queue import Waiting, in_turn
 from jobs.removed_jobs import place_of, remember_place
-from pipelines.field_types import STORED
-from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.request import FittedRequest
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +105,7 @@ class JobStore:
 
         `recipes` are kept by job id. A job that has succeeded already comes with its result.
         `idle` are waiting jobs that count for no limit."""
-        rows = [self._row(job, (recipes or {}).get(job.id)) for job in accepted]
+        rows = [row_of(job, self.server, (recipes or {}).get(job.id)) for job in accepted]
         with self._writing.patiently():
             with self.database.durable.begin() as tx:
                 one_at_a_time(tx)
@@ -136,26 +125,6 @@ class JobStore:
             for event in told:
                 self._tell(event)
         return told
-
-    def _row(self, job: Job, recipe: str | None) -> dict[str, Any]:
-        return {
-            "id": job.id,
-            "owner": job.owner,
-            "server": self.server,
-            "state": job.state.value,
-            "request": job.request.model_dump_json(),
-            "fitted": job.fitted.model_dump_json(),
-            "image": job.request.image,
-            "created_at": job.created_at,
-            "started_at": job.started_at,
-            "ended_at": job.ended_at,
-            "attempts": 0,
-            "result": job.result.model_dump_json() if job.result else None,
-            "model": job.fitted.model,
-            "recipe": recipe,
-            "batch": job.batch,
-            "parent": job.parent,
-        }
 
     # -- working ---------------------------------------------------------------------------------
 
@@ -264,7 +233,7 @@ class JobStore:
     def get(self, job_id: str) -> Job | None:
         with self.database.reading.begin() as tx:
             row = tx.execute(ONE_JOB, {"job": job_id}).mappings().first()
-        return _job(row) if row else None
+        return job_of(row) if row else None
 
     def history(
         self,
@@ -285,14 +254,14 @@ class JobStore:
                 seen = place_of(tx, before, owner)
                 further = (at > seen, name > before) if oldest_first else (at < seen, name < before)
                 mine = mine.where(or_(further[0], and_(at == seen, further[1])))
-            return [_job(row) for row in tx.execute(mine).mappings()]
+            return [job_of(row) for row in tx.execute(mine).mappings()]
 
     def batch(self, batch_id: str) -> list[Job]:
         """The jobs of a batch, in the order they were handed in."""
         query = select(jobs).where(jobs.c.batch == batch_id)
         with self.database.reading.begin() as tx:
             rows = tx.execute(query.order_by(jobs.c.created_at, jobs.c.id)).mappings()
-            return [_job(row) for row in rows]
+            return [job_of(row) for row in rows]
 
     def made_before(self, owner: str, recipe: str) -> list[str]:
         with self.database.reading.begin() as tx:
@@ -360,7 +329,7 @@ class JobStore:
         query = select(jobs).where(jobs.c.server == server, jobs.c.state.in_(states))
         with self.database.reading.begin() as tx:
             rows = tx.execute(query.order_by(jobs.c.created_at)).mappings().all()
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def servers(self) -> set[str]:
         """The servers that have unfinished jobs."""
@@ -437,23 +406,4 @@ def _write(tx: Connection, job_id: str, n: int, kind: str, data: dict[str, Any])
 
 
 def _require(tx: Connection, job_id: str) -> Job:
-    return _job(tx.execute(ONE_JOB, {"job": job_id}).mappings().one())
-
-
-def _job(row: RowMapping) -> Job:
-    return Job(
-        id=row["id"],
-        owner=row["owner"],
-        state=State(row["state"]),
-        request=GenerationRequest.model_validate_json(row["request"], context=STORED),
-        fitted=FittedRequest.model_validate_json(row["fitted"]),
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        attempts=row["attempts"],
-        asked=row["asked"],
-        result=Result.model_validate_json(row["result"]) if row["result"] else None,
-        error=json.loads(row["error"]) if row["error"] else None,
-        batch=row["batch"],
-        parent=row["parent"],
-    )
+    return job_of(tx.execute(ONE_JOB, {"job": job_id}).mappings().one())

@@ -21,13 +21,7 @@ from PIL import Image
 from errors import ErrorCode, KinoraError
 from media.files import atomic_write
 from media.image_kinds import picture_kind, refused_kind
-from media.image_limits import (
-    PictureLimits,
-    check_bytes,
-    check_size,
-    unreadable,
-    unusable,
-)
+from media.image_limits import PictureLimits, check_bytes, check_size, unreadable, unusable
 from media.image_sandbox import damaged, decode_apart
 from media.pixels import to_plain_rgb
 from media.strip_metadata import bare

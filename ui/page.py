@@ -14,12 +14,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.request import Task
 from ui import gradio_api, mcp_tools
 from ui.model_picker import Models
-from ui.tab import (
-    SMALL,
-    WORDS,
-    TaskTab,
-    js_component,
-)
+from ui.tab import SMALL, WORDS, TaskTab, js_component
 
 if TYPE_CHECKING:
     from jobs.service import JobService

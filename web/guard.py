@@ -23,12 +23,7 @@ from errors import ErrorCode, KinoraError
 from media.files import NO_ROOM
 from web.addresses import below_root
 from web.errors import error_response, request_id
-from web.identity import (
-    is_https,
-    is_same_origin,
-    proxy_fault,
-    warn_of_proxy,
-)
+from web.identity import is_https, is_same_origin, proxy_fault, warn_of_proxy
 from web.limits import TEXT_BYTES, limited, most_bytes
 
 if TYPE_CHECKING:

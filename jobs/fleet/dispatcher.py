@@ -25,19 +25,8 @@ from jobs.events import Preview
 from jobs.executor import Health
 from jobs.fleet.client import connect
 from jobs.fleet.messages import hear
-from jobs.fleet.protocol import (
-    ALIVE_S,
-    RedisProtocol,
-    RunTicket,
-    WorkerInfo,
-    device_to_show,
-)
-from jobs.fleet.routing import (
-    Free,
-    Wants,
-    passed_over,
-    route,
-)
+from jobs.fleet.protocol import ALIVE_S, RedisProtocol, RunTicket, WorkerInfo, device_to_show
+from jobs.fleet.routing import Free, Wants, passed_over, route
 from jobs.job import Asked, Job, State
 from jobs.lifecycle import JobLifecycle
 from jobs.workers.inputs import lend

@@ -14,12 +14,7 @@ from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.job import Job, Result
 from jobs.workers.inputs import borrowed
-from jobs.workers.run import (
-    Control,
-    Emit,
-    as_kinora_error,
-    run_job,
-)
+from jobs.workers.run import Control, Emit, as_kinora_error, run_job
 from pipelines.planning import Device
 from settings import Settings
 

@@ -23,7 +23,7 @@ from settings import Settings
 LOOK_S = 1.0
 
 
-class StopRequests:
+class PolledStopRequests:
     """What a server that shares the database was asked of the clip. Who typed the command
     interrupts the thread instead."""
 
@@ -79,7 +79,7 @@ class ForegroundExecutor:
 
             manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
             folder = desk.folder(job.id)
-            stop = StopRequests(desk, job.id)
+            stop = PolledStopRequests(desk, job.id)
             result = run_job(job, manager, emit, stop, folder, desk.pictures, self._settings)
         except KinoraError as error:
             desk.fail(job, error)

@@ -27,12 +27,7 @@ from jobs.job import Asked, Job
 from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
-from jobs.workers.zerogpu_grants import (
-    ASKED,
-    FileControl,
-    Grants,
-    NoGpu,
-)
+from jobs.workers.zerogpu_grants import ASKED, FileControl, Grants, NoGpu
 from jobs.zerogpu_requests import Drivers, Lent
 from pipelines.models.cards import load_cards
 from pipelines.models.selection import preload_models

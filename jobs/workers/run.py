@@ -20,13 +20,7 @@ from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
-from jobs.workers.timing import (
-    Control,
-    Deadline,
-    LoadingThrottle,
-    PhaseTimer,
-    StepTimer,
-)
+from jobs.workers.timing import Control, Deadline, LoadingThrottle, PhaseTimer, StepTimer
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -25,14 +25,7 @@ from pipelines.models.download import Blob
 from pipelines.models.failures import Reason, failure, loading_error
 from pipelines.models.hub import Hub, Listing, listing_of
 from pipelines.models.loading import LoadProgress, OnProgress
-from pipelines.models.repository import (
-    INDEX,
-    Choice,
-    Index,
-    choose,
-    choose_files,
-    read_index,
-)
+from pipelines.models.repository import INDEX, Choice, Index, choose, choose_files, read_index
 from pipelines.planning import Plan
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,7 @@ from torch.nn import Module
 from errors import ErrorCode, KinoraError
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.memory import free_memory
-from pipelines.engine.placement import (
-    move,
-    moved_to_cpu,
-    settle,
-    unplace,
-)
+from pipelines.engine.placement import move, moved_to_cpu, settle, unplace
 from pipelines.engine.upsample import upsampled
 from pipelines.models.failures import is_out_of_memory
 from pipelines.request import Adjustment, FittedRequest

@@ -11,9 +11,7 @@ from typing import Any
 import torch
 
 from pipelines import planning
-from pipelines.engine.components import (
-    pipeline,
-)
+from pipelines.engine.components import pipeline
 from pipelines.engine.families.base import Family
 from pipelines.engine.latent_rgb import PreviewMap, preview_map_for
 from pipelines.engine.placement import device_of, dtype_of

@@ -19,11 +19,7 @@ import torch
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine import upsample
-from pipelines.engine.components import (
-    Files,
-    find,
-    load,
-)
+from pipelines.engine.components import Files, find, load
 from pipelines.engine.families import family_of
 from pipelines.engine.loaded import Loaded, Weights, _pipeline_class, class_name, log
 from pipelines.engine.memory import bytes_of, free_bytes, free_memory

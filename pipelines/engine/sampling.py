@@ -13,12 +13,7 @@ from typing import get_args
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine.decode import OnChange
-from pipelines.engine.denoise import (
-    Control,
-    Sampled,
-    Step,
-    denoise,
-)
+from pipelines.engine.denoise import Control, Sampled, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.memory import free_memory

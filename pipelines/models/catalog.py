@@ -25,13 +25,7 @@ from pydantic import ValidationError
 from errors import KinoraError
 from pipelines.models.cards import ModelCard, Needs, of_repository
 from pipelines.models.failures import Reason, failure
-from pipelines.models.repository import (
-    INDEX,
-    Index,
-    bytes_of,
-    choose,
-    read_index,
-)
+from pipelines.models.repository import INDEX, Index, bytes_of, choose, read_index
 from pipelines.models.rules import FAMILY_OF_CLASS
 from settings import Settings
 

@@ -11,21 +11,8 @@ import secrets
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard, Shape
-from pipelines.models.continuation import (
-    Join,
-    join_of,
-    note_conversions,
-    note_pace,
-    size_of,
-)
-from pipelines.models.duration import (
-    GivenClip,
-    Limits,
-    bad,
-    frames_of,
-    pace,
-    within,
-)
+from pipelines.models.continuation import Join, join_of, note_conversions, note_pace, size_of
+from pipelines.models.duration import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.models.selection import VERBS
 from pipelines.models.unused_fields import note_what_is_not_used
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, GenerationRequest, Task

@@ -7,19 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.cards import (
-    CardLimits,
-    Defaults,
-    ModelCard,
-    Needs,
-)
+from pipelines.models.cards import CardLimits, Defaults, ModelCard, Needs
 from pipelines.models.failures import Reason, failure
 from pipelines.models.rules import Steps
-from pipelines.models.signatures import (
-    REQUIRED,
-    Call,
-    call_of,
-)
+from pipelines.models.signatures import REQUIRED, Call, call_of
 from pipelines.request import Task
 
 if TYPE_CHECKING:

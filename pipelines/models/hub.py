@@ -31,13 +31,7 @@ from huggingface_hub.utils import (
 
 from errors import KinoraError
 from pipelines.models.download import Blob, Download, Report, RetryPolicy
-from pipelines.models.failures import (
-    Reason,
-    failure,
-    hub_reason,
-    is_out_of_disk,
-    is_transient,
-)
+from pipelines.models.failures import Reason, failure, hub_reason, is_out_of_disk, is_transient
 from settings import Settings
 
 log = logging.getLogger(__name__)

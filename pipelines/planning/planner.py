@@ -16,13 +16,7 @@ from pipelines.models.selection import same_repository
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.device import Device
 from pipelines.planning.machine import Machine, this_machine
-from pipelines.planning.plan import (
-    USABLE,
-    Plan,
-    PlanOptions,
-    Profile,
-    plan_for,
-)
+from pipelines.planning.plan import USABLE, Plan, PlanOptions, Profile, plan_for
 from pipelines.planning.sizes import sizes_of
 from pipelines.planning.speed import SpeedGuess, guess_pace
 from pipelines.request import Task

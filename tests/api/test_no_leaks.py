@@ -23,14 +23,7 @@ import pytest
 from errors import ErrorCode
 from tests import tiny
 from tests.api import leaks
-from tests.api.conftest import (
-    HF_TOKEN,
-    MANY_STEPS,
-    SECRET,
-    ApiServer,
-    ended,
-    running,
-)
+from tests.api.conftest import HF_TOKEN, MANY_STEPS, SECRET, ApiServer, ended, running
 from tests.api.test_tools import call, over_mcp
 from tests.goals import Goal
 

@@ -15,10 +15,7 @@ from gradio_client import Client
 
 from tests.api.conftest import ended, is_error
 from tests.jobs.conftest import shared_settings  # noqa: F401
-from tests.jobs.workers.test_inline import (
-    TOKEN,
-    GpuLender,
-)
+from tests.jobs.workers.test_inline import TOKEN, GpuLender
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Sora API.*:DeprecationWarning")
 QUICK = {"prompt": "a dog", "num_inference_steps": 2}

@@ -23,12 +23,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from pipelines.models.cards import load_cards
-from pipelines.planning import (
-    ClipShape,
-    Machine,
-    PlanOptions,
-    plan_for,
-)
+from pipelines.planning import ClipShape, Machine, PlanOptions, plan_for
 from pipelines.planning.plan import USABLE
 from tests import tiny
 from tests.e2e.conftest import watch

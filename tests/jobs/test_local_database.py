@@ -21,12 +21,7 @@ from jobs import database_copies, local_database, mounts
 from jobs.database import Database
 from jobs.database_copies import Copies, Number
 from jobs.job import State
-from jobs.local_database import (
-    NearDatabase,
-    near_database,
-    open_store,
-    say_where_clips_are_kept,
-)
+from jobs.local_database import NearDatabase, near_database, open_store, say_where_clips_are_kept
 from jobs.retention import tidy
 from jobs.service import JobService
 from jobs.store import JobStore

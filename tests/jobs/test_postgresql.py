@@ -22,12 +22,7 @@ from jobs.liveness import Heartbeat
 from jobs.migrations import MIGRATIONS, migrate
 from jobs.recovery import recover
 from jobs.store import JobStore
-from tests.jobs import (
-    test_admission_sql,
-    test_events,
-    test_paging,
-    test_store,
-)
+from tests.jobs import test_admission_sql, test_events, test_paging, test_store
 from tests.jobs.conftest import MakeJob, accept, until
 from tests.jobs.services import PostgresServer
 

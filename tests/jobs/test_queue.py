@@ -7,12 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.queue import (
-    Waiting,
-    in_turn,
-    lines_of,
-    places_before,
-)
+from jobs.queue import Waiting, in_turn, lines_of, places_before
 
 waiting_jobs = st.lists(
     st.builds(

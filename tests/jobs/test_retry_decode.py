@@ -16,13 +16,7 @@ import torch
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
-from jobs.checkpoint import (
-    DECODING,
-    KEPT,
-    LATENTS,
-    bring,
-    save,
-)
+from jobs.checkpoint import DECODING, KEPT, LATENTS, bring, save
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, State

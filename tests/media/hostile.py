@@ -16,13 +16,7 @@ from PIL import Image, ImageCms
 
 from tests.media import malformed
 from tests.media.malformed import SIGNATURE, chunk, png, saved, scene, sound_ones
-from tests.media.test_strip_metadata import (
-    as_crumbs,
-    as_segments,
-    in_a_jpeg,
-    in_a_png,
-    with_passes,
-)
+from tests.media.test_strip_metadata import as_crumbs, as_segments, in_a_jpeg, in_a_png, with_passes
 
 FORMATS = (
     "GIF", "BMP", "TIFF", "ICO", "PPM", "TGA", "PCX", "PDF", "EPS", "JPEG2000", "ICNS", "DDS",

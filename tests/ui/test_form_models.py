@@ -14,12 +14,7 @@ from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from ui import form as slate
 from ui.form import FOLLOW_PICTURE, LIKE_THE_CLIP, Form
-from ui.model_picker import (
-    Models,
-    download_gb,
-    first_sentence,
-    size_label,
-)
+from ui.model_picker import Models, download_gb, first_sentence, size_label
 
 T2V, I2V, V2V = Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO, Task.VIDEO_TO_VIDEO
 

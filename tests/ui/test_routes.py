@@ -21,12 +21,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.request import GenerationRequest
 from settings import Settings
 from ui.routes import PageRoutes
-from web.identity import (
-    COOKIE,
-    HEADER,
-    VisitorCookie,
-    owner_of,
-)
+from web.identity import COOKIE, HEADER, VisitorCookie, owner_of
 
 ME, STRANGER = "a" * 32, "b" * 32
 OURS = {"X-Kinora": "1"}

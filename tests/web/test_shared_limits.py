@@ -13,15 +13,7 @@ from errors import ErrorCode, KinoraError
 from jobs.fleet.client import connect
 from settings import Settings
 from tests.jobs.redis_fleet import RedisServer
-from web.limits import (
-    ClipLimits,
-    Full,
-    SharedWindows,
-    Window,
-    Windows,
-    WindowsHere,
-    windows_for,
-)
+from web.limits import ClipLimits, Full, SharedWindows, Window, Windows, WindowsHere, windows_for
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,7 @@ import numpy as np
 
 from training.current_world import render
 from training.evaluation.confidence import Share, share
-from training.evaluation.judged_clips import (
-    KINDS,
-    Judge,
-)
+from training.evaluation.judged_clips import KINDS, Judge
 
 
 def judges(judge: Judge, count: int, seed: int = 4242) -> dict[str, Share]:

@@ -16,13 +16,7 @@ import numpy as np
 from training import current_world
 from training.current_world import FRAMES, SIDE, SUBJECTS
 from training.evaluation.confidence import mean
-from training.evaluation.judged_clips import (
-    Evidence,
-    Findings,
-    Seen,
-    Table,
-    rendered,
-)
+from training.evaluation.judged_clips import Evidence, Findings, Seen, Table, rendered
 from training.storybook.likeness import likeness as storybook_likeness
 from training.world.subjects import Subject, sprite
 

@@ -6,12 +6,7 @@ import numpy as np
 
 from training.current_world import render
 from training.evaluation.confidence import mean, share
-from training.evaluation.judged_clips import (
-    Evidence,
-    Findings,
-    Seen,
-    Table,
-)
+from training.evaluation.judged_clips import Evidence, Findings, Seen, Table
 from training.evaluation.metrics import FLICKER_BOUND, SHARPNESS_BOUNDS, measure
 
 LOOKS = ("contrast", "colour", "change", "flicker", "sharpness")

@@ -14,13 +14,7 @@ import numpy as np
 
 from training.evaluation.confidence import Share, share
 from training.evaluation.coverage import PAIRS
-from training.evaluation.judged_clips import (
-    KINDS,
-    Evidence,
-    Findings,
-    Seen,
-    Table,
-)
+from training.evaluation.judged_clips import KINDS, Evidence, Findings, Seen, Table
 
 WITHIN = 0.05
 ROUNDS = 1000

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from training.evaluation.confidence import Share, mean, share
-from training.evaluation.judged_clips import (
-    Evidence,
-    Findings,
-    Seen,
-    Table,
-    shares,
-)
+from training.evaluation.judged_clips import Evidence, Findings, Seen, Table, shares
 
 
 def obedience(evidence: Evidence, own: dict[str, Share]) -> Findings:

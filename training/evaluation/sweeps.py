@@ -6,12 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from training.evaluation.confidence import (
-    Mean,
-    mean,
-    share,
-    signs,
-)
+from training.evaluation.confidence import Mean, mean, share, signs
 from training.evaluation.generate import shrunk
 from training.evaluation.judged_clips import (
     KINDS,

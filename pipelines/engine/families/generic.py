@@ -9,14 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.families.base import Family, Inputs
-from pipelines.models.cards import (
-    ModelCard,
-)
+from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
-from pipelines.models.signatures import (
-    FRAMES,
-    call_of,
-)
+from pipelines.models.signatures import FRAMES, call_of
 from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:

@@ -21,16 +21,7 @@ from jobs.job import State
 from settings import Settings
 from tests.goals import rounds
 from tests.jobs.conftest import build_service, wait_for_kind
-from tests.jobs.fleet.test_fleet import (
-    A_CLIP,
-    ME,
-    end_of,
-    ready,
-    redis,
-    service,
-    settings,
-    workers,
-)
+from tests.jobs.fleet.test_fleet import A_CLIP, ME, end_of, ready, redis, service, settings, workers
 from tests.jobs.redis_fleet import RedisServer, Worker, environment
 from tests.jobs.services import PostgresServer
 

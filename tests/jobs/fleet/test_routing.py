@@ -7,14 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.fleet.routing import (
-    LOOK_AHEAD,
-    PASSED_AT_MOST,
-    Free,
-    Wants,
-    passed_over,
-    route,
-)
+from jobs.fleet.routing import LOOK_AHEAD, PASSED_AT_MOST, Free, Wants, passed_over, route
 
 MODELS = "abc"
 

@@ -14,12 +14,7 @@ import pytest
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.job import Job, Result
 from jobs.workers.run import as_kinora_error, run_job
-from jobs.workers.timing import (
-    Control,
-    Deadline,
-    LoadingThrottle,
-    StepTimer,
-)
+from jobs.workers.timing import Control, Deadline, LoadingThrottle, StepTimer
 from media.metadata import read_comment
 from pipelines.request import Task
 from settings import Settings

@@ -19,13 +19,7 @@ from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers import zerogpu
 from jobs.workers.inline import InlineExecutor
-from jobs.workers.zerogpu import (
-    QUOTA_S,
-    Level,
-    Levels,
-    Seconds,
-    Watch,
-)
+from jobs.workers.zerogpu import QUOTA_S, Level, Levels, Seconds, Watch
 from jobs.workers.zerogpu_grants import Grants
 from jobs.zerogpu_requests import IDLE_S, Drivers
 from pipelines.models.cards import load_cards

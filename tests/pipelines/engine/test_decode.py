@@ -18,13 +18,7 @@ from pipelines.models.cards import load_cards
 from pipelines.request import Task
 from settings import Settings
 from tests import tiny
-from tests.pipelines.engine.test_denoise import (
-    TASKS,
-    Wishes,
-    fitted,
-    picture,
-    sample,
-)
+from tests.pipelines.engine.test_denoise import TASKS, Wishes, fitted, picture, sample
 
 
 def ours(loaded: Loaded, **fields: object) -> np.ndarray:

@@ -15,15 +15,7 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import (
-    Preview,
-    Sampled,
-    Step,
-    _Discarded,
-    _hooked,
-    _Watch,
-    denoise,
-)
+from pipelines.engine.denoise import Preview, Sampled, Step, _Discarded, _hooked, _Watch, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager

@@ -25,12 +25,7 @@ from pipelines.engine.latent_rgb import (
 from pipelines.engine.latent_rgb_clips import clips
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.preview import (
-    BUDGET,
-    Preview,
-    PreviewStream,
-    strip,
-)
+from pipelines.engine.preview import BUDGET, Preview, PreviewStream, strip
 from pipelines.models.cards import ROOT, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest, Task

@@ -19,12 +19,7 @@ from pipelines.engine.denoise import Sampled, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.samplers import (
-    SAMPLERS,
-    as_the_card_says,
-    named,
-    sampled_with,
-)
+from pipelines.engine.samplers import SAMPLERS, as_the_card_says, named, sampled_with
 from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.rules import RULES

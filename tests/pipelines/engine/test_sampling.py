@@ -26,12 +26,7 @@ from pipelines.engine.families.base import Inputs
 from pipelines.engine.latents_file import load, save
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.placement import (
-    move,
-    moved_to_cpu,
-    place,
-    settle,
-)
+from pipelines.engine.placement import move, moved_to_cpu, place, settle
 from pipelines.engine.sampling import fallback_plans, sample
 from pipelines.models.cards import ModelCard
 from pipelines.planning import Plan

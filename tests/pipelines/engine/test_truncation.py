@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from pipelines.engine.truncation import _position, _Watch
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.prompt_length import (
-    ARGUMENT,
-    cut_off,
-    tokens_read,
-    with_unread_words,
-)
+from pipelines.models.prompt_length import ARGUMENT, cut_off, tokens_read, with_unread_words
 from pipelines.models.rules import FAMILY_OF_CLASS, RULES
 from pipelines.models.signatures import call_of
 from pipelines.request import GenerationRequest, Task

@@ -15,13 +15,7 @@ from safetensors.torch import save_file
 
 from cli.generate import lora_from
 from errors import KinoraError
-from pipelines.models.loras import (
-    changed_at,
-    check,
-    find,
-    here,
-    offered,
-)
+from pipelines.models.loras import changed_at, check, find, here, offered
 from pipelines.request import GenerationRequest, Lora
 from settings import Settings
 

@@ -17,12 +17,7 @@ from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
 from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.loras import (
-    LoraFile,
-    check,
-    find,
-    offered,
-)
+from pipelines.models.loras import LoraFile, check, find, offered
 from pipelines.request import GenerationRequest, Lora, Task
 from settings import Settings
 from tests import zoo

@@ -14,13 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.engine.device import _try_torch, torch_device
 from pipelines.models.cards import load_cards
-from pipelines.planning import (
-    Device,
-    Machine,
-    Planner,
-    device,
-    this_machine,
-)
+from pipelines.planning import Device, Machine, Planner, device, this_machine
 from pipelines.planning.device import (
     Listed,
     _visible,

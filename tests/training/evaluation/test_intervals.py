@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.confidence import (
-    Share,
-    mean,
-    share,
-    signs,
-)
+from training.evaluation.confidence import Share, mean, share, signs
 
 
 @pytest.mark.parametrize(

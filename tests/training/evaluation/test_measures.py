@@ -6,18 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from training.evaluation.metrics import (
-    SHARPNESS_BOUNDS,
-    measure,
-    pairwise_distance,
-    psnr,
-)
-from training.evaluation.ood_images import (
-    KINDS,
-    draw,
-    found,
-    photograph,
-)
+from training.evaluation.metrics import SHARPNESS_BOUNDS, measure, pairwise_distance, psnr
+from training.evaluation.ood_images import KINDS, draw, found, photograph
 from training.evaluation.ood_prompts import calm, outside, restlessness
 from training.world.render import SIDE, Clip
 

@@ -27,12 +27,7 @@ from media.encode import encode
 from media.images import store_picture
 from media.videos import load_frames, store_video
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import (
-    Preview,
-    Sampled,
-    Step,
-    denoise,
-)
+from pipelines.engine.denoise import Preview, Sampled, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded, class_name
 from pipelines.engine.manager import PipelineManager

@@ -1,0 +1,53 @@
+"""A job as a row of the database, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from jobs.job import Job, Result, State
+from pipelines.field_types import STORED
+from pipelines.request import FittedRequest, GenerationRequest
+
+
+def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
+    """`server` accepted the job; `recipe` is what an equal request would be found by."""
+    return {
+        "id": job.id,
+        "owner": job.owner,
+        "server": server,
+        "state": job.state.value,
+        "request": job.request.model_dump_json(),
+        "fitted": job.fitted.model_dump_json(),
+        "image": job.request.image,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "attempts": 0,
+        "result": job.result.model_dump_json() if job.result else None,
+        "model": job.fitted.model,
+        "recipe": recipe,
+        "batch": job.batch,
+        "parent": job.parent,
+    }
+
+
+def job_of(row: RowMapping) -> Job:
+    return Job(
+        id=row["id"],
+        owner=row["owner"],
+        state=State(row["state"]),
+        request=GenerationRequest.model_validate_json(row["request"], context=STORED),
+        fitted=FittedRequest.model_validate_json(row["fitted"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        attempts=row["attempts"],
+        asked=row["asked"],
+        result=Result.model_validate_json(row["result"]) if row["result"] else None,
+        error=json.loads(row["error"]) if row["error"] else None,
+        batch=row["batch"],
+        parent=row["parent"],
+    )
