@@ -103,7 +103,7 @@ KINDS: dict[ErrorCode, Kind] = {
     ErrorCode.MODEL_REFUSED: Kind(422, False, "This model cannot be used here. Choose another model."),
     ErrorCode.OUT_OF_MEMORY: Kind(507, True, "The memory was not enough. Make the clip smaller or shorter."),
     ErrorCode.OUT_OF_DISK: Kind(507, True, "The disk is full. Delete some clips and try again."),
-    ErrorCode.DECODE: Kind(500, True, "The frames could not be developed. What was sampled is kept."),
+    ErrorCode.DECODE: Kind(500, True, "Decoding failed. What was sampled is kept."),
     ErrorCode.ENCODE: Kind(500, True, "The video file could not be written."),
     ErrorCode.WORKER_LOST: Kind(500, True, "The worker stopped in the middle of this clip. Try again."),
     ErrorCode.TIMEOUT: Kind(504, True, "This took longer than allowed here. Make the clip shorter."),

@@ -229,7 +229,7 @@ class Native:
         return await self._shown(job_id, caller, self.service.finish)
 
     async def retry_decode(self, job_id: JobId, caller: Who) -> Response:
-        """Develop the frames again, from what was sampled and kept."""
+        """Decode again from the stored latents."""
         return await self._shown(job_id, caller, self.service.retry_decode)
 
     async def delete(self, job_id: JobId, caller: Who) -> Response:

@@ -41,7 +41,7 @@ class ProgressLine:
                 done, total, eta_s = (event.data[k] for k in ("index", "total", "eta_s"))
                 self._show("Sampling", f" {done}/{total}, about {eta_s:.0f} s left")
             case "decoding":
-                self._show("Developing the frames")
+                self._show("Decoding frames")
             case "encoding":
                 self._show("Writing the file")
 

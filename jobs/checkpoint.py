@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 LATENTS = "latents.safetensors"
 DECODING = "decoding"
-"""There while frames are developed: who finds it knows that the worker died of it, or with it."""
+"""There while frames are decoded: who finds it knows that the worker died of it, or with it."""
 
 KEPT = "latents_kept"
-"""In the details of an error: the clip can be developed again without sampling."""
+"""In the details of an error: the clip can be decoded again without sampling."""
 
 
 def is_worth_keeping(error: KinoraError) -> bool:

@@ -275,5 +275,5 @@ class EventLog:
 
 
 def _ends(event: Event, fresh: list[Event]) -> bool:
-    """A failure is the end only if nothing came after it: a clip may be developed once more."""
+    """A failure is the end only if nothing came after it: a clip may be decoded again."""
     return event.kind in TERMINAL_KINDS and event is fresh[-1]

@@ -139,7 +139,7 @@ class JobLifecycle:
         elif job.attempts < MAX_ATTEMPTS:
             again = "The worker stopped; the clip is made again from the start."
             if self.is_sampled(job.id):
-                again = "The worker stopped; the frames are developed again."
+                again = "The worker stopped; decoding is retried."
             self.requeue(job, again, but={LATENTS, DECODING})
         else:
             self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
@@ -184,7 +184,7 @@ class JobLifecycle:
         return result if is_whole else None
 
     def is_sampled(self, job_id: str) -> bool:
-        """What was sampled is there, and only the frames must be developed."""
+        """What was sampled is there, and only the frames must be decoded."""
         return bool(self.artifacts.size(job_id, LATENTS))
 
     def _clear(self, job: Job, but: Collection[str] = ()) -> None:

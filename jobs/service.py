@@ -400,14 +400,14 @@ class JobService:
         return job.state is State.FAILED and self.desk.is_sampled(job_id)
 
     def retry_decode(self, job_id: str, owner: str | None = None) -> Job:
-        """Develops a failed clip once more, without sampling: in seconds, and days later as well.
+        """Decodes a failed clip again, without sampling: in seconds, and days later as well.
         Asked again meanwhile, the same answer."""
         job = self.get(job_id, owner)
         if not job.state.ended:
             return job
         if job.state is not State.FAILED:
             raise KinoraError(
-                ErrorCode.CONFLICT, "Only a clip that failed can be developed once more."
+                ErrorCode.CONFLICT, "Only a failed clip can be decoded again."
             )
         if not self.desk.is_sampled(job_id):
             raise KinoraError(
@@ -420,7 +420,7 @@ class JobService:
         if waiting >= self.settings.max_queue:
             raise KinoraError(ErrorCode.QUEUE_FULL)
         self._intake.check_allowed(job.fitted)
-        again = {"message": "The frames are developed again."}
+        again = {"message": "Decoding is retried."}
         moved = self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", again)
         self.executor.notify()
         return moved or self.get(job_id, owner)

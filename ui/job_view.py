@@ -24,7 +24,7 @@ MAY_BE_UNSET = (
 )
 
 LATENTS_KEPT = "latents_kept"
-"""In an error's details: only the developing failed, and it can be tried again."""
+"""In an error's details: only decoding failed, and it can be tried again."""
 
 REMEDIES = {
     ErrorCode.MODEL_NOT_FOUND: "Check the connection, or choose another model.",
@@ -121,7 +121,7 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
         left = f", {seconds(progress.eta_s)} left" if progress.eta_s else ""
         return f"Step {progress.step} of {progress.total}{left}"
     if progress.phase == "decoding":
-        return "Developing the frames"
+        return "Decoding frames"
     return "Writing the file"
 
 

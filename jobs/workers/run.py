@@ -152,7 +152,7 @@ def _run(
     # 4. Frames. From here on a failure does not cost the sampling.
     emit("decoding", {})
     tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
-    with _developing(folder), check_between_layers(loaded, control.check):
+    with _decoding(folder), check_between_layers(loaded, control.check):
         frames = decode(
             loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change
         )
@@ -223,7 +223,7 @@ def _keep(sampled: Sampled, file: Path) -> None:
 
 
 @contextmanager
-def _developing(folder: Path) -> Iterator[None]:
+def _decoding(folder: Path) -> Iterator[None]:
     """Leaves a sign while it lasts: if the worker dies of it, the next one goes about it with less
     memory."""
     sign = folder / DECODING

@@ -103,7 +103,7 @@ def decode(
                 field="decode",
                 asked=rungs[0].words,
                 used=rung.words,
-                sentence=f"The memory was not enough to develop the frames {rungs[0].words}: "
+                sentence=f"Not enough memory to decode the frames {rungs[0].words}: "
                 f"it was done {rung.words}.",
             )
         )

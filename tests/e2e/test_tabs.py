@@ -30,7 +30,7 @@ ASLEEP = 1
 lines to a host, and a tab holds two of them while a clip is made (the page's own, and Gradio's)."""
 TABS_EACH = 10
 NETWORK = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-LIVE = re.compile("^(Step|Developing|Writing|Finished|[0-9.]+ s)")
+LIVE = re.compile("^(Step|Decoding|Writing|Finished|[0-9.]+ s)")
 
 
 @pytest.fixture(scope="module")

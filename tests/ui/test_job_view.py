@@ -46,7 +46,7 @@ def test_each_phase_has_its_sentence(job: Job) -> None:
     assert line_after(job, ("loading", {"fraction": 0.63})) == "Loading the model, 63 %"
     step = ("step", {"index": 7, "total": 20, "eta_s": 12.2})
     assert line_after(job, step) == "Step 7 of 20, 12 s left"
-    assert line_after(job, step, ("decoding", {})) == "Developing the frames"
+    assert line_after(job, step, ("decoding", {})) == "Decoding frames"
     assert line_after(job, step, ("decoding", {}), ("encoding", {})) == "Writing the file"
 
 

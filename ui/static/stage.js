@@ -251,7 +251,7 @@
         waiting_for_gpu: "Waiting for a GPU.",
         loading: "Loading the model.",
         denoise: "Your clip is taking shape.",
-        decoding: "Developing the frames.",
+        decoding: "Decoding frames.",
         succeeded: "Your clip is ready and playing.",
         failed: "This clip could not be made.",
         gone: "This clip is gone.",
@@ -274,7 +274,7 @@
         el("div.k-failure-verbs", {}, repair,
           error.develop && el("button.k-press", {
             type: "button", title: "Nothing is sampled again: only the frames are made", onclick: () => this.act("develop", view),
-          }, "Develop again"),
+          }, "Decode again"),
           el("button.k-press", { type: "button", onclick: () => this.act("again", view) }, error.develop ? "From the start" : "Try again")),
       );
     }
