@@ -406,9 +406,7 @@ class JobService:
         if not job.state.ended:
             return job
         if job.state is not State.FAILED:
-            raise KinoraError(
-                ErrorCode.CONFLICT, "Only a failed clip can be decoded again."
-            )
+            raise KinoraError(ErrorCode.CONFLICT, "Only a failed clip can be decoded again.")
         if not self.desk.is_sampled(job_id):
             raise KinoraError(
                 ErrorCode.CONFLICT,

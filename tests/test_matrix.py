@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_every_check_of_the_families_has_a_column() -> None:
-    source = (ROOT / "tests" / "pipelines" / "test_families.py").read_text(encoding="utf-8")
+    source = (ROOT / "tests/pipelines/engine/families/test_families.py").read_text(encoding="utf-8")
     tests = [
         node.name.removeprefix("test_").removeprefix("the_")
         for node in ast.parse(source).body

@@ -15,7 +15,12 @@ from gradio_client import Client
 
 from tests.api.conftest import ended, is_error
 from tests.jobs.conftest import shared_settings  # noqa: F401
-from tests.jobs.workers.test_inline import TOKEN, GpuLender
+from tests.jobs.workers.test_inline import (  # noqa: F401  # the fixtures
+    TOKEN,
+    GpuLender,
+    lender,
+    space,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Sora API.*:DeprecationWarning")
 QUICK = {"prompt": "a dog", "num_inference_steps": 2}

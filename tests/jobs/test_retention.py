@@ -231,6 +231,6 @@ def test_what_visitors_gave_goes_from_the_object_store_too(
         far.artifacts.share_given(job)
     tidy(far.desk)
     assert far.artifacts.stored_given(0) == {used.request.image, unused.request.image}
-    monkeypatch.setattr("jobs.recovery.UNUSED_PICTURE_S", -1.0)
+    monkeypatch.setattr("jobs.retention.UNUSED_PICTURE_S", -1.0)
     tidy(far.desk)
     assert far.artifacts.stored_given(-1) == {used.request.image}

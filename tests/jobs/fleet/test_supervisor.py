@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-POOL = "import sys; from jobs.workers import pool; sys.exit(pool.run([None], [], {!r}, {}))"
+POOL = "import sys; from jobs.fleet.supervisor import run; sys.exit(run([None], [], {!r}, {}))"
 DEAF = "tests.jobs.deaf"
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.engine import preview as preview_module
+from pipelines.engine import latent_rgb
 from pipelines.engine.decode import decode
 from pipelines.engine.denoise import denoise
 from pipelines.engine.families.base import Inputs
@@ -147,7 +147,7 @@ def test_the_map_is_fitted_once_and_read_from_disk_afterwards(
 ) -> None:
     first = preview_map_for(loaded.family, loaded.pipe, tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
-    monkeypatch.delattr(preview_module, "calibration")
+    monkeypatch.delattr(latent_rgb, "calibration")
     second = preview_map_for(loaded.family, loaded.pipe, tmp_path)
     assert np.array_equal(first.rest, second.rest)
     assert np.array_equal(first.lead, second.lead)

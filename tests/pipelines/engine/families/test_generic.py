@@ -102,7 +102,7 @@ def test_what_diffusers_does_not_have_is_not_found(name: str) -> None:
 
 def test_reading_a_call_loads_no_torch() -> None:
     code = (
-        "import sys; from pipelines.engine.families.generic import generic_card;"
+        "import sys; from pipelines.models.generic_card import generic_card;"
         "from pipelines.models.signatures import call_of;"
         "print(call_of('WanPipeline').side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
     )
