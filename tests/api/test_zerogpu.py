@@ -33,7 +33,7 @@ def caller(url: str, **headers: str) -> httpx.Client:
 
 
 @pytest.fixture
-def me(space: str) -> Iterator[httpx.Client]:
+def me(space: str) -> Iterator[httpx.Client]:  # noqa: F811
     """Through the Hub's proxy, which says whose quota it is."""
     with caller(space, **{"X-IP-Token": TOKEN}) as client:
         yield client
@@ -41,7 +41,7 @@ def me(space: str) -> Iterator[httpx.Client]:
 
 def test_a_clip_asked_for_over_rest_is_made_with_the_callers_quota(
     me: httpx.Client,
-    lender: GpuLender,
+    lender: GpuLender,  # noqa: F811
 ) -> None:
     lender.calls.clear()
     answer = me.post("/api/generate", json=QUICK)
@@ -54,7 +54,7 @@ def test_a_clip_asked_for_over_rest_is_made_with_the_callers_quota(
 
 
 def test_the_openai_sdk_works_there(
-    space: str,
+    space: str,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -72,7 +72,7 @@ def test_all_clips_of_a_batch_are_made(me: httpx.Client) -> None:
     assert [ended(me, job["job_id"])["state"] for job in jobs] == ["succeeded"] * 2
 
 
-def test_a_tool_that_does_not_wait_works_too(space: str) -> None:
+def test_a_tool_that_does_not_wait_works_too(space: str) -> None:  # noqa: F811
     client = Client(
         space, verbose=False, analytics_enabled=False, httpx_kwargs={"timeout": 60},
         headers={"x-ip-token": TOKEN, "Authorization": f"Bearer {SECRET}"},
@@ -86,8 +86,8 @@ def test_a_tool_that_does_not_wait_works_too(space: str) -> None:
 
 
 def test_without_the_hubs_word_it_is_refused_with_a_sentence(
-    space: str,
-    lender: GpuLender,
+    space: str,  # noqa: F811
+    lender: GpuLender,  # noqa: F811
 ) -> None:
     lender.calls.clear()
     with caller(space) as nobody:
@@ -103,7 +103,7 @@ def test_without_the_hubs_word_it_is_refused_with_a_sentence(
 
 def test_without_quota_left_the_caller_is_told_so(
     me: httpx.Client,
-    lender: GpuLender,
+    lender: GpuLender,  # noqa: F811
 ) -> None:
     lender.quota_left = False
     try:
@@ -115,7 +115,7 @@ def test_without_quota_left_the_caller_is_told_so(
     assert TOKEN not in str(done)
 
 
-def test_the_hubs_token_and_ones_own_name_go_side_by_side(space: str) -> None:
+def test_the_hubs_token_and_ones_own_name_go_side_by_side(space: str) -> None:  # noqa: F811
     own = f"own-name-{time.time_ns()}"
     hubs = {"Authorization": "Bearer hf_aTokenOfTheHubForMoreQuota", "X-IP-Token": TOKEN}
     with caller(space, **hubs, **{"X-Api-Key": own}) as both:
