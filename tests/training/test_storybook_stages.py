@@ -39,9 +39,11 @@ models.text_encoder = lambda vocab_size: T5EncoderModel(
     T5Config(vocab_size=vocab_size, d_model=24, d_kv=12, num_heads=2, d_ff=32, num_layers=1)
 )
 loop.RUNS = runs
-from training import cache_latents, pack, train_autoencoder, train_denoiser, train_student, words
+from training import (
+    cache_latents, pack, tokenizer as tokens, train_autoencoder, train_denoiser, train_student
+)
 
-tokenizer = words.tokenizer(captions=6000)
+tokenizer = tokens.tokenizer(captions=6000)
 train_autoencoder.held_out.__defaults__ = (2,)
 train_denoiser.TOKENS_A_BATCH = 64 * 7 * 2
 train_denoiser.LOOK_AT = ("a green balloon in the snow",)
@@ -81,13 +83,13 @@ made = pipe(prompt="a green balloon in the snow", width=256, height=256, num_fra
 assert made.shape == (25, 256, 256, 3), made.shape
 
 # the judges and the evaluation's plan are of this world, too
-from training import scorers
+from training import judges
 from training.current_world import SUBJECT_NAMES
-from training.evaluation import likeness, maker, plan as plans
+from training.evaluation import generate, likeness, plan as plans
 
-scorers.SCORERS, scorers.CLIPS_A_STEP = runs / "scorers.pt", 2
-scorers.train(steps=1)
-assert scorers.fit(torch.load(scorers.SCORERS, weights_only=True))
+judges.SCORERS, judges.CLIPS_A_STEP = runs / "scorers.pt", 2
+judges.train(steps=1)
+assert judges.fit(torch.load(judges.SCORERS, weights_only=True))
 rows = plans.plan(plans.Size(), plans.Settings())
 assert {row.request.words for row in rows if row.section == "text"}
 coloured = [row for row in rows if row.section == "text" and row.asked.colour]
@@ -96,9 +98,9 @@ assert all(f"{row.asked.colour[0]} " in row.request.words for row in coloured)
 shown = {name for row in rows for name in row.asked.subject}
 assert shown >= set(SUBJECT_NAMES)
 row = next(row for row in rows if row.section == "autoencoder")
-clip = maker.given(row.request.picture)
+clip = generate.given(row.request.picture)
 assert clip.shape == (25, 256, 256, 3), clip.shape
-verdict = scorers.Scorer().judge(clip)
+verdict = judges.Scorer().judge(clip)
 assert verdict.subject in SUBJECT_NAMES
 subject = next(s for s in likeness.SUBJECTS if s.name == row.asked.subject[0])
 assert likeness.clip_likeness(clip, subject) > 0.6
