@@ -88,5 +88,5 @@ def _change(before: str, after: str) -> Adjustment:
         field="sampling",
         asked=before,
         used=after,
-        sentence=f"The memory was not enough {before}: the clip was sampled {after}.",
+        sentence=f"Not enough memory {before}: the clip was sampled {after}.",
     )

@@ -135,7 +135,7 @@ def test_decoding_goes_down_the_ladder_and_says_so(loaded: Loaded) -> None:
         assert frames.shape == whole.shape
         assert peak <= limit
         (change,) = changes
-        assert "memory was not enough" in change.sentence
+        assert "Not enough memory" in change.sentence
         used.append(change.used)
     assert used == ["in 2x2 tiles", "in 4x4 tiles, a few frames at a time"]
 
