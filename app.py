@@ -22,7 +22,7 @@ from cli.address import choose_address
 from cli.terminal import stop_like_ctrl_c, when_told_to_stop
 from errors import ErrorCode, KinoraError
 from jobs.executor import Executor
-from jobs.fleet.client import require_redis
+from jobs.fleet.requirements import require_redis
 from jobs.service import JobService
 from media.files import NO_ROOM
 from settings import Settings

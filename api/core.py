@@ -29,8 +29,8 @@ async def identified(request: Request) -> Caller:  # no thread is needed for it
 Who = Annotated[Caller, Depends(identified)]
 
 NOBODYS_QUOTA = (
-    "On this Space a GPU is lent by the quota of whoever calls, and this call came without the "
-    "Hub's word for that (X-IP-Token). Use the page, gradio_client or the Space's hf.space address."
+    "This Space makes clips with the caller's own GPU quota, and this call came without the Hub's "
+    "token for it (X-IP-Token). Use the page, gradio_client or the Space's hf.space address."
 )
 
 

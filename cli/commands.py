@@ -255,7 +255,7 @@ def worker(
 ) -> None:
     """Make clips for the servers that share this REDIS_URL, until stopped."""
     from jobs.fleet import supervisor
-    from jobs.fleet.client import require_redis
+    from jobs.fleet.requirements import require_redis
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     require_redis(Settings.load())

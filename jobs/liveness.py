@@ -2,7 +2,7 @@
 
 The kernel releases it however the process ends, so a lock that can be taken belongs to nobody.
 Several processes may share one data folder this way (the page and the command line, say) and none
-takes the other's jobs. For one machine; several machines on one database have `heartbeat` instead.
+takes the other's jobs. For one machine; several machines on one database have `Heartbeat` instead.
 """
 
 from __future__ import annotations

@@ -139,6 +139,31 @@ def test_the_page_itself_is_built_without_torch(tiny_env: dict[str, str]) -> Non
     assert done.stdout.split() == ["Blocks", "False"]
 
 
+def test_a_plain_installation_needs_nothing_of_requirements_scale(
+    tiny_env: dict[str, str],
+) -> None:
+    """`make run` and a Space install requirements.txt alone; the tests' environment has more."""
+    lines = (ROOT / "requirements-scale.txt").read_text().splitlines()
+    names = [re.split(r"[\[<>=!]", line)[0] for line in lines if re.match(r"[a-z]", line)]
+    assert {"rq", "redis", "psycopg", "fsspec", "s3fs"} == set(names)
+    # gradio and huggingface_hub bring fsspec
+    absent = sorted(set(names) - {"fsspec"})
+    code = (
+        "import sys\n"
+        f"for name in {absent}: sys.modules[name] = None\n"
+        "import cli.commands, jobs.workers.process_worker, jobs.workers.inline\n"
+        "import jobs.workers.foreground\n"
+        "from app import build_service, demo\n"
+        "from settings import Settings\n"
+        "build_service(Settings.load()).close()\n"
+        "import api.site; print(type(demo).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=tiny_env
+    )
+    assert done.stdout.split() == ["Blocks"], done.stderr
+
+
 @pytest.mark.parametrize("module", ["cli.commands", "jobs.service", "api.site"])
 def test_the_command_line_does_not_wait_for_gradio(module: str) -> None:
     code = f"import {module}, sys; print('gradio' in sys.modules)"

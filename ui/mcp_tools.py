@@ -198,8 +198,8 @@ def _caller(service: JobService, identify: Identify, request: gr.Request) -> Cal
     if service.executor.needs_request and not caller.quota:
         raise KinoraError(
             ErrorCode.UNAVAILABLE,
-            "On this Space a GPU is lent by the quota of whoever calls, and this call came without "
-            "the Hub's word for that (X-IP-Token). Call it at the Space's hf.space address.",
+            "This Space makes clips with the caller's own GPU quota, and this call came without "
+            "the Hub's token for it (X-IP-Token). Call it at the Space's hf.space address.",
         )
     return caller
 

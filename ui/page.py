@@ -1,6 +1,6 @@
 """The page: a wordmark, a studio for each task, the reel.
 
-Knows how the pieces lie. What they do is in `studio`; what clients may call is in `endpoints`.
+Knows how the pieces lie. What they do is in `tab`; what clients may call is in `gradio_api`.
 """
 
 from __future__ import annotations

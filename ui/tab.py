@@ -1,6 +1,6 @@
 """One tab: stage, slate, chips, folds, and what happens when they are used.
 
-Knows Gradio. What a press does is in `answers`. The tabs are the same studio; what differs in words
+Knows Gradio. What a press does is in `handlers`. The tabs are the same class; what differs in words
 is in `WORDS`, and what a model does not take is not seen.
 """
 

@@ -1,26 +1,12 @@
-"""Connects to Redis, and says what is missing where that cannot work."""
+"""Connects to Redis. Imports redis, which is in requirements-scale.txt only."""
 
 from __future__ import annotations
-
-from importlib.util import find_spec
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.retry import Retry
-
-from errors import ErrorCode, KinoraError
-from settings import Settings
-
-
-def require_redis(settings: Settings) -> None:
-    """Says what is missing before anything is started."""
-    if not settings.redis_address:
-        raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
-    if not (find_spec("rq") and find_spec("redis")):
-        sentence = "REDIS_URL needs more packages: pip install -r requirements-scale.txt"
-        raise KinoraError(ErrorCode.INVALID_INPUT, sentence)
 
 
 def connect(url: str, timeout_s: float = 5.0) -> Redis:

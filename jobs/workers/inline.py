@@ -1,13 +1,11 @@
-"""InlineExecutor: clips are made in this very process. For ZeroGPU, where models live here.
+"""InlineExecutor: clips are made in this process. For ZeroGPU, where models are in the web process.
 
-There the GPU is lent per call: `spaces.GPU` forks this process for one clip, which sees neither our
-locks nor our threads, and must not touch the database. So news comes back as the values of a
-generator, and what people ask goes in as a small file beside the clip. Each call needs the web
-request of a caller whose quota it takes: `drive` hands it over, and the clip is then made without
-the page. What ZeroGPU answers is in `zerogpu`, whose request a clip has in `drivers`. One thread
-runs one clip at a time, so GPU work never overlaps.
-
-Knows the desk and, where it is installed, `spaces`. Knows no page.
+There a GPU is attached per call: `spaces.GPU` forks this process for one clip. The fork sees
+neither our locks nor our threads, and must not touch the database. So events come back as the
+values of a generator, and stop requests go in as a small file beside the clip. Each call needs the
+web request of a caller whose quota it takes: `drive` hands it over, and the clip is then made
+without the page. What ZeroGPU answers is in `zerogpu`, the request of each clip in
+`jobs/zerogpu_requests.py`. One thread runs one clip at a time, so GPU work never overlaps.
 """
 
 from __future__ import annotations
