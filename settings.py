@@ -19,6 +19,8 @@ from errors import ErrorCode, KinoraError
 from setting_values import dtype_name, keys_by_name, none_if_empty, origins, split
 
 ROOT = Path(__file__).resolve().parent
+VERSION = "0.1.0"
+"""As in pyproject.toml and in CHANGELOG.md."""
 
 
 def _default_data_dir() -> Path:
