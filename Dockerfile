@@ -41,7 +41,7 @@ ENV KINORA_DATA_DIR=/data \
 VOLUME /data
 EXPOSE 7860
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "docker/health.py"]
+    CMD ["python", "-m", "tools.container_health"]
 
 # tini hands SIGTERM on: a worker gets the time to end its clip
 ENTRYPOINT ["tini", "--", "python", "app.py"]

@@ -63,10 +63,10 @@ bench: .venv/.dev
 	@$(RUN) -m bench
 
 docs: .venv/.run
-	@$(RUN) -m docs.tables
+	@$(RUN) -m tools.tables
 
 pictures: .venv/.dev debian
-	@$(RUN) -m docs.pictures
+	@$(RUN) -m tools.pictures
 
 # Typed text reaches the shell as variables, never as a part of the command.
 space: export NAME := $(NAME)
@@ -75,10 +75,10 @@ space: .venv/.run
 	@$(RUN) -m tools.space "$$NAME" "$$HARDWARE"
 
 lock: .venv/.tools
-	@$(RUN) docker/lock.py .venv/tools/bin/uv
+	@$(RUN) -m tools.lock .venv/tools/bin/uv
 
 audit: .venv/.tools
-	@$(RUN) docker/audit.py .venv/tools/bin/pip-audit
+	@$(RUN) -m tools.audit .venv/tools/bin/pip-audit
 
 clean:
 	rm -rf .venv tests/e2e/node_modules .pytest_cache .ruff_cache .hypothesis

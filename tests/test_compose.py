@@ -214,7 +214,9 @@ def test_commands_need_no_shell_and_signals_arrive() -> None:
     assert command[0] in COMMANDS
     (check,) = words_of("HEALTHCHECK")
     program = json.loads(check.partition("CMD ")[2])
-    assert (ROOT / program[1]).is_file()
+    assert program[:2] == ["python", "-m"]
+    assert (ROOT / f"{program[2].replace('.', '/')}.py").is_file()
+    assert "tools" not in (ROOT / ".dockerignore").read_text().split()
 
 
 # -- tools that may be here ----------------------------------------------------------------------
