@@ -251,7 +251,7 @@ def test_a_link_to_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     assert refused() == ".env points to a file that is not there."
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     file = tmp_path / ".env"

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import zipfile
 from pathlib import Path
 
 import httpx
-import pytest
 
 from settings import ROOT
 from tests.api.conftest import ApiServer
 from tests.api.openai.test_edits import able  # noqa: F401  # the fixture
 from tests.media.reading import read
+from tests.programs import program
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -31,8 +30,7 @@ def test_the_examples_of_the_page_run_as_they_stand(
     png: bytes,
     tmp_path: Path,
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    program("curl")
     for name in ("dog.png", "cat.png"):
         (tmp_path / name).write_bytes(png)
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
