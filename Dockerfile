@@ -3,8 +3,8 @@
 #   docker run -p 127.0.0.1:7860:7860 -v kinora:/data kinora        the page and the API
 #   docker run -e REDIS_URL=redis://... -v kinora:/data kinora worker
 #
-# One image for both: a server starts no model library, a worker no server. PyPI's torch for Linux
-# brings CUDA with it, so the same slim base does for both kinds; the driver comes from the host.
+# Server and worker use the same image. torch's package for Linux contains CUDA, so both builds have
+# the same slim base; the GPU driver comes from the host.
 FROM python:3.12-slim-bookworm
 
 ARG TORCH=cpu
@@ -13,7 +13,7 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# Debian keeps the newest version of a package only, so a pinned one could not be had for long
+# Debian's mirrors keep only the newest version of a package, so pinning one would break the build
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ffmpeg curl tini \
@@ -23,7 +23,7 @@ RUN apt-get update \
     && install -d -o kinora -g kinora /data
 
 WORKDIR /app
-# every file by its hash, as `make lock` found them; torch apart: its CPU build has its own index
+# Hash-pinned by `make lock`; torch separately, because its CPU build is on another index
 COPY docker/base.lock docker/torch-cpu.lock docker/torch-cuda.lock docker/
 RUN pip install --require-hashes --no-deps -r docker/base.lock
 RUN if [ "$TORCH" = cpu ]; then export PIP_INDEX_URL=https://download.pytorch.org/whl/cpu; fi \
@@ -31,7 +31,7 @@ RUN if [ "$TORCH" = cpu ]; then export PIP_INDEX_URL=https://download.pytorch.or
 
 COPY . .
 
-# by number: what watches over containers can see that it is not root. The code stays root's.
+# A number, so that orchestrators can verify that it is not root. The code belongs to root.
 USER 1000:1000
 ENV KINORA_DATA_DIR=/data \
     HF_HOME=/data/hub \
@@ -41,8 +41,8 @@ ENV KINORA_DATA_DIR=/data \
 VOLUME /data
 EXPOSE 7860
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \
-    CMD ["python", "docker/health.py"]
+    CMD ["python", "-m", "tools.container_health"]
 
-# tini hands SIGTERM on: a worker gets the time to end its clip
+# tini forwards SIGTERM, so that a worker can finish its clip
 ENTRYPOINT ["tini", "--", "python", "app.py"]
 CMD ["serve"]

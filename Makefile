@@ -1,13 +1,19 @@
-# make run     the page, on http://127.0.0.1:7860
-# make test    everything that must hold        make e2e, make reliability: parts of it
-# make check   style and types                  make fix: mend what can be mended
-# make models-matrix  every family at every task, and which checks it passes
-# make bench   how fast it is, as ratios        make docs: the tables in the README
-# make space NAME=you/kinora [HARDWARE=t4-small]  the commit checked out, as a Hugging Face Space
-# make pictures  the pictures in the README, taken of the app
-# make lock    what the images install, by hash      make audit: are there known holes in it
+# make run            start the app on http://127.0.0.1:7860
+# make test           run all tests
 #
-# Set-up goes into .venv, once; it is done again when a requirements file changes.
+# make check          lint and type check
+# make fix            fix what the linter can fix, and format
+# make e2e            only the browser tests
+# make reliability    the reliability tests in full: kill -9 of workers and servers, twenty times
+# make models-matrix  every model family with every task, and which checks it passes
+# make bench          benchmarks, as ratios
+# make docs           regenerate the tables in docs/
+# make pictures       take the README's pictures
+# make space NAME=you/kinora [HARDWARE=t4-small]   put the current commit on a Hugging Face Space
+# make lock           write the lock files of the images
+# make audit          look for known vulnerabilities in the locked packages
+#
+# The set-up goes into .venv, and runs again when a requirements file changes.
 
 SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
@@ -19,13 +25,14 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13 python3.10; 
 BIN := .venv/bin
 RUN := $(BIN)/python
 
-# Without an NVIDIA GPU the CPU build of torch does, at a tenth of the download.
+# Without an NVIDIA GPU, the CPU build of torch is enough, at a tenth of the download.
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 IS_CPU := [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi && curl -fsI -m 5 $(TORCH_CPU)/torch/
 INSTALL = extra=""; if $(IS_CPU); then extra="--extra-index-url $(TORCH_CPU)"; fi >/dev/null 2>&1; \
 	$(RUN) -m pip install -q --disable-pip-version-check $$extra
 
 AXE := tests/e2e/node_modules/axe-core/axe.min.js
+PROMTOOL := $(BIN)/promtool
 
 .PHONY: help run models-matrix test e2e reliability check fix bench docs pictures space lock \
 	audit clean
@@ -36,10 +43,13 @@ help:
 run: .venv/.run
 	@$(RUN) app.py
 
-test: .venv/.dev $(AXE) debian
-	@$(RUN) -m pytest -q -n 2 -m "not e2e and not slow" --timeout 600
-	@$(RUN) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" --timeout 900
-	@$(RUN) -m pytest -q -m e2e --timeout 900
+# All three parts run even if one fails. The last line of the output is pytest's summary.
+test: .venv/.dev $(AXE) debian $(PROMTOOL)
+	@failed=0; \
+	$(RUN) -m pytest -q -n 2 -m "not e2e and not slow" --timeout 600 || failed=1; \
+	$(RUN) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" --timeout 900 || failed=1; \
+	$(RUN) -m pytest -q -m e2e --timeout 900 || failed=1; \
+	exit $$failed
 
 e2e: .venv/.dev $(AXE) debian
 	@$(RUN) -m pytest tests/e2e
@@ -63,22 +73,22 @@ bench: .venv/.dev
 	@$(RUN) -m bench
 
 docs: .venv/.run
-	@$(RUN) -m docs.tables
+	@$(RUN) -m tools.tables
 
 pictures: .venv/.dev debian
-	@$(RUN) -m docs.pictures
+	@$(RUN) -m tools.pictures
 
-# Typed text reaches the shell as variables, never as a part of the command.
+# Arguments reach the shell as variables, never as part of the command.
 space: export NAME := $(NAME)
 space: export HARDWARE := $(HARDWARE)
 space: .venv/.run
 	@$(RUN) -m tools.space "$$NAME" "$$HARDWARE"
 
 lock: .venv/.tools
-	@$(RUN) docker/lock.py .venv/tools/bin/uv
+	@$(RUN) -m tools.lock .venv/tools/bin/uv
 
 audit: .venv/.tools
-	@$(RUN) docker/audit.py .venv/tools/bin/pip-audit
+	@$(RUN) -m tools.audit .venv/tools/bin/pip-audit
 
 clean:
 	rm -rf .venv tests/e2e/node_modules .pytest_cache .ruff_cache .hypothesis
@@ -90,16 +100,16 @@ clean:
 	@$(PYTHON) -m venv .venv
 
 .venv/.run: requirements.txt | .venv/bin/python
-	@echo "Installing what Kinora needs (once; about 2 GB, a few minutes) ..."
+	@echo "Installing Kinora's packages (once; about 2 GB, a few minutes) ..."
 	@$(INSTALL) -r requirements.txt
 	@touch $@
 
 .venv/.dev: requirements-dev.txt requirements.txt requirements-scale.txt | .venv/bin/python
-	@echo "Installing what Kinora and its tests need (once; about 2 GB, a few minutes) ..."
+	@echo "Installing the packages of Kinora and its tests (once; about 2 GB, a few minutes) ..."
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/.run
 
-# apart, so that they bring nothing into what they look at
+# In an environment of their own, so that they add no packages to the one they examine.
 .venv/.tools: | .venv/bin/python
 	@$(PYTHON) -m venv .venv/tools
 	@.venv/tools/bin/pip install -q --disable-pip-version-check "uv>=0.9,<1" "pip-audit>=2.9,<3"
@@ -109,8 +119,19 @@ $(AXE): tests/e2e/package.json | debian
 	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/e2e
 	@touch $@
 
-# A browser and npm for the end-to-end tests, the font the cartoon world is drawn with, and the
-# servers of a fleet.
+# Only promtool of Debian's package `prometheus`: installing the package would start a server.
+$(PROMTOOL): | debian .venv/bin/python
+	@if command -v promtool >/dev/null; then ln -s "$$(command -v promtool)" $@; \
+	elif command -v apt-get >/dev/null; then \
+		folder=$$(mktemp -d) && here=$$PWD && cd "$$folder" \
+		&& { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } \
+			>/dev/null 2>&1 \
+		&& dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool \
+		&& mv usr/bin/promtool "$$here/$@"; rm -rf "$$folder"; \
+	else echo "Please install promtool, which comes with Prometheus."; fi
+
+# Programs of the tests: a browser and npm, the emoji font of the cartoon world, the servers that
+# Kinora can use, and linters.
 .PHONY: debian
 debian:
 	@missing=""; \
@@ -124,8 +145,11 @@ debian:
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	command -v sqlite3 >/dev/null || missing="$$missing sqlite3"; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v shellcheck >/dev/null || missing="$$missing shellcheck"; \
 	[ -z "$$missing" ] || ! command -v apt-get >/dev/null || { \
 		if [ "$$(id -u)" = 0 ]; then \
 			(apt-get update && DEBIAN_FRONTEND=noninteractive \
 				apt-get install -y --no-install-recommends $$missing) >/dev/null; \
-		else echo "Please install: sudo apt-get install $$missing"; fi; }
+		else echo "Please run: sudo apt-get install $$missing"; fi; }

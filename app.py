@@ -1,7 +1,7 @@
-"""The composition root: builds the parts and hands them to each other.
+"""The composition root: builds the parts and connects them.
 
-`python app.py` serves the page and the API, `python app.py generate` and the other commands are
-in `cli`, and `gradio app.py` serves and starts anew whenever a file changes.
+`python app.py` serves the page and the API; the other commands are in `cli`. `gradio app.py` serves
+and restarts whenever a file changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
 
 from cli.address import choose_address
-from cli.terminal import stop_like_ctrl_c, when_told_to_stop
+from cli.terminal import on_stop_signal, stop_signals_as_ctrl_c
 from errors import ErrorCode, KinoraError
 from jobs.executor import Executor
 from jobs.fleet.requirements import require_redis
@@ -30,12 +30,11 @@ from settings import Settings
 if TYPE_CHECKING:
     import gradio as gr
 
-    from jobs.executor import Executor
-
     demo: gr.Blocks
 
 RUNS: int = globals().get("RUNS", 0) + 1
-"""`gradio app.py` runs this file again: once at first, for nothing, and then at every change."""
+"""`gradio app.py` runs this file a second time at its start, which is ignored, and again at every
+change."""
 
 
 def executor_for(settings: Settings) -> Executor:
@@ -54,10 +53,9 @@ def executor_for(settings: Settings) -> Executor:
 
 
 def build_service(settings: Settings, executor: Executor | None = None) -> JobService:
-    """The jobs, not started: no worker yet."""
+    """The service, not started: without a worker."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    pass
     from jobs.local_database import open_store
     from pipelines.models.cards import load_cards
 
@@ -70,7 +68,8 @@ def build_service(settings: Settings, executor: Executor | None = None) -> JobSe
             raise KinoraError(ErrorCode.OUT_OF_DISK) from error
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
-            "The data folder or the database cannot be used: see KINORA_DATA_DIR and DATABASE_URL.",
+            "The data folder or the database cannot be used. "
+            "Check KINORA_DATA_DIR and DATABASE_URL.",
         ) from error
 
 
@@ -86,26 +85,26 @@ def build_page(service: JobService) -> gr.Blocks:
 
 
 def serve() -> None:
-    """Returns when it is told to stop, by Ctrl-C or SIGTERM."""
+    """Blocks until Ctrl-C or SIGTERM."""
     global demo
-    stop_like_ctrl_c()
+    stop_signals_as_ctrl_c()
     settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
-        when_told_to_stop(service.rest)
+        on_stop_signal(service.rest)
         demo = build_page(service)
         from api.site import with_doors
         from ui.routes import launch_kwargs
 
         launch = with_doors(launch_kwargs(service, settings), service, settings)
-        service.start()  # now: the worker's imports would hold up the page's
+        service.start()  # after the page: the worker's imports would slow down ours
         try:
             demo.launch(**launch, **address)
-        except OSError as error:  # somebody took the port in the meantime
+        except OSError as error:  # another process has taken the port in the meantime
             raise KinoraError(ErrorCode.UNAVAILABLE, str(error)) from error
 
 
 def restart() -> None:
-    """Page, routes and worker, all anew. If the changed code does not even build, all stays."""
+    """Replaces the whole process. If the changed code raises here, the old one keeps running."""
     build_unstarted_page()
     atexit.register(os.execv, sys.executable, [sys.executable, *sys.argv])
     signal.raise_signal(signal.SIGINT)
@@ -117,7 +116,7 @@ def build_unstarted_page() -> gr.Blocks:
 
 
 def __getattr__(name: str) -> Any:
-    """`from app import demo` is the page alone: nothing is started."""
+    """`from app import demo` builds the page without starting anything."""
     if name != "demo":
         raise AttributeError(name)
     return build_unstarted_page()

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# The whole fleet on one machine, without Docker: ./demo.sh PICTURE [PROMPT]
+# A server, a worker and Redis on one machine, without Docker: ./demo.sh IMAGE [PROMPT]
 #
-# Starts what compose.yaml starts (redis, postgres where it is installed, a worker, the server),
-# makes one clip from the picture through the API, follows it live, and ends everything again, also
-# after Ctrl-C. The clip is left as kinora-demo.mp4 where you are. Needs redis-server and curl.
+# Starts the services of compose.yaml (Redis, PostgreSQL if it is installed, a worker, the server),
+# makes one clip from the image through the API, prints its progress, and stops everything again,
+# also after Ctrl-C. Writes kinora-demo.mp4 to the current folder. Needs redis-server and curl.
 #
-#   exit status    0 done   2 the picture cannot be used   1 it failed   130, 143 it was stopped
+#   exit status    0 done   1 failed   2 the image cannot be used   130, 143 stopped
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 picture=${1:-}
 prompt=${2:-a dog running to the right in the snow}
 clip=$PWD/kinora-demo.mp4
-[ -n "$picture" ] || { echo "usage: ./demo.sh PICTURE [PROMPT]" >&2; exit 2; }
+[ -n "$picture" ] || { echo "usage: ./demo.sh IMAGE [PROMPT]" >&2; exit 2; }
 [ -f "$picture" ] || { echo "There is no file $picture." >&2; exit 2; }
 for program in redis-server curl; do
     command -v "$program" >/dev/null || { echo "demo.sh needs $program." >&2; exit 2; }
@@ -22,19 +22,19 @@ python=${PYTHON:-$here/.venv/bin/python}
 "$python" -c "import rq, psycopg" 2>/dev/null ||
     "$python" -m pip install -q -r "$here/requirements-scale.txt"
 
-# -- a folder and ports of its own, all gone at the end -------------------------------------------
+# -- a temporary folder and free ports, removed at the end ----------------------------------------
 folder=$(mktemp -d "${TMPDIR:-/tmp}/kinora-demo.XXXXXX")
 chmod 755 "$folder"
 clients=()
 redis=""
 postgres=""
 pg() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$postgres/$1" "${@:2}"; else "$postgres/$1" "${@:2}"; fi; }
-begin() { # name, command ...: a group of its own, so that Ctrl-C reaches nobody but this script
+begin() { # name, command ...: in its own process group, so that Ctrl-C reaches this script only
     echo "starting $1"
     (cd "$here" && exec "$python" -c "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])" "${@:2}") \
         >"$folder/$1.log" 2>&1 &
 }
-stop() { # pids: told to end, and after five seconds ended with all that they started
+stop() { # pids: SIGTERM, and after five seconds SIGKILL to their process groups
     local each
     for each; do kill "$each" 2>/dev/null || true; done
     for _ in $(seq 50); do
@@ -44,10 +44,10 @@ stop() { # pids: told to end, and after five seconds ended with all that they st
     for each; do kill -KILL -- "-$each" "$each" 2>/dev/null || true; done
     wait "$@" 2>/dev/null || true
 }
-leave() { # the exit status: the first caller's counts, even where a signal meets a failing command
+leave() { # the exit status: that of the first caller, even if a signal and an error coincide
     trap '' INT TERM
     trap - EXIT
-    local each others=() # by bash's own list: a part may have begun whose number is not noted yet
+    local each others=() # from `jobs`: a process may have started whose pid is not stored yet
     for each in $(jobs -p); do [ "$each" = "$redis" ] || others+=("$each"); done
     [ ${#others[@]} = 0 ] || stop "${others[@]}"
     [ -z "$redis" ] || stop "$redis"
@@ -58,7 +58,7 @@ leave() { # the exit status: the first caller's counts, even where a signal meet
 trap 'leave $?' EXIT
 trap 'echo "stopped" >&2; leave 130' INT
 trap 'leave 143' TERM
-give_up() { # what, with what the parts said
+fail() { # a message; also prints the logs
     echo "$1" >&2
     tail -n 20 "$folder"/*.log >&2
     exit 1
@@ -103,14 +103,14 @@ if [ -n "$postgres" ]; then
     )
     export DATABASE_URL="postgresql://kinora@127.0.0.1:$pg_port/kinora"
 else
-    echo "PostgreSQL is not installed: SQLite instead"
+    echo "PostgreSQL is not installed: using SQLite"
 fi
 begin worker "$python" app.py worker
 clients+=("$!")
 begin api "$python" app.py serve
 clients+=("$!")
 
-# -- one clip, as any program would ask for it ----------------------------------------------------
+# -- one clip, through the API --------------------------------------------------------------------
 url="http://127.0.0.1:$port"
 call() { curl -sS --noproxy '*' -b "$folder/cookies" -c "$folder/cookies" "$@"; }
 field() { "$python" -c "import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ''))" "$1"; }
@@ -118,17 +118,17 @@ echo "waiting for $url"
 for _ in $(seq 600); do
     call -f "$url/ready" >/dev/null 2>&1 && break
     for each in "$redis" "${clients[@]}"; do
-        kill -0 "$each" 2>/dev/null || give_up "one of them ended:"
+        kill -0 "$each" 2>/dev/null || fail "a process ended:"
     done
     sleep 0.5
 done
-call -f "$url/ready" >/dev/null || give_up "nothing is ready:"
+call -f "$url/ready" >/dev/null || fail "the server is not ready:"
 
 answer=$(call "$url/api/generate" -F "image=@-;filename=picture" --form-string "prompt=$prompt" <"$picture")
 job=$(field job_id <<<"$answer")
-[ -n "$job" ] || give_up "not accepted: $answer"
-echo "accepted as $job; this is what happens to it:"
+[ -n "$job" ] || fail "not accepted: $answer"
+echo "accepted as $job; its events:"
 call -N "$url/api/jobs/$job/events" | grep --line-buffered '^event:' | uniq -c
-call -f "$url/api/result/$job" -o "$clip" || give_up "there is no clip: $(call "$url/api/jobs/$job")"
-echo "made: $clip, $(wc -c <"$clip") bytes; whose making says:"
+call -f "$url/api/result/$job" -o "$clip" || fail "there is no clip: $(call "$url/api/jobs/$job")"
+echo "made $clip, $(wc -c <"$clip") bytes; its metadata:"
 (cd "$here" && "$python" app.py verify "$clip") || true

@@ -1,6 +1,6 @@
-"""Reads a `.env` file in whatever encoding an editor saved it, and names the line that is wrong.
+"""Reads a `.env` file in any Unicode encoding; errors name the line.
 
-Never shows a value: there are secrets among them.
+No message contains a value, because values may be secrets.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from errors import ErrorCode, KinoraError
 
 log = logging.getLogger(__name__)
 
-# UTF-32 first: its little-endian mark begins with that of UTF-16
+# UTF-32 before UTF-16: its little-endian mark begins with the mark of UTF-16
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -37,8 +37,8 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 PREFIX = "KINORA_"
 ELSEWHERE = frozenset({"KINORA_PORT"})
 """Read from `.env` by compose.yaml, not by Kinora."""
-OF_OTHERS = re.compile(r"(GRADIO|HF|HUGGINGFACE|AWS|CUDA|PYTORCH|OMP|FORWARDED|UVICORN)_")
-"""Libraries read these from the environment of the process, and never see `.env`."""
+FOREIGN = re.compile(r"(GRADIO|HF|HUGGINGFACE|AWS|CUDA|PYTORCH|OMP|FORWARDED|UVICORN)_")
+"""Libraries read these from the environment of the process and never from `.env`."""
 
 
 class Line(NamedTuple):
@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> tuple[list[Line], str]:
-    """The assignments of the file, and its text. KinoraError names the line that is none."""
+    """The assignments of the file, and its text. Raises KinoraError for any other line."""
     text = _decode(_read(path), path.name)
     text = text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n")
     lines: list[Line] = []
@@ -59,17 +59,17 @@ def read_lines(path: Path) -> tuple[list[Line], str]:
         blank = len(string) - len(string.lstrip())
         number = binding.original.line + string[:blank].count("\n")
         if binding.error or (binding.key is not None and not NAME.match(binding.key)):
-            _refuse(number, path.name, "this is no setting. Write NAME=value")
+            _refuse(number, path.name, "this is not a setting. Write NAME=value")
         if binding.key is not None:
             lines.append(Line(number, binding.key, binding.value))
     return lines, text
 
 
 def read_settings(file: str | Path, known: Collection[str]) -> dict[str, str]:
-    """What the file sets and the environment does not. `known` are the settings, in capitals.
+    """The settings in the file that the environment does not set. `known`: all names, in capitals.
 
-    A name that begins like ours but is none is refused: a misspelt KINORA_API_KEYS would leave the
-    API open. Names of others are left alone."""
+    An unknown name with our prefix is an error: a misspelt KINORA_API_KEYS would leave the API
+    open. Other unknown names are ignored, with a warning if they are close to one of ours."""
     path = Path(file)
     try:
         is_link = stat.S_ISLNK(path.lstat().st_mode)
@@ -78,22 +78,22 @@ def read_settings(file: str | Path, known: Collection[str]) -> dict[str, str]:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError:
-        pass  # reading it fails with the sentence for the reason
+        pass  # reading the file below raises the error with its reason
     lines, text = read_lines(path)
     first: dict[str, Line] = {}
     for line in lines:
         name = line.name.upper()
         if name in known:
             _check_value(line, path.name)
-            before = first.setdefault(name, line)
-            if before.value != line.value:
+            earlier = first.setdefault(name, line)
+            if earlier.value != line.value:
                 log.warning(
-                    "%s sets %s twice, on the lines %d and %d; the last one is used.",
-                    *(path.name, name, before.number, line.number),
+                    "%s sets %s twice, on lines %d and %d; the last value is used.",
+                    *(path.name, name, earlier.number, line.number),
                 )
         elif name.startswith(PREFIX) and name not in ELSEWHERE:
             _refuse(line.number, path.name, f"{line.name} is not a setting.{_hint(name, known)}")
-        elif OF_OTHERS.match(name) and line.name not in os.environ:
+        elif FOREIGN.match(name) and line.name not in os.environ:
             log.warning(
                 "Line %d of %s: %s has no effect there. Set it in the environment of the process.",
                 *(line.number, path.name, line.name),
@@ -105,7 +105,7 @@ def read_settings(file: str | Path, known: Collection[str]) -> dict[str, str]:
 
 
 def _values(text: str) -> dict[str, str]:
-    """With `${NAME}` filled in, as python-dotenv does it."""
+    """The values, with `${NAME}` expanded by python-dotenv."""
     return {name: value or "" for name, value in dotenv_values(stream=io.StringIO(text)).items()}
 
 
@@ -113,18 +113,18 @@ def _environment() -> set[str]:
     return {name.upper() for name, value in os.environ.items() if value}
 
 
-def place(file: object, name: str, others: Collection[str]) -> str:
-    """The setting, and the line of the file if that is where it was set, by any of its names."""
+def locate(file: object, name: str, aliases: Collection[str]) -> str:
+    """The name, with the line of the file that sets it under any of its aliases, if one does."""
     is_file = isinstance(file, str | Path) and Path(file).is_file()
-    if not is_file or not _environment().isdisjoint(others):
+    if not is_file or not _environment().isdisjoint(aliases):
         return name
     path = Path(str(file))
-    numbers = [line.number for line in read_lines(path)[0] if line.name.upper() in others]
+    numbers = [line.number for line in read_lines(path)[0] if line.name.upper() in aliases]
     return f"{name} (line {numbers[-1]} of {path.name})" if numbers else name
 
 
 def warn_of_misspelt(environment: Mapping[str, str], known: Collection[str]) -> None:
-    """In the environment they are not refused: platforms put names of their own there."""
+    """Warns only: unlike `.env`, the environment has variables that platforms set."""
     for name in environment:
         if name.startswith(PREFIX) and name not in known and name not in ELSEWHERE:
             hint = _hint(name, known)
@@ -133,22 +133,22 @@ def warn_of_misspelt(environment: Mapping[str, str], known: Collection[str]) -> 
 
 
 def _expand_home(value: object) -> object:
-    """`~` is the shell's business, and no shell reads `.env` or a unit file."""
+    """Expands `~`, which no shell expands in `.env` or in a systemd unit."""
     if not isinstance(value, str | Path):
         return value
     if any(letter < " " for letter in str(value)):
-        raise ValueError("it has a line break or a tab in it; use single quotes around it")
+        raise ValueError("it contains a line break or a tab; put it in single quotes")
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise ValueError("`~` names a user who is not there") from None
+        raise ValueError("`~` names an unknown user") from None
 
 
 Folder = Annotated[Path, BeforeValidator(_expand_home)]
 
 
 def sqlite_url(path: Path) -> str:
-    """As `sqlalchemy.URL.create` writes it, whatever is in the folder's name."""
+    """The same URL as `sqlalchemy.URL.create`, for any characters in the path."""
     return f"sqlite:///{str(path).replace('%', '%25').replace('?', '%3F')}"
 
 
@@ -179,21 +179,21 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(data: bytes, file: str) -> str:
-    """Bytes that are no UTF-8 become surrogates: in a comment they do no harm."""
+    """Bytes that are not UTF-8 become surrogates, which are harmless in comments."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
             data = data[len(mark) :]
             if encoding in WIDE:
-                return _wide(data, encoding, file)
+                return _decode_wide(data, encoding, file)
             break
     if b"\0" not in data:
         return data.decode("utf-8", "surrogateescape")
-    # Without a mark: the reading with the most letters of a name in it
-    encoding = max(WIDE, key=lambda each: _plain_letters(data, each))
-    return _wide(data, encoding, file)
+    # Without a mark: the encoding that gives the most printable ASCII
+    encoding = max(WIDE, key=lambda each: _count_ascii(data, each))
+    return _decode_wide(data, encoding, file)
 
 
-def _wide(data: bytes, encoding: str, file: str) -> str:
+def _decode_wide(data: bytes, encoding: str, file: str) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -205,7 +205,7 @@ def _wide(data: bytes, encoding: str, file: str) -> str:
     return text
 
 
-def _plain_letters(data: bytes, encoding: str) -> int:
+def _count_ascii(data: bytes, encoding: str) -> int:
     text = data.decode(encoding, "ignore")
     return sum(" " <= letter <= "~" or letter in "\r\n\t" for letter in text)
 

@@ -1,9 +1,7 @@
-"""The closed list of things that can go wrong, as codes and sentences for people.
+"""Error codes, with their HTTP statuses and default messages.
 
-Knows codes, HTTP statuses and wording. Does not know who shows the sentence.
-
-    KinoraError            .code .message .details .action
-    + Cancelled            the person asked for it; not a failure
+`KinoraError` is the only exception whose message users see. Its subclass `Cancelled` is not a
+failure: the user discarded the clip.
 """
 
 from __future__ import annotations
@@ -17,38 +15,38 @@ SENTENCE_END = re.compile(r"[.?!][\"'”’)\]]*\s+(?=(\S))")
 NEVER_LAST = frozenset(
     ("vs", "e.g", "i.e", "approx", "ca", "cf", "incl", "excl", "resp", "mr", "mrs", "ms", "dr")
 )
-"""Abbreviations that a sentence does not end with: `12s requested vs. 3s left`."""
+"""Abbreviations that never end a sentence: `12s requested vs. 3s left`."""
 SELDOM_LAST = frozenset(
     ("etc", "max", "min", "inc", "ltd", "co", "corp", "a.m", "p.m", "no", "nos", "fig", "vol")
 )
-"""Abbreviations that a sentence may end with, if the next one begins with a capital letter."""
+"""Abbreviations that end a sentence if the next word is capitalized."""
 
 
 def split_sentence(text: str) -> tuple[str, str]:
-    """The first sentence, and what comes after it. Nothing is lost but the space between, and
-    nothing is cut within brackets, numbers, names, or after an abbreviation."""
+    """Splits off the first sentence. Only the space between the two parts is dropped. Does not
+    split within brackets, numbers or names, nor after an abbreviation."""
     text = text.strip()
     for end in SENTENCE_END.finditer(text):
         first, rest = text[: end.end()].rstrip(), text[end.end() :]
-        if not _is_abbreviated(text[: end.start()], end[1]) and _is_closed(first):
+        if not _is_abbreviation(text[: end.start()], end[1]) and _is_balanced(first):
             return first, rest
     return text, ""
 
 
-def _is_abbreviated(before: str, follows: str) -> bool:
-    """Where the dot belongs to the last word, and the sentence goes on."""
-    if follows.islower() or not before:
+def _is_abbreviation(before: str, next_letter: str) -> bool:
+    """Whether the dot belongs to the last word of `before` and the sentence continues."""
+    if next_letter.islower() or not before:
         return True
     word = before.split()[-1].lstrip("([“\"'").lower() if before.split() else ""
     is_initial = bool(re.search(r"(^|[\s.])[^\W\d_]$", before)) and before[-1].isupper()
-    opens = follows.isupper() or not follows.isalnum()
-    return is_initial or word in NEVER_LAST or (word in SELDOM_LAST and not opens)
+    may_start = next_letter.isupper() or not next_letter.isalnum()
+    return is_initial or word in NEVER_LAST or (word in SELDOM_LAST and not may_start)
 
 
-def _is_closed(text: str) -> bool:
-    """No bracket or quotation of the sentence is still open at its end."""
+def _is_balanced(text: str) -> bool:
+    """Whether every bracket and quotation is closed."""
     pairs = (("(", ")"), ("[", "]"), ("“", "”"))
-    return all(text.count(opens) <= text.count(closes) for opens, closes in pairs)
+    return all(text.count(opening) <= text.count(closing) for opening, closing in pairs)
 
 
 @dataclass(frozen=True)
@@ -91,30 +89,30 @@ class ErrorCode(str, Enum):
 
 # fmt: off
 KINDS: dict[ErrorCode, Kind] = {
-    ErrorCode.INVALID_INPUT: Kind(422, False, "One of the settings cannot be used."),
+    ErrorCode.INVALID_INPUT: Kind(422, False, "One of the values is invalid."),
     ErrorCode.INVALID_IMAGE: Kind(422, False, "This picture cannot be read. Use a PNG, JPEG, WebP, AVIF or HEIC."),
     ErrorCode.INVALID_VIDEO: Kind(422, False, "This clip cannot be read. Use an MP4 or WebM."),
-    ErrorCode.TOO_LARGE: Kind(413, False, "This is larger than what is accepted here."),
-    ErrorCode.TOO_MANY_FRAMES: Kind(422, False, "The clip is longer than this model makes. Shorten it."),
-    ErrorCode.TASK_NOT_SUPPORTED: Kind(422, False, "This model cannot do that. Choose another model."),
-    ErrorCode.UNKNOWN_MODEL: Kind(404, False, "There is no model of that name here."),
-    ErrorCode.MODEL_NOT_FOUND: Kind(502, True, "The model could not be fetched."),
+    ErrorCode.TOO_LARGE: Kind(413, False, "The upload is too large."),
+    ErrorCode.TOO_MANY_FRAMES: Kind(422, False, "The clip is too long for this model. Make it shorter."),
+    ErrorCode.TASK_NOT_SUPPORTED: Kind(422, False, "This model does not support that task. Choose another model."),
+    ErrorCode.UNKNOWN_MODEL: Kind(404, False, "There is no model with that name."),
+    ErrorCode.MODEL_NOT_FOUND: Kind(502, True, "The model could not be downloaded."),
     ErrorCode.MODEL_LOAD: Kind(500, True, "The model could not be loaded."),
     ErrorCode.MODEL_REFUSED: Kind(422, False, "This model cannot be used here. Choose another model."),
-    ErrorCode.OUT_OF_MEMORY: Kind(507, True, "The memory was not enough. Make the clip smaller or shorter."),
+    ErrorCode.OUT_OF_MEMORY: Kind(507, True, "Not enough memory. Make the clip smaller or shorter."),
     ErrorCode.OUT_OF_DISK: Kind(507, True, "The disk is full. Delete some clips and try again."),
-    ErrorCode.DECODE: Kind(500, True, "Decoding failed. What was sampled is kept."),
+    ErrorCode.DECODE: Kind(500, True, "Decoding failed. The sampled latents are kept, so it can be retried."),
     ErrorCode.ENCODE: Kind(500, True, "The video file could not be written."),
     ErrorCode.WORKER_LOST: Kind(500, True, "The worker stopped in the middle of this clip. Try again."),
-    ErrorCode.TIMEOUT: Kind(504, True, "This took longer than allowed here. Make the clip shorter."),
+    ErrorCode.TIMEOUT: Kind(504, True, "The time limit was exceeded. Make the clip shorter."),
     ErrorCode.QUEUE_FULL: Kind(429, True, "Too many clips are waiting. Try again in a minute."),
-    ErrorCode.RATE_LIMITED: Kind(429, True, "You are going too fast. Wait a moment."),
-    ErrorCode.NOT_FOUND: Kind(404, False, "There is nothing here under that name."),
-    ErrorCode.GONE: Kind(410, False, "The file of this clip is gone."),
-    ErrorCode.CONFLICT: Kind(409, False, "This cannot be done in the state the clip is in."),
-    ErrorCode.UNAUTHORIZED: Kind(401, False, "Say who you are: send a key as Authorization: Bearer."),
-    ErrorCode.FORBIDDEN: Kind(403, False, "Pages of other sites may not ask this here."),
-    ErrorCode.METHOD_NOT_ALLOWED: Kind(405, False, "This address does not take that method."),
+    ErrorCode.RATE_LIMITED: Kind(429, True, "Too many requests. Try again in a moment."),
+    ErrorCode.NOT_FOUND: Kind(404, False, "Not found."),
+    ErrorCode.GONE: Kind(410, False, "The file of this clip was removed."),
+    ErrorCode.CONFLICT: Kind(409, False, "The clip's state does not allow this."),
+    ErrorCode.UNAUTHORIZED: Kind(401, False, "Authentication required: send a key as Authorization: Bearer."),
+    ErrorCode.FORBIDDEN: Kind(403, False, "Requests from pages of other sites are not allowed."),
+    ErrorCode.METHOD_NOT_ALLOWED: Kind(405, False, "Method not allowed."),
     ErrorCode.CONTENT_POLICY: Kind(422, False, "This request is not allowed here."),
     ErrorCode.CANCELLED: Kind(409, False, "The clip was discarded."),
     ErrorCode.UNAVAILABLE: Kind(503, True, "This is not available right now. Try again soon."),
@@ -124,9 +122,9 @@ KINDS: dict[ErrorCode, Kind] = {
 
 
 class KinoraError(Exception):
-    """A failure with a sentence a person can act on. Never carries a path or a traceback.
+    """A failure with a message that a user can act on. Never contains a path or a traceback.
 
-    `action` names a repair the page may offer as a button, as {"label": ..., "set": {field: value}}.
+    `action` is a fix that the page may offer as a button: {"label": ..., "set": {field: value}}.
     """
 
     def __init__(
@@ -171,7 +169,7 @@ class KinoraError(Exception):
 
 
 class Cancelled(KinoraError):
-    """The person discarded the clip."""
+    """The user discarded the clip."""
 
     def __init__(self) -> None:
         super().__init__(ErrorCode.CANCELLED)

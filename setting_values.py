@@ -1,11 +1,11 @@
-"""How the text of a setting becomes its value. Knows nothing of which settings there are."""
+"""Parsers for the values of settings."""
 
 from __future__ import annotations
 
 import re
 
 MIN_KEY = 16
-"""Letters of an API key: shorter ones can be guessed."""
+"""Minimum length of an API key: shorter ones can be guessed."""
 
 
 def dtype_name(value: object) -> object:
@@ -21,28 +21,28 @@ def split(value: object) -> object:
 
 
 ORIGIN = re.compile(r"https?://(\*\.)?[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
-"""As `frame-ancestors` takes it; nothing that could end the header it is written into."""
+"""What `frame-ancestors` accepts; nothing that could end the header it is written into."""
 
 
 def origins(value: object) -> object:
-    """Each `https://host[:port]` or `https://*.host`, or one `*` for every site."""
+    """`https://host[:port]`, `https://*.host`, or `*` for every site, separated by commas."""
     if not isinstance(value, str):
         return value
     origins = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
     for origin in origins:
         if origin != "*" and not ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin} is no origin, such as https://example.org")
+            raise ValueError(f"{origin} is not an origin such as https://example.org")
     return origins
 
 
 def keys_by_name(value: object) -> object:
-    """`name:key,name:key`. Neither a name nor a key is ever said in the error."""
+    """Parses `name:key,name:key`. The error contains neither names nor keys."""
     if not isinstance(value, str):
         return value
     parts = [part.strip().partition(":") for part in value.split(",") if part.strip()]
     keys = {name: key for name, _, key in parts}
     if not all(name and len(key) >= MIN_KEY for name, key in keys.items()):
-        raise ValueError(f"each must be a name, a colon, and a key of at least {MIN_KEY} letters")
+        raise ValueError(f"each must be a name, a colon and a key of at least {MIN_KEY} characters")
     return keys
 
 

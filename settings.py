@@ -1,7 +1,6 @@
-"""Every setting, from the environment or a `.env` file beside app.py.
+"""Every setting, read from the environment or from `.env` beside app.py.
 
-The README's table is made from the descriptions here. Knows no other modules but `errors`,
-`envfile` and `setting_values`.
+`make docs` makes docs/settings.md from the descriptions.
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ from errors import ErrorCode, KinoraError
 from setting_values import dtype_name, keys_by_name, none_if_empty, origins, split
 
 ROOT = Path(__file__).resolve().parent
+VERSION = "0.1.0"
+"""As in pyproject.toml and in CHANGELOG.md."""
 
 
 def _default_data_dir() -> Path:
@@ -29,7 +30,7 @@ def _default_data_dir() -> Path:
 
 
 def _can_write(folder: Path) -> bool:
-    """Tried: a bucket that belongs to another user is writable by its permissions alone."""
+    """Writes a file: a bucket of another user can look writable by its permissions."""
     probe = folder / f".kinora-{os.getpid()}"
     try:
         probe.write_bytes(b"")
@@ -48,7 +49,7 @@ Blank = BeforeValidator(none_if_empty)
 
 
 class Settings(BaseSettings):
-    """Environment names are KINORA_<FIELD>, or the alias that other systems already use."""
+    """Environment names are KINORA_<FIELD>, or an alias that other systems also use."""
 
     model_config = SettingsConfigDict(
         env_prefix="KINORA_",
@@ -62,35 +63,35 @@ class Settings(BaseSettings):
 
     data_dir: Folder = Field(
         default_factory=_default_data_dir,
-        description="Where clips, pictures, the database and caches are kept. "
-        "Default: `data` beside app.py; `/data` on a Space that has it.",
+        description="Folder for clips, images, the database and caches. "
+        "Default: `data` beside app.py, or `/data` on a Space with storage.",
     )
     models_dir: Folder = Field(
         default=ROOT / "presets" / "models",
-        description="The folder with the model cards (`*.yaml`).",
+        description="Folder with the model cards (`*.yaml`).",
     )
     default_text_to_video_model: str | None = Field(
         default=None,
         validation_alias="DEFAULT_TEXT_TO_VIDEO_MODEL",
-        description="The card used for text to video when none is chosen. "
-        "Default: the one that says `usual: true`.",
+        description="Model for text to video when a request names none. "
+        "Default: the card with `usual: true`.",
     )
     default_image_to_video_model: str | None = Field(
         default=None,
         validation_alias="DEFAULT_IMAGE_TO_VIDEO_MODEL",
-        description="The card used for image to video when none is chosen. "
-        "Default: the one for text to video, if it can.",
+        description="Model for image to video when a request names none. "
+        "Default: the one for text to video, if it supports it.",
     )
     model_variant: str | None = Field(
         default=None,
         validation_alias="MODEL_VARIANT",
-        description="The weight variant to load, such as `fp16`, where a repository has several.",
+        description="Weight variant to load, such as `fp16`, if a repository has several.",
     )
     torch_dtype: Dtype = Field(
         default="auto",
         validation_alias="TORCH_DTYPE",
         description="`auto`, `float32`, `bfloat16` or `float16`. "
-        "auto: bfloat16 on a GPU and on CPUs that multiply it, else float32.",
+        "auto: bfloat16 on GPUs and on CPUs with fast bfloat16, otherwise float32.",
     )
     video_width: Annotated[int | None, Blank] = Field(
         default=None,
@@ -137,19 +138,19 @@ class Settings(BaseSettings):
         gt=0,
         le=600,
         validation_alias="MAX_VIDEO_DURATION",
-        description="The longest clip accepted, in seconds.",
+        description="Maximum duration of a clip, in seconds.",
     )
     max_video_file_size_mb: float = Field(
         default=500,
         gt=0,
         validation_alias="MAX_VIDEO_FILE_SIZE",
-        description="The largest video file written, in megabytes.",
+        description="Maximum size of an output file, in megabytes.",
     )
     request_timeout_s: float = Field(
         default=3600,
         gt=0,
         validation_alias="REQUEST_TIMEOUT",
-        description="The longest one clip may take, in seconds.",
+        description="Time limit for making one clip, in seconds.",
     )
     database_url: str = Field(
         default_factory=_default_database_url,
@@ -159,131 +160,131 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = Field(
         default=None,
         validation_alias="HF_TOKEN",
-        description="A Hugging Face token, needed for gated models only.",
+        description="Hugging Face token; only needed for gated models.",
     )
     max_queue: int = Field(
-        default=100, ge=1, description="How many clips may wait before new ones are refused."
+        default=100, ge=1, description="Maximum length of the queue; further clips are refused."
     )
     max_jobs_per_visitor: int = Field(
-        default=4, ge=1, description="How many unfinished clips one visitor may have."
+        default=4, ge=1, description="Maximum number of unfinished clips per visitor."
     )
     max_batch: int = Field(
-        default=32, ge=1, le=1000, description="How many clips one batch may have."
+        default=32, ge=1, le=1000, description="Maximum number of clips in a batch."
     )
     api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(keys_by_name)] = Field(
         default={},
-        description="Keys for programs, as `name:key` with commas between. When set, the API "
-        "wants one of them as `Authorization: Bearer`; the page stays open.",
+        description="API keys as `name:key`, separated by commas. If set, the API requires one "
+        "of them as `Authorization: Bearer`; the page stays open.",
     )
     clips_per_minute: int = Field(
         default=30,
         ge=0,
-        description="How many clips one caller of the API may ask for in a minute; 0: no limit.",
+        description="API rate limit: clips per caller and minute; 0: no limit.",
     )
     clips_per_day: int = Field(
         default=0,
         ge=0,
-        description="How many clips one caller of the API may ask for in 24 hours; 0: no limit.",
+        description="API rate limit: clips per caller and 24 hours; 0: no limit.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(
         default=(),
-        description="Addresses or networks, with commas between, whose `X-Forwarded-For` is "
-        "believed. On a Space: the private networks.",
+        description="Addresses or networks of proxies whose `X-Forwarded-For` is trusted, "
+        "separated by commas. Default on a Space: the private networks.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)] = Field(
         default=(),
-        description="Origins of other sites whose pages may call the API, with commas between; "
-        "`*` for all. Their calls come without the visitor's cookie.",
+        description="Origins whose pages may call the API, separated by commas; `*` for all. Their "
+        "requests are sent without the visitor's cookie.",
     )
     embed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(origins)] = Field(
         default=(),
-        description="Origins of other sites that may show the page in an iframe, with commas "
-        "between (`https://example.org`, `https://*.example.org`, or `*` for all). The Hub may "
-        "always show a Space.",
+        description="Origins that may show the page in an iframe, separated by commas "
+        "(`https://example.org`, `https://*.example.org`, or `*` for all). The Hub may always show "
+        "a Space.",
     )
     max_image_mb: float = Field(
-        default=64, gt=0, description="The largest picture accepted, in megabytes."
+        default=64, gt=0, description="Maximum size of an uploaded image, in megabytes."
     )
     max_image_megapixels: float = Field(
         default=200,
         gt=0,
-        description="The largest picture accepted, in megapixels; what is within it is reduced. "
-        "While one is decoded it takes up to 16 bytes of memory a pixel, JPEGs far less.",
+        description="Maximum resolution of an uploaded image, in megapixels; large images are "
+        "scaled down. Decoding takes up to 16 bytes of memory per pixel, far less for JPEGs.",
     )
     max_video_upload_mb: float = Field(
-        default=100, gt=0, description="The largest clip accepted to work over, in megabytes."
+        default=100, gt=0, description="Maximum size of an uploaded clip, in megabytes."
     )
     max_disk_gb: Annotated[float | None, Blank] = Field(
         default=None,
         gt=0,
-        description="How much room finished clips may take, in gigabytes: the oldest go first. "
+        description="Disk space for finished clips, in gigabytes; the oldest are deleted first. "
         "Unset: no limit.",
     )
     keep_clips_days: Annotated[float | None, Blank] = Field(
         default=None,
         gt=0,
-        description="How many days finished clips are kept. Unset: for ever.",
+        description="Days to keep finished clips. Unset: forever.",
     )
     loras_dir: Folder | None = Field(
         default=None,
-        description="A folder with LoRA files (`*.safetensors`), offered by name. "
+        description="Folder with LoRA files (`*.safetensors`), which are offered by name. "
         "Default: `loras` in the data folder.",
     )
     lora_hub: bool | None = Field(
         default=None,
-        description="Whether LoRAs may be fetched from the Hub by id. Default: yes, but not on "
-        "a Space.",
+        description="Allow LoRAs from the Hub by id. Default: yes, except on a Space.",
     )
     max_loaded_models: int = Field(
         default=2,
         ge=1,
-        description="How many models stay loaded; the least recently used goes first.",
+        description="Maximum number of loaded models; the least recently used is unloaded first.",
     )
     profile: Literal["fast", "balanced", "small"] = Field(
         default="balanced",
-        description="How a model is run: `fast` (compiled, steps skipped where they hardly "
-        "differ), `balanced`, or `small` (as little memory as possible).",
+        description="`fast` (compile, cache similar steps), `balanced`, or `small` (as little "
+        "memory as possible).",
     )
     offload: Literal["auto", "none", "model", "group"] = Field(
         default="auto",
-        description="What stays off the GPU until it is needed: `none`, whole parts (`model`), "
-        "blocks (`group`), or `auto`: as little as fits.",
+        description="What is kept off the GPU until needed: `none`, components (`model`), blocks "
+        "(`group`), or `auto`: as little as necessary.",
     )
     attention_backend: Literal["auto", "native", "xformers", "flash", "sage"] = Field(
         default="auto",
-        description="How attention is computed; used where it is installed and takes the model's "
-        "masks. auto: PyTorch's own, or `flash` with the profile fast.",
+        description="Attention backend; used if it is installed and supports the model's masks. "
+        "auto: PyTorch's own, or `flash` with the profile `fast`.",
     )
     step_cache: Literal["auto", "off", "on"] = Field(
         default="auto",
-        description="Skip what hardly changes between steps. auto: with the profile fast only.",
+        description="Reuse results that hardly change between steps. "
+        "auto: with the profile `fast`.",
     )
     compile: Literal["auto", "off", "on"] = Field(
         default="auto",
         description="Compile the model's blocks before the first step. "
-        "auto: on a GPU with the profile fast.",
+        "auto: on a GPU with the profile `fast`.",
     )
     allow_any_model: bool | None = Field(
         default=None,
-        description="Accept any Hugging Face id of a diffusers video pipeline as a model. "
-        "Default: yes on your own machine; on a Space, as KINORA_ALLOW_HEAVY_MODELS.",
+        description="Accept the Hugging Face id of any diffusers video pipeline as a model. "
+        "Default: yes; on a Space, the value of KINORA_ALLOW_HEAVY_MODELS.",
     )
     allow_heavy_models: bool | None = Field(
         default=None,
-        description="On a Space, also offer and accept models that must be downloaded first, that "
-        "run slowly there, or, on ZeroGPU, that are not loaded before launch. Default: no on a "
-        "Space, yes on your own machine.",
+        description="On a Space, also allow models that must be downloaded first, that run slowly "
+        "there, or, on ZeroGPU, that are not loaded before launch. Default: no on a Space, "
+        "otherwise yes.",
     )
     local_models_dir: Folder | None = Field(
         default=None,
-        description="A folder with diffusers pipelines of your own; `local/NAME` is the one in "
-        "its folder NAME.",
+        description="Folder with your own diffusers pipelines; `local/NAME` is the one in the "
+        "folder NAME.",
     )
     redis_url: str | None = Field(
         default=None,
         validation_alias="REDIS_URL",
-        description="Where Redis is, if clips are made by workers on other machines: "
-        "`redis://[:password@]host:6379/0`. Or give REDIS_HOST (and REDIS_PORT).",
+        description="Redis for workers in other processes or on other machines: "
+        "`redis://[:password@]host:6379/0`. Or set REDIS_HOST (and REDIS_PORT).",
     )
     redis_host: str | None = Field(
         default=None, validation_alias="REDIS_HOST", description="See REDIS_URL."
@@ -294,27 +295,27 @@ class Settings(BaseSettings):
     artifacts_url: Annotated[str | None, Blank] = Field(
         default=None,
         validation_alias="ARTIFACTS_URL",
-        description="Where clips are kept, if several machines share them: `file:///shared` or "
+        description="Shared storage for clips, if there are several machines: `file:///shared` or "
         "`s3://bucket/folder`. Default: the data folder.",
     )
     executor: Literal["auto", "process", "inline", "redis"] = Field(
         default="auto",
-        description="Where clips are made: `process` (a supervised child), `inline` "
-        "(this process), `redis` (workers behind Redis), or `auto`: redis where REDIS_URL is set, "
-        "inline on ZeroGPU, else process.",
+        description="Where clips are made: `process` (a supervised child process), `inline` "
+        "(this process), `redis` (workers behind Redis), or `auto`: redis if REDIS_URL is set, "
+        "inline on ZeroGPU, otherwise process.",
     )
     previews: bool = Field(
-        default=True, description="Show a moving preview while a clip takes shape."
+        default=True, description="Show a moving preview while a clip is sampled."
     )
     space_id: str | None = Field(
         default=None,
         validation_alias="SPACE_ID",
-        description="Set by Hugging Face Spaces; not by you.",
+        description="Set by Hugging Face Spaces.",
     )
     zero_gpu: bool = Field(
         default=False,
         validation_alias="SPACES_ZERO_GPU",
-        description="Set by Hugging Face ZeroGPU; not by you.",
+        description="Set by Hugging Face ZeroGPU.",
     )
 
     @property
@@ -339,17 +340,17 @@ class Settings(BaseSettings):
 
     @property
     def any_model(self) -> bool:
-        """`allow_any_model` with its default resolved."""
+        """`allow_any_model`, with its default resolved."""
         return self.heavy_models if self.allow_any_model is None else self.allow_any_model
 
     @property
     def may_be_framed(self) -> bool:
-        """Whether another site may show the page, so that its cookie has to work there."""
+        """Whether another site may show the page, so that the cookie must work in an iframe."""
         return self.on_space or bool(self.embed_origins)
 
     @property
     def heavy_models(self) -> bool:
-        """`allow_heavy_models` with its default resolved."""
+        """`allow_heavy_models`, with its default resolved."""
         on_space = self.on_space or self.zero_gpu
         return not on_space if self.allow_heavy_models is None else self.allow_heavy_models
 
@@ -365,33 +366,31 @@ class Settings(BaseSettings):
 
     @property
     def executor_kind(self) -> Literal["process", "inline", "redis"]:
-        """`executor` with auto resolved."""
+        """`executor`, with `auto` resolved."""
         if self.executor == "auto":
             return "redis" if self.redis_address else "inline" if self.zero_gpu else "process"
         return self.executor
 
     @classmethod
     def load(cls) -> Settings:
-        """The settings of this process, or a sentence that names each wrong one."""
+        """The settings of this process. Raises KinoraError, which names each invalid one."""
         envfile.warn_of_misspelt(os.environ, _names())
         file = cls.model_config.get("env_file")
         found = envfile.read_settings(file, _names()) if isinstance(file, str | Path) else {}
-        given = {_names()[name]: value for name, value in found.items()}
+        values = {_names()[name]: value for name, value in found.items()}
         try:
-            return cls(_env_file=None, **given)  # pyright: ignore[reportCallIssue]
+            return cls(_env_file=None, **values)  # pyright: ignore[reportCallIssue]
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{_place(file, str(e['loc'][0]))}: {e['msg'].removeprefix('Value error, ')}"
+            invalid = "; ".join(
+                f"{_locate(file, str(e['loc'][0]))}: {e['msg'].removeprefix('Value error, ')}"
                 for e in error.errors()
                 if e["loc"]
             )
-            raise KinoraError(
-                ErrorCode.INVALID_INPUT, f"These settings cannot be used. {wrong}."
-            ) from None
+            raise KinoraError(ErrorCode.INVALID_INPUT, f"Invalid settings. {invalid}.") from None
 
     @classmethod
     def table(cls) -> list[tuple[str, str, str]]:
-        """(environment name, default, description) of every setting, for people."""
+        """(environment name, default, description) of every setting."""
         rows: list[tuple[str, str, str]] = []
         for name, field in cls.model_fields.items():
             value = field.get_default()
@@ -412,13 +411,14 @@ def env_name(field_or_alias: str) -> str:
 
 
 def _names() -> dict[str, str]:
-    """Every name that sets a field, in capitals, and what the model calls the field."""
+    """Every name that sets a field, in capitals, and the name of the field."""
     names = {f"KINORA_{field.upper()}": field for field in Settings.model_fields}
     return names | {env_name(field): field for field in Settings.model_fields}
 
 
-def _place(file: object, field_or_alias: str) -> str:
-    """The setting that is wrong, and where it is set."""
+def _locate(file: object, field_or_alias: str) -> str:
+    """The environment name of the setting, and the line of `.env` that sets it."""
     name = env_name(field_or_alias)
     field = _names()[name]
-    return envfile.place(file, name, [each for each, of in _names().items() if of == field])
+    aliases = [alias for alias, target in _names().items() if target == field]
+    return envfile.locate(file, name, aliases)

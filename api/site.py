@@ -23,6 +23,7 @@ from api.openai.videos import Videos
 from api.openapi import add_pages
 from api.ops import Ops
 from api.rest import Native
+from settings import VERSION
 from web.errors import add_handlers
 from web.guard import Guard
 from web.identity import Callers
@@ -50,7 +51,7 @@ DOORS = (
 
 
 def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
-    app = FastAPI(title="Kinora", version="1", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Kinora", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.callers = Callers(settings)
     windows = windows_for(settings)
     core = ApiContext(

@@ -118,16 +118,18 @@ def ends_by() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, hang_up]
 
 
-def stop_like_ctrl_c() -> None:
+def stop_signals_as_ctrl_c() -> None:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does."""
     for number in ends_by():
         signal.signal(number, signal.default_int_handler)
 
 
-def when_told_to_stop(rest: Callable[[], None]) -> None:
-    """Calls it at once: the page takes some seconds to close, in which more would be begun."""
+def on_stop_signal(callback: Callable[[], None]) -> None:
+    """Calls back as soon as a stop signal arrives, then raises KeyboardInterrupt. The page takes
+    some seconds to close, and no job should be started in that time."""
 
     def stop(_number: int, _frame: object) -> None:
-        rest()
+        callback()
         raise KeyboardInterrupt
 
     for number in ends_by():

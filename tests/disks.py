@@ -16,7 +16,7 @@ def mounted(at: Path, *how: str) -> Iterator[Path]:
     """`mount` with those arguments; the test is skipped where that is not permitted."""
     done = subprocess.run(["mount", *how, str(at)], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
     try:
         yield at
     finally:

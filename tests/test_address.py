@@ -28,7 +28,7 @@ def listening(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
         try:
             taken.bind((host, port))
         except OSError:
-            pytest.skip("there is no such address here")
+            pytest.skip(f"this machine has no address {host}")
         taken.listen()
         yield int(taken.getsockname()[1])
 
@@ -117,7 +117,7 @@ def test_an_address_that_is_not_here_is_refused(host: str) -> None:
     assert "GRADIO_SERVER_NAME" in error.message and host in error.message
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 def test_a_port_without_the_right_to_it_is_a_sentence() -> None:
     code = (
         "import os; from cli.address import choose_address; from errors import KinoraError\n"
@@ -127,7 +127,7 @@ def test_a_port_without_the_right_to_it_is_a_sentence() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     if "server_port" in done.stdout:
-        pytest.skip("here everybody may use every port")
+        pytest.skip("every user may use every port here (net.ipv4.ip_unprivileged_port_start)")
     assert done.stdout.startswith("Port 81 needs rights that this process does not have."), done
 
 

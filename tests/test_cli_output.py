@@ -138,7 +138,7 @@ def test_a_device_stays_one(clip: Path, folder: Path, through_a_link: bool) -> N
         os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
         device.write_bytes(b"")
     except PermissionError:
-        pytest.skip("no device can be made here")
+        pytest.skip("making a device is not permitted here")
     out = folder / "link" if through_a_link else device
     if through_a_link:
         out.symlink_to(device)
@@ -294,7 +294,7 @@ def test_a_full_disk_is_refused(tmp_path: Path) -> None:
         assert "the disk is full" in refusal(tmp_path / "disk" / "a.mp4")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 @pytest.mark.parametrize("what", ["folder", "file"])
 def test_what_may_not_be_written_is_refused(folder: Path, what: str) -> None:
     (folder / "a.mp4").touch()

@@ -22,13 +22,7 @@ from settings import ROOT, Settings
 
 DONE_S = 300
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("redis-server") and shutil.which("curl")),
-        reason="needs redis-server and curl: `make debian`",
-    ),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

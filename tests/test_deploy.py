@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, get_args
@@ -19,6 +18,7 @@ from jobs.migrations import applied
 from jobs.store import JobStore
 from settings import ROOT, Settings
 from tests.composed import VARIABLE
+from tests.programs import program
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -53,21 +53,21 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_unit_file_is_one(tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("no systemd here")
     unit = tmp_path / "kinora.service"
     text = block("[Service]").replace("User=kinora", "User=root").replace("/opt/kinora", str(ROOT))
     unit.write_text(text)
     done = subprocess.run(
-        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+        [program("systemd-analyze"), "verify", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     ours = [line for line in done.stderr.splitlines() if "kinora.service" in line]
     assert ours == []
 
 
 def test_the_backup_holds_what_was_written_a_moment_ago(tmp_path: Path) -> None:
-    if shutil.which("sqlite3") is None:
-        pytest.skip("no sqlite3 here")
+    program("sqlite3")
     data = tmp_path / "data"
     for folder in ("jobs/one", "pictures"):
         (data / folder).mkdir(parents=True)

@@ -144,7 +144,7 @@ def test_every_usual_way_to_write_a_line_is_understood(write: Write, line: str) 
         ("KINORA_API_KEYS=me:secret", "at least 16"),
         ("KINORA_PREVIEWS=perhaps_secret", "boolean"),
         (r'KINORA_DATA_DIR="C:\new"', "single quotes"),
-        ("KINORA_DATA_DIR=~nobody-of-this-name/x", "a user who is not there"),
+        ("KINORA_DATA_DIR=~nobody-of-this-name/x", "an unknown user"),
     ],
 )
 @pytest.mark.parametrize("before", [0, 3])
@@ -205,7 +205,7 @@ def test_a_name_that_is_set_twice_is_named_with_both_lines(
 ) -> None:
     write("KINORA_MAX_QUEUE=7\nTORCH_DTYPE=float32\nTORCH_DTYPE=float32\nKINORA_MAX_QUEUE=9\n")
     assert Settings.load().max_queue == 9
-    assert "KINORA_MAX_QUEUE twice, on the lines 1 and 4" in caplog.text
+    assert "KINORA_MAX_QUEUE twice, on lines 1 and 4" in caplog.text
     assert "TORCH_DTYPE" not in caplog.text
 
 
@@ -251,7 +251,7 @@ def test_a_link_to_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     assert refused() == ".env points to a file that is not there."
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change to another user")
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     file = tmp_path / ".env"

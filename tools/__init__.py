@@ -1,0 +1,1 @@
+"""Commands for maintainers; `make` runs them. Not part of the app."""

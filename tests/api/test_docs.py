@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import httpx
-import pytest
 
 from settings import ROOT
 from tests.api.conftest import ApiServer
 from tests.api.openai.test_edits import able  # noqa: F401  # the fixture
 from tests.media.reading import read
+from tests.programs import program
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -31,8 +31,7 @@ def test_the_examples_of_the_page_run_as_they_stand(
     png: bytes,
     tmp_path: Path,
 ) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    program("curl")
     for name in ("dog.png", "cat.png"):
         (tmp_path / name).write_bytes(png)
     with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
@@ -67,6 +66,26 @@ def test_the_examples_of_the_page_run_as_they_stand(
         name in tools
         for name in ("make_clip", "clip_state", "models", "make_batch", "continue_clip")
     )
+
+
+def test_the_examples_of_the_readme_run_as_they_stand(server: ApiServer, tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8").split("## Call it")[1]
+    page = page.replace("http://127.0.0.1:7860", server.url)
+    (curl,) = re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    gradio, openai = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    code = f"{gradio}\nimport shutil; shutil.copy(clip, 'gradio.mp4')\n{openai}"
+    code += "\nimport os; os.rename('dog.mp4', 'openai.mp4')"
+    environment = os.environ | {"no_proxy": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    for command in ([sys.executable, "-c", code], ["bash", "-c", curl]):
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=400
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("gradio.mp4", "openai.mp4", "dog.mp4"):
+        assert (tmp_path / name).read_bytes()[4:8] == b"ftyp", name
+    (mcp,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    address = json.loads(mcp)["mcpServers"]["kinora"]["url"]
+    assert httpx.get(f"{address}schema", trust_env=False, timeout=60).status_code == 200
 
 
 def test_every_door_is_on_the_page(anyone: httpx.Client) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import ssl
 import subprocess
 import time
@@ -17,18 +16,14 @@ import pytest
 from PIL import Image
 
 from settings import ROOT
+from tests import programs
 from tests.api.conftest import SECRET, ApiServer
 from tests.jobs.pretended_app import PretendedApp
 from tests.ports import free_port
 
-NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 WHOLE, PART = re.findall(r"^```nginx\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 MAX_BYTES = 100_000_000
-
-pytestmark = pytest.mark.skipif(
-    NGINX is None or shutil.which("openssl") is None, reason="needs nginx and openssl: make debian"
-)
 
 
 class Proxy:
@@ -61,7 +56,15 @@ class Proxy:
         user = "user root;" if os.geteuid() == 0 else ""
         whole = f"{user} daemon off; pid {folder / 'pid'}; events {{}}\nhttp {{ access_log off;\n"
         (folder / "nginx.conf").write_text(f"{whole}{temporary}{site}}}\n")
-        command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+        command = [
+            programs.program("nginx"),
+            "-p",
+            str(folder),
+            "-c",
+            str(folder / "nginx.conf"),
+            "-e",
+            "stderr",
+        ]
         subprocess.run([*command, "-t", "-q"], check=True)
         self.process = subprocess.Popen(command)
         ends = time.monotonic() + 60

@@ -24,7 +24,7 @@ from app import executor_for
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.models.cards import ModelCard
-from settings import Settings
+from settings import VERSION, Settings
 from tests.api.leaks import Traffic
 from tests.goals import Goal, rounds
 from web.guard import Guard
@@ -103,6 +103,7 @@ def test_the_document_has_every_door_and_its_page_needs_nothing_else(
 ) -> None:
     document = anyone.get("/api/openapi.json").json()
     assert document["openapi"].startswith("3.1")
+    assert document["info"]["version"] == VERSION
     names = [one["operationId"] for path in document["paths"].values() for one in path.values()]
     assert len(names) == len(set(names))
     fields = document["components"]["schemas"]["ClipRequest"]["properties"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, BrowserType, Error, Pag
 from tests import tiny
 from tests.e2e.person import MANY_STEPS, SLOW_MS, Visit, go
 from tests.e2e.server import Server
+from tests.programs import program
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -83,8 +83,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterat
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[BrowserType]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}; set KINORA_CHROMIUM")
+    assert Path(CHROMIUM).exists(), f"no Chromium at {CHROMIUM}: `make debian`, or KINORA_CHROMIUM"
     with sync_playwright() as running:
         yield running.chromium
 
@@ -162,8 +161,7 @@ def axe() -> str:
     """The accessibility checker's source, installed from npm on first use."""
     script = HERE / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("npm is not installed")
-        subprocess.run([npm, "ci", "--ignore-scripts", "--no-audit"], cwd=HERE, check=True)
+        subprocess.run(
+            [program("npm"), "ci", "--ignore-scripts", "--no-audit"], cwd=HERE, check=True
+        )
     return script.read_text(encoding="utf-8")

@@ -383,11 +383,12 @@ def test_an_object_store_without_room_is_said_to_be_full(
     code: str, status: int, is_full: bool
 ) -> None:
     """The answer of the store as botocore and s3fs hand it on."""
-    client_error = pytest.importorskip("botocore.exceptions").ClientError
-    translate = pytest.importorskip("s3fs.errors").translate_boto_error
+    from botocore.exceptions import ClientError
+    from s3fs.errors import translate_boto_error
+
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(KinoraError) as refused, _told():
-        raise translate(client_error(answer, "PutObject"))
+        raise translate_boto_error(ClientError(answer, "PutObject"))
     assert (refused.value.code is ErrorCode.OUT_OF_DISK) == is_full
     assert ("is full" in refused.value.message) == is_full
 

@@ -29,6 +29,7 @@ from jobs.workers.foreground import ForegroundExecutor
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.test_mounts import line
+from tests.programs import program
 
 REQUEST = GenerationRequest(prompt="a dog", num_inference_steps=1, seed=1)
 
@@ -321,12 +322,11 @@ def test_clips_and_the_queue_are_there_on_a_new_machine(far: Path, tiny_settings
 @pytest.fixture
 def bindfs(tmp_path: Path) -> Iterator[Path]:
     """A real mount in user space."""
-    program = shutil.which("bindfs")
     behind, folder = tmp_path / "behind", tmp_path / "mounted here"
     behind.mkdir()
     folder.mkdir()
-    if program is None or subprocess.run([program, behind, folder], capture_output=True).returncode:
-        pytest.skip("nothing can be mounted here")
+    if subprocess.run([program("bindfs"), behind, folder], capture_output=True).returncode:
+        pytest.skip("mounting in user space is not permitted here")
     yield folder
     subprocess.run(["umount", folder], check=True)
 

@@ -74,7 +74,7 @@ def kinora(tmp_path_factory: pytest.TempPathFactory) -> Path:
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(listed, cwd=ROOT, capture_output=True, check=False)
     if done.returncode:
-        pytest.skip("this is no git checkout")
+        pytest.skip("the tests do not run in a git checkout, whose files could be copied")
     for name in filter(None, done.stdout.decode().split("\0")):
         source = ROOT / name
         if source.is_file() and not name.startswith(("tests/data/", "training/runs/")):

@@ -143,7 +143,7 @@ def test_a_run_with_nothing_new_makes_no_commit_and_so_no_build(
     assert space(small, "you/kinora").status == 0
     said = space(small, "you/kinora")
     assert (said.status, len(commits(hub))) == (0, 1)
-    assert "has these very files already" in said.text
+    assert "already has these files" in said.text
 
 
 def test_a_gitignore_on_the_space_keeps_no_file_out(
@@ -198,9 +198,9 @@ def test_a_changed_working_tree_is_not_uploaded_and_the_person_reads_so(
         ("/kinora", "owner/name"),
         ("you/", "owner/name"),
         ("a/b/c", "owner/name"),
-        ("you/my kinora", "no name for a Space"),
-        ("you/kinora;ls", "no name for a Space"),
-        ("you/" + "k" * 100, "no name for a Space"),
+        ("you/my kinora", "not a valid name"),
+        ("you/kinora;ls", "not a valid name"),
+        ("you/" + "k" * 100, "not a valid name"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused_before_anything_is_sent(
@@ -222,7 +222,7 @@ def test_without_a_login_it_says_how_to_log_in(hub: TestHub, kinora: Path) -> No
 @pytest.mark.parametrize(
     ("account", "name", "hardware", "parts"),
     [
-        (Account("you", role="read"), "you/kinora", "", ["may only read", "hf auth login"]),
+        (Account("you", role="read"), "you/kinora", "", ["read-only token", "hf auth login"]),
         (Account("you", role="fineGrained"), "you/kinora", "", ["don't have the rights", "write"]),
         (Account("you"), "them/kinora", "", ["don't have the rights", "organization of yours"]),
         (
@@ -311,7 +311,7 @@ def test_a_file_that_did_not_arrive_is_noticed(
     hub.spaces.loses = "app.py"
     said = space(small, "you/kinora")
     assert said.status == 1
-    assert "does not have what was sent: app.py" in said.text
+    assert "does not have the uploaded files: app.py" in said.text
 
 
 # -- waiting -------------------------------------------------------------------------------------

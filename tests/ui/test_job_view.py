@@ -138,7 +138,7 @@ def test_a_failure_tells_what_to_do(job: Job) -> None:
     error = KinoraError(ErrorCode.OUT_OF_MEMORY, action={"label": "Smaller", "set": {"width": 32}})
     failed = job.model_copy(update={"state": State.FAILED, "error": error.as_dict()})
     shown = job_view.view(failed, job_view.Progress())["error"]
-    assert shown["message"] == "The memory was not enough."
+    assert shown["message"] == "Not enough memory."
     assert shown["remedy"] == "Make the clip smaller or shorter."
     assert shown["action"]["label"] == "Smaller"
 

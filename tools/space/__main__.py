@@ -22,18 +22,18 @@ TIMEOUT_S = 3600.0
 
 
 def main(words: Sequence[str] | None = None, api: HfApi | None = None, root: Path = ROOT) -> int:
-    """Exit status 0 when the Space runs; 1 with a sentence on standard error when it does not."""
+    """Returns 0 when the Space runs; otherwise 1, with a message on standard error."""
     parser = argparse.ArgumentParser(prog="python -m tools.space", description=__doc__)
     parser.add_argument("name", nargs="?", default="", help="you/kinora")
     parser.add_argument("hardware", nargs="?", default="", help="such as zero-a10g or t4-small")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, metavar="SECONDS")
     parser.add_argument("--only-stage", type=Path, metavar="FOLDER", help="upload nothing")
-    given = parser.parse_args(words)
+    options = parser.parse_args(words)
     try:
-        if given.only_stage is not None:
-            return only_stage(root, given.only_stage)
+        if options.only_stage is not None:
+            return only_stage(root, options.only_stage)
         api = api or HfApi()
-        return publish(api, root, given.name, given.hardware.strip(), given.timeout)
+        return publish(api, root, options.name, options.hardware.strip(), options.timeout)
     except Problem as problem:
         say(str(problem))
         return 1
@@ -43,8 +43,7 @@ def main(words: Sequence[str] | None = None, api: HfApi | None = None, root: Pat
 
 
 def only_stage(root: Path, folder: Path) -> int:
-    """What would be uploaded, in a folder, to look at."""
-
+    """Writes the files of an upload to a folder."""
     if folder.exists() and any(folder.iterdir()):
         raise Problem(f"{folder} is not empty.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +55,6 @@ def only_stage(root: Path, folder: Path) -> int:
 
 
 def publish(api: HfApi, root: Path, text: str, hardware: str, timeout_s: float) -> int:
-
     name = space_name(text)
     with TemporaryDirectory(prefix="kinora-space-") as folder:
         staged = make_stage(root, Path(folder))
@@ -68,10 +66,10 @@ def publish(api: HfApi, root: Path, text: str, hardware: str, timeout_s: float) 
             warnings.simplefilter("always")
             message = f"Kinora {staged.short}"
             uploaded = upload(api, name, staged.files(), message, hardware, say)
-    for warning in warned:  # such as what the Hub thinks of the README's header
+    for warning in warned:  # such as the Hub's warnings about the README's header
         say(str(warning.message))
     if not uploaded.changed:
-        say(f"{name} has these very files already.")
+        say(f"{name} already has these files.")
     say(f"Waiting for the Space. Its log: hf spaces logs {name} --build")
     wait_until_it_runs(api, uploaded, timeout_s, say)
     say(f"It runs: {uploaded.url}")

@@ -1,4 +1,4 @@
-"""What stops `make space`, as a sentence that says what to do."""
+"""The error of `make space`, with a message that says what to do."""
 
 from __future__ import annotations
 

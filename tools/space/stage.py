@@ -1,8 +1,8 @@
-"""The files of HEAD that a Space needs, in a folder, exactly as git has them.
+"""Writes the files of HEAD that a Space needs to a folder, exactly as git has them.
 
-Three things differ from git, because the Hub's commit API knows only names and contents: a symbolic
-link becomes what it points to, the executable bit is gone, and `requirements.txt` has the versions
-of `PINNED` instead of its ranges. Knows git; knows no Hub.
+Except that symbolic links become copies and executable bits are lost, because the Hub's commit API
+knows only names and contents, and that `requirements.txt` has the versions of `PINNED` instead of
+ranges.
 """
 
 from __future__ import annotations

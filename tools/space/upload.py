@@ -1,7 +1,6 @@
-"""A staged folder to a Space on the Hub: created if it is not there, then one commit.
+"""Uploads a staged folder to a Space, in one commit, because each commit starts a build.
 
-One commit, for each starts a build. Speaks huggingface_hub's own functions, and turns what the Hub
-refuses into sentences. Knows the Hub; knows no git.
+Creates the Space if necessary, and turns errors of the Hub into messages for the user.
 """
 
 from __future__ import annotations
@@ -43,34 +42,34 @@ class Uploaded:
     url: str
     commit: str
     changed: bool
-    """False where the Space had these very files already: no commit, and no new build."""
+    """False if the Space already had these files: no commit and no build."""
 
 
 def space_name(text: str) -> str:
     """`owner/name`, also from the address of a Space. Raises Problem."""
     name = re.sub(r"^(https?://[^/]+/)?(spaces/)?", "", text.strip()).rstrip("/")
     if not name:
-        raise Problem("Say where to: make space NAME=you/kinora")
+        raise Problem("The name is missing: make space NAME=you/kinora")
     if name.count("/") != 1 or not all(name.split("/")):
         raise Problem(f"NAME is owner/name, such as you/kinora, and not {text}.")
     try:
         validate_repo_id(name)
     except HFValidationError:
         raise Problem(
-            f"{name} is no name for a Space: letters, digits, `-`, `_` and `.`, at most 96 of them."
+            f"{name} is not a valid name: letters, digits, `-`, `_` and `.`, at most 96 of them."
         ) from None
     return name
 
 
 def sign_in(api: HfApi, name: str) -> str:
-    """Who the token belongs to. Raises Problem if it cannot write."""
+    """The name of the token's user. Raises Problem if the token cannot write."""
     with as_problems(name):
         who = api.whoami()
     user = str(who.get("name", ""))
     token = (who.get("auth") or {}).get("accessToken") or {}
     if token.get("role") == "read":
         raise Problem(
-            f"You are logged in as {user} with a token that may only read. Make one that may write "
+            f"You are logged in as {user} with a read-only token. Create a write token "
             f"at {TOKENS}, then: hf auth login --force"
         )
     return user
@@ -85,7 +84,7 @@ def upload(
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Uploaded:
     """Afterwards the Space has exactly these files, and its own .gitattributes."""
-    # 1. The Space. One that is there keeps its hardware, unless another was named.
+    # 1. The Space. An existing one keeps its hardware, unless another is given.
     with as_problems(name):
         is_new = not api.repo_exists(name, repo_type="space")
         url = api.create_repo(
@@ -100,14 +99,14 @@ def upload(
         elif hardware:
             _change_hardware(api, name, hardware, say)
 
-    # 2. What is there and should not be.
+    # 2. Files that are there and should not be.
     with as_problems(name):
         before = api.repo_info(name, repo_type="space").sha
         there = _tree(api, name)
     gone = sorted(set(there) - set(files) - {KEPT})
 
-    # 3. One commit. The Hub must not leave out what a .gitignore of the Space names: hence the
-    #    one of ours without a rule, which only this call takes.
+    # 3. One commit. A .gitignore of the Space would make the Hub drop files, so an empty one is
+    #    passed, which only preupload_lfs_files accepts.
     added = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
     removed = [CommitOperationDelete(path, is_folder=False) for path in gone]
     say(f"Uploading {len(added)} files ...")
@@ -119,13 +118,13 @@ def upload(
             name, [*removed, *added], commit_message=message, repo_type="space"
         )
 
-    # 4. A file that is missing there would be noticed only at run time, so all are compared.
+    # 4. A missing file would only be noticed at run time, so all are compared.
     with as_problems(name):
         there = _tree(api, name)
     differ = [path for path, file in files.items() if not _is_same(file, there.get(path))]
     if differ:
         raise Problem(
-            f"The Space does not have what was sent: {', '.join(differ[:5])}. Another upload "
+            f"The Space does not have the uploaded files: {', '.join(differ[:5])}. Another upload "
             "may have changed it at the same time: run it again."
         )
     return Uploaded(name, str(url), str(made.oid), made.oid != before)
@@ -137,7 +136,7 @@ def _tree(api: HfApi, name: str) -> dict[str, RepoFile]:
 
 
 def _is_same(file: Path, there: RepoFile | None) -> bool:
-    """By git's hash of the content, or by SHA-256 where the Hub keeps it as a large file."""
+    """Compares git's hash of the content, or SHA-256 for a file that the Hub keeps in LFS."""
     if there is None:
         return False
     content = file.read_bytes()
@@ -154,21 +153,21 @@ def _change_hardware(api: HfApi, name: str, hardware: str, say: Callable[[str], 
         say(f"The hardware of {name} is now {hardware}.")
 
 
-# -- what can be missing -------------------------------------------------------------------------
+# -- errors --------------------------------------------------------------------------------------
 
 
 @contextmanager
 def as_problems(name: str) -> Iterator[None]:
-    """Errors of huggingface_hub as sentences that say what to do."""
+    """Turns errors of huggingface_hub into a Problem that says what to do."""
     try:
         yield
     except LocalTokenNotFoundError:
         raise Problem(
-            "You are not logged in to Hugging Face. Make a token that may write at "
+            "You are not logged in to Hugging Face. Create a write token at "
             f"{TOKENS}, then: hf auth login"
         ) from None
     except OfflineModeIsEnabled:
-        raise Problem("HF_HUB_OFFLINE is set, so the Hub is not asked. Unset it.") from None
+        raise Problem("HF_HUB_OFFLINE is set, so the Hub cannot be used. Unset it.") from None
     except HfHubHTTPError as error:
         raise Problem(_refusal(name, error)) from error
     except NetworkError as error:
@@ -181,7 +180,7 @@ def as_problems(name: str) -> Iterator[None]:
         if isinstance(cause, HfHubHTTPError):
             raise Problem(_refusal(name, cause)) from error
         raise Problem(
-            f"The upload failed: {cause or error}. Run it again; what arrived is not sent twice."
+            f"The upload failed: {cause or error}. Run it again; uploaded files are not sent twice."
         ) from error
 
 
@@ -192,8 +191,8 @@ def _refusal(name: str, error: HfHubHTTPError) -> str:
     match status:
         case 401:
             return (
-                f"The Hub does not know this token ({said}). Make one that may write at {TOKENS}, "
-                "then: hf auth login --force. A token in HF_TOKEN goes before that login."
+                f"The Hub does not know this token ({said}). Create a write token at {TOKENS}, "
+                "then: hf auth login --force. A token in HF_TOKEN takes precedence over that login."
             )
         case 402:
             return (
@@ -210,13 +209,13 @@ def _refusal(name: str, error: HfHubHTTPError) -> str:
         case 429:
             return f"The Hub says: {said} Too many requests: try again in a few minutes."
         case _ if status >= 500:
-            return f"The Hub is in trouble (HTTP {status}: {said}). Try again in a few minutes."
+            return f"The Hub has a problem (HTTP {status}: {said}). Try again in a few minutes."
         case _:
             return f"The Hub refuses (HTTP {status}): {said}"
 
 
 def _words_of(error: HfHubHTTPError) -> str:
-    """What the Hub itself said, without the library's frame of it."""
+    """The Hub's own message, without what the library adds."""
     said: Any = error.server_message
     if not said:
         try:

@@ -1,7 +1,7 @@
-"""Waits until a Space has built what was uploaded and runs it, or says why it does not.
+"""Waits until a Space has built the upload and runs it. Raises Problem if it does not.
 
-Just after a commit the Hub still reports the state of the version before it. So a state counts once
-the Hub names our commit, or once it has been reported for SETTLE_S.
+Just after a commit, the Hub still reports the state of the previous version. So a state counts when
+the Hub names our commit, or when it has been reported for SETTLE_S.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ POLL_S = 3.0
 SETTLE_S = 30.0
 BUSY = ("BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING")
 WORDS = {
-    "BUILDING": "The Space installs what it needs ...",
-    "RUNNING_BUILDING": "The Space installs what it needs; the version before still runs ...",
+    "BUILDING": "The Space installs its packages ...",
+    "RUNNING_BUILDING": "The Space installs its packages; the previous version still runs ...",
     "APP_STARTING": "The app starts ...",
-    "RUNNING_APP_STARTING": "The app starts; the version before still runs ...",
+    "RUNNING_APP_STARTING": "The app starts; the previous version still runs ...",
 }
 
 
@@ -53,7 +53,7 @@ def wait_until_it_runs(
         if now - began >= timeout_s:
             raise Problem(
                 f"{uploaded.name} does not run after {timeout_s:.0f} s; the last state was "
-                f"{stage}. It continues there: hf spaces wait {uploaded.name}, and what it does: "
+                f"{stage}. To keep waiting: hf spaces wait {uploaded.name}. Its log: "
                 f"hf spaces logs {uploaded.name} --build"
             )
         time.sleep(POLL_S)

@@ -322,7 +322,7 @@ def distance(one: Preview, other: Preview) -> float:
 def test_the_clip_sounds_like_a_plain_call(case: Case) -> None:
     """To the bit before it is encoded; afterwards as long as the clip."""
     if not case.loaded.card.rules.sound:
-        pytest.skip("silent")
+        pytest.skip("this model makes no sound")
     sound, plain = case.sampled.sound, case.plain[0].audio[0].float().numpy()
     assert sound is not None
     assert np.array_equal(sound.samples, plain)
@@ -357,7 +357,7 @@ def test_short_of_memory_the_clip_is_as_long_and_as_large(case: Case) -> None:
     loaded, cells = case.loaded, 12
     shape = case.sampled.latents.shape
     if loaded.card.family in ("generic", "allegro"):
-        pytest.skip("decodes by itself, or only in tiles")
+        pytest.skip("this pipeline decodes by itself, or only in tiles")
     side = cells * loaded.family.cell(loaded.pipe)
     fitted = case.fitted.model_copy(update={"width": side, "height": side})
     latents = torch.randn(*shape[:3], cells, cells, generator=torch.Generator().manual_seed(0))

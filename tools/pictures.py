@@ -1,6 +1,6 @@
-"""The README's pictures, taken of the app itself: `make pictures`. Needs the tests' browser.
+"""`make pictures`: takes the README's pictures of the app. Needs the tests' browser.
 
-Starts a server of its own, makes one clip as a person would, and looks at the page meanwhile.
+Starts its own server, makes a clip through the page and records the page meanwhile.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CHROMIUM = os.environ.get("KINORA_CHROMIUM", "/usr/bin/chromium")
 WARM_UP = ("a penguin spinning in the snow", 7), ("a butterfly flying up in a meadow", 2)
 PROMPT, SEED = "a rocket flying up in a starry night sky", 7
 SLOW = "pocket"
-"""A model of twenty steps, so that there is something to look at meanwhile."""
-LOOK_MS = 120
+"""A model of twenty steps, so that the preview has time to change."""
+INTERVAL_MS = 120
 HOLD_MS = 4000
-"""How long the finished clip is watched."""
+"""How long the finished clip is recorded."""
 GIF_WIDTH = 480
 
 
@@ -38,24 +38,24 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        look = browser.new_context(
+        context = browser.new_context(
             viewport={"width": 1280, "height": 960}, color_scheme="dark", device_scale_factor=1.5
         )
-        look.set_default_timeout(180_000)
-        page = look.new_page()
+        context.set_default_timeout(180_000)
+        page = context.new_page()
         page.goto(url)
         page.wait_for_function("window.kinora?.stages?.t2v && document.fonts.ready")
         for prompt, seed in WARM_UP:  # so that the reel is not empty
-            make(page, prompt, seed)
-        press(page, PROMPT, SEED)
-        film(page, IMAGES / "preview.gif")
+            make_clip(page, prompt, seed)
+        press_generate(page, PROMPT, SEED)
+        record(page, IMAGES / "preview.gif")
         page.screenshot(path=IMAGES / "screenshot.png")
         browser.close()
     for picture in IMAGES.iterdir():
         print(f"{picture.relative_to(ROOT)}  {picture.stat().st_size // 1000} kB")
 
 
-def press(page: Page, prompt: str, seed: int) -> None:
+def press_generate(page: Page, prompt: str, seed: int) -> None:
     page.locator("#k-t2v .k-prompt textarea").fill(prompt)
     page.locator("#k-t2v .k-chip-seed").locator("input, textarea").first.fill(str(seed))
     before = page.evaluate("kinora.stages.t2v.job?.id ?? ''")
@@ -63,24 +63,24 @@ def press(page: Page, prompt: str, seed: int) -> None:
     page.wait_for_function("(before) => kinora.stages.t2v.job?.id !== before", arg=before)
 
 
-def make(page: Page, prompt: str, seed: int) -> None:
-    press(page, prompt, seed)
+def make_clip(page: Page, prompt: str, seed: int) -> None:
+    press_generate(page, prompt, seed)
     page.wait_for_function("kinora.stages.t2v.job?.state === 'succeeded'")
     page.wait_for_selector("#k-t2v .k-video.k-on")
 
 
-def film(page: Page, path: Path) -> None:
-    """The stage, from the press to a clip that has been watched for a while."""
+def record(page: Page, path: Path) -> None:
+    """Writes a GIF of the stage, from the press of the button to some seconds of the clip."""
     stage = page.locator("#k-t2v .k-box")
     frames: list[Image.Image] = []
     moments: list[float] = []
     done_at: float | None = None
     while done_at is None or time.monotonic() < done_at + HOLD_MS / 1000:
         moments.append(time.monotonic())
-        frames.append(shrunk(stage.screenshot()))
+        frames.append(to_gif_frame(stage.screenshot()))
         if done_at is None and page.evaluate("kinora.stages.t2v.job?.state") == "succeeded":
             done_at = time.monotonic()
-        page.wait_for_timeout(LOOK_MS)
+        page.wait_for_timeout(INTERVAL_MS)
     moments.append(time.monotonic())
     first, *others = frames
     first.save(
@@ -93,7 +93,7 @@ def film(page: Page, path: Path) -> None:
     )
 
 
-def shrunk(png: bytes) -> Image.Image:
+def to_gif_frame(png: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(png)).convert("RGB")
     return image.resize((GIF_WIDTH, round(image.height * GIF_WIDTH / image.width))).quantize(128)
 

@@ -1,0 +1,55 @@
+"""`make docs`: rewrites the generated tables in docs/. A test fails when they are stale.
+
+A table stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pipelines.models.cards import load_cards
+from settings import ROOT, Settings
+
+TASKS = {"t2v": "text to video", "i2v": "image to video", "v2v": "video to video"}
+
+
+def settings_table() -> str:
+    rows = ["| name | default | what it does |", "|---|---|---|"]
+    for name, default, description in Settings.table():
+        rows.append(f"| `{name}` | {f'`{default}`' if default else ''} | {description} |")
+    return "\n".join(rows)
+
+
+def models_table() -> str:
+    rows = ["| model | tasks | defaults | needs | licence |", "|---|---|---|---|---|"]
+    for card in load_cards(ROOT / "presets" / "models").values():
+        d, needs = card.defaults, card.needs
+        tasks = ", ".join(TASKS[task] for task in card.tasks)
+        size = f"{d.width}x{d.height}, {d.num_frames} frames at {d.fps} fps"
+        memory = f"{needs.vram_gb:g} GB of VRAM" if needs.vram_gb else f"{needs.ram_gb:g} GB of RAM"
+        rows.append(f"| `{card.id}` {card.name} | {tasks} | {size} | {memory} | {card.license} |")
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "models": models_table}
+
+
+def page_of(name: str) -> Path:
+    return ROOT / "docs" / f"{name}.md"
+
+
+def updated(name: str) -> str:
+    """The page with a fresh table."""
+    text = page_of(name).read_text(encoding="utf-8")
+    part = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not part.search(text):
+        raise SystemExit(f"{page_of(name).name} has no table called {name}.")
+    table = TABLES[name]()
+    return part.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
+
+
+if __name__ == "__main__":
+    for name in TABLES:
+        page_of(name).write_text(updated(name), encoding="utf-8")
