@@ -91,7 +91,7 @@ def serve() -> None:
     stop_like_ctrl_c()
     settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
-        when_told_to_stop(service.rest)
+        when_told_to_stop(service.pause)
         demo = build_page(service)
         from api.site import with_doors
         from ui.routes import launch_kwargs
