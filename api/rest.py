@@ -26,7 +26,7 @@ from pipelines.models.loras import offered
 from pipelines.request import FittedRequest
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
-from web.files import send_file
+from web.files import send_file, send_preview
 from web.identity import Caller
 
 if TYPE_CHECKING:
@@ -176,11 +176,7 @@ class Native:
         found = await in_thread(self.service.preview, job.id)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no preview of this clip yet.")
-        frames = found.meta.get("frames", 1)
-        headers = {"X-Kinora-Preview": str(found.number), "X-Kinora-Frames": str(frames)}
-        return Response(
-            found.jpeg, media_type="image/jpeg", headers={**headers, **NO_STORE, **SAFE}
-        )
+        return send_preview(found)
 
     # ---- files
 

@@ -29,7 +29,7 @@ from ui import job_view, theme
 from ui.model_picker import Models
 from ui.signatures import Signatures
 from web.errors import SAFE
-from web.files import file_response
+from web.files import send_file, send_preview
 from web.identity import (
     VisitorCookie,
     is_same_origin,
@@ -208,8 +208,7 @@ class PageRoutes:
         found = await in_thread(self.service.preview, request.path_params["id"], owner)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND)
-        headers = {"Cache-Control": "no-store", "X-Kinora-Preview": str(found.number), **SAFE}
-        return Response(found.jpeg, media_type="image/jpeg", headers=headers)
+        return send_preview(found)
 
     async def media(self, request: Request, owner: str) -> Response:
         job_id, what = request.path_params["id"], request.path_params["what"]
@@ -221,15 +220,12 @@ class PageRoutes:
         if find is None:
             raise KinoraError(ErrorCode.NOT_FOUND)
         path = await in_thread(find, job_id, owner)
-        name = None
-        if "download" in request.query_params:
-            name = f"kinora-{job_id[:8]}{path.suffix}"
-        return file_response(request, path, download_as=name)
+        return send_file(request, path, f"kinora-{job_id[:8]}")
 
     async def picture(self, request: Request, owner: str) -> Response:
         """A picture or clip that was given, for who gave it."""
         path = await in_thread(self.service.upload_path, request.path_params["id"], owner)
-        return file_response(request, path)
+        return send_file(request, path)
 
     async def add_picture(self, request: Request, owner: str) -> Response:
         data = bytearray()

@@ -113,6 +113,8 @@ def test_a_picture_goes_in_and_comes_back_clean_to_its_giver_alone(
         f"/kinora/pictures/{stored['id']}", headers={"If-None-Match": back.headers["etag"]}
     )
     assert again.status_code == 304
+    beyond = me.get(f"/kinora/pictures/{stored['id']}", headers={"Range": "bytes=9999999-"})
+    assert beyond.status_code == 416, "as the API answers"
     assert stranger.get(f"/kinora/pictures/{stored['id']}").status_code == 404
     assert stranger.post("/kinora/pictures", content=raw.getvalue(), headers=OURS).is_success
     assert stranger.get(f"/kinora/pictures/{stored['id']}").is_success, "now it is theirs too"
