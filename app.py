@@ -90,7 +90,7 @@ def serve() -> None:
     stop_signals_as_ctrl_c()
     settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
-        on_stop_signal(service.rest)
+        on_stop_signal(service.pause)
         demo = build_page(service)
         from api.site import with_doors
         from ui.routes import launch_kwargs

@@ -84,7 +84,9 @@ class Batches:
         left = await in_thread(self.core.take, caller, len(wanted))
 
         def submit() -> list[Job]:
-            jobs = self.service.submit_batch(wanted, caller.owner, once=once, reuse=reuse)
+            jobs = self.service.submit_batch(
+                wanted, caller.owner, idempotency_key=once, reuse=reuse
+            )
             self.core.lend(jobs, caller)
             return jobs
 

@@ -131,7 +131,7 @@ class Compat:
         )
         job, _ = await self.core.submit(asked, caller)
         try:
-            async for _ in self.service.events.afollow(job.id, tick_s=LOOK_S):
+            async for _ in self.service.afollow(job.id, tick_s=LOOK_S):
                 if await request.is_disconnected():
                     break
         finally:

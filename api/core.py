@@ -48,17 +48,17 @@ class ApiContext:
         job = self.service.get(job_id)
         if not caller.may_see(job):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
-        self.service.lend(job, caller.quota)
+        self.service.use_quota(job, caller.quota)
         return job
 
     def lend(self, jobs: Sequence[Job], caller: Caller) -> None:
         """A caller who looks at clips that wait for a GPU drives them (ZeroGPU)."""
         for job in jobs:
-            self.service.lend(job, caller.quota)
+            self.service.use_quota(job, caller.quota)
 
     def take(self, caller: Caller, clips: int = 1) -> dict[str, str]:
         """Headers that say what the caller has left, or a refusal."""
-        if self.service.executor.needs_request and not caller.quota:
+        if self.service.needs_request and not caller.quota:
             raise KinoraError(ErrorCode.UNAVAILABLE, NOBODYS_QUOTA)
         return self.limits.take(caller.limited_as, clips)
 
@@ -73,7 +73,11 @@ class ApiContext:
     ) -> tuple[Job, dict[str, str]]:
         left = self.take(caller)
         job = self.service.submit(
-            asked.request, caller.owner, once=asked.once, reuse=asked.reuse, parent=parent
+            asked.request,
+            caller.owner,
+            idempotency_key=asked.once,
+            reuse=asked.reuse,
+            parent=parent,
         )
-        self.service.lend(job, caller.quota)
+        self.service.use_quota(job, caller.quota)
         return job, left

@@ -193,7 +193,7 @@ def made_clip(job_id: str, service: JobService, caller: Caller) -> StoredVideo:
     if job.result is None:
         sentence = f"That clip has no file to go on from: it is {job.state.value}."
         raise KinoraError(ErrorCode.CONFLICT, sentence)
-    return service.store_made(job_id, caller.owner)
+    return service.store_finished_clip(job_id, caller.owner)
 
 
 async def video_id(upload: UploadFile, service: JobService, caller: Caller) -> str:

@@ -26,7 +26,7 @@ from pipelines.models.loras import offered
 from pipelines.request import FittedRequest
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
-from web.files import send_file
+from web.files import send_file, send_preview
 from web.identity import Caller
 
 if TYPE_CHECKING:
@@ -176,9 +176,7 @@ class Native:
         found = await in_thread(self.service.preview, job.id)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no preview of this clip yet.")
-        number, jpeg, meta = found
-        headers = {"X-Kinora-Preview": str(number), "X-Kinora-Frames": str(meta.get("frames", 1))}
-        return Response(jpeg, media_type="image/jpeg", headers={**headers, **NO_STORE, **SAFE})
+        return send_preview(found)
 
     # ---- files
 
@@ -201,7 +199,7 @@ class Native:
         name = f"kinora-{job.id[:8]}"
         if request.method == "GET":  # an address is signed for that alone
             as_name = name if "download" in request.query_params else None
-            there = await in_thread(self.service.clip_address, job.id, as_name=as_name)
+            there = await in_thread(self.service.signed_clip_url, job.id, download_name=as_name)
             if there:
                 return RedirectResponse(there, 307, headers={**NO_STORE, **SAFE})
         return send_file(request, await in_thread(self.service.clip_path, job.id), name)
@@ -244,7 +242,7 @@ class Native:
         """The models here: what each can do, its defaults and limits, and the `loras` that are here
         now, for those that take them."""
         hidden = {"repo", "folder"}
-        cards = self.service.offered().values()
+        cards = self.service.offered_cards().values()
         loras = await in_thread(offered, self.service.settings)
         return [
             card.model_dump(mode="json", exclude=hidden)

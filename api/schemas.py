@@ -92,10 +92,10 @@ class JobList(BaseModel):
 
 def standing(service: JobService, job: Job) -> JobProgress:
     if job.state is State.QUEUED:
-        waits = service.outlook(job)
+        waits = service.queue_estimate(job)
         phase = "queued"
         if waits.before == 0:  # it may wait for the model only
-            phase = Progress.of(service.events.since(job.id)).phase
+            phase = Progress.of(service.events(job.id)).phase
         return JobProgress(
             progress=0,
             phase=phase,
@@ -106,13 +106,13 @@ def standing(service: JobService, job: Job) -> JobProgress:
     if job.state.ended:
         done = job.state is State.SUCCEEDED
         return JobProgress(progress=float(done), phase=job.state.value)
-    seen = Progress.of(service.events.since(job.id))
+    seen = Progress.of(service.events(job.id))
     return JobProgress(
         progress=round(seen.ring, 4),
         phase=seen.phase,
         step=seen.step,
         steps=seen.total,
-        eta_seconds=_rounded(service.outlook(job).seconds),
+        eta_seconds=_rounded(service.queue_estimate(job).seconds),
         waits_for=service.waits_for(job),
     )
 

@@ -45,7 +45,7 @@ class Streams:
         EventSource not to come back."""
         after = _last_seen(request) if after is None else after
         if job.state.ended:
-            log = await in_thread(self._service.events.since, job.id, 0)
+            log = await in_thread(self._service.events, job.id)
             if log and log[-1].n <= after:
                 return Response(status_code=204)
         return StreamingResponse(
@@ -56,7 +56,7 @@ class Streams:
 
     async def _lines(self, job: Job, after: int, inline_previews: bool) -> AsyncIterator[bytes]:
         yield f"retry: {RETRY_MS}\n\n".encode()
-        async for event in self._service.events.afollow(job.id, after, HEARTBEAT_S):
+        async for event in self._service.afollow(job.id, after, HEARTBEAT_S):
             if event is None:
                 yield b": still here\n\n"
                 continue
@@ -92,7 +92,7 @@ def _last_seen(request: Request) -> int:
 def _preview(service: JobService, event: Event, inline: bool) -> dict[str, str]:
     """Where the picture is, and with `previews=inline` the picture, if it is still the newest."""
     found = {"url": address(f"/api/jobs/{event.job_id}/preview")}
-    newest = service.events.latest_preview(event.job_id) if inline else None
+    newest = service.preview(event.job_id) if inline else None
     if newest and newest.number == event.data.get("number"):
         jpeg = base64.b64encode(newest.jpeg).decode("ascii")
         found["image"] = f"data:image/jpeg;base64,{jpeg}"

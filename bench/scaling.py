@@ -110,7 +110,7 @@ def _of_the_last(took: list[float], what: str) -> Iterator[Figure]:
 
 
 def _done(service: JobService) -> int:
-    return sum(n for (state, _), n in service.store.counts().items() if state == "succeeded")
+    return sum(n for (state, _), n in service.counts().items() if state == "succeeded")
 
 
 def _end(service: JobService, job_id: str) -> None:

@@ -131,21 +131,21 @@ def make(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.store.listeners.append(progress.heard)
+    service.subscribe(progress.heard)
     try:
-        service.end_commands()
+        service.start_command()
         job = service.submit(gifts.given_to(service, request), OWNER)
-        device = executor.find_device(service.desk)
+        device = executor.find_device()
         if device.problem:
             say(f"{device.problem} The clip is made on the CPU.")
         with progress:
-            executor.run(service.desk, job.id)
+            executor.run(job.id)
         job = service.get(job.id)
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
     except BaseException:
-        executor.end(service.desk)
+        executor.end()
         raise
     finally:
         service.close()
@@ -164,21 +164,21 @@ def develop_again(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.store.listeners.append(progress.heard)
+    service.subscribe(progress.heard)
     try:
-        service.end_commands()
+        service.start_command()
         if output:
             output.check_format(service.get(job_id).fitted.format)
         if service.retry_decode(job_id).state is not State.QUEUED:
             raise KinoraError(ErrorCode.CONFLICT, "This clip is being made already.")
         with progress:
-            executor.run(service.desk, job_id)
+            executor.run(job_id)
         job = service.get(job_id)
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
     except BaseException:
-        executor.end(service.desk)
+        executor.end()
         raise
     finally:
         service.close()

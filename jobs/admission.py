@@ -1,8 +1,4 @@
-"""What becomes of a request before it is a job: looked at, fitted, refused or accepted.
-
-Everything that is wrong with it is said here, before any work. Knows requests, cards, the store's
-limits and the clips that are there already. Knows no executor and no event.
-"""
+"""Admission: a request is validated, fitted to its model, and refused or accepted as a job."""
 
 from __future__ import annotations
 
@@ -32,43 +28,44 @@ from settings import Settings
 class Admission:
     def __init__(
         self,
-        desk: JobLifecycle,
+        lifecycle: JobLifecycle,
         cards: Mapping[str, ModelCard],
-        given: Uploads,
+        uploads: Uploads,
         planner: Planner,
         settings: Settings,
         idle: Callable[[], Collection[str]] = tuple,
     ) -> None:
-        """`idle` names the waiting clips that count for no limit."""
+        """`idle` returns the ids of queued jobs that count for no limit."""
         self._idle = idle
         self._allowed = Allowed(cards, settings, planner)
-        self._desk = desk
-        self._store = desk.store
+        self._lifecycle = lifecycle
+        self._store = lifecycle.store
         self._cards = cards
-        self._given = given
+        self._uploads = uploads
         self._planner = planner
         self._settings = settings
         self._limits = Limits.from_settings(settings)
 
     def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with every change explained."""
+        """What would be made, with an adjustment for every change. Raises KinoraError."""
         try:
-            card = pick_card(self._with_a_model(request), self._cards, self._settings)
+            card = pick_card(self._with_model(request), self._cards, self._settings)
         except KinoraError as error:
             if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
                 raise self._allowed.unknown(request.model or "") from None
             raise
-        size, clip = self._given.sizes(request)
+        size, clip = self._uploads.sizes(request)
         fitted = fit(request, card, self._limits, source_size=size, clip=clip)
         return with_unread_words(fitted, card)
 
-    def _with_a_model(self, request: GenerationRequest) -> GenerationRequest:
-        """Behind Redis other machines work, of which this one knows nothing."""
-        unnamed = request.model is None and request.task is Task.VIDEO_TO_VIDEO
-        if not unnamed or self._settings.executor_kind == "redis":
+    def _with_model(self, request: GenerationRequest) -> GenerationRequest:
+        """For video to video without a model, names the best one that runs here. Not with Redis:
+        the workers' machines are others."""
+        has_none = request.model is None and request.task is Task.VIDEO_TO_VIDEO
+        if not has_none or self._settings.executor_kind == "redis":
             return request
-        usual = default_card(self._cards, self._settings)
-        model = over_a_clip(self._allowed.cards(), self._planner, usual)
+        default = default_card(self._cards, self._settings)
+        model = over_a_clip(self._allowed.cards(), self._planner, default)
         return request.model_copy(update={"model": model})
 
     def accept(
@@ -76,18 +73,18 @@ class Admission:
         requests: Sequence[GenerationRequest],
         owner: str,
         *,
-        once: IdempotencyKey | None = None,
+        idempotency_key: IdempotencyKey | None = None,
         reuse: bool = False,
         batch: str | None = None,
         parent: str | None = None,
     ) -> list[Job]:
-        """All of them or none, in the database when this returns. Under a key that was used before,
-        the jobs of that time."""
+        """Accepts all of the requests or none; the jobs are durable when this returns. If the
+        idempotency key was used before, returns the jobs created then. Raises KinoraError."""
         accepted: list[Job] = []
         recipes: dict[str, str | None] = {}
         now = time.time()
         for n, request in enumerate(requests):
-            self._given.check(request, owner)
+            self._uploads.check(request, owner)
             loras.check(request.loras, self._settings)
             job = Job(
                 id=new_id(),
@@ -103,81 +100,83 @@ class Admission:
             files = loras.changed_at(job.fitted.loras, self._settings)
             card = self._cards.get(job.fitted.model)
             recipes[job.id] = recipe = recipe_of(job.fitted, card, files)
-            accepted.append(self._made_before(job, recipe) if reuse else job)
+            accepted.append(self._reuse(job, recipe) if reuse else job)
         try:
             self._store.add_all(
                 accepted,
                 max_queue=self._settings.max_queue,
                 max_per_owner=self._settings.max_jobs_per_visitor,
-                once=once,
+                idempotency_key=idempotency_key,
                 recipes=recipes,
                 idle=self._idle(),
             )
-        except DuplicateRequest as before:
-            self._forget_links(accepted)
-            return self._of_that_time(before.job_id, batch)
+        except DuplicateRequest as duplicate:
+            self._remove_links(accepted)
+            return self._accepted_before(duplicate.job_id, batch)
         except KinoraError:
-            self._forget_links(accepted)
+            self._remove_links(accepted)
             raise
         return accepted
 
-    def _of_that_time(self, job_id: str, batch: str | None) -> list[Job]:
+    def _accepted_before(self, job_id: str, batch: str | None) -> list[Job]:
         job = self._store.get(job_id)
-        if job is None:  # deleted since: the key went with it, and may be used again
+        if job is None:  # deleted in between, and its key with it
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         return self._store.batch(job.batch) if batch and job.batch else [job]
 
-    def _made_before(self, job: Job, recipe: str | None) -> Job:
-        """The job, ended already if the owner has that very clip."""
+    def _reuse(self, job: Job, recipe: str | None) -> Job:
+        """The job, succeeded already if the owner has a clip of the same recipe."""
         if job.request.seed is None or recipe is None:
             return job
-        result = reused(self._desk, self._store.made_before(job.owner, recipe), job.id)
+        earlier = self._store.made_before(job.owner, recipe)
+        result = link_first_complete(self._lifecycle, earlier, job.id)
         if result is None:
             return job
         ended = {"state": State.SUCCEEDED, "result": result, "ended_at": job.created_at}
         return job.model_copy(update=ended | {"started_at": job.created_at})
 
-    def _forget_links(self, accepted: Sequence[Job]) -> None:
+    def _remove_links(self, accepted: Sequence[Job]) -> None:
         for job in accepted:
             if job.result:
-                self._desk.artifacts.remove(job.id)
+                self._lifecycle.artifacts.remove(job.id)
 
     def refuse_what_cannot_run(self, fitted: FittedRequest) -> None:
-        """Behind Redis other machines work, of which this one knows nothing."""
+        """Raises KinoraError if this machine cannot run it, or the model is not allowed here. With
+        Redis only the latter: the workers' machines are others."""
         card = self._cards.get(fitted.model)
         if card is not None and self._settings.executor_kind != "redis":
-            offered = self._allowed.cards()
-            self._planner.refuse_what_cannot_run(card, offered, ClipShape.of(fitted), fitted.task)
+            cards = self._allowed.cards()
+            self._planner.refuse_what_cannot_run(card, cards, ClipShape.of(fitted), fitted.task)
         self.check_allowed(fitted)
 
-    def offered(self) -> dict[str, ModelCard]:
+    def offered_cards(self) -> dict[str, ModelCard]:
         return self._allowed.cards()
 
     def check_allowed(self, fitted: FittedRequest) -> None:
-        """On a Space not every model may be used."""
+        """Raises KinoraError for a model that may not be used on a Space."""
         card = self._cards.get(fitted.model)
         if card is not None:
             self._allowed.check(card, fitted.task, upscale=fitted.upscale)
 
 
-def reused(desk: JobLifecycle, earlier: list[str], job_id: str) -> Result | None:
-    """The first of the earlier clips that is whole, linked into the new job's folder."""
+def link_first_complete(lifecycle: JobLifecycle, earlier: list[str], job_id: str) -> Result | None:
+    """Links the files of the first complete one of the earlier clips into the new job's folder."""
     for each in earlier:
-        result = desk.finished_result(each)
+        result = lifecycle.finished_result(each)
         if result is None or result.finished_early:
             continue
         names = (result.clip, result.poster, result.last_frame, MANIFEST)
         try:
             for name in names:
-                source = desk.artifacts.fetch(each, name)
+                source = lifecycle.artifacts.fetch(each, name)
                 if source is None:
                     raise FileNotFoundError(name)
-                target = desk.folder(job_id) / name
+                target = lifecycle.folder(job_id) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                link_or_copy(source, target)  # two clips may share files that never change
-            desk.artifacts.keep(job_id)
-        except OSError:  # deleted while we looked, or no room: it is made anew
-            shutil.rmtree(desk.folder(job_id), ignore_errors=True)
+                link_or_copy(source, target)  # files never change, so two clips may share them
+            lifecycle.artifacts.keep(job_id)
+        except OSError:  # deleted meanwhile, or the disk is full: the clip is made again
+            shutil.rmtree(lifecycle.folder(job_id), ignore_errors=True)
             continue
         return result.model_copy(update={"reused": True})
     return None

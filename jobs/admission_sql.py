@@ -1,6 +1,6 @@
-"""What is looked at before a request is accepted: limits, keys, and clips that are there already.
+"""The checks of admission in SQL: limits, idempotency keys, and clips that can be reused.
 
-Each function works inside the transaction that accepts the request. Knows SQL; knows no worker.
+Each function runs inside the transaction that accepts the request.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from jobs.job import IdempotencyKey, Job, State
 from pipelines.models.cards import ModelCard
 from pipelines.request import FittedRequest
 
-KEY_KEPT_S = 24 * 3600
-LOOKED_AT_S = 1.0  # how often it is seen whether the weights in a folder have changed
+KEY_LIFETIME_S = 24 * 3600
+WEIGHTS_CACHE_S = 1.0  # how soon changed weights in a folder are noticed
 CANDIDATES = 5
-"""How many earlier clips of the same recipe are looked at; their files may be gone."""
+"""How many earlier clips of the same recipe are tried; the files of some may be gone."""
 
-IS_OWNERS = jobs.c.owner == bindparam("owner")
-HOW_MANY = select(
+HAS_OWNER = jobs.c.owner == bindparam("owner")
+UNFINISHED_COUNTS = select(
     func.count().filter(jobs.c.state == State.QUEUED.value),
-    func.count().filter(IS_OWNERS, jobs.c.batch.is_(None)),
-    func.count().filter(IS_OWNERS, jobs.c.batch.is_not(None)),
+    func.count().filter(HAS_OWNER, jobs.c.batch.is_(None)),
+    func.count().filter(HAS_OWNER, jobs.c.batch.is_not(None)),
 ).where(jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value)))
 
 MADE_BEFORE = (
     select(jobs.c.id)
     .where(
-        IS_OWNERS,
+        HAS_OWNER,
         jobs.c.recipe == bindparam("recipe"),
         jobs.c.state == State.SUCCEEDED.value,
     )
@@ -45,21 +45,22 @@ MADE_BEFORE = (
 
 
 class DuplicateRequest(Exception):
-    """This very request was accepted earlier, under the same key."""
+    """The same request was accepted before, with the same idempotency key."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(job_id)
 
 
-def check_key(tx: Connection, owner: str, once: IdempotencyKey) -> None:
-    """AcceptedBefore if this request came already; a KinoraError if the key was another's."""
-    tx.execute(delete(keys).where(keys.c.at < time.time() - KEY_KEPT_S))
-    mine = (keys.c.owner == owner) & (keys.c.key == once.key)
-    known = tx.execute(select(keys.c.fingerprint, keys.c.job_id).where(mine)).first()
+def check_key(tx: Connection, owner: str, key: IdempotencyKey) -> None:
+    """Raises DuplicateRequest if this request was accepted before with the same key, and
+    KinoraError(INVALID_INPUT) if the key was used for another request."""
+    tx.execute(delete(keys).where(keys.c.at < time.time() - KEY_LIFETIME_S))
+    is_same = (keys.c.owner == owner) & (keys.c.key == key.key)
+    known = tx.execute(select(keys.c.fingerprint, keys.c.job_id).where(is_same)).first()
     if known is None:
         return
-    if known.fingerprint != once.fingerprint:
+    if known.fingerprint != key.fingerprint:
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
             "This Idempotency-Key was used for another request. Use a new one for each request.",
@@ -68,8 +69,8 @@ def check_key(tx: Connection, owner: str, once: IdempotencyKey) -> None:
     raise DuplicateRequest(known.job_id)
 
 
-def keep_key(tx: Connection, owner: str, once: IdempotencyKey, job_id: str) -> None:
-    row = {"owner": owner, "key": once.key, "fingerprint": once.fingerprint}
+def store_key(tx: Connection, owner: str, key: IdempotencyKey, job_id: str) -> None:
+    row = {"owner": owner, "key": key.key, "fingerprint": key.fingerprint}
     tx.execute(insert(keys).values(row | {"job_id": job_id, "at": time.time()}))
 
 
@@ -81,19 +82,22 @@ def check_limits(
     max_per_owner: int,
     idle: Collection[str] = (),
 ) -> None:
-    """A batch is one thing to its owner: of those, one at a time may be unfinished.
+    """Raises KinoraError: RATE_LIMITED or QUEUE_FULL. An owner may have one unfinished batch at a
+    time.
 
-    `idle` clips count for nothing: they wait for a web request that may never come (ZeroGPU)."""
-    asked = [job for job in accepted if job.state is State.QUEUED]
-    if not asked:
+    `idle` jobs are not counted: they wait for a web request that may never come (ZeroGPU)."""
+    new = [job for job in accepted if job.state is State.QUEUED]
+    if not new:
         return
-    owner, is_batch = asked[0].owner, asked[0].batch is not None
-    waiting, single, in_batches = tx.execute(HOW_MANY, {"owner": owner}).one()
+    owner, is_batch = new[0].owner, new[0].batch is not None
+    queued, single, in_batches = tx.execute(UNFINISHED_COUNTS, {"owner": owner}).one()
     if idle:
-        named = HOW_MANY.where(jobs.c.state == State.QUEUED.value, jobs.c.id.in_(list(idle)))
-        nobodys = tx.execute(named, {"owner": owner}).one()
-        waiting, single, in_batches = (
-            all_ - idle_ for all_, idle_ in zip((waiting, single, in_batches), nobodys, strict=True)
+        counts = UNFINISHED_COUNTS.where(
+            jobs.c.state == State.QUEUED.value, jobs.c.id.in_(list(idle))
+        )
+        of_idle = tx.execute(counts, {"owner": owner}).one()
+        queued, single, in_batches = (
+            all_ - idle_ for all_, idle_ in zip((queued, single, in_batches), of_idle, strict=True)
         )
     if is_batch and in_batches:
         raise KinoraError(
@@ -105,33 +109,33 @@ def check_limits(
             ErrorCode.RATE_LIMITED,
             f"You have {single} clips that are not finished yet. Wait for one of them.",
         )
-    if waiting + len(asked) > max_queue:
+    if queued + len(new) > max_queue:
         raise KinoraError(ErrorCode.QUEUE_FULL)
 
 
 def recipe_of(
     fitted: FittedRequest, card: ModelCard | None, loras: Sequence[tuple[str, int, int]] = ()
 ) -> str | None:
-    """The same recipe, the same frames: every setting, and the weights they are used with. `loras`
-    are the files that their names mean. None where it is not known which weights those are."""
+    """A hash of all that decides about the frames: every setting and the weights. `loras` are their
+    files as (path, size, time of change). None where the weights are not known."""
     if card is None:
         return None
     settings = fitted.model_dump(mode="json", exclude={"adjustments", "allow_fallback"})
     weights: list[object] = [card.repo, card.revision, card.variant]
     folder = card.local_path
-    if folder is not None:  # a folder has no revision; its files say when they changed
-        weights += _weights_in(folder, int(time.monotonic() / LOOKED_AT_S))
+    if folder is not None:  # a folder has no revision: the times of its files stand for it
+        weights += _weights_in(folder, int(time.monotonic() / WEIGHTS_CACHE_S))
     weights += [list(each) for each in loras]
     line = json.dumps([settings, weights], sort_keys=True)
     return hashlib.sha256(line.encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)
-def _weights_in(folder: Path, _when: int) -> list[tuple[str, int, int]]:
+def _weights_in(folder: Path, _period: int) -> list[tuple[str, int, int]]:
     files = sorted(folder.rglob("*.safetensors"))
     return [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
 
 
 def made_before(tx: Connection, owner: str, recipe: str) -> list[str]:
-    """The owner's finished clips of that recipe, newest first."""
+    """The ids of the owner's finished jobs with that recipe, newest first."""
     return list(tx.execute(MADE_BEFORE, {"owner": owner, "recipe": recipe}).scalars())

@@ -1,6 +1,6 @@
-"""What was sampled stays on disk until the clip is whole, so that a failure after it costs little.
+"""The checkpoint of a job: its latents are stored until the clip is finished.
 
-Knows the two files in a job's folder and what may be done with them; knows no model and no store.
+So a failure after sampling costs only the decoding.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ log = logging.getLogger(__name__)
 
 LATENTS = "latents.safetensors"
 DECODING = "decoding"
-"""There while frames are decoded: who finds it knows that the worker died of it, or with it."""
+"""An empty file that exists while frames are decoded: if it is still there at the next attempt, the
+worker died while decoding."""
 
 KEPT = "latents_kept"
-"""In the details of an error: the clip can be decoded again without sampling."""
+"""A key in the details of an error: the clip can be decoded again without sampling."""
 
 
 def is_worth_keeping(error: KinoraError) -> bool:
-    """Not where the same would only happen again, and not what a person threw away."""
+    """False for errors that would only happen again, and for discarded clips."""
     return error.kind.retryable and not isinstance(error, Cancelled)
 
 
@@ -34,22 +35,22 @@ def with_note(error: KinoraError) -> KinoraError:
 
 
 def bring(artifacts: Artifacts, job_id: str, folder: Path) -> None:
-    """To a worker's own folder, what an earlier attempt left where clips are kept."""
+    """Copies the latents of an earlier attempt into a worker's own folder, if there are any."""
     kept = artifacts.fetch(job_id, LATENTS)
     if kept is not None and kept.parent != folder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / LATENTS).unlink(missing_ok=True)
         link_or_copy(kept, folder / LATENTS)
-        if artifacts.is_remote:  # that was a copy for us
+        if artifacts.is_remote:  # `fetch` made a local copy
             kept.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 kept.parent.rmdir()
 
 
 def save(artifacts: Artifacts, job_id: str, folder: Path, error: KinoraError) -> None:
-    """From a worker's own folder to where clips are kept, for somebody to go on with."""
+    """Copies the latents from a worker's own folder to the artifacts, for the next attempt."""
     if (folder / LATENTS).is_file() and is_worth_keeping(error):
         try:
             artifacts.put(job_id, folder / LATENTS)
-        except KinoraError as trouble:
-            log.warning("Checkpoint not readable (job=%s): %s", job_id, trouble.message)
+        except KinoraError as failure:
+            log.warning("Checkpoint not stored (job=%s): %s", job_id, failure.message)

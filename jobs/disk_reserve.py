@@ -1,5 +1,5 @@
-"""Room on the disk that is kept for the moment when there is none left: to delete, a database must
-write first. Knows files; does not know what is in the database.
+"""A reserve of disk space for the moment when the disk is full: to delete, a database must write
+first.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from media.files import NO_ROOM
 log = logging.getLogger(__name__)
 
 RESERVE_BYTES = 1 << 20
-"""A deletion writes the pages it touches into SQLite's log: some hundred kilobytes at most."""
+"""A deletion writes the pages that it changes into SQLite's log: some hundred kilobytes at most."""
 PROBE_BYTES = 1 << 16
 
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 
 class Reserve:
-    """A file beside the database that takes up room. Without a path there is none.
+    """A file beside the database that occupies space; without a path there is none.
 
-    `checkpoint` makes the room that the database's own log takes usable once more."""
+    `checkpoint` frees the space that the database's log occupies."""
 
     def __init__(self, path: Path | None, checkpoint: Callable[[], object] = lambda: None) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class Reserve:
         self._lock = threading.Lock()
 
     def refill(self) -> None:
-        """Takes the room where there is plenty. Whoever shares the folder shares the file."""
+        """Creates the file if there is plenty of space. Processes with one folder share it."""
         if self._path is None:
             return
         with self._lock, suppress(OSError):
@@ -52,7 +52,7 @@ class Reserve:
                 part.unlink(missing_ok=True)
 
     def release(self) -> bool:
-        """True if there is more room now."""
+        """True if there is more free space now."""
         if self._path is None:
             return False
         try:
@@ -62,22 +62,22 @@ class Reserve:
         log.warning("The disk is full. The reserve is used to delete clips.")
         return True
 
-    def use_for(self, change: Callable[[], Answer]) -> Answer:
-        """A change that makes room, or ends what takes it: done again with the reserve where the
-        disk is full."""
-        for make_room in (self._checkpoint, self.release):
+    def use_for(self, change: Callable[[], Returned]) -> Returned:
+        """Runs a change that frees space, or ends what occupies it; on a full disk, again after the
+        database's checkpoint and then with the reserve. Raises KinoraError(OUT_OF_DISK)."""
+        for free_space in (self._checkpoint, self.release):
             try:
                 return change()
             except KinoraError as error:
                 if error.code is not ErrorCode.OUT_OF_DISK:
                     raise
-            make_room()
+            free_space()
         return change()
 
 
 def refuse_if_full(*folders: Path) -> None:
-    """KinoraError where nothing can be written. It is tried: what quotas, mounts and file counts
-    allow is in no figure."""
+    """Raises KinoraError if a folder cannot be written. It is tried: no figure includes quotas,
+    mount options and the limit of the number of files."""
     for folder in dict.fromkeys(folders):
         probe = folder / f".{secrets.token_hex(8)}.part"
         try:
@@ -92,7 +92,7 @@ def refuse_if_full(*folders: Path) -> None:
 
 
 def disk_error(error: OSError) -> KinoraError:
-    """What cannot be written, as a sentence."""
+    """The KinoraError for a failed write."""
     if error.errno in NO_ROOM:
         return KinoraError(ErrorCode.OUT_OF_DISK)
     if error.errno == errno.EROFS:
@@ -116,4 +116,6 @@ def _allocate(handle: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
-        os.write(handle, os.urandom(RESERVE_BYTES))  # such disks may keep zeros for nothing
+        os.write(
+            handle, os.urandom(RESERVE_BYTES)
+        )  # such file systems may store zeros without using space

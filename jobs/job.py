@@ -1,7 +1,4 @@
-"""A job, its states, and the one table of legal moves between them.
-
-Knows no storage and no worker.
-"""
+"""Job, its states and the table of allowed moves between them; Event, Result."""
 
 from __future__ import annotations
 
@@ -31,23 +28,24 @@ class State(str, Enum):
 
 MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
-    # back to the queue: the worker or the server was lost and nothing of the clip was written yet
+    # queued again: the worker or the server was lost before the clip was finished
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.QUEUED}),
     State.SUCCEEDED: frozenset(),
-    # once more, where what was sampled is kept
+    # queued again, to decode the stored latents
     State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset(),
 }
 
 
 def check_move(before: State, after: State) -> None:
+    """Raises KinoraError(CONFLICT) for a move that is not in the table."""
     if after not in MOVES[before]:
         sentence = f"A clip that is {before.value} cannot become {after.value}."
         raise KinoraError(ErrorCode.CONFLICT, sentence)
 
 
 class Gone(BaseModel):
-    """Why the files of a finished clip are not there any more, and since when."""
+    """Why the files of a finished clip were removed, and when."""
 
     model_config = ConfigDict(frozen=True)
     why: Literal["age", "space"]
@@ -65,7 +63,7 @@ WHY = {
 
 
 class Result(BaseModel):
-    """What a finished job left behind. Names are relative to the job's artifact folder."""
+    """The clip of a job that has succeeded. File names are relative to the job's folder."""
 
     model_config = ConfigDict(frozen=True)
     clip: str
@@ -79,21 +77,21 @@ class Result(BaseModel):
     finished_early: bool = False
     steps_done: int | None = None
     reused: bool = False
-    """The files were there already: the same request had been made before."""
+    """The files are those of an earlier job with the same recipe."""
     seconds: dict[str, float] = {}
     """Wall seconds by phase: load, encode_prompt, denoise, decode, encode, total."""
     step_s: float | None = None
-    """The pace: the median of the steps, without the first where there are others."""
+    """Seconds per step: the median, without the first step where there are others."""
     cold: bool = False
-    """The first clip since the model was loaded, which is slower."""
+    """It was the first clip after the model was loaded, which is slower."""
     peak_gb: float | None = None
-    """The most memory it took, on the GPU if it was made there."""
+    """Peak memory, of the GPU if it ran there."""
     adjustments: tuple[Adjustment, ...] = ()
-    """What had to be done in another way because the memory was short."""
+    """What the worker changed because memory was short."""
     machine: str | None = None
-    """Where it was made; None: where the server is."""
+    """The machine that made it; None: the server's."""
     gone: Gone | None = None
-    """The files were removed since; all else here is history."""
+    """Set when the files were removed; the other fields stay as they were."""
 
 
 class Job(BaseModel):
@@ -110,19 +108,19 @@ class Job(BaseModel):
     ended_at: float | None = None
     attempts: int = 0
     asked: Asked | None = None
-    """What the person asked of it while it runs: to discard it, or to finish with what is there."""
+    """The stop request of a running job: discard it, or finish with the steps done so far."""
     result: Result | None = None
     error: dict[str, Any] | None = None
     batch: str | None = None
-    """The batch it was handed in with."""
+    """The batch it was submitted in."""
     parent: str | None = None
-    """The clip it is a variation of."""
+    """The job whose clip it is a variation of."""
 
 
 class IdempotencyKey(NamedTuple):
-    """A caller's own name for a request: within a day it is accepted once, however often it comes.
+    """A client's name for a request: for a day, repeating the request creates no second job.
 
-    `fingerprint` tells whether it is really the same request."""
+    `fingerprint` is a hash of the request: another request with the same key is an error."""
 
     key: str
     fingerprint: str
@@ -134,8 +132,8 @@ class Event(BaseModel):
     kind: queued | started | waiting_for_gpu | loading | step | decoding | encoding | preview
           | requeued | succeeded | failed | cancelled
 
-    loading may also come before started: what the worker needs before it can take its first clip.
-    waiting_for_gpu comes on ZeroGPU only: the clip's turn has come, and it queues for a GPU.
+    loading may also come before started: the worker loads a model before it can claim a first job.
+    waiting_for_gpu comes on ZeroGPU only: the job was claimed and is queued for a GPU.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -150,5 +148,5 @@ TERMINAL_KINDS = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def new_id() -> str:
-    """128 random bits: nobody can guess somebody else's clip."""
+    """128 random bits: another job's id cannot be guessed."""
     return secrets.token_hex(16)

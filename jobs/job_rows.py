@@ -13,7 +13,7 @@ from pipelines.request import FittedRequest, GenerationRequest
 
 
 def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
-    """`server` accepted the job; `recipe` is what an equal request would be found by."""
+    """`server` accepted the job; equal `recipe`s may share a clip."""
     return {
         "id": job.id,
         "owner": job.owner,

@@ -1,6 +1,7 @@
-"""The desk where executors take work and report: the only way a worker changes a job.
+"""JobLifecycle: the only place that changes the state of a job after it was accepted.
 
-Knows the store, the log, the estimator and the artifact folders. Knows no executor and no visitor.
+Executors claim jobs here and report on them; the service cancels and retries them here. It must not
+import an executor.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from errors import Cancelled, ErrorCode, KinoraError
-from jobs.artifacts import MANIFEST as MANIFEST  # also for those who know the desk only
+from jobs.artifacts import MANIFEST as MANIFEST  # also for executors, which import only this module
 from jobs.artifacts import Artifacts
 from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping, with_note
 from jobs.estimate import Estimator
@@ -29,6 +30,9 @@ MAX_ATTEMPTS = 2
 
 
 class JobLifecycle:
+    """Thread-safe. Every change is a compare-and-set in the store: of two threads or processes that
+    want to end a job one succeeds, and for the other nothing happens."""
+
     def __init__(
         self,
         store: JobStore,
@@ -42,50 +46,76 @@ class JobLifecycle:
         self.estimator = estimator
         self.artifacts = artifacts or Artifacts(data)
         self.pictures = self.artifacts.given
-        self._resting = False
-        self.judge_waiting: Callable[[], None] = lambda: None
-        """Called by an executor once it is known what its worker computes on: clips that were
-        accepted by a guess of that are looked at again."""
+        self._paused = False
+        self.check_queued: Callable[[], None] = lambda: None
+        """An executor calls this once its worker's device is known: jobs that were accepted before
+        are checked against it."""
 
     def folder(self, job_id: str) -> Path:
         return self.artifacts.folder(job_id)
 
-    # -- for executors ---------------------------------------------------------------------------
+    # -- queued jobs -------------------------------------------------------------------------------
 
-    def claim(self, among: Collection[str] | None = None) -> Job | None:
-        """The next job in turn, now running; `among` limits whose turn it can be."""
-        return None if self._resting else self.store.claim(among)
+    def claim(self, candidates: Collection[str] | None = None) -> Job | None:
+        """The next job in the queue, now running; only one of `candidates` if they are given."""
+        return None if self._paused else self.store.claim(candidates)
 
-    def rest(self) -> None:
-        """Nobody gets new work here any more."""
-        self._resting = True
+    def pause(self) -> None:
+        """From now on `claim` returns None."""
+        self._paused = True
 
-    def asked(self, job_id: str) -> Asked | None:
+    def cancel_queued(self, job_id: str) -> bool:
+        """Cancels a queued job and removes what an earlier attempt wrote; False if it is not queued
+        any more."""
+        cancelled = self.store.move(job_id, State.QUEUED, State.CANCELLED, "cancelled")
+        if cancelled:
+            self.artifacts.remove(job_id)
+        return cancelled is not None
+
+    def fail_queued(self, job_id: str, error: KinoraError, *, remove_files: bool = True) -> bool:
+        """Fails a queued job; False if it is not queued any more."""
+        failed = self.store.move(
+            job_id, State.QUEUED, State.FAILED, "failed", error.as_dict(), error=error
+        )
+        if failed and remove_files:
+            self.artifacts.remove(job_id)
+        return failed is not None
+
+    def retry_decode(self, job_id: str) -> Job | None:
+        """Queues a failed job again; None if it is not failed any more."""
+        why = {"message": "Decoding is retried."}
+        return self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", why)
+
+    # -- running jobs ------------------------------------------------------------------------------
+
+    def stop_request(self, job_id: str) -> Asked | None:
+        """Whether the user wants the running job to be discarded or finished now."""
         job = self.store.get(job_id)
         return job.asked if job else None
 
     def progress(self, job: Job, kind: str, data: dict[str, Any]) -> None:
-        """News of a running job. The picture of a preview stays out of the database."""
+        """Appends an event of a running job. A preview's JPEG is kept in memory only."""
         if kind == "preview":
             meta = {key: value for key, value in data.items() if key != "jpeg"}
             preview = self.events.keep_preview(job.id, data["jpeg"], meta)
             data = meta | {"number": preview.number}
-        elif kind == "fallback":  # another model makes it: the job says so from now on
+        elif kind == "fallback":  # another model makes it from now on
             data = dict(data)
-            self.store.refit(job.id, FittedRequest.model_validate(data.pop("fitted")))
+            self.store.replace_fitted(job.id, FittedRequest.model_validate(data.pop("fitted")))
         elif kind == "step" and data.get("eta_s") is not None:
             tail_s = self.estimator.estimate(job.fitted).tail_s
             data = data | {"eta_s": round(data["eta_s"] + tail_s, 1)}
         self.events.append(job.id, kind, data)
 
     def succeed(self, job: Job, result: Result) -> None:
+        """The clip is finished; cancels the job if it was discarded in the meantime."""
         self.artifacts.drop(job.id, LATENTS)
         self.artifacts.keep(job.id)
-        # learned before it is told, so that whoever hears of it gets the better estimate
+        # before the event, so that subscribers to it already get the better estimate
         made = self.store.get(job.id) or job
         self.estimator.learn(made.model_copy(update={"result": result}))
         seconds = {"seconds": result.seconds, "finished_early": result.finished_early}
-        done = self.store.move(
+        succeeded = self.store.move(
             job.id,
             State.RUNNING,
             State.SUCCEEDED,
@@ -95,16 +125,18 @@ class JobLifecycle:
             unless_asked="discard",
             run=job.started_at,
         )
-        if not done:
-            self.cancelled(job)
+        if not succeeded:
+            self.cancel(job)
 
     def fail(self, job: Job, error: KinoraError) -> None:
-        if isinstance(error, Cancelled) or self.asked(job.id) == "discard":
-            self.cancelled(job)
+        """Fails a running job and keeps its latents if decoding them again may succeed; cancels it
+        if it was discarded."""
+        if isinstance(error, Cancelled) or self.stop_request(job.id) == "discard":
+            self.cancel(job)
             return
         if is_worth_keeping(error) and self.is_sampled(job.id):
             error = with_note(error)
-            self._clear(job, but={LATENTS, DECODING})
+            self._clear(job, keep={LATENTS, DECODING})
         else:
             self._clear(job)
         self.store.move(
@@ -117,37 +149,31 @@ class JobLifecycle:
             run=job.started_at,
         )
 
-    def cancelled(self, job: Job) -> None:
+    def cancel(self, job: Job) -> None:
+        """The worker has discarded a running job."""
         self._clear(job)
         self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled", run=job.started_at)
 
-    def give_up(self, job_id: str, error: KinoraError) -> None:
-        """A clip that waits is not made any more; nothing happens to one that runs or has ended."""
-        moved = self.store.move(
-            job_id, State.QUEUED, State.FAILED, "failed", error.as_dict(), error=error
-        )
-        if moved:
-            self.artifacts.remove(job_id)
-
-    def lost(self, job: Job) -> None:
-        """Whoever worked on it is gone: kept if its clip is whole, else done again, once."""
+    def worker_lost(self, job: Job) -> None:
+        """The worker of a running job is gone: the job succeeds if its clip is complete, is queued
+        again after its first attempt, and else fails."""
         result = self.finished_result(job.id)
-        if job.asked == "discard" or self.asked(job.id) == "discard":
-            self.cancelled(job)
+        if job.asked == "discard" or self.stop_request(job.id) == "discard":
+            self.cancel(job)
         elif result:
             self.succeed(job, result)
         elif job.attempts < MAX_ATTEMPTS:
-            again = "The worker stopped; the clip is made again from the start."
+            why = "The worker stopped; the clip is made again from the start."
             if self.is_sampled(job.id):
-                again = "The worker stopped; decoding is retried."
-            self.requeue(job, again, but={LATENTS, DECODING})
+                why = "The worker stopped; decoding is retried."
+            self.requeue(job, why, keep={LATENTS, DECODING})
         else:
             self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
 
-    def settle(self) -> None:
-        """Clips that are said to run while nobody is at work: kept if whole, else made again."""
+    def recover_running(self) -> None:
+        """Handles every job that is still marked as running while no worker is busy."""
         for job in self.store.running():
-            self.lost(job)
+            self.worker_lost(job)
 
     def requeue(
         self,
@@ -155,10 +181,11 @@ class JobLifecycle:
         why: str,
         *,
         refund_attempt: bool = False,
-        but: Collection[str] = (LATENTS,),
+        keep: Collection[str] = (LATENTS,),
     ) -> None:
-        """`but` names the files that stay: with the latents, nothing is sampled again."""
-        self._clear(job, but)
+        """Queues a running job again. `keep` names the files that stay: with the latents, the next
+        attempt does not sample again."""
+        self._clear(job, keep)
         self.store.move(
             job.id,
             State.RUNNING,
@@ -169,10 +196,10 @@ class JobLifecycle:
             run=job.started_at,
         )
 
-    # -- artifacts -------------------------------------------------------------------------------
+    # -- artifacts ---------------------------------------------------------------------------------
 
     def finished_result(self, job_id: str) -> Result | None:
-        """The result a worker left, if every file of it is there and whole."""
+        """The result in the manifest, if all of the clip's files are there and complete."""
         try:
             result = Result.model_validate_json(self.artifacts.manifest(job_id) or b"")
         except (ValidationError, json.JSONDecodeError):
@@ -180,18 +207,19 @@ class JobLifecycle:
         others = (result.poster, result.last_frame)
         if any(self.artifacts.size(job_id, name) is None for name in others):
             return None
-        is_whole = self.artifacts.size(job_id, result.clip) == result.size_bytes
-        return result if is_whole else None
+        is_complete = self.artifacts.size(job_id, result.clip) == result.size_bytes
+        return result if is_complete else None
 
     def is_sampled(self, job_id: str) -> bool:
-        """What was sampled is there, and only the frames must be decoded."""
+        """The latents are stored: only decoding and encoding remain."""
         return bool(self.artifacts.size(job_id, LATENTS))
 
-    def _clear(self, job: Job, but: Collection[str] = ()) -> None:
-        """Unless it was given up meanwhile and somebody else makes it now."""
+    def _clear(self, job: Job, keep: Collection[str] = ()) -> None:
+        """Removes the files of this run, unless the job was given to another worker since: then
+        they are that worker's."""
         now = self.store.get(job.id)
         if now and (now.state, now.started_at) == (State.RUNNING, job.started_at):
-            if but and any(self.artifacts.size(job.id, name) is not None for name in but):
-                self.artifacts.strip(job.id, frozenset(but))
+            if keep and any(self.artifacts.size(job.id, name) is not None for name in keep):
+                self.artifacts.strip(job.id, frozenset(keep))
             else:
                 self.artifacts.remove(job.id)

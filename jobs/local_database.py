@@ -19,7 +19,7 @@ from pathlib import Path
 
 from jobs import database_copies
 from jobs.database_copies import Copies, Number
-from jobs.liveness import Presence
+from jobs.liveness import FileLiveness
 from jobs.mounts import is_mounted, network_kind, why_not_writable
 from jobs.store import JobStore
 from settings import ROOT, Settings
@@ -66,18 +66,18 @@ class NearDatabase:
     def open(self) -> None:
         """The database as it was last copied, unless a newer one is here. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        presence = Presence(self.servers)
+        liveness = FileLiveness(self.servers)
         try:
-            with presence.alone():
+            with liveness.exclusive():
                 # another process of this machine (the page, a command) may have it open
-                names = {path.stem for path in self.servers.glob("*.alive")} - {presence.name}
-                if not any(presence.is_alive(name) for name in names):
+                names = {path.stem for path in self.servers.glob("*.alive")} - {liveness.name}
+                if not any(liveness.is_alive(name) for name in names):
                     self._bring()
                 newest = max(self.copies.newest_number(), self._last_noted())
                 self._number = newest.next_generation()
                 self._note(self._number)
         finally:
-            presence.close()
+            liveness.close()
 
     def start(self) -> None:
         self._watch = sqlite3.connect(self.file, check_same_thread=False, timeout=30)

@@ -1,7 +1,6 @@
-"""Turnstile: one writer at a time, and new requests let everybody else go first.
+"""PriorityLock: a lock that low-priority threads get only while no other thread waits for it.
 
-When fifty ask at once, the news of clips in the making must not stand behind them all. Knows
-threads; does not know what is written.
+When fifty requests are submitted at once, the progress of running jobs must not wait for them.
 """
 
 from __future__ import annotations
@@ -12,37 +11,37 @@ from contextlib import contextmanager
 
 
 class PriorityLock:
-    """`with turnstile:` goes before whoever waits `with turnstile.patiently():`."""
+    """`with lock:` comes before every thread that waits in `with lock.low_priority():`."""
 
     def __init__(self) -> None:
         lock = threading.Lock()
-        self._first, self._patient = threading.Condition(lock), threading.Condition(lock)
-        self._hurried = 0
-        self._taken = False
+        self._normal, self._low = threading.Condition(lock), threading.Condition(lock)
+        self._waiting = 0
+        self._is_held = False
 
     def __enter__(self) -> None:
-        with self._first:
-            self._hurried += 1
+        with self._normal:
+            self._waiting += 1
             try:
-                self._first.wait_for(lambda: not self._taken)
-                self._taken = True
+                self._normal.wait_for(lambda: not self._is_held)
+                self._is_held = True
             finally:
-                self._hurried -= 1
+                self._waiting -= 1
 
     def __exit__(self, *how: object) -> None:
-        self._leave()
+        self._release()
 
     @contextmanager
-    def patiently(self) -> Iterator[None]:
-        with self._patient:
-            self._patient.wait_for(lambda: not self._taken and not self._hurried)
-            self._taken = True
+    def low_priority(self) -> Iterator[None]:
+        with self._low:
+            self._low.wait_for(lambda: not self._is_held and not self._waiting)
+            self._is_held = True
         try:
             yield
         finally:
-            self._leave()
+            self._release()
 
-    def _leave(self) -> None:
-        with self._first:
-            self._taken = False
-            (self._first if self._hurried else self._patient).notify()
+    def _release(self) -> None:
+        with self._normal:
+            self._is_held = False
+            (self._normal if self._waiting else self._low).notify()

@@ -1,11 +1,9 @@
-"""Whose turn it is: one queue that nobody can fill up for the others.
+"""The order of the queue: fair between owners, however many jobs each of them submits.
 
-Start-time fair queueing. A job's key is the moment it was accepted or the moment its owner was last
-served, whichever is later; the smallest key goes first. So a visitor with ten clips waiting lets a
-newcomer in after each of them, and no stream of newcomers can starve anyone: a key stands still
+Start-time fair queueing. A job's key is the time it was accepted or the time its owner was last
+served, whichever is later; the smallest key runs first. So an owner with ten queued jobs lets a
+newcomer in after each of them, and no stream of newcomers can starve anyone: a key does not change
 until its owner is served.
-
-Knows owners and times only; no database and no worker.
 """
 
 from __future__ import annotations
@@ -21,6 +19,8 @@ from jobs.job import State
 
 
 class Waiting(NamedTuple):
+    """A queued job, as far as its place in the queue depends on it."""
+
     id: str
     owner: str
     created_at: float
@@ -28,71 +28,71 @@ class Waiting(NamedTuple):
 
 
 def in_turn(waiting: Iterable[Waiting], last_served: Mapping[str, float]) -> Iterator[Waiting]:
-    """The waiting jobs in the order in which they will be started if nobody else comes."""
-    lines = list(lines_of(waiting, last_served).values())
-    for place in range(max(map(len, lines), default=0)):
-        for line in lines:
-            if place < len(line):
-                yield line[place]
+    """The queued jobs in the order in which they will run if no others are submitted."""
+    queues = list(by_owner(waiting, last_served).values())
+    for place in range(max(map(len, queues), default=0)):
+        for owned in queues:
+            if place < len(owned):
+                yield owned[place]
 
 
-def lines_of(
+def by_owner(
     waiting: Iterable[Waiting], last_served: Mapping[str, float]
 ) -> dict[str, list[Waiting]]:
-    """Each owner's jobs in their order, whoever is next first. Once served, an owner's key is later
-    than that of all who wait, so the first of each line goes, then the second of each, and so on.
-    """
-    lines: dict[str, list[Waiting]] = {}
+    """Each owner's jobs in their order; the owner who is served next comes first. Once served, an
+    owner's key is later than all others', so the first job of each owner runs, then the second of
+    each, and so on."""
+    queues: dict[str, list[Waiting]] = {}
     for job in sorted(waiting, key=itemgetter(2, 0)):
-        lines.setdefault(job.owner, []).append(job)
-    return dict(sorted(lines.items(), key=lambda line: _key(line[1][0], last_served)))
+        queues.setdefault(job.owner, []).append(job)
+    return dict(sorted(queues.items(), key=lambda item: _key(item[1][0], last_served)))
 
 
-def places_before(owner: str, place: int, lines: Mapping[str, Sized]) -> Iterator[tuple[str, int]]:
-    """How many jobs of each line go before the one at that place in its owner's line."""
-    passed = False
-    for other, line in lines.items():
-        passed = passed or other == owner
-        yield other, min(len(line), place + (not passed))
+def counts_before(owner: str, place: int, queues: Mapping[str, Sized]) -> Iterator[tuple[str, int]]:
+    """How many jobs of each owner run before the one at `place` (from 0) among its owner's jobs."""
+    is_after = False
+    for other, owned in queues.items():
+        is_after = is_after or other == owner
+        yield other, min(len(owned), place + (not is_after))
 
 
 def _key(job: Waiting, last_served: Mapping[str, float]) -> tuple[float, float, str]:
     return (max(job.created_at, last_served.get(job.owner, 0.0)), job.created_at, job.owner)
 
 
-WAITS = and_(jobs.c.state == State.QUEUED.value, jobs.c.server == bindparam("here"))
+IS_QUEUED = and_(jobs.c.state == State.QUEUED.value, jobs.c.server == bindparam("here"))
 
-WAITING = select(jobs.c.id, jobs.c.owner, jobs.c.created_at, jobs.c.model).where(WAITS)
+QUEUED = select(jobs.c.id, jobs.c.owner, jobs.c.created_at, jobs.c.model).where(IS_QUEUED)
 
 LAST_SERVED = (
     select(jobs.c.owner, func.max(jobs.c.started_at))
-    .where(jobs.c.owner.in_(select(jobs.c.owner).where(WAITS)), jobs.c.started_at.is_not(None))
+    .where(jobs.c.owner.in_(select(jobs.c.owner).where(IS_QUEUED)), jobs.c.started_at.is_not(None))
     .group_by(jobs.c.owner)
 )
 
-OLDEST = select(jobs.c.model, func.min(jobs.c.created_at)).where(WAITS).group_by(jobs.c.model)
+OLDEST = select(jobs.c.model, func.min(jobs.c.created_at)).where(IS_QUEUED).group_by(jobs.c.model)
 
-NAMED = select(jobs.c.id).where(WAITS, jobs.c.id == bindparam("job"))
+IS_STILL_QUEUED = select(jobs.c.id).where(IS_QUEUED, jobs.c.id == bindparam("job"))
 
 
-def who_waits(
-    tx: Connection, server: str, among: Collection[str] | None = None
+def queued(
+    tx: Connection, server: str, candidates: Collection[str] | None = None
 ) -> tuple[list[Waiting], dict[str, float]]:
-    """The waiting jobs, and when each of their owners was last served."""
-    rows = all_rows(tx, WAITING, here=server)
-    waiting = [Waiting(*row) for row in rows if among is None or row[0] in among]
+    """The queued jobs, unordered, and when each of their owners was last served."""
+    rows = all_rows(tx, QUEUED, here=server)
+    waiting = [Waiting(*row) for row in rows if candidates is None or row[0] in candidates]
     return waiting, dict(all_rows(tx, LAST_SERVED, here=server))
 
 
-def next_up(tx: Connection, server: str, among: Collection[str] | None = None) -> str | None:
-    """The id of the job whose turn it is."""
-    if among is not None and len(among) == 1:
-        (named,) = among
-        return tx.execute(NAMED, {"here": server, "job": named}).scalar()
-    first = next(in_turn(*who_waits(tx, server, among)), None)
+def next_up(tx: Connection, server: str, candidates: Collection[str] | None = None) -> str | None:
+    """The id of the job that runs next."""
+    if candidates is not None and len(candidates) == 1:
+        (only,) = candidates
+        return tx.execute(IS_STILL_QUEUED, {"here": server, "job": only}).scalar()
+    first = next(in_turn(*queued(tx, server, candidates)), None)
     return first.id if first else None
 
 
 def oldest(tx: Connection, server: str) -> dict[str, float]:
-    """When the first of the waiting jobs was accepted, by model."""
+    """When the first of the queued jobs was accepted, by model."""
     return {model or "": at for model, at in tx.execute(OLDEST, {"here": server})}

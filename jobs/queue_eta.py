@@ -1,8 +1,8 @@
-"""Where each waiting clip stands, and how long until it is there: read once for all who ask.
+"""The position of each queued job and the estimated time until its clip is finished.
 
-A thousand who wait ask every second, and what they ask about is one line. It is read anew when it
-has changed; where it is long and changes all the time, as often as costs little. Knows the store,
-the log and the estimator.
+A thousand waiting clients poll every second, and all of them need the same queue. So they share one
+snapshot of it: read again when the queue has changed, or, while a long queue changes all the time,
+as often as that costs little.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from dataclasses import dataclass, field
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import TERMINAL_KINDS, Event, Job
-from jobs.queue import Waiting, lines_of, places_before
+from jobs.queue import Waiting, by_owner, counts_before
 from jobs.store import JobStore
 from pipelines.request import FittedRequest
 
-FRESH_S = 1.0  # other processes change the line too
-LONG = 50  # clips: a shorter line is never told from memory once it has changed
-SHARE = 20  # a long line is read again after this many times what reading it took
-STALE_S = 5.0  # a long line that somebody else reads anew is told as it was, so long
+FRESH_S = 1.0  # other processes change the queue too
+LONG = 50  # jobs: of a shorter queue, no outdated snapshot is ever used
+SHARE = 20  # a long queue is read again after this many times as long as reading it took
+STALE_S = 5.0  # so long an old snapshot of a long queue is used while another thread reads it again
 CHANGING = TERMINAL_KINDS | {"queued", "requeued", "started", "fallback"}
 
 
 @dataclass(frozen=True)
 class QueueEstimate:
-    """Clips that go first, and seconds until this one is there."""
+    """The jobs that run before this one, and the seconds until its clip is finished."""
 
     before: int
     seconds: float
@@ -37,12 +37,12 @@ class QueueEstimate:
 
 @dataclass
 class QueueSnapshot:
-    """As it was at one moment."""
+    """The queue at one moment."""
 
     waits_s: dict[str, list[float]] = field(default_factory=dict)
-    """By owner, whoever is next first: what their first clip takes, their first two, and so on."""
+    """By owner, the next to be served first: the seconds of the first job, of the first two, ..."""
     places: dict[str, int] = field(default_factory=dict)
-    """By job: its place in its owner's line."""
+    """By job: its place among its owner's jobs, from 0."""
     running: int = 0
     running_s: float = 0.0
     workers: int = 1
@@ -60,94 +60,95 @@ class QueueEta:
         workers: Callable[[], int],
         idle: Callable[[Iterable[Waiting]], set[str]] = lambda _waiting: set(),
     ) -> None:
-        """`idle` names the clips that stand in nobody's way: none of them is made as things are."""
+        """`idle` returns those of the queued jobs that delay no others: they cannot run now."""
         self._idle = idle
         self._store = store
         self._events = events
         self._estimator = estimator
         self._workers = workers
-        self._line = QueueSnapshot()
+        self._snapshot = QueueSnapshot()
         self._reading = threading.Lock()
         self._fitted: dict[str, FittedRequest] = {}
         self._version = 0
-        store.listeners.append(self._heard)
+        store.listeners.append(self._on_event)
 
-    def outlook(self, job: Job) -> QueueEstimate:
-        """Of a clip that waits. One that came after the line was read stands where it will."""
-        line = self._read()
-        place = line.places.get(job.id)
+    def estimate(self, job: Job) -> QueueEstimate:
+        """For a queued job. One that is newer than the snapshot is counted as its owner's last."""
+        snapshot = self._current()
+        place = snapshot.places.get(job.id)
         if place is None:
-            place = len(line.waits_s.get(job.owner, ()))
-        before, wait_s = line.running, line.running_s
-        for owner, count in places_before(job.owner, place, line.waits_s):
+            place = len(snapshot.waits_s.get(job.owner, ()))
+        before, wait_s = snapshot.running, snapshot.running_s
+        for owner, count in counts_before(job.owner, place, snapshot.waits_s):
             before += count
-            wait_s += line.waits_s[owner][count - 1] if count else 0.0
+            wait_s += snapshot.waits_s[owner][count - 1] if count else 0.0
         own_s = self._estimator.estimate(job.fitted).seconds
-        return QueueEstimate(before, wait_s / max(1, line.workers) + own_s)
+        return QueueEstimate(before, wait_s / max(1, snapshot.workers) + own_s)
 
     def remaining_s(self, job: Job) -> float:
-        """Of a clip that is being made."""
+        """For a running job."""
         now = time.time()
         last = self._events.newest(job.id, "step")
         if last is not None and last.data.get("eta_s") is not None:
             return max(0.0, last.data["eta_s"] - (now - last.at))
-        began = job.started_at
+        started_at = job.started_at
         queued = self._events.newest(job.id, "waiting_for_gpu")
         if queued is not None:  # the time runs from when the GPU is there
             granted = self._events.newest(job.id, "loading")
-            began = granted.at if granted and granted.n > queued.n else None
-        spent = now - (began or now)
+            started_at = granted.at if granted and granted.n > queued.n else None
+        spent = now - (started_at or now)
         return max(0.0, self._estimator.estimate(job.fitted).seconds - spent)
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if event.kind in CHANGING:
             self._version += 1
 
-    def _read(self) -> QueueSnapshot:
-        line = self._line
-        if self._is_good(line):
-            return line
-        if not self._reading.acquire(blocking=not self._will_do(line)):
-            return line
+    def _current(self) -> QueueSnapshot:
+        snapshot = self._snapshot
+        if self._is_fresh(snapshot):
+            return snapshot
+        if not self._reading.acquire(blocking=not self._is_good_enough(snapshot)):
+            return snapshot
         try:
-            if not self._is_good(self._line):
-                self._line = self._read_anew()
-            return self._line
+            if not self._is_fresh(self._snapshot):  # another thread has read it meanwhile
+                self._snapshot = self._read()
+            return self._snapshot
         finally:
             self._reading.release()
 
-    def _is_good(self, line: QueueSnapshot) -> bool:
-        age = time.monotonic() - line.read_at
-        if line.version == self._version:
-            return age < FRESH_S
-        return len(line.places) >= LONG and age < min(FRESH_S, SHARE * line.cost_s)
+    def _is_fresh(self, snapshot: QueueSnapshot) -> bool:
+        age_s = time.monotonic() - snapshot.read_at
+        if snapshot.version == self._version:
+            return age_s < FRESH_S
+        is_long = len(snapshot.places) >= LONG
+        return is_long and age_s < min(FRESH_S, SHARE * snapshot.cost_s)
 
-    def _will_do(self, line: QueueSnapshot) -> bool:
-        """While somebody else reads it: a thousand who ask do not wait for one who looks."""
-        return len(line.places) >= LONG and time.monotonic() - line.read_at < STALE_S
+    def _is_good_enough(self, snapshot: QueueSnapshot) -> bool:
+        """While another thread reads the queue: a thousand threads must not wait for it."""
+        return len(snapshot.places) >= LONG and time.monotonic() - snapshot.read_at < STALE_S
 
-    def _read_anew(self) -> QueueSnapshot:
-        version, began = self._version, time.monotonic()
-        waiting, last_served = self._store.who_waits()
+    def _read(self) -> QueueSnapshot:
+        version, started = self._version, time.monotonic()
+        waiting, last_served = self._store.queued()
         idle = self._idle(waiting)
         waiting = [job for job in waiting if job.id not in idle]
         new = self._store.fitted([job.id for job in waiting if job.id not in self._fitted])
         known = self._fitted | new
         self._fitted = {job.id: known[job.id] for job in waiting if job.id in known}
-        takes_s = {i: self._estimator.estimate(f).seconds for i, f in self._fitted.items()}
-        lines = lines_of(waiting, last_served)
+        seconds = {i: self._estimator.estimate(f).seconds for i, f in self._fitted.items()}
+        queues = by_owner(waiting, last_served)
         running = self._store.running()
-        line = QueueSnapshot(
+        snapshot = QueueSnapshot(
             waits_s={
-                owner: list(itertools.accumulate(takes_s.get(job.id, 0.0) for job in jobs))
-                for owner, jobs in lines.items()
+                owner: list(itertools.accumulate(seconds.get(job.id, 0.0) for job in jobs))
+                for owner, jobs in queues.items()
             },
-            places={job.id: n for jobs in lines.values() for n, job in enumerate(jobs)},
+            places={job.id: n for jobs in queues.values() for n, job in enumerate(jobs)},
             running=len(running),
             running_s=sum(map(self.remaining_s, running)),
             workers=self._workers(),
             version=version,
             read_at=time.monotonic(),
         )
-        line.cost_s = line.read_at - began
-        return line
+        snapshot.cost_s = snapshot.read_at - started
+        return snapshot

@@ -1,7 +1,4 @@
-"""What a server does first: takes up the work of servers that are gone, and tidies after them.
-
-Waiting jobs are adopted; running ones are kept if their clip is whole, else done again, once.
-"""
+"""Recovery after a crash: takes over the unfinished jobs of servers and commands that are gone."""
 
 from __future__ import annotations
 
@@ -19,64 +16,64 @@ log = logging.getLogger(__name__)
 
 
 def recover(
-    desk: JobLifecycle, presence: ServerLiveness, resume: Callable[[Job], bool] = lambda _job: False
+    lifecycle: JobLifecycle,
+    liveness: ServerLiveness,
+    resume: Callable[[Job], bool] = lambda _job: False,
 ) -> int:
-    """How many unfinished jobs were taken over. Safe when two servers do it at once.
+    """Returns how many unfinished jobs were taken over. Two servers may call this at once.
 
-    `resume` says True for a clip whose worker may still be at it: then it is left to the executor.
-    """
-    store, taken = desk.store, 0
-    with presence.alone():
+    `resume` returns True for a job whose worker may still be running: then it is left to the
+    executor."""
+    store, count = lifecycle.store, 0
+    with liveness.exclusive():
         for server in store.servers():
-            if presence.is_alive(server):
+            if liveness.is_alive(server):
                 continue
             if is_command(server):
-                end_command(desk, server)
+                end_command(lifecycle, server)
                 continue
             for job in store.unfinished(server, State.RUNNING):
-                store.take(job.id)
+                store.take_over(job.id)
                 if not resume(job):
-                    desk.lost(job)
-                taken += 1
-            taken += store.adopt(server)
-        for name in presence.the_dead():
-            presence.bury(name)
-    if taken:
-        log.info("Took over %d unfinished jobs of a stopped server.", taken)
-    return taken
+                    lifecycle.worker_lost(job)
+                count += 1
+            count += store.take_over_queued(server)
+        for name in liveness.expired():
+            liveness.remove(name)
+    if count:
+        log.info("Took over %d unfinished jobs of a stopped server.", count)
+    return count
 
 
-def end_commands(desk: JobLifecycle, presence: ServerLiveness) -> None:
-    """Ends what command lines that were killed left; takes up nothing else."""
-    with presence.alone():
-        for server in desk.store.servers():
-            if is_command(server) and not presence.is_alive(server):
-                end_command(desk, server)
+def end_commands(lifecycle: JobLifecycle, liveness: ServerLiveness) -> None:
+    """Ends the jobs of killed command lines; takes over nothing else."""
+    with liveness.exclusive():
+        for server in lifecycle.store.servers():
+            if is_command(server) and not liveness.is_alive(server):
+                end_command(lifecycle, server)
 
 
-def end_command(desk: JobLifecycle, server: str) -> None:
-    """The clips of a command line end with it: nobody waits for them any more. A clip that is
-    whole is kept, and so is what was sampled of one."""
+def end_command(lifecycle: JobLifecycle, server: str) -> None:
+    """A command line's jobs end with it: nobody waits for their clips. A complete clip and stored
+    latents are kept."""
     error = KinoraError(ErrorCode.WORKER_LOST, "The command that made this clip was stopped.")
-    for job in desk.store.unfinished(server, State.RUNNING):
-        result = desk.finished_result(job.id)
-        if result and desk.asked(job.id) != "discard":
-            desk.succeed(job, result)
+    for job in lifecycle.store.unfinished(server, State.RUNNING):
+        result = lifecycle.finished_result(job.id)
+        if result and lifecycle.stop_request(job.id) != "discard":
+            lifecycle.succeed(job, result)
         else:
-            desk.fail(job, error)
-    for job in desk.store.unfinished(server, State.QUEUED):
-        is_sampled = desk.is_sampled(job.id)
-        kept = with_note(error) if is_sampled else error
-        told = kept.as_dict()
-        moved = desk.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=kept)
-        if moved and not is_sampled:
-            desk.artifacts.remove(job.id)
+            lifecycle.fail(job, error)
+    for job in lifecycle.store.unfinished(server, State.QUEUED):
+        if lifecycle.is_sampled(job.id):
+            lifecycle.fail_queued(job.id, with_note(error), remove_files=False)
+        else:
+            lifecycle.fail_queued(job.id, error)
 
 
-def pass_on_asked(desk: JobLifecycle, ask: Callable[[str, Asked], None]) -> None:
-    """What was asked of this server's running clips through another process, which knows the
-    database and not our worker. Asked again, nothing changes."""
-    for job in desk.store.running():
+def forward_stop_requests(lifecycle: JobLifecycle, ask: Callable[[str, Asked], None]) -> None:
+    """Passes on stop requests for this server's running jobs that another process has stored: it
+    knows the database but not our worker. Repeating one changes nothing."""
+    for job in lifecycle.store.running():
         if job.asked:
-            with contextlib.suppress(OSError):  # the worker is gone; its supervisor sees to that
+            with contextlib.suppress(OSError):  # the worker is gone, which its supervisor handles
                 ask(job.id, job.asked)

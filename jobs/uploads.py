@@ -1,8 +1,7 @@
-"""What people gave besides words: pictures and clips, and who gave them.
+"""Uploads: pictures and clips that requests refer to, and who uploaded them.
 
-Their names are the hashes of their content, so one file may have been given by several people.
-Who did is remembered as empty files beside it; to everybody else it is not there. Knows folders
-and limits; knows no job and no HTTP.
+A file's name is the hash of its content, so several owners may have uploaded the same file. Each
+owner's mark is an empty file beside it; for anybody without a mark the file does not exist.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from media.videos import StoredVideo
 
 GIVERS = "givers"
-"""The folder of marks: givers/<file>/<hash of who>."""
+"""The folder of marks: givers/<file>/<hash of the owner>."""
 
 
 class Uploads:
@@ -42,7 +41,7 @@ class Uploads:
         return stored
 
     def store_video(self, source: Path, owner: str, *, made_here: bool = False) -> StoredVideo:
-        """A clip that was made here may be larger than one that is uploaded."""
+        """A clip that was `made_here` may be larger than an uploaded one."""
         from media.videos import VideoLimits, store_video
 
         limits = VideoLimits(max_bytes=self.settings.max_video_upload_bytes)
@@ -53,9 +52,9 @@ class Uploads:
         return stored
 
     def path(self, name: str, owner: str | None) -> Path:
-        """The file of that hash, for who gave it. `owner=None` is an operator."""
+        """The file of that hash. `owner=None` skips the check. Raises KinoraError(NOT_FOUND)."""
         is_hash = len(name) == 64 and set(name) <= set("0123456789abcdef")
-        if is_hash and (owner is None or self._giver(name, owner).is_file()):
+        if is_hash and (owner is None or self._mark_path(name, owner).is_file()):
             for suffix in (".png", ".mp4"):
                 path = self.folder / f"{name}{suffix}"
                 if path.is_file():
@@ -63,13 +62,14 @@ class Uploads:
         raise KinoraError(ErrorCode.NOT_FOUND, "That is not here any more. Add it again.")
 
     def check(self, request: GenerationRequest, owner: str) -> None:
-        """Nobody's clip is made from what somebody else gave."""
+        """Raises KinoraError(NOT_FOUND) if the request names an upload of somebody else."""
         for name in (request.image, request.last_image, request.video, request.continue_from):
             if name is not None:
                 self.path(name, owner)
 
     def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, GivenClip | None]:
-        """The picture's size and the clip's figures, as `fit` wants them."""
+        """The (width, height) of the request's picture and the properties of its clip, for `fit`.
+        Raises KinoraError(NOT_FOUND) if one of its uploads is gone."""
         if request.last_image is not None:
             self.path(request.last_image, None)
         size = clip = None
@@ -97,16 +97,16 @@ class Uploads:
         return size, clip
 
     def _mark(self, name: str, owner: str) -> None:
-        mark = self._giver(name, owner)
+        mark = self._mark_path(name, owner)
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
 
-    def _giver(self, name: str, owner: str) -> Path:
+    def _mark_path(self, name: str, owner: str) -> Path:
         return self.folder / GIVERS / name / hashlib.sha256(owner.encode()).hexdigest()
 
 
-def forget(folder: Path, name: str) -> None:
-    """The file of that hash, what is known of it, and who gave it."""
+def remove(folder: Path, name: str) -> None:
+    """Removes the file of that hash, its description and its marks."""
     for suffix in (".png", ".mp4", ".json"):
         (folder / f"{name}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(folder / GIVERS / name, ignore_errors=True)

@@ -174,7 +174,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
                 "rules": card.rules.model_dump(mode="json"),
                 "loras": loras if card.rules.lora else [],
             }
-            for card in service.offered().values()
+            for card in service.offered_cards().values()
         ]
 
     def estimate(
@@ -283,9 +283,8 @@ async def make(
         await in_thread(service.drive, job.id, who)
     try:
         seen = job_view.Progress()
-        async for event in service.events.afollow(job.id, 0, STILL_HERE_S):
-            if service.executor.drivers is not None:
-                service.executor.drivers.touch(job.id)
+        async for event in service.afollow(job.id, tick_s=STILL_HERE_S):
+            service.keep_request_alive(job.id)
             if event is None:
                 continue
             seen.fold(event)

@@ -121,7 +121,7 @@ class Handlers:
         except KinoraError as error:
             yield news(error=job_view.error_view(error.as_dict()))
             return
-        driving = self._drive(job, request) if self.service.executor.needs_request else None
+        driving = self._drive(job, request) if self.service.needs_request else None
         if driving is not None:
             await anext(driving, None)  # before the page is answered, which would ask for it
         yield news(job=job_view.view(job, job_view.Progress()))
@@ -134,7 +134,7 @@ class Handlers:
         `spaces` stops queueing for a GPU. No thread waits."""
         who = owner(request)
         await in_thread(self.service.drive, job.id, who)
-        async for _ in self.service.events.afollow(job.id, 0, TICK_S):
+        async for _ in self.service.afollow(job.id, tick_s=TICK_S):
             yield gr.skip()
 
     def estimate(self, *values: Any) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class Handlers:
         request = slate.to_request(replace(form, prompt="anything", last_image=None))
         anything = card.model_copy(update={"tasks": tuple(Task)})
         fitted = fit(request, anything, Limits.from_settings(self.settings))
-        return fitted, self.service.estimator.estimate(fitted)
+        return fitted, self.service.estimate_fitted(fitted)
 
     def restore(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         try:

@@ -81,7 +81,7 @@ def add(service: JobService, identify: Identify) -> None:
         with sentences():
             caller = _caller(service, identify, request)
             job = service.submit(_request(asked), caller.owner, reuse=True)
-            service.lend(job, caller.quota)
+            service.use_quota(job, caller.quota)
             return _state(service, job, public_root(_raw(request)))
 
     def continue_clip(
@@ -104,13 +104,13 @@ def add(service: JobService, identify: Identify) -> None:
             asked = {
                 "prompt": prompt,
                 "duration_s": duration_s,
-                "continue_from": service.store_made(before.id, caller.owner).id,
+                "continue_from": service.store_finished_clip(before.id, caller.owner).id,
             }
             card = service.cards.get(before.fitted.model)
             if card is not None and Task.IMAGE_TO_VIDEO in card.tasks:
                 asked["model"] = card.id
             job = service.submit(_request(asked), caller.owner, parent=before.id)
-            service.lend(job, caller.quota)
+            service.use_quota(job, caller.quota)
             return _state(service, job, public_root(_raw(request)))
 
     def clip_state(
@@ -161,7 +161,7 @@ def add(service: JobService, identify: Identify) -> None:
             wanted = [_request({"prompt": prompt, **common}) for prompt in prompts]
             jobs = service.submit_batch(wanted, caller.owner, reuse=True)
             for job in jobs:
-                service.lend(job, caller.quota)
+                service.use_quota(job, caller.quota)
             return _batch(service, jobs, public_root(_raw(request)))
 
     def batch_state(
@@ -178,7 +178,7 @@ def add(service: JobService, identify: Identify) -> None:
             if not jobs or not caller.may_see(jobs[0]):
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
             for job in jobs:
-                service.lend(job, caller.quota)
+                service.use_quota(job, caller.quota)
             return _batch(service, jobs, public_root(_raw(request)))
 
     tools = (make_clip, continue_clip, clip_state, discard_clip, make_batch, batch_state)
@@ -195,7 +195,7 @@ def _request(asked: dict[str, Any]) -> GenerationRequest:
 
 def _caller(service: JobService, identify: Identify, request: gr.Request) -> Caller:
     caller = identify(request.request)  # type: ignore[arg-type]
-    if service.executor.needs_request and not caller.quota:
+    if service.needs_request and not caller.quota:
         raise KinoraError(
             ErrorCode.UNAVAILABLE,
             "This Space makes clips with the caller's own GPU quota, and this call came without "
@@ -208,7 +208,7 @@ def _job(service: JobService, identify: Identify, request: gr.Request, job_id: s
     job, caller = service.get(job_id), identify(request.request)  # type: ignore[arg-type]
     if not caller.may_see(job):
         raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
-    service.lend(job, caller.quota)
+    service.use_quota(job, caller.quota)
     return job
 
 
@@ -220,7 +220,7 @@ def _raw(request: gr.Request) -> Request:
 
 def _state(service: JobService, job: Job, root: str) -> dict[str, Any]:
     """`root` is where the caller reaches this app: an agent has no page to resolve a path on."""
-    seen = job_view.Progress.of(service.events.since(job.id))
+    seen = job_view.Progress.of(service.events(job.id))
     state: dict[str, Any] = {
         "job_id": job.id,
         "state": job.state.value,

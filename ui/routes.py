@@ -29,7 +29,7 @@ from ui import job_view, theme
 from ui.model_picker import Models
 from ui.signatures import Signatures
 from web.errors import SAFE
-from web.files import file_response
+from web.files import send_file, send_preview
 from web.identity import (
     VisitorCookie,
     is_same_origin,
@@ -122,16 +122,16 @@ class PageRoutes:
 
     def view(self, job: Job, progress: job_view.Progress | None = None) -> dict[str, Any]:
         if progress is None:
-            progress = job_view.Progress.of(self.service.events.since(job.id, 0))
-        waits = self.service.outlook(job) if job.state is State.QUEUED else None
+            progress = job_view.Progress.of(self.service.events(job.id))
+        waits = self.service.queue_estimate(job) if job.state is State.QUEUED else None
         shown = job_view.view(
             job,
             progress,
             position=waits.before if waits else None,
             wait_s=waits.seconds if waits else None,
         )
-        if self.service.executor.needs_request and waits:
-            shown["drive"] = self.service.wants_request(job)
+        if self.service.needs_request and waits:
+            shown["drive"] = self.service.needs_new_request(job)
         return shown | {"signed": self.signatures.query(job.id, job.owner)}
 
     async def live(self, request: Request, owner: str) -> Response:
@@ -153,7 +153,7 @@ class PageRoutes:
 
             return await in_thread(read)
 
-        for event in await in_thread(self.service.events.since, job_id, 0):
+        for event in await in_thread(self.service.events, job_id):
             progress.fold(event)
         ended, sent = await now()
         yield f"retry: {RETRY_MS}\ndata: {sent}\n\n"
@@ -208,9 +208,7 @@ class PageRoutes:
         found = await in_thread(self.service.preview, request.path_params["id"], owner)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND)
-        number, jpeg, _meta = found
-        headers = {"Cache-Control": "no-store", "X-Kinora-Preview": str(number), **SAFE}
-        return Response(jpeg, media_type="image/jpeg", headers=headers)
+        return send_preview(found)
 
     async def media(self, request: Request, owner: str) -> Response:
         job_id, what = request.path_params["id"], request.path_params["what"]
@@ -222,15 +220,12 @@ class PageRoutes:
         if find is None:
             raise KinoraError(ErrorCode.NOT_FOUND)
         path = await in_thread(find, job_id, owner)
-        name = None
-        if "download" in request.query_params:
-            name = f"kinora-{job_id[:8]}{path.suffix}"
-        return file_response(request, path, download_as=name)
+        return send_file(request, path, f"kinora-{job_id[:8]}")
 
     async def picture(self, request: Request, owner: str) -> Response:
         """A picture or clip that was given, for who gave it."""
-        path = await in_thread(self.service.given.path, request.path_params["id"], owner)
-        return file_response(request, path)
+        path = await in_thread(self.service.upload_path, request.path_params["id"], owner)
+        return send_file(request, path)
 
     async def add_picture(self, request: Request, owner: str) -> Response:
         data = bytearray()

@@ -285,7 +285,7 @@ class TaskTab:
         asked = [*self.controls, self.stage]
         estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
 
-        starts = LASTS if self.answers.service.executor.needs_request else STARTS
+        starts = LASTS if self.answers.service.needs_request else STARTS
         wake = f"(...args) => {{ kinora.wake('{task}'); return args; }}"
         lost = {"fn": None, "js": f"() => kinora.lost('{task}')", **QUIET}
         self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(

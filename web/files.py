@@ -1,18 +1,22 @@
-"""Files to their owners: in parts (Range), and only once (ETag).
+"""Responses with files and previews, for the page and the API: Range, ETag, HEAD, attachments.
 
-Knows HTTP and paths that the service gave. No path ever comes from outside.
+Paths come from the service, never from a request.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, Response
 
 from errors import ErrorCode, KinoraError
-from web.errors import SAFE, error_response
+from web.errors import NO_STORE, SAFE, error_response
+
+if TYPE_CHECKING:
+    from jobs.events import Preview
 
 MEDIA_TYPES = {
     ".mp4": "video/mp4",
@@ -21,47 +25,61 @@ MEDIA_TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
 }
-RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*")
-MOST_RANGES = 8
+RANGES = re.compile(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*")
+MAX_RANGES = 8
 
 
-def send_file(request: Request, path: Path, name: str) -> Response:
-    """A finished file. It never changes under its address, so its owner may keep it."""
-    size = path.stat().st_size
+def send_file(request: Request, path: Path, name: str | None = None) -> Response:
+    """A file that never changes under its URL, so the caller's browser may cache it for good.
+
+    `name`, without a suffix, is offered when it is saved; `?download` makes it an attachment.
+    Answers 304 to a known ETag and 416, with the size, to a range beyond the end."""
+    stat = path.stat()
     headers = {"Cache-Control": "private, max-age=31536000, immutable", **SAFE}
     response = FileResponse(
         path,
         media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
-        filename=f"{name}{path.suffix}",
+        filename=name and f"{name}{path.suffix}",
         content_disposition_type="attachment" if "download" in request.query_params else "inline",
         headers=headers,
-        stat_result=path.stat(),
+        stat_result=stat,
     )
     etag = response.headers["etag"]
-    if _is_known(etag, request.headers.get("if-none-match", "")):
+    if _matches(etag, request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers={"etag": etag, **headers})
     ranges = request.headers.get("range")
-    if ranges is not None and not _is_sensible(ranges):
-        _without(request, b"range")  # what cannot be understood is ignored, as HTTP has it
-    elif ranges is not None and _is_beyond(ranges, size):
-        return _no_such_part(size)
+    if ranges is not None and not _is_valid(ranges):
+        _remove_header(request, b"range")  # RFC 9110: a range that cannot be parsed is ignored
+    elif ranges is not None and _is_beyond(ranges, stat.st_size):
+        return _range_not_satisfiable(stat.st_size)
     return response
 
 
-def _is_known(etag: str, header: str) -> bool:
-    known = {each.strip().removeprefix("W/") for each in header.split(",")}
+def send_preview(preview: Preview) -> Response:
+    """The newest preview of a running job: a JPEG strip, its number and how many frames it has."""
+    headers = {
+        "X-Kinora-Preview": str(preview.number),
+        "X-Kinora-Frames": str(preview.meta.get("frames", 1)),
+    }
+    return Response(
+        preview.jpeg, media_type=MEDIA_TYPES[".jpg"], headers={**headers, **NO_STORE, **SAFE}
+    )
+
+
+def _matches(etag: str, if_none_match: str) -> bool:
+    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
     return etag in known or "*" in known
 
 
-def _is_sensible(ranges: str) -> bool:
-    if not RANGE.fullmatch(ranges.strip()) or ranges.count(",") >= MOST_RANGES:
+def _is_valid(ranges: str) -> bool:
+    if not RANGES.fullmatch(ranges.strip()) or ranges.count(",") >= MAX_RANGES:
         return False
     parts = (part.strip().partition("-") for part in ranges.strip()[6:].split(","))
-    return all(not (a and b) or int(a) <= int(b) for a, _, b in parts)
+    return all(not (first and last) or int(first) <= int(last) for first, _, last in parts)
 
 
 def _is_beyond(ranges: str, size: int) -> bool:
-    """True if any part begins after the end, or is empty."""
+    """True if any range starts after the end, or is empty."""
     for part in ranges.strip()[6:].split(","):
         first, _, last = part.strip().partition("-")
         if (first and int(first) >= size) or (not first and int(last) == 0):
@@ -69,7 +87,7 @@ def _is_beyond(ranges: str, size: int) -> bool:
     return False
 
 
-def _no_such_part(size: int) -> JSONResponse:
+def _range_not_satisfiable(size: int) -> Response:
     error = KinoraError(ErrorCode.INVALID_INPUT, f"The file has {size} bytes; that part is beyond.")
     response = error_response(error)
     response.status_code = 416
@@ -77,22 +95,5 @@ def _no_such_part(size: int) -> JSONResponse:
     return response
 
 
-def _without(request: Request, name: bytes) -> None:
+def _remove_header(request: Request, name: bytes) -> None:
     request.scope["headers"] = [h for h in request.scope["headers"] if h[0] != name]
-
-
-def file_response(request: Request, path: Path, *, download_as: str | None = None) -> Response:
-    """A finished file: it never changes under its name, so it may be kept by the visitor alone."""
-    headers = {"Cache-Control": "private, max-age=31536000, immutable", **SAFE}
-    response = FileResponse(
-        path,
-        media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),
-        filename=download_as,
-        content_disposition_type="attachment" if download_as else "inline",
-        headers=headers,
-        stat_result=path.stat(),
-    )
-    etag = response.headers.get("etag")
-    if etag and etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers={"etag": etag, **headers})
-    return response

@@ -71,7 +71,7 @@ class Metrics:
         self.registry.register(_Looks(self))
         self._steps: dict[str, float] = {}
         self._models: dict[str, str] = {}
-        service.store.listeners.append(self._heard)
+        service.subscribe(self._on_event)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -81,7 +81,7 @@ class Metrics:
         if seconds is not None:
             self.request_s.labels(method, route).observe(seconds)
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         """Called for every event of this process, in order, by whoever wrote it."""
         job_id, data = event.job_id, event.data
         match event.kind:
@@ -89,9 +89,8 @@ class Metrics:
                 self._models[job_id] = data["model"]
                 self.created.labels(data["model"]).inc()
             case "started":
-                job = self.service.store.get(job_id)
-                if job:
-                    self.waited.observe(max(0.0, event.at - job.created_at))
+                accepted_at = self.service.get(job_id).created_at
+                self.waited.observe(max(0.0, event.at - accepted_at))
             case "step":
                 before = self._steps.get(job_id)
                 self._steps[job_id] = event.at
@@ -115,12 +114,12 @@ class Metrics:
 
     def processes(self) -> list[tuple[str, int]]:
         """Ours on this machine; workers behind Redis are on others."""
-        worker = self.service.executor.health().worker_pid
+        worker = self.service.worker_pid()
         return [("server", os.getpid()), *([("worker", worker)] if worker else [])]
 
     def _model(self, job_id: str) -> str:
         if job_id not in self._models:
-            self._models[job_id] = self.service.store.model(job_id)
+            self._models[job_id] = self.service.model_of(job_id)
         return self._models[job_id]
 
 
@@ -139,7 +138,7 @@ class _Looks:
         health = self._service.health()
 
         jobs = GaugeMetricFamily("kinora_jobs", "Clips kept here.", labels=("state", "model"))
-        for (state, model), count in sorted(self._service.store.counts().items()):
+        for (state, model), count in sorted(self._service.counts().items()):
             jobs.add_metric((state, model), count)
         yield jobs
         yield GaugeMetricFamily("kinora_queue_depth", "Clips that wait.", health["queued"])

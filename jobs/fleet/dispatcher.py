@@ -256,7 +256,9 @@ class RedisExecutor:
             lent = lend(desk.artifacts, job, self._settings)
             self._fleet.send(ticket.model_copy(update={"lent": lent}), self._keep_s())
             run.seen_at = time.monotonic()
-            asked = desk.asked(job_id)  # between the claim and here nobody could tell the worker
+            asked = desk.stop_request(
+                job_id
+            )  # between the claim and here nobody could tell the worker
             if asked:
                 self._fleet.ask(ticket_id, asked, self._keep_s())
         except RedisError:
@@ -299,7 +301,7 @@ class RedisExecutor:
                 self._over(run)
             elif settled and (card is None or now - run.seen_at > START_S):
                 self._give_up(desk, run, card)
-            elif asked := desk.asked(run.job.id):  # once more, in case Redis was away
+            elif asked := desk.stop_request(run.job.id):  # once more, in case Redis was away
                 self._fleet.ask(run.ticket.id, asked, self._keep_s())
 
     def _give_up(self, desk: JobLifecycle, run: ActiveRun, card: WorkerInfo | None) -> None:
@@ -308,7 +310,7 @@ class RedisExecutor:
             return
         log.error("Worker %s lost (job=%s).", run.ticket.worker, run.job.id)
         self._revoke(run)
-        desk.lost(run.job)
+        desk.worker_lost(run.job)
         self._over(run)
         if card is None:
             self._lost += 1
@@ -347,7 +349,7 @@ class RedisExecutor:
                     self._orphans += orphans[number:]
                 raise
             if ticket is None or ticket.job.started_at != job.started_at:
-                desk.lost(job)
+                desk.worker_lost(job)
                 continue
             with self._lock:
                 self._runs[ticket.id] = ActiveRun(job, ticket, self._patience(), heard=True)

@@ -42,7 +42,7 @@ class PolledStopRequests:
         if time.monotonic() - self._looked_at >= LOOK_S:
             self._looked_at = time.monotonic()
             with contextlib.suppress(KinoraError):  # the database is away for a moment
-                self._asked = self._desk.asked(self._job_id)
+                self._asked = self._desk.stop_request(self._job_id)
         return self._asked
 
 
@@ -54,18 +54,20 @@ class ForegroundExecutor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device: Device | None = None
+        self._desk: JobLifecycle
 
-    def find_device(self, desk: JobLifecycle) -> Device:
+    def find_device(self) -> Device:
         """Imports torch, and looks again at what was accepted without it."""
         from pipelines.engine.device import torch_device
 
         self._device = torch_device()
-        desk.judge_waiting()
+        self._desk.check_queued()
         return self._device
 
-    def run(self, desk: JobLifecycle, job_id: str) -> None:
+    def run(self, job_id: str) -> None:
         """Returns when the clip has ended, well or not. An interrupt discards it and goes up,
         but leaves what an earlier attempt had sampled."""
+        desk = self._desk
         job = desk.claim({job_id})
         if job is None:
             return
@@ -87,25 +89,27 @@ class ForegroundExecutor:
             if was_sampled:
                 desk.fail(job, KinoraError(ErrorCode.WORKER_LOST, "It was stopped in the middle."))
             else:
-                desk.cancelled(job)
+                desk.cancel(job)
             raise
         else:
             desk.succeed(job, result)
 
-    def end(self, desk: JobLifecycle) -> None:
+    def end(self) -> None:
         """After an interrupt: a clip that was accepted and not begun must not wait for a server."""
+        desk = self._desk
         for job in desk.store.unfinished(desk.store.server):
             if desk.is_sampled(job.id):  # it was to be developed again
                 end_command(desk, desk.store.server)
             elif job.state is State.QUEUED:
-                desk.store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+                desk.cancel_queued(job.id)
             else:
-                desk.cancelled(job)
+                desk.cancel(job)
 
     # -- what every executor offers --------------------------------------------------------------
 
     def start(self, desk: JobLifecycle) -> None:
-        """Nothing to begin with."""
+        """Claims nothing by itself: `run` is called for each job."""
+        self._desk = desk
 
     def notify(self) -> None:
         """Work is done when `run` is called."""

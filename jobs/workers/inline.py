@@ -86,7 +86,7 @@ class InlineExecutor:
             from pipelines.engine.device import torch_device
 
             self._device = torch_device()
-            desk.judge_waiting()
+            desk.check_queued()
         self._thread = threading.Thread(
             target=self._supervise, args=(desk, manager), name="inline-worker", daemon=True
         )
@@ -150,7 +150,7 @@ class InlineExecutor:
         while not self._closing:
             try:
                 if in_doubt:
-                    desk.settle()
+                    desk.recover_running()
                 in_doubt = False
                 if self._make_next(desk):
                     continue
@@ -185,7 +185,7 @@ class InlineExecutor:
     def _make(self, desk: JobLifecycle, job: Job, lent: Lent | None) -> None:
         folder = desk.folder(job.id)
         (folder / ASKED).unlink(missing_ok=True)
-        asked = desk.asked(job.id)
+        asked = desk.stop_request(job.id)
         if asked:
             self.ask(job.id, asked)
         try:
@@ -212,7 +212,7 @@ class InlineExecutor:
             try:
                 kind, news = next(told)
             except StopIteration:  # it ended without a word
-                return desk.lost(job)
+                return desk.worker_lost(job)
             except Exception as error:  # anything that `spaces` raises where it grants no GPU
                 raise NoGpu(error) from error
             match kind:
@@ -241,8 +241,8 @@ class InlineExecutor:
         )
         while not self._closing:
             try:
-                for job_id in self.drivers.given_up(desk.store.who_waits()[0]):
-                    desk.give_up(job_id, KinoraError(ErrorCode.TIMEOUT, sentence))
+                for job_id in self.drivers.given_up(desk.store.queued()[0]):
+                    desk.fail_queued(job_id, KinoraError(ErrorCode.TIMEOUT, sentence))
             except KinoraError as error:
                 log.warning("Idle clips could not be read, trying again: %s", error.message)
             self._stopped.wait(min(IDLE_CHECK_S, self.drivers.idle_s / 4))

@@ -25,7 +25,7 @@ class LoadingReporter:
     def tell(self, loading: dict[str, Any]) -> None:
         """As often as one likes: only what is new is written down."""
         try:
-            first = next(iter(self._store.line()), None)
+            first = next(iter(self._store.queued_ids()), None)
             phase, fraction = str(loading.get("phase")), float(loading.get("fraction") or 0.0)
             *before, told = self._told
             if first is None or (before == [first, phase] and abs(fraction - told) < NEWS):

@@ -209,7 +209,7 @@ class ProcessExecutor:
     def _hand_out(self, desk: JobLifecycle, child: Child) -> None:
         try:
             if self._in_doubt:
-                desk.settle()
+                desk.recover_running()
                 self._in_doubt = False
             job = desk.claim()
         except KinoraError as error:
@@ -221,7 +221,7 @@ class ProcessExecutor:
         with self._lock:
             self._job = job
             child.send("job", job, desk.folder(job.id))
-        asked = desk.asked(job.id)  # between the claim and here nobody could tell the worker
+        asked = desk.stop_request(job.id)  # between the claim and here nobody could tell the worker
         if asked:
             self.ask(job.id, asked)
 
@@ -237,7 +237,7 @@ class ProcessExecutor:
             case "device", device:
                 with self._lock:
                     self._device = device
-                desk.judge_waiting()
+                desk.check_queued()
             case "loading", progress:
                 self._set(loading=progress)
             case "setup_failed", error:
@@ -273,7 +273,7 @@ class ProcessExecutor:
             desk.fail(job, KinoraError(ErrorCode.TIMEOUT))
         elif job:
             log.error("Worker exited with status %s (job=%s).", child.process.returncode, job.id)
-            desk.lost(job)
+            desk.worker_lost(job)
         if self._closing_by is not None:
             return
 

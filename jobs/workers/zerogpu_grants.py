@@ -137,7 +137,7 @@ class Grants:
         """No quota, no GPU, a task that took too long, a page that closed. Returns the seconds to
         ask for instead, or None where the clip has ended or waits again."""
         if isinstance(error, Cancelled):
-            desk.cancelled(job)
+            desk.cancel(job)
             return None
         outcome = zerogpu.outcome_of(error, watch)
         match outcome:
@@ -151,7 +151,7 @@ class Grants:
             case "aborted" if self._was_too_short(desk, job, spent):
                 desk.fail(job, zerogpu.too_short(spent.asked))
             case "aborted":
-                desk.lost(job)
+                desk.worker_lost(job)
             case _:
                 less = zerogpu.next_ask_s(watch, spent.asked, seconds, spent.charge)
                 if less is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from app import executor_for
 from jobs.artifacts import MANIFEST
 from jobs.job import Job, Result
-from jobs.retention import make_room, tidy
+from jobs.retention import make_room, remove_leftovers
 from jobs.service import JobService
 from jobs.store import JobStore
 from media.encode import encode
@@ -42,7 +42,7 @@ def service_in(data: Path, models: Path, quota_bytes: int) -> JobService:
 
 def make_clip(service: JobService, job: Job) -> None:
     """What a worker leaves: the files, then the manifest, then the word at the desk."""
-    folder, chance = service.desk.folder(job.id), np.random.default_rng(job.fitted.seed)
+    folder, chance = service._lifecycle.folder(job.id), np.random.default_rng(job.fitted.seed)
     frames = chance.integers(0, 256, (5, 96, 96, 3), np.uint8)
     clip = encode(frames, folder / "clip.mp4", fps=8, quality="high")
     write_poster(frames, folder / "poster.jpg")
@@ -59,21 +59,21 @@ def make_clip(service: JobService, job: Job) -> None:
     )
     with atomic_write(folder / MANIFEST) as part:
         part.write_text(result.model_dump_json(), encoding="utf-8")
-    service.desk.succeed(job, result)
+    service._lifecycle.succeed(job, result)
 
 
 def main(data: Path, models: Path, quota_bytes: int) -> None:
     service = service_in(data, models, quota_bytes)
     service._recover()
-    tidy(service.desk)
+    remove_leftovers(service._lifecycle)
     print("ready", flush=True)
     while True:
-        if not service.store.line():
+        if not service._store.queued_ids():
             service.submit(GenerationRequest(prompt="noise"), OWNER)
-        job = service.store.claim()
+        job = service._store.claim()
         if job is not None:
             make_clip(service, job)
-        make_room(service.desk, service.settings)
+        make_room(service._lifecycle, service.settings)
 
 
 if __name__ == "__main__":

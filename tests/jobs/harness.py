@@ -34,7 +34,7 @@ def main(how_many: int) -> None:
         while service.health()["state"] == "starting":
             time.sleep(0.02)
         print("ready", flush=True)
-        while how_many or service.store.servers():
+        while how_many or service._store.servers():
             time.sleep(0.1)
         print("idle", flush=True)
 

@@ -48,7 +48,7 @@ def main() -> None:
                     submit(service, key)
                 case _:
                     break
-        while service.store.servers():
+        while service._store.servers():
             time.sleep(0.02)
         say("idle")
 
@@ -57,7 +57,7 @@ def submit(service: JobService, key: str) -> None:
     number = int(key)
     request = GenerationRequest(prompt="a dog", seed=number, num_inference_steps=5)
     say("submitting", key)
-    job = service.submit(request, f"visitor:{number % 3}", once=IdempotencyKey(key, key))
+    job = service.submit(request, f"visitor:{number % 3}", idempotency_key=IdempotencyKey(key, key))
     say("accepted", key, job.id)
 
 

@@ -28,7 +28,7 @@ def test_fifty_at_once_under_one_key_become_one_job(store: JobStore, make_job: M
     def hand_in(_: int) -> str:
         job = make_job()
         try:
-            store.add_all([job], once=IdempotencyKey("k", "same"), **PLENTY)
+            store.add_all([job], idempotency_key=IdempotencyKey("k", "same"), **PLENTY)
         except DuplicateRequest as before:
             return before.job_id
         return job.id
@@ -40,23 +40,23 @@ def test_fifty_at_once_under_one_key_become_one_job(store: JobStore, make_job: M
 
 
 def test_a_key_used_for_something_else_is_refused(store: JobStore, make_job: MakeJob) -> None:
-    store.add_all([make_job()], once=IdempotencyKey("k", "one"), **PLENTY)
+    store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "one"), **PLENTY)
     with pytest.raises(KinoraError, match="used for another request") as refused:
-        store.add_all([make_job()], once=IdempotencyKey("k", "two"), **PLENTY)
+        store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "two"), **PLENTY)
     assert refused.value.kind.http_status == 422
-    store.add_all([make_job(owner="other")], once=IdempotencyKey("k", "two"), **PLENTY)
+    store.add_all([make_job(owner="other")], idempotency_key=IdempotencyKey("k", "two"), **PLENTY)
 
 
 @pytest.mark.goal("G6")
 def test_a_key_holds_for_a_day(store: JobStore, make_job: MakeJob, goal: Goal) -> None:
     first = make_job()
-    store.add_all([first], once=IdempotencyKey("k", "one"), **PLENTY)
+    store.add_all([first], idempotency_key=IdempotencyKey("k", "one"), **PLENTY)
     hours = 0.0
     for seconds in (3600, 12 * 3600, 24 * 3600 - 60):
         with store.database.durable.begin() as tx:
             tx.execute(update(keys).values(at=time.time() - seconds))
         with pytest.raises(DuplicateRequest) as before:
-            store.add_all([make_job()], once=IdempotencyKey("k", "one"), **PLENTY)
+            store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "one"), **PLENTY)
         assert before.value.job_id == first.id
         hours = seconds / 3600
     goal.count("hours a key holds", hours, at_least=23.9, unit="h")
@@ -66,21 +66,23 @@ def test_a_key_is_forgotten_after_a_day_and_with_its_job(
     store: JobStore, make_job: MakeJob
 ) -> None:
     first = make_job()
-    store.add_all([first], once=IdempotencyKey("k", "one"), **PLENTY)
+    store.add_all([first], idempotency_key=IdempotencyKey("k", "one"), **PLENTY)
     with store.database.durable.begin() as tx:
         tx.execute(update(keys).values(at=time.time() - 24 * 3600 - 1))
     second = make_job()
-    store.add_all([second], once=IdempotencyKey("k", "two"), **PLENTY)
+    store.add_all([second], idempotency_key=IdempotencyKey("k", "two"), **PLENTY)
 
     store.move(second.id, State.QUEUED, State.CANCELLED, "cancelled")
     store.delete(second.id)
-    store.add_all([make_job()], once=IdempotencyKey("k", "three"), **PLENTY)
+    store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "three"), **PLENTY)
 
 
 def test_a_refused_request_leaves_its_key_free(store: JobStore, make_job: MakeJob) -> None:
     with pytest.raises(KinoraError):
-        store.add_all([make_job()], once=IdempotencyKey("k", "x"), max_queue=0, max_per_owner=9)
-    store.add_all([make_job()], once=IdempotencyKey("k", "y"), **PLENTY)
+        store.add_all(
+            [make_job()], idempotency_key=IdempotencyKey("k", "x"), max_queue=0, max_per_owner=9
+        )
+    store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "y"), **PLENTY)
 
 
 def test_a_batch_is_accepted_whole_or_not_at_all(store: JobStore, make_job: MakeJob) -> None:

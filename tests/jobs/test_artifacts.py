@@ -98,7 +98,7 @@ def test_a_finished_clip_of_a_lost_worker_is_kept(
     claimed = store.claim()
     assert claimed
     artifacts.publish(job.id, made)
-    desk.lost(claimed)
+    desk.worker_lost(claimed)
     found = store.get(job.id)
     assert found and found.state is State.SUCCEEDED
 

@@ -64,7 +64,7 @@ def test_clips_that_were_accepted_for_a_gpu_fail_with_a_sentence_once_it_turns_o
     try:
         huge = service.submit(asked.model_copy(update={"model": "huge"}), ME)
         small = service.submit(asked, ME)
-        assert executor.find_device(service.desk).problem
+        assert executor.find_device().problem
         failed = service.get(huge.id)
         assert failed.state is State.FAILED
         assert failed.error and failed.error["error"] == ErrorCode.TOO_LARGE.value
@@ -73,7 +73,7 @@ def test_clips_that_were_accepted_for_a_gpu_fail_with_a_sentence_once_it_turns_o
         with pytest.raises(KinoraError) as refused:
             service.submit(asked.model_copy(update={"model": "huge"}), ME)
         assert refused.value.action == {"label": "Use Tiny", "set": {"model": "pocket"}}
-        executor.run(service.desk, small.id)
+        executor.run(small.id)
         assert service.get(small.id).state is State.SUCCEEDED
     finally:
         service.close()

@@ -23,7 +23,7 @@ from jobs.artifacts import _told
 from jobs.database import kinora_error
 from jobs.disk_reserve import READ_ONLY, Reserve, refuse_if_full
 from jobs.job import Job, State
-from jobs.retention import make_room, tidy
+from jobs.retention import make_room, remove_leftovers
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.process import ProcessExecutor
@@ -66,7 +66,7 @@ def service(disk: Path, light_cards: dict[str, ModelCard]) -> Iterator[JobServic
 def large(service: JobService, job: Job) -> Job:
     """A finished clip that is larger than what the database writes to forget it."""
     finished(service, job)
-    (service.desk.folder(job.id) / "clip.mp4").write_bytes(os.urandom(LARGE_BYTES))
+    (service._lifecycle.folder(job.id) / "clip.mp4").write_bytes(os.urandom(LARGE_BYTES))
     return job
 
 
@@ -97,8 +97,8 @@ def test_what_is_deleted_on_a_full_disk_is_gone_and_its_room_is_free(
     for job in jobs:
         before = free_bytes(disk)
         service.delete(job.id)
-        assert service.store.get(job.id) is None
-        assert not service.desk.folder(job.id).exists()
+        assert service._store.get(job.id) is None
+        assert not service._lifecycle.folder(job.id).exists()
         assert free_bytes(disk) > before
         fill(disk, "more")  # others take the room at once
 
@@ -107,21 +107,21 @@ def test_a_clip_without_files_is_deleted_with_the_reserve(
     disk: Path, service: JobService, make_job: MakeJob
 ) -> None:
     job = make_job()
-    service.store.add(job, max_queue=10, max_per_owner=10)
+    service._store.add(job, max_queue=10, max_per_owner=10)
     fill(disk)
     service.delete(job.id)
-    assert service.store.get(job.id) is None
+    assert service._store.get(job.id) is None
 
 
 def test_without_a_reserve_the_files_make_the_room(
     disk: Path, service: JobService, make_job: MakeJob
 ) -> None:
     jobs = [large(service, make_job()) for _ in range(CLIPS)]
-    service.store.database.reserve.release()
+    service._store.database.reserve.release()
     fill(disk)
     for job in jobs:
         service.delete(job.id)
-        assert service.store.get(job.id) is None
+        assert service._store.get(job.id) is None
 
 
 @hypothesis_settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -147,18 +147,18 @@ def test_whatever_was_done_before_a_full_disk_can_be_emptied(
             elif act == "cancel":
                 with suppress(KinoraError):
                     job = make_job()
-                    service.store.add(job, max_queue=10, max_per_owner=10)
+                    service._store.add(job, max_queue=10, max_per_owner=10)
                     made.append(job)
                     service.cancel(job.id)
             elif act == "delete" and made:
                 service.delete(made.pop().id)
             elif act == "retire":
                 few = service.settings.model_copy(update={"max_disk_gb": 1e-9})
-                make_room(service.desk, few)
+                make_room(service._lifecycle, few)
             elif act == "fill":
                 fill(disk)
         with suppress(KinoraError):
-            service.desk.settle()  # as a supervisor does
+            service._lifecycle.recover_running()  # as a supervisor does
         for job in [*made, *service.list("visitor")] * 2:  # one without files may have to wait
             with suppress(KinoraError):
                 service.cancel(job.id)
@@ -173,7 +173,7 @@ def test_retention_works_on_a_full_disk(disk: Path, service: JobService, make_jo
     fill(disk)
     before = free_bytes(disk)
     one = service.settings.model_copy(update={"max_disk_gb": 25e-6})
-    assert make_room(service.desk, one) == CLIPS - 1
+    assert make_room(service._lifecycle, one) == CLIPS - 1
     assert free_bytes(disk) > before
     gone = [job.result.gone for job in service.list("visitor") if job.result]
     assert sum(each is not None for each in gone) == CLIPS - 1
@@ -186,7 +186,7 @@ def test_the_reserve_comes_back_when_there_is_room(
     job = finished(service, make_job())
     assert reserve.stat().st_size == 1 << 20
     filling = fill(disk)
-    service.store.database.reserve.release()
+    service._store.database.reserve.release()
     filling.unlink()
     service.delete(job.id)
     assert reserve.stat().st_size == 1 << 20
@@ -202,14 +202,14 @@ def test_a_server_starts_on_a_full_disk_and_makes_room(
     for _ in range(CLIPS):
         finished(first, make_job())
     waiting = make_job()
-    first.store.add(waiting, max_queue=10, max_per_owner=10)
+    first._store.add(waiting, max_queue=10, max_per_owner=10)
     first.close(0)
     fill(disk)
     service = open_service(disk, light_cards, max_disk_gb=25e-6)
     service._recover()
-    tidy(service.desk)
-    assert make_room(service.desk, service.settings) == CLIPS - 1
-    assert service.store.line() == [waiting.id], "what waited is taken up"
+    remove_leftovers(service._lifecycle)
+    assert make_room(service._lifecycle, service.settings) == CLIPS - 1
+    assert service._store.queued_ids() == [waiting.id], "what waited is taken up"
     service.close(0)
 
 
@@ -252,7 +252,7 @@ def test_a_clip_that_does_not_fit_fails_with_the_reason_and_the_next_is_made(
         until(lambda: code_of(service.refuse_if_full) is ErrorCode.OUT_OF_DISK)
         filling.unlink()
         until(lambda: service.get(job.id).state.ended)
-        assert service.store.running() == []
+        assert service._store.running() == []
         again = service.submit(request, "visitor")
         until(lambda: service.get(again.id).state is State.SUCCEEDED)
 
@@ -316,7 +316,7 @@ def test_a_disk_without_file_numbers_is_full(
                 (disk / f"file{number}").touch()
         assert code_of(service.refuse_if_full) is ErrorCode.OUT_OF_DISK
         service.delete(job.id)
-        assert service.store.get(job.id) is None
+        assert service._store.get(job.id) is None
         assert code_of(service.refuse_if_full) is None, "its files were some"
         service.close(0)
 

@@ -21,7 +21,7 @@ def removed_for_room(service: JobService, make_job: MakeJob) -> Job:
     job = finished(service, make_job())
     for _ in range(5):
         finished(service, make_job())
-    assert make_room(service.desk, service.settings) >= 1
+    assert make_room(service._lifecycle, service.settings) >= 1
     return service.get(job.id)
 
 
@@ -39,7 +39,7 @@ def test_its_job_says_since_when_and_why(service: JobService, make_job: MakeJob)
 
 def test_nothing_of_it_is_left_on_the_disk(service: JobService, make_job: MakeJob) -> None:
     job = removed_for_room(service, make_job)
-    assert not service.desk.folder(job.id).exists()
+    assert not service._lifecycle.folder(job.id).exists()
 
 
 def test_its_files_answer_with_the_reason(service: JobService, make_job: MakeJob) -> None:
@@ -64,10 +64,10 @@ def test_a_server_killed_while_it_made_room_leaves_no_files_for_ever(
     service: JobService, make_job: MakeJob
 ) -> None:
     job = removed_for_room(service, make_job)
-    left = service.desk.folder(job.id) / "clip.mp4"
+    left = service._lifecycle.folder(job.id) / "clip.mp4"
     left.parent.mkdir()
     left.write_bytes(b"it was killed before this went")
-    make_room(service.desk, service.settings)
+    make_room(service._lifecycle, service.settings)
     assert not left.exists()
 
 
@@ -75,7 +75,7 @@ def test_a_clip_handed_out_again_does_not_go_with_the_first(
     service: JobService, make_job: MakeJob
 ) -> None:
     job = removed_for_room(service, make_job)
-    assert service.desk.finished_result(job.id) is None, "nobody is given it again"
+    assert service._lifecycle.finished_result(job.id) is None, "nobody is given it again"
 
 
 def test_a_store_that_cannot_sign_gives_no_address(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from jobs.database import Database
 from jobs.database_copies import Copies, Number
 from jobs.job import State
 from jobs.local_database import NearDatabase, near_database, open_store, say_where_clips_are_kept
-from jobs.retention import tidy
+from jobs.retention import remove_leftovers
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.foreground import ForegroundExecutor
@@ -188,7 +188,7 @@ def test_a_command_beside_a_running_server_takes_the_database_that_is_there(
 ) -> None:
     machine = Machine(tmp_path)
     server = machine.start()
-    presence = local_database.Presence(server.servers)
+    presence = local_database.FileLiveness(server.servers)
     server.copy_if_changed()
     machine.write(7)
     server._noted.unlink()  # as if the copy were newer than anything known here
@@ -296,7 +296,7 @@ def clips_survive_a_new_machine(folder: Path, disk: Path, tiny_settings: Setting
 
     executor, first = service()
     made, waits = first.submit(REQUEST, "me"), first.submit(REQUEST, "me")
-    executor.run(first.desk, made.id)
+    executor.run(made.id)
     first.close()
     assert not list(folder.rglob("kinora.db*"))
     assert not list(folder.glob("servers"))
@@ -304,12 +304,12 @@ def clips_survive_a_new_machine(folder: Path, disk: Path, tiny_settings: Setting
     executor, second = service()
     try:
         second._recover()
-        tidy(second.desk)
+        remove_leftovers(second._lifecycle)
         clip = second.clip_path(made.id, "me")
         assert clip.stat().st_size > 1000
         assert clip.is_relative_to(folder)
         assert second.get(waits.id).state is State.QUEUED
-        executor.run(second.desk, waits.id)
+        executor.run(waits.id)
         assert second.get(waits.id).state is State.SUCCEEDED
     finally:
         second.close()
@@ -347,7 +347,7 @@ def test_clips_are_left_alone_by_a_database_that_had_to_begin_empty(
     executor = ServerExecutor(settings)
     first = build_service(settings, executor)
     made = first.submit(REQUEST, "me")
-    executor.run(first.desk, made.id)
+    executor.run(made.id)
     first.close()
     for copy in Copies(far / "database").newest_first():
         copy.path.write_bytes(b"torn")
@@ -356,7 +356,7 @@ def test_clips_are_left_alone_by_a_database_that_had_to_begin_empty(
     try:
         assert "starts with an empty one" in caplog.text
         second._recover()
-        tidy(second.desk)
+        remove_leftovers(second._lifecycle)
         assert (far / "jobs" / made.id / "clip.mp4").exists()
     finally:
         second.close()

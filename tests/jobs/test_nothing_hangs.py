@@ -67,10 +67,10 @@ def test_a_stumble_right_after_a_change_costs_no_clip(
             raise RuntimeError("somebody who listens stumbles")
 
     with serving(tmp_path, monkeypatch) as service:
-        service.store.listeners.append(stumble)
+        service._store.listeners.append(stumble)
         jobs = [service.submit(CLIP, ME) for _ in range(2)]
         until(lambda: all(state(service, job.id) is State.SUCCEEDED for job in jobs), 60)
-        assert service.store.running() == []
+        assert service._store.running() == []
     assert stumbled
 
 
@@ -86,10 +86,10 @@ def test_a_database_that_is_away_for_a_moment_costs_no_clip_and_no_worker(
             wait_for_kind(service, jobs[0].id, moment)
             worker = service.health()["worker_pid"]
             postgres.stop()
-            until(lambda: service.executor.health().state != "busy", 30)  # and could not say so
+            until(lambda: service._executor.health().state != "busy", 30)  # and could not say so
             postgres.start()
             until(lambda: all(state(service, job.id) is State.SUCCEEDED for job in jobs), 60)
-            assert service.store.running() == []
+            assert service._store.running() == []
             assert service.health()["worker_pid"] == worker
             made = (tmp_path / "ledger").read_text().split()
             assert sorted(made) == sorted(job.id for job in jobs), "a whole clip was made anew"

@@ -182,7 +182,7 @@ def test_the_work_of_a_silent_server_is_taken_up_by_the_others(
     }, 20)  # fmt: skip
     kinds = [event.kind for event in here.store.events(running.id)]
     assert kinds == ["queued", "started", "requeued"]
-    until(lambda: there.presence.name not in here.presence.the_dead())
+    until(lambda: there.presence.name not in here.presence.expired())
 
 
 def test_only_one_server_takes_up_the_work_of_a_silent_one(
@@ -220,7 +220,7 @@ def test_a_clip_that_another_server_goes_on_with_is_followed_without_a_gap(
     )
     watcher.start()
     until(lambda: heard == ["queued"], 5)
-    assert there.store.adopt(here.store.server) == 1
+    assert there.store.take_over_queued(here.store.server) == 1
     claimed = there.store.claim()
     assert claimed
     there.store.append(job.id, "step", {"index": 1})
@@ -238,7 +238,7 @@ def test_a_clip_that_went_to_another_server_meanwhile_is_not_claimed(
 
     def adopt(_db: object, _cursor: object, statement: str, *_: object) -> None:
         if statement.startswith("UPDATE jobs") and not adopted:
-            adopted.append(other.adopt("late"))
+            adopted.append(other.take_over_queued("late"))
 
     adopted: list[int] = []
     listen(late.database.durable.engine, "before_cursor_execute", adopt)

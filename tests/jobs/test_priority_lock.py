@@ -12,7 +12,7 @@ def test_news_goes_before_all_who_ask_for_something_new() -> None:
     turnstile, order = PriorityLock(), []
 
     def ask(name: str) -> None:
-        with turnstile.patiently():
+        with turnstile.low_priority():
             order.append(name)
 
     def tell(name: str) -> None:
@@ -40,7 +40,7 @@ def test_never_two_at_once_and_nobody_is_forgotten() -> None:
     def go(patiently: bool) -> None:
         nonlocal inside, most, through
         for _ in range(50):
-            with turnstile.patiently() if patiently else turnstile:
+            with turnstile.low_priority() if patiently else turnstile:
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0)
@@ -57,7 +57,7 @@ def test_never_two_at_once_and_nobody_is_forgotten() -> None:
 
 def test_who_stumbles_inside_leaves_it_open() -> None:
     turnstile = PriorityLock()
-    for way in (turnstile, turnstile.patiently()):
+    for way in (turnstile, turnstile.low_priority()):
         try:
             with way:
                 raise ValueError
@@ -66,7 +66,7 @@ def test_who_stumbles_inside_leaves_it_open() -> None:
     came = threading.Event()
 
     def ask() -> None:
-        with turnstile.patiently():
+        with turnstile.low_priority():
             came.set()
 
     with turnstile:

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.queue import Waiting, in_turn, lines_of, places_before
+from jobs.queue import Waiting, by_owner, counts_before, in_turn
 
 waiting_jobs = st.lists(
     st.builds(
@@ -75,7 +75,7 @@ def test_between_two_turns_of_a_visitor_everyone_else_who_waits_gets_one(
 def test_a_place_is_known_without_counting_through_the_line(
     waiting: list[Waiting], served: dict[str, float]
 ) -> None:
-    lines = lines_of(waiting, served)
+    lines = by_owner(waiting, served)
     for place, job in enumerate(in_turn(waiting, served)):
         own = lines[job.owner].index(job)
-        assert sum(count for _, count in places_before(job.owner, own, lines)) == place
+        assert sum(count for _, count in counts_before(job.owner, own, lines)) == place

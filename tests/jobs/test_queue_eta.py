@@ -23,7 +23,7 @@ def turns(store: JobStore, tiny_cards: Mapping[str, ModelCard]) -> QueueEta:
 
 
 def places(turns: QueueEta, jobs: list[Job]) -> list[int]:
-    return [turns.outlook(job).before for job in jobs]
+    return [turns.estimate(job).before for job in jobs]
 
 
 def test_each_stands_where_it_will_be_started(
@@ -31,7 +31,7 @@ def test_each_stands_where_it_will_be_started(
 ) -> None:
     jobs = [accept(store, make_job(owner=owner)) for owner in ("a", "a", "a", "b", "a", "c")]
     by_id = {job.id: job for job in jobs}
-    line = store.line()
+    line = store.queued_ids()
     assert places(turns, [by_id[i] for i in line]) == list(range(6))
     assert line.index(jobs[5].id) == 2, "a newcomer goes before the second clip of the others"
 
@@ -52,9 +52,9 @@ def test_the_wait_is_what_those_before_it_take(
     store: JobStore, turns: QueueEta, make_job: MakeJob
 ) -> None:
     jobs = [accept(store, make_job()) for _ in range(5)]
-    one_s = turns.outlook(jobs[0]).seconds
+    one_s = turns.estimate(jobs[0]).seconds
     for place, job in enumerate(jobs):
-        assert turns.outlook(job).seconds == pytest.approx((place + 1) * one_s)
+        assert turns.estimate(job).seconds == pytest.approx((place + 1) * one_s)
 
 
 def test_several_workers_share_the_wait(
@@ -62,8 +62,8 @@ def test_several_workers_share_the_wait(
 ) -> None:
     four = QueueEta(store, EventLog(store), Estimator(store, tiny_cards), lambda: 4)
     jobs = [accept(store, make_job()) for _ in range(9)]
-    one_s = four.outlook(jobs[0]).seconds
-    assert four.outlook(jobs[8]).seconds == pytest.approx(3 * one_s)
+    one_s = four.estimate(jobs[0]).seconds
+    assert four.estimate(jobs[8]).seconds == pytest.approx(3 * one_s)
 
 
 def test_a_long_line_is_read_once_for_all_who_come_meanwhile(
@@ -74,13 +74,15 @@ def test_a_long_line_is_read_once_for_all_who_come_meanwhile(
     for _ in range(LONG):
         accept(store, make_job(owner="many"))
     read: list[str] = []
-    turns.outlook(accept(store, make_job(owner="me")))
+    turns.estimate(accept(store, make_job(owner="me")))
     event.listen(store.database.reading.engine, "begin", lambda _: read.append("a reading"))
     mine = accept(store, make_job(owner="newcomer"))
-    assert turns.outlook(mine).before == store.line().index(mine.id)
+    assert turns.estimate(mine).before == store.queued_ids().index(mine.id)
     mine = accept(store, make_job(owner="many"))
-    assert turns.outlook(mine).before == store.line().index(mine.id) - 1, "one newcomer unheard of"
-    assert len(read) <= 2 + 3, "store.line() twice, and an estimate"
+    assert turns.estimate(mine).before == store.queued_ids().index(mine.id) - 1, (
+        "one newcomer unheard of"
+    )
+    assert len(read) <= 2 + 3, "store.queued_ids() twice, and an estimate"
 
 
 def test_nobody_waits_for_the_one_who_reads_a_long_line(
@@ -96,16 +98,16 @@ def test_nobody_waits_for_the_one_who_reads_a_long_line(
         return 1
 
     turns = QueueEta(store, EventLog(store), Estimator(store, tiny_cards), workers)
-    assert turns.outlook(jobs[-1]).before == LONG + 1
+    assert turns.estimate(jobs[-1]).before == LONG + 1
     assert store.claim()
-    turns._line.read_at -= 1.5  # so that it is read anew
+    turns._snapshot.read_at -= 1.5  # so that it is read anew
     reading.clear()
     go_on.clear()
-    slow = threading.Thread(target=turns.outlook, args=(jobs[-1],))
+    slow = threading.Thread(target=turns.estimate, args=(jobs[-1],))
     slow.start()
     assert reading.wait(60)
-    assert turns.outlook(jobs[-1]).before == LONG + 1, "as it was, at once"
+    assert turns.estimate(jobs[-1]).before == LONG + 1, "as it was, at once"
     go_on.set()
     slow.join(60)
-    assert turns.outlook(jobs[1]).before == 1, "and as it is, afterwards"
-    assert turns._line.running == 1
+    assert turns.estimate(jobs[1]).before == 1, "and as it is, afterwards"
+    assert turns._snapshot.running == 1

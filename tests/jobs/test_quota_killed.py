@@ -17,7 +17,7 @@ import pytest
 
 from errors import KinoraError
 from jobs.job import State
-from jobs.retention import tidy
+from jobs.retention import remove_leftovers
 from jobs.service import JobService
 from settings import ROOT
 from tests.goals import Goal, rounds
@@ -69,7 +69,7 @@ def is_whole(path: Path) -> bool:
 
 def half_files(service: JobService) -> int:
     """Files under a clip's name that do not play, whoever they belong to."""
-    return sum(not is_whole(path) for path in service.artifacts.jobs.glob("*/clip.mp4"))
+    return sum(not is_whole(path) for path in service._artifacts.jobs.glob("*/clip.mp4"))
 
 
 @pytest.mark.goal("G21")
@@ -102,7 +102,7 @@ def test_a_disk_that_is_filled_by_servers_that_die_holds_its_share_and_whole_cli
         one = max(one, largest_bytes(data))
     service = service_in(data, tiny_models_dir, QUOTA_BYTES)
     service._recover()
-    tidy(service.desk)
+    remove_leftovers(service._lifecycle)
     whole, _, gone = whole_clips(service)
     left = [p.name for p in data.rglob("*.part")]
     service.close(0)

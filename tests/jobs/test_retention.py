@@ -13,7 +13,7 @@ import pytest
 from app import executor_for
 from errors import KinoraError
 from jobs.job import Job, Result, State
-from jobs.retention import WHY, Housekeeper, make_room, tidy
+from jobs.retention import WHY, Housekeeper, make_room, remove_leftovers
 from jobs.service import JobService
 from jobs.store import JobStore
 from media.files import list_or_empty, stat_of
@@ -40,10 +40,10 @@ def service(
 
 def finished(service: JobService, job: Job) -> Job:
     """The clip of that job, written as a worker leaves it, and told at the desk."""
-    service.store.add(job, max_queue=1000, max_per_owner=1000)
-    running = service.store.claim()
+    service._store.add(job, max_queue=1000, max_per_owner=1000)
+    running = service._store.claim()
     assert running
-    folder = service.desk.folder(job.id)
+    folder = service._lifecycle.folder(job.id)
     folder.mkdir(parents=True)
     (folder / "clip.mp4").write_bytes(bytes(CLIP_BYTES))
     for name in ("poster.jpg", "last.png"):
@@ -59,12 +59,12 @@ def finished(service: JobService, job: Job) -> Job:
         size_bytes=CLIP_BYTES,
     )
     (folder / "result.json").write_text(result.model_dump_json())
-    service.desk.succeed(running, result)
+    service._lifecycle.succeed(running, result)
     return job
 
 
 def used_bytes(service: JobService) -> int:
-    folders = list_or_empty(service.artifacts.jobs)
+    folders = list_or_empty(service._artifacts.jobs)
     stats = [
         stat_of(path) for folder in folders for path in list_or_empty(folder) if path.name != "gone"
     ]
@@ -77,12 +77,12 @@ def test_ten_times_the_quota_leaves_at_most_the_quota(
     made = []
     for _ in range(10 * QUOTA_BYTES // CLIP_BYTES):
         made.append(finished(service, make_job()))
-        make_room(service.desk, service.settings)
+        make_room(service._lifecycle, service.settings)
         assert used_bytes(service) <= QUOTA_BYTES + CLIP_BYTES
         for job in made:  # whatever is handed out is whole
-            if service.desk.finished_result(job.id):
+            if service._lifecycle.finished_result(job.id):
                 assert service.clip_path(job.id).stat().st_size == CLIP_BYTES
-    kept = [job.id for job in made if service.desk.finished_result(job.id)]
+    kept = [job.id for job in made if service._lifecycle.finished_result(job.id)]
     assert kept == [job.id for job in made[-len(kept) :]]
     assert len(kept) == 4
     with pytest.raises(KinoraError, match="made room for newer ones"):
@@ -92,31 +92,31 @@ def test_ten_times_the_quota_leaves_at_most_the_quota(
 
 def test_old_clips_go_by_age_and_running_ones_stay(service: JobService, make_job: MakeJob) -> None:
     old = finished(service, make_job())
-    service.store.add(make_job(), max_queue=1000, max_per_owner=1000)
-    running = service.store.claim()
+    service._store.add(make_job(), max_queue=1000, max_per_owner=1000)
+    running = service._store.claim()
     assert running
-    service.desk.folder(running.id).mkdir()
-    (service.desk.folder(running.id) / "frames").write_bytes(bytes(10 * QUOTA_BYTES))
+    service._lifecycle.folder(running.id).mkdir()
+    (service._lifecycle.folder(running.id) / "frames").write_bytes(bytes(10 * QUOTA_BYTES))
     settings = service.settings.model_copy(update={"keep_clips_days": 1e-6})
     time.sleep(0.2)
-    assert make_room(service.desk, settings) == 1
+    assert make_room(service._lifecycle, settings) == 1
     with pytest.raises(KinoraError) as caught:
         service.clip_path(old.id)
     assert caught.value.message == WHY["age"]
-    assert (service.desk.folder(running.id) / "frames").is_file()
+    assert (service._lifecycle.folder(running.id) / "frames").is_file()
 
 
 def test_without_settings_nothing_goes(service: JobService, make_job: MakeJob) -> None:
     made = [finished(service, make_job()) for _ in range(10)]
     settings = service.settings.model_copy(update={"max_disk_gb": None})
-    assert make_room(service.desk, settings) == 0
-    assert all(service.desk.finished_result(job.id) for job in made)
+    assert make_room(service._lifecycle, settings) == 0
+    assert all(service._lifecycle.finished_result(job.id) for job in made)
 
 
 def test_clips_that_others_delete_this_instant_are_no_error(
     service: JobService, make_job: MakeJob
 ) -> None:
-    folder = service.desk.folder(finished(service, make_job()).id)
+    folder = service._lifecycle.folder(finished(service, make_job()).id)
     is_over = threading.Event()
 
     def come_and_go() -> None:
@@ -130,17 +130,17 @@ def test_clips_that_others_delete_this_instant_are_no_error(
     other.start()
     try:
         for _ in range(ENOUGH_TO_MEET):
-            make_room(service.desk, service.settings)
-            tidy(service.desk)
-            service.artifacts.size(folder.name, "clip.mp4")
-            service.artifacts.strip(folder.name, frozenset({"clip.mp4"}))
+            make_room(service._lifecycle, service.settings)
+            remove_leftovers(service._lifecycle)
+            service._artifacts.size(folder.name, "clip.mp4")
+            service._artifacts.strip(folder.name, frozenset({"clip.mp4"}))
     finally:
         is_over.set()
         other.join()
 
 
 def test_room_is_made_while_the_server_runs(service: JobService, make_job: MakeJob) -> None:
-    keeper = Housekeeper(service.desk, service.settings)
+    keeper = Housekeeper(service._lifecycle, service.settings)
     keeper.start()
     for _ in range(10):
         finished(service, make_job())
@@ -180,10 +180,10 @@ def test_the_quota_holds_in_an_object_store(far: JobService, make_job: MakeJob) 
     made, known = [], {}
     for _ in range(10 * QUOTA_BYTES // CLIP_BYTES):
         made.append(finished(far, make_job()))
-        shutil.rmtree(far.desk.folder(made[-1].id))  # another machine made it
-        make_room(far.desk, far.settings, known)
-        assert sum(far.artifacts.stored_bytes().values()) <= QUOTA_BYTES
-    kept = [job.id for job in made if far.desk.finished_result(job.id)]
+        shutil.rmtree(far._lifecycle.folder(made[-1].id))  # another machine made it
+        make_room(far._lifecycle, far.settings, known)
+        assert sum(far._artifacts.stored_bytes().values()) <= QUOTA_BYTES
+    kept = [job.id for job in made if far._lifecycle.finished_result(job.id)]
     assert kept == [job.id for job in made[-4:]]
     assert far.clip_path(kept[0]).stat().st_size == CLIP_BYTES
     with pytest.raises(KinoraError) as refused:
@@ -197,14 +197,14 @@ def test_a_server_that_begins_counts_what_is_in_the_object_store(
     """All at once, and what was to go when the one before it was killed goes now."""
     made = [finished(far, make_job()) for _ in range(30)]
     half_gone = finished(far, make_job())
-    make_room(far.desk, far.settings.model_copy(update={"max_disk_gb": 1e-9}))
-    assert sum(n > 0 for n in far.artifacts.stored_bytes().values()) == 1
-    (far.desk.folder(made[0].id)).mkdir(parents=True)
-    (far.desk.folder(made[0].id) / "clip.mp4").write_bytes(b"-")
-    far.artifacts.put(made[0].id, far.desk.folder(made[0].id) / "clip.mp4")
-    make_room(far.desk, far.settings)
-    assert far.artifacts.stored_bytes(made[0].id) == {made[0].id: 0}
-    assert far.desk.finished_result(half_gone.id)
+    make_room(far._lifecycle, far.settings.model_copy(update={"max_disk_gb": 1e-9}))
+    assert sum(n > 0 for n in far._artifacts.stored_bytes().values()) == 1
+    (far._lifecycle.folder(made[0].id)).mkdir(parents=True)
+    (far._lifecycle.folder(made[0].id) / "clip.mp4").write_bytes(b"-")
+    far._artifacts.put(made[0].id, far._lifecycle.folder(made[0].id) / "clip.mp4")
+    make_room(far._lifecycle, far.settings)
+    assert far._artifacts.stored_bytes(made[0].id) == {made[0].id: 0}
+    assert far._lifecycle.finished_result(half_gone.id)
 
 
 def test_copies_of_what_is_in_an_object_store_take_no_more_than_the_quota_either(
@@ -214,7 +214,7 @@ def test_copies_of_what_is_in_an_object_store_take_no_more_than_the_quota_either
     made = [finished(far, make_job()) for _ in range(4)]
     half = far.settings.model_copy(update={"max_disk_gb": 2.5 * CLIP_BYTES / 1e9})
     known = dict.fromkeys([job.id for job in made], 1)  # in the store they are small
-    make_room(far.desk, half, known)
+    make_room(far._lifecycle, half, known)
     assert used_bytes(far) <= 2.5 * CLIP_BYTES
     for job in made:
         assert far.clip_path(job.id).stat().st_size == CLIP_BYTES, "fetched again"
@@ -224,13 +224,13 @@ def test_what_visitors_gave_goes_from_the_object_store_too(
     far: JobService, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used, unused = make_job(image="a" * 64), make_job(image="b" * 64)
-    far.store.add(used, max_queue=1000, max_per_owner=1000)
-    far.artifacts.given.mkdir(parents=True)
+    far._store.add(used, max_queue=1000, max_per_owner=1000)
+    far._artifacts.given.mkdir(parents=True)
     for job in (used, unused):
-        (far.artifacts.given / f"{job.request.image}.png").write_bytes(b"a picture")
-        far.artifacts.share_given(job)
-    tidy(far.desk)
-    assert far.artifacts.stored_given(0) == {used.request.image, unused.request.image}
-    monkeypatch.setattr("jobs.retention.UNUSED_PICTURE_S", -1.0)
-    tidy(far.desk)
-    assert far.artifacts.stored_given(-1) == {used.request.image}
+        (far._artifacts.given / f"{job.request.image}.png").write_bytes(b"a picture")
+        far._artifacts.share_given(job)
+    remove_leftovers(far._lifecycle)
+    assert far._artifacts.stored_given(0) == {used.request.image, unused.request.image}
+    monkeypatch.setattr("jobs.retention.UNUSED_UPLOAD_S", -1.0)
+    remove_leftovers(far._lifecycle)
+    assert far._artifacts.stored_given(-1) == {used.request.image}

@@ -199,11 +199,11 @@ def test_a_lost_worker_does_not_cost_the_sampling(desk: JobLifecycle, make_job: 
     assert job
     folder = sampled(desk, job)
     (folder / DECODING).touch()
-    desk.lost(job)
+    desk.worker_lost(job)
     assert sorted(f.name for f in folder.iterdir()) == [DECODING, LATENTS]
     again = desk.claim()
     assert again and again.attempts == 2
-    desk.lost(again)
+    desk.worker_lost(again)
     failed = desk.store.get(job.id)
     assert failed and failed.error and failed.error["error"] == "worker_lost"
     assert desk.is_sampled(job.id)
@@ -263,7 +263,7 @@ def test_days_later_and_after_a_restart(
         assert error["details"][KEPT] is True
         assert service.can_retry_decode(job.id, ME)
         assert refusal(service.retry_decode, job.id, OTHER).code is ErrorCode.NOT_FOUND
-        before = service.events.since(job.id)[-1].n
+        before = service._events.since(job.id)[-1].n
 
     # 2. Another one, where it works again
     with build_service(settings) as service:
@@ -276,7 +276,7 @@ def test_days_later_and_after_a_restart(
         assert done.state is State.SUCCEEDED and done.result
         assert done.result.steps_done == 4
         assert service.clip_path(job.id, ME).stat().st_size == done.result.size_bytes
-        assert not (service.desk.folder(job.id) / LATENTS).exists()
+        assert not (service._lifecycle.folder(job.id) / LATENTS).exists()
         assert not service.can_retry_decode(job.id, ME)
         assert refusal(service.retry_decode, job.id, ME).code is ErrorCode.CONFLICT
         # who comes late sees the whole story, to its end
@@ -301,19 +301,19 @@ def test_what_was_not_kept_cannot_be_developed(
         gone, deleted, waiting = (service.submit(SHORT, f"visitor:{n}") for n in range(3))
         for job in (gone, deleted, waiting):
             assert kinds(service, job.id)[-1] == "failed"
-        (service.desk.folder(gone.id) / LATENTS).unlink()
+        (service._lifecycle.folder(gone.id) / LATENTS).unlink()
         assert not service.can_retry_decode(gone.id)
         assert "from the start" in refusal(service.retry_decode, gone.id).message
         assert service.get(gone.id).state is State.FAILED
 
         service.delete(deleted.id)
-        assert not service.desk.folder(deleted.id).exists()
+        assert not service._lifecycle.folder(deleted.id).exists()
         assert refusal(service.retry_decode, deleted.id).code is ErrorCode.NOT_FOUND
 
         # it fails again, and may be tried again
         for _ in range(2):
             service.retry_decode(waiting.id)
-            after = service.events.since(waiting.id)[-1].n - 1
+            after = service._events.since(waiting.id)[-1].n - 1
             assert kinds(service, waiting.id, after=after)[-1] == "failed"
         assert service.can_retry_decode(waiting.id)
 

@@ -17,9 +17,9 @@ from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, Result, State
 from jobs.lifecycle import JobLifecycle
-from jobs.liveness import Presence
+from jobs.liveness import FileLiveness
 from jobs.recovery import recover
-from jobs.retention import tidy
+from jobs.retention import remove_leftovers
 from jobs.store import JobStore
 from settings import Settings
 from tests.jobs.conftest import MakeJob, accept, build_service
@@ -30,7 +30,7 @@ class After:
 
     def __init__(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'kinora.db'}"
-        self.presence = Presence(tmp_path / "servers")
+        self.presence = FileLiveness(tmp_path / "servers")
         self.dead = JobStore(url, "1234-dead")
         self.store = JobStore(url, self.presence.name)
         self.desk = JobLifecycle(
@@ -53,7 +53,7 @@ class After:
 
     def recover(self) -> None:
         recover(self.desk, self.presence)
-        tidy(self.desk)
+        remove_leftovers(self.desk)
 
     def state(self, job: Job) -> State:
         found = self.store.get(job.id)
@@ -91,14 +91,14 @@ def write_clip(folder: Path, *, whole: bool) -> Result:
 def test_waiting_clips_wait_on(after: After, make_job: MakeJob) -> None:
     jobs = [accept(after.dead, make_job()) for _ in range(3)]
     after.recover()
-    assert after.store.line() == [job.id for job in jobs]
+    assert after.store.queued_ids() == [job.id for job in jobs]
 
 
 def test_a_clip_in_the_making_is_made_again_once(after: After, make_job: MakeJob) -> None:
     job = after.running(make_job())
     after.recover()
     assert after.state(job) is State.QUEUED
-    assert after.store.line() == [job.id]
+    assert after.store.queued_ids() == [job.id]
 
 
 def test_a_clip_that_was_lost_twice_ends(after: After, make_job: MakeJob) -> None:
@@ -147,7 +147,7 @@ def test_a_clip_that_was_being_discarded_is_discarded(after: After, make_job: Ma
 def test_the_clips_of_a_living_server_are_left_alone(
     after: After, make_job: MakeJob, tmp_path: Path
 ) -> None:
-    living = Presence(tmp_path / "servers")
+    living = FileLiveness(tmp_path / "servers")
     after.dead.server = living.name
     job = after.running(make_job())
     after.recover()
@@ -161,8 +161,8 @@ def test_a_server_in_another_process_counts_as_living_until_it_is_killed(
     after: After, tmp_path: Path
 ) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from jobs.liveness import Presence\n"
-        "presence = Presence(Path(sys.argv[1])); print(presence.name, flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path; from jobs.liveness import FileLiveness\n"
+        "alive = FileLiveness(Path(sys.argv[1])); print(alive.name, flush=True); time.sleep(60)"
     )
     folder = tmp_path / "servers"
     with subprocess.Popen(
@@ -171,11 +171,11 @@ def test_a_server_in_another_process_counts_as_living_until_it_is_killed(
         assert other.stdout
         name = other.stdout.readline().strip()
         assert after.presence.is_alive(name)
-        assert after.presence.the_dead() == []
+        assert after.presence.expired() == []
         other.kill()
         other.wait()
     assert not after.presence.is_alive(name)
-    assert after.presence.the_dead() == [name]
+    assert after.presence.expired() == [name]
 
 
 def test_folders_without_a_job_and_half_files_are_removed(
@@ -211,6 +211,6 @@ def test_pictures_nobody_used_go_after_a_day(after: After, make_job: MakeJob) ->
 
 def test_two_services_share_a_folder_and_leave_each_other_alone(tiny_settings: Settings) -> None:
     page, command_line = build_service(tiny_settings), build_service(tiny_settings)
-    assert page.store.server != command_line.store.server
+    assert page._store.server != command_line._store.server
     page.close()
     command_line.close()

@@ -79,10 +79,9 @@ def test_previews_come_while_it_is_made_and_stay_out_of_the_log(service: JobServ
     assert not any("jpeg" in p for p in previews)
     latest = service.preview(job.id, ME)
     assert latest
-    number, jpeg, meta = latest
-    assert number == len(previews)
-    with Image.open(io.BytesIO(jpeg)) as strip:
-        assert strip.size == (meta["width"] * meta["frames"], meta["height"])
+    assert latest.number == len(previews)
+    with Image.open(io.BytesIO(latest.jpeg)) as strip:
+        assert strip.size == (latest.meta["width"] * latest.meta["frames"], latest.meta["height"])
 
 
 def test_the_same_seed_gives_the_same_file(service: JobService) -> None:
@@ -166,7 +165,7 @@ def test_a_running_clip_is_discarded_within_a_step(service: JobService) -> None:
     # the step in the making, and those on their way to us: two on a quiet machine
     assert sum(e.kind == "step" and e.at > asked_at for e in log) < 10
     assert service.cancel(job.id, ME).state is State.CANCELLED
-    assert not service.desk.folder(job.id).exists()
+    assert not service._lifecycle.folder(job.id).exists()
 
 
 def test_finish_now_keeps_a_whole_clip(service: JobService) -> None:
@@ -196,7 +195,7 @@ def test_deleting_removes_clip_log_and_files(service: JobService) -> None:
     service.delete(job.id, ME)
     assert not folder.exists()
     assert refusal(service.get, job.id, ME) is ErrorCode.NOT_FOUND
-    assert service.store.events(job.id) == []
+    assert service._store.events(job.id) == []
 
 
 def test_a_running_clip_must_be_discarded_before_it_is_deleted(

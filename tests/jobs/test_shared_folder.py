@@ -19,7 +19,7 @@ from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.job import Job, State
 from jobs.lifecycle import JobLifecycle
-from jobs.liveness import COMMAND, Presence, is_command
+from jobs.liveness import COMMAND, FileLiveness, is_command
 from jobs.recovery import end_commands, recover
 from jobs.store import JobStore
 from settings import ROOT
@@ -39,7 +39,7 @@ class Killed:
 
     def __init__(self, folder: Path) -> None:
         url = f"sqlite:///{folder / 'kinora.db'}"
-        self.presence = Presence(folder / "servers")
+        self.presence = FileLiveness(folder / "servers")
         self.command = JobStore(url, f"{COMMAND}1234-dead")
         self.store = JobStore(url, self.presence.name)
         log, estimator = EventLog(self.store), Estimator(self.store, {}, "here")
@@ -65,7 +65,7 @@ def killed(tmp_path: Path) -> Iterator[Killed]:
     killed.store.close()
 
 
-Next = Callable[[JobLifecycle, Presence], object]
+Next = Callable[[JobLifecycle, FileLiveness], object]
 
 
 @pytest.mark.parametrize("next_one", [recover, end_commands], ids=["server", "command"])
@@ -80,7 +80,7 @@ def test_the_clips_of_a_killed_command_are_not_made_by_the_next_process(
     next_one(killed.desk, killed.presence)
     assert [killed.state(job) for job in (running, waiting)] == [State.FAILED] * 2
     assert killed.error(running)["message"] == "The command that made this clip was stopped."
-    assert killed.store.line() == [] and not folder.exists()
+    assert killed.store.queued_ids() == [] and not folder.exists()
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.QUEUED])
@@ -111,7 +111,7 @@ def test_a_clip_that_was_discarded_before_the_kill_is_discarded(
 def test_the_clips_of_a_command_that_lives_are_left_alone(
     killed: Killed, make_job: MakeJob, tmp_path: Path
 ) -> None:
-    alive = Presence(tmp_path / "servers", COMMAND)
+    alive = FileLiveness(tmp_path / "servers", COMMAND)
     assert is_command(alive.name)
     killed.command.server = alive.name
     job = accept(killed.command, make_job())
@@ -130,11 +130,11 @@ def test_a_command_takes_up_nothing_of_a_server(killed: Killed, make_job: MakeJo
 def test_no_process_is_taken_for_dead_while_it_starts(tmp_path: Path) -> None:
     """Others look all the time, and remove what has no lock."""
     code = (
-        "import sys; from pathlib import Path; from jobs.liveness import Presence\n"
-        "folder = Path(sys.argv[1]); mine = Presence(folder)\n"
+        "import sys; from pathlib import Path; from jobs.liveness import FileLiveness\n"
+        "folder = Path(sys.argv[1]); mine = FileLiveness(folder)\n"
         "print(flush=True)\n"
         "while True:\n"
-        "    for name in mine.the_dead(): mine.bury(name)"
+        "    for name in mine.expired(): mine.remove(name)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
@@ -142,7 +142,7 @@ def test_no_process_is_taken_for_dead_while_it_starts(tmp_path: Path) -> None:
         assert other.stdout and other.stdout.readline()
         try:
             for _ in range(300):
-                presence = Presence(tmp_path)
+                presence = FileLiveness(tmp_path)
                 assert (tmp_path / f"{presence.name}.alive").exists()
                 presence.close()
         finally:
@@ -152,10 +152,10 @@ def test_no_process_is_taken_for_dead_while_it_starts(tmp_path: Path) -> None:
 def test_servers_with_one_database_see_each_other_whatever_their_data_folders(
     tmp_path: Path,
 ) -> None:
-    from jobs.liveness import presence_for
+    from jobs.liveness import liveness_for
 
     store = JobStore(f"sqlite:///{tmp_path / 'shared.db'}")
-    one, two = (presence_for(store.database, tmp_path / name) for name in ("one", "two"))
+    one, two = (liveness_for(store.database, tmp_path / name) for name in ("one", "two"))
     assert one.has_others() and two.is_alive(one.name)
     one.close()
     assert not two.has_others() and not two.is_alive(one.name)

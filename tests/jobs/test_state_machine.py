@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         def add(store: JobStore) -> str:
             try:
-                store.add_all([job], max_queue=100, max_per_owner=PER_OWNER, once=once)
+                store.add_all([job], max_queue=100, max_per_owner=PER_OWNER, idempotency_key=once)
             except DuplicateRequest as before:
                 return before.job_id
             return job.id
@@ -188,8 +188,8 @@ class StoreMachine(RuleBasedStateMachine):
 
         def take_over(store: JobStore) -> int:
             for job in store.unfinished(gone, State.RUNNING):
-                store.take(job.id)
-            return store.adopt(gone)
+                store.take_over(job.id)
+            return store.take_over_queued(gone)
 
         waiting = sum(state is State.QUEUED for state in self.states.values())
         assert self.each(take_over) == waiting
@@ -234,7 +234,7 @@ class Kept:
             log = self.logs.setdefault(row.job_id, [])
             log.append(row.kind)
             assert row.n == len(log)
-        self.line = store.line()
+        self.line = store.queued_ids()
 
 
 def answer(act: Callable[[JobStore], object], store: JobStore) -> object:

@@ -90,9 +90,9 @@ def test_a_claim_counts_the_attempt_and_starts_the_log(store: JobStore, make_job
 def test_a_claim_can_be_limited_to_some_jobs(store: JobStore, make_job: MakeJob) -> None:
     accept(store, make_job())
     later = accept(store, make_job())
-    claimed = store.claim(among={later.id})
+    claimed = store.claim({later.id})
     assert claimed and claimed.id == later.id
-    assert store.claim(among=set()) is None
+    assert store.claim(set()) is None
 
 
 def test_servers_claim_only_what_they_accepted(store_url: str, make_job: MakeJob) -> None:
@@ -100,7 +100,7 @@ def test_servers_claim_only_what_they_accepted(store_url: str, make_job: MakeJob
     job = accept(page, make_job())
     assert command_line.claim() is None
     assert command_line.servers() == {"page"}
-    assert command_line.adopt("page") == 1
+    assert command_line.take_over_queued("page") == 1
     assert page.claim() is None
     claimed = command_line.claim()
     assert claimed and claimed.id == job.id
@@ -217,7 +217,7 @@ def test_news_of_a_run_that_was_given_up_changes_nothing(
 
 def test_the_line_says_which_model_each_job_wants(store: JobStore, make_job: MakeJob) -> None:
     ids = [accept(store, make_job(owner=owner)).id for owner in "aab"]
-    assert [job.id for job in store.waiting()] == store.line() == [ids[0], ids[2], ids[1]]
+    assert [job.id for job in store.waiting()] == store.queued_ids() == [ids[0], ids[2], ids[1]]
     assert {job.model for job in store.waiting()} == {"pocket"}
 
 
@@ -226,7 +226,7 @@ def test_times_in_the_line_are_exact(store: JobStore, make_job: MakeJob) -> None
     for created_at in at:
         accept(store, make_job(owner="a").model_copy(update={"created_at": created_at}))
     store.claim()
-    waiting, served = store.who_waits()
+    waiting, served = store.queued()
     assert sorted(job.created_at for job in waiting) == sorted(at)[1:]
     assert served == {"a": store.running()[0].started_at}
 

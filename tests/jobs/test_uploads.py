@@ -15,7 +15,7 @@ from PIL import Image
 
 from app import executor_for
 from errors import ErrorCode, KinoraError
-from jobs.retention import tidy
+from jobs.retention import remove_leftovers
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.uploads import GIVERS, Uploads
@@ -55,9 +55,9 @@ def test_two_who_give_the_same_picture_share_one_file_and_a_third_sees_none(
     mine, theirs = (service.store_picture(png(), who) for who in (ME, "visitor:other"))
     assert mine.id == theirs.id
     for who in (ME, "visitor:other"):
-        assert service.given.path(mine.id, who).is_file()
+        assert service._uploads.path(mine.id, who).is_file()
     with pytest.raises(KinoraError) as refused:
-        service.given.path(mine.id, STRANGER)
+        service._uploads.path(mine.id, STRANGER)
     assert refused.value.code is ErrorCode.NOT_FOUND
 
 
@@ -74,14 +74,14 @@ def test_a_clip_cannot_be_made_from_what_somebody_else_gave(service: JobService,
 def test_a_clip_that_is_not_there_is_said_before_any_work(service: JobService) -> None:
     for lost in ({"video": "0" * 64}, {"image": "0" * 64}, {"last_image": "0" * 64}):
         with pytest.raises(KinoraError) as refused:
-            service.given.sizes(GenerationRequest.model_validate({"prompt": "x", **lost}))
+            service._uploads.sizes(GenerationRequest.model_validate({"prompt": "x", **lost}))
         assert refused.value.code is ErrorCode.NOT_FOUND
 
 
 @pytest.mark.parametrize("name", ["../../kinora.db", "..", "", "A" * 64, "0" * 63, GIVERS])
 def test_only_a_hash_names_a_file(service: JobService, name: str) -> None:
     with pytest.raises(KinoraError):
-        service.given.path(name, None)
+        service._uploads.path(name, None)
 
 
 def test_what_nobody_uses_goes_after_a_day_with_the_marks(service: JobService, mp4: Path) -> None:
@@ -90,19 +90,19 @@ def test_what_nobody_uses_goes_after_a_day_with_the_marks(service: JobService, m
     request = GenerationRequest(prompt="it moves", image=used)
     service.submit(request, ME)
     long_ago = time.time() - 25 * 3600
-    for gift in service.pictures.glob("*.*"):
+    for gift in service._artifacts.given.glob("*.*"):
         os.utime(gift, (long_ago, long_ago))
     fresh = service.store_picture(png("white"), ME).id
-    tidy(service.desk)
-    left = {path.stem for path in service.pictures.glob("*.*")}
+    remove_leftovers(service._lifecycle)
+    left = {path.stem for path in service._artifacts.given.glob("*.*")}
     assert left == {used, fresh}
-    assert {path.name for path in (service.pictures / GIVERS).iterdir()} == {used, fresh}
+    assert {path.name for path in (service._artifacts.given / GIVERS).iterdir()} == {used, fresh}
     assert not {last, unused, clip} & left
 
 
 def test_who_gave_is_not_written_down_by_name(service: JobService) -> None:
     service.store_picture(png(), ME)
-    assert not [p for p in service.pictures.rglob("*") if "visitor" in p.name]
+    assert not [p for p in service._artifacts.given.rglob("*") if "visitor" in p.name]
 
 
 def test_too_large_a_clip_is_refused(tmp_path: Path, mp4: Path, tiny_settings: Settings) -> None:

@@ -88,7 +88,7 @@ def test_a_clip_that_kills_its_worker_twice_ends_as_worker_lost(mortal: JobServi
     assert log.count("started") == 2
     failed = mortal.get(job.id)
     assert failed.error and failed.error["error"] == ErrorCode.WORKER_LOST.value
-    assert not mortal.desk.folder(job.id).exists()
+    assert not mortal._lifecycle.folder(job.id).exists()
     after = mortal.submit(SHORT, ME)
     assert [e.kind for e in mortal.watch(after.id)][-1] == "succeeded"
 
@@ -109,10 +109,10 @@ def test_a_finished_clip_is_kept_if_the_worker_dies_before_it_could_tell(
 ) -> None:
     done = mortal.submit(SHORT, ME)
     assert [e.kind for e in mortal.watch(done.id)][-1] == "succeeded"
-    assert mortal.desk.finished_result(done.id) == mortal.get(done.id).result
+    assert mortal._lifecycle.finished_result(done.id) == mortal.get(done.id).result
     clip = mortal.clip_path(done.id)
     clip.write_bytes(clip.read_bytes()[:-1])
-    assert mortal.desk.finished_result(done.id) is None  # not whole: not adopted
+    assert mortal._lifecycle.finished_result(done.id) is None  # not whole: not adopted
 
 
 def test_a_worker_that_hangs_past_the_time_allowed_is_replaced(

@@ -57,7 +57,7 @@ def main() -> None:
         job = {"discard": service.cancel, "finish": service.finish, "look": service.get}[what](
             job_id
         )
-        kinds = [event.kind for event in service.events.since(job_id)]
+        kinds = [event.kind for event in service._events.since(job_id)]
         return json.dumps(json.loads(job.model_dump_json()) | {"kinds": kinds})
 
     with gr.Blocks(analytics_enabled=False) as demo:

@@ -113,6 +113,8 @@ def test_a_picture_goes_in_and_comes_back_clean_to_its_giver_alone(
         f"/kinora/pictures/{stored['id']}", headers={"If-None-Match": back.headers["etag"]}
     )
     assert again.status_code == 304
+    beyond = me.get(f"/kinora/pictures/{stored['id']}", headers={"Range": "bytes=9999999-"})
+    assert beyond.status_code == 416, "as the API answers"
     assert stranger.get(f"/kinora/pictures/{stored['id']}").status_code == 404
     assert stranger.post("/kinora/pictures", content=raw.getvalue(), headers=OURS).is_success
     assert stranger.get(f"/kinora/pictures/{stored['id']}").is_success, "now it is theirs too"
@@ -184,7 +186,7 @@ def test_what_is_no_clip_or_too_much_of_one_is_refused(
 
         assert strict.post("/kinora/videos", content=trickle(), headers=OURS).status_code == 413
         assert strict.post("/kinora/videos", content=clip, headers=OURS).status_code == 413
-    assert not list(service.pictures.glob("*.mp4"))
+    assert not list(service._artifacts.given.glob("*.mp4"))
 
 
 def test_the_picker_asks_for_the_models_of_its_tab(me: TestClient) -> None:

@@ -71,7 +71,7 @@ def test_discarding_stops_it_within_a_step(service: JobService) -> None:
     kinds = [event.kind for event in service.watch(job.id)]
     assert kinds[-1] == "cancelled"
     assert kinds.count("step") < 50
-    assert not service.desk.folder(job.id).exists()
+    assert not service._lifecycle.folder(job.id).exists()
 
 
 def test_finishing_early_keeps_a_clip(service: JobService) -> None:

@@ -92,7 +92,7 @@ def end_of(service: JobService, job_id: str) -> str:
 
 
 def steps_of(service: JobService, job_id: str) -> int:
-    return sum(event.kind == "step" for event in service.store.events(job_id))
+    return sum(event.kind == "step" for event in service._store.events(job_id))
 
 
 def test_clips_wait_for_the_first_worker(
@@ -116,7 +116,7 @@ def test_the_clip_that_will_be_first_hears_what_is_loaded_for_it(
     assert service.get(first.id).state is State.QUEUED
     assert standing(service, service.get(first.id)).phase == "loading"
     assert standing(service, service.get(second.id)).phase == "queued"
-    progress = job_view.Progress.of(service.events.since(first.id))
+    progress = job_view.Progress.of(service._events.since(first.id))
     assert job_view.line(service.get(first.id), progress, 0, None).startswith("Loading the model")
     events = list(service.watch(first.id))
     began = [event.kind for event in events].index("started")
@@ -124,7 +124,7 @@ def test_the_clip_that_will_be_first_hears_what_is_loaded_for_it(
     assert len(told) > 3
     assert told == sorted(set(told))
     assert end_of(service, second.id) == "succeeded"
-    before_it = [event.kind for event in service.events.since(second.id)]
+    before_it = [event.kind for event in service._events.since(second.id)]
     assert before_it[:2] == ["queued", "started"]
 
 
@@ -305,12 +305,12 @@ def test_what_is_learned_of_a_clip_is_learned_of_its_worker(
     for model in ("pocket", "other"):
         job = service.submit(A_CLIP.model_copy(update={"model": model}), ME)
         assert end_of(service, job.id) == "succeeded"
-    with service.store.database.reading.begin() as tx:
+    with service._store.database.reading.begin() as tx:
         rows = tx.execute(select(timings.c.model, timings.c.machine))
         found = {row.model: row.machine for row in rows}
     assert found["pocket"].endswith("/gpu 0")
     assert found["other"].endswith("/gpu 1")
-    assert service.estimator.estimate(job.fitted).learned
+    assert service._estimator.estimate(job.fitted).learned
 
 
 def test_a_clip_that_another_model_makes_says_so_from_then_on(

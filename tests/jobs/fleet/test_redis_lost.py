@@ -47,7 +47,7 @@ def test_a_redis_that_forgot_everything_costs_nobody_a_clip(
         forgetful.start()
         for job_id in ids:
             assert end_of(service, job_id) == "succeeded"
-        assert service.store.running() == []
+        assert service._store.running() == []
     forgetful.close()
 
 
@@ -109,7 +109,7 @@ def test_servers_killed_again_and_again_lose_nothing(
             assert [e.n for e in events] == list(range(1, len(events) + 1))
             assert [e.kind for e in events].count("succeeded") == 1
             assert watcher.get(job_id).state is State.SUCCEEDED
-        assert watcher.store.running() == []
+        assert watcher._store.running() == []
     print(f"\n{len(accepted)} clips accepted by {2 * ROUNDS} servers that were killed: all made")
     postgres.close()
 

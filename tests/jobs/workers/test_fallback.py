@@ -31,7 +31,7 @@ class Home:
     def make(self, **asked: object) -> Job:
         asked = {"prompt": "a dog", "seed": 3, "num_inference_steps": 1} | asked
         job = self.service.submit(GenerationRequest.model_validate(asked), "somebody")
-        self.executor.run(self.service.desk, job.id)
+        self.executor.run(job.id)
         return self.service.get(job.id)
 
 
@@ -73,7 +73,7 @@ def test_the_fallback_makes_the_clip_and_the_job_says_so(home: Home) -> None:
     assert change.sentence == told
 
     assert job.request.model == "bigger"
-    events = [e for e in home.service.events.since(job.id) if e.kind == "fallback"]
+    events = [e for e in home.service._events.since(job.id) if e.kind == "fallback"]
     assert [e.data for e in events] == [{"sentence": told}]
     assert told in about(job, Path("clip.mp4"))["adjustments"]
     assert about(job, Path("clip.mp4"))["model"] == "pocket"

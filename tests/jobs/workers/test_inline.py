@@ -79,7 +79,7 @@ def test_both_stop_buttons_work(inline: JobService) -> None:
     wait_for_kind(inline, discarded.id, "step", count=2)
     inline.cancel(discarded.id)
     assert [e.kind for e in inline.watch(discarded.id)][-1] == "cancelled"
-    assert not inline.desk.folder(discarded.id).exists()
+    assert not inline._lifecycle.folder(discarded.id).exists()
 
     finished = inline.submit(LONG, ME)
     wait_for_kind(inline, finished.id, "step", count=2)

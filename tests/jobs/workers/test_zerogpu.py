@@ -238,7 +238,7 @@ def driven(service: JobService, owner: str = ME) -> Job:
 
 def lose(service: JobService, job: Job) -> None:
     """As when its page closed, or its token expired."""
-    drivers = service.executor.drivers
+    drivers = service._executor.drivers
     assert drivers is not None
     drivers.drop(job.id, drivers.newest(job.id))
 
@@ -276,15 +276,15 @@ def test_a_page_is_asked_to_drive_what_has_no_request_or_an_old_one(
     resting: JobService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = driven(resting)
-    assert not resting.wants_request(job)
+    assert not resting.needs_new_request(job)
     assert resting.waits_for(job) is None
     monkeypatch.setattr("jobs.zerogpu_requests.REFRESH_S", 0.0)
-    assert resting.wants_request(job), "its token gets old"
+    assert resting.needs_new_request(job), "its token gets old"
     lose(resting, job)
-    assert resting.wants_request(job)
+    assert resting.needs_new_request(job)
     assert resting.waits_for(job) == "caller"
     resting.cancel(job.id)
-    assert not resting.wants_request(resting.get(job.id))
+    assert not resting.needs_new_request(resting.get(job.id))
 
 
 def test_a_clip_from_before_a_restart_is_nobodys_until_it_is_driven(
@@ -376,7 +376,7 @@ def test_a_clip_from_before_a_restart_whose_model_is_not_loaded_takes_nobodys_qu
     gone = cards["pocket"].model_copy(update={"id": "gone"})
     with JobService(JobStore(settings.database_url), executor, cards, settings) as service:
         job = a_job("gone", {"gone": gone})
-        service.store.add(job, max_queue=9, max_per_owner=9)
+        service._store.add(job, max_queue=9, max_per_owner=9)
         service.drive(job.id)
         until(lambda: service.get(job.id).state.ended)
         error = service.get(job.id).error
