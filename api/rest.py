@@ -176,9 +176,10 @@ class Native:
         found = await in_thread(self.service.preview, job.id)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no preview of this clip yet.")
-        number, jpeg, meta = found
-        headers = {"X-Kinora-Preview": str(number), "X-Kinora-Frames": str(meta.get("frames", 1))}
-        return Response(jpeg, media_type="image/jpeg", headers={**headers, **NO_STORE, **SAFE})
+        headers = {"X-Kinora-Preview": str(found.number), "X-Kinora-Frames": str(found.frames)}
+        return Response(
+            found.jpeg, media_type="image/jpeg", headers={**headers, **NO_STORE, **SAFE}
+        )
 
     # ---- files
 

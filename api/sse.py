@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from errors import ErrorCode, KinoraError
-from jobs.job import TERMINAL_KINDS, Event, Job
+from jobs.event_types import TERMINAL_KINDS, Event, PreviewReady
+from jobs.job import Job
 from web.addresses import address, root_address
 from web.errors import NO_STORE, SAFE
 
@@ -69,8 +70,8 @@ class Streams:
         line = self._written.get(which)
         if line is None:
             data = {"job_id": event.job_id, "at": event.at, **event.data}
-            if event.kind == "preview":
-                data |= _preview(self._service, event, inline_previews)
+            if isinstance(event.body, PreviewReady):
+                data |= _preview(self._service, event.job_id, event.body, inline_previews)
             text = f"id: {event.n}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"
             line = self._written[which] = text.encode()
             if len(self._written) > KEPT_LINES:
@@ -89,11 +90,13 @@ def _last_seen(request: Request) -> int:
     return int(last)
 
 
-def _preview(service: JobService, event: Event, inline: bool) -> dict[str, str]:
+def _preview(
+    service: JobService, job_id: str, preview: PreviewReady, inline: bool
+) -> dict[str, str]:
     """Where the picture is, and with `previews=inline` the picture, if it is still the newest."""
-    found = {"url": address(f"/api/jobs/{event.job_id}/preview")}
-    newest = service.events.latest_preview(event.job_id) if inline else None
-    if newest and newest.number == event.data.get("number"):
+    found = {"url": address(f"/api/jobs/{job_id}/preview")}
+    newest = service.events.latest_preview(job_id) if inline else None
+    if newest and newest.number == preview.number:
         jpeg = base64.b64encode(newest.jpeg).decode("ascii")
         found["image"] = f"data:image/jpeg;base64,{jpeg}"
     return found

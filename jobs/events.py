@@ -12,26 +12,20 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import TypeVar
 
-from jobs.job import TERMINAL_KINDS, Event
+from jobs.event_types import TERMINAL_KINDS, Event, EventBody
 from jobs.store import JobStore
+from pipelines.preview import Preview
+
+Body = TypeVar("Body", bound=EventBody)
 
 KEPT_LOGS = 256
 KEPT_EVENTS = 2048
 KEPT_PREVIEWS = 64
 RECHECK_S = 2.0  # how often to doubt one's memory where other machines write too
 ELSEWHERE_S = 1.0  # how often to look for news of a job that another process works on
-
-
-@dataclass(frozen=True)
-class Preview:
-    """The newest look at a clip in the making: one JPEG strip, frames side by side."""
-
-    number: int
-    jpeg: bytes
-    meta: dict[str, Any]
 
 
 class Waiter(asyncio.Event):
@@ -74,22 +68,22 @@ class EventLog:
         """Where clips are followed by several servers, the others' previews."""
         store.listeners.append(self._heard)
 
-    def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
+    def append(self, job_id: str, event: EventBody) -> Event | None:
         """Progress of a running job; None if it is not running any more."""
-        return self._store.append(job_id, kind, data)
+        return self._store.append(job_id, event)
 
     def since(self, job_id: str, after: int = 0) -> list[Event]:
         known = self._in_memory(job_id, after)
         return self._store.events(job_id, after) if known is None else known
 
-    def newest(self, job_id: str, kind: str) -> Event | None:
-        """The last event of that kind, without a copy of the whole log where it is in memory."""
+    def newest(self, job_id: str, body: type[Body]) -> tuple[Event, Body] | None:
+        """The last event with a body of that type, without a copy of the whole log where it is in
+        memory."""
         with self._changed:
             log = self._logs.get(job_id)
             if log and log[0].n == 1:
-                return next((event for event in reversed(log) if event.kind == kind), None)
-        of_kind = [event for event in self._store.events(job_id) if event.kind == kind]
-        return of_kind[-1] if of_kind else None
+                return _newest(log, body)
+        return _newest(self._store.events(job_id), body)
 
     # -- watching --------------------------------------------------------------------------------
 
@@ -181,10 +175,11 @@ class EventLog:
 
     # -- previews --------------------------------------------------------------------------------
 
-    def keep_preview(self, job_id: str, jpeg: bytes, meta: dict[str, Any]) -> Preview:
+    def keep_preview(self, job_id: str, preview: Preview) -> Preview:
+        """Returns it with its number, which counts from 1."""
         with self._changed:
             before = self._previews.pop(job_id, None)
-            preview = Preview(before.number + 1 if before else 1, jpeg, meta)
+            preview = replace(preview, number=before.number + 1 if before else 1)
             self._previews[job_id] = preview
             while len(self._previews) > KEPT_PREVIEWS:
                 self._previews.popitem(last=False)
@@ -277,3 +272,10 @@ class EventLog:
 def _ends(event: Event, fresh: list[Event]) -> bool:
     """A failure is the end only if nothing came after it: a clip may be decoded again."""
     return event.kind in TERMINAL_KINDS and event is fresh[-1]
+
+
+def _newest(log: list[Event], body: type[Body]) -> tuple[Event, Body] | None:
+    for event in reversed(log):
+        if isinstance(event.body, body):
+            return event, event.body
+    return None

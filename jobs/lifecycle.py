@@ -8,20 +8,35 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
+from typing_extensions import assert_never
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.artifacts import MANIFEST as MANIFEST  # also for those who know the desk only
 from jobs.artifacts import Artifacts
 from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping, with_note
 from jobs.estimate import Estimator
+from jobs.event_types import (
+    Decoding,
+    Encoding,
+    Failed,
+    Fallback,
+    JobCancelled,
+    Loading,
+    PreviewReady,
+    Requeued,
+    StepDone,
+    Succeeded,
+    WaitingForGpu,
+    WorkerEvent,
+)
 from jobs.events import EventLog
 from jobs.job import Asked, Job, Result, State
 from jobs.store import JobStore
-from pipelines.request import FittedRequest
+from pipelines.preview import Preview
 
 log = logging.getLogger(__name__)
 
@@ -64,19 +79,24 @@ class JobLifecycle:
         job = self.store.get(job_id)
         return job.asked if job else None
 
-    def progress(self, job: Job, kind: str, data: dict[str, Any]) -> None:
-        """News of a running job. The picture of a preview stays out of the database."""
-        if kind == "preview":
-            meta = {key: value for key, value in data.items() if key != "jpeg"}
-            preview = self.events.keep_preview(job.id, data["jpeg"], meta)
-            data = meta | {"number": preview.number}
-        elif kind == "fallback":  # another model makes it: the job says so from now on
-            data = dict(data)
-            self.store.refit(job.id, FittedRequest.model_validate(data.pop("fitted")))
-        elif kind == "step" and data.get("eta_s") is not None:
-            tail_s = self.estimator.estimate(job.fitted).tail_s
-            data = data | {"eta_s": round(data["eta_s"] + tail_s, 1)}
-        self.events.append(job.id, kind, data)
+    def progress(self, job: Job, event: WorkerEvent | WaitingForGpu) -> None:
+        """Stores what the worker reports of a running job."""
+        match event:
+            case Preview():  # the JPEG stays in memory, out of the database
+                kept = self.events.keep_preview(job.id, event)
+                self.events.append(job.id, PreviewReady.of(kept))
+            case Fallback():  # another model makes it: the job says so from now on
+                if event.fitted:
+                    self.store.refit(job.id, event.fitted)
+                self.events.append(job.id, replace(event, fitted=None))
+            case StepDone(eta_s=float() | int() as sampling_s):
+                tail_s = self.estimator.estimate(job.fitted).tail_s
+                eta_s = round(sampling_s + tail_s, 1)
+                self.events.append(job.id, replace(event, eta_s=eta_s))
+            case StepDone() | WaitingForGpu() | Loading() | Decoding() | Encoding():
+                self.events.append(job.id, event)
+            case _:
+                assert_never(event)
 
     def succeed(self, job: Job, result: Result) -> None:
         self.artifacts.drop(job.id, LATENTS)
@@ -84,13 +104,11 @@ class JobLifecycle:
         # learned before it is told, so that whoever hears of it gets the better estimate
         made = self.store.get(job.id) or job
         self.estimator.learn(made.model_copy(update={"result": result}))
-        seconds = {"seconds": result.seconds, "finished_early": result.finished_early}
         done = self.store.move(
             job.id,
             State.RUNNING,
             State.SUCCEEDED,
-            "succeeded",
-            seconds,
+            Succeeded(result.seconds, result.finished_early),
             result=result,
             unless_asked="discard",
             run=job.started_at,
@@ -111,22 +129,17 @@ class JobLifecycle:
             job.id,
             State.RUNNING,
             State.FAILED,
-            "failed",
-            error.as_dict(),
-            error=error,
+            Failed.of(error),
             run=job.started_at,
         )
 
     def cancelled(self, job: Job) -> None:
         self._clear(job)
-        self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled", run=job.started_at)
+        self.store.move(job.id, State.RUNNING, State.CANCELLED, JobCancelled(), run=job.started_at)
 
     def give_up(self, job_id: str, error: KinoraError) -> None:
         """A clip that waits is not made any more; nothing happens to one that runs or has ended."""
-        moved = self.store.move(
-            job_id, State.QUEUED, State.FAILED, "failed", error.as_dict(), error=error
-        )
-        if moved:
+        if self.store.move(job_id, State.QUEUED, State.FAILED, Failed.of(error)):
             self.artifacts.remove(job_id)
 
     def lost(self, job: Job) -> None:
@@ -163,8 +176,7 @@ class JobLifecycle:
             job.id,
             State.RUNNING,
             State.QUEUED,
-            "requeued",
-            {"message": why},
+            Requeued(why),
             refund_attempt=refund_attempt,
             run=job.started_at,
         )

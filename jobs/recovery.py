@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from errors import ErrorCode, KinoraError
 from jobs.checkpoint import with_note
+from jobs.event_types import Failed
 from jobs.job import Asked, Job, State
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import ServerLiveness, is_command
@@ -67,8 +68,7 @@ def end_command(desk: JobLifecycle, server: str) -> None:
     for job in desk.store.unfinished(server, State.QUEUED):
         is_sampled = desk.is_sampled(job.id)
         kept = with_note(error) if is_sampled else error
-        told = kept.as_dict()
-        moved = desk.store.move(job.id, State.QUEUED, State.FAILED, "failed", told, error=kept)
+        moved = desk.store.move(job.id, State.QUEUED, State.FAILED, Failed.of(kept))
         if moved and not is_sampled:
             desk.artifacts.remove(job.id)
 

@@ -20,8 +20,9 @@ from sqlalchemy import select, update
 from errors import ErrorCode, KinoraError
 from jobs import uploads
 from jobs.database import jobs
+from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for those who look after room only
-from jobs.job import Event, Gone, Result, State
+from jobs.job import Gone, Result, State
 from jobs.lifecycle import JobLifecycle
 from media.files import list_or_empty, remove_partial, stat_of
 from settings import Settings
@@ -58,7 +59,7 @@ class Housekeeper:
             self._thread.join(5)
 
     def _heard(self, event: Event) -> None:
-        if event.kind == "succeeded":
+        if isinstance(event.body, Succeeded):
             self._wake.set()
 
     def _run(self) -> None:

@@ -18,9 +18,10 @@ from jobs.admission import Admission
 from jobs.artifacts import Artifacts
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
-from jobs.events import EventLog, Preview
+from jobs.event_types import Event, Failed, JobCancelled, Requeued, WaitingForGpu
+from jobs.events import EventLog
 from jobs.executor import Executor
-from jobs.job import Asked, Event, IdempotencyKey, Job, State, new_id
+from jobs.job import Asked, IdempotencyKey, Job, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import presence_for
 from jobs.queue_eta import QueueEstimate, QueueEta
@@ -31,6 +32,7 @@ from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.planning import Planner
+from pipelines.preview import Preview
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import Settings
 
@@ -123,8 +125,7 @@ class JobService:
             try:
                 self._intake.refuse_what_cannot_run(job.fitted)
             except KinoraError as error:
-                body = error.as_dict()
-                self.store.move(job.id, State.QUEUED, State.FAILED, "failed", body, error=error)
+                self.store.move(job.id, State.QUEUED, State.FAILED, Failed.of(error))
 
     def _look_around(self) -> None:
         """Now and then: what other processes that use the same database did or left."""
@@ -284,7 +285,7 @@ class JobService:
         if job.state is State.QUEUED:
             return "caller" if drivers.newest(job.id) is None else None
         newest = self.events.since(job.id)[-1:]
-        return "gpu" if newest and newest[0].kind == "waiting_for_gpu" else None
+        return "gpu" if newest and isinstance(newest[0].body, WaitingForGpu) else None
 
     def idle(self) -> set[str]:
         """The waiting clips that nobody drives (ZeroGPU): they count for nothing."""
@@ -312,13 +313,10 @@ class JobService:
         job = self.get(job_id)
         return None if job.state.ended else self.outlook(job).seconds
 
-    def preview(
-        self, job_id: str, owner: str | None = None
-    ) -> tuple[int, bytes, dict[str, Any]] | None:
-        """(number, JPEG strip, {frames, width, height, fps, step}) of the newest preview."""
+    def preview(self, job_id: str, owner: str | None = None) -> Preview | None:
+        """The newest preview."""
         self.get(job_id, owner)
-        preview: Preview | None = self.events.latest_preview(job_id)
-        return (preview.number, preview.jpeg, preview.meta) if preview else None
+        return self.events.latest_preview(job_id)
 
     def clip_path(self, job_id: str, owner: str | None = None) -> Path:
         return self._artifact(job_id, owner, "clip")
@@ -356,7 +354,7 @@ class JobService:
         job = self.get(job_id, owner)
         while not job.state.ended:
             if job.state is State.QUEUED:
-                if self.store.move(job_id, State.QUEUED, State.CANCELLED, "cancelled"):
+                if self.store.move(job_id, State.QUEUED, State.CANCELLED, JobCancelled()):
                     self.artifacts.remove(job_id)  # what an earlier attempt left
             elif self._ask(job, "discard"):
                 return self.get(job_id, owner)
@@ -418,8 +416,8 @@ class JobService:
         if waiting >= self.settings.max_queue:
             raise KinoraError(ErrorCode.QUEUE_FULL)
         self._intake.check_allowed(job.fitted)
-        again = {"message": "Decoding is retried."}
-        moved = self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", again)
+        again = Requeued("Decoding is retried.")
+        moved = self.store.move(job_id, State.FAILED, State.QUEUED, again)
         self.executor.notify()
         return moved or self.get(job_id, owner)
 

@@ -25,11 +25,20 @@ from sqlalchemy import (
     update,
 )
 
-from errors import KinoraError
 from jobs import queue
 from jobs.admission_sql import check_key, check_limits, keep_key, made_before
 from jobs.database import Database, events, jobs, one_at_a_time
-from jobs.job import Asked, Event, IdempotencyKey, Job, Result, State, check_move
+from jobs.event_types import (
+    Event,
+    EventBody,
+    Failed,
+    Queued,
+    Started,
+    Succeeded,
+    from_json,
+    to_json,
+)
+from jobs.job import Asked, IdempotencyKey, Job, Result, State, check_move
 from jobs.job_rows import job_of, row_of
 from jobs.migrations import open_database
 from jobs.priority_lock import PriorityLock
@@ -117,9 +126,9 @@ class JobStore:
                 told = []
                 tx.execute(ADD_JOB, rows)
                 for job in accepted:
-                    told.append(_write(tx, job.id, 1, "queued", {"model": job.fitted.model}))
+                    told.append(_write(tx, job.id, 1, Queued(job.fitted.model)))
                     if job.result:
-                        told.append(_write(tx, job.id, 2, "succeeded", {"reused": True}))
+                        told.append(_write(tx, job.id, 2, Succeeded(reused=True)))
                 if once:
                     keep_key(tx, accepted[0].owner, once, accepted[0].id)
             for event in told:
@@ -139,7 +148,7 @@ class JobStore:
                 else:
                     return None
                 job = _require(tx, job_id)
-                event = _append(tx, job.id, "started", {"attempt": job.attempts})
+                event = _append(tx, job.id, Started(job.attempts))
             self._tell(event)
         return job
 
@@ -148,11 +157,9 @@ class JobStore:
         job_id: str,
         before: State,
         after: State,
-        kind: str,
-        data: dict[str, Any] | None = None,
+        event: EventBody,
         *,
         result: Result | None = None,
-        error: KinoraError | None = None,
         unless_asked: Asked | None = None,
         refund_attempt: bool = False,
         run: float | None = None,
@@ -167,7 +174,8 @@ class JobStore:
         if after.ended:
             values |= {"ended_at": time.time()}
             values |= {"result": result.model_dump_json() if result else None}
-            values |= {"error": json.dumps(error.as_dict()) if error else None}
+            is_failure = isinstance(event, Failed)
+            values |= {"error": json.dumps(to_json(event)) if is_failure else None}
         elif after is State.QUEUED:
             values |= {"started_at": None, "asked": None, "server": self.server}
             if before.ended:  # once more, as if it were new
@@ -186,8 +194,8 @@ class JobStore:
                     if tx.execute(update(jobs).where(is_there).values(**values)).rowcount == 0:
                         return None
                     job = _require(tx, job_id)
-                    event = _append(tx, job_id, kind, data or {})
-                self._tell(event)
+                    stored = _append(tx, job_id, event)
+                self._tell(stored)
             return job
 
         return self.database.reserve.use_for(change) if after.ended else change()
@@ -215,7 +223,7 @@ class JobStore:
             tx.execute(update(jobs).where(is_running).values(**values))
 
     def append(
-        self, job_id: str, kind: str, data: dict[str, Any], *, while_: State = State.RUNNING
+        self, job_id: str, event: EventBody, *, while_: State = State.RUNNING
     ) -> Event | None:
         """Progress of a running job, or of one in another state. Late news, of a job that is in
         that state no more, is dropped."""
@@ -224,9 +232,9 @@ class JobStore:
                 state = tx.execute(STATE_LOCKED, {"job": job_id}).scalar()
                 if state != while_.value:
                     return None
-                event = _append(tx, job_id, kind, data)
-            self._tell(event)
-        return event
+                stored = _append(tx, job_id, event)
+            self._tell(stored)
+        return stored
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -278,8 +286,11 @@ class JobStore:
     def events(self, job_id: str, after: int = 0) -> list[Event]:
         query = select(events).where(events.c.job_id == job_id, events.c.n > after)
         with self.database.reading.begin() as tx:
-            rows = tx.execute(query.order_by(events.c.n)).mappings().all()
-        return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
+            rows = tx.execute(query.order_by(events.c.n)).all()
+        return [
+            Event(row.job_id, row.n, row.at, from_json(row.kind, json.loads(row.data)))
+            for row in rows
+        ]
 
     def who_waits(self) -> tuple[list[Waiting], dict[str, float]]:
         """This server's waiting jobs, and when each of their owners was last served."""
@@ -394,15 +405,16 @@ class JobStore:
                 log.exception("Event listener failed (event=%d, job=%s).", event.n, event.job_id)
 
 
-def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:
+def _append(tx: Connection, job_id: str, event: EventBody) -> Event:
     last = tx.execute(LAST_EVENT, {"job": job_id}).scalar()
-    return _write(tx, job_id, (last or 0) + 1, kind, data)
+    return _write(tx, job_id, (last or 0) + 1, event)
 
 
-def _write(tx: Connection, job_id: str, n: int, kind: str, data: dict[str, Any]) -> Event:
-    event = Event(job_id=job_id, n=n, at=time.time(), kind=kind, data=data)
-    tx.execute(ADD_EVENT, event.model_dump() | {"data": json.dumps(data)})
-    return event
+def _write(tx: Connection, job_id: str, n: int, event: EventBody) -> Event:
+    stored = Event(job_id, n, time.time(), event)
+    row = {"job_id": job_id, "n": n, "at": stored.at, "kind": event.kind}
+    tx.execute(ADD_EVENT, row | {"data": json.dumps(to_json(event))})
+    return stored
 
 
 def _require(tx: Connection, job_id: str) -> Job:

@@ -208,9 +208,8 @@ class PageRoutes:
         found = await in_thread(self.service.preview, request.path_params["id"], owner)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND)
-        number, jpeg, _meta = found
-        headers = {"Cache-Control": "no-store", "X-Kinora-Preview": str(number), **SAFE}
-        return Response(jpeg, media_type="image/jpeg", headers=headers)
+        headers = {"Cache-Control": "no-store", "X-Kinora-Preview": str(found.number), **SAFE}
+        return Response(found.jpeg, media_type="image/jpeg", headers=headers)
 
     async def media(self, request: Request, owner: str) -> Response:
         job_id, what = request.path_params["id"], request.path_params["what"]

@@ -79,10 +79,9 @@ def test_previews_come_while_it_is_made_and_stay_out_of_the_log(service: JobServ
     assert not any("jpeg" in p for p in previews)
     latest = service.preview(job.id, ME)
     assert latest
-    number, jpeg, meta = latest
-    assert number == len(previews)
-    with Image.open(io.BytesIO(jpeg)) as strip:
-        assert strip.size == (meta["width"] * meta["frames"], meta["height"])
+    assert latest.number == len(previews)
+    with Image.open(io.BytesIO(latest.jpeg)) as strip:
+        assert strip.size == (latest.width * latest.frames, latest.height)
 
 
 def test_the_same_seed_gives_the_same_file(service: JobService) -> None:
