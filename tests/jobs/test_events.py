@@ -228,7 +228,7 @@ def test_an_async_watcher_gets_heartbeats_and_can_leave(
 
     assert asyncio.run(watch()) == [None, None]
     end(store, job_id)  # nobody is there to be woken, and nothing breaks
-    assert not log._bells
+    assert not log._waiters
 
 
 def test_only_the_latest_preview_is_kept_and_it_is_numbered(log: EventLog) -> None:
