@@ -5,10 +5,8 @@ Knows what a batch looks like on the wire. Accepting all or none is the service'
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Header
@@ -16,7 +14,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
 from api.core import ApiContext, JobId, Who
@@ -24,6 +22,7 @@ from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest
+from web import sse
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.identity import Caller
@@ -31,8 +30,8 @@ from web.identity import Caller
 if TYPE_CHECKING:
     from jobs.service import JobService
 
-LOOK_S = 0.5
-HEARTBEAT_S = 15.0
+PAUSE_S = 0.5
+"""Between two states of a batch: it has as many events as all of its clips together."""
 
 
 class BatchView(BaseModel):
@@ -58,12 +57,12 @@ class Batches:
             name = f"batches_{handler.__name__}"
             router.add_api_route(path, handler, methods=[method], operation_id=name, **more)
 
-        sse = {200: {"content": {"text/event-stream": {}}, "description": "Whole states."}}
+        stream = {200: {"content": {"text/event-stream": {}}, "description": "Whole states."}}
         add("", self.create, "POST", status_code=202, response_model=BatchView)
         add("/{batch_id}", self.one, response_model=BatchView)
         add("/{batch_id}/cancel", self.cancel, "POST", response_model=BatchView)
         add("/{batch_id}/events", self.events, response_class=Response, response_model=None,
-            responses={**ERRORS, **sse})  # fmt: skip
+            responses={**ERRORS, **stream})  # fmt: skip
         return router
 
     async def create(
@@ -111,27 +110,14 @@ class Batches:
 
     async def events(self, batch_id: JobId, caller: Who) -> Response:
         """Follow a batch as server-sent events: each is the whole state, so any may be missed."""
-        await self._jobs(batch_id, caller)
-        headers = {"X-Accel-Buffering": "no", **NO_STORE, **SAFE}
-        lines = self._states(batch_id)
-        return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+        jobs = await self._jobs(batch_id, caller)
 
-    async def _states(self, batch_id: str) -> AsyncIterator[str]:
-        sent, quiet_s = "", 0.0
-        while True:
-            now = await in_thread(self._brief, batch_id)
-            body = json.dumps(now)
-            quiet_s = quiet_s + LOOK_S if body == sent else 0.0
-            if body != sent:
-                sent = body
-                yield f"event: state\ndata: {body}\n\n"
-            elif quiet_s >= HEARTBEAT_S:
-                quiet_s = 0.0
-                yield ": still here\n\n"
-            if now["state"] == "ended":
-                yield "event: end\ndata: {}\n\n"
-                return
-            await asyncio.sleep(LOOK_S)
+        async def read() -> tuple[str, bool]:
+            brief = await in_thread(self._brief, batch_id)
+            return json.dumps(brief), brief["state"] == "ended"
+
+        changes = self.service.achanges([job.id for job in jobs], sse.HEARTBEAT_S)
+        return sse.EventStream(sse.states(changes, read, event="state", pause_s=PAUSE_S))
 
     def _brief(self, batch_id: str) -> dict[str, Any]:
         jobs = self.service.batch(batch_id)

@@ -18,8 +18,9 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api import request_body, schemas, sse
+from api import request_body, schemas
 from api.core import ApiContext, JobId, Who
+from api.sse import JobStreams
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.models.loras import offered
@@ -54,7 +55,7 @@ class Native:
     def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service = core.service
-        self.streams = sse.Streams(core.service)
+        self.streams = JobStreams(core.service)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api", responses=ERRORS)
@@ -168,7 +169,7 @@ class Native:
         """Follow a clip as server-sent events. Come back after a cut with Last-Event-ID: nothing
         is missed. `previews=inline` puts each picture into its event."""
         job = await self.core.job(job_id, caller)
-        return await self.streams.answer(request, job, after, previews == "inline")
+        return await self.streams.response(request, job, after, previews == "inline")
 
     async def preview(self, job_id: JobId, caller: Who) -> Response:
         """The newest look at a clip in the making: a JPEG strip, frames side by side."""

@@ -5,12 +5,11 @@ Knows HTTP. Every route asks the service as the visitor who calls; what is not t
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from functools import wraps
+from contextlib import aclosing, suppress
+from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
@@ -28,6 +27,7 @@ from pipelines.request import Task
 from ui import job_view, theme
 from ui.model_picker import Models
 from ui.signatures import Signatures
+from web import sse
 from web.errors import SAFE
 from web.files import send_file, send_preview
 from web.identity import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 PREFIX = "/kinora"
 TICK_S = 1.0
 """How often a waiting job's place in the queue is looked up."""
-HEARTBEAT_S = 15.0
 RETRY_MS = 1500
 PAGE = 24
 
@@ -137,62 +136,31 @@ class PageRoutes:
     async def live(self, request: Request, owner: str) -> Response:
         """Server-sent events: each message is the whole state, so any of them may be missed."""
         job = await in_thread(self.service.get, request.path_params["id"], owner)
-        return StreamingResponse(
-            self._states(job.id, owner),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no", **SAFE},
-        )
+        return sse.EventStream(self._states(job.id, owner), retry_ms=RETRY_MS)
 
-    async def _states(self, job_id: str, owner: str) -> AsyncIterator[str]:
+    async def _states(self, job_id: str, owner: str) -> sse.Source:
         progress = job_view.Progress()
 
-        async def now() -> tuple[bool, str]:
-            def read() -> tuple[bool, str]:
-                job = self.service.get(job_id, owner)
-                return job.state.ended, json.dumps(self.view(job, progress))
+        async def changes() -> AsyncGenerator[None, None]:
+            for event in await in_thread(self.service.events, job_id):
+                progress.fold(event)
+            yield
+            events = self.service.afollow(job_id, progress.seen, TICK_S)
+            async with aclosing(events):
+                async for event in events:
+                    if event is not None:
+                        progress.fold(event)
+                    yield
 
-            return await in_thread(read)
+        def read() -> tuple[str, bool]:
+            job = self.service.get(job_id, owner)
+            is_last = job.state.ended and progress.phase == job.state.value
+            return json.dumps(self.view(job, progress)), is_last
 
-        for event in await in_thread(self.service.events, job_id):
-            progress.fold(event)
-        ended, sent = await now()
-        yield f"retry: {RETRY_MS}\ndata: {sent}\n\n"
-        quiet_s = 0.0
-        async with aclosing(self._folding(job_id, owner, progress)) as ticks:
-            async for _ in ticks:
-                try:
-                    ended, fresh = await now()
-                except KinoraError:  # deleted meanwhile; who asks again is told so
-                    return
-                quiet_s = quiet_s + TICK_S if fresh == sent else 0.0
-                if fresh != sent:
-                    sent = fresh
-                    yield f"data: {sent}\n\n"
-                elif quiet_s >= HEARTBEAT_S:
-                    quiet_s = 0.0
-                    yield ": still here\n\n"
-        if ended:
-            yield "event: end\ndata: {}\n\n"
-
-    async def _folding(
-        self, job_id: str, owner: str, progress: job_view.Progress
-    ) -> AsyncGenerator[None, None]:
-        """Folds the job's news as they come; yields after each, or when nothing came for a tick."""
-        news = self.service.awatch(job_id, owner, after=progress.seen)
-        coming = asyncio.ensure_future(anext(news, None))
-        try:
-            while True:
-                done, _ = await asyncio.wait({coming}, timeout=TICK_S)
-                if done:
-                    event = coming.result()
-                    if event is None:
-                        yield  # the state may have been written after the last event
-                        return
-                    progress.fold(event)
-                    coming = asyncio.ensure_future(anext(news, None))
-                yield
-        finally:
-            coming.cancel()
+        with suppress(KinoraError):  # deleted meanwhile; a client that comes back gets 404
+            async with aclosing(sse.states(changes(), partial(in_thread, read))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     async def finish(self, request: Request, owner: str) -> Response:
         await in_thread(self.service.finish, request.path_params["id"], owner)

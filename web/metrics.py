@@ -20,8 +20,25 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from typing_extensions import assert_never
 
-from jobs.job import Event
+from jobs.event_types import (
+    Decoding,
+    Encoding,
+    Event,
+    Failed,
+    Fallback,
+    JobCancelled,
+    Loading,
+    PreviewReady,
+    Queued,
+    Requeued,
+    Started,
+    StepDone,
+    Succeeded,
+    UnknownEvent,
+    WaitingForGpu,
+)
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -83,34 +100,45 @@ class Metrics:
 
     def _on_event(self, event: Event) -> None:
         """Called for every event of this process, in order, by whoever wrote it."""
-        job_id, data = event.job_id, event.data
-        match event.kind:
-            case "queued":
-                self._models[job_id] = data["model"]
-                self.created.labels(data["model"]).inc()
-            case "started":
+        job_id = event.job_id
+        match event.body:
+            case Queued(model):
+                self._models[job_id] = model
+                self.created.labels(model).inc()
+            case Started():
                 accepted_at = self.service.get(job_id).created_at
                 self.waited.observe(max(0.0, event.at - accepted_at))
-            case "step":
+            case StepDone():
                 before = self._steps.get(job_id)
                 self._steps[job_id] = event.at
                 if before is not None:
                     self.step.labels(self._model(job_id)).observe(max(0.0, event.at - before))
-            case "requeued":
+            case Requeued():
                 self.requeued.inc()
                 self._steps.pop(job_id, None)
-            case "succeeded" | "failed" | "cancelled" as how:
-                model = self._model(job_id)
-                self.ended.labels(model, how).inc()
-                if data.get("reused"):
+            case Succeeded(seconds, reused=reused):
+                if reused:
                     self.reused.inc()
-                for phase, seconds in (data.get("seconds") or {}).items():
+                for phase, phase_s in (seconds or {}).items():
                     if phase in PHASES:
-                        self.phase.labels(model, phase).observe(seconds)
-                self._steps.pop(job_id, None)
-                self._models.pop(job_id, None)
-                for name, pid in self.processes():
-                    self.drift[name].after_a_job(pid)
+                        self.phase.labels(self._model(job_id), phase).observe(phase_s)
+                self._count_end(event)
+            case Failed() | JobCancelled():
+                self._count_end(event)
+            case (
+                WaitingForGpu() | Loading() | Fallback() | PreviewReady() | Decoding() | Encoding()
+                | UnknownEvent()
+            ):  # fmt: skip
+                pass
+            case _:
+                assert_never(event.body)
+
+    def _count_end(self, event: Event) -> None:
+        self.ended.labels(self._model(event.job_id), event.kind).inc()
+        self._steps.pop(event.job_id, None)
+        self._models.pop(event.job_id, None)
+        for name, pid in self.processes():
+            self.drift[name].after_a_job(pid)
 
     def processes(self) -> list[tuple[str, int]]:
         """Ours on this machine; workers behind Redis are on others."""
