@@ -1,21 +1,21 @@
 /* In another site's frame: how much of this page can be seen at once. The Hub makes a Space's frame
    as high as the page in it, so `dvh` and `innerHeight` are then what the page itself asked for. */
-(() => {
-  "use strict";
-  const LEAST = 480;
-  let outer = null; // what the frame's outer page has said, in this page's own pixels
+import { kinora } from "./core.js";
 
-  const view = () => (outer
-    ? { top: outer.scrollTop - outer.offsetTop, bottom: outer.scrollTop + outer.clientHeight - outer.offsetTop }
-    : { top: 0, bottom: innerHeight });
+const LEAST = 480;
+let outer = null; // what the frame's outer page has said, in this page's own pixels
 
-  /** Which part of this page's window can be seen: {top, bottom}, both within it. */
-  kinora.seen = () => {
-    const { top, bottom } = view();
-    return { top: Math.max(0, Math.min(top, innerHeight)), bottom: Math.max(0, Math.min(bottom, innerHeight)) };
-  };
+const view = () => (outer
+  ? { top: outer.scrollTop - outer.offsetTop, bottom: outer.scrollTop + outer.clientHeight - outer.offsetTop }
+  : { top: 0, bottom: innerHeight });
 
-  if (window.self === window.top) return;
+/** Which part of this page's window can be seen: {top, bottom}, both within it. */
+kinora.seen = () => {
+  const { top, bottom } = view();
+  return { top: Math.max(0, Math.min(top, innerHeight)), bottom: Math.max(0, Math.min(bottom, innerHeight)) };
+};
+
+if (window.self !== window.top) {
   const style = document.documentElement.style;
   const measure = () => {
     // A frame that fills its window says nothing, and there `dvh` is true; it is never more than
@@ -32,4 +32,4 @@
   addEventListener("resize", measure);
   addEventListener("gradio:iframe-resizer-ready", listen); // Gradio's word for "the outer page resizes us"
   listen();
-})();
+}
