@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 STATIC = Path(__file__).resolve().parent / "static"
+VENDOR = STATIC / "vendor"
 STYLES = ("base.css", "stage.css", "slate.css", "picker.css", "reel.css")
 MAIN = "main.js"
 PREFIX = "/kinora/static"
@@ -33,9 +34,9 @@ class Scripts:
     version: str
 
     @classmethod
-    def read(cls) -> Scripts:
-        paths = sorted(STATIC.rglob("*.js"))
-        files = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in paths}
+    def read(cls, folder: Path = STATIC) -> Scripts:
+        paths = sorted(folder.rglob("*.js"))
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         digest = hashlib.sha256()
         for name, content in files.items():
             digest.update(f"{name} {len(content)}\n".encode() + content)
