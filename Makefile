@@ -31,7 +31,7 @@ IS_CPU := [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi && curl -fsI -m 
 INSTALL = extra=""; if $(IS_CPU); then extra="--extra-index-url $(TORCH_CPU)"; fi >/dev/null 2>&1; \
 	$(RUN) -m pip install -q --disable-pip-version-check $$extra
 
-AXE := tests/e2e/node_modules/axe-core/axe.min.js
+AXE := node_modules/axe-core/axe.min.js
 PROMTOOL := $(BIN)/promtool
 
 .PHONY: help run models-matrix test e2e reliability check fix bench docs pictures space lock \
@@ -60,14 +60,17 @@ reliability: .venv/.dev debian
 models-matrix: .venv/.dev
 	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/engine/families/test_families.py
 
-check: .venv/.dev
+check: .venv/.dev $(AXE)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m pyright --pythonpath $(RUN)
+	@node_modules/.bin/biome check --error-on-warnings .
+	@node_modules/.bin/tsc --project .
 
-fix: .venv/.dev
+fix: .venv/.dev $(AXE)
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
+	@node_modules/.bin/biome check --write .
 
 bench: .venv/.dev
 	@$(RUN) -m bench
@@ -91,7 +94,7 @@ audit: .venv/.tools
 	@$(RUN) -m tools.audit .venv/tools/bin/pip-audit
 
 clean:
-	rm -rf .venv tests/e2e/node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv node_modules .pytest_cache .ruff_cache .hypothesis
 
 # -- set-up --------------------------------------------------------------------------------------
 
@@ -115,8 +118,8 @@ clean:
 	@.venv/tools/bin/pip install -q --disable-pip-version-check "uv>=0.9,<1" "pip-audit>=2.9,<3"
 	@touch $@
 
-$(AXE): tests/e2e/package.json | debian
-	@npm ci --silent --ignore-scripts --no-audit --no-fund --prefix tests/e2e
+$(AXE): package-lock.json | debian
+	@npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # Only promtool of Debian's package `prometheus`: installing the package would start a server.

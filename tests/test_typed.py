@@ -324,7 +324,7 @@ def test_no_field_of_the_page_cuts_what_is_pasted(doors: Doors) -> None:
     boxes = [each for each in doors.demo.blocks.values() if isinstance(each, gr.Textbox)]
     assert len(boxes) > 6
     assert all(box.max_length is None for box in boxes)
-    scripts = (ROOT / "ui" / "static").glob("*.js")
+    scripts = (ROOT / "ui" / "static").rglob("*.js")
     assert not any("maxlength" in script.read_text("utf-8").lower() for script in scripts)
 
 

@@ -28,6 +28,7 @@ INTERVAL_MS = 120
 HOLD_MS = 4000
 """How long the finished clip is recorded."""
 GIF_WIDTH = 480
+DONE = "#k-t2v .k-stage[data-state=succeeded]"
 
 
 def main() -> None:
@@ -44,7 +45,8 @@ def main() -> None:
         context.set_default_timeout(180_000)
         page = context.new_page()
         page.goto(url)
-        page.wait_for_function("window.kinora?.stages?.t2v && document.fonts.ready")
+        page.wait_for_selector("#k-t2v .k-stage .k-line")
+        page.wait_for_function("document.fonts.ready")
         for prompt, seed in WARM_UP:  # so that the reel is not empty
             make_clip(page, prompt, seed)
         press_generate(page, PROMPT, SEED)
@@ -58,14 +60,13 @@ def main() -> None:
 def press_generate(page: Page, prompt: str, seed: int) -> None:
     page.locator("#k-t2v .k-prompt textarea").fill(prompt)
     page.locator("#k-t2v .k-chip-seed").locator("input, textarea").first.fill(str(seed))
-    before = page.evaluate("kinora.stages.t2v.job?.id ?? ''")
     page.locator("#k-t2v").get_by_role("button", name="Generate", exact=True).click()
-    page.wait_for_function("(before) => kinora.stages.t2v.job?.id !== before", arg=before)
+    page.wait_for_selector("#k-t2v .k-stage:is([data-state=queued], [data-state=running])")
 
 
 def make_clip(page: Page, prompt: str, seed: int) -> None:
     press_generate(page, prompt, seed)
-    page.wait_for_function("kinora.stages.t2v.job?.state === 'succeeded'")
+    page.wait_for_selector(DONE)
     page.wait_for_selector("#k-t2v .k-video.k-on")
 
 
@@ -78,7 +79,7 @@ def record(page: Page, path: Path) -> None:
     while done_at is None or time.monotonic() < done_at + HOLD_MS / 1000:
         moments.append(time.monotonic())
         frames.append(to_gif_frame(stage.screenshot()))
-        if done_at is None and page.evaluate("kinora.stages.t2v.job?.state") == "succeeded":
+        if done_at is None and page.locator(DONE).count():
             done_at = time.monotonic()
         page.wait_for_timeout(INTERVAL_MS)
     moments.append(time.monotonic())

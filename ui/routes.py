@@ -25,6 +25,7 @@ from jobs.job import Job, State
 from media.files import NO_ROOM
 from pipelines.request import Task
 from ui import job_view, theme
+from ui.assets import STATIC, PreloadScripts, Scripts
 from ui.model_picker import Models
 from ui.signatures import Signatures
 from web import sse
@@ -278,6 +279,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     # /api/* and every other address of ours with its own page. `ssr_mode` below says so as well;
     # this holds for whatever reads the variable itself.
     os.environ["GRADIO_SSR_MODE"] = "False"
+    scripts = Scripts.read()
     return {
         "ssr_mode": False,
         "show_error": False,
@@ -287,11 +289,14 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "state_session_capacity": 1000,
         "footer_links": ["api", "settings"],
         "theme": theme.build(),
-        "head": theme.head(),
-        "favicon_path": str(theme.STATIC / "favicon.svg"),
+        "head": scripts.head(),
+        "favicon_path": str(STATIC / "favicon.svg"),
         "app_kwargs": {
-            "routes": PageRoutes(service, settings).routes(),
-            "middleware": [Middleware(VisitorCookie, framed=settings.may_be_framed)],
+            "routes": [*PageRoutes(service, settings).routes(), scripts.route()],
+            "middleware": [
+                Middleware(VisitorCookie, framed=settings.may_be_framed),
+                Middleware(PreloadScripts, link=scripts.preloads()),
+            ],
             "openapi_url": None,
         },
     }

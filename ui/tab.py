@@ -60,7 +60,8 @@ def js_component(name: str, task: Task, value: Any = None, **options: Any) -> gr
     """A piece of the page drawn by our own script; it gets data, never HTML."""
     elem_classes = ["k-part", f"k-part-{name}"]
     given = json.dumps({"task": task.value, **options})
-    script = f"kinora.mount({name!r}, element, {{trigger, props, watch}}, {given})"
+    # main.js mounts what waits in this list when it has loaded, and from then on what is pushed
+    script = f"(window.kinora ??= []).push([{name!r}, element, {{trigger, props, watch}}, {given}])"
     return gr.HTML(
         value,
         html_template="",
@@ -68,6 +69,12 @@ def js_component(name: str, task: Task, value: Any = None, **options: Any) -> gr
         apply_default_css=False,
         elem_classes=elem_classes,
     )
+
+
+def dispatch(task: str, action: str) -> str:
+    """JavaScript that passes a press of one of Gradio's buttons on to our own script."""
+    event = json.dumps({"detail": {"task": task, "action": action}})
+    return f"document.dispatchEvent(new CustomEvent('kinora:action', {event}))"
 
 
 class TaskTab:
@@ -286,13 +293,13 @@ class TaskTab:
         estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
 
         starts = LASTS if self.answers.service.needs_request else STARTS
-        wake = f"(...args) => {{ kinora.wake('{task}'); return args; }}"
-        lost = {"fn": None, "js": f"() => kinora.lost('{task}')", **QUIET}
+        wake = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
+        lost = {"fn": None, "js": f"() => {dispatch(task, 'no answer')}", **QUIET}
         self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(
             **lost
         )
-        self.finish.click(None, js=f"() => kinora.stop('{task}', 'finish')", **QUIET)
-        self.discard.click(None, js=f"() => kinora.stop('{task}', 'discard')", **QUIET)
+        self.finish.click(None, js=f"() => {dispatch(task, 'finish')}", **QUIET)
+        self.discard.click(None, js=f"() => {dispatch(task, 'discard')}", **QUIET)
         for event, handler in (("again", self.answers.again), ("another", self.answers.another)):
             getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
 

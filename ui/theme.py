@@ -1,32 +1,9 @@
-"""Colours, type and space, and the page's own style and script.
-
-Knows Gradio's theme variables. Everything is inlined into the page's head: no other host, and no
-path that a proxy could get wrong.
-"""
+"""Colours, type and space, as Gradio's theme variables."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
 from gradio.themes.utils import colors, sizes
-
-STATIC = Path(__file__).resolve().parent / "static"
-STYLES = ("base.css", "stage.css", "slate.css", "picker.css", "reel.css")
-SCRIPTS = (
-    "core.js",
-    "visitor.js",
-    "frame.js",
-    "aura.js",
-    "strip.js",
-    "picture.js",
-    "picker.js",
-    "extras.js",
-    "bar.js",
-    "stage.js",
-    "reel.js",
-    "page.js",
-)
 
 VIOLET = colors.Color(
     "#f4f1ff", "#e9e3ff", "#d5caff", "#b7a4ff", "#957aff",
@@ -120,15 +97,4 @@ def build() -> gr.themes.Base:
         button_transition="background-color .15s ease, border-color .15s ease, color .15s ease",
         link_text_color="#5030cc",
         link_text_color_dark="#b7a4ff",
-    )
-
-
-def head() -> str:
-    style = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
-    script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return (
-        '<meta name="viewport" content="width=device-width, initial-scale=1, '
-        'viewport-fit=cover, interactive-widget=resizes-content">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<style>\n{style}\n</style>\n<script>\n{script}\n</script>"
     )

@@ -53,9 +53,8 @@ STANDS = r"""async () => {
   const slow = (ms) => new Promise((done) => setTimeout(() => done("no answer"), ms));
   const list = fetch(location.origin + "/kinora/jobs").then((r) => r.text());
   return [
-    `document ${document.readyState}, script ${typeof window.kinora},`
-      + ` stages ${Object.keys(window.kinora?.stages ?? {})}`,
-    `on the stage: ${JSON.stringify(window.kinora?.stages?.t2v?.job ?? null)}`,
+    `document ${document.readyState}, script ${typeof window.store}`,
+    `on the stage: ${JSON.stringify(window.store?.tabs.t2v.job.value ?? null)}`,
     `the list: ${(await Promise.race([list, slow(3000)])).slice(0, 2000)}`,
     document.body.innerText.slice(0, 2000),
   ].join("\n");
@@ -159,9 +158,9 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The accessibility checker's source, installed from npm on first use."""
-    script = HERE / "node_modules" / "axe-core" / "axe.min.js"
+    script = ROOT / "node_modules" / "axe-core" / "axe.min.js"
     if not script.exists():
         subprocess.run(
-            [program("npm"), "ci", "--ignore-scripts", "--no-audit"], cwd=HERE, check=True
+            [program("npm"), "ci", "--ignore-scripts", "--no-audit"], cwd=ROOT, check=True
         )
     return script.read_text(encoding="utf-8")

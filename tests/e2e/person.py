@@ -16,13 +16,27 @@ SLOW_MS = 120_000
 
 TABS = {"Text to video": "t2v", "Image to video": "i2v", "Video to video": "v2v"}
 
+STORE = """(() => {
+  const load = (name, script) => import(new URL(name, script.src).href);
+  const find = () => {
+    const script = document.querySelector('script[type=module][src*="kinora/static/"]');
+    if (!script) return setTimeout(find, 10);
+    window.pageModule = (name) => load(name, script);
+    load("store.js", script).then((module) => (window.store = module.store));
+  };
+  find();
+})();"""
+"""For every page and frame of a test: `store` is the page's state, and `pageModule(name)` imports
+one of its modules. The page itself hands neither of them out."""
+
 Visit = Callable[..., Page]
 expect.set_options(timeout=SLOW_MS)
 
 
 def go(page: Page, url: str) -> Page:
+    page.add_init_script(STORE)
     page.goto(url)
-    page.wait_for_function("window.kinora?.stages?.t2v && document.fonts.status === 'loaded'")
+    page.wait_for_function("window.store?.tabs.t2v.gradio && document.fonts.status === 'loaded'")
     page.wait_for_function("document.querySelector('#k-t2v .k-outlook-line')?.textContent")
     return page
 
@@ -59,7 +73,7 @@ def start(page: Page, words: str, tab: str = "t2v") -> None:
 
 def finish(page: Page, tab: str = "t2v") -> None:
     """As "Finish now" does; no error if a slow machine comes when the clip is done."""
-    job_id = page.evaluate(f"kinora.stages.{tab}.job.id")
+    job_id = page.evaluate(f"store.tabs.{tab}.job.value.id")
     here = page.url.split("?")[0].rstrip("/")
     page.request.post(f"{here}/kinora/jobs/{job_id}/finish", headers={"X-Kinora": "1"})
 
@@ -73,7 +87,7 @@ def make_quickly(page: Page, words: str) -> dict[str, Any]:
 
 def turn_to(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
-    page.wait_for_function(f"kinora.stages.{TABS[name]}")
+    page.wait_for_function(f"store.tabs.{TABS[name]}.gradio")
 
 
 def wait_until_calm(page: Page) -> None:
@@ -86,13 +100,13 @@ def wait_until_calm(page: Page) -> None:
 
 
 def wait_for_preview(page: Page, tab: str = "t2v", number: int = 1) -> None:
-    page.wait_for_function(f"kinora.stages.{tab}.strip.number >= {number}")
+    page.wait_for_function(f"store.tabs.{tab}.preview.value.number >= {number}")
 
 
 def wait_for_clip(page: Page, tab: str = "t2v") -> dict[str, Any]:
     """Until the clip plays on the stage; returns the job as the page knows it."""
     page.wait_for_selector(f"#k-{tab} .k-video.k-on")
-    return page.evaluate(f"kinora.stages.{tab}.job")
+    return page.evaluate(f"store.tabs.{tab}.job.value")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from playwright.sync_api import BrowserContext, BrowserType, Frame, Page, expect
 
 from tests.e2e.conftest import CHROMIUM
 from tests.e2e.hub_page import SPACE, SPACE_PAGE, Cookies, Hub, SpaceServer, browsing, hub_around
-from tests.e2e.person import SLOW_MS
+from tests.e2e.person import SLOW_MS, STORE
 
 DESKTOP, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
 KEEPING: list[Cookies] = ["kept", "third-party blocked"]
@@ -55,6 +55,7 @@ def browse(chromium: BrowserType, hub: Hub, tmp_path: Path) -> Iterator[Browse]:
                 browsing(chromium, hub, profile, cookies, executable_path=CHROMIUM, **options)
             )
             context.set_default_timeout(SLOW_MS)
+            context.add_init_script(STORE)
             context.on("weberror", lambda each: complaints.append(str(each.error)))
             context.on(
                 "console",
@@ -77,7 +78,7 @@ def open_space(context: BrowserContext, address: str = SPACE_PAGE) -> tuple[Page
 def kinora_in(page: Page) -> Frame:
     page.wait_for_function("document.readyState === 'complete'")
     (frame,) = [frame for frame in page.frames if frame.url.startswith(SPACE)]
-    frame.wait_for_function("window.kinora?.stages?.t2v")
+    frame.wait_for_function("window.store?.tabs.t2v.gradio")
     frame.wait_for_function("document.querySelector('#k-t2v .k-outlook-line')?.textContent")
     return frame
 
@@ -86,7 +87,7 @@ def make(frame: Frame, words: str = "a dog running to the right in the snow") ->
     frame.locator("#k-t2v .k-prompt textarea").fill(words)
     button(frame).click()
     frame.wait_for_selector("#k-t2v .k-video.k-on")
-    return frame.evaluate("kinora.stages.t2v.job")
+    return frame.evaluate("store.tabs.t2v.job.value")
 
 
 def button(frame: Frame) -> Any:
@@ -127,7 +128,7 @@ def test_in_the_frame_a_clip_is_made_downloaded_and_there_after_a_reload(
     frame = kinora_in(page)
     frame.locator(".k-tile-open").click()
     frame.wait_for_selector("#k-t2v .k-video.k-on")
-    assert frame.evaluate("kinora.stages.t2v.job.id") == job["id"]
+    assert frame.evaluate("store.tabs.t2v.job.value.id") == job["id"]
 
 
 def test_with_all_cookies_blocked_it_is_said_first_and_the_clip_is_there_all_the_same(
@@ -147,7 +148,7 @@ def test_with_all_cookies_blocked_it_is_said_first_and_the_clip_is_there_all_the
     assert not any("cookie" in each.headers for each in hub.seen), "none was kept, none was sent"
 
     frame.get_by_role("tab", name="Image to video").click()
-    frame.wait_for_function("kinora.stages.i2v")
+    frame.wait_for_function("store.tabs.i2v.gradio")
     frame.locator("#k-i2v .k-file").first.set_input_files(picture)
     shown = frame.locator("#k-i2v img.k-picture")
     frame.wait_for_function("document.querySelector('#k-i2v img.k-picture')?.naturalWidth")
@@ -174,7 +175,9 @@ def test_a_large_clip_is_downloaded_and_any_opened_by_an_address_without_a_cooki
     context = browse("kept")
     page, frame = open_space(context)
     make(frame)
-    frame.evaluate("kinora.stages.t2v.job.size_bytes = 5e8")  # the browser fetches such by itself
+    frame.evaluate(
+        "store.tabs.t2v.job.value.size_bytes = 5e8"
+    )  # the browser fetches such by itself
     assert download(page, frame)[4:8] == b"ftyp"
     (fetched,) = [each for each in hub.asked("/clip") if "download" in each.url.query]
     assert "cookie" not in fetched.headers, "what the signature is there for"

@@ -38,6 +38,11 @@ def wait_for_picture(page: Page) -> None:
     page.wait_for_function("document.querySelector('#k-i2v .k-picture')?.naturalWidth > 0")
 
 
+def wait_for_ratio(page: Page, ratio: str) -> None:
+    style = "document.querySelector('#k-i2v .k-stage').style"
+    page.wait_for_function(f"{style}.getPropertyValue('--ratio') === '{ratio}'")
+
+
 def test_a_picture_becomes_a_clip_and_the_clip_goes_on(visit: Visit, picture: Path) -> None:
     page = visit()
     turn_to(page, "Image to video")
@@ -46,7 +51,7 @@ def test_a_picture_becomes_a_clip_and_the_clip_goes_on(visit: Visit, picture: Pa
 
     lay_down(page, picture)
     write(page, "it rolls to the right", "i2v")
-    page.wait_for_function("kinora.stages.i2v.root.style.getPropertyValue('--ratio') === '1.5'")
+    wait_for_ratio(page, "1.5")
     wait_until_calm(page)
     with same_box(page, "i2v"):
         press(page, "Generate", "i2v")
@@ -55,7 +60,8 @@ def test_a_picture_becomes_a_clip_and_the_clip_goes_on(visit: Visit, picture: Pa
 
     press(page, "Continue", "i2v")
     page.wait_for_function(
-        f"kinora.stages.i2v.picture.value.id !== '{job['used']['image']}' && !kinora.stages.i2v.job"
+        "id => store.tabs.i2v.picture.value?.id !== id && !store.tabs.i2v.job.value",
+        arg=job["used"]["image"],
     )
     expect(page.locator("#k-i2v .k-prompt textarea")).to_have_value("it rolls to the right")
 
@@ -71,7 +77,7 @@ def test_a_text_clip_continues_in_the_image_tab_from_its_exact_last_frame(
         "aria-selected", "true"
     )
     expect(page.locator("#k-i2v .k-prompt textarea")).to_have_value("a boat")
-    kept = page.evaluate("kinora.stages.i2v.picture.value.id")
+    kept = page.evaluate("store.tabs.i2v.picture.value?.id")
     last = page.request.get(f"{server.url}/kinora/jobs/{job['id']}/last").body()
     laid = page.request.get(f"{server.url}/kinora/pictures/{kept}").body()
     assert pixels(last) == pixels(laid)
@@ -86,9 +92,9 @@ def test_the_crop_moves_by_hand_and_by_key(visit: Visit, picture: Path) -> None:
     lay_down(page, picture)
     page.locator("#k-i2v").get_by_label("Shape").click()
     page.get_by_role("option", name="1:1 · 64×64").click()
-    page.wait_for_function("kinora.stages.i2v.root.style.getPropertyValue('--ratio') === '1'")
+    wait_for_ratio(page, "1")
     wait_until_calm(page)
-    focus = "kinora.stages.i2v.io.props.value.focus.x"
+    focus = "store.tabs.i2v.gradio.props.value.focus.x"
     assert page.evaluate(focus) == 0.5
     box = page.locator("#k-i2v .k-box").bounding_box()
     assert box
@@ -109,14 +115,14 @@ def test_pictures_come_by_drop_and_by_paste_and_go_again(visit: Visit, picture: 
     data = page.evaluate_handle(DROP, ["balls.png", list(picture.read_bytes())])
     page.dispatch_event("#k-i2v .k-box", "drop", {"dataTransfer": data})
     wait_for_picture(page)
-    dropped = page.evaluate("kinora.stages.i2v.picture.value.id")
+    dropped = page.evaluate("store.tabs.i2v.picture.value?.id")
     press(page, "Remove the picture", "i2v")
     expect(page.get_by_role("button", name="Choose a picture")).to_be_visible()
     page.evaluate(
         "data => document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))", data
     )
     wait_for_picture(page)
-    assert page.evaluate("kinora.stages.i2v.picture.value.id") == dropped
+    assert page.evaluate("store.tabs.i2v.picture.value?.id") == dropped
 
 
 def test_what_is_no_picture_is_refused_kindly(visit: Visit, tmp_path: Path) -> None:
@@ -176,7 +182,7 @@ def test_what_the_picker_offers_is_taken_and_of_two_files_the_last_one_counts(
     (tmp_path / "IMG_1.JPG").write_bytes(sample("HEIF", "RGB", 6, (40, 64)).data)  # as phones do
     picker.set_input_files(tmp_path / "IMG_1.JPG")
     wait_for_picture(page)
-    value = page.evaluate("kinora.stages.i2v.picture.value")
+    value = page.evaluate("store.tabs.i2v.picture.value")
     assert (value["width"], value["height"]) == (40, 64)
 
     # the first is decoded apart and comes later; then by drop, with no type as for .heic on Linux
@@ -184,14 +190,14 @@ def test_what_the_picker_offers_is_taken_and_of_two_files_the_last_one_counts(
     (tmp_path / "quick.gif").write_bytes(sample("GIF", "P", 1, (48, 24)).data)
     picker.set_input_files(tmp_path / "slow.avif")
     picker.set_input_files(tmp_path / "quick.gif")
-    page.wait_for_function("kinora.stages.i2v.picture.value.width === 48")
+    page.wait_for_function("store.tabs.i2v.picture.value?.width === 48")
     expect(page.locator("#k-i2v .k-taking")).to_have_count(0)
     page.wait_for_load_state("networkidle")
-    assert page.evaluate("kinora.stages.i2v.picture.value.width") == 48
+    assert page.evaluate("store.tabs.i2v.picture.value?.width") == 48
     heic = list(sample("HEIF", "RGB", 1, (80, 40)).data)
     data = page.evaluate_handle(DROP.replace("image/png", ""), ["a.heic", heic])
     page.dispatch_event("#k-i2v .k-box", "drop", {"dataTransfer": data})
-    page.wait_for_function("kinora.stages.i2v.picture.value.width === 80")
+    page.wait_for_function("store.tabs.i2v.picture.value?.width === 80")
 
 
 def test_a_phone_photo_lies_upright(visit: Visit, server: Server, tmp_path: Path) -> None:
@@ -201,5 +207,5 @@ def test_a_phone_photo_lies_upright(visit: Visit, server: Server, tmp_path: Path
     exif[0x0112] = 6
     sideways.save(tmp_path / "photo.jpg", exif=exif)
     lay_down(page, tmp_path / "photo.jpg")
-    value = page.evaluate("kinora.stages.i2v.picture.value")
+    value = page.evaluate("store.tabs.i2v.picture.value")
     assert (value["width"], value["height"]) == (200, 400)

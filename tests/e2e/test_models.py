@@ -74,7 +74,7 @@ def choose(page: Page, name: str, tab: str = "t2v") -> None:
 
 def settled(page: Page, name: str, tab: str = "t2v") -> None:
     """The server has answered, and the estimate is the new model's."""
-    page.wait_for_function(f"kinora.cards.{tab}?.name === '{name}'")
+    page.wait_for_function(f"store.tabs.{tab}.card.value?.name === '{name}'")
     expect(page.locator(f"#k-{tab} .k-outlook-line")).to_contain_text("here")
 
 
@@ -275,7 +275,7 @@ def test_no_serious_violation_in_the_picker_and_the_new_controls(
     choose(page, "Tiny svd", "i2v")
     found += violations(page, axe)
     page.get_by_role("tab", name="Video to video").click()
-    page.wait_for_function("kinora.stages.v2v")
+    page.wait_for_function("store.tabs.v2v.gradio")
     found += violations(page, axe)
     if look.get("phone"):
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -71,8 +71,8 @@ def ask(page: Page, words: str) -> str:
     """The clip's id, as soon as the page knows it."""
     write(page, words)
     press(page, "Generate")
-    page.wait_for_function("kinora.stages.t2v.job?.id")
-    return page.evaluate("kinora.stages.t2v.job.id")
+    page.wait_for_function("store.tabs.t2v.job.value?.id")
+    return page.evaluate("store.tabs.t2v.job.value.id")
 
 
 def sleep(page: Page) -> CDPSession:
@@ -93,7 +93,7 @@ def wake(session: CDPSession) -> None:
 def is_back(page: Page, job_id: str) -> None:
     """The stage shows that clip: waiting, in the making, or playing."""
     page.wait_for_function(
-        "id => window.kinora?.stages?.t2v?.job?.id === id", arg=job_id, polling=50
+        "id => window.store?.tabs.t2v.job.value?.id === id", arg=job_id, polling=50
     )
 
 
@@ -161,7 +161,7 @@ def test_a_tab_that_comes_back_shows_live_progress(visit: Visit, goal: Goal, way
     for _ in range(rounds(1, 5)):
         page = visit()
         start(page, "a balloon going up at sunset")
-        job_id = page.evaluate("kinora.stages.t2v.job.id")
+        job_id = page.evaluate("store.tabs.t2v.job.value.id")
         if way == "reloaded":
             page.reload(wait_until="load")
         else:

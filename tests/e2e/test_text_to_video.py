@@ -31,7 +31,7 @@ LISTEN = """() => {
   window.frames = [0];
   new MutationObserver(() => {
     window.said.push(stage.querySelector('.k-line')?.textContent ?? '');
-    window.frames.push(kinora.stages.t2v.strip.now?.frames ?? 0);
+    window.frames.push(store.tabs.t2v.preview.value.frames);
   }).observe(stage, {childList: true, characterData: true, subtree: true, attributes: true});
 }"""
 
@@ -77,12 +77,12 @@ def test_again_is_the_same_clip_and_another_seed_is_not(visit: Visit, server: Se
     first = wait_for_clip(page)
     press(page, "Again")
     page.wait_for_function(
-        f"kinora.stages.t2v.job?.id && kinora.stages.t2v.job.id !== '{first['id']}'"
+        f"store.tabs.t2v.job.value?.id && store.tabs.t2v.job.value.id !== '{first['id']}'"
     )
     second = wait_for_clip(page)
     press(page, "Another seed")
     page.wait_for_function(
-        f"kinora.stages.t2v.job?.id && kinora.stages.t2v.job.id !== '{second['id']}'"
+        f"store.tabs.t2v.job.value?.id && store.tabs.t2v.job.value.id !== '{second['id']}'"
     )
     third = wait_for_clip(page)
 
@@ -116,7 +116,7 @@ def test_discard_leaves_nothing_behind(visit: Visit) -> None:
 def test_a_reload_finds_the_running_clip_again(visit: Visit, server: Server) -> None:
     page = visit()
     start(page, "a balloon going up at sunset")
-    before = page.evaluate("kinora.stages.t2v.job.id")
+    before = page.evaluate("store.tabs.t2v.job.value.id")
     go(page, server.url)
     wait_for_preview(page)
     expect(page.locator("#k-t2v .k-line")).to_have_text(re.compile("^Step"))
@@ -158,7 +158,7 @@ def test_a_prompt_is_never_html(visit: Visit) -> None:
 def test_another_visitor_cannot_reach_my_clip(visit: Visit, server: Server) -> None:
     page = visit()
     start(page, "a secret")
-    running = page.evaluate("kinora.stages.t2v.job.id")
+    running = page.evaluate("store.tabs.t2v.job.value.id")
     stranger = visit()
     expect(stranger.locator(".k-tile")).to_have_count(0)
     base = f"{server.url}/kinora/jobs"

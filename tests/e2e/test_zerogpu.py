@@ -181,8 +181,11 @@ def behind_the_proxy(context: BrowserContext) -> None:
 def generate(page: Page) -> str:
     write(page, "a dog")
     press(page, "Generate")
-    page.wait_for_function("kinora.stages.t2v.job?.id")
-    return page.evaluate("kinora.stages.t2v.job.id")
+    page.wait_for_function("store.tabs.t2v.job.value?.id")
+    return page.evaluate("store.tabs.t2v.job.value.id")
+
+
+LEAVE_STAGE = "pageModule('stage_jobs.js').then(m => m.leaveStage(store.tabs.t2v))"
 
 
 def line(page: Page) -> Any:
@@ -220,15 +223,13 @@ def test_a_clip_in_the_reel_is_driven_too(page: Page, device: DeviceApi) -> None
     device.script.extend(["queue", "expired", "expired"])
     first = generate(page)
     expect(line(page)).to_have_text("Waiting for a GPU")
-    page.evaluate("kinora.stages.t2v.leave()")
+    page.evaluate(LEAVE_STAGE)
     second = generate(page)
     assert second != first
     page.reload()
     device.free.set()
     page.wait_for_function(
-        "async (ids) => { if (!window.kinora) return false;"
-        " const { jobs } = await kinora.ask('/jobs');"
-        " return ids.every(id => jobs.some(j => j.id === id && j.state === 'succeeded')); }",
+        "ids => ids.every(id => window.store?.clips.value.get(id)?.state === 'succeeded')",
         arg=[first, second],
         polling=500,
     )
@@ -249,9 +250,8 @@ def test_every_refusal_is_whole_sentences_and_says_what_to_do(
 ) -> None:
     """No "null" under them, nothing cut at "vs.", and no "Loading the model" meanwhile."""
     device.left_s = 3
-    page.evaluate(
-        "kinora.on('job', view => (window.seen ??= new Set()).add(view.line))",
-    )
+    page.evaluate("window.seen = new Set()")
+    page.evaluate("void store.tabs.t2v.job.subscribe(job => seen.add(job?.line ?? ''))")
     for answer, (happened, remedy) in answers:
         device.script.append(answer)
         generate(page)
@@ -261,7 +261,7 @@ def test_every_refusal_is_whole_sentences_and_says_what_to_do(
         text = failure.inner_text()
         assert "null" not in text and "undefined" not in text
         assert "vs" not in text
-        page.evaluate("kinora.stages.t2v.leave()")
+        page.evaluate(LEAVE_STAGE)
     assert not [said for said in page.evaluate("[...window.seen]") if "Loading" in said]
 
 
@@ -384,7 +384,7 @@ def test_only_a_clip_that_needs_it_asks_for_the_whole_gpu(me: Program, device: D
 
 def test_only_models_that_were_loaded_before_launch_are_offered(me: Program, page: Page) -> None:
     assert [card["id"] for card in me.call("GET", "/api/models").json()] == ["pocket"]
-    offer = page.evaluate("kinora.ask('/models?task=t2v')")
+    offer = page.evaluate("pageModule('api.js').then(m => m.requestJson('/models?task=t2v'))")
     assert [row["id"] for row in offer["models"]] == ["pocket"]
 
 

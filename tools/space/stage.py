@@ -30,13 +30,17 @@ LEFT_OUT = (
     "Dockerfile",
     "Makefile",
     "bench",
+    "biome.json",
     "compose.yaml",
     "demo.sh",
     "docker",
+    "package-lock.json",
+    "package.json",
     "requirements-dev.txt",
     "tests",
     "tools",
     "training",
+    "tsconfig.json",
 )
 """Not needed to run. The Space has a `.gitattributes` of its own, which says what is stored as a
 large file; with our `.gitignore`, the Hub would leave out files that git tracks all the same."""

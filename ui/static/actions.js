@@ -1,0 +1,137 @@
+// @ts-check
+/* Presses and answers: what they change in a tab. */
+import { problemOf, requestJson } from "./api.js";
+import { putClip } from "./clip_store.js";
+import { clearProblem, setProblem } from "./problems.js";
+import { followJob, leaveStage, startWaiting, stopWaiting } from "./stage_jobs.js";
+import { store } from "./store.js";
+import { openTab, tabElement } from "./tabs.js";
+
+/**
+ * @import { Answer, EstimateValue, Focus, Job, Task, Upload } from "./types.d.ts"
+ * @import { TabState } from "./store.js"
+ */
+
+const CENTRE = { x: 0.5, y: 0.5 };
+
+// ---- presses
+
+/**
+ * A press of a button on the stage or below it.
+ * @param {TabState} tab
+ * @param {"again" | "another" | "onward" | "restore" | "repair" | "develop"} event
+ * @param {Job} job
+ * @param {Record<string, unknown>} [set]
+ */
+export function pressJobButton(tab, event, job, set = {}) {
+  if (event === "again" || event === "another" || event === "develop") startWaiting(tab);
+  tab.trigger(event, { job: job.id, set });
+}
+
+/**
+ * Finishes or discards the job on the stage: a request of its own, past any queue.
+ * @param {TabState} tab
+ * @param {"finish" | "discard"} how
+ */
+export async function stopJob(tab, how) {
+  const id = tab.job.peek()?.id;
+  if (!id) return;
+  tab.notice.value = how === "finish" ? "Finishing with what is there" : "Discarding";
+  try {
+    await requestJson(`/jobs/${id}/${how}`, { method: "POST" });
+  } catch (error) {
+    setProblem(tab, problemOf(error), "stop");
+  }
+}
+
+/** Presses of Gradio's own buttons, by the names that `ui/tab.py` gives them. */
+const GRADIO_ACTIONS = {
+  start(/** @type {TabState} */ tab) {
+    clearProblem(tab);
+    startWaiting(tab);
+  },
+  "no answer"(/** @type {TabState} */ tab) {
+    stopWaiting(tab);
+    setProblem(tab, {
+      message: "Kinora did not answer.",
+      remedy: "Wait a moment and press again.",
+    });
+  },
+  finish: (/** @type {TabState} */ tab) => stopJob(tab, "finish"),
+  discard: (/** @type {TabState} */ tab) => stopJob(tab, "discard"),
+};
+
+/** @param {Task} task @param {string} action */
+export function onGradioAction(task, action) {
+  GRADIO_ACTIONS[/** @type {keyof typeof GRADIO_ACTIONS} */ (action)](store.tabs[task]);
+}
+
+// ---- answers
+
+/**
+ * The server's answer to a press: a job to follow, a refusal to show, or a picture to start from.
+ * @param {TabState} tab
+ * @param {Answer} answer
+ */
+export function receiveAnswer(tab, answer) {
+  clearProblem(tab);
+  if (answer.job) {
+    putClip(answer.job);
+    if (answer.job.task === tab.task) followJob(answer.job);
+  }
+  if (answer.error) {
+    stopWaiting(tab);
+    setProblem(tab, answer.error, "press");
+  }
+  if (answer.picture) startFromPicture(answer.picture);
+}
+
+/** @param {Upload} picture */
+function startFromPicture(picture) {
+  const tab = store.tabs.i2v;
+  openTab("i2v");
+  tab.whenConnected(() => {
+    setPicture(tab, picture);
+    /** @type {HTMLElement | null | undefined} */
+    const prompt = tabElement("i2v")?.querySelector(".k-prompt textarea");
+    prompt?.focus({ preventScroll: true });
+  });
+}
+
+/** @param {TabState} tab @param {EstimateValue} estimate */
+export function receiveEstimate(tab, estimate) {
+  tab.lookup.value = null;
+  if (estimate.rest !== undefined) tab.restLine.value = estimate.rest;
+  if (estimate.width && estimate.height && !tab.job.peek()) {
+    tab.shape.value = { width: estimate.width, height: estimate.height };
+  }
+  if (estimate.error) setProblem(tab, estimate.error, "estimate");
+  else clearProblem(tab, "estimate");
+}
+
+// ---- the picture
+
+/**
+ * @param {TabState} tab
+ * @param {Upload | null} picture
+ */
+export function setPicture(tab, picture) {
+  tab.upload += 1;
+  leaveStage(tab);
+  clearProblem(tab);
+  tab.picture.value = picture && { ...picture, focus: CENTRE };
+  tab.publishPicture();
+  tab.trigger("picked");
+}
+
+/**
+ * Moves the crop.
+ * @param {TabState} tab
+ * @param {Focus} focus
+ */
+export function setFocus(tab, focus) {
+  const picture = tab.picture.peek();
+  if (!picture) return;
+  tab.picture.value = { ...picture, focus };
+  tab.publishPicture();
+}

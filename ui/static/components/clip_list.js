@@ -1,0 +1,26 @@
+// @ts-check
+/* This visitor's clips, newest first; the unfinished ones move, too. */
+import { loadClips, loadOlderClips } from "../clips.js";
+import { html, useLayoutEffect, useSignal } from "../html.js";
+import { store } from "../store.js";
+import { ClipTile } from "./clip_tile.js";
+
+export function ClipList() {
+  const clips = useSignal(store.clips);
+  const oldest = useSignal(store.oldest);
+  useLayoutEffect(() => {
+    loadClips();
+  }, []);
+  const newestFirst = [...clips.values()].sort((a, b) => b.created_at - a.created_at);
+  return html`
+    <section class="k-reel-part" aria-labelledby="k-reel-title" hidden=${!clips.size}>
+      <h2 class="k-title" id="k-reel-title">My clips</h2>
+      <ul class="k-reel" aria-label="My clips">
+        ${newestFirst.map((clip) => html`<${ClipTile} clip=${clip} key=${clip.id} />`)}
+      </ul>
+      <button class="k-verb" type="button" hidden=${!oldest} onClick=${() => loadOlderClips()}>
+        Older clips
+      </button>
+    </section>
+  `;
+}

@@ -1,0 +1,44 @@
+// @ts-check
+/* On the stage: why a clip could not be made, and the buttons that do something about it. */
+import { pressJobButton } from "../actions.js";
+import { html, useSignal } from "../html.js";
+
+/** @param {{ tab: import("../store.js").TabState }} props */
+export function Failure({ tab }) {
+  const job = useSignal(tab.job);
+  const error = job?.id ? job.error : null;
+  if (!job?.id || !error) return html`<div class="k-layer k-failure" hidden></div>`;
+  const { message, remedy, action, develop } = error;
+  return html`
+    <div class="k-layer k-failure">
+      <p class="k-failure-title">${message}</p>
+      ${remedy && html`<p>${remedy}</p>`}
+      <div class="k-failure-verbs">
+        ${
+          action &&
+          html`<button
+            class="k-press"
+            type="button"
+            onClick=${() => pressJobButton(tab, "repair", job, action.set)}
+          >
+            ${action.label}
+          </button>`
+        }
+        ${
+          develop &&
+          html`<button
+            class="k-press"
+            type="button"
+            title="Nothing is sampled again: only the frames are made"
+            onClick=${() => pressJobButton(tab, "develop", job)}
+          >
+            Decode again
+          </button>`
+        }
+        <button class="k-press" type="button" onClick=${() => pressJobButton(tab, "again", job)}>
+          ${develop ? "From the start" : "Try again"}
+        </button>
+      </div>
+    </div>
+  `;
+}

@@ -1,0 +1,20 @@
+// @ts-check
+import { html } from "../html.js";
+
+const PATHS = {
+  picture: "M4 5h16v14H4zM4 16l4.5-4.5L13 16l3-3 4 4M15.5 9.5h.01",
+  cross: "M6 6l12 12M18 6L6 18",
+  swap: "M4 8h13M13 4l4 4-4 4M20 16H7M11 12l-4 4 4 4",
+  down: "M12 4v11M7 11l5 5 5-5M5 20h14",
+  again: "M4 12a8 8 0 1 1 2.5 5.8M4 20v-5h5",
+  dice: "M5 4h14a1 1 0 0 1 1 1v14a1 1 0 0 1-1 1H5a1 1 0 0 1-1-1V5a1 1 0 0 1 1-1zM8.5 8.5h.01M15.5 8.5h.01M12 12h.01M8.5 15.5h.01M15.5 15.5h.01",
+  onward: "M4 12h14M13 6l6 6-6 6",
+  film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9.7h4M4 14.3h4M16 9.7h4M16 14.3h4",
+  list: "M5 7h14M5 12h14M5 17h9",
+  copy: "M9 9h10v11H9zM5 15V4h10",
+  bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
+};
+
+/** @param {{ name: keyof typeof PATHS }} props */
+export const Icon = ({ name }) =>
+  html`<svg viewBox="0 0 24 24" class="k-icon" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;

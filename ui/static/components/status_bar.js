@@ -1,0 +1,90 @@
+// @ts-check
+/* The line under the stage: what is happening, then what can be done with the clip. */
+import { pressJobButton } from "../actions.js";
+import { html, useSignal, useState } from "../html.js";
+import { hasTab } from "../tabs.js";
+import { ClipSettings } from "./clip_settings.js";
+import { DownloadLink } from "./download_link.js";
+import { Icon } from "./icon.js";
+
+/**
+ * @import { Job } from "../types.d.ts"
+ * @import { TabState } from "../store.js"
+ */
+
+/** @param {{ tab: TabState }} props */
+export function StatusBar({ tab }) {
+  const job = useSignal(tab.job);
+  const notice = useSignal(tab.notice);
+  const restLine = useSignal(tab.restLine);
+  const clip = job?.id && job.state === "succeeded" ? job : null;
+  const surprises = job?.id ? job.surprises : [];
+  const [openFor, setOpenFor] = useState(/** @type {string | null} */ (null));
+  const isOpen = clip !== null && openFor === clip.id;
+  return html`
+    <div class="k-bar">
+      <p class="k-line">${notice ?? (job ? job.line : restLine)}</p>
+      <div class="k-verbs" role="group" aria-label="This clip">
+        ${
+          clip &&
+          html`<${ClipButtons}
+            key=${clip.id}
+            tab=${tab}
+            clip=${clip}
+            isOpen=${isOpen}
+            onSettings=${() => setOpenFor(isOpen ? null : clip.id)}
+          />`
+        }
+      </div>
+    </div>
+    <div class="k-surprises">${surprises.map((text) => html`<p class="k-note">${text}</p>`)}</div>
+    <div class="k-used" hidden=${!isOpen}>
+      ${isOpen && html`<${ClipSettings} tab=${tab} clip=${clip} />`}
+    </div>
+  `;
+}
+
+/** @param {{ tab: TabState, clip: Job, isOpen: boolean, onSettings: () => void }} props */
+function ClipButtons({ tab, clip, isOpen, onSettings }) {
+  const press = (/** @type {"again" | "another" | "onward"} */ event) => () =>
+    pressJobButton(tab, event, clip);
+  return html`
+    <${DownloadLink} tab=${tab} clip=${clip} />
+    <button
+      class="k-verb"
+      type="button"
+      title="Same settings, same seed: the same clip"
+      onClick=${press("again")}
+    >
+      <${Icon} name="again" />Again
+    </button>
+    <button
+      class="k-verb"
+      type="button"
+      title="Same settings, another chance"
+      onClick=${press("another")}
+    >
+      <${Icon} name="dice" />Another seed
+    </button>
+    ${
+      hasTab("i2v") &&
+      html`<button
+        class="k-verb"
+        type="button"
+        title="Start the next clip from this one's last frame"
+        onClick=${press("onward")}
+      >
+        <${Icon} name="onward" />Continue
+      </button>`
+    }
+    <button
+      class="k-verb"
+      type="button"
+      title="What made this clip"
+      aria-expanded=${String(isOpen)}
+      onClick=${onSettings}
+    >
+      <${Icon} name="list" />Settings
+    </button>
+  `;
+}

@@ -1,0 +1,49 @@
+// @ts-check
+/* The page's own script: starts what belongs to the whole page, then mounts what Gradio wants drawn. */
+import { onGradioAction } from "./actions.js";
+import { CardFacts } from "./components/card_facts.js";
+import { ClipList } from "./components/clip_list.js";
+import { Estimate } from "./components/estimate.js";
+import { Examples } from "./components/examples.js";
+import { LastPicture } from "./components/last_picture.js";
+import { LoraList } from "./components/lora_list.js";
+import { ModelNotes } from "./components/model_notes.js";
+import { ModelPicker } from "./components/model_picker.js";
+import { ServerAnswers } from "./components/server_answers.js";
+import { Stage } from "./components/stage.js";
+import { html, render } from "./html.js";
+import { startShortcuts } from "./shortcuts.js";
+import { startMeasuring } from "./viewport.js";
+import { startIdentification } from "./visitor.js";
+
+/** @import { MountRequest } from "./globals.d.ts" */
+
+/** By the names that `js_component` in `ui/tab.py` gives them. @type {Record<string, any>} */
+const COMPONENTS = {
+  ending: LastPicture,
+  examples: Examples,
+  facts: CardFacts,
+  knows: ModelNotes,
+  loras: LoraList,
+  outlook: Estimate,
+  picker: ModelPicker,
+  post: ServerAnswers,
+  reel: ClipList,
+  stage: Stage,
+};
+
+/** @param {MountRequest} request */
+function mount([name, element, gradio, options]) {
+  const component = COMPONENTS[name];
+  render(html`<${component} element=${element} gradio=${gradio} ...${options} />`, element);
+}
+
+startIdentification();
+startMeasuring();
+startShortcuts();
+document.addEventListener("kinora:action", ({ detail }) =>
+  onGradioAction(detail.task, detail.action),
+);
+const waiting = /** @type {Iterable<MountRequest>} */ (window.kinora ?? []);
+window.kinora = { push: mount };
+for (const request of waiting) mount(request);

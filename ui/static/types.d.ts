@@ -1,0 +1,154 @@
+/** What the server sends to the page, and what Gradio hands to a component. */
+
+export type Task = "t2v" | "i2v" | "v2v";
+
+/** What happened, what to do, and the button that does it (`job_view.error_view`). */
+export interface Problem {
+  code?: string;
+  message: string;
+  remedy?: string;
+  action?: { label: string; set: Record<string, unknown> } | null;
+  /** Only decoding failed, and it can be tried again. */
+  develop?: boolean;
+}
+
+/** A JPEG with all frames side by side. `number` grows with each newer one. */
+export interface PreviewInfo {
+  number: number;
+  frames: number;
+  width: number;
+  height: number;
+  fps: number;
+}
+
+export interface Lora {
+  source: string;
+  weight: number | string;
+}
+
+export interface UsedSettings {
+  [name: string]: unknown;
+  width: number;
+  height: number;
+  loras?: Lora[];
+}
+
+/** A job as the server shows it (`job_view.view`). */
+export interface Job {
+  id: string;
+  task: Task;
+  state: "queued" | "running" | "succeeded" | "failed" | "cancelled" | "gone";
+  created_at: number;
+  prompt: string;
+  width: number;
+  height: number;
+  format: "mp4" | "webm" | "gif";
+  phase: string;
+  line: string;
+  /** How much of the ring is drawn, 0 to 1. */
+  ring: number;
+  preview: PreviewInfo | null;
+  adjustments: string[];
+  surprises: string[];
+  used: UsedSettings;
+  error?: Problem;
+  size_bytes?: number;
+  /** The query that signs the addresses of its files. */
+  signed?: string;
+  /** On ZeroGPU: whether it needs a new web request now. */
+  drive?: boolean;
+}
+
+/** What the stage shows between a press and the server's answer. */
+export interface PendingJob {
+  id?: undefined;
+  state: "queued";
+  line: string;
+  ring: number;
+}
+
+/** What the chosen model takes (`Models.facts`). */
+export interface Card {
+  id: string;
+  name: string;
+  prompt: boolean;
+  last_image: boolean;
+  lora: boolean;
+  loras: string[];
+  lora_hub: boolean;
+}
+
+/** The model's subjects, places and so on (`handlers.knows`). */
+export interface ModelNotesValue {
+  name: string;
+  about: string;
+  license: string;
+  knows: Record<string, string[]>;
+}
+
+export interface ModelRow {
+  id: string;
+  name: string;
+  about: string;
+  verdict: string;
+  level?: "runs" | "slow" | "no";
+  download_gb?: number | null;
+  gated?: boolean;
+}
+
+export interface ModelList {
+  models: ModelRow[];
+  /** Whether any id of the Hub may be tried. */
+  any: boolean;
+}
+
+/** A picture or clip that was uploaded, as the server has stored it. */
+export interface Upload {
+  id: string;
+  width: number;
+  height: number;
+}
+
+/** Which part stays when it is cropped: 0 is left or top, 1 right or bottom. */
+export interface Focus {
+  x: number;
+  y: number;
+}
+
+export type CroppedPicture = Upload & { focus: Focus };
+
+/** The line before anyone presses (`Handlers.estimate`). */
+export interface EstimateValue {
+  line?: string;
+  before?: string[];
+  adjustments?: string[];
+  rest?: string;
+  width?: number;
+  height?: number;
+  error?: Problem;
+}
+
+/** The server's answer to a press (`handlers.news`). */
+export interface Answer {
+  job?: Job;
+  error?: Problem;
+  picture?: Upload;
+}
+
+/** What Gradio hands to a gr.HTML's js_on_load, without the element. */
+export interface GradioPort<Value = unknown> {
+  trigger(event: string, data?: Record<string, unknown>): void;
+  props: { value: Value };
+  watch(prop: string, callback: () => void): void;
+}
+
+/** What every component is mounted with. */
+export interface Mounted<Value = unknown> {
+  gradio: GradioPort<Value>;
+  task: Task;
+}
+
+export interface Layout {
+  top: number;
+  bottom: number;
+}
