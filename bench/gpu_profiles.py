@@ -154,7 +154,7 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
         sampled = sample(loaded, fitted, Inputs(), _GoOn(), lambda _step: None)
         began = time.perf_counter()
         tiles = Planner(settings, this_machine(settings)).plan(card, ClipShape.of(fitted)).tiles
-        decode(loaded, sampled.latents, fitted, sampled.noise, tiles=tiles)
+        decode(loaded, sampled, fitted, tiles=tiles)
         decode_s, peak_gb = time.perf_counter() - began, peak.gb() or 0.0
         step_s = sampled.seconds["denoise"] / steps
     del loaded, sampled

@@ -153,9 +153,7 @@ def _run(
     emit("decoding", {})
     tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
     with _decoding(folder), check_between_layers(loaded, control.check):
-        frames = decode(
-            loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change
-        )
+        frames = decode(loaded, sampled, fitted, tiles=tiles, on_change=on_change)
     clock.lap("decode")
     control.check()
 

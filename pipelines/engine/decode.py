@@ -16,9 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import Module
+from typing_extensions import assert_never
 
 from errors import ErrorCode, KinoraError
-from pipelines.engine.loaded import Loaded
+from pipelines.engine.denoise import Sampled, SampledFrames, SampledLatents
+from pipelines.engine.frames import Frames, to_uint8
+from pipelines.engine.loaded import Loaded, latent_family
 from pipelines.engine.memory import free_memory
 from pipelines.engine.placement import move, moved_to_cpu, settle, unplace
 from pipelines.engine.upsample import upsampled
@@ -26,9 +29,6 @@ from pipelines.models.failures import is_out_of_memory
 from pipelines.request import Adjustment, FittedRequest
 
 log = logging.getLogger(__name__)
-
-Frames = np.ndarray
-"""uint8 [F, H, W, 3]"""
 
 OnChange = Callable[[Adjustment], None]
 
@@ -59,17 +59,34 @@ LADDER = (
 @torch.no_grad()
 def decode(
     loaded: Loaded,
-    latents: torch.Tensor,
+    sampled: Sampled,
     fitted: FittedRequest,
-    noise: torch.Tensor | None = None,
     *,
     tiles: int = 0,
     on_change: OnChange | None = None,
 ) -> Frames:
-    """`noise` is `Sampled.noise`; only timestep-conditioned decoders want it.
+    """The frames of a run, decoded unless its pipeline has done that already.
 
     `tiles` begins further down the ladder, where whole frames are known to be too much.
+    Raises KinoraError(OUT_OF_MEMORY) after the last strategy, KinoraError(DECODE) for NaN.
     """
+    match sampled:
+        case SampledFrames():
+            return sampled.frames
+        case SampledLatents():
+            return _decode_latents(loaded, sampled, fitted, tiles, on_change)
+        case _:
+            assert_never(sampled)
+
+
+def _decode_latents(
+    loaded: Loaded,
+    sampled: SampledLatents,
+    fitted: FittedRequest,
+    tiles: int,
+    on_change: OnChange | None,
+) -> Frames:
+    latents = sampled.latents
     with loaded.busy:
         settle(loaded.pipe, loaded.weights.plan)
         if fitted.upscale:
@@ -77,7 +94,7 @@ def decode(
         rungs = [rung for rung in LADDER if _makes_sense(rung, loaded, tiles)]
         for rung in rungs:
             try:
-                pixels = _attempt(rung, loaded, latents, fitted, noise)
+                pixels = _attempt(rung, loaded, latents, fitted, sampled.noise)
                 break
             except Exception as error:
                 if not is_out_of_memory(error):
@@ -92,11 +109,7 @@ def decode(
         else:
             raise KinoraError(ErrorCode.OUT_OF_MEMORY)
 
-    if not np.isfinite(pixels).all():
-        raise KinoraError(
-            ErrorCode.DECODE,
-            "The model lost its way and made no picture. Try another seed or fewer frames.",
-        )
+    frames = to_uint8(pixels)
     if rung is not rungs[0] and on_change:
         on_change(
             Adjustment(
@@ -107,8 +120,7 @@ def decode(
                 f"it was done {rung.words}.",
             )
         )
-    # as diffusers' numpy_to_pil rounds
-    return (pixels * 255).round().astype(np.uint8)
+    return frames
 
 
 def _makes_sense(rung: DecodeStrategy, loaded: Loaded, tiles: int) -> bool:
@@ -140,7 +152,7 @@ def _attempt(
             run.enter_context(_vae_on_cpu(loaded))
             latents = latents.to("cpu")
             noise = None if noise is None else noise.to("cpu")
-        family = loaded.family
+        family = latent_family(loaded)
         develop = family.decode_upsampled if fitted.upscale else family.decode
         video = develop(pipe, card, latents, noise)
         return pipe.video_processor.postprocess_video(video, output_type="np")[0]

@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from typing_extensions import assert_never
 
 from errors import Cancelled
-from pipelines.engine.families.base import Inputs
+from pipelines.engine.families.base import FrameFamily, Inputs, LatentFamily
+from pipelines.engine.frames import Frames
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.lora_adapters import applied
 from pipelines.engine.memory import memory_sentences
@@ -28,7 +30,7 @@ from pipelines.engine.x0 import StepState, moment, x0_estimate
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
-__all__ = ["Control", "Preview", "Sampled", "Step", "denoise"]
+__all__ = ["Control", "Preview", "Sampled", "SampledFrames", "SampledLatents", "Step", "denoise"]
 
 
 class Control(Protocol):
@@ -47,20 +49,36 @@ class Step:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Sampled:
-    latents: torch.Tensor
-    """Normalised [B, C, F, H, W], on the device."""
-    noise: torch.Tensor | None
-    """What the decoder wants besides, for the few that do: hand it to `decode`."""
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What every run leaves behind besides the pictures."""
+
     sound: Sound | None
-    """What is heard, for the few that make it: hand it to `encode`."""
+    """Decoded already, for the few models that make it: hand it to `encode`."""
     finished_early: bool
     steps_done: int
     seconds: dict[str, float]
-    """encode_prompt (everything before the first step) and denoise."""
+    """Wall time of encode_prompt (everything before the first step) and denoise."""
     changes: tuple[dict[str, Any], ...] | None = None
-    """What was not done as asked, as dictionaries; kept with the latents."""
+    """Adjustments made while sampling, as dictionaries; kept in the checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledLatents(_Run):
+    latents: torch.Tensor
+    """[B, C, F, H, W], normalised, on the device."""
+    noise: torch.Tensor | None
+    """For timestep-conditioned decoders: drawn from the run's generator, shaped as the latents."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledFrames(_Run):
+    """Of a family whose pipeline decodes by itself."""
+
+    frames: Frames
+
+
+Sampled = SampledLatents | SampledFrames
 
 
 class _FinishedEarly(BaseException):
@@ -114,7 +132,7 @@ def denoise(
             on_step=on_step,
             stream=stream,
             unpack=lambda x0: family.x0_latents(pipe, x0, fitted, held),
-            draws_itself=family.output_type != "latent",
+            decodes_itself=isinstance(family, FrameFamily),
             interrupt=_interrupter(pipe),
         )
         run.enter_context(family.watched(pipe, held))
@@ -124,33 +142,38 @@ def denoise(
 
         # 4. The loop, ended by its last step, by "finish now", or by "discard"
         output: Any = None
+        x0: torch.Tensor | None = None
+        output_type = "np" if isinstance(family, FrameFamily) else "latent"
         try:
-            output = pipe(**arguments, generator=generator, output_type=family.output_type)
-            latents = family.latents_of(pipe, output.frames, fitted)
+            output = pipe(**arguments, generator=generator, output_type=output_type)
             finished_early = watch.interrupted
         except _FinishedEarly as early:
-            latents = watch.unpack(early.x0)
+            x0 = watch.unpack(early.x0)
             finished_early = watch.index < watch.total
         except _Discarded:
             raise Cancelled from None
 
-        # 5. What decoding needs of the same generator
-        noise = family.decode_noise(pipe, latents, generator, fitted)
+        # 5. The sound, which comes with the pictures and not from them
+        rest = {
+            "sound": family.sound_of(pipe, output, fitted, held),
+            "finished_early": finished_early,
+            "steps_done": watch.index,
+            "seconds": {
+                "encode_prompt": watch.loop_began - watch.began,
+                "denoise": watch.last_step_at - watch.loop_began,
+            },
+        }
 
-        # 6. The sound, which comes with the pictures and not from them
-        sound = family.sound_of(pipe, output, fitted, held)
-
-    return Sampled(
-        latents=latents,
-        noise=noise,
-        sound=sound,
-        finished_early=finished_early,
-        steps_done=watch.index,
-        seconds={
-            "encode_prompt": watch.loop_began - watch.began,
-            "denoise": watch.last_step_at - watch.loop_began,
-        },
-    )
+        # 6. The pictures, and what decoding needs of the same generator
+        match family:
+            case FrameFamily():
+                return SampledFrames(frames=family.frames_of(output.frames), **rest)
+            case LatentFamily():
+                latents = family.latents_of(pipe, output.frames, fitted) if x0 is None else x0
+                noise = family.decode_noise(pipe, latents, generator, fitted)
+                return SampledLatents(latents=latents, noise=noise, **rest)
+            case _:
+                assert_never(family)
 
 
 @dataclass
@@ -165,7 +188,7 @@ class _Watch:
     on_step: Callable[[Step], None]
     stream: PreviewStream | None
     unpack: Callable[[torch.Tensor], torch.Tensor]
-    draws_itself: bool = False
+    decodes_itself: bool = False
     """The pipeline makes the frames too, so its loop must end by itself."""
     interrupt: Callable[[], None] | None = None
     """Makes it skip the rest of its loop, where it can."""
@@ -211,7 +234,7 @@ class _Watch:
         if self.control.cancelled():
             raise _Discarded
         finish = self.control.finish_now() and self.index < self.total
-        finish = finish and not (self.draws_itself and self.interrupt is None)
+        finish = finish and not (self.decodes_itself and self.interrupt is None)
         show = self.stream is not None and self.stream.wants(
             self.index, last=finish or self.index >= self.total, step_seconds=seconds
         )
@@ -222,7 +245,7 @@ class _Watch:
             self.stream.offer(self.index, lambda: self.unpack(x0))
         if not finish:
             return None
-        if not self.draws_itself or self.interrupt is None:
+        if not self.decodes_itself or self.interrupt is None:
             raise _FinishedEarly(x0)
         self.interrupt()
         self.interrupted = True

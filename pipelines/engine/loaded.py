@@ -12,7 +12,7 @@ import torch
 
 from pipelines import planning
 from pipelines.engine.components import pipeline
-from pipelines.engine.families.base import Family
+from pipelines.engine.families.base import Family, LatentFamily
 from pipelines.engine.latent_rgb import PreviewMap, preview_map_for
 from pipelines.engine.placement import device_of, dtype_of
 from pipelines.models.cards import ModelCard
@@ -104,6 +104,13 @@ class Loaded:
     @property
     def preview_map(self) -> PreviewMap | None:
         return self.weights.preview_map()
+
+
+def latent_family(loaded: Loaded) -> LatentFamily:
+    """The family of latents that are to be decoded or enlarged; TypeError for one without."""
+    if not isinstance(loaded.family, LatentFamily):
+        raise TypeError(f"{type(loaded.family).__name__} has no latents to decode")
+    return loaded.family
 
 
 def class_name(card: ModelCard, family: Family, task: Task) -> str:

@@ -7,18 +7,16 @@ it works. Knows the manager's `Loaded`. Knows no job.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from pipelines.engine.components import load_part
+from pipelines.engine.loaded import Loaded, latent_family
 from pipelines.engine.memory import free_memory
 from pipelines.models.failures import Reason, failure, is_out_of_memory
 from pipelines.models.hub import COMMIT, Hub
 from pipelines.models.loading import OnProgress
-
-if TYPE_CHECKING:
-    from pipelines.engine.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ def upsampled(loaded: Loaded, latents: torch.Tensor) -> torch.Tensor:
     for device in dict.fromkeys((latents.device, torch.device("cpu"))):
         try:
             model.to(device)
-            larger = loaded.family.upsample(loaded.pipe, model, latents.to(device))
+            larger = latent_family(loaded).upsample(loaded.pipe, model, latents.to(device))
             return larger.to(latents.device)
         except Exception as error:
             if not is_out_of_memory(error) or device.type == "cpu":

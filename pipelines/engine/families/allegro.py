@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class Allegro(Family):
+class Allegro(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AllegroPipeline"}  # noqa: RUF012
     float32 = ("vae",)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.engine.families.image_vae import encode_stills
 from pipelines.request import FittedRequest, Task
 
@@ -24,7 +24,7 @@ WINDOW, STRIDE = 16, 4
 """FreeNoise's frames at a time and how far it moves on, as its authors recommend."""
 
 
-class AnimateDiff(Family):
+class AnimateDiff(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AnimateDiffPipeline"}  # noqa: RUF012
 
     def cell(self, pipe: Any) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from pipelines.engine.frames import Frames
     from pipelines.models.cards import ModelCard
     from pipelines.models.loras import LoraFile
     from pipelines.sound import Sound
@@ -33,14 +34,12 @@ class Inputs:
     loras: tuple[LoraFile, ...] = ()
 
 
-class Family(ABC):
-    """Latents here are always *normalised* [B, C, F, H, W]: what the sampler works on, unpacked."""
+class BaseFamily(ABC):
+    """What all families have. Latents here are always *normalised* [B, C, F, H, W]: what the
+    sampler works on, unpacked."""
 
     pipelines: dict[Task, str]
     """The diffusers class for each task; all of them share one set of components."""
-
-    output_type: str = "latent"
-    """What its pipelines are asked for; "np" where they decode by themselves."""
 
     float32: tuple[str, ...] = ()
     """Components that are kept in float32 whatever the others run in: they lose too much."""
@@ -67,10 +66,6 @@ class Family(ABC):
         """Set on the pipeline what the call has no argument for, and put it back afterwards."""
         return nullcontext()
 
-    @abstractmethod
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        """From what the call returns with output_type="latent"."""
-
     def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
         """A place to keep in `run` what `x0_latents` will need from inside the call."""
         return nullcontext()
@@ -80,6 +75,25 @@ class Family(ABC):
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         """From the estimate the scheduler's step saw; it may lack frames or be packed."""
+
+    def sound_of(
+        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> Sound | None:
+        """The clip's sound, where the model makes one. `output` is what the call returned with
+        output_type="latent"; None after "finish now", when there is only what `watched` kept."""
+        return None
+
+    @abstractmethod
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised latents of pixels [B, 3, F, H, W] in -1..1, without randomness."""
+
+
+class LatentFamily(BaseFamily):
+    """Its pipelines return latents (output_type="latent"), which `decode` turns into frames."""
+
+    @abstractmethod
+    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        """From what the call returns with output_type="latent"."""
 
     def decode_noise(
         self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
@@ -111,13 +125,13 @@ class Family(ABC):
         """As `decode`, of what `upsample` gave."""
         raise NotImplementedError
 
-    def sound_of(
-        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> Sound | None:
-        """The clip's sound, where the model makes one. `output` is what the call returned with
-        output_type="latent"; None after "finish now", when there is only what `watched` kept."""
-        return None
+
+class FrameFamily(BaseFamily):
+    """Its pipelines decode by themselves (output_type="np"): there are no latents to keep."""
 
     @abstractmethod
-    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised latents of pixels [B, 3, F, H, W] in -1..1, without randomness."""
+    def frames_of(self, output: Any) -> Frames:
+        """From the `frames` that the call returns with output_type="np"."""
+
+
+Family = LatentFamily | FrameFamily

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
+import numpy as np
+
+from pipelines.engine.families.base import FrameFamily, Inputs
+from pipelines.engine.frames import Frames, to_uint8
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
 from pipelines.models.signatures import FRAMES, call_of
@@ -18,14 +21,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class Generic(Family):
+class Generic(FrameFamily):
     pipelines = {}  # noqa: RUF012  # every card of this family names its class
-
-    output_type = "np"
-
-    def __init__(self) -> None:
-        self._pixels: Any = None
-        self._latents: Any = None
 
     def cell(self, pipe: Any) -> int:
         names = ("vae_scale_factor_spatial", "vae_spatial_compression_ratio", "vae_scale_factor")
@@ -59,33 +56,13 @@ class Generic(Family):
         wanted = {k: v for k, v in given.items() if v is not None and call.takes(k)}
         return wanted | card.call
 
-    def latents_of(self, pipe: Any, output: Any, fitted: FittedRequest) -> torch.Tensor:
-        """The frames themselves, and for who looks at the latents those that were last seen."""
-        import torch
-
-        frames = torch.as_tensor(output)[:1]
-        self._pixels = (frames * 255).round().to(torch.uint8).permute(0, 4, 1, 2, 3)
-        latents, self._latents = self._latents, None
-        return self._pixels if latents is None else latents
+    def frames_of(self, output: Any) -> Frames:
+        return to_uint8(np.asarray(output[0]))
 
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        self._latents = self._read(pipe, x0, fitted)
-        return self._latents
-
-    def decode_noise(
-        self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
-    ) -> torch.Tensor | None:
-        """What decoding needs is the frames that are there already."""
-        pixels, self._pixels = self._pixels, None
-        return pixels
-
-    def decode(
-        self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
-    ) -> torch.Tensor:
-        pixels = latents if noise is None else noise
-        return pixels.float() / 127.5 - 1
+        return self._read(pipe, x0, fitted)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         from pipelines.engine.families.image_vae import encode_stills
@@ -134,6 +111,3 @@ def _statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     if not config.get("scaling_factor"):
         raise ValueError(f"the scale of {type(vae).__name__}'s latents is not known here")
     return per_channel([config.get("shift_factor") or 0.0]), per_channel([1 / scale])
-
-
-# -- the card ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CUT = 4
 """Frames at the beginning that the pipeline cuts away after a "latent_concat" decode."""
 
 
-class HunyuanVideo(Family):
+class HunyuanVideo(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "HunyuanVideoPipeline",
         Task.IMAGE_TO_VIDEO: "HunyuanVideoImageToVideoPipeline",

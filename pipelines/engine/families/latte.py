@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ DECODE_CHUNK_SIZE = 14
 """Frames decoded at once: the pipeline's own default."""
 
 
-class Latte(Family):
+class Latte(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "LattePipeline"}  # noqa: RUF012
 
     def cell(self, pipe: Any) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ CONDITION = "LTXConditionPipeline"
 DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
 
 
-class LTX(Family):
+class LTX(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "LTXPipeline", Task.IMAGE_TO_VIDEO: "LTXImageToVideoPipeline"}  # noqa: RUF012
 
     def call_arguments(

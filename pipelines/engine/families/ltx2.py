@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 from pipelines.sound import Sound
 
@@ -28,7 +28,7 @@ NOT_RECOMPRESSED = 0
 """The pipeline would put pictures through H.264 first, as its training did; that wants PyAV."""
 
 
-class LTX2(Family):
+class LTX2(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "LTX2Pipeline",
         Task.IMAGE_TO_VIDEO: "LTX2ConditionPipeline",

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class Mochi(Family):
+class Mochi(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "MochiPipeline"}  # noqa: RUF012
 
     def cell(self, pipe: Any) -> int:

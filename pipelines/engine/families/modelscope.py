@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.engine.families.image_vae import encode_stills, frames_apart
 from pipelines.request import FittedRequest, Task
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class ModelScope(Family):
+class ModelScope(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "TextToVideoSDPipeline",
         Task.VIDEO_TO_VIDEO: "VideoToVideoSDPipeline",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ MOTION_SCORE = "motion_score"
 """In a card's `call`: how much should move, which this model reads at the end of the prompt."""
 
 
-class Sana(Family):
+class Sana(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "SanaVideoPipeline",
         Task.IMAGE_TO_VIDEO: "SanaImageToVideoPipeline",

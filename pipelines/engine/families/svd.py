@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.engine.families.image_vae import encode_stills
 from pipelines.request import FittedRequest, Task
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class SVD(Family):
+class SVD(LatentFamily):
     """Its latents come frames first: [B, F, C, H, W]."""
 
     pipelines = {Task.IMAGE_TO_VIDEO: "StableVideoDiffusionPipeline"}  # noqa: RUF012

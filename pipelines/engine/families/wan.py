@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ GREY = (128, 128, 128)
 """What VACE was taught to read as "no picture here"."""
 
 
-class Wan(Family):
+class Wan(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "WanPipeline",
         Task.IMAGE_TO_VIDEO: "WanImageToVideoPipeline",

@@ -15,7 +15,15 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Preview, Sampled, Step, _Discarded, _hooked, _Watch, denoise
+from pipelines.engine.denoise import (
+    Preview,
+    SampledLatents,
+    Step,
+    _Discarded,
+    _hooked,
+    _Watch,
+    denoise,
+)
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -56,10 +64,12 @@ def sample(
     on_step: Callable[[Step], None] = lambda _step: None,
     on_preview: Callable[[Preview], None] | None = None,
     **fields: object,
-) -> Sampled:
+) -> SampledLatents:
     inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
     request = fitted(loaded, **fields)
-    return denoise(loaded, request, inputs, wishes or Wishes(), on_step, on_preview)
+    sampled = denoise(loaded, request, inputs, wishes or Wishes(), on_step, on_preview)
+    assert isinstance(sampled, SampledLatents)
+    return sampled
 
 
 @pytest.fixture(params=TASKS, ids=["text", "image"])
@@ -139,7 +149,7 @@ def test_finish_now_keeps_a_playable_clip(loaded: Loaded) -> None:
     sampled = sample(loaded, wishes, on_step, num_inference_steps=8)
     assert sampled.finished_early
     assert sampled.steps_done == 3
-    frames = decode(loaded, sampled.latents, fitted(loaded), sampled.noise)
+    frames = decode(loaded, sampled, fitted(loaded))
     assert frames.shape == (9, 64, 64, 3)
     assert frames.dtype == np.uint8
     assert hooks_are_gone(loaded)
@@ -361,7 +371,7 @@ def test_a_pipeline_that_draws_by_itself_goes_on_with_the_estimate(as_tuple: boo
         lambda _step: None,
         None,
         lambda x0: x0,
-        draws_itself=True,
+        decodes_itself=True,
         interrupt=lambda: interrupted.append(1),
     )
     x0, noise = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.engine import latent_rgb
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.latent_rgb import (
     PreviewMap,
@@ -95,7 +95,7 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
         request = fit(asked, model.card, Limits())
         previews: list[Preview] = []
         sampled = denoise(model, request, Inputs(), Wishes(), lambda _s: None, previews.append)
-        clip = decode(model, sampled.latents, request, sampled.noise)
+        clip = decode(model, sampled, request)
         last = previews[-1]
         sheet = np.asarray(Image.open(io.BytesIO(last.jpeg)))
         pictures = np.stack(np.split(sheet, last.frames, axis=1))
@@ -108,6 +108,7 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
                 for p in pictures
             ]
         )
+        assert isinstance(sampled, SampledLatents)
         latents = sampled.latents[0].float().numpy()
         nothing = shuffled.pictures(latents)
         blind = np.stack(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, Step, denoise
+from pipelines.engine.denoise import SampledLatents, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -108,7 +108,7 @@ def fitted(loaded: Loaded, sampler: str | None) -> FittedRequest:
 
 def run(
     loaded: Loaded, sampler: str | None = None, told: list[Step] | None = None
-) -> tuple[Sampled, FittedRequest]:
+) -> tuple[SampledLatents, FittedRequest]:
     request = fitted(loaded, sampler)
     size = (request.width, request.height)
     clip = tuple(picture(n, size) for n in range(request.num_frames))
@@ -117,7 +117,9 @@ def run(
         video=clip if loaded.task is Task.VIDEO_TO_VIDEO else (),
     )
     on_step = told.append if told is not None else lambda _step: None
-    return denoise(loaded, request, inputs, Nobody(), on_step), request
+    sampled = denoise(loaded, request, inputs, Nobody(), on_step)
+    assert isinstance(sampled, SampledLatents)
+    return sampled, request
 
 
 @pytest.mark.parametrize("offer", list(offers()))
@@ -152,7 +154,7 @@ def test_what_was_asked_for_is_what_ran_and_afterwards_nothing_is_different(
     assert set(ran) == {CLASSES[name]}
     assert [(each.index, each.total) for each in told] == [(n + 1, steps) for n in range(steps)]
     assert len(ran) == (2 * steps - 1 if "heun" in name else steps)
-    frames = decode(loaded, sampled.latents, request, sampled.noise)
+    frames = decode(loaded, sampled, request)
     assert frames.std() > 0
     if CLASSES[name] != DEFAULTS.get((family, task), type(own).__name__):
         assert not torch.equal(sampled.latents, before)
@@ -165,7 +167,7 @@ def test_what_was_asked_for_is_what_ran_and_afterwards_nothing_is_different(
 def test_frames_equal_a_plain_call_with_that_scheduler(homes: dict[str, PipelineManager]) -> None:
     loaded = homes["modelscope"].get("modelscope", Task.TEXT_TO_VIDEO)
     sampled, request = run(loaded, "euler")
-    frames = decode(loaded, sampled.latents, request, sampled.noise)
+    frames = decode(loaded, sampled, request)
 
     folder = str(loaded.card.local_path)
     plain: Any = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)

@@ -19,7 +19,7 @@ from jobs.job import Job, Result, State, new_id
 from jobs.workers.run import run_job
 from pipelines.engine import latents_file as kept
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -72,9 +72,11 @@ def ready(manager: PipelineManager, task: Task = Task.TEXT_TO_VIDEO) -> Loaded:
     return loaded
 
 
-def sample(loaded: Loaded, fitted: FittedRequest) -> Sampled:
+def sample(loaded: Loaded, fitted: FittedRequest) -> SampledLatents:
     inputs = Inputs(picture(64, 64) if loaded.task is Task.IMAGE_TO_VIDEO else None)
-    return denoise(loaded, fitted, inputs, Person(), lambda _step: None)
+    sampled = denoise(loaded, fitted, inputs, Person(), lambda _step: None)
+    assert isinstance(sampled, SampledLatents)
+    return sampled
 
 
 def plain_frames(home: Path, loaded: Loaded, fitted: FittedRequest, **tiling: float) -> np.ndarray:
@@ -109,7 +111,7 @@ def test_frames_equal_two_plain_calls_bit_for_bit(
     loaded = ready(manager, task)
     fitted = fitted_for(loaded.card, task)
     sampled = sample(loaded, fitted)
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    frames = decode(loaded, sampled, fitted)
     assert frames.shape == (9, 128, 128, 3)
     assert frames.std() > 0
     assert differences(frames, plain_frames(home, loaded, fitted)) == 0
@@ -121,7 +123,7 @@ def test_in_half_precision_too(home: Path, tmp_path: Path) -> None:
     loaded = ready(manager)
     fitted = fitted_for(loaded.card)
     sampled = sample(loaded, fitted)
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    frames = decode(loaded, sampled, fitted)
     assert differences(frames, plain_frames(home, loaded, fitted)) == 0
 
 
@@ -129,7 +131,7 @@ def test_tiles_are_cut_from_the_larger_frame(home: Path, manager: PipelineManage
     loaded = ready(manager)
     fitted = fitted_for(loaded.card, width=128, height=64)
     sampled = sample(loaded, fitted)
-    tiled = decode(loaded, sampled.latents, fitted, sampled.noise, tiles=2)
+    tiled = decode(loaded, sampled, fitted, tiles=2)
     plain = plain_frames(
         home,
         loaded,
@@ -143,7 +145,7 @@ def test_tiles_are_cut_from_the_larger_frame(home: Path, manager: PipelineManage
     assert differences(tiled, plain) == 0
     assert differences(tiled, plain_frames(home, loaded, fitted)) > 0
     small = fitted.model_copy(update={"upscale": False})
-    assert decode(loaded, sampled.latents, small).shape == (9, 64, 128, 3)
+    assert decode(loaded, sampled, small).shape == (9, 64, 128, 3)
 
 
 # -- as a job --------------------------------------------------------------------------------------

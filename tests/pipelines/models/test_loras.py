@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from errors import ErrorCode, KinoraError
-from pipelines.engine.denoise import denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -82,7 +82,9 @@ def sampled(loaded: Loaded, *loras: LoraFile) -> torch.Tensor:
     request = GenerationRequest(prompt="a dog", seed=3, num_inference_steps=2)
     fitted = fit(request, loaded.card, Limits())
     inputs = Inputs(loras=loras)
-    return denoise(loaded, fitted, inputs, NobodyAsks(), lambda _step: None).latents
+    sampled = denoise(loaded, fitted, inputs, NobodyAsks(), lambda _step: None)
+    assert isinstance(sampled, SampledLatents)
+    return sampled.latents
 
 
 def modules_of(pipe: Any) -> list[str]:

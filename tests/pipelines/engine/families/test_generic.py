@@ -16,7 +16,7 @@ import yaml
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, denoise
+from pipelines.engine.denoise import SampledFrames, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -229,15 +229,20 @@ def loaded_from(
     return loaded, fit(asked, loaded.card, Limits())
 
 
-def clip(loaded: Loaded, fitted: FittedRequest, inputs: Inputs, finish: bool = False) -> Sampled:
-    return denoise(loaded, fitted, inputs, Pressed(finish), lambda _step: None)
+def clip(
+    loaded: Loaded, fitted: FittedRequest, inputs: Inputs, finish: bool = False
+) -> SampledFrames:
+    sampled = denoise(loaded, fitted, inputs, Pressed(finish), lambda _step: None)
+    assert isinstance(sampled, SampledFrames)
+    return sampled
 
 
 def test_a_folder_is_enough_to_make_a_clip(tmp_path: Path) -> None:
     specimen = wan.SPECIMENS[0]
     loaded, fitted = loaded_from(specimen, tmp_path, Task.TEXT_TO_VIDEO)
     sampled = clip(loaded, fitted, Inputs())
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    frames = decode(loaded, sampled, fitted)
+    assert sampled.frames is frames  # its pipeline decodes: there are no latents to hand on
 
     pipe: Any = diffusers.WanPipeline.from_pretrained(tmp_path / "repo", dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
@@ -264,10 +269,8 @@ def test_a_picture_is_handed_on(tmp_path: Path) -> None:
         clip(loaded, fitted, Inputs(image=Image.new("RGB", (32, 32), colour)))
         for colour in ("red", "blue")
     ]
-    assert made[0].noise is not None
-    assert made[1].noise is not None
-    assert made[0].noise.shape == (1, 3, 5, 32, 32)
-    assert not torch.equal(made[0].noise, made[1].noise)
+    assert made[0].frames.shape == (5, 32, 32, 3)
+    assert not np.array_equal(made[0].frames, made[1].frames)
 
 
 def test_a_pipeline_that_cannot_be_interrupted_finishes_the_clip(tmp_path: Path) -> None:
@@ -275,4 +278,13 @@ def test_a_pipeline_that_cannot_be_interrupted_finishes_the_clip(tmp_path: Path)
     hurried, whole = (clip(loaded, fitted, Inputs(), finish) for finish in (True, False))
     assert not hurried.finished_early
     assert hurried.steps_done == whole.steps_done == 3
-    assert torch.equal(hurried.latents, whole.latents)
+    assert np.array_equal(hurried.frames, whole.frames)
+
+
+def test_pixels_that_are_no_numbers_are_no_clip(tmp_path: Path) -> None:
+    loaded, fitted = loaded_from(modelscope.SPECIMENS[0], tmp_path, Task.TEXT_TO_VIDEO)
+    with torch.no_grad():
+        loaded.pipe.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(KinoraError) as raised:
+        clip(loaded, fitted, Inputs())
+    assert raised.value.code is ErrorCode.DECODE
