@@ -34,8 +34,8 @@ DOWNLOAD_SHARE = 0.8
 """Of the way to a ready model, where it must be downloaded first."""
 
 
-DENOISERS = ("transformer", "unet")
-"""What a pipeline cannot have of another kind; encoders come in several."""
+OF_ONE_CLASS = ("transformer", "unet")
+"""Components that must be of the class a pipeline is written for; encoders come in several."""
 
 WORDS_ONLY = ("Qwen2VLProcessor",)
 """Processors that video pipelines (Kandinsky 5) give words alone; for pictures and clips, which
@@ -291,7 +291,7 @@ def _check_fit(
             if isinstance(each, type) and issubclass(each, torch.nn.Module)
         )
         given = classes.get(name)
-        if given and expected and name in DENOISERS and not issubclass(given, expected):
+        if given and expected and name in OF_ONE_CLASS and not issubclass(given, expected):
             raise failure(Reason.WRONG_KIND, card.name, index.class_name)
         is_needed = parameter.default is parameter.empty and name not in optional | parts
         if expected and not given and is_needed:

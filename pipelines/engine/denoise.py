@@ -23,6 +23,7 @@ from pipelines.engine.frames import Frames
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.lora_adapters import applied
 from pipelines.engine.memory import memory_sentences
+from pipelines.engine.patching import own_class
 from pipelines.engine.preview import OnPreview, Preview, PreviewStream
 from pipelines.engine.samplers import sampled_with
 from pipelines.engine.truncation import unread_words
@@ -288,14 +289,12 @@ def _with_sample(stepped: Any, sample: torch.Tensor) -> Any:
 
 @contextmanager
 def _hooked(scheduler: Any, watch: _Watch) -> Iterator[None]:
-    """Watch `step` and `set_timesteps` of this one scheduler, and take it back whatever happens.
+    """Watches `step` and `set_timesteps` of this one scheduler.
 
     By a class of its own, not by attributes: a pipeline that deep-copies its scheduler (LTX-2, for
     the sound) would copy an attribute along, and the copy would move the original.
     """
     kind = type(scheduler)
-    if hasattr(kind, "_watched_by_kinora"):
-        raise RuntimeError("this scheduler is hooked already: two runs share one pipeline")
     signature = inspect.signature(kind.step)
 
     @functools.wraps(kind.set_timesteps)
@@ -316,9 +315,5 @@ def _hooked(scheduler: Any, watch: _Watch) -> Iterator[None]:
         instead = watch.after_step(at, given["model_output"], given["sample"])
         return result if instead is None else _with_sample(result, instead)
 
-    members = {"step": step, "set_timesteps": set_timesteps, "_watched_by_kinora": True}
-    scheduler.__class__ = type(kind.__name__, (kind,), members | {"__module__": kind.__module__})
-    try:
+    with own_class(scheduler, {"step": step, "set_timesteps": set_timesteps}):
         yield
-    finally:
-        scheduler.__class__ = kind

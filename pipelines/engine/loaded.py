@@ -55,18 +55,11 @@ class Weights:
                 )
         return self._map
 
-    @property
-    def size_bytes(self) -> int:
-        """What its weights take in memory."""
-        models = (c for c in self.components.values() if isinstance(c, torch.nn.Module))
-        tensors = (t for model in models for t in (*model.parameters(), *model.buffers()))
-        return sum(t.numel() * t.element_size() for t in tensors)
-
     def pipe_for(self, task: Task) -> Any:
         """The pipeline for a task; all of them work with the very same components."""
         if task not in self.pipes:
-            pipeline_class = _pipeline_class(self.card, self.family, task)
-            made = pipeline(pipeline_class, self.components, self.config)
+            of = pipeline_class(self.card, self.family, task)
+            made = pipeline(of, self.components, self.config)
             # AnimateDiff builds a UNet of its own from two parts: keep no second copy of them
             self.components |= {k: v for k, v in made.components.items() if v is not None}
             self.pipes[task] = made
@@ -117,7 +110,7 @@ def class_name(card: ModelCard, family: Family, task: Task) -> str:
     return card.classes.get(task) or family.pipelines[task]
 
 
-def _pipeline_class(card: ModelCard, family: Family, task: Task) -> Any:
+def pipeline_class(card: ModelCard, family: Family, task: Task) -> Any:
     import diffusers
 
     name = class_name(card, family, task)

@@ -21,7 +21,7 @@ from errors import ErrorCode, KinoraError
 from pipelines.engine import upsample
 from pipelines.engine.components import Files, find, load
 from pipelines.engine.families import family_of
-from pipelines.engine.loaded import Loaded, Weights, _pipeline_class, class_name, log
+from pipelines.engine.loaded import Loaded, Weights, class_name, pipeline_class
 from pipelines.engine.memory import bytes_of, free_bytes, free_memory
 from pipelines.engine.placement import place, plan_here
 from pipelines.models.cards import ModelCard
@@ -35,6 +35,7 @@ from settings import Settings
 
 __all__ = ["LoadProgress", "Loaded", "OnProgress", "PipelineManager", "Weights", "class_name"]
 
+log = logging.getLogger(__name__)
 
 HEADROOM = 1.15
 """Free memory a model needs to come in, over its bare weights: buffers while they are read."""
@@ -126,7 +127,7 @@ class PipelineManager:
         plan = plan_here(card, self.settings)
 
         # 1. Its files are here, whole and harmless; what is loaded stays until then
-        classes = [_pipeline_class(card, family, each) for each in card.tasks]
+        classes = [pipeline_class(card, family, each) for each in card.tasks]
         variant = card.variant or self.settings.model_variant
         files = find(card, classes, variant, self._hub, report)
 

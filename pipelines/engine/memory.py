@@ -20,6 +20,7 @@ from errors import ErrorCode, KinoraError
 from pipelines.engine.placement import device_of, dtype_of
 from pipelines.models.failures import Reason, failure, is_out_of_memory
 from pipelines.models.safetensors_header import read_header
+from pipelines.planning.device import GIB
 from pipelines.planning.plan import GPU_OVERHEAD_GB
 
 if TYPE_CHECKING:
@@ -76,8 +77,7 @@ def _inactive_file_bytes() -> int:
 def free_memory() -> None:
     """Give back what a failed attempt or a model that has left held."""
     gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if sys.platform == "linux":  # freed pages stay with the allocator unless it is told
         with suppress(OSError, AttributeError):
@@ -95,8 +95,6 @@ def memory_sentences() -> Iterator[None]:
         free_memory()
         raise KinoraError(ErrorCode.OUT_OF_MEMORY) from error
 
-
-GIB = 2**30
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -7,6 +7,7 @@ synthetic clips that the VAE itself encodes: no factor tables. Knows no sampler 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pipelines.engine.latent_rgb import PreviewMap, log
+from pipelines.engine.latent_rgb import PreviewMap
 
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 
 LONG_SIDE = (192, 320)
 BUDGET = 0.03
@@ -64,11 +66,6 @@ class PreviewStream:
         self._drawn = 0
         self._last_at = 0.0
         self._thread = threading.Thread(target=self._work, name="previews", daemon=True)
-
-    @property
-    def spent_s(self) -> float:
-        """Seconds of CPU so far."""
-        return self._spent_s
 
     def __enter__(self) -> PreviewStream:
         self._thread.start()

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.engine.patching import own_class
 from pipelines.models.prompt_length import CALLED, cut_off
 from pipelines.request import Adjustment, FittedRequest
 
@@ -105,12 +106,8 @@ def _watched(tokenizer: Any, watch: _Watch) -> Iterator[None]:
                 log.warning("Checking prompt truncation failed.", exc_info=True)
         return result
 
-    members = {"__call__": call, "__module__": kind.__module__}
-    tokenizer.__class__ = type(kind.__name__, (kind,), members)
-    try:
+    with own_class(tokenizer, {"__call__": call}):
         yield
-    finally:
-        tokenizer.__class__ = kind
 
 
 def _look(kind: Any, tokenizer: Any, text: str, kwargs: dict[str, Any], watch: _Watch) -> None:

@@ -17,15 +17,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from huggingface_hub.utils import hf_raise_for_status
 
 from pipelines.models.failures import Reason, failure, is_transient
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ from pipelines.request import Lora, LoraSource
 from settings import Settings
 
 if TYPE_CHECKING:
+    from pipelines.models.download import Report
     from pipelines.models.hub import Listing
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,6 @@ SUFFIX = ".safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){1,2}")
 NAME: TypeAdapter[str] = TypeAdapter(LoraSource)
-
-Report = Callable[[int, int], None]
 
 
 class LoraFile(NamedTuple):

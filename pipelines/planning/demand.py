@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass
 
 from pipelines.models.cards import ModelCard
-from pipelines.planning.sizes import GIB, Sizes
+from pipelines.planning.device import GIB
+from pipelines.planning.sizes import Sizes
 from pipelines.planning.traits import traits_of
 from pipelines.request import FittedRequest
 

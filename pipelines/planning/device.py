@@ -106,7 +106,7 @@ def without_torch(listed: Listed) -> Device:
     """The best guess of a process that has no torch: what is listed works, but for what the
     installed packages already say."""
     largest = listed.largest
-    version = _torch_version()
+    version = installed_version("torch")
     if "+cpu" in version:
         return Device(problem=problem_of(listed, _built_without_cuda(version)))
     if largest is None:
@@ -137,7 +137,7 @@ def ask_torch(timeout_s: float = 120.0) -> Device | None:
 def reason_of(error: Exception) -> str:
     """torch's words for a GPU that it cannot use, short, and what to do."""
     text = " ".join(str(error).split())
-    version = _torch_version()
+    version = installed_version("torch")
     if "not compiled with CUDA" in text:
         return _built_without_cuda(version)
     if "driver on your system is too old" in text:
@@ -177,8 +177,9 @@ def _short(text: str) -> str:
     return first if len(first) <= LONGEST_REASON else first[:LONGEST_REASON].rsplit(" ", 1)[0]
 
 
-def _torch_version() -> str:
+def installed_version(package: str) -> str:
+    """Empty where it is not installed."""
     try:
-        return metadata.version("torch")
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""

@@ -9,15 +9,12 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-from pipelines.planning.device import Device, list_gpus, without_torch
+from pipelines.planning.device import GIB, Device, installed_version, list_gpus, without_torch
 from settings import Settings
-
-GIB = 2**30
 
 PACKAGES = ("xformers", "flash-attn", "sageattention", "torchao")
 """Those that a plan may use where they are installed."""
@@ -79,7 +76,7 @@ def this_machine(settings: Settings) -> Machine:
         gpu_problem=device.problem,
         xlarge_vram_gb=xlarge_gb if settings.zero_gpu else None,
         cpu_features=_cpu_features(),
-        packages=frozenset(p for p in PACKAGES if _is_installed(p)),
+        packages=frozenset(p for p in PACKAGES if installed_version(p)),
     )
 
 
@@ -113,17 +110,6 @@ def _cpu_features() -> frozenset[str]:
         if line.lower().startswith(("flags", "features")):
             return FEATURES & frozenset(line.split(":", 1)[-1].split())
     return frozenset()
-
-
-def _is_installed(package: str) -> bool:
-    return bool(_version(package))
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def machine_name() -> str:

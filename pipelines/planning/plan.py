@@ -108,7 +108,7 @@ class Plan:
             "" if self.attention == "native" else f"{self.attention} attention",
             f"steps skipped with {cache}" if cache else "",
             "compiled" if self.compile else "",
-            f"about {_gb(self.memory_gb)} of memory",
+            f"about {gigabytes(self.memory_gb)} of memory",
         ]
         return ", ".join(word for word in words if word) + "."
 
@@ -305,5 +305,5 @@ def _compile(traits: Traits, machine: Machine, wishes: PlanOptions, notes: list[
     return wishes.compile == "on" and traits.compiles
 
 
-def _gb(gb: float) -> str:
+def gigabytes(gb: float) -> str:
     return f"{gb:.1f} GB" if gb < 10 else f"{gb:.0f} GB"

@@ -16,7 +16,7 @@ from pipelines.models.selection import same_repository
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.device import Device
 from pipelines.planning.machine import Machine, this_machine
-from pipelines.planning.plan import USABLE, Plan, PlanOptions, Profile, plan_for
+from pipelines.planning.plan import USABLE, Plan, PlanOptions, Profile, gigabytes, plan_for
 from pipelines.planning.sizes import sizes_of
 from pipelines.planning.speed import SpeedGuess, guess_pace
 from pipelines.request import Task
@@ -162,12 +162,12 @@ class Planner:
             if plan.device_name == "cuda" and plan.vram_gb > vram_gb * USABLE:
                 piecewise = "" if plan.offload == "none" else ", even moved there piece by piece"
                 sentence = (
-                    f"{card.name} needs {_gb(plan.vram_gb)} on the GPU{piecewise}; "
+                    f"{card.name} needs {gigabytes(plan.vram_gb)} on the GPU{piecewise}; "
                     f"this one has {vram_gb:.0f} GB."
                 )
             else:
                 sentence = (
-                    f"{card.name} needs {_gb(plan.ram_gb)} of memory; "
+                    f"{card.name} needs {gigabytes(plan.ram_gb)} of memory; "
                     f"this machine has {machine.ram_gb:.1f} GB."
                 )
             return ErrorCode.TOO_LARGE, sentence
@@ -213,10 +213,6 @@ def parse_profile(name: str) -> Profile:
             ErrorCode.INVALID_INPUT, f"--profile is fast, balanced or small, not {name}."
         )
     return name
-
-
-def _gb(gb: float) -> str:
-    return f"{gb:.1f} GB" if gb < 10 else f"{gb:.0f} GB"
 
 
 def _long(seconds: float) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pipelines.models.cards import ModelCard
 from pipelines.models.safetensors_header import read_header
+from pipelines.planning.device import GIB
 
-GIB = 2**30
 GUESSED_SHARES = {"transformer": 0.55, "text_encoder": 0.40, "vae": 0.05}
 """Of a download about which nothing is known but its size."""
 

@@ -21,12 +21,6 @@ class Allegro(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AllegroPipeline"}  # noqa: RUF012
     float32 = ("vae",)
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
-
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
         return 3 * self.per_latent(pipe), 8 * self.cell(pipe)
 
@@ -45,14 +39,6 @@ class Allegro(LatentFamily):
             "clean_caption": False,
             **card.call,
         }
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

@@ -27,12 +27,6 @@ WINDOW, STRIDE = 16, 4
 class AnimateDiff(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AnimateDiffPipeline"}  # noqa: RUF012
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
-
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
@@ -56,14 +50,6 @@ class AnimateDiff(LatentFamily):
             yield
         finally:
             pipe.disable_free_noise()
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
     from pipelines.sound import Sound
 
 
+SPATIAL_RATIOS = (
+    "vae_scale_factor_spatial",
+    "vae_spatial_compression_ratio",
+    "vae_spatial_scale_factor",
+    "vae_scale_factor",
+)
+TEMPORAL_RATIOS = (
+    "vae_scale_factor_temporal",
+    "vae_temporal_compression_ratio",
+    "vae_temporal_scale_factor",
+)
+"""What diffusers' pipelines call their VAE's compression, which each names as it likes."""
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What a person gave besides words, cut to the clip's shape."""
@@ -45,12 +59,17 @@ class BaseFamily(ABC):
     """Components that are kept in float32 whatever the others run in: they lose too much."""
 
     def cell(self, pipe: Any) -> int:
-        """Pixels along a side for one latent position."""
-        return pipe.vae_spatial_compression_ratio
+        """Pixels along a side for one latent position. AttributeError where the pipeline has none
+        of the usual names for it."""
+        ratio = _first_int(pipe, SPATIAL_RATIOS)
+        if ratio is None:
+            raise AttributeError(f"{type(pipe).__name__} has none of {SPATIAL_RATIOS}")
+        return ratio
 
     def per_latent(self, pipe: Any) -> int:
-        """Frames for one latent frame, the first of which may stand for a single one."""
-        return pipe.vae_temporal_compression_ratio
+        """Frames for one latent frame, the first of which may stand for a single one; 1 for a VAE
+        of still pictures, whose pipeline has no such number."""
+        return _first_int(pipe, TEMPORAL_RATIOS) or 1
 
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
         """Frames and side of the clips that the previews' map is learned from: small ones."""
@@ -70,11 +89,12 @@ class BaseFamily(ABC):
         """A place to keep in `run` what `x0_latents` will need from inside the call."""
         return nullcontext()
 
-    @abstractmethod
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        """From the estimate the scheduler's step saw; it may lack frames or be packed."""
+        """From the estimate the scheduler's step saw, which may lack frames or be packed; by
+        default that itself."""
+        return x0
 
     def sound_of(
         self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
@@ -91,9 +111,9 @@ class BaseFamily(ABC):
 class LatentFamily(BaseFamily):
     """Its pipelines return latents (output_type="latent"), which `decode` turns into frames."""
 
-    @abstractmethod
     def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        """From what the call returns with output_type="latent"."""
+        """From what the call returns with output_type="latent"; by default that itself."""
+        return output
 
     def decode_noise(
         self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
@@ -135,3 +155,7 @@ class FrameFamily(BaseFamily):
 
 
 Family = LatentFamily | FrameFamily
+
+
+def _first_int(pipe: Any, names: tuple[str, ...]) -> int | None:
+    return next((v for n in names if isinstance(v := getattr(pipe, n, None), int)), None)

@@ -24,12 +24,6 @@ class CogVideoX(LatentFamily):
         Task.VIDEO_TO_VIDEO: "CogVideoXVideoToVideoPipeline",
     }
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
-
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:

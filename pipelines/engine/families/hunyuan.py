@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ class HunyuanVideo(LatentFamily):
         Task.TEXT_TO_VIDEO: "HunyuanVideoPipeline",
         Task.IMAGE_TO_VIDEO: "HunyuanVideoImageToVideoPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -62,21 +57,12 @@ class HunyuanVideo(LatentFamily):
         if pipe.transformer.config.image_condition_type != "token_replace":
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents, image_latents = prepare(*args, **kwargs)
-            run["image"] = image_latents
-            return latents, image_latents
+        def record(prepared: tuple[torch.Tensor, torch.Tensor]) -> None:
+            _, run["image"] = prepared
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
 
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ class HunyuanVideo15(LatentFamily):
         Task.TEXT_TO_VIDEO: "HunyuanVideo15Pipeline",
         Task.IMAGE_TO_VIDEO: "HunyuanVideo15ImageToVideoPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -48,23 +43,15 @@ class HunyuanVideo15(LatentFamily):
     @contextmanager
     def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
         """The guidance, and for image-to-video the size, neither of which the call takes."""
-        guider, processor = pipe.guider, pipe.video_processor
+        guider, size = pipe.guider, (fitted.height, fitted.width)
         pipe.guider = guider.new(guidance_scale=fitted.guidance_scale)
-        size = fitted.height, fitted.width
-        processor.calculate_default_height_width = lambda *_args, **_kwargs: size
         try:
-            yield
+            with replaced_method(
+                pipe.video_processor, "calculate_default_height_width", lambda *_, **__: size
+            ):
+                yield
         finally:
             pipe.guider = guider
-            del processor.calculate_default_height_width
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

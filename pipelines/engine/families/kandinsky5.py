@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -24,12 +25,6 @@ class Kandinsky5(LatentFamily):
         Task.TEXT_TO_VIDEO: "Kandinsky5T2VPipeline",
         Task.IMAGE_TO_VIDEO: "Kandinsky5I2VPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -54,18 +49,12 @@ class Kandinsky5(LatentFamily):
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents = prepare(*args, **kwargs)
+        def record(latents: torch.Tensor) -> None:
             run["first"] = latents[:, :1, ..., : pipe.transformer.config.in_visual_dim].clone()
-            return latents
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
     def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
         return output.permute(0, 4, 1, 2, 3)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -64,18 +65,12 @@ class LTX(LatentFamily):
         if Task.IMAGE_TO_VIDEO not in _tasks_of(pipe):
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            start, mask = prepare(*args, **kwargs)
-            run["start"] = start
-            return start, mask
+        def record(prepared: tuple[torch.Tensor, torch.Tensor]) -> None:
+            run["start"], _mask = prepared
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
@@ -120,15 +115,8 @@ class LTX(LatentFamily):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        vae, timestep = pipe.vae, None
-        if vae.config.timestep_conditioning:
-            at = float(card.call.get("decode_timestep", 0.0))
-            scale = float(card.call.get("decode_noise_scale", at))
-            timestep = torch.tensor([at], device=latents.device, dtype=latents.dtype)
-            if noise is not None:
-                share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
-                share = share[:, None, None, None, None]
-                latents = (1 - share) * latents + share * noise.to(latents)
+        vae = pipe.vae
+        latents, timestep = add_decode_noise(vae, card, latents, noise)
         return vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -137,6 +125,24 @@ class LTX(LatentFamily):
         return pipe._normalize_latents(
             latents.float(), vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )
+
+
+def add_decode_noise(
+    vae: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What a timestep-conditioned decoder takes, by the arithmetic of LTX's pipelines: the latents
+    with a share of noise, and the timestep [1]. Other decoders take the latents as they are."""
+    if not vae.config.timestep_conditioning:
+        return latents, None
+    decode_timestep = float(card.call.get("decode_timestep", 0.0))
+    scale = float(card.call.get("decode_noise_scale", decode_timestep))
+    timestep = torch.tensor([decode_timestep], device=latents.device, dtype=latents.dtype)
+    if noise is not None:
+        # a tensor of the latents' precision, not a float: the pipeline rounds the share like this
+        share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
+        share = share[:, None, None, None, None]
+        latents = (1 - share) * latents + share * noise.to(latents)
+    return latents, timestep
 
 
 def _denormalized(pipe: Any, latents: torch.Tensor) -> torch.Tensor:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.ltx import DECODE_ARGUMENTS, add_decode_noise
+from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
 from pipelines.sound import Sound
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
-DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
 STG_BLOCK = "stg_block"
 """In a card's `call`: the one block that spatio-temporal guidance leaves out."""
 DISTILLED_SIGMAS = "distilled_sigmas"
@@ -60,9 +61,6 @@ class LTX2(LatentFamily):
             arguments["conditions"] = _conditions(fitted, inputs)
         return arguments
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
     @contextmanager
     def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Latents leave the call normalised, as everywhere; the sound's estimate is kept."""
@@ -75,12 +73,11 @@ class LTX2(LatentFamily):
                 run["sound"] = denoised
             return to_velocity(sample, denoised, step, scheduler)
 
-        pipe._denormalize_latents = lambda latents, *_: latents
-        pipe.convert_x0_to_velocity = to_velocity_and_keep
-        try:
+        with (
+            replaced_method(pipe, "_denormalize_latents", lambda latents, *_: latents),
+            replaced_method(pipe, "convert_x0_to_velocity", to_velocity_and_keep),
+        ):
             yield
-        finally:
-            del pipe._denormalize_latents, pipe.convert_x0_to_velocity
 
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
@@ -111,15 +108,7 @@ class LTX2(LatentFamily):
     ) -> torch.Tensor:
         vae = pipe.vae
         latents = latents.to(pipe.text_encoder.dtype)
-        timestep = None
-        if vae.config.timestep_conditioning:
-            at = float(card.call.get("decode_timestep", 0.0))
-            scale = float(card.call.get("decode_noise_scale", at))
-            timestep = torch.tensor([at], device=latents.device, dtype=latents.dtype)
-            if noise is not None:
-                share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
-                share = share[:, None, None, None, None]
-                latents = (1 - share) * latents + share * noise.to(latents)
+        latents, timestep = add_decode_noise(vae, card, latents, noise)
         latents = pipe._denormalize_latents(
             latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )

@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 class Mochi(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "MochiPipeline"}  # noqa: RUF012
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_spatial_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_temporal_scale_factor
-
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
@@ -35,14 +29,6 @@ class Mochi(LatentFamily):
             "guidance_scale": fitted.guidance_scale,
             **card.call,
         }
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

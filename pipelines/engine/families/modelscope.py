@@ -25,12 +25,6 @@ class ModelScope(LatentFamily):
         Task.VIDEO_TO_VIDEO: "VideoToVideoSDPipeline",
     }
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
-
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
@@ -49,9 +43,6 @@ class ModelScope(LatentFamily):
                 "num_frames": fitted.num_frames,
             }
         return arguments | card.call
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
 
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]

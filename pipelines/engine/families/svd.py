@@ -19,12 +19,6 @@ class SVD(LatentFamily):
 
     pipelines = {Task.IMAGE_TO_VIDEO: "StableVideoDiffusionPipeline"}  # noqa: RUF012
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
-
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:

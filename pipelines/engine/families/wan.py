@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Wan(LatentFamily):
     }
     float32 = ("vae",)
 
+    # from the VAE: some of the pipelines derive their own number, which is wrong for Wan 2.2's VAE
     def cell(self, pipe: Any) -> int:
         return pipe.vae.config.scale_factor_spatial
 
@@ -69,9 +71,6 @@ class Wan(LatentFamily):
             arguments["last_image"] = last
         return arguments
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
     @contextmanager
     def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """TI2V-5B with a picture: its latent frame never goes through the scheduler."""
@@ -79,18 +78,12 @@ class Wan(LatentFamily):
         if not frozen:
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents, condition, mask = prepare(*args, **kwargs)
-            run["first"] = condition
-            return latents, condition, mask
+        def record(prepared: tuple[torch.Tensor, ...]) -> None:
+            _, run["first"], _mask = prepared
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
     def x0_latents(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
