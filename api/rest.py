@@ -22,7 +22,7 @@ from api import request_body, schemas, sse
 from api.core import ApiContext, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
-from pipelines.models.loras import offered
+from pipelines.models.loras import list_names
 from pipelines.request import FittedRequest
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
@@ -245,7 +245,7 @@ class Native:
         now, for those that take them."""
         hidden = {"repo", "folder"}
         cards = self.service.offered().values()
-        loras = await in_thread(offered, self.service.settings)
+        loras = await in_thread(list_names, self.service.settings)
         return [
             card.model_dump(mode="json", exclude=hidden)
             | {"loras": loras if card.rules.lora else []}

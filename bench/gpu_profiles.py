@@ -142,7 +142,7 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
     from pipelines.engine.decode import decode
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.manager import PipelineManager
-    from pipelines.engine.memory import Peak
+    from pipelines.engine.memory import PeakMemory
     from pipelines.engine.sampling import sample
 
     manager = PipelineManager({card.id: card}, settings)
@@ -150,7 +150,7 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
     fitted = _fitted(card, steps)
     peak_gb = step_s = decode_s = 0.0
     for _ in range(2):
-        peak = Peak(loaded.device)
+        peak = PeakMemory(loaded.device)
         sampled = sample(loaded, fitted, Inputs(), _GoOn(), lambda _step: None)
         began = time.perf_counter()
         tiles = Planner(settings, this_machine(settings)).plan(card, ClipShape.of(fitted)).tiles

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.duration import GivenClip
+from pipelines.models.duration import SourceClip
 from pipelines.request import GenerationRequest
 from settings import Settings
 
@@ -68,7 +68,7 @@ class Uploads:
             if name is not None:
                 self.path(name, owner)
 
-    def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, GivenClip | None]:
+    def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, SourceClip | None]:
         """The picture's size and the clip's figures, as `fit` wants them."""
         if request.last_image is not None:
             self.path(request.last_image, None)
@@ -83,7 +83,7 @@ class Uploads:
             from media.videos import find_video
 
             found = find_video(name, self.folder)
-            clip = GivenClip(
+            clip = SourceClip(
                 width=found.width,
                 height=found.height,
                 seconds=found.seconds,

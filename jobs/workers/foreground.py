@@ -57,7 +57,7 @@ class ForegroundExecutor:
 
     def find_device(self, desk: JobLifecycle) -> Device:
         """Imports torch, and looks again at what was accepted without it."""
-        from pipelines.engine.device import torch_device
+        from pipelines.engine.torch_device import torch_device
 
         self._device = torch_device()
         desk.judge_waiting()

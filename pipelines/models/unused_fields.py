@@ -1,7 +1,4 @@
-"""What was asked for and does nothing: each is named in an adjustment, none is dropped in silence.
-
-Knows a card's rules. Does not know sizes or time; those are fitted, never without use.
-"""
+"""Adds an adjustment for each field of a request that has no effect on this model or task."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ from pipelines.models.cards import ModelCard
 from pipelines.request import Adjustment, Focus, GenerationRequest
 
 
-def note_what_is_not_used(
+def note_unused_fields(
     request: GenerationRequest, card: ModelCard, guidance: float, changes: list[Adjustment]
 ) -> None:
-    """`guidance` is what is used."""
+    """`guidance` is the fitted value, which decides whether a negative prompt has an effect."""
     rules = card.rules
 
     def note(field: str, asked: float | str, used: float | str, why: str) -> None:

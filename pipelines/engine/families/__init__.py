@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.engine.families.base import Family
 
-CLASSES = {
+FAMILIES = {
     "ltx": ("pipelines.engine.families.ltx", "LTX"),
     "ltx2": ("pipelines.engine.families.ltx2", "LTX2"),
     "skyreels": ("pipelines.engine.families.skyreels", "SkyReels"),
@@ -31,6 +31,6 @@ CLASSES = {
 }
 
 
-def family_of(name: str) -> Family:
-    module, class_name = CLASSES[name]
+def load_family(name: str) -> Family:
+    module, class_name = FAMILIES[name]
     return getattr(import_module(module), class_name)()

@@ -22,7 +22,7 @@ class Allegro(LatentFamily):
     float32 = ("vae",)
 
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
-        return 3 * self.per_latent(pipe), 8 * self.cell(pipe)
+        return 3 * self.temporal_compression(pipe), 8 * self.spatial_compression(pipe)
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs

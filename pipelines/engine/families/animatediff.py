@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.families.base import Inputs, LatentFamily
-from pipelines.engine.families.image_vae import encode_stills
+from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class AnimateDiff(LatentFamily):
         } | card.call
 
     @contextmanager
-    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
         if fitted.num_frames <= pipe.motion_adapter.config.motion_max_seq_length:
             yield
             return
@@ -58,4 +58,4 @@ class AnimateDiff(LatentFamily):
         return pipe.decode_latents(latents.to(pipe.vae.dtype), chunk)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return encode_stills(pipe.vae, pixels)
+        return encode_frames(pipe.vae, pixels)

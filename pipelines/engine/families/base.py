@@ -58,7 +58,7 @@ class BaseFamily(ABC):
     float32: tuple[str, ...] = ()
     """Components that are kept in float32 whatever the others run in: they lose too much."""
 
-    def cell(self, pipe: Any) -> int:
+    def spatial_compression(self, pipe: Any) -> int:
         """Pixels along a side for one latent position. AttributeError where the pipeline has none
         of the usual names for it."""
         ratio = _first_int(pipe, SPATIAL_RATIOS)
@@ -66,14 +66,14 @@ class BaseFamily(ABC):
             raise AttributeError(f"{type(pipe).__name__} has none of {SPATIAL_RATIOS}")
         return ratio
 
-    def per_latent(self, pipe: Any) -> int:
+    def temporal_compression(self, pipe: Any) -> int:
         """Frames for one latent frame, the first of which may stand for a single one; 1 for a VAE
         of still pictures, whose pipeline has no such number."""
         return _first_int(pipe, TEMPORAL_RATIOS) or 1
 
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
         """Frames and side of the clips that the previews' map is learned from: small ones."""
-        return 1 + 2 * self.per_latent(pipe), 8 * self.cell(pipe)
+        return 1 + 2 * self.temporal_compression(pipe), 8 * self.spatial_compression(pipe)
 
     @abstractmethod
     def call_arguments(
@@ -81,22 +81,22 @@ class BaseFamily(ABC):
     ) -> dict[str, Any]:
         """The keyword arguments of the pipeline's call, but for generator and output_type."""
 
-    def configured(self, pipe: Any, fitted: FittedRequest) -> AbstractContextManager[Any]:
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> AbstractContextManager[Any]:
         """Set on the pipeline what the call has no argument for, and put it back afterwards."""
         return nullcontext()
 
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
-        """A place to keep in `run` what `x0_latents` will need from inside the call."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
+        """A place to keep in `run` what `unpack_x0` will need from inside the call."""
         return nullcontext()
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         """From the estimate the scheduler's step saw, which may lack frames or be packed; by
         default that itself."""
         return x0
 
-    def sound_of(
+    def decode_audio(
         self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> Sound | None:
         """The clip's sound, where the model makes one. `output` is what the call returned with
@@ -111,7 +111,9 @@ class BaseFamily(ABC):
 class LatentFamily(BaseFamily):
     """Its pipelines return latents (output_type="latent"), which `decode` turns into frames."""
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         """From what the call returns with output_type="latent"; by default that itself."""
         return output
 
@@ -150,7 +152,7 @@ class FrameFamily(BaseFamily):
     """Its pipelines decode by themselves (output_type="np"): there are no latents to keep."""
 
     @abstractmethod
-    def frames_of(self, output: Any) -> Frames:
+    def to_frames(self, output: Any) -> Frames:
         """From the `frames` that the call returns with output_type="np"."""
 
 

@@ -43,14 +43,16 @@ class CogVideoX(LatentFamily):
             arguments["image"] = inputs.image
         return arguments | card.call
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         frames = (fitted.num_frames - 1) // pipe.vae_scale_factor_temporal + 1
         return output[:, output.shape[1] - frames :].permute(0, 2, 1, 3, 4)
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        return self.latents_of(pipe, x0, fitted)
+        return self.unpack_latents(pipe, x0, fitted)
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

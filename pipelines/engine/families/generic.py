@@ -12,9 +12,9 @@ import numpy as np
 
 from pipelines.engine.families.base import FrameFamily, Inputs
 from pipelines.engine.frames import Frames, to_uint8
+from pipelines.models.call_signatures import FRAMES, call_signature
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
-from pipelines.models.signatures import FRAMES, call_of
 from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 class Generic(FrameFamily):
     pipelines = {}  # noqa: RUF012  # every card of this family names its class
 
-    def cell(self, pipe: Any) -> int:
+    def spatial_compression(self, pipe: Any) -> int:
         try:
-            return super().cell(pipe)
+            return super().spatial_compression(pipe)
         except AttributeError:
             return 8  # what most VAEs have; where it is wrong, only previews are missing
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        call = call_of(card.classes[fitted.task])
+        call = call_signature(card.classes[fitted.task])
         if call is None:  # the card was made with another diffusers
             raise failure(Reason.UNKNOWN_CLASS, card.name, card.classes[fitted.task])
         given: dict[str, Any] = {
@@ -54,29 +54,32 @@ class Generic(FrameFamily):
         wanted = {k: v for k, v in given.items() if v is not None and call.takes(k)}
         return wanted | card.call
 
-    def frames_of(self, output: Any) -> Frames:
+    def to_frames(self, output: Any) -> Frames:
         return to_uint8(np.asarray(output[0]))
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return self._read(pipe, x0, fitted)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        from pipelines.engine.families.image_vae import encode_stills
+        from pipelines.engine.families.image_vae import encode_frames
 
         vae = pipe.vae
         if type(vae).__name__ == "AutoencoderKL":
-            return encode_stills(vae, pixels)
+            return encode_frames(vae, pixels)
         latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
-        mean, deviation = _statistics(vae, latents)
+        mean, deviation = _latent_statistics(vae, latents)
         return (latents - mean) / deviation
 
     def _read(self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
         """As [B, C, F, H, W], if it is those five in some order."""
         channels = _latent_channels(pipe.vae)
-        frames = (fitted.num_frames - 1) // self.per_latent(pipe) + 1
-        place = (fitted.height // self.cell(pipe), fitted.width // self.cell(pipe))
+        frames = (fitted.num_frames - 1) // self.temporal_compression(pipe) + 1
+        place = (
+            fitted.height // self.spatial_compression(pipe),
+            fitted.width // self.spatial_compression(pipe),
+        )
         shape = tuple(x0.shape[1:])
         if shape == (channels, frames, *place):
             return x0
@@ -93,7 +96,7 @@ def _latent_channels(vae: Any) -> int:
     return int(vae.config.get("latent_channels") or vae.config.get("z_dim") or 0)
 
 
-def _statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _latent_statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean and deviation that make its latents normal; refuses to guess."""
     import torch
 

@@ -20,8 +20,8 @@ from pipelines.request import FittedRequest, Task
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
-KIND = "image_condition_type"
-CUT = 4
+CONDITION_TYPE = "image_condition_type"
+EXTRA_FRAMES = 4
 """Frames at the beginning that the pipeline cuts away after a "latent_concat" decode."""
 
 
@@ -46,13 +46,13 @@ class HunyuanVideo(LatentFamily):
             arguments["negative_prompt"] = fitted.negative_prompt
         if inputs.image is not None:
             arguments["image"] = inputs.image
-        if card.call.get(KIND) == "latent_concat":
-            arguments["num_frames"] += CUT
-            arguments["callback_on_step_end"] = _give_the_first_latent_twice
-        return arguments | {k: v for k, v in card.call.items() if k != KIND}
+        if card.call.get(CONDITION_TYPE) == "latent_concat":
+            arguments["num_frames"] += EXTRA_FRAMES
+            arguments["callback_on_step_end"] = _repeat_first_latent
+        return arguments | {k: v for k, v in card.call.items() if k != CONDITION_TYPE}
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Keep the picture's own latent frame, which "token_replace" hides from the sampler."""
         if pipe.transformer.config.image_condition_type != "token_replace":
             yield
@@ -64,7 +64,7 @@ class HunyuanVideo(LatentFamily):
         with recorded_result(pipe, "prepare_latents", record):
             yield
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return torch.cat([run["image"].to(x0), x0], dim=2) if "image" in run else x0
@@ -74,7 +74,11 @@ class HunyuanVideo(LatentFamily):
     ) -> torch.Tensor:
         vae = pipe.vae
         video = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
-        return video[:, :, CUT:] if card.call.get(KIND) == "latent_concat" else video
+        return (
+            video[:, :, EXTRA_FRAMES:]
+            if card.call.get(CONDITION_TYPE) == "latent_concat"
+            else video
+        )
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
@@ -82,7 +86,7 @@ class HunyuanVideo(LatentFamily):
         return latents.float() * vae.config.scaling_factor
 
 
-def _give_the_first_latent_twice(
+def _repeat_first_latent(
     pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The pipeline does not return the first latent frame, and decodes with it: so one too many."""

@@ -41,7 +41,7 @@ class HunyuanVideo15(LatentFamily):
         return arguments | card.call
 
     @contextmanager
-    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
         """The guidance, and for image-to-video the size, neither of which the call takes."""
         guider, size = pipe.guider, (fitted.height, fitted.width)
         pipe.guider = guider.new(guidance_scale=fitted.guidance_scale)

@@ -44,7 +44,7 @@ class Kandinsky5(LatentFamily):
         return arguments | card.call
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Image-to-video only: keep the first latent frame."""
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
@@ -56,15 +56,17 @@ class Kandinsky5(LatentFamily):
         with recorded_result(pipe, "prepare_latents", record):
             yield
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         return output.permute(0, 4, 1, 2, 3)
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         if "first" in run:
             x0 = pipe.normalize_first_frame(torch.cat([run["first"].to(x0), x0], dim=1))
-        return self.latents_of(pipe, x0, fitted)
+        return self.unpack_latents(pipe, x0, fitted)
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

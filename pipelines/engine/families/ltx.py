@@ -46,7 +46,9 @@ class LTX(LatentFamily):
             arguments["image"] = inputs.image
         return arguments
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         if output.ndim == 5:
             return output
         frames, height, width = _latent_shape(pipe, fitted)
@@ -60,9 +62,9 @@ class LTX(LatentFamily):
         )
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Image-to-video only: keep the packed start, whose first latent frame is the picture."""
-        if Task.IMAGE_TO_VIDEO not in _tasks_of(pipe):
+        if Task.IMAGE_TO_VIDEO not in _pipeline_tasks(pipe):
             yield
             return
 
@@ -72,12 +74,12 @@ class LTX(LatentFamily):
         with recorded_result(pipe, "prepare_latents", record):
             yield
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         if x0.ndim == 3:
-            return self.latents_of(pipe, x0, fitted)
-        first = self.latents_of(pipe, run["start"], fitted)[:, :, :1]
+            return self.unpack_latents(pipe, x0, fitted)
+        first = self.unpack_latents(pipe, run["start"], fitted)[:, :, :1]
         return torch.cat([first.to(x0), x0], dim=2)
 
     def decode_noise(
@@ -101,12 +103,12 @@ class LTX(LatentFamily):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        latents = _denormalized(pipe, latents).to(pipe.text_encoder.dtype)
+        latents = _denormalize(pipe, latents).to(pipe.text_encoder.dtype)
         return self.decode_upsampled(pipe, card, latents, noise)
 
     def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
         """As LTXLatentUpsamplePipeline: the upsampler, like the decoder, takes them as they are."""
-        return upsampler(_denormalized(pipe, latents.float()).to(upsampler.dtype))
+        return upsampler(_denormalize(pipe, latents.float()).to(upsampler.dtype))
 
     def decode_upsampled(
         self,
@@ -145,14 +147,14 @@ def add_decode_noise(
     return latents, timestep
 
 
-def _denormalized(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+def _denormalize(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     vae = pipe.vae
     return pipe._denormalize_latents(
         latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
     )
 
 
-def _tasks_of(pipe: Any) -> set[Task]:
+def _pipeline_tasks(pipe: Any) -> set[Task]:
     name = type(pipe).__name__
     return {task for task, class_name in LTX.pipelines.items() if class_name == name}
 

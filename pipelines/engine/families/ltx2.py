@@ -62,7 +62,7 @@ class LTX2(LatentFamily):
         return arguments
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Latents leave the call normalised, as everywhere; the sound's estimate is kept."""
         to_velocity = pipe.convert_x0_to_velocity
 
@@ -79,7 +79,7 @@ class LTX2(LatentFamily):
         ):
             yield
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         frames = (fitted.num_frames - 1) // pipe.vae_temporal_compression_ratio + 1
@@ -121,7 +121,7 @@ class LTX2(LatentFamily):
             latents.float(), vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )
 
-    def sound_of(
+    def decode_audio(
         self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> Sound | None:
         latents = _sound_latents(pipe, run["sound"]) if output is None else output.audio

@@ -10,7 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.families.base import Inputs, LatentFamily
-from pipelines.engine.families.image_vae import encode_stills, frames_apart
+from pipelines.engine.families.image_vae import encode_frames, unflatten_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ class ModelScope(LatentFamily):
             }
         return arguments | card.call
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        return frames_apart(x0)
+        return unflatten_frames(x0)
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
@@ -55,12 +55,12 @@ class ModelScope(LatentFamily):
         return pipe.decode_latents(latents.to(pipe.vae.dtype))
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return encode_stills(pipe.vae, pixels)
+        return encode_frames(pipe.vae, pixels)
 
 
-def _is_worth_telling(record: logging.LogRecord) -> bool:
+def _is_no_deprecation_notice(record: logging.LogRecord) -> bool:
     return "has been deprecated and will not receive bug fixes" not in record.getMessage()
 
 
 # DeprecatedPipelineMixin, diffusers 0.33 to 0.42: can go when these pipelines go
-logging.getLogger("diffusers.pipelines.pipeline_utils").addFilter(_is_worth_telling)
+logging.getLogger("diffusers.pipelines.pipeline_utils").addFilter(_is_no_deprecation_notice)

@@ -51,7 +51,7 @@ class Sana(LatentFamily):
         return arguments | {k: v for k, v in card.call.items() if k != MOTION_SCORE}
 
     @contextmanager
-    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
         """Image-to-video freezes its first latent frame, which only flow-matching Euler allows."""
         if fitted.task is not Task.IMAGE_TO_VIDEO:
             yield
@@ -68,7 +68,7 @@ class Sana(LatentFamily):
             pipe.scheduler = own
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Image-to-video only: keep the first latent frame, which the sampler never sees."""
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
@@ -80,7 +80,7 @@ class Sana(LatentFamily):
         with recorded_result(pipe, "prepare_latents", record):
             yield
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return torch.cat([run["first"].to(x0), x0], dim=2) if "first" in run else x0

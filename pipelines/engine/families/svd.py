@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.engine.families.base import Inputs, LatentFamily
-from pipelines.engine.families.image_vae import encode_stills
+from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -37,10 +37,12 @@ class SVD(LatentFamily):
             arguments["motion_bucket_id"] = fitted.motion_bucket_id
         return arguments | card.call
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         return output.permute(0, 2, 1, 3, 4)
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return x0.permute(0, 2, 1, 3, 4)
@@ -55,4 +57,4 @@ class SVD(LatentFamily):
         )
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return encode_stills(pipe.vae, pixels)
+        return encode_frames(pipe.vae, pixels)

@@ -37,10 +37,10 @@ class Wan(LatentFamily):
     float32 = ("vae",)
 
     # from the VAE: some of the pipelines derive their own number, which is wrong for Wan 2.2's VAE
-    def cell(self, pipe: Any) -> int:
+    def spatial_compression(self, pipe: Any) -> int:
         return pipe.vae.config.scale_factor_spatial
 
-    def per_latent(self, pipe: Any) -> int:
+    def temporal_compression(self, pipe: Any) -> int:
         return pipe.vae.config.scale_factor_temporal
 
     def call_arguments(
@@ -72,7 +72,7 @@ class Wan(LatentFamily):
         return arguments
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """TI2V-5B with a picture: its latent frame never goes through the scheduler."""
         frozen = "ImageToVideo" in type(pipe).__name__ and pipe.config.get("expand_timesteps")
         if not frozen:
@@ -85,7 +85,7 @@ class Wan(LatentFamily):
         with recorded_result(pipe, "prepare_latents", record):
             yield
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         first = run.get("first")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import T5Config, T5EncoderModel
 
-from pipelines.engine.memory import numbers_in
+from pipelines.engine.memory import count_parameters
 from settings import ROOT
 from tests import tiny
 
@@ -112,9 +112,9 @@ def test_a_header_tells_the_numbers_and_a_short_file_is_noticed(
 
     vae = AutoencoderKLLTXVideo.from_pretrained(tiny_repo / "vae")
     state = vae.state_dict()
-    assert numbers_in(weights) == sum(tensor.numel() for tensor in state.values())
+    assert count_parameters(weights) == sum(tensor.numel() for tensor in state.values())
     for length in (4, 100, weights.stat().st_size - 1):
         short = tmp_path / "short.safetensors"
         short.write_bytes(weights.read_bytes()[:length])
         with pytest.raises(ValueError):
-            numbers_in(short)
+            count_parameters(short)

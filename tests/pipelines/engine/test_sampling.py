@@ -28,7 +28,7 @@ from pipelines.engine.families.base import Inputs
 from pipelines.engine.latents_file import load, save
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.placement import move, moved_to_cpu, place, settle
+from pipelines.engine.placement import apply_plan, install_hooks, move_weights, moved_to_cpu
 from pipelines.engine.sampling import fallback_plans, sample
 from pipelines.models.cards import ModelCard
 from pipelines.planning import Plan
@@ -247,12 +247,12 @@ def test_offload_changes_no_pixel_in_either_task(
     before = [frames_of(each) for each in (words, image)]
     plan = replace(words.weights.plan, offload=offload)
     words.weights.plan = plan
-    move(words.pipe, plan)
+    move_weights(words.pipe, plan)
     for turn in (words, image, words):  # both share their weights, and so the hooks
-        settle(turn.pipe, plan)
+        install_hooks(turn.pipe, plan)
         expected = before[0] if turn is words else before[1]
         assert np.array_equal(frames_of(turn), expected)
-    move(words.pipe, replace(plan, offload="none"))
+    move_weights(words.pipe, replace(plan, offload="none"))
     words.weights.plan = replace(plan, offload="none")
     assert np.array_equal(frames_of(words), before[0])
 
@@ -262,7 +262,7 @@ def test_float8_weights_take_less_and_change_little(loaded: Loaded) -> None:
         return sum(p.numel() * p.element_size() for p in loaded.pipe.transformer.parameters())
 
     plan, before, size = loaded.weights.plan, frames_of(loaded), held()
-    place(loaded.pipe, replace(plan, storage="float8"))
+    apply_plan(loaded.pipe, replace(plan, storage="float8"))
     assert held() < 0.8 * size
     after = frames_of(loaded)
     assert 0 < np.abs(after.astype(int) - before.astype(int)).mean() < 40
@@ -271,7 +271,7 @@ def test_float8_weights_take_less_and_change_little(loaded: Loaded) -> None:
 def test_the_step_cache_is_on_while_it_is_planned(loaded: Loaded) -> None:
     plan = replace(loaded.weights.plan, step_cache="first_block")
     for _ in range(2):
-        settle(loaded.pipe, plan)
+        install_hooks(loaded.pipe, plan)
         assert loaded.pipe.transformer.is_cache_enabled
         first, second = frames_of(loaded), frames_of(loaded)
         assert np.array_equal(first, second)  # nothing is left over from the clip before

@@ -69,7 +69,7 @@ def fitted_for(card: ModelCard, task: Task = Task.TEXT_TO_VIDEO, **asked: Any) -
 
 def ready(manager: PipelineManager, task: Task = Task.TEXT_TO_VIDEO) -> Loaded:
     loaded = manager.get(NAME, task)
-    manager.bring_upsampler(loaded)
+    manager.load_upsampler(loaded)
     return loaded
 
 

@@ -31,10 +31,10 @@ from pipelines.engine.denoise import Preview, Sampled, SampledLatents, Step, den
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded, class_name
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.preview import strip
+from pipelines.engine.preview import draw_strip
 from pipelines.models.cards import Defaults, load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.prompt_length import with_unread_words
+from pipelines.models.prompt_length import note_truncation
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests.media.reading import read
@@ -307,13 +307,13 @@ def test_previews_run_from_the_first_step_to_the_clip(case: Case) -> None:
     shown, preview_map = case.previews[-1], case.loaded.preview_map
     assert preview_map is not None
     seconds = case.fitted.num_frames / case.fitted.fps
-    latents = latents_of(case)[0].float().cpu().numpy()
-    of_the_clip = strip(shown.index, preview_map.pictures(latents), seconds)
+    latents = unpack_latents(case)[0].float().cpu().numpy()
+    of_the_clip = draw_strip(shown.index, preview_map.pictures(latents), seconds)
     assert distance(shown, of_the_clip) < 1
     assert distance(case.previews[0], of_the_clip) > 1
 
 
-def latents_of(case: Case) -> torch.Tensor:
+def unpack_latents(case: Case) -> torch.Tensor:
     """Those that were decoded; of a pipeline that decodes by itself, what it returns undecoded."""
     if isinstance(case.sampled, SampledLatents):
         return case.sampled.latents
@@ -323,7 +323,7 @@ def latents_of(case: Case) -> torch.Tensor:
         generator=torch.Generator().manual_seed(case.fitted.seed),
         output_type="latent",
     )
-    return family.x0_latents(pipe, output.frames, case.fitted, {})
+    return family.unpack_x0(pipe, output.frames, case.fitted, {})
 
 
 def distance(one: Preview, other: Preview) -> float:
@@ -371,7 +371,7 @@ def test_short_of_memory_the_clip_is_as_long_and_as_large(case: Case) -> None:
     if not isinstance(sampled, SampledLatents) or loaded.card.family == "allegro":
         pytest.skip("decodes by itself, or only in tiles")
     shape = sampled.latents.shape
-    side = cells * loaded.family.cell(loaded.pipe)
+    side = cells * loaded.family.spatial_compression(loaded.pipe)
     fitted = case.fitted.model_copy(update={"width": side, "height": side})
     latents = torch.randn(*shape[:3], cells, cells, generator=torch.Generator().manual_seed(0))
     noise = None if sampled.noise is None else torch.zeros_like(latents)
@@ -440,5 +440,5 @@ def test_words_that_are_not_read_are_named(case: Case) -> None:
 
     # counted before the worker, where that can be: the same
     fitted = case.fitted.model_copy(update={"prompt": " ".join(words), "adjustments": ()})
-    before = [c for c in with_unread_words(fitted, card).adjustments if c.field == "prompt"]
-    assert before == ([change] if card.rules.reads else [])
+    before = [c for c in note_truncation(fitted, card).adjustments if c.field == "prompt"]
+    assert before == ([change] if card.rules.prompt_tokens else [])

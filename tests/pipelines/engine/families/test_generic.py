@@ -20,11 +20,11 @@ from pipelines.engine.denoise import SampledFrames, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
+from pipelines.models.call_signatures import REQUIRED, call_signature
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.generic_card import generic_card
 from pipelines.models.repository import Index, read_index
-from pipelines.models.signatures import REQUIRED, call_of
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import ROOT, Settings
 from tests.zoo import Specimen, modelscope, svd, wan
@@ -77,7 +77,7 @@ READ = [
 def test_the_call_is_read_as_python_itself_sees_it(name: str) -> None:
     import inspect
 
-    call = call_of(name)
+    call = call_signature(name)
     assert call is not None
     seen = inspect.signature(getattr(diffusers, name).__call__).parameters
     expected = {n: p for n, p in seen.items() if n not in ("self", "args", "kwargs")}
@@ -91,19 +91,19 @@ def test_the_call_is_read_as_python_itself_sees_it(name: str) -> None:
 
 
 def test_images_are_told_from_videos() -> None:
-    makes_videos = {name: bool((c := call_of(name)) and c.returns_frames) for name in READ}
+    makes_videos = {name: bool((c := call_signature(name)) and c.returns_frames) for name in READ}
     assert [name for name, does in makes_videos.items() if not does] == ["StableDiffusionPipeline"]
 
 
 @pytest.mark.parametrize("name", ["NoSuchPipeline", "WanTransformer3DModel", "", "../x", "a b"])
 def test_what_diffusers_does_not_have_is_not_found(name: str) -> None:
-    assert call_of(name) is None
+    assert call_signature(name) is None
 
 
 def test_reading_a_call_loads_no_torch() -> None:
     code = (
         "import sys; from pipelines.models.generic_card import generic_card;"
-        "from pipelines.models.signatures import call_of;"
+        "from pipelines.models.call_signatures import call_of;"
         "print(call_of('WanPipeline').side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     done = subprocess.run(
