@@ -48,8 +48,10 @@ def test_eight_callers_at_once_cause_one_load(
 ) -> None:
     manager = PipelineManager(tiny_cards, tiny_settings)
     loads: list[str] = []
-    load = manager_module.load
-    monkeypatch.setattr(manager_module, "load_components", lambda *a: loads.append("load") or load(*a))
+    load = manager_module.load_components
+    monkeypatch.setattr(
+        manager_module, "load_components", lambda *a: loads.append("load") or load(*a)
+    )
     start = threading.Barrier(8)
     tasks = [Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO] * 4
 
