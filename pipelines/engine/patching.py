@@ -1,4 +1,4 @@
-"""Temporary patches of single objects of diffusers and transformers.
+"""Temporarily patches single objects of diffusers and transformers.
 
 Each checks that what it replaces exists and is not patched already, touches no other object of the
 class, and is undone whatever happens.

@@ -1,7 +1,4 @@
-"""The families of pipelines, by the name a card uses.
-
-Importing this package is light; a family's own module (and torch) is imported when asked for.
-"""
+"""The pipeline families by the name that cards use, each imported when it is first needed."""
 
 from __future__ import annotations
 
@@ -32,5 +29,6 @@ FAMILIES = {
 
 
 def load_family(name: str) -> Family:
+    """Imports a family's module. Raises KeyError for an unknown name, which no card can have."""
     module, class_name = FAMILIES[name]
     return getattr(import_module(module), class_name)()

@@ -1,7 +1,7 @@
-"""AnimateDiff: a Stable Diffusion 1.5 checkpoint that a motion adapter sets in motion.
+"""AnimateDiff: a Stable Diffusion 1.5 checkpoint with a motion adapter.
 
-The adapter has a repository of its own (the card's `parts`). Beyond the length it was trained for,
-FreeNoise slides windows over the clip.
+The adapter has a repository of its own (the card's `parts`). Clips longer than it was trained for
+use FreeNoise (arXiv 2310.15169), which slides windows over the clip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DECODE_CHUNK = 16
 WINDOW, STRIDE = 16, 4
-"""FreeNoise's frames at a time and how far it moves on, as its authors recommend."""
+"""Frames of a FreeNoise window and its step, as its authors recommend."""
 
 
 class AnimateDiff(LatentFamily):

@@ -1,7 +1,7 @@
-"""CogVideoX 1.0 and 1.5: the sampler's latents come frames first, 1.5's with a frame of padding.
+"""CogVideoX 1.0 and 1.5: the sampler's latents are [B, F, C, H, W], 1.5's with padding in front.
 
-A text checkpoint also works over a clip; image-to-video has weights of its own, so a card offers
-one or the other.
+Text checkpoints also do video-to-video; image-to-video has weights of its own, so a card offers one
+or the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Any other video pipeline of diffusers, by what its class says of itself.
+"""Any other video pipeline of diffusers, called by the signature of its class.
 
-The pipeline makes its own frames, so they are right whatever its latents look like; previews are
-drawn where the latents can be read. `generic_card` is light: no torch.
+The pipeline decodes by itself, so the frames are right whatever its latents look like. Previews are
+drawn where the latents have a known layout.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Generic(FrameFamily):
-    pipelines = {}  # noqa: RUF012  # every card of this family names its class
+    pipelines = {}  # noqa: RUF012  # every card of this family names its class in `classes`
 
     def spatial_compression(self, pipe: Any) -> int:
         try:
@@ -34,9 +34,9 @@ class Generic(FrameFamily):
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         call = call_signature(card.classes[fitted.task])
-        if call is None:  # the card was made with another diffusers
+        if call is None:  # the card was made with another version of diffusers
             raise failure(Reason.UNKNOWN_CLASS, card.name, card.classes[fitted.task])
-        given: dict[str, Any] = {
+        available: dict[str, Any] = {
             "prompt": fitted.prompt,
             "negative_prompt": fitted.negative_prompt or None,
             "width": fitted.width,
@@ -50,9 +50,9 @@ class Generic(FrameFamily):
             "video": list(inputs.video) or None,
             "strength": fitted.strength,
         }
-        given |= dict.fromkeys(FRAMES, fitted.num_frames)
-        wanted = {k: v for k, v in given.items() if v is not None and call.takes(k)}
-        return wanted | card.call
+        available |= dict.fromkeys(FRAMES, fitted.num_frames)
+        accepted = {k: v for k, v in available.items() if v is not None and call.takes(k)}
+        return accepted | card.call
 
     def to_frames(self, output: Any) -> Frames:
         return to_uint8(np.asarray(output[0]))
@@ -60,7 +60,7 @@ class Generic(FrameFamily):
     def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        return self._read(pipe, x0, fitted)
+        return self._to_bcfhw(pipe, x0, fitted)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         from pipelines.engine.families.image_vae import encode_frames
@@ -72,8 +72,9 @@ class Generic(FrameFamily):
         mean, deviation = _latent_statistics(vae, latents)
         return (latents - mean) / deviation
 
-    def _read(self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        """As [B, C, F, H, W], if it is those five in some order."""
+    def _to_bcfhw(self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+        """As [B, C, F, H, W], from the layouts that diffusers' pipelines use. Raises ValueError for
+        others, which switches previews off."""
         channels = _latent_channels(pipe.vae)
         frames = (fitted.num_frames - 1) // self.temporal_compression(pipe) + 1
         place = (
@@ -89,7 +90,7 @@ class Generic(FrameFamily):
             return x0.permute(0, 4, 1, 2, 3)
         if shape == (channels, *place) and x0.shape[0] == frames:
             return x0.unsqueeze(0).permute(0, 2, 1, 3, 4)
-        raise ValueError(f"latents of a shape that nobody can read here: {tuple(x0.shape)}")
+        raise ValueError(f"latents of an unknown layout: {tuple(x0.shape)}")
 
 
 def _latent_channels(vae: Any) -> int:
@@ -97,7 +98,10 @@ def _latent_channels(vae: Any) -> int:
 
 
 def _latent_statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean and deviation that make its latents normal; refuses to guess."""
+    """Mean and standard deviation of the VAE's latents per channel, [1, C, 1, 1, 1].
+
+    Raises ValueError where the configuration has no scale, rather than guess one.
+    """
     import torch
 
     def per_channel(values: Any) -> torch.Tensor:
@@ -110,5 +114,5 @@ def _latent_statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, t
     if mean is not None and deviation is not None:
         return per_channel(mean), per_channel(deviation) / scale
     if not config.get("scaling_factor"):
-        raise ValueError(f"the scale of {type(vae).__name__}'s latents is not known here")
+        raise ValueError(f"the scale of {type(vae).__name__}'s latents is unknown")
     return per_channel([config.get("shift_factor") or 0.0]), per_channel([1 / scale])

@@ -1,8 +1,8 @@
-"""HunyuanVideo: text, and two kinds of image checkpoints with weights of their own.
+"""HunyuanVideo: text-to-video, and two kinds of image-to-video checkpoints.
 
-"token_replace" keeps the picture as the first latent frame, which the sampler never sees.
-"latent_concat" samples one latent frame more than the clip shows: the decoder needs it and its
-pictures are cut away. Its card says so with `call: {image_condition_type: latent_concat}`.
+"token_replace" keeps the image as the first latent frame, which the sampler never sees.
+"latent_concat" samples one latent frame more than the clip has: the decoder needs it, and its
+frames are cut off. Its card has `call: {image_condition_type: latent_concat}`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CONDITION_TYPE = "image_condition_type"
 EXTRA_FRAMES = 4
-"""Frames at the beginning that the pipeline cuts away after a "latent_concat" decode."""
+"""Frames at the beginning that the pipeline cuts off after decoding "latent_concat"."""
 
 
 class HunyuanVideo(LatentFamily):
@@ -42,7 +42,7 @@ class HunyuanVideo(LatentFamily):
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
         }
-        if card.rules.negative_prompt:  # only with true_cfg_scale, which few checkpoints want
+        if card.rules.negative_prompt:  # needs true_cfg_scale, for which few checkpoints are made
             arguments["negative_prompt"] = fitted.negative_prompt
         if inputs.image is not None:
             arguments["image"] = inputs.image
@@ -53,7 +53,7 @@ class HunyuanVideo(LatentFamily):
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Keep the picture's own latent frame, which "token_replace" hides from the sampler."""
+        """Records the image's latent frame, which "token_replace" hides from the sampler."""
         if pipe.transformer.config.image_condition_type != "token_replace":
             yield
             return
@@ -89,7 +89,8 @@ class HunyuanVideo(LatentFamily):
 def _repeat_first_latent(
     pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The pipeline does not return the first latent frame, and decodes with it: so one too many."""
+    """A callback_on_step_end. The pipeline decodes with the first latent frame but cuts it off the
+    latents it returns; a second copy is cut off instead."""
     latents = tensors["latents"]
     if index + 1 < pipe.num_timesteps:
         return {}

@@ -1,6 +1,6 @@
-"""HunyuanVideo 1.5: guidance is set on the pipeline, and there is no callback at all.
+"""HunyuanVideo 1.5: guidance is set on the pipeline, and there is no callback.
 
-Image-to-video, with weights of its own, would choose a size by itself; here it is told ours.
+Image-to-video, with weights of its own, derives the size from the image; here it is overridden.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class HunyuanVideo15(LatentFamily):
 
     @contextmanager
     def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
-        """The guidance, and for image-to-video the size, neither of which the call takes."""
+        """The guidance, and for image-to-video the size, for which the call has no arguments. Can
+        go when it has (diffusers 0.42 does not)."""
         guider, size = pipe.guider, (fitted.height, fitted.width)
         pipe.guider = guider.new(guidance_scale=fitted.guidance_scale)
         try:
@@ -61,7 +62,7 @@ class HunyuanVideo15(LatentFamily):
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
-        # one clip at a time: the attention mask of this VAE's encoder fits no larger batch
+        # one clip at a time: the encoder's attention mask does not fit a larger batch
         clips = pixels.to(vae.device, vae.dtype).split(1)
         latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
         return latents.float() * vae.config.scaling_factor

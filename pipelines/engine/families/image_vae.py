@@ -1,4 +1,4 @@
-"""What the families with a VAE for still pictures share: every frame is a latent of its own."""
+"""Encoding with a VAE for still images, where every frame is a latent of its own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Kandinsky 5: latents come channels last, with what they are conditioned on beside them.
+"""Kandinsky 5: latents are [B, F, H, W, C], with the conditioning in further channels.
 
-Image-to-video keeps the picture as the first latent frame, which the sampler never sees, and evens
-out the brightness of the first ones at the end. It has weights of its own.
+Image-to-video, with weights of its own, keeps the image as the first latent frame, which the
+sampler never sees, and normalises the brightness of the first frames at the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Kandinsky5(LatentFamily):
     ) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "prompt": fitted.prompt,
-            # without one the pipeline has its own, which asks for no cartoon
+            # None: the pipeline's own default, which is not empty
             "negative_prompt": fitted.negative_prompt or None,
             "width": fitted.width,
             "height": fitted.height,
@@ -45,7 +45,7 @@ class Kandinsky5(LatentFamily):
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Image-to-video only: keep the first latent frame."""
+        """Image-to-video only: records the first latent frame."""
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
             return

@@ -1,4 +1,4 @@
-"""Latte: text only, a picture VAE, one latent for each frame."""
+"""Latte: text-to-video with a VAE for still images, one latent for each frame."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Latte(LatentFamily):
             "video_length": fitted.num_frames,
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
-            # rewrites the words and needs a package for web pages: people's words stay theirs
+            # cleaning would rewrite the prompt, and needs bs4
             "clean_caption": False,
             **card.call,
         }
@@ -43,9 +44,4 @@ class Latte(LatentFamily):
         return pipe.decode_latents(latents, latents.shape[2], decode_chunk_size=at_once)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        vae = pipe.vae
-        clips, _, frames = pixels.shape[:3]
-        pictures = pixels.permute(0, 2, 1, 3, 4).flatten(0, 1)
-        latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode()
-        latents = latents.float() * vae.config.scaling_factor
-        return latents.unflatten(0, (clips, frames)).permute(0, 2, 1, 3, 4)
+        return encode_frames(pipe.vae, pixels)

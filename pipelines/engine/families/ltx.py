@@ -1,7 +1,7 @@
-"""LTX-Video: all tasks share one set of weights; the sampler's latents come packed.
+"""LTX-Video: all tasks share one set of weights; the sampler's latents are packed, [B, tokens, C].
 
-Image-to-video hands the scheduler everything but the first latent frame, which stays the picture.
-From 0.9.5 on the condition pipeline does all tasks; it puts the last picture's tokens in front.
+Image-to-video samples everything but the first latent frame, which is the image. From 0.9.5 on the
+condition pipeline does all tasks; it puts the tokens of a last image in front.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class LTX(LatentFamily):
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Image-to-video only: keep the packed start, whose first latent frame is the picture."""
+        """Image-to-video only: records the packed initial latents, whose first frame is the
+        image."""
         if Task.IMAGE_TO_VIDEO not in _pipeline_tasks(pipe):
             yield
             return
@@ -107,7 +108,7 @@ class LTX(LatentFamily):
         return self.decode_upsampled(pipe, card, latents, noise)
 
     def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
-        """As LTXLatentUpsamplePipeline: the upsampler, like the decoder, takes them as they are."""
+        """As LTXLatentUpsamplePipeline does: upsampler and decoder take denormalised latents."""
         return upsampler(_denormalize(pipe, latents.float()).to(upsampler.dtype))
 
     def decode_upsampled(
@@ -163,13 +164,13 @@ def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
     from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
     if inputs.video:
-        # a condition of strength s leaves the clip alone until the noise is down to 1 - s
+        # a condition of strength s keeps the clip until the noise level is down to 1 - s
         strength = 1.0 - (1.0 if fitted.strength is None else fitted.strength)
         return [LTXVideoCondition(video=list(inputs.video), frame_index=0, strength=strength)]
     if inputs.lead:
         return [LTXVideoCondition(video=list(inputs.lead), frame_index=0, strength=1.0)]
-    pictures = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
-    return [LTXVideoCondition(image=i, frame_index=at) for i, at in pictures if i is not None]
+    images = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
+    return [LTXVideoCondition(image=i, frame_index=at) for i, at in images if i is not None]
 
 
 def _latent_shape(pipe: Any, fitted: FittedRequest) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
-"""LTX-2: video and its sound from one transformer; the video's latents come packed.
+"""LTX-2: video and sound from one transformer; the video's latents are packed, [B, tokens, C].
 
-The sound goes through a copy of the scheduler that nobody can watch, so what the model has in
-mind for it is kept from the pipeline's own arithmetic.
+The sound is stepped by a copy of the scheduler, which the step hook does not see, so its predicted
+clean latents (x0) are recorded inside the pipeline.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 STG_BLOCK = "stg_block"
-"""In a card's `call`: the one block that spatio-temporal guidance leaves out."""
+"""In a card's `call`: the block that spatio-temporal guidance skips."""
 DISTILLED_SIGMAS = "distilled_sigmas"
-"""In a card's `call`: the eight noise levels that the distilled checkpoints were taught."""
+"""In a card's `call`: use the eight noise levels that distilled checkpoints were trained with."""
 NOT_RECOMPRESSED = 0
-"""The pipeline would put pictures through H.264 first, as its training did; that wants PyAV."""
+"""By default the pipeline compresses images with H.264, as in training, which needs PyAV."""
 
 
 class LTX2(LatentFamily):
@@ -63,7 +63,8 @@ class LTX2(LatentFamily):
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Latents leave the call normalised, as everywhere; the sound's estimate is kept."""
+        """Keeps the returned latents normalised, and records the sound's x0. Can go when the
+        pipeline offers both (diffusers 0.42 does not)."""
         to_velocity = pipe.convert_x0_to_velocity
 
         def to_velocity_and_keep(
@@ -86,7 +87,7 @@ class LTX2(LatentFamily):
         height = fitted.height // pipe.vae_spatial_compression_ratio
         width = fitted.width // pipe.vae_spatial_compression_ratio
         patches = pipe.transformer_spatial_patch_size, pipe.transformer_temporal_patch_size
-        own = x0[:, : frames * height * width]  # behind them are the last picture's
+        own = x0[:, : frames * height * width]  # followed by the tokens of a last image
         return pipe._unpack_latents(own, frames, height, width, *patches)
 
     def decode_noise(
@@ -96,6 +97,7 @@ class LTX2(LatentFamily):
 
         if not pipe.vae.config.timestep_conditioning:
             return None
+        # drawn as the pipeline does: for a CPU generator on the CPU, then moved
         dtype = pipe.text_encoder.dtype
         return randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype)
 
@@ -132,7 +134,8 @@ class LTX2(LatentFamily):
 
 
 def _sound_latents(pipe: Any, packed: torch.Tensor) -> torch.Tensor:
-    """What the call returns for the sound: decodable, [B, C, length, bins]."""
+    """Denormalised sound latents [B, C, length, bins] from packed ones, as the call returns
+    them."""
     vae = pipe.audio_vae
     bins = vae.config.mel_bins // pipe.audio_vae_mel_compression_ratio
     latents = pipe._denormalize_audio_latents(packed, vae.latents_mean, vae.latents_std)
@@ -148,9 +151,9 @@ def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
     if inputs.lead:
         lead = list(inputs.lead)
         return [LTX2VideoCondition(frames=lead, index=0, strength=1.0, crf=NOT_RECOMPRESSED)]
-    pictures = [(inputs.image, 0), (inputs.last_image, -1)]
+    images = [(inputs.image, 0), (inputs.last_image, -1)]
     return [
-        LTX2VideoCondition(frames=picture, index=at, crf=NOT_RECOMPRESSED)
-        for picture, at in pictures
-        if picture is not None
+        LTX2VideoCondition(frames=image, index=at, crf=NOT_RECOMPRESSED)
+        for image, at in images
+        if image is not None
     ]

@@ -1,4 +1,4 @@
-"""Mochi 1: text only, six frames to a latent, latents whitened channel by channel."""
+"""Mochi 1: text-to-video, six frames to a latent, latents normalised per channel."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""ModelScope and its child Zeroscope: text to video, and a second, larger pass over a clip.
+"""ModelScope and Zeroscope: text-to-video, and video-to-video at a larger size.
 
-Their pipelines are legacy in diffusers: no callback but the old one, and a warning that only tells
-developers what they know.
+Their pipelines are deprecated in diffusers, which warns about it in every process.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class ModelScope(LatentFamily):
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
         }
-        if fitted.task is Task.VIDEO_TO_VIDEO:  # as long and as large as the clip given
+        if fitted.task is Task.VIDEO_TO_VIDEO:  # the size and length are the video's
             arguments |= {"video": list(inputs.video), "strength": fitted.strength}
         else:
             arguments |= {
@@ -62,5 +61,6 @@ def _is_no_deprecation_notice(record: logging.LogRecord) -> bool:
     return "has been deprecated and will not receive bug fixes" not in record.getMessage()
 
 
-# DeprecatedPipelineMixin, diffusers 0.33 to 0.42: can go when these pipelines go
+# diffusers' DeprecatedPipelineMixin (0.33 to 0.42) logs it at warning level. Operators can do
+# nothing about it. Can go with these pipelines
 logging.getLogger("diffusers.pipelines.pipeline_utils").addFilter(_is_no_deprecation_notice)

@@ -1,6 +1,6 @@
-"""Sana-Video: one set of weights for text and image, each with a sampler of its own.
+"""Sana-Video: one set of weights for text and image, each with a scheduler of its own.
 
-Its autoencoder may be Wan's, LTX-2's or a DC-AE; each keeps its latent statistics elsewhere.
+The VAE may be Wan's, LTX-2's or a DC-AE, which store their latent statistics in different places.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 MOTION_SCORE = "motion_score"
-"""In a card's `call`: how much should move, which this model reads at the end of the prompt."""
+"""In a card's `call`: the amount of motion, which this model reads at the end of the prompt."""
 
 
 class Sana(LatentFamily):
@@ -43,7 +43,7 @@ class Sana(LatentFamily):
             "frames": fitted.num_frames,
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
-            # it would make another size and scale the result: the size asked for is legal already
+            # binning would sample at another size and rescale; the rules allow only legal sizes
             "use_resolution_binning": False,
         }
         if inputs.image is not None:
@@ -52,7 +52,8 @@ class Sana(LatentFamily):
 
     @contextmanager
     def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
-        """Image-to-video freezes its first latent frame, which only flow-matching Euler allows."""
+        """Image-to-video freezes its first latent frame, which only flow-matching Euler
+        supports."""
         if fitted.task is not Task.IMAGE_TO_VIDEO:
             yield
             return
@@ -69,7 +70,7 @@ class Sana(LatentFamily):
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Image-to-video only: keep the first latent frame, which the sampler never sees."""
+        """Image-to-video only: records the first latent frame, which the sampler never sees."""
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
             return
@@ -103,7 +104,7 @@ class Sana(LatentFamily):
 
 
 def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean, and one over the standard deviation as the pipeline rounds it, per latent channel."""
+    """Mean and reciprocal standard deviation per latent channel, rounded as in the pipeline."""
     buffers = dict(vae.named_buffers())
     if "latents_mean" in buffers:  # LTX-2
         mean, deviation = buffers["latents_mean"], buffers["latents_std"]

@@ -1,4 +1,4 @@
-"""Stable Video Diffusion: a picture and an amount of motion; no words at all."""
+"""Stable Video Diffusion: image-to-video with an amount of motion and without a prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SVD(LatentFamily):
-    """Its latents come frames first: [B, F, C, H, W]."""
+    """The sampler's latents are [B, F, C, H, W]."""
 
     pipelines = {Task.IMAGE_TO_VIDEO: "StableVideoDiffusionPipeline"}  # noqa: RUF012
 
@@ -29,7 +29,7 @@ class SVD(LatentFamily):
             "num_frames": fitted.num_frames,
             "fps": fitted.fps,
             "num_inference_steps": fitted.num_inference_steps,
-            # guidance grows over the clip, from the first frame's to the last one's
+            # guidance grows linearly from the first frame to the last
             "min_guidance_scale": min(1.0, fitted.guidance_scale),
             "max_guidance_scale": fitted.guidance_scale,
         }

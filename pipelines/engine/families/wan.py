@@ -1,7 +1,7 @@
-"""Wan 2.1 and 2.2: one or two experts, latents as they are, decoded in the VAE's own precision.
+"""Wan 2.1 and 2.2: one or two experts, decoded in the VAE's own precision.
 
-Three kinds of image-to-video hide behind one class: the picture as extra channels (2.1, A14B),
-as a frozen first latent frame (TI2V-5B), and, in VACE, as a clip with a mask.
+Image-to-video takes the image as extra channels (2.1, A14B), as a frozen first latent frame
+(TI2V-5B) or, in VACE, as a video with a mask.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 VACE = "WanVACEPipeline"
 NEEDS_LAST_IMAGE = "needs_last_image"
-"""In a card's `call`: a checkpoint that knows nothing but the way from one picture to another.
-Given one picture alone, it goes from it and back to it."""
+"""In a card's `call`: a first-and-last-frame checkpoint. With a single image it ends on that
+image."""
 GREY = (128, 128, 128)
-"""What VACE was taught to read as "no picture here"."""
+"""VACE was trained with grey where a frame is to be generated."""
 
 
 class Wan(LatentFamily):
@@ -73,7 +73,7 @@ class Wan(LatentFamily):
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """TI2V-5B with a picture: its latent frame never goes through the scheduler."""
+        """TI2V-5B with an image: records its latent frame, which the scheduler never sees."""
         frozen = "ImageToVideo" in type(pipe).__name__ and pipe.config.get("expand_timesteps")
         if not frozen:
             yield
@@ -101,7 +101,7 @@ class Wan(LatentFamily):
         vae = pipe.vae
         latents = latents.to(vae.dtype)
         mean, per_deviation = _statistics(vae, latents)
-        # divided by the reciprocal, as the pipeline does: a product would round otherwise
+        # division by the reciprocal, as in the pipeline: a product would round differently
         return vae.decode(latents / per_deviation + mean, return_dict=False)[0]
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -112,7 +112,7 @@ class Wan(LatentFamily):
 
 
 def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The latents' mean, and the reciprocal of their deviation."""
+    """Mean and reciprocal standard deviation per latent channel."""
     mean, deviation = (
         torch.tensor(values).view(1, -1, 1, 1, 1).to(like.device, like.dtype)
         for values in (vae.config.latents_mean, vae.config.latents_std)
@@ -121,7 +121,7 @@ def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _vace_condition(fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
-    """A clip and a mask: black where the clip is kept, white where it is made."""
+    """A video and a mask: black where a frame is kept, white where it is generated."""
     if inputs.video:
         return {"video": list(inputs.video)}
     if inputs.image is None:
