@@ -310,6 +310,7 @@ def _check_components(
     """Raises KinoraError where a component is missing, or of another class than the pipeline
     takes."""
     optional = set(pipeline_class._optional_components)
+    # diffusers' modules postpone annotations, so they are strings without `eval_str`
     parameters = inspect.signature(pipeline_class.__init__, eval_str=True).parameters
     for name, parameter in parameters.items():
         expected = tuple(
@@ -333,6 +334,7 @@ def _load_component(component: Component, dtype: torch.dtype) -> Any:
             options["variant"] = component.choice.variant
     if component.subfolder:
         options["subfolder"] = component.subfolder
+    # local_files_only: everything was chosen and downloaded before, so nothing else may be fetched
     loaded: Any = component.component_class
     loaded = loaded.from_pretrained(str(component.folder), **options)
     return loaded.eval() if isinstance(loaded, torch.nn.Module) else loaded

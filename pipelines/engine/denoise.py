@@ -140,8 +140,10 @@ def denoise(
             decodes_itself=isinstance(family, FrameFamily),
             interrupt=_interrupt_function(pipe),
         )
+        # left in reverse: the scheduler is unhooked before `use_sampler` restores the model's own
         run.enter_context(family.record_inputs(pipe, recorded))
         run.enter_context(_watch_steps(pipe.scheduler, watch))
+        # model offload leaves the last component on the GPU, also when the call raises
         run.callback(pipe.maybe_free_model_hooks)
         run.enter_context(out_of_memory_as_kinora_error())
 
@@ -214,7 +216,7 @@ class _StepWatch:
         """Called when the timesteps are set: the prompt is encoded, the loop begins."""
         if self.control.cancelled():
             raise _Discarded
-        if self.index == 0:
+        if self.index == 0:  # later rounds belong to the loop
             self.loop_began = self.last_step_at = time.perf_counter()
         self._earlier, self._first = self.index, None
 
@@ -232,7 +234,7 @@ class _StepWatch:
     ) -> torch.Tensor | None:
         """The x0 that replaces the step's result if the pipeline has to skip the rest of its loop,
         else None. Raises _FinishedEarly or _Discarded where the run ends here."""
-        if not self._counted(at.scheduler):
+        if not self._counted(at.scheduler):  # the first call of a second-order step
             if self.control.cancelled():
                 raise _Discarded
             return None
@@ -241,6 +243,7 @@ class _StepWatch:
         self.on_step(Step(self.index, self.total, seconds))
         if self.control.cancelled():
             raise _Discarded
+        # the last step ends by itself; a pipeline that decodes needs a way to skip its loop
         finish = self.control.finish_now() and self.index < self.total
         finish = finish and not (self.decodes_itself and self.interrupt is None)
         show = self.stream is not None and self.stream.is_due(
@@ -264,6 +267,7 @@ class _StepWatch:
         first, order = self._first or 0, getattr(scheduler, "order", 1)
         calls = len(scheduler.timesteps) - first
         done = self._position - first + 1
+        # rounded up: the last step of a second-order scheduler is a single call
         complete = -(-calls // order) if done >= calls else done // order
         if self._earlier + complete <= self.index:
             return False

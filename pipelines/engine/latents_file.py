@@ -79,6 +79,7 @@ def _tensors(sampled: Sampled) -> dict[str, torch.Tensor]:
 def _sampled(
     latents: torch.Tensor, noise: torch.Tensor | None, rest: dict[str, Any], device: torch.device
 ) -> Sampled | None:
+    # the decoder's noise and latents are always floats, so uint8 can only be frames
     pixels = next((t for t in (noise, latents) if t is not None and t.dtype is torch.uint8), None)
     if pixels is not None:
         return SampledFrames(frames=pixels[0].permute(1, 2, 3, 0).contiguous().numpy(), **rest)

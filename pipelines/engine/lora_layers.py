@@ -82,6 +82,8 @@ def match_file(model: LoraTarget, file: Path, *, into_second: bool = False) -> M
     transformer. Raises SafetensorError or OSError for an unreadable file."""
     tensors, metadata = _read_file(file)
     scales = _Scales(metadata, file)
+    # the file's own names first, and converters only where layers are left over: a converter may
+    # drop keys that it does not know
     best = _match_tensors(model, tensors, scales, into_second)
     if best.fitting < best.total:
         for converted in _convert_names(model.pipe, tensors):

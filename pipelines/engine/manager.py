@@ -76,12 +76,12 @@ class PipelineManager:
                 try:
                     weights = self._load(card, task, report)
                 except Exception as error:
-                    free_memory()
+                    free_memory()  # components that were loaded before the failure
                     raise loading_error(error, card) from error
                 with self._lock:
                     self._weights[card.id] = weights
             with self._lock:
-                if card.id in self._weights:
+                if card.id in self._weights:  # another thread may have evicted it meanwhile
                     self._weights.move_to_end(card.id)
             return Loaded(weights=weights, task=task, pipe=weights.pipe_for(task))
 
@@ -110,7 +110,7 @@ class PipelineManager:
         with self._lock:
             weights = self._weights.pop(model_id, None)
         if weights is not None:
-            del weights
+            del weights  # the last reference, unless a run uses it
             free_memory()
 
     def close(self) -> None:

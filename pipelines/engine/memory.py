@@ -58,7 +58,7 @@ def free_bytes(plan: Plan) -> int:
     try:
         limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
         used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
-        reclaimable = _inactive_file_bytes()
+        reclaimable = _inactive_file_bytes()  # mostly weights that were read before
     except (OSError, ValueError):
         return free
     return min(free, max(0, limit - used + reclaimable))
@@ -110,6 +110,7 @@ class PeakMemory:
 
     def gb(self) -> float | None:
         if self._device.type == "cuda":
+            # reserved, not allocated: what torch's allocator caches is not free for others
             return torch.cuda.max_memory_reserved(self._device) / GIB + GPU_OVERHEAD_GB
         return _process_peak_gb() if self._is_reset else None
 

@@ -156,13 +156,15 @@ def _group_offload(pipe: Any, plan: Plan) -> None:
         offload_device=torch.device("cpu"),
         offload_type="block_level",
         num_blocks_per_group=BLOCKS_AT_ONCE,
+        # prefetches the next block while the current one computes
         use_stream=torch_device_for(plan).type == "cuda",
+        # pins memory block by block: all pinned weights at once would double the RAM
         low_cpu_mem_usage=True,
     )
 
 
 def _has_own_hooks(pipe: Any) -> bool:
-    # accelerate keeps one hook per module, so another pipeline's replaces ours
+    # accelerate keeps one hook per module, so another pipeline's replaces this one's
     hooks = getattr(pipe, "_all_hooks", [])
     return bool(hooks) and all(getattr(h.model, "_hf_hook", None) is h.hook for h in hooks)
 

@@ -80,6 +80,7 @@ class PreviewStream:
         with self._ready:
             self._closed = True
             self._ready.notify()
+        # a limit, because a stuck drawing must not keep the clip from being decoded
         self._thread.join(timeout=5)
 
     def is_due(self, index: int, *, last: bool, step_seconds: float) -> bool:
@@ -89,6 +90,7 @@ class PreviewStream:
             return False
         if index == 1 or last:
             return True
+        # without a measured cost, or while the thread is behind
         if self._drawn == 0 or self._pending is not None:
             return False
         cost = self._spent_s / self._drawn
@@ -99,6 +101,7 @@ class PreviewStream:
         """Queues latents [B, C, F, H, W] for drawing, replacing older ones. Never raises or
         blocks."""
         try:
+            # unpacked on this thread, which uses the pipeline; only drawing moves to the other
             newest = (index, latents())
         except Exception:  # whatever unpacking raises: the clip needs no previews
             self._fail()

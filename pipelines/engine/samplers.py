@@ -78,6 +78,7 @@ def make_scheduler(own: Any, name: str) -> Any:
     options = dict(sampler.options)
     if is_flow(own):
         shift = own.config.get("flow_shift", own.config.get("shift", 1.0))
+        # the shift moves the noise levels towards the beginning; large models depend on theirs
         options |= (
             {"shift": shift}
             if not sampler.diffusion

@@ -94,7 +94,7 @@ def sample(
                 else:
                     raise failed
         finally:
-            if used is not plan:
+            if used is not plan:  # also after a cancel
                 move_weights(pipe, plan)
 
 

@@ -55,14 +55,14 @@ class _TruncationWatch:
     def record(self, text_in: str, kept: int, limit: int | None) -> None:
         """A tokenizer was called with `text_in` and kept that many characters of it."""
         # the input may be a template around the text, and the pipeline may have cleaned it
-        whole, read_part = _normalized(text_in), len(_normalized(text_in[:kept]))
+        normalized_input, kept_length = _normalized(text_in), len(_normalized(text_in[:kept]))
         for each, text in self.texts.items():
-            wanted = _normalized(text)
-            at = whole.find(wanted[:PREFIX_CHARACTERS])
-            if at < 0:
+            normalized_text = _normalized(text)
+            at = normalized_input.find(normalized_text[:PREFIX_CHARACTERS])
+            if at < 0:  # a tokenizer of the other prompt
                 continue
-            there = _common_prefix(whole[at:], wanted)
-            characters = _original_position(text, min(there, read_part - at))
+            common = _common_prefix(normalized_input[at:], normalized_text)
+            characters = _original_position(text, min(common, kept_length - at))
             before = self.read.get(each, (-1, None))[0]
             if characters > before:
                 self.read[each] = characters, limit

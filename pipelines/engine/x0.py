@@ -112,6 +112,7 @@ def x0_estimate(
         alpha, sigma = scheduler._sigma_to_alpha_sigma_t(_sigma(at))
         x0 = _from_prediction(at, output, sample, alpha.to(sample), sigma.to(sample))
     elif name in BY_TIMESTEP:
+        # DDIM's alphas_cumprod is alpha squared
         alpha_squared = scheduler.alphas_cumprod[int(at.timestep)].to(sample)
         x0 = _from_prediction(at, output, sample, alpha_squared.sqrt(), (1 - alpha_squared).sqrt())
     else:

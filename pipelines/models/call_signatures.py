@@ -64,6 +64,7 @@ def call_signature(class_name: str) -> CallSignature | None:
             if inherited is not None:
                 return inherited
         return None
+    # `check_inputs` refuses sizes by `height % 16 != 0 or width % 16 != 0`
     multiple = re.search(r"height % (\d+)", ast.get_source_segment(text, node) or "")
     return CallSignature(
         class_name=class_name,

@@ -38,7 +38,7 @@ PASTED = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 LOCAL = "local"
 """The owner in the name of a folder on this machine."""
 FAILED_FOR_S = 20.0
-"""How long a failed name is not looked up again: the page asks at every change of its form."""
+"""How long a failed name is not retried: the page looks it up at every change of its form."""
 LICENSE = "see the model's page"
 SMALL_GB = 2.0
 """Up to this size a model counts as usable without a GPU."""
@@ -125,6 +125,7 @@ class Catalog(Mapping[str, ModelCard]):
             listing, id_, where, commit = list_folder(folder, repo), repo, str(folder), None
         else:
             listing = self._hub.listing(repo, revision)
+            # with the commit in its id, a job that waits is made with the same files
             id_, where, commit = f"{repo}@{listing.commit}", repo, listing.commit or None
         if INDEX not in listing.files:
             raise failure(Reason.NOT_A_PIPELINE, repo)

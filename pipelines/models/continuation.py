@@ -50,10 +50,15 @@ def fit_size(
                 f"{was[0]}x{was[1]}: {card.name} makes what is added.",
             )
         )
-    for field, asked, used in (("width", request.width, width), ("height", request.height, height)):
-        if asked is not None and asked != used:
-            sentence = f"The {field} is {used} instead of {asked}: {card.name} makes what is added."
-            changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+    for field, requested, used in (
+        ("width", request.width, width),
+        ("height", request.height, height),
+    ):
+        if requested is not None and requested != used:
+            sentence = (
+                f"The {field} is {used} instead of {requested}: {card.name} makes what is added."
+            )
+            changes.append(Adjustment(field=field, asked=requested, used=used, sentence=sentence))
     return width, height
 
 
@@ -87,8 +92,8 @@ def note_fps_change(
 def note_conversions(field: str, clip: SourceClip, format: str, changes: list[Adjustment]) -> None:
     """Adds an adjustment for each property of a source clip that is not carried over unchanged."""
 
-    def note(asked: str, used: str, sentence: str) -> None:
-        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+    def note(requested: str, used: str, sentence: str) -> None:
+        changes.append(Adjustment(field=field, asked=requested, used=used, sentence=sentence))
 
     if clip.sent_hdr:
         note(clip.sent_hdr, "SDR", f"The source clip is HDR ({clip.sent_hdr}); its colours are "

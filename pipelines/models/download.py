@@ -68,7 +68,7 @@ class Download:
     name: str
     store: Path
     commit: str
-    wanted: dict[str, Blob]
+    files: dict[str, Blob]
     stream: Callable[[str, int], Any]
     """(path, first byte) -> context manager of the response"""
     retry_policy: RetryPolicy
@@ -85,7 +85,7 @@ class Download:
         if not self._missing():
             return self.folder
         with self._locked(report):
-            missing = self._missing()  # again: whoever held the lock may have fetched the files
+            missing = self._missing()  # again: the holder of the lock may have fetched the files
             if missing:
                 self._check_disk(missing)
                 self._download_all(missing, report)
@@ -94,7 +94,7 @@ class Download:
     def _missing(self) -> list[str]:
         return [
             path
-            for path, blob in self.wanted.items()
+            for path, blob in self.files.items()
             if not _has_size(self.folder / path, blob.size)
         ]
 
@@ -103,16 +103,16 @@ class Download:
         locks = self.store.parent / ".locks" / self.store.name
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / "kinora.lock", mode=0o664)
-        total = sum(blob.size for blob in self.wanted.values())
+        total = sum(blob.size for blob in self.files.values())
         while True:
             try:
                 return lock.acquire(timeout=POLL_S)
             except Timeout:
-                here = sum(self._bytes_on_disk(blob) for blob in self.wanted.values())
+                here = sum(self._bytes_on_disk(blob) for blob in self.files.values())
                 report(here, total)
 
     def _check_disk(self, missing: list[str]) -> None:
-        blobs = {self.wanted[path] for path in missing}
+        blobs = {self.files[path] for path in missing}
         need = sum(blob.size - self._bytes_on_disk(blob) for blob in blobs)
         free = shutil.disk_usage(self.store.parent).free - MIN_FREE_BYTES
         if need > free:
@@ -122,11 +122,11 @@ class Download:
     def _download_all(self, missing: list[str], report: Report) -> None:
         """Several files at a time; the first failure, or what `report` raises, stops all."""
         (self.store / "blobs").mkdir(parents=True, exist_ok=True)
-        total = sum(blob.size for blob in self.wanted.values())
-        here = sum(blob.size for path, blob in self.wanted.items() if path not in missing)
+        total = sum(blob.size for blob in self.files.values())
+        here = sum(blob.size for path, blob in self.files.items() if path not in missing)
         by_blob: dict[Blob, list[str]] = {}
         for path in missing:  # files of the same content are downloaded once
-            by_blob.setdefault(self.wanted[path], []).append(path)
+            by_blob.setdefault(self.files[path], []).append(path)
         self._received = {
             blob: self._bytes_on_disk(blob) * len(paths) for blob, paths in by_blob.items()
         }

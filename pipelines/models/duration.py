@@ -63,7 +63,7 @@ def fit_fps(
     """The frames per second. `usual` is used where the request has none and the model offers it:
     the rate of an earlier clip. Raises KinoraError(INVALID_INPUT) outside the card's limits."""
     m = card.limits
-    wanted = int(
+    target_fps = int(
         value_in_range(
             "fps",
             "frames per second",
@@ -74,16 +74,16 @@ def fit_fps(
         )
     )
     if not m.fps_choices:
-        return wanted
-    used = min(m.fps_choices, key=lambda choice: (abs(choice - wanted), -choice))
-    if request.fps is not None and used != wanted:
+        return target_fps
+    used = min(m.fps_choices, key=lambda choice: (abs(choice - target_fps), -choice))
+    if request.fps is not None and used != target_fps:
         choices = ", ".join(str(c) for c in m.fps_choices)
         changes.append(
             Adjustment(
                 field="fps",
-                asked=wanted,
+                asked=target_fps,
                 used=used,
-                sentence=f"The clip runs at {used} frames per second instead of {wanted}: "
+                sentence=f"The clip runs at {used} frames per second instead of {target_fps}: "
                 f"{card.name} offers {choices}.",
             )
         )
@@ -108,12 +108,12 @@ def fit_num_frames(
     by_count, by_time = request.num_frames, None
     if request.duration_s is not None:
         by_time = request.duration_s * fps + overlap
-    lasts = None if clip is None else max(1, math.floor(clip.seconds * fps + 0.5))
-    wanted = by_count or by_time or lasts or limits.num_frames or card.defaults.num_frames
+    source_frames = None if clip is None else max(1, math.floor(clip.seconds * fps + 0.5))
+    target = by_count or by_time or source_frames or limits.num_frames or card.defaults.num_frames
     asked_for = by_count is not None or by_time is not None
 
     # 1. The longest that the model and this installation allow, as a legal count
-    allowed = math.floor(limits.max_duration_s * fps + 1e-9)
+    allowed = math.floor(limits.max_duration_s * fps + 1e-9)  # 4.1 * 30 is 122.99...
     longest = rule.nearest(min(m.max_frames, allowed), m.min_frames, m.max_frames)
     if longest > allowed and longest > m.min_frames:
         longest -= rule.of
@@ -127,13 +127,14 @@ def fit_num_frames(
     # 2. Too long or too short. A duration up to half a step beyond the longest is rounded to it; a
     # count is exact
     slack = rule.of / 2 if by_count is None and by_time is not None else 0
-    if asked_for and wanted > longest + slack:
-        asked = _requested_length(request, wanted, fps)
+    if asked_for and target > longest + slack:
+        requested = _requested_length(request, target, fps)
         seconds = math.floor(longest / fps * 10) / 10
         raise KinoraError(
             ErrorCode.TOO_MANY_FRAMES,
             f"{longest} frames ({seconds:g} s at {fps} frames per second) is the longest clip "
-            f"{card.name} makes here; you asked for {asked}.{_continuation_hint(request, card)}",
+            f"{card.name} makes here; you asked for {requested}."
+            f"{_continuation_hint(request, card)}",
             details={
                 "field": "duration_s" if by_count is None else "num_frames",
                 "longest_frames": longest,
@@ -144,27 +145,29 @@ def fit_num_frames(
                 "set": {"num_frames": longest, "duration_s": None},
             },
         )
-    if asked_for and wanted < m.min_frames - slack:
+    if asked_for and target < m.min_frames - slack:
         raise invalid_field(
             "duration_s" if by_count is None else "num_frames",
             f"{m.min_frames} frames ({m.min_frames / fps:.1f} s at {fps} frames per second) is "
             f"the shortest clip {card.name} makes; you asked for "
-            f"{_requested_length(request, wanted, fps)}.",
+            f"{_requested_length(request, target, fps)}.",
         )
 
     # 3. The nearest legal count
-    used = rule.nearest(wanted, m.min_frames, longest)
+    used = rule.nearest(target, m.min_frames, longest)
     if used <= overlap:  # at least one step of new frames
         used += rule.of
     agreed = used if by_time is None else rule.nearest(by_time, m.min_frames, longest)
     if by_count is not None and agreed != used:
         raise invalid_field(
             "duration_s",
-            f"{by_count} frames at {fps} frames per second last {wanted / fps:.2f} s, not "
+            f"{by_count} frames at {fps} frames per second last {target / fps:.2f} s, not "
             f"{request.duration_s:g} s. Leave one of the two empty.",
         )
-    if clip is not None and lasts is not None:
-        return _fit_to_source_clip(request, card, fps, clip, (used, lasts, longest), changes)
+    if clip is not None and source_frames is not None:
+        return _fit_to_source_clip(
+            request, card, fps, clip, (used, source_frames, longest), changes
+        )
     if by_count is not None and used != by_count:
         changes.append(
             Adjustment(
@@ -181,7 +184,7 @@ def fit_num_frames(
                 field="duration_s",
                 asked=request.duration_s,
                 used=(used - overlap) / fps,
-                sentence=f"{'It adds' if overlap else 'The clip lasts'} "
+                sentence=f"{'It adds' if overlap else 'The clip source_frames'} "
                 f"{(used - overlap) / fps:.2f} s instead of {request.duration_s:g} s: "
                 f"{used} frames is the nearest length {card.name} makes.",
             )
@@ -199,24 +202,24 @@ def _fit_to_source_clip(
 ) -> int:
     """As many frames as are requested and the source clip has, from its beginning. If it is shorter
     than the model's shortest clip, its last frame is held."""
-    used, lasts, longest = counts
+    used, source_frames, longest = counts
     rule, m = card.rules.frames, card.limits
-    asked = request.num_frames is not None or request.duration_s is not None
-    if used > lasts:  # the next legal count below, where there is one
-        used = max(rule.nearest(lasts - rule.of / 2, m.min_frames, longest), m.min_frames)
+    requested = request.num_frames is not None or request.duration_s is not None
+    if used > source_frames:  # the next legal count below, where there is one
+        used = max(rule.nearest(source_frames - rule.of / 2, m.min_frames, longest), m.min_frames)
     digits = 1 if clip.seconds >= 0.1 else 2
-    has = f"The clip lasts {clip.seconds:.{digits}f} s"
-    if used > lasts and request.num_frames != used:
+    has = f"The clip source_frames {clip.seconds:.{digits}f} s"
+    if used > source_frames and request.num_frames != used:
         until = f"{used / fps:.1f} s, the shortest clip {card.name} makes"
         sentence = f"{has}; its last frame is held until {until}."
     elif request.num_frames is not None and used != request.num_frames:
         why = (
             f"{has}."
-            if request.num_frames > lasts
+            if request.num_frames > source_frames
             else f"{card.name} makes {_frame_rule(card)} frames."
         )
         sentence = f"The clip has {used} frames instead of {request.num_frames}: {why}"
-    elif not asked and lasts - used >= rule.of:
+    elif not requested and source_frames - used >= rule.of:
         share = f"The first {used / fps:.1f} s of the clip's {clip.seconds:.1f} s are used"
         sentence = f"{share}: {card.name} makes no longer clips."
     elif request.duration_s is not None and used != request.duration_s * fps:
@@ -225,7 +228,9 @@ def _fit_to_source_clip(
             if request.duration_s > clip.seconds
             else f"{used} frames is the nearest length {card.name} makes"
         )
-        sentence = f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
+        sentence = (
+            f"The clip source_frames {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
+        )
     else:
         return used
     for field, value in (("num_frames", request.num_frames), ("duration_s", request.duration_s)):
@@ -233,7 +238,7 @@ def _fit_to_source_clip(
             made = used if field == "num_frames" else used / fps
             if made != value:
                 changes.append(Adjustment(field=field, asked=value, used=made, sentence=sentence))
-    if not asked:
+    if not requested:
         changes.append(Adjustment(field="num_frames", asked=None, used=used, sentence=sentence))
     return used
 
@@ -256,20 +261,20 @@ def _requested_length(request: GenerationRequest, frames: float, fps: int) -> st
 
 
 def value_in_range(
-    field: str, words: str, asked: float | None, default: float, low: float, high: float
+    field: str, words: str, requested: float | None, default: float, low: float, high: float
 ) -> float:
-    """`asked` if it is within [low, high], else `default`, which is clamped to it.
+    """`requested` if it is within [low, high], else `default`, which is clamped to it.
 
     Raises KinoraError(INVALID_INPUT) with the nearest legal value as its action."""
-    if asked is None:
+    if requested is None:
         return min(max(default, low), high)
-    if not low <= asked <= high:
+    if not low <= requested <= high:
         raise invalid_field(
             field,
-            f"The {words} must be between {low:g} and {high:g}; you asked for {asked:g}.",
-            use=low if asked < low else high,
+            f"The {words} must be between {low:g} and {high:g}; you asked for {requested:g}.",
+            use=low if requested < low else high,
         )
-    return asked
+    return requested
 
 
 def invalid_field(field: str, sentence: str, use: float | None = None) -> KinoraError:

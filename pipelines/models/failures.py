@@ -60,7 +60,7 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
     ),
     Reason.BAD_TOKEN: (
         ErrorCode.MODEL_NOT_FOUND,
-        "Hugging Face refused to give out {name} with the token it was shown. Check HF_TOKEN.",
+        "Hugging Face refused access to {name} with this token. Check HF_TOKEN.",
     ),
     Reason.OFFLINE: (
         ErrorCode.MODEL_NOT_FOUND,
@@ -162,6 +162,8 @@ def failure(reason: Reason, name: str, what: str = "") -> KinoraError:
 
 def hub_reason(error: BaseException) -> Reason | None:
     """Why a request to the Hub failed; None where the error is of another kind."""
+    # subclasses before their bases: GatedRepoError is a RepositoryNotFoundError, and
+    # LocalEntryNotFoundError an EntryNotFoundError
     names = _names(error)
     status = _status(error)
     if "OfflineModeIsEnabled" in names or "LocalEntryNotFoundError" in names:
@@ -232,7 +234,7 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+    seen: set[int] = set()  # a chain may be a cycle
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))

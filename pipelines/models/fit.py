@@ -185,17 +185,17 @@ def _fit_size(
     changes: list[Adjustment],
 ) -> tuple[int, int]:
     rule, m = card.rules.size, card.limits
-    for field, asked, low, high in [
+    for field, requested, low, high in [
         ("width", request.width, m.min_width, m.max_width),
         ("height", request.height, m.min_height, m.max_height),
     ]:
-        if asked is not None and not low <= asked <= high:
+        if requested is not None and not low <= requested <= high:
             bounds = f"{low} to {high}" if low < high else f"{low}"
             raise invalid_field(
                 field,
                 f"{card.name} makes clips with a {field} of {bounds} pixels; "
-                f"you asked for {asked}.",
-                use=min(max(asked, low), high),
+                f"you asked for {requested}.",
+                use=min(max(requested, low), high),
             )
 
     unset = _default_size(card, limits, source_size)
@@ -224,14 +224,17 @@ def _fit_size(
                 "set": {"width": use[0], "height": use[1]},
             },
         )
-    for field, asked, used in (("width", request.width, width), ("height", request.height, height)):
-        if asked is not None and asked != used:
+    for field, requested, used in (
+        ("width", request.width, width),
+        ("height", request.height, height),
+    ):
+        if requested is not None and requested != used:
             changes.append(
                 Adjustment(
                     field=field,
-                    asked=asked,
+                    asked=requested,
                     used=used,
-                    sentence=f"The {field} is {used} instead of {asked}: "
+                    sentence=f"The {field} is {used} instead of {requested}: "
                     f"{card.name} works in steps of {rule.of} pixels.",
                 )
             )

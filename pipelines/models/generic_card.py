@@ -133,9 +133,10 @@ def _defaults(
 
     def length(name: str) -> int:
         sample = denoiser.get(f"sample_{name}") or denoiser.get("sample_size")
+        # in latents, of a VAE that compresses eight times, as most do
         pixels = sample * 8 if isinstance(sample, int) else None
-        wanted = number(name, pixels, DEFAULT_SIDE) or DEFAULT_SIDE
-        return side.nearest(wanted, side.of, max(side.of, int(wanted)))
+        wanted_px = number(name, pixels, DEFAULT_SIDE) or DEFAULT_SIDE
+        return side.nearest(wanted_px, side.of, max(side.of, int(wanted_px)))
 
     count = (
         number(call.frames_name, denoiser.get("sample_frames"), DEFAULT_FRAMES) or DEFAULT_FRAMES

@@ -76,20 +76,20 @@ class Hub:
             raise failure(Reason.BAD_ID, name)
 
         # a commit never changes, so a stored listing needs no network
-        wanted = revision or constants.DEFAULT_REVISION
-        if COMMIT.fullmatch(wanted) and (known := self._read_listing(repo, wanted, name)):
+        revision = revision or constants.DEFAULT_REVISION
+        if COMMIT.fullmatch(revision) and (known := self._read_listing(repo, revision, name)):
             return known
         try:
-            return self._fetch_listing(repo, wanted, name)
+            return self._fetch_listing(repo, revision, name)
         except Exception as error:
             reason = hub_reason(error)
             if reason is None:
                 raise
-            cached = self._find_cached(repo, wanted, name)
+            cached = self._find_cached(repo, revision, name)
             if cached is not None and reason in (Reason.OFFLINE, Reason.UNREACHABLE):
                 log.warning("Hub not reachable; using the cached copy of %s.", repo)
                 return cached
-            raise failure(reason, name, wanted) from error
+            raise failure(reason, name, revision) from error
 
     def has_files(self, repo: str, revision: str | None = None) -> bool:
         """Whether any file of it is cached. Uses no network."""
@@ -113,7 +113,7 @@ class Hub:
             name=listing.name,
             store=store,
             commit=listing.commit,
-            wanted={path: listing.files[path] for path in paths},
+            files={path: listing.files[path] for path in paths},
             stream=lambda path, start: self._stream(listing, path, start),
             retry_policy=self.retry_policy,
         )
@@ -140,7 +140,7 @@ class Hub:
         info = self._with_retries(
             lambda: self._json(f"{constants.ENDPOINT}/api/models/{repo}/revision/{quoted}")[0]
         )
-        commit = str(info["sha"])
+        commit = str(info["sha"])  # becomes a folder name
         if not COMMIT.fullmatch(commit):
             raise failure(Reason.UNREACHABLE, name)
         files: dict[str, Blob] = {}
@@ -227,6 +227,7 @@ class Hub:
             with suppress(OSError):
                 commit = (store / "refs" / revision).read_text(encoding="utf-8").strip()
         folder = store / "snapshots" / commit
+        # `commit` may come from a file, so it must look like one before anything is read
         if not COMMIT.fullmatch(commit) or not folder.is_dir():
             return None
         return self._read_listing(repo, commit, name) or list_folder(folder, name)

@@ -90,6 +90,7 @@ def file_versions(loras: Sequence[Lora], settings: Settings) -> list[tuple[str, 
     """(name, size, mtime) of each local file: a changed file of the same name makes another
     clip."""
     files = [(lora.source, find_local(lora.source, settings)) for lora in loras]
+    # size and mtime, not a hash: files may have gigabytes, and this runs for every request
     stats = [(name, path.stat()) for name, path in files if path is not None]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
@@ -144,10 +145,10 @@ def _fetch_from_hub(name: str, settings: Settings, report: Report | None) -> Pat
     return hub.fetch(listing, [file], report) / file
 
 
-def _choose_file(listing: Listing, wanted: str | None, name: str) -> str:
+def _choose_file(listing: Listing, file_name: str | None, name: str) -> str:
     files = [file for file in listing.files if file.endswith(SUFFIX)]
-    if wanted is not None:
-        ending = wanted if wanted.endswith(SUFFIX) else f"{wanted}{SUFFIX}"
+    if file_name is not None:
+        ending = file_name if file_name.endswith(SUFFIX) else f"{file_name}{SUFFIX}"
         files = [file for file in files if file.split("/")[-1] == ending]
     if len(files) == 1:
         return files[0]

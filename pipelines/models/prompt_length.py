@@ -101,6 +101,7 @@ def _count_read(card: ModelCard, text: str, limit: int) -> int | None:
         return None
     special: list[int] = encoding.special_tokens_mask
     content = [at for at, is_special in enumerate(special) if not is_special]
+    # special tokens, such as an end of sequence, take some of the limit
     room = limit - (len(special) - len(content))
     if len(content) <= room:
         return len(text)

@@ -61,6 +61,7 @@ def read_index(text: bytes | str, name: str) -> Index:
     components: dict[str, tuple[str, str]] = {}
     config: dict[str, Any] = {}
     for key, value in data.items():
+        # a component is [library, class]; a longer path or a null library is remote code
         is_pair = isinstance(value, list) and len(value) == 2
         if is_pair and isinstance(value[0], str) and isinstance(value[1], str):
             if not re.fullmatch(r"[A-Za-z0-9_-]+", key):

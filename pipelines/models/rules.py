@@ -16,6 +16,7 @@ class Steps(BaseModel):
     def nearest(self, value: float, low: int, high: int) -> int:
         """The legal count closest to `value` within [low, high]; of two equally close, the
         larger."""
+        # bounds of k, rounded inwards
         first = max(0, -(-(low - self.plus) // self.of))
         last = max(first, (high - self.plus) // self.of)
         k = int((value - self.plus) / self.of + 0.5) if value >= self.plus else 0

@@ -12,8 +12,8 @@ def note_unused_fields(
     """`guidance` is the fitted value, which decides whether a negative prompt has an effect."""
     rules = card.rules
 
-    def note(field: str, asked: float | str, used: float | str, why: str) -> None:
-        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=why))
+    def note(field: str, requested: float | str, used: float | str, why: str) -> None:
+        changes.append(Adjustment(field=field, asked=requested, used=used, sentence=why))
 
     if request.prompt.strip() and not rules.prompt:
         note("prompt", request.prompt, "", f"{card.name} takes no words: the prompt is not used.")
@@ -36,13 +36,13 @@ def note_unused_fields(
             "",
             "A negative prompt works by guidance above 1 alone: it is not used.",
         )
-    asked = request.guidance_scale
-    if asked is not None and not rules.guidance and asked != guidance:
+    requested = request.guidance_scale
+    if requested is not None and not rules.guidance and requested != guidance:
         note(
             "guidance_scale",
-            asked,
+            requested,
             guidance,
-            f"{card.name} works without guidance: the {asked:g} that you asked for is not used.",
+            f"{card.name} works without guidance: the {requested:g} you asked for is not used.",
         )
     if request.strength is not None and not request.video:
         note(

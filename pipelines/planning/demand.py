@@ -85,6 +85,7 @@ def count_tokens(card: ModelCard, shape: ClipShape) -> float:
     """Tokens of one step: one for each position of the latents after patching."""
     rules = card.rules
     side, time = max(rules.size.of, 8), max(rules.frames.of, 1)
+    # an approximation: side and time of the rules include the transformer's patches
     frames = 1 + max(shape.num_frames - rules.frames.plus, 0) / time
     return math.ceil(shape.width / side) * math.ceil(shape.height / side) * frames
 

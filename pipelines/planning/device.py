@@ -119,6 +119,7 @@ def guess_device(listed: GpuList) -> Device:
 def probe_with_torch(timeout_s: float = 120.0) -> Device | None:
     """The device that `torch_device` finds in a process of its own; None if that process fails."""
     command = [sys.executable, "-m", "pipelines.engine.torch_device"]
+    # the working directory may be another: the process must find this package
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(  # noqa: S603
@@ -137,6 +138,7 @@ def probe_with_torch(timeout_s: float = 120.0) -> Device | None:
 
 def describe_cuda_error(error: Exception) -> str:
     """Translates torch's error for a GPU that it cannot use, and says what to do about it."""
+    # fragments of torch's and the driver's messages, which have no types or codes
     text = " ".join(str(error).split())
     version = installed_version("torch")
     if "not compiled with CUDA" in text:

@@ -95,6 +95,7 @@ def _ram_gb() -> float:
 
 def _free_disk_gb(data_dir: Path) -> float:
     """GiB free where the Hub's cache is, which need not exist yet."""
+    # as huggingface_hub finds it, without importing that
     home = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME")
     folder = Path(home) if home else Path.home() / ".cache"
     for each in (folder, *folder.parents, data_dir):

@@ -278,21 +278,21 @@ def _attention(
     traits: Traits, machine: Machine, options: PlanOptions, notes: list[str]
 ) -> Attention:
     """SDPA, unless another is set, is installed, and accepts the family's attention masks."""
-    wanted = options.attention
-    if wanted == "auto":
+    backend = options.attention
+    if backend == "auto":
         is_fast = options.profile == "fast" and machine.has_gpu
         flash = ATTENTION_PACKAGES["flash"] in machine.packages and "flash" in traits.attention
         return "flash" if is_fast and flash else "native"
-    if wanted == "native":
+    if backend == "native":
         return "native"
     if not machine.has_gpu:
-        notes.append(f"{wanted} attention is for GPUs, and there is none here.")
-    elif ATTENTION_PACKAGES[wanted] not in machine.packages:
-        notes.append(f"{wanted} attention needs the package {ATTENTION_PACKAGES[wanted]}.")
-    elif wanted not in traits.attention:
-        notes.append(f"{wanted} attention does not work with this family of models.")
+        notes.append(f"{backend} attention is for GPUs, and there is none here.")
+    elif ATTENTION_PACKAGES[backend] not in machine.packages:
+        notes.append(f"{backend} attention needs the package {ATTENTION_PACKAGES[backend]}.")
+    elif backend not in traits.attention:
+        notes.append(f"{backend} attention does not work with this family of models.")
     else:
-        return wanted
+        return backend
     return "native"
 
 

@@ -185,6 +185,7 @@ class Planner:
             )
         seconds = self.pace(card, shape).total(shape.steps)
         allowed_s = self._settings.request_timeout_s
+        # only what is hopeless is refused: the guess may be far too high
         if seconds / GUESS_TOLERANCE > allowed_s:
             return ErrorCode.TOO_LARGE, (
                 f"{card.name} would take about {_format_duration(seconds)} here; "
@@ -197,17 +198,17 @@ class Planner:
     ) -> ModelCard | None:
         """Of the cards that run here and can do the task: fast ones first, then those of the same
         tasks and family, then the largest."""
-        wanted = {task} if task else set(card.tasks)
+        tasks = {task} if task else set(card.tasks)
         levels: dict[str, Level] = {}
         for other in cards.values():
-            if other.id != card.id and wanted & set(other.tasks):
+            if other.id != card.id and tasks & set(other.tasks):
                 levels[other.id] = self.verdict(other).level
         found = [cards[i] for i, level in levels.items() if level != "no"]
         return max(
             found,
             key=lambda c: (
                 levels[c.id] == "runs",
-                wanted <= set(c.tasks),
+                tasks <= set(c.tasks),
                 c.family == card.family,
                 model_sizes(c).total,
             ),

@@ -37,6 +37,7 @@ class Sizes:
     @property
     def denoisers(self) -> dict[str, float]:
         """The components that run at every step: a transformer or UNet, or two experts."""
+        # whatever is no encoder or decoder, because denoisers have many names
         others = (*ENCODERS, *DECODERS)
         return {n: p for n, p in self.parameters.items() if not n.startswith(others)}
 

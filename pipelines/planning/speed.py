@@ -58,7 +58,7 @@ class SpeedGuess:
 
 def guess_speed(card: ModelCard, sizes: Sizes, shape: ClipShape, machine: Machine) -> SpeedGuess:
     speed = _speed(machine)
-    passes = 2 if shape.is_guided else 1
+    passes = 2 if shape.is_guided else 1  # classifier-free guidance
     per_pass = _operations(card, sizes, shape)
     prompt = 2 * sum(sizes.encoders.values()) * PROMPT_TOKENS * passes
     width = family_traits(card.family).decoded / 100
@@ -75,6 +75,7 @@ def _operations(card: ModelCard, sizes: Sizes, shape: ClipShape) -> float:
     which grows with the square of the tokens."""
     tokens = count_tokens(card, shape)
     if family_traits(card.family).is_unet:
+        # attention stays within a frame, so it grows with the square of a frame's tokens
         within = tokens / max(shape.num_frames, 1)
         attention = 4 * UNET_BLOCKS * tokens * within * UNET_HIDDEN
         return UNET_SHARE * 2 * sizes.denoiser * tokens + attention

@@ -47,6 +47,7 @@ class CogVideoX(LatentFamily):
         self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
     ) -> torch.Tensor:
         frames = (fitted.num_frames - 1) // pipe.vae_scale_factor_temporal + 1
+        # 1.5 rounds the number of latent frames up and pads in front
         return output[:, output.shape[1] - frames :].permute(0, 2, 1, 3, 4)
 
     def unpack_x0(

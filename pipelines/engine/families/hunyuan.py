@@ -47,6 +47,7 @@ class HunyuanVideo(LatentFamily):
         if inputs.image is not None:
             arguments["image"] = inputs.image
         if card.call.get(CONDITION_TYPE) == "latent_concat":
+            # the decoder's first frames are cut off, so one more latent frame is sampled
             arguments["num_frames"] += EXTRA_FRAMES
             arguments["callback_on_step_end"] = _repeat_first_latent
         return arguments | {k: v for k, v in card.call.items() if k != CONDITION_TYPE}

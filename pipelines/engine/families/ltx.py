@@ -49,7 +49,7 @@ class LTX(LatentFamily):
     def unpack_latents(
         self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
     ) -> torch.Tensor:
-        if output.ndim == 5:
+        if output.ndim == 5:  # the condition pipeline unpacks
             return output
         frames, height, width = _latent_shape(pipe, fitted)
         return pipe._unpack_latents(
@@ -78,7 +78,7 @@ class LTX(LatentFamily):
     def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        if x0.ndim == 3:
+        if x0.ndim == 3:  # packed: text-to-video and the condition pipeline
             return self.unpack_latents(pipe, x0, fitted)
         first = self.unpack_latents(pipe, run["start"], fitted)[:, :, :1]
         return torch.cat([first.to(x0), x0], dim=2)
@@ -88,7 +88,7 @@ class LTX(LatentFamily):
     ) -> torch.Tensor | None:
         if not pipe.vae.config.timestep_conditioning:
             return None
-        times = 2 if fitted.upscale else 1
+        times = 2 if fitted.upscale else 1  # the noise has the size of what is decoded
         *others, height, width = latents.shape
         return torch.randn(
             (*others, height * times, width * times),

@@ -58,6 +58,7 @@ class Wan(LatentFamily):
         if card.classes.get(fitted.task) == VACE:
             return arguments | {"num_frames": fitted.num_frames} | _vace_condition(fitted, inputs)
         if inputs.video:
+            # WanVideoToVideoPipeline has no second expert, and takes the length of the video
             arguments.pop("guidance_scale_2", None)
             arguments |= {"video": list(inputs.video), "strength": fitted.strength}
             return arguments
