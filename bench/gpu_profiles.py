@@ -224,7 +224,7 @@ def _run(folder: Path, steps: int) -> int:
             print(f"{name}, {profile}: {plan.sentence()}", flush=True)
             settings = base.model_copy(update={"profile": profile})
             peak_gb, step_s, decode_s = measure(card, settings, steps)
-            pace = Planner(settings, machine).pace(card)
+            pace = Planner(settings, machine).speed(card)
             off = peak_gb / plan.vram_gb - 1
             missed = missed or abs(off) > WITHIN
             print(

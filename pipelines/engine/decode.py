@@ -51,7 +51,7 @@ STRATEGIES = (
     DecodeStrategy("in 2x2 tiles", tiles=2),
     DecodeStrategy("in 4x4 tiles", tiles=4),
     DecodeStrategy(
-        "in 4x4 tiles, with the rest of the model out of the way", tiles=4, offload_rest=True
+        "in 4x4 tiles, with the rest of the model off the GPU", tiles=4, offload_rest=True
     ),
     DecodeStrategy(
         "in 4x4 tiles, a few frames at a time", tiles=4, offload_rest=True, chunked=True
@@ -127,8 +127,8 @@ def _decode_latents(
                 field="decode",
                 asked=strategies[0].description,
                 used=strategy.description,
-                sentence=f"Not enough memory to decode the frames {strategies[0].description}: "
-                f"it was done {strategy.description}.",
+                sentence=f"Not enough memory to decode the frames {strategies[0].description}; "
+                f"they were decoded {strategy.description}.",
             )
         )
     return frames

@@ -220,21 +220,21 @@ class _StepWatch:
             self.loop_began = self.last_step_at = time.perf_counter()
         self._earlier, self._first = self.index, None
 
-    def before_step(self, at: StepState) -> None:
+    def before_step(self, state: StepState) -> None:
         if self.control.cancelled():
             raise _Discarded
         if self._first is None:
-            self._first = _schedule_position(at)
+            self._first = _schedule_position(state)
             self._position = self._first
         else:
-            self._position = at.index if at.index is not None else self._position + 1
+            self._position = state.index if state.index is not None else self._position + 1
 
     def after_step(
-        self, at: StepState, output: torch.Tensor, sample: torch.Tensor
+        self, state: StepState, output: torch.Tensor, sample: torch.Tensor
     ) -> torch.Tensor | None:
         """The x0 that replaces the step's result if the pipeline has to skip the rest of its loop,
         else None. Raises _FinishedEarly or _Discarded where the run ends here."""
-        if not self._counted(at.scheduler):  # the first call of a second-order step
+        if not self._counted(state.scheduler):  # the first call of a second-order step
             if self.control.cancelled():
                 raise _Discarded
             return None
@@ -249,7 +249,7 @@ class _StepWatch:
         show = self.stream is not None and self.stream.is_due(
             self.index, last=finish or self.index >= self.total, step_seconds=seconds
         )
-        x0 = x0_estimate(at, output, sample) if finish or show else None
+        x0 = x0_estimate(state, output, sample) if finish or show else None
         if x0 is None:  # not needed, or an unknown scheduler: then "finish now" has no effect
             return None
         if show and self.stream is not None:
@@ -276,11 +276,11 @@ class _StepWatch:
         return True
 
 
-def _schedule_position(at: StepState) -> int:
+def _schedule_position(state: StepState) -> int:
     """The index into the scheduler's timesteps."""
-    if at.index is not None:
-        return at.index
-    places = (at.scheduler.timesteps == at.timestep).nonzero()
+    if state.index is not None:
+        return state.index
+    places = (state.scheduler.timesteps == state.timestep).nonzero()
     return int(places[0]) if len(places) else 0
 
 
@@ -308,25 +308,25 @@ def _watch_steps(scheduler: Any, watch: _StepWatch) -> Iterator[None]:
     the sound) would copy the attributes as well, and steps of the copy would be counted. Raises
     RuntimeError where another run uses the scheduler.
     """
-    kind = type(scheduler)
-    signature = inspect.signature(kind.step)
+    original = type(scheduler)
+    signature = inspect.signature(original.step)
 
-    @functools.wraps(kind.set_timesteps)
+    @functools.wraps(original.set_timesteps)
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = kind.set_timesteps(self, *args, **kwargs)
+        result = original.set_timesteps(self, *args, **kwargs)
         if self is scheduler:
             watch.before_loop()
         return result
 
-    @functools.wraps(kind.step)
+    @functools.wraps(original.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         if self is not scheduler:
-            return kind.step(self, *args, **kwargs)
+            return original.step(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments
-        at = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
-        watch.before_step(at)
-        result = kind.step(self, *args, **kwargs)
-        replacement = watch.after_step(at, arguments["model_output"], arguments["sample"])
+        state = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
+        watch.before_step(state)
+        result = original.step(self, *args, **kwargs)
+        replacement = watch.after_step(state, arguments["model_output"], arguments["sample"])
         return result if replacement is None else _replace_sample(result, replacement)
 
     with own_class(scheduler, {"step": step, "set_timesteps": set_timesteps}):

@@ -28,7 +28,6 @@ FIRST_BLOCK_THRESHOLD = 0.05
 PAB_EVERY = 2
 """Spatial attention is computed in every second step."""
 BLOCKS_AT_ONCE = 1
-GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading")
 DENOISERS = ("transformer", "transformer_2", "unet")
 
 
@@ -106,14 +105,21 @@ def remove_offload(pipe: Any) -> None:
     """Removes every offload hook and moves all weights to main memory.
 
     `remove_all_hooks` knows accelerate's hooks only; diffusers offers nothing that removes those of
-    group offload. Can go when it does.
+    group offload. Can go when it does; the names are read from diffusers, so a change raises.
     """
+    from diffusers.hooks import group_offloading as hooks
+
+    names = (
+        hooks._GROUP_OFFLOADING,
+        hooks._LAYER_EXECUTION_TRACKER,
+        hooks._LAZY_PREFETCH_GROUP_OFFLOADING,
+    )
     pipe.remove_all_hooks()
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             for module in part.modules():
                 registry = getattr(module, "_diffusers_hook", None)
-                for name in GROUP_HOOKS:
+                for name in names:
                     if registry is not None and registry.get_hook(name) is not None:
                         registry.remove_hook(name, recurse=False)
     pipe.to("cpu")

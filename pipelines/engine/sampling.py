@@ -103,5 +103,5 @@ def _memory_adjustment(before: str, after: str) -> Adjustment:
         field="sampling",
         asked=before,
         used=after,
-        sentence=f"Not enough memory {before}: the clip was sampled {after}.",
+        sentence=f"Not enough memory {before}; the clip was sampled {after}.",
     )

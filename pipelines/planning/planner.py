@@ -81,7 +81,7 @@ class Planner:
     def plan(self, card: ModelCard, shape: ClipShape | None = None) -> Plan:
         return plan_for(card, self.machine, self.options, shape)
 
-    def pace(self, card: ModelCard, shape: ClipShape | None = None) -> SpeedGuess:
+    def speed(self, card: ModelCard, shape: ClipShape | None = None) -> SpeedGuess:
         return guess_speed(card, model_sizes(card), shape or ClipShape.default(card), self.machine)
 
     def verdict(
@@ -103,7 +103,7 @@ class Planner:
             if nearest:
                 sentence = f"{sentence} The nearest that runs here is {nearest.name}."
             return PlanVerdict("no", sentence, plan, nearest.id if nearest else None, code)
-        seconds = self.pace(card, shape).total(shape.steps)
+        seconds = self.speed(card, shape).total(shape.steps)
         where = f"on the GPU ({machine.gpu_name})" if plan.device_name == "cuda" else "on the CPU"
         if plan.gpu_size == "xlarge":
             where += ", a whole one, which takes twice the quota"
@@ -152,7 +152,7 @@ class Planner:
             "verdict": verdict.sentence,
             "nearest": verdict.nearest,
             "plan": verdict.plan.as_dict(),
-            "seconds_guess": round(self.pace(card).total(card.defaults.num_inference_steps), 1),
+            "seconds_guess": round(self.speed(card).total(card.defaults.num_inference_steps), 1),
             "ram_gb": round(machine.ram_gb, 1),
             "vram_gb": None if machine.vram_gb is None else round(machine.vram_gb, 1),
             "gpu_problem": machine.gpu_problem,
@@ -183,7 +183,7 @@ class Planner:
                 f"{card.name} is a download of {card.needs.disk_gb:g} GB; "
                 f"{machine.free_disk_gb:.1f} GB of the disk are free."
             )
-        seconds = self.pace(card, shape).total(shape.steps)
+        seconds = self.speed(card, shape).total(shape.steps)
         allowed_s = self._settings.request_timeout_s
         # only what is hopeless is refused: the guess may be far too high
         if seconds / GUESS_TOLERANCE > allowed_s:

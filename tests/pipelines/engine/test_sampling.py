@@ -215,7 +215,7 @@ def test_other_models_go_first(loaded: Loaded) -> None:
             loaded, fitted(loaded), Inputs(), Wishes(), lambda _step: None,
             make_room=make_room, on_change=changes.append,
         )  # fmt: skip
-    assert [change.used for change in changes] == ["with the other models put away"]
+    assert [change.used for change in changes] == ["with the other models unloaded"]
 
 
 def test_when_nothing_helps_it_is_said_and_the_next_clip_is_well(loaded: Loaded) -> None:
