@@ -184,7 +184,7 @@ def fit_num_frames(
                 field="duration_s",
                 asked=request.duration_s,
                 used=(used - overlap) / fps,
-                sentence=f"{'It adds' if overlap else 'The clip source_frames'} "
+                sentence=f"{'It adds' if overlap else 'The clip lasts'} "
                 f"{(used - overlap) / fps:.2f} s instead of {request.duration_s:g} s: "
                 f"{used} frames is the nearest length {card.name} makes.",
             )
@@ -208,7 +208,7 @@ def _fit_to_source_clip(
     if used > source_frames:  # the next legal count below, where there is one
         used = max(rule.nearest(source_frames - rule.of / 2, m.min_frames, longest), m.min_frames)
     digits = 1 if clip.seconds >= 0.1 else 2
-    has = f"The clip source_frames {clip.seconds:.{digits}f} s"
+    has = f"The clip lasts {clip.seconds:.{digits}f} s"
     if used > source_frames and request.num_frames != used:
         until = f"{used / fps:.1f} s, the shortest clip {card.name} makes"
         sentence = f"{has}; its last frame is held until {until}."
@@ -229,7 +229,7 @@ def _fit_to_source_clip(
             else f"{used} frames is the nearest length {card.name} makes"
         )
         sentence = (
-            f"The clip source_frames {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
+            f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
         )
     else:
         return used
