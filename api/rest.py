@@ -23,7 +23,7 @@ from api.core import ApiContext, JobId, Who
 from api.sse import JobStreams
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
-from pipelines.models.loras import offered
+from pipelines.models.loras import list_names
 from pipelines.request import FittedRequest
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
@@ -244,7 +244,7 @@ class Native:
         now, for those that take them."""
         hidden = {"repo", "folder"}
         cards = self.service.offered_cards().values()
-        loras = await in_thread(offered, self.service.settings)
+        loras = await in_thread(list_names, self.service.settings)
         return [
             card.model_dump(mode="json", exclude=hidden)
             | {"loras": loras if card.rules.lora else []}

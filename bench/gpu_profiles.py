@@ -142,7 +142,7 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
     from pipelines.engine.decode import decode
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.manager import PipelineManager
-    from pipelines.engine.memory import Peak
+    from pipelines.engine.memory import PeakMemory
     from pipelines.engine.sampling import sample
 
     manager = PipelineManager({card.id: card}, settings)
@@ -150,11 +150,11 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
     fitted = _fitted(card, steps)
     peak_gb = step_s = decode_s = 0.0
     for _ in range(2):
-        peak = Peak(loaded.device)
+        peak = PeakMemory(loaded.device)
         sampled = sample(loaded, fitted, Inputs(), _GoOn(), lambda _step: None)
         began = time.perf_counter()
         tiles = Planner(settings, this_machine(settings)).plan(card, ClipShape.of(fitted)).tiles
-        decode(loaded, sampled.latents, fitted, sampled.noise, tiles=tiles)
+        decode(loaded, sampled, fitted, tiles=tiles)
         decode_s, peak_gb = time.perf_counter() - began, peak.gb() or 0.0
         step_s = sampled.seconds["denoise"] / steps
     del loaded, sampled
@@ -224,7 +224,7 @@ def _run(folder: Path, steps: int) -> int:
             print(f"{name}, {profile}: {plan.sentence()}", flush=True)
             settings = base.model_copy(update={"profile": profile})
             peak_gb, step_s, decode_s = measure(card, settings, steps)
-            pace = Planner(settings, machine).pace(card)
+            pace = Planner(settings, machine).speed(card)
             off = peak_gb / plan.vram_gb - 1
             missed = missed or abs(off) > WITHIN
             print(

@@ -204,19 +204,19 @@ def models(
 ) -> None:
     """List the models: whether each runs on this machine, how, and if not, which one does."""
     from pipelines.models.cards import load_cards
-    from pipelines.models.loras import offered
+    from pipelines.models.loras import list_names
     from pipelines.planning import Planner
-    from pipelines.planning.device import ask_torch, list_gpus
+    from pipelines.planning.device import list_gpus, probe_with_torch
     from pipelines.planning.planner import parse_profile
 
     settings = Settings.load()
     if profile is not None:
         settings = settings.model_copy(update={"profile": parse_profile(profile)})
     # only torch knows whether it can use a GPU; where none is listed, there is nothing to ask
-    device = ask_torch() if list_gpus().is_any and not settings.zero_gpu else None
+    device = probe_with_torch() if list_gpus().is_any and not settings.zero_gpu else None
     cards, planner = load_cards(settings.models_dir), Planner(settings, device=lambda: device)
     here = {card.id: planner.describe(card, cards) for card in cards.values()}
-    loras = offered(settings)
+    loras = list_names(settings)
     if as_json:
         rows = [
             card.model_dump(mode="json")

@@ -66,10 +66,10 @@ def lora_from(text: str, settings: Settings) -> dict[str, object]:
 
 
 def _is_a_file(name: str, settings: Settings) -> bool:
-    from pipelines.models.loras import here
+    from pipelines.models.loras import find_local
 
     try:
-        return here(name, settings) is not None
+        return find_local(name, settings) is not None
     except KinoraError:  # a pickle's name
         return False
 

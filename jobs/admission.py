@@ -16,11 +16,11 @@ from media.files import link_or_copy
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
-from pipelines.models.prompt_length import with_unread_words
+from pipelines.models.prompt_length import note_truncation
 from pipelines.models.selection import default_card, pick_card
 from pipelines.planning import ClipShape, Planner
-from pipelines.planning.allowed_models import Allowed
-from pipelines.planning.planner import over_a_clip
+from pipelines.planning.allowed_models import AllowedModels
+from pipelines.planning.planner import default_video_to_video_model
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
@@ -37,7 +37,7 @@ class Admission:
     ) -> None:
         """`idle` returns the ids of queued jobs that count for no limit."""
         self._idle = idle
-        self._allowed = Allowed(cards, settings, planner)
+        self._allowed = AllowedModels(cards, settings, planner)
         self._lifecycle = lifecycle
         self._store = lifecycle.store
         self._cards = cards
@@ -52,11 +52,11 @@ class Admission:
             card = pick_card(self._with_model(request), self._cards, self._settings)
         except KinoraError as error:
             if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
-                raise self._allowed.unknown(request.model or "") from None
+                raise self._allowed.unknown_model(request.model or "") from None
             raise
         size, clip = self._uploads.sizes(request)
         fitted = fit(request, card, self._limits, source_size=size, clip=clip)
-        return with_unread_words(fitted, card)
+        return note_truncation(fitted, card)
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
@@ -65,7 +65,7 @@ class Admission:
         if not has_none or self._settings.executor_kind == "redis":
             return request
         default = default_card(self._cards, self._settings)
-        model = over_a_clip(self._allowed.cards(), self._planner, default)
+        model = default_video_to_video_model(self._allowed.cards(), self._planner, default)
         return request.model_copy(update={"model": model})
 
     def accept(
@@ -85,7 +85,7 @@ class Admission:
         now = time.time()
         for n, request in enumerate(requests):
             self._uploads.check(request, owner)
-            loras.check(request.loras, self._settings)
+            loras.check_loras(request.loras, self._settings)
             job = Job(
                 id=new_id(),
                 owner=owner,
@@ -97,7 +97,7 @@ class Admission:
                 parent=parent,
             )
             self.refuse_what_cannot_run(job.fitted)
-            files = loras.changed_at(job.fitted.loras, self._settings)
+            files = loras.file_versions(job.fitted.loras, self._settings)
             card = self._cards.get(job.fitted.model)
             recipes[job.id] = recipe = recipe_of(job.fitted, card, files)
             accepted.append(self._reuse(job, recipe) if reuse else job)

@@ -175,7 +175,7 @@ class Estimator:
             end = 0.5 + SECONDS_PER_UNIT * 3 * per_step
             seconds = 0.2 + SECONDS_PER_UNIT * per_step * fitted.num_inference_steps + end
         else:
-            pace = self._planner.pace(card, ClipShape.of(fitted))
+            pace = self._planner.speed(card, ClipShape.of(fitted))
             off = self._off()
             end = pace.end * off
             seconds = pace.begin * off + pace.step * off * fitted.num_inference_steps + end
@@ -189,7 +189,7 @@ class Estimator:
         for row in self._rows(None):
             card = self._cards.get(row["model"])
             if card is not None:
-                guessed = self._planner.pace(card, _shape(row)).step
+                guessed = self._planner.speed(card, _shape(row)).step
                 ratios.append(_step_s(row) / guessed)
         return min(max(statistics.median(ratios), TRUST[0]), TRUST[1]) if ratios else 1.0
 

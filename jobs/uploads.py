@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.duration import GivenClip
+from pipelines.models.duration import SourceClip
 from pipelines.request import GenerationRequest
 from settings import Settings
 
@@ -67,7 +67,7 @@ class Uploads:
             if name is not None:
                 self.path(name, owner)
 
-    def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, GivenClip | None]:
+    def sizes(self, request: GenerationRequest) -> tuple[tuple[int, int] | None, SourceClip | None]:
         """The (width, height) of the request's picture and the properties of its clip, for `fit`.
         Raises KinoraError(NOT_FOUND) if one of its uploads is gone."""
         if request.last_image is not None:
@@ -83,7 +83,7 @@ class Uploads:
             from media.videos import find_video
 
             found = find_video(name, self.folder)
-            clip = GivenClip(
+            clip = SourceClip(
                 width=found.width,
                 height=found.height,
                 seconds=found.seconds,

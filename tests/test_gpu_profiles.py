@@ -12,8 +12,8 @@ from bench import gpu_profiles, pretend
 from bench.gpu_profiles import SUBJECTS, planned
 from pipelines.models.cards import ModelCard
 from pipelines.planning import ClipShape, Machine
-from pipelines.planning.demand import demand_of
-from pipelines.planning.sizes import sizes_of
+from pipelines.planning.demand import memory_demand
+from pipelines.planning.sizes import model_sizes
 from settings import Settings
 
 H100 = Machine(
@@ -58,7 +58,7 @@ def test_the_demand_is_what_models_of_real_size_hold(
     """Counted on tensors that only pretend to be there, at another size than the one the figures
     were taken from."""
     card, shape = card_of(family), ClipShape(512, 320, 49)
-    demand = demand_of(card, sizes_of(card), shape, "bfloat16")
+    demand = memory_demand(card, model_sizes(card), shape, "bfloat16")
     size = (shape.width, shape.height, shape.num_frames)
     assert demand.sampling == pytest.approx(step(*size) / GIB, rel=0.2)
     assert demand.decoded(0) == pytest.approx(decoding(*size) / GIB, rel=0.2)

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from settings import ROOT
+from tools.duplicate_names import duplicate_classes, duplicate_stems
+from tools.duplicate_names import sources as named_sources
 
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "xformers")
 """What only the worker may load."""
@@ -295,6 +297,52 @@ def test_weights_are_safetensors_and_code_is_never_remote() -> None:
             assert "use_safetensors" in text, path
     kinds = {path.suffix for path in (ROOT / "presets").rglob("*") if path.is_file()}
     assert not kinds & {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack"}
+
+
+SAME_RECIPE = "training/world and training/storybook are two recipes with the same parts"
+
+SHARED_CLASS_NAMES = {
+    "Caller": "to be renamed in ui/mcp_tools.py",
+    "Clip": "to be renamed in api/schemas.py and training/",
+    "Control": "to be one protocol: jobs/workers/timing.py repeats the engine's",
+    "Health": "to be renamed in api/ops.py or jobs/executor.py",
+    "Place": SAME_RECIPE,
+    "Preview": "to be one class: jobs/events.py repeats the engine's",
+    "Settings": "to be renamed in training/evaluation/plan.py",
+    "Subject": SAME_RECIPE,
+    "Task": "to be renamed in api/compat.py",
+    "Words": "to be renamed in ui/tab.py or training/align_words.py",
+}
+"""Class names that stand for two things, and why."""
+
+SHARED_STEMS = {
+    "captions": SAME_RECIPE,
+    "errors": "the closed list of codes, and how the web layer renders it",
+    "files": "the web layer's responses for the media layer's files",
+    "generate": "to be renamed in training/evaluation",
+    "likeness": "to be renamed in training/evaluation or training/storybook",
+    "metrics": "to be renamed in training/evaluation",
+    "page": "to be renamed in bench",
+    "places": SAME_RECIPE,
+    "plan": "to be renamed in training/evaluation",
+    "render": SAME_RECIPE,
+    "request": "to be renamed in training/evaluation",
+    "run": "to be renamed in training/evaluation",
+    "schemas": "one protocol each: OpenAI's, and our own",
+    "subjects": SAME_RECIPE,
+    "videos": "api/openai serves what media/videos.py reads",
+}
+"""File names that stand for two things, and why."""
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    found = duplicate_classes(named_sources())
+    assert not {name: found[name] for name in found.keys() - SHARED_CLASS_NAMES.keys()}
+
+
+def test_a_file_name_stands_for_one_thing() -> None:
+    found = duplicate_stems(named_sources())
+    assert not {name: found[name] for name in found.keys() - SHARED_STEMS.keys()}
 
 
 def test_no_model_is_known_by_name() -> None:

@@ -24,7 +24,7 @@ from errors import ErrorCode, KinoraError
 from jobs.event_types import PreviewReady, Requeued
 from jobs.job import Job, State
 from pipelines.models.cards import ModelCard
-from pipelines.models.loras import offered
+from pipelines.models.loras import list_names
 from pipelines.request import GenerationRequest
 from ui import job_view
 from ui.form import as_kinora_error
@@ -168,7 +168,7 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
     def models() -> list[dict[str, Any]]:
         """The models here: what each can do and takes (`rules`), its defaults and limits, and the
         `loras` that are here now, for those that take them."""
-        loras = offered(service.settings)
+        loras = list_names(service.settings)
         return [
             card.model_dump(mode="json", exclude={"repo"} if card.is_local else None)
             | {

@@ -11,9 +11,9 @@ from typing import Any
 
 from errors import split_sentence
 from pipelines.models.cards import ModelCard
-from pipelines.models.loras import offered
+from pipelines.models.loras import list_names
 from pipelines.planning import ClipShape, Machine, Planner
-from pipelines.planning.allowed_models import Allowed, download_gb
+from pipelines.planning.allowed_models import AllowedModels, download_gb
 from pipelines.request import FittedRequest, Task
 from settings import Settings
 
@@ -32,13 +32,13 @@ class Models:
         self.cards = cards
         self.settings = settings
         self.planner = planner or Planner(settings)
-        self.allowed = Allowed(cards, settings, self.planner)
+        self.allowed = AllowedModels(cards, settings, self.planner)
         self._told: dict[tuple[str, Machine], dict[str, Any]] = {}
 
     def offer(self, task: Task) -> dict[str, Any]:
         """For the picker: those that run here first, in the order of the cards' files."""
-        offered = self.allowed.cards().values()
-        rows = [self.row(card) for card in offered if task in card.tasks]
+        cards = self.allowed.cards().values()
+        rows = [self.row(card) for card in cards if task in card.tasks]
         rows.sort(key=lambda row: LEVELS.index(row["level"]))
         return {"models": rows, "any": self.settings.any_model}
 
@@ -73,7 +73,7 @@ class Models:
             "prompt": rules.prompt,
             "last_image": rules.last_image and task is Task.IMAGE_TO_VIDEO,
             "lora": rules.lora,
-            "loras": offered(self.settings),
+            "loras": list_names(self.settings),
             "lora_hub": self.settings.loras_from_hub,
         }
 

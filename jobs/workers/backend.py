@@ -56,7 +56,7 @@ class EngineMaker:
         self._manager = PipelineManager(self._cards, settings)
 
     def device(self) -> Device | None:
-        from pipelines.engine.device import torch_device
+        from pipelines.engine.torch_device import torch_device
 
         return torch_device()
 

@@ -17,7 +17,7 @@ from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
 from pipelines.planning import Planner
-from pipelines.planning.allowed_models import Allowed
+from pipelines.planning.allowed_models import AllowedModels
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 from settings import Settings
 
@@ -43,7 +43,7 @@ def model_for(
     loaded, fitted = _loaded(job, manager, report, pictures, settings)
     if fitted.upscale:
         try:
-            manager.bring_upsampler(loaded, report)
+            manager.load_upsampler(loaded, report)
         except KinoraError as error:
             error.action = {"label": "Make it without upscaling", "set": {"upscale": False}}
             raise
@@ -65,7 +65,7 @@ def _loaded(
             raise
         why = error
     wanted = manager.cards.get(fitted.model)
-    allowed = Allowed(manager.cards, settings, Planner(settings))
+    allowed = AllowedModels(manager.cards, settings, Planner(settings))
     others = [card for card in _instead_of(wanted, manager.cards) if allowed.allows(card)]
     if wanted is None or not others:
         why.details |= {"requested": fitted.model, "fallback": None}
@@ -77,7 +77,7 @@ def _loaded(
     second = why
     without_network = why.details.get("reason") in ("offline", "unreachable")
     for card in others:
-        if without_network and not manager.is_here(card):
+        if without_network and not manager.is_downloaded(card):
             continue  # it would fail in the same way, and only after a long wait
         log.warning("Model %s not available (%s); trying the fallback %s.", wanted.id, why, card.id)
         try:

@@ -58,7 +58,7 @@ class ForegroundExecutor:
 
     def find_device(self) -> Device:
         """Imports torch, and looks again at what was accepted without it."""
-        from pipelines.engine.device import torch_device
+        from pipelines.engine.torch_device import torch_device
 
         self._device = torch_device()
         self._desk.check_queued()

@@ -84,7 +84,7 @@ class InlineExecutor:
                 target=self._give_up_idle, args=(desk,), name="idle-clips", daemon=True
             ).start()
         else:
-            from pipelines.engine.device import torch_device
+            from pipelines.engine.torch_device import torch_device
 
             self._device = torch_device()
             desk.check_queued()

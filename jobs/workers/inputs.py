@@ -29,7 +29,7 @@ def lend(artifacts: Artifacts, job: Job, settings: Settings) -> dict[str, str]:
     artifacts.share_given(job)
     lent: dict[str, str] = {}
     for lora in job.fitted.loras if artifacts.is_shared else ():
-        path = loras.here(lora.source, settings)
+        path = loras.find_local(lora.source, settings)
         if path is not None:
             stat = path.stat()
             name = f"{_hash(path, stat.st_size, stat.st_mtime_ns)}{loras.SUFFIX}"

@@ -73,7 +73,7 @@ def _run(
     from media.stills import write_last_frame, write_poster
     from pipelines.engine import latents_file
     from pipelines.engine.decode import check_between_layers, decode
-    from pipelines.engine.memory import Peak
+    from pipelines.engine.memory import PeakMemory
     from pipelines.engine.placement import plan_here
     from pipelines.engine.sampling import sample
     from pipelines.planning.demand import ClipShape
@@ -96,7 +96,7 @@ def _run(
         job = job.model_copy(update={"fitted": fitted})
     clock.lap("load")
     control.check()
-    peak, is_cold = Peak(loaded.device), loaded.weights.clips == 0
+    peak, is_cold = PeakMemory(loaded.device), loaded.weights.clips == 0
     loaded.weights.clips += 1
 
     # 2. What was given, cut to the clip's shape.
@@ -141,9 +141,7 @@ def _run(
     emit(Decoding())
     tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
     with _decoding(folder), check_between_layers(loaded, control.check):
-        frames = decode(
-            loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change
-        )
+        frames = decode(loaded, sampled, fitted, tiles=tiles, on_change=on_change)
     clock.lap("decode")
     control.check()
 
@@ -263,7 +261,7 @@ def _inputs(
     from media.videos import load_frames
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.manager import LoadProgress
-    from pipelines.models.loras import find
+    from pipelines.models.loras import find_or_fetch
 
     fitted = job.fitted
 
@@ -291,7 +289,7 @@ def _inputs(
         last_image=picture(fitted.last_image),
         video=video or (),
         lead=ending if len(ending) > 1 else (),
-        loras=tuple(find(lora, settings, fetching) for lora in fitted.loras),
+        loras=tuple(find_or_fetch(lora, settings, fetching) for lora in fitted.loras),
     )
 
 

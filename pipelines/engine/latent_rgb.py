@@ -1,4 +1,8 @@
-"""Fits the linear map from latents to colours that previews are drawn with."""
+"""Fits the linear map from latents to RGB that previews are drawn with.
+
+Least squares from one latent position to a small patch of pixels, over synthetic clips that the VAE
+itself encodes. Fitted once per VAE and cached, so no tables of factors are needed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.engine.latent_rgb_clips import clips
+from pipelines.engine.latent_rgb_clips import synthetic_clips
 
 if TYPE_CHECKING:
     from pipelines.engine.families.base import Family
@@ -21,17 +25,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = 1
-
+"""Of the cached maps: raise it when the fit changes."""
 BATCH = 4
-
+"""Clips that are encoded together."""
 RIDGE = 1e-4
+"""Regularisation, as a share of the mean variance: correlated channels would give huge factors."""
 
 
 @dataclass(frozen=True)
 class PreviewMap:
-    """`lead` for the first latent frame, which mostly holds one picture; `rest` for the others.
+    """`lead` maps the first latent frame, which in most VAEs stands for one frame; `rest` the
+    others.
 
-    Each is [channels + 1, patch * patch * 3]; the last row is the bias.
+    Each is float32 [C + 1, patch * patch * 3]; the last row is the bias.
     """
 
     lead: np.ndarray
@@ -52,13 +58,13 @@ class PreviewMap:
 
 
 def preview_map_for(family: Family, pipe: Any, cache_dir: Path) -> PreviewMap:
-    """From the disk if this VAE was seen before, else fitted now and kept."""
+    """The map of the pipeline's VAE, from the cache if it was fitted before."""
     path = cache_dir / f"preview-{_fingerprint(pipe.vae)}.npz"
-    kept = _read(path)
-    if kept is None:
-        kept = fit_map(*calibration(family, pipe))
-        _write(kept, path)
-    return kept
+    preview_map = _read_cached(path)
+    if preview_map is None:
+        preview_map = fit_map(*calibration(family, pipe))
+        _write_cached(preview_map, path)
+    return preview_map
 
 
 def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -66,7 +72,7 @@ def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.nd
     import torch
 
     frames, side = family.calibration_shape(pipe)
-    pixels = clips(frames, side)
+    pixels = synthetic_clips(frames, side)
     latents: list[np.ndarray] = []
     with torch.no_grad():
         for at in range(0, len(pixels), BATCH):
@@ -76,7 +82,10 @@ def calibration(family: Family, pipe: Any) -> tuple[list[np.ndarray], list[np.nd
 
 
 def fit_map(pixels: list[np.ndarray], latents: list[np.ndarray]) -> PreviewMap:
-    """Least squares with a little ridge, apart for the first latent frame and the others."""
+    """Ridge regression, separately for the first latent frame and the others.
+
+    `pixels`: [3, F, H, W] in -1..1, `latents`: [C, f, h, w], normalised.
+    """
     cell = pixels[0].shape[2] // latents[0].shape[2]
     patch = max(1, min(8, cell // 2))
     lead_x, lead_y, rest_x, rest_y = [], [], [], []
@@ -95,8 +104,11 @@ def fit_map(pixels: list[np.ndarray], latents: list[np.ndarray]) -> PreviewMap:
 
 
 def group_means(clip: np.ndarray, latent_frames: int) -> np.ndarray:
-    """What each latent frame stands for: the first picture alone, then means of equal groups;
-    or, where the frames do not divide like that (Allegro: 88 in 22), equal groups throughout."""
+    """The mean of the frames that each latent frame stands for: [3, F, H, W] -> [3, f, H, W].
+
+    The first frame alone, then equal groups; or, where the frames do not divide like that
+    (Allegro: 88 in 22), equal groups throughout.
+    """
     channels, frames, *size = clip.shape
     if latent_frames == 1:
         return clip[:, :1]
@@ -124,7 +136,8 @@ def _least_squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _fingerprint(vae: Any) -> str:
-    """Config, and the beginning of every tensor: enough to tell two VAEs apart, and quick."""
+    """A hash of the configuration and the first values of every tensor: reading all would be
+    slow."""
     import torch
 
     digest = hashlib.sha256(f"{VERSION} {vae.dtype}".encode())
@@ -136,19 +149,20 @@ def _fingerprint(vae: Any) -> str:
     return digest.hexdigest()[:24]
 
 
-def _read(path: Path) -> PreviewMap | None:
+def _read_cached(path: Path) -> PreviewMap | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return PreviewMap(lead=kept["lead"], rest=kept["rest"], patch=int(kept["patch"]))
     except FileNotFoundError:
         return None
-    except Exception:  # cut short or from elsewhere: only a copy, fitted again
+    except Exception:  # a truncated or foreign file: only a cache, so fit again
         log.warning("Cached preview map not readable; fitting it again.")
         return None
 
 
-def _write(preview_map: PreviewMap, path: Path) -> None:
-    """A disk that cannot keep it costs a fit at the next start, nothing else."""
+def _write_cached(preview_map: PreviewMap, path: Path) -> None:
+    """Replaces the file atomically, as several workers share the cache. A failure costs another fit
+    at the next start."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

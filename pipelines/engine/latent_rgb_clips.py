@@ -1,4 +1,4 @@
-"""Synthetic clips that show a VAE many colours, edges and movements: food for the preview map."""
+"""Synthetic clips with many colours, edges and movements, to which the preview map is fitted."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import numpy as np
 COUNT = 16
 
 
-def clips(frames: int, side: int, count: int = COUNT, seed: int = 0) -> list[np.ndarray]:
-    """Always the same ones: float32 [3, frames, side, side] in -1..1."""
+def synthetic_clips(frames: int, side: int, count: int = COUNT, seed: int = 0) -> list[np.ndarray]:
+    """`count` clips, float32 [3, frames, side, side] in -1..1, always the same for a seed."""
     rng = np.random.default_rng(seed)
-    return [_clip(rng, frames, side, plain=number % 8 == 0) for number in range(count)]
+    return [_synthetic_clip(rng, frames, side, plain=number % 8 == 0) for number in range(count)]
 
 
-def _clip(rng: np.random.Generator, frames: int, side: int, *, plain: bool) -> np.ndarray:
-    """A gradient with a faint texture, and, unless plain, a few shapes moving over it."""
+def _synthetic_clip(rng: np.random.Generator, frames: int, side: int, *, plain: bool) -> np.ndarray:
+    """A gradient with a faint texture and moving shapes; if plain, one colour."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
     angle = rng.uniform(0, 2 * np.pi)
     ramp = np.clip(0.5 + (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle), 0, 1)

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from pipelines import planning
-from pipelines.engine.components import pipeline
-from pipelines.engine.families.base import Family
+from pipelines.engine.components import build_pipeline
+from pipelines.engine.families.base import Family, LatentFamily
 from pipelines.engine.latent_rgb import PreviewMap, preview_map_for
-from pipelines.engine.placement import device_of, dtype_of
+from pipelines.engine.placement import torch_device_for, torch_dtype_for
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
 from pipelines.request import Task
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Weights:
-    """One model in memory, with a pipeline for each task that was asked for."""
+    """One model in memory, with a pipeline for each task that was used so far."""
 
     card: ModelCard
     family: Family
@@ -33,41 +33,36 @@ class Weights:
     previews: bool
     components: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    """The settings in model_index.json that are no components, such as boundary_ratio."""
+    """Settings in model_index.json that are no components, such as boundary_ratio."""
     pipes: dict[Task, Any] = field(default_factory=dict)
     busy: threading.RLock = field(default_factory=threading.RLock)
+    """Held while a pipeline over these weights samples or decodes."""
     clips: int = 0
-    """Made with them so far: the first is slower, and no example for the others."""
+    """Clips made so far: the first is slower, so its time is no estimate for others."""
     _map: PreviewMap | None = None
     _map_tried: bool = False
 
     def preview_map(self) -> PreviewMap | None:
-        """Fitted on first use; None where previews are off or the fit failed, which is logged."""
+        """The VAE's map, fitted on first use; None where previews are off or the fit failed."""
         if self.previews and not self._map_tried:
             self._map_tried = True
             try:
                 pipe = next(iter(self.pipes.values()))
                 self._map = preview_map_for(self.family, pipe, self.cache_dir)
-            except Exception:  # any model's decoder: without a map the clip is still made
+            except Exception:  # whatever an unknown VAE raises: clips need no previews
                 log.exception(
                     "Fitting the preview map failed (model=%s); previews are off.",
                     self.card.id,
                 )
         return self._map
 
-    @property
-    def size_bytes(self) -> int:
-        """What its weights take in memory."""
-        models = (c for c in self.components.values() if isinstance(c, torch.nn.Module))
-        tensors = (t for model in models for t in (*model.parameters(), *model.buffers()))
-        return sum(t.numel() * t.element_size() for t in tensors)
-
     def pipe_for(self, task: Task) -> Any:
-        """The pipeline for a task; all of them work with the very same components."""
+        """The pipeline for a task. All share one set of components."""
         if task not in self.pipes:
-            pipeline_class = _pipeline_class(self.card, self.family, task)
-            made = pipeline(pipeline_class, self.components, self.config)
-            # AnimateDiff builds a UNet of its own from two parts: keep no second copy of them
+            of = pipeline_class(self.card, self.family, task)
+            made = build_pipeline(of, self.components, self.config)
+            # AnimateDiff builds a new UNet from two components: keep that, not a second copy of
+            # both
             self.components |= {k: v for k, v in made.components.items() if v is not None}
             self.pipes[task] = made
         return self.pipes[task]
@@ -75,7 +70,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready for one task. Hold `busy` while its pipeline works."""
+    """A model ready for one task. Hold `busy` while using its pipeline."""
 
     weights: Weights
     task: Task
@@ -91,11 +86,11 @@ class Loaded:
 
     @property
     def device(self) -> torch.device:
-        return device_of(self.weights.plan)
+        return torch_device_for(self.weights.plan)
 
     @property
     def dtype(self) -> torch.dtype:
-        return dtype_of(self.weights.plan)
+        return torch_dtype_for(self.weights.plan)
 
     @property
     def busy(self) -> threading.RLock:
@@ -106,11 +101,18 @@ class Loaded:
         return self.weights.preview_map()
 
 
+def require_latents(loaded: Loaded) -> LatentFamily:
+    """The model's family, whose latents can be decoded. Raises TypeError for a `FrameFamily`."""
+    if not isinstance(loaded.family, LatentFamily):
+        raise TypeError(f"{type(loaded.family).__name__} has no latents to decode")
+    return loaded.family
+
+
 def class_name(card: ModelCard, family: Family, task: Task) -> str:
     return card.classes.get(task) or family.pipelines[task]
 
 
-def _pipeline_class(card: ModelCard, family: Family, task: Task) -> Any:
+def pipeline_class(card: ModelCard, family: Family, task: Task) -> Any:
     import diffusers
 
     name = class_name(card, family, task)

@@ -10,26 +10,30 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from pipelines.engine.lora_layers import Model, match
+from pipelines.engine.lora_layers import LoraTarget, match_file
 from pipelines.models.failures import is_out_of_memory
 from pipelines.models.loras import LoraFile, lora_refusal
 from pipelines.request import Adjustment
 
-FEW = 0.5
-"""If a smaller share of a file's layers fits, it was made for another model."""
+MIN_FITTING_SHARE = 0.5
+"""If a smaller share of the layers fits, the file was made for another model."""
 LOW_NOISE = re.compile(r"low[-_ ]?noise", re.IGNORECASE)
 HIGH_NOISE = re.compile(r"high[-_ ]?noise", re.IGNORECASE)
-"""Models with two experts have LoRAs in pairs, told apart by their names."""
+"""LoRAs for models with two experts come in pairs, which differ by these words in the name."""
 
 
 @contextmanager
-def applied(
+def apply_loras(
     pipe: Any,
     loras: Sequence[LoraFile],
     on_change: Callable[[Adjustment], None] = lambda _change: None,
 ) -> Iterator[None]:
-    """On the pipeline for the length of the block. Hold the model's `busy` lock. Reports a LoRA
-    of which some layers do not fit; raises a sentence where most of them do not."""
+    """Applies the LoRAs while the block runs. Hold the model's `busy` lock.
+
+    Reports an adjustment for a LoRA of which some layers do not fit. Raises
+    KinoraError(INVALID_INPUT) for a model without LoRA support, a damaged file, and a LoRA of which
+    most layers do not fit.
+    """
     if not loras:
         yield
         return
@@ -37,8 +41,8 @@ def applied(
         raise lora_refusal("This model takes no LoRA.")
     _refuse_same_file(loras)
     try:
-        model = Model(pipe)  # before the first of them changes its modules
-        found = [_fitting(model, lora, on_change) for lora in loras]
+        model = LoraTarget(pipe)  # before peft wraps the modules and changes their names
+        found = [_match_layers(model, lora, on_change) for lora in loras]
         names = [
             _attach(pipe, states, lora, f"kinora_{n}")
             for n, (lora, states) in enumerate(zip(loras, found, strict=True))
@@ -49,8 +53,8 @@ def applied(
         pipe.unload_lora_weights()
 
 
-def _experts(pipe: Any, lora: LoraFile) -> list[bool]:
-    """For models with two transformers: the one the name says, else both. True is the second."""
+def _target_experts(pipe: Any, lora: LoraFile) -> list[bool]:
+    """The transformers that a file is for, True for the second: by its name, else both."""
     if getattr(pipe, "transformer_2", None) is None:
         return [False]
     if LOW_NOISE.search(lora.path.name):
@@ -59,24 +63,24 @@ def _experts(pipe: Any, lora: LoraFile) -> list[bool]:
 
 
 def _refuse_same_file(loras: Sequence[LoraFile]) -> None:
-    """Two names may mean one file, which would be applied twice."""
+    """Raises KinoraError where two names mean one file, which would be applied twice."""
     for n, lora in enumerate(loras):
         for other in loras[:n]:
             if lora.path.resolve() == other.path.resolve():
                 raise lora_refusal(f"“{other.name}” and “{lora.name}” are the same LoRA.")
 
 
-def _fitting(
-    model: Model, lora: LoraFile, on_change: Callable[[Adjustment], None]
+def _match_layers(
+    model: LoraTarget, lora: LoraFile, on_change: Callable[[Adjustment], None]
 ) -> dict[str, dict[str, Any]]:
-    """The layers of each component in peft's naming."""
+    """The state dictionary of each component, in peft's naming."""
     states: dict[str, dict[str, Any]] = {}
-    for into_second in _experts(model.pipe, lora):
+    for into_second in _target_experts(model.pipe, lora):
         try:
-            found = match(model, lora.path, into_second=into_second)
+            found = match_file(model, lora.path, into_second=into_second)
         except (SafetensorError, OSError) as error:
             raise lora_refusal(f"“{lora.name}” is damaged, or no safetensors file.") from error
-        if found.fitting < FEW * found.total:
+        if found.fitting < MIN_FITTING_SHARE * found.total:
             few = f"only {found.fitting}" if found.fitting else "none"
             raise lora_refusal(
                 f"The LoRA “{lora.name}” was made for another model: {few} of {found.total} "
@@ -96,14 +100,14 @@ def _fitting(
         for component, state in found.states.items():
             states.setdefault(component, {}).update(state)
         if "transformer_2" in found.states:
-            break  # the file itself says which layers are whose
+            break  # the file names the transformer of each layer
     return states
 
 
 def _attach(pipe: Any, states: dict[str, dict[str, Any]], lora: LoraFile, adapter: str) -> str:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # peft warns of several adapters: they are meant
+            warnings.simplefilter("ignore")  # peft warns about several adapters, which are intended
             for name, state in states.items():
                 if name == "text_encoder":
                     prefixed = {f"{name}.{key}": value for key, value in state.items()}

@@ -1,8 +1,7 @@
-"""A LoRA file as layers of one loaded model: found by name, scaled by alpha, checked by shape.
+"""Matches the layers of a LoRA file with a model: by name, scaled by alpha, checked by shape.
 
-Names that the model itself has are matched directly, so every trainer's way of writing them will
-do. Where a file uses another code base's names (Wan's, HunyuanVideo's, LTX-2's own), diffusers'
-converters translate. Knows torch and diffusers' loaders; knows no folder and no request.
+The names of the model's own modules are matched directly, in every trainer's spelling. Names of
+other code bases (Wan's, HunyuanVideo's, LTX-2's own) go through diffusers' converters.
 """
 
 from __future__ import annotations
@@ -27,33 +26,33 @@ from pipelines.models.lora_keys import (
     SECOND,
     TEXT,
     UP,
-    Named,
-    flat,
-    layers_of,
-    place_of,
+    LoraLayer,
+    group_layers,
+    kohya_name,
+    locate_module,
 )
 
 log = logging.getLogger(__name__)
 
 Tensors = dict[str, torch.Tensor]
 ADAPTER_METADATA = "lora_adapter_metadata"
-"""Where diffusers keeps peft's configuration in a file's header."""
+"""The key of peft's configuration in the header of diffusers' files."""
 ADAPTER_CONFIG = "adapter_config.json"
-"""Where peft keeps it: beside the file."""
+"""peft's own file with it, beside the weights."""
 MAIN_NAMES = ("transformer", "unet")
 
 
 @dataclass
 class Matched:
-    """What of a file fits a model: state dictionaries in peft's naming, one for each component."""
+    """The layers of a file that fit: a state dictionary in peft's naming for each component."""
 
     states: dict[str, Tensors] = field(default_factory=dict)
     fitting: int = 0
     total: int = 0
 
 
-class Model:
-    """The modules of a pipeline that may carry a layer, by component and by name."""
+class LoraTarget:
+    """The modules of a pipeline that can have a LoRA, by component and name."""
 
     def __init__(self, pipe: Any) -> None:
         self.pipe = pipe
@@ -62,11 +61,11 @@ class Model:
         for name in pipe._lora_loadable_modules:
             component = getattr(pipe, name, None)
             if component is not None:
-                self.modules[name] = dict(_carriers(component))
-                self._flat[name] = {flat(each): each for each in self.modules[name]}
+                self.modules[name] = dict(_adaptable_modules(component))
+                self._flat[name] = {kohya_name(each): each for each in self.modules[name]}
 
     def component(self, place: str) -> str | None:
-        """Its name in the pipeline; None where it has none of that kind."""
+        """The pipeline's component for MAIN, SECOND or TEXT; None where it has none."""
         names = {SECOND: ("transformer_2",), TEXT: ("text_encoder",), MAIN: MAIN_NAMES}
         return next((each for each in names.get(place, ()) if each in self.modules), None)
 
@@ -75,58 +74,62 @@ class Model:
             if name in self.modules[component]:
                 return name
         flattened = self._flat[component]
-        return next((flattened[flat(n)] for n in names if flat(n) in flattened), None)
+        return next((flattened[kohya_name(n)] for n in names if kohya_name(n) in flattened), None)
 
 
-def match(model: Model, file: Path, *, into_second: bool = False) -> Matched:
-    """The layers that fit. With `into_second`, those of the main component go to the second
-    transformer. Raises what safetensors raises where the file cannot be read."""
-    tensors, metadata = _read(file)
+def match_file(model: LoraTarget, file: Path, *, into_second: bool = False) -> Matched:
+    """The layers that fit. With `into_second`, layers without a component are for the second
+    transformer. Raises SafetensorError or OSError for an unreadable file."""
+    tensors, metadata = _read_file(file)
     scales = _Scales(metadata, file)
-    best = _match(model, tensors, scales, into_second)
+    # the file's own names first, and converters only where layers are left over: a converter may
+    # drop keys that it does not know
+    best = _match_tensors(model, tensors, scales, into_second)
     if best.fitting < best.total:
-        for converted in _conversions(model.pipe, tensors):
-            other = _match(model, converted, scales, into_second)
-            other.total = max(other.total, _distinct(tensors))
+        for converted in _convert_names(model.pipe, tensors):
+            other = _match_tensors(model, converted, scales, into_second)
+            other.total = max(other.total, _count_layers(tensors))
             if other.fitting > best.fitting:
                 best = other
     return best
 
 
-def _match(model: Model, tensors: Tensors, scales: _Scales, into_second: bool) -> Matched:
+def _match_tensors(
+    model: LoraTarget, tensors: Tensors, scales: _Scales, into_second: bool
+) -> Matched:
     found = Matched()
-    for layer in layers_of(tensors):
-        if _does_nothing(layer, tensors):
+    for layer in group_layers(tensors):
+        if _is_zero(layer, tensors):
             continue
         found.total += 1
         if DOWN not in layer.keys or UP not in layer.keys:
             continue
-        place, names = place_of(layer.module)
+        place, names = locate_module(layer.module)
         component = model.component(SECOND if into_second and place == MAIN else place)
         name = model.find(component, names) if component else None
         if component is None or name is None:
             continue
-        shaped = _shaped(model.modules[component][name], layer, tensors)
+        shaped = _reshape_to_fit(model.modules[component][name], layer, tensors)
         if shaped is None:
             continue
         down, up = shaped
-        scale = scales.of(component, name, down.shape[0], _alpha(layer, tensors))
+        scale = scales.scale(component, name, down.shape[0], _alpha(layer, tensors))
         state = found.states.setdefault(component, {})
-        dtype = _dtype(getattr(model.pipe, component))
+        dtype = _compute_dtype(getattr(model.pipe, component))
         state[f"{name}.lora_A.weight"] = down.to(dtype)
         state[f"{name}.lora_B.weight"] = (up.float() * scale if scale != 1 else up).to(dtype)
         if BIAS in layer.keys:
             state[f"{name}.lora_B.bias"] = tensors[layer.keys[BIAS]].to(dtype)
         found.fitting += 1
     for state in found.states.values():
-        _complete_biases(state)
+        _fill_missing_biases(state)
     return found
 
 
 # -- reading -------------------------------------------------------------------------------------
 
 
-def _read(file: Path) -> tuple[Tensors, dict[str, str]]:
+def _read_file(file: Path) -> tuple[Tensors, dict[str, str]]:
     from safetensors import safe_open
 
     with safe_open(file, framework="pt", device="cpu") as source:
@@ -134,12 +137,12 @@ def _read(file: Path) -> tuple[Tensors, dict[str, str]]:
         return tensors, source.metadata() or {}
 
 
-def _distinct(tensors: Tensors) -> int:
-    return sum(not _does_nothing(layer, tensors) for layer in layers_of(tensors))
+def _count_layers(tensors: Tensors) -> int:
+    return sum(not _is_zero(layer, tensors) for layer in group_layers(tensors))
 
 
-def _does_nothing(layer: Named, tensors: Tensors) -> bool:
-    """Differences of zero, as some trainers write them for what they left alone."""
+def _is_zero(layer: LoraLayer, tensors: Tensors) -> bool:
+    """A full difference of zeros, which some trainers write for untrained layers."""
     if set(layer.keys) & {DOWN, UP}:
         return False
     return all(
@@ -148,13 +151,13 @@ def _does_nothing(layer: Named, tensors: Tensors) -> bool:
     )
 
 
-def _alpha(layer: Named, tensors: Tensors) -> float | None:
+def _alpha(layer: LoraLayer, tensors: Tensors) -> float | None:
     return float(tensors[layer.keys[ALPHA]].float()) if ALPHA in layer.keys else None
 
 
 class _Scales:
-    """How strongly a layer counts at weight 1: alpha / rank, from the file, from peft's
-    configuration in its header, or from the one beside it; 1 where nothing is said."""
+    """The factor of a layer at weight 1: alpha / rank, with alpha from the file, from peft's
+    configuration in its header, or from the one beside it; 1 where there is none."""
 
     def __init__(self, metadata: Mapping[str, str], file: Path) -> None:
         self.config: dict[str, Any] = {}
@@ -167,7 +170,7 @@ class _Scales:
         except (OSError, ValueError):
             log.warning("LoRA configuration not readable; using alpha = rank.")
 
-    def of(self, component: str, name: str, rank: int, alpha: float | None) -> float:
+    def scale(self, component: str, name: str, rank: int, alpha: float | None) -> float:
         if alpha is None:
             alpha = self._configured(component, name)
         if alpha is None or rank == 0:
@@ -189,13 +192,13 @@ class _Scales:
 # -- names of other code bases -------------------------------------------------------------------
 
 
-def _conversions(pipe: Any, tensors: Tensors) -> list[Tensors]:
-    """What diffusers' own converter makes of the file, as it is and in ComfyUI's naming."""
+def _convert_names(pipe: Any, tensors: Tensors) -> list[Tensors]:
+    """The file after diffusers' own converter, from its own naming and from ComfyUI's."""
     found: list[Tensors] = []
-    for given in (tensors, _like_comfy(tensors)):
+    for state_dict in (tensors, _to_comfyui_names(tensors)):
         try:
-            made = type(pipe).lora_state_dict(dict(given))
-        except Exception as error:  # converters raise whatever a key they do not know makes them
+            made = type(pipe).lora_state_dict(dict(state_dict))
+        except Exception as error:  # converters raise anything for unknown keys
             log.debug("diffusers does not convert these keys: %s", error)
             continue
         state, alphas = made if isinstance(made, tuple) else (made, None)
@@ -206,13 +209,13 @@ def _conversions(pipe: Any, tensors: Tensors) -> list[Tensors]:
     return found
 
 
-def _like_comfy(tensors: Tensors) -> Tensors:
-    """diffusion_model.<name>.lora_A.weight, with alpha in it."""
+def _to_comfyui_names(tensors: Tensors) -> Tensors:
+    """Keys like `diffusion_model.<name>.lora_A.weight`, with alpha multiplied in."""
     found: Tensors = {}
-    for layer in layers_of(tensors):
+    for layer in group_layers(tensors):
         if DOWN not in layer.keys or UP not in layer.keys:
             continue
-        _, names = place_of(layer.module)
+        _, names = locate_module(layer.module)
         down, up = tensors[layer.keys[DOWN]], tensors[layer.keys[UP]]
         alpha = _alpha(layer, tensors)
         if alpha is not None:
@@ -227,16 +230,16 @@ def _like_comfy(tensors: Tensors) -> Tensors:
 # -- shapes --------------------------------------------------------------------------------------
 
 
-def _carriers(component: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+def _adaptable_modules(component: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
     kinds = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
     return [(name, each) for name, each in component.named_modules() if isinstance(each, kinds)]
 
 
-def _shaped(
-    module: torch.nn.Module, layer: Named, tensors: Tensors
+def _reshape_to_fit(
+    module: torch.nn.Module, layer: LoraLayer, tensors: Tensors
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """Down and up as the module wants them; None where they do not fit it. Trainers write a
-    linear layer as a convolution of one pixel, and the other way round."""
+    """Down and up in the module's shape; None where they do not fit. Some trainers write a linear
+    layer as a 1x1 convolution, or the other way round."""
     down, up = tensors[layer.keys[DOWN]], tensors[layer.keys[UP]]
     weight: Any = module.weight
     out, *inner = weight.shape
@@ -252,8 +255,8 @@ def _shaped(
     return down.reshape(wanted_down), up.reshape(wanted_up)
 
 
-def _complete_biases(state: Tensors) -> None:
-    """peft gives all layers a bias or none: those without get one of zeros."""
+def _fill_missing_biases(state: Tensors) -> None:
+    """Adds biases of zeros: peft creates them for all layers or for none."""
     if not any(key.endswith(".lora_B.bias") for key in state):
         return
     for key in [key for key in state if key.endswith(".lora_B.weight")]:
@@ -262,7 +265,7 @@ def _complete_biases(state: Tensors) -> None:
             state[bias] = torch.zeros(state[key].shape[0], dtype=state[key].dtype)
 
 
-def _dtype(component: Any) -> torch.dtype:
-    """The component's own, where it computes in that: float8 is for keeping only."""
+def _compute_dtype(component: Any) -> torch.dtype:
+    """The component's dtype, unless it is a storage dtype such as float8."""
     dtype = next(component.parameters()).dtype
     return dtype if dtype in (torch.float32, torch.bfloat16, torch.float16) else torch.bfloat16

@@ -1,11 +1,10 @@
-"""PipelineManager: models in memory, loaded once, shared by their tasks, evicted for others.
+"""Loads models, shares each between its tasks, and evicts the least recently used ones.
 
-One load per model however many ask at once; text and image pipelines share one set of weights.
-Knows cards and diffusers. Does not know jobs.
-
-Locks: `_lock` guards the tables and is never held during work; a model's flight lock is held
-during its load; `_loading` lets one model at a time take memory; `Weights.busy` is held by whoever
-samples or decodes with it.
+Locks, in the order in which they are taken:
+1. `_load_locks[model]` is held while a model loads, so concurrent requests load it once.
+2. `_loading` is held while memory is measured and filled: one model at a time.
+3. `_lock` guards the dictionaries and is never held during work.
+`Weights.busy` is held while a pipeline samples or decodes; it is taken without the others.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ import torch
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine import upsample
-from pipelines.engine.components import Files, find, load
-from pipelines.engine.families import family_of
-from pipelines.engine.loaded import Loaded, Weights, _pipeline_class, class_name, log
-from pipelines.engine.memory import bytes_of, free_bytes, free_memory
-from pipelines.engine.placement import place, plan_here
+from pipelines.engine.components import ModelFiles, find_files, load_components
+from pipelines.engine.families import load_family
+from pipelines.engine.loaded import Loaded, Weights, class_name, pipeline_class
+from pipelines.engine.memory import free_bytes, free_memory, weights_bytes
+from pipelines.engine.placement import apply_plan, plan_here
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.models.failures import loading_error
@@ -35,12 +34,15 @@ from settings import Settings
 
 __all__ = ["LoadProgress", "Loaded", "OnProgress", "PipelineManager", "Weights", "class_name"]
 
+log = logging.getLogger(__name__)
 
 HEADROOM = 1.15
-"""Free memory a model needs to come in, over its bare weights: buffers while they are read."""
+"""Free memory needed for loading, relative to the weights: files are read through buffers."""
 
 
 class PipelineManager:
+    """The models in memory. Thread-safe."""
+
     def __init__(
         self, cards: Mapping[str, ModelCard], settings: Settings, hub: Hub | None = None
     ) -> None:
@@ -49,12 +51,16 @@ class PipelineManager:
         self._hub = hub or Hub(settings)
         self._lock = threading.Lock()
         self._loading = threading.Lock()
-        self._flights: dict[str, threading.Lock] = {}
+        self._load_locks: dict[str, threading.Lock] = {}
         self._weights: OrderedDict[str, Weights] = OrderedDict()
         self._warned: set[str] = set()
 
     def get(self, model_id: str, task: Task, on_progress: OnProgress | None = None) -> Loaded:
-        """The model, loaded if it is not yet; others who ask meanwhile wait for this one load."""
+        """The model, loaded if necessary. Concurrent calls for one model wait for a single load.
+
+        Raises KinoraError: UNKNOWN_MODEL, TASK_NOT_SUPPORTED, or why it could not be loaded. What
+        `on_progress` raises stops the load.
+        """
         card = self.cards.find(model_id)
         if card is None:
             raise KinoraError(ErrorCode.UNKNOWN_MODEL)
@@ -62,49 +68,49 @@ class PipelineManager:
             raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED)
         report = on_progress or (lambda _progress: None)
         with self._lock:
-            flight = self._flights.setdefault(card.id, threading.Lock())
-        with flight:
+            load_lock = self._load_locks.setdefault(card.id, threading.Lock())
+        with load_lock:
             with self._lock:
                 weights = self._weights.get(card.id)
             if weights is None:
                 try:
                     weights = self._load(card, task, report)
                 except Exception as error:
-                    free_memory()
+                    free_memory()  # components that were loaded before the failure
                     raise loading_error(error, card) from error
                 with self._lock:
                     self._weights[card.id] = weights
             with self._lock:
-                if card.id in self._weights:
+                if card.id in self._weights:  # another thread may have evicted it meanwhile
                     self._weights.move_to_end(card.id)
             return Loaded(weights=weights, task=task, pipe=weights.pipe_for(task))
 
-    def bring_upsampler(self, loaded: Loaded, on_progress: OnProgress | None = None) -> None:
-        """What makes this model's clips larger, if it is not in memory yet."""
+    def load_upsampler(self, loaded: Loaded, on_progress: OnProgress | None = None) -> None:
+        """Loads the model's latent upsampler, if it is not in memory yet. Raises KinoraError."""
         with self._lock:
-            flight = self._flights.setdefault(loaded.card.id, threading.Lock())
-        with flight:
+            load_lock = self._load_locks.setdefault(loaded.card.id, threading.Lock())
+        with load_lock:
             try:
-                upsample.bring(loaded, self._hub, on_progress or (lambda _progress: None))
+                upsample.load_upsampler(loaded, self._hub, on_progress or (lambda _progress: None))
             except Exception as error:
                 free_memory()
                 raise loading_error(error, loaded.card) from error
 
-    def is_here(self, card: ModelCard) -> bool:
-        """Whether its files are on this machine, or were at least begun to be fetched."""
-        return card.local_path is not None or self._hub.has(card.repo, card.revision)
+    def is_downloaded(self, card: ModelCard) -> bool:
+        """Whether files of the model are on this machine, possibly not all of them."""
+        return card.local_path is not None or self._hub.has_files(card.repo, card.revision)
 
     def loaded(self) -> list[str]:
-        """The ids of the models in memory, the least recently used first."""
+        """The ids of the models in memory, least recently used first."""
         with self._lock:
             return list(self._weights)
 
     def evict(self, model_id: str) -> None:
-        """Forget a model; its memory is free as soon as nobody works with it."""
+        """Drops a model. A run that still uses it keeps the memory until it ends."""
         with self._lock:
             weights = self._weights.pop(model_id, None)
         if weights is not None:
-            del weights
+            del weights  # the last reference, unless a run uses it
             free_memory()
 
     def close(self) -> None:
@@ -112,7 +118,7 @@ class PipelineManager:
             self.evict(model_id)
 
     def _make_room(self, need_bytes: int, plan: Plan) -> None:
-        """The least recently used models go until there is a place and memory for the next."""
+        """Evicts the least recently used models until there is a free place and enough memory."""
         while held := self.loaded():
             crowded = len(held) >= self.settings.max_loaded_models
             if not crowded and free_bytes(plan) >= need_bytes * HEADROOM:
@@ -120,25 +126,25 @@ class PipelineManager:
             self.evict(held[0])
 
     def _load(self, card: ModelCard, task: Task, report: OnProgress) -> Weights:
-        _quieten()
+        _silence_library_output()
         self._warn_if_unpinned(card)
-        family = family_of(card.family)
+        family = load_family(card.family)
         plan = plan_here(card, self.settings)
 
-        # 1. Its files are here, whole and harmless; what is loaded stays until then
-        classes = [_pipeline_class(card, family, each) for each in card.tasks]
+        # 1. Download and check the files, before any other model is evicted
+        classes = [pipeline_class(card, family, each) for each in card.tasks]
         variant = card.variant or self.settings.model_variant
-        files = find(card, classes, variant, self._hub, report)
+        files = find_files(card, classes, variant, self._hub, report)
 
         with self._loading:
-            # 2. Memory, before any is taken
-            self._make_room(bytes_of(files, plan, card.name), plan)
+            # 2. Free memory
+            self._make_room(weights_bytes(files, plan, card.name), plan)
 
-            # 3. Its components, one after the other, so that progress can be told
-            components = load(files, plan, card, family.float32, report)
+            # 3. Load the components, one after the other for the sake of progress
+            components = load_components(files, plan, card, family.float32, report)
             report(LoadProgress("pipeline", 0.9))
             weights = Weights(
-                card=_at_commit(card, files),
+                card=_with_commit(card, files),
                 family=family,
                 plan=plan,
                 cache_dir=self.settings.data_dir / "cache",
@@ -148,10 +154,10 @@ class PipelineManager:
             )
             pipe = weights.pipe_for(task)
             if plan.offload != "none":
-                weights.preview_map()  # before its parts are moved about
-            place(pipe, plan)
+                weights.preview_map()  # encodes clips, so before offload hooks move the VAE
+            apply_plan(pipe, plan)
 
-        # 4. The previews' map; on ZeroGPU there is no GPU yet, so the first clip fits it
+        # 4. Fit the preview map. ZeroGPU has no GPU outside a call, so there the first clip does it
         if not self.settings.zero_gpu:
             report(LoadProgress("previews", 0.95))
             weights.preview_map()
@@ -167,17 +173,17 @@ class PipelineManager:
         log.warning("%s is not pinned to a commit: its output may change.", card.id)
 
 
-def _at_commit(card: ModelCard, files: Files) -> ModelCard:
-    """The card says which commit was loaded, for whoever wants the same clip again."""
+def _with_commit(card: ModelCard, files: ModelFiles) -> ModelCard:
+    """The card with the loaded commit as its revision, which a clip's settings record."""
     return card.model_copy(update={"revision": files.commit}) if files.commit else card
 
 
-def _quieten() -> None:
-    """Progress is ours to tell; upstream's bars would only garble the log."""
+def _silence_library_output() -> None:
+    """Switches off progress bars, which garble the log, and a warning of xformers without a GPU."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
-    if not torch.cuda.is_available():  # it is for GPUs, and says at length that there is none
+    if not torch.cuda.is_available():
         logging.getLogger("xformers").setLevel(logging.ERROR)

@@ -1,7 +1,4 @@
-"""How much memory a model will take, and how much is free, both measured.
-
-Reads safetensors headers, and notices files that are shorter than their header says.
-"""
+"""Measures memory: what a model's weights need, what is free, and the peak of a run."""
 
 from __future__ import annotations
 
@@ -17,33 +14,35 @@ import psutil
 import torch
 
 from errors import ErrorCode, KinoraError
-from pipelines.engine.placement import device_of, dtype_of
+from pipelines.engine.placement import torch_device_for, torch_dtype_for
 from pipelines.models.failures import Reason, failure, is_out_of_memory
 from pipelines.models.safetensors_header import read_header
+from pipelines.planning.device import GIB
 from pipelines.planning.plan import GPU_OVERHEAD_GB
 
 if TYPE_CHECKING:
-    from pipelines.engine.components import Files
+    from pipelines.engine.components import ModelFiles
     from pipelines.planning import Plan
 
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def bytes_of(files: Files, plan: Plan, name: str) -> int:
-    """What the weights take in the plan's precision. KinoraError where a file is not whole."""
+def weights_bytes(files: ModelFiles, plan: Plan, name: str) -> int:
+    """Bytes of the weights in the plan's dtype. Raises KinoraError(MODEL_LOAD) for a damaged
+    file."""
     numbers = 0
     for component in files.components:
         for path in component.weights if component.is_model else ():
             try:
-                numbers += numbers_in(path)
+                numbers += count_parameters(path)
             except (OSError, ValueError) as error:
                 what = component.name.replace("_", " ")
                 raise failure(Reason.DAMAGED_FILE, name, what) from error
-    return numbers * dtype_of(plan).itemsize
+    return numbers * torch_dtype_for(plan).itemsize
 
 
-def numbers_in(path: Path) -> int:
-    """How many numbers a safetensors file holds; ValueError where it is cut short."""
+def count_parameters(path: Path) -> int:
+    """Parameters in a safetensors file. Raises ValueError where the file is truncated."""
     header = read_header(path)
     if path.stat().st_size != header.end_bytes:
         raise ValueError("cut short")
@@ -51,21 +50,22 @@ def numbers_in(path: Path) -> int:
 
 
 def free_bytes(plan: Plan) -> int:
-    """Where the weights will lie: on the GPU, or in memory, of which a container may have less."""
-    if device_of(plan).type == "cuda" and plan.offload == "none":
-        return torch.cuda.mem_get_info(device_of(plan))[0]
+    """Free bytes where the plan keeps the weights: on the GPU, or in main memory, within the limit
+    of a cgroup."""
+    if torch_device_for(plan).type == "cuda" and plan.offload == "none":
+        return torch.cuda.mem_get_info(torch_device_for(plan))[0]
     free = psutil.virtual_memory().available
     try:
         limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
         used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
-        reclaimable = _inactive_file_bytes()
+        reclaimable = _inactive_file_bytes()  # mostly weights that were read before
     except (OSError, ValueError):
         return free
     return min(free, max(0, limit - used + reclaimable))
 
 
 def _inactive_file_bytes() -> int:
-    """Cached files, which the kernel gives up when memory is wanted."""
+    """Page cache that the kernel reclaims under pressure, but counts as used memory."""
     for line in (CGROUP / "memory.stat").read_text(encoding="ascii").splitlines():
         key, _, value = line.partition(" ")
         if key == "inactive_file":
@@ -74,19 +74,18 @@ def _inactive_file_bytes() -> int:
 
 
 def free_memory() -> None:
-    """Give back what a failed attempt or a model that has left held."""
+    """Returns the memory of dropped models and failed attempts to the system."""
     gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    if sys.platform == "linux":  # freed pages stay with the allocator unless it is told
+    if sys.platform == "linux":  # glibc keeps freed pages until it is trimmed
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager
-def memory_sentences() -> Iterator[None]:
-    """Out of memory becomes a KinoraError; everything else passes."""
+def out_of_memory_as_kinora_error() -> Iterator[None]:
+    """Raises KinoraError(OUT_OF_MEMORY) for out of memory in the block; other errors pass."""
     try:
         yield
     except Exception as error:
@@ -96,28 +95,28 @@ def memory_sentences() -> Iterator[None]:
         raise KinoraError(ErrorCode.OUT_OF_MEMORY) from error
 
 
-GIB = 2**30
-
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-class Peak:
-    """The most memory since it was made."""
+class PeakMemory:
+    """The peak memory since this object was created."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            self._is_reset = _forget_peak()
+            self._is_reset = _reset_process_peak()
 
     def gb(self) -> float | None:
         if self._device.type == "cuda":
+            # reserved, not allocated: what torch's allocator caches is not free for others
             return torch.cuda.max_memory_reserved(self._device) / GIB + GPU_OVERHEAD_GB
-        return _peak_of_process() if self._is_reset else None
+        return _process_peak_gb() if self._is_reset else None
 
 
-def _forget_peak() -> bool:
+def _reset_process_peak() -> bool:
+    """Resets VmHWM; False where the kernel does not allow it (man 5 proc, clear_refs)."""
     try:
         CLEAR.write_text("5", encoding="ascii")
     except OSError:
@@ -125,7 +124,7 @@ def _forget_peak() -> bool:
     return True
 
 
-def _peak_of_process() -> float | None:
+def _process_peak_gb() -> float | None:
     try:
         lines = STATUS.read_text(encoding="ascii", errors="replace").splitlines()
         kib = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))

@@ -1,7 +1,7 @@
-"""Do what a plan says to a loaded pipeline. For the worker: this half knows torch and diffusers.
+"""Applies a plan to a loaded pipeline: dtype, device, offload, attention, step cache.
 
-`place` once after loading; `settle` before every run, for pipelines that share their weights take
-each other's hooks.
+`apply_plan` is called once after loading; `install_hooks` before every run, because pipelines that
+share weights remove each other's offload hooks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pipelines.engine.device import torch_device
+from pipelines.engine.torch_device import torch_device
 from pipelines.models.cards import ModelCard
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import this_machine
@@ -24,45 +24,46 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 FIRST_BLOCK_THRESHOLD = 0.05
+"""diffusers' default: relative change of the first block below which the others are skipped."""
 PAB_EVERY = 2
+"""Spatial attention is computed in every second step."""
 BLOCKS_AT_ONCE = 1
-GROUP_HOOKS = ("group_offloading", "layer_execution_tracker", "lazy_prefetch_group_offloading")
 DENOISERS = ("transformer", "transformer_2", "unet")
 
 
 def plan_here(card: ModelCard, settings: Settings, shape: ClipShape | None = None) -> Plan:
-    """The plan for this process, where torch has the last word on whether there is a GPU."""
+    """The plan for this process, with the GPU as torch finds it."""
     machine = this_machine(settings)
     if not settings.zero_gpu:
-        machine = machine.computing_on(torch_device())
-    elif not torch.cuda.is_available():  # without `spaces` in place; nothing to try before a clip
+        machine = machine.with_device(torch_device())
+    elif not torch.cuda.is_available():  # ZeroGPU without `spaces`: there is no GPU
         machine = machine.without_gpu()
     return plan_for(card, machine, PlanOptions.of(settings), shape)
 
 
-def device_of(plan: Plan) -> torch.device:
+def torch_device_for(plan: Plan) -> torch.device:
     return torch.device(plan.device_name)
 
 
-def dtype_of(plan: Plan) -> torch.dtype:
+def torch_dtype_for(plan: Plan) -> torch.dtype:
     return getattr(torch, plan.dtype_name)
 
 
-def place(pipe: Any, plan: Plan) -> None:
-    """Weights where they are kept, in the form they are kept in."""
-    # 1. The weights' form
+def apply_plan(pipe: Any, plan: Plan) -> None:
+    """Converts and places the weights of a newly loaded pipeline."""
+    # 1. Storage dtype of the denoiser
     for denoiser in _denoisers(pipe):
         if plan.storage == "float8":
             denoiser.enable_layerwise_casting(
-                storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype_of(plan)
+                storage_dtype=torch.float8_e4m3fn, compute_dtype=torch_dtype_for(plan)
             )
         elif plan.storage == "int8":
-            _to_int8(denoiser)
+            _quantize_to_int8(denoiser)
 
-    # 2. Where they lie
-    _put(pipe, plan)
+    # 2. Device and offload
+    _offload_or_move(pipe, plan)
 
-    # 3. What is computed how
+    # 3. Attention and compiling
     if plan.attention != "native":
         for denoiser in _denoisers(pipe):
             _set_attention(denoiser, plan.attention)
@@ -72,41 +73,53 @@ def place(pipe: Any, plan: Plan) -> None:
                 denoiser.compile_repeated_blocks()
 
 
-def settle(pipe: Any, plan: Plan) -> None:
-    """This pipeline's hooks are the ones on the shared weights. Call it while they are yours."""
-    if plan.offload == "model" and not _hooks_are_ours(pipe):
-        pipe.enable_model_cpu_offload(device=device_of(plan))
+def install_hooks(pipe: Any, plan: Plan) -> None:
+    """Installs this pipeline's hooks on the shared weights, with a fresh step cache. Hold
+    `busy`."""
+    if plan.offload == "model" and not _has_own_hooks(pipe):
+        pipe.enable_model_cpu_offload(device=torch_device_for(plan))
     if plan.step_cache:
         for denoiser in _denoisers(pipe):
             if hasattr(denoiser, "enable_cache"):
-                if denoiser.is_cache_enabled:
+                if denoiser.is_cache_enabled:  # holds the previous clip's state
                     denoiser.disable_cache()
-                denoiser.enable_cache(_cache(pipe, plan))
+                denoiser.enable_cache(_step_cache_config(pipe, plan))
 
 
-def move(pipe: Any, plan: Plan) -> None:
-    """From wherever the weights lie to where this plan wants them; their form stays."""
-    unplace(pipe)
-    _put(pipe, plan)
+def move_weights(pipe: Any, plan: Plan) -> None:
+    """Moves the weights as another plan places them. Their storage dtype stays."""
+    remove_offload(pipe)
+    _offload_or_move(pipe, plan)
 
 
-def _put(pipe: Any, plan: Plan) -> None:
+def _offload_or_move(pipe: Any, plan: Plan) -> None:
     if plan.offload == "group":
         _group_offload(pipe, plan)
     elif plan.offload == "model":
-        pipe.enable_model_cpu_offload(device=device_of(plan))
+        pipe.enable_model_cpu_offload(device=torch_device_for(plan))
     else:
-        pipe.to(device_of(plan))
+        pipe.to(torch_device_for(plan))
 
 
-def unplace(pipe: Any) -> None:
-    """Every offload hook off and all weights in memory, before they are placed in another way."""
+def remove_offload(pipe: Any) -> None:
+    """Removes every offload hook and moves all weights to main memory.
+
+    `remove_all_hooks` knows accelerate's hooks only; diffusers offers nothing that removes those of
+    group offload. Can go when it does; the names are read from diffusers, so a change raises.
+    """
+    from diffusers.hooks import group_offloading as hooks
+
+    names = (
+        hooks._GROUP_OFFLOADING,
+        hooks._LAYER_EXECUTION_TRACKER,
+        hooks._LAZY_PREFETCH_GROUP_OFFLOADING,
+    )
     pipe.remove_all_hooks()
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             for module in part.modules():
                 registry = getattr(module, "_diffusers_hook", None)
-                for name in GROUP_HOOKS:
+                for name in names:
                     if registry is not None and registry.get_hook(name) is not None:
                         registry.remove_hook(name, recurse=False)
     pipe.to("cpu")
@@ -116,7 +129,7 @@ def unplace(pipe: Any) -> None:
 def moved_to_cpu(
     pipe: Any, device: torch.device, but: tuple[str, ...] = ("vae",)
 ) -> Iterator[None]:
-    """All parts but those wait in memory while the block runs."""
+    """Moves all components but those named in `but` to main memory while the block runs."""
     parts = [
         part
         for name, part in pipe.components.items()
@@ -138,30 +151,34 @@ def _denoisers(pipe: Any) -> Iterator[Any]:
             yield denoiser
 
 
-def _to_int8(denoiser: Any) -> None:
+def _quantize_to_int8(denoiser: Any) -> None:
     torchao = import_module("torchao.quantization")  # only planned where it is installed
     torchao.quantize_(denoiser, torchao.Int8WeightOnlyConfig())
 
 
 def _group_offload(pipe: Any, plan: Plan) -> None:
     pipe.enable_group_offload(
-        onload_device=device_of(plan),
+        onload_device=torch_device_for(plan),
         offload_device=torch.device("cpu"),
         offload_type="block_level",
         num_blocks_per_group=BLOCKS_AT_ONCE,
-        use_stream=device_of(plan).type == "cuda",
+        # prefetches the next block while the current one computes
+        use_stream=torch_device_for(plan).type == "cuda",
+        # pins memory block by block: all pinned weights at once would double the RAM
         low_cpu_mem_usage=True,
     )
 
 
-def _hooks_are_ours(pipe: Any) -> bool:
+def _has_own_hooks(pipe: Any) -> bool:
+    # accelerate keeps one hook per module, so another pipeline's replaces this one's
     hooks = getattr(pipe, "_all_hooks", [])
     return bool(hooks) and all(getattr(h.model, "_hf_hook", None) is h.hook for h in hooks)
 
 
 def _set_attention(denoiser: Any, name: str) -> None:
-    """For this model alone: diffusers also sets it for all others of the process, which is undone
-    here. Can go when `set_attention_backend` no longer touches the active backend."""
+    """Sets the attention backend of this model alone: diffusers also makes it the default of the
+    process, which is undone here. Can go when `set_attention_backend` leaves the default alone
+    (diffusers 0.42 does not)."""
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
     before, _ = _AttentionBackendRegistry.get_active_backend()
@@ -171,7 +188,7 @@ def _set_attention(denoiser: Any, name: str) -> None:
         _AttentionBackendRegistry.set_active_backend(before)
 
 
-def _cache(pipe: Any, plan: Plan) -> Any:
+def _step_cache_config(pipe: Any, plan: Plan) -> Any:
     from diffusers import FirstBlockCacheConfig, PyramidAttentionBroadcastConfig
 
     if plan.step_cache == "first_block":

@@ -1,12 +1,9 @@
-"""Moving previews: a latent-to-RGB map fitted once per VAE, and the thread that draws with it.
-
-The map is least squares from one latent position to a small patch of pixels, learned from
-synthetic clips that the VAE itself encodes: no factor tables. Knows no sampler and no job.
-"""
+"""Draws moving previews on a thread of their own, with the map of `latent_rgb`."""
 
 from __future__ import annotations
 
 import io
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,15 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from pipelines.engine.latent_rgb import PreviewMap, log
+from pipelines.engine.latent_rgb import PreviewMap
 from pipelines.preview import Preview
 
 if TYPE_CHECKING:
     import torch
 
+log = logging.getLogger(__name__)
 
 LONG_SIDE = (192, 320)
+"""Smallest and largest long side of a preview in pixels."""
 BUDGET = 0.03
+"""Share of the sampling time that drawing may take."""
 SHORTEST_PAUSE_S = 0.1
 MOST_FRAMES = 48
 
@@ -33,10 +33,11 @@ OnPreview = Callable[[Preview], None]
 
 
 class PreviewStream:
-    """Draws on its own thread, only ever the newest, and only while it costs next to nothing.
+    """Draws the newest latents on its own thread, within a budget of CPU time.
 
-    The first and the last preview are always drawn; those between only while the seconds of CPU
-    spent so far, and one more preview, stay within `BUDGET` of the time sampled so far.
+    The first and the last preview are always drawn; others only while the CPU seconds spent so far,
+    and one more preview, stay within `BUDGET` of the sampling time so far. A failure switches
+    previews off for the run and is logged once.
     """
 
     def __init__(self, preview_map: PreviewMap, deliver: OnPreview, clip_seconds: float) -> None:
@@ -53,11 +54,6 @@ class PreviewStream:
         self._last_at = 0.0
         self._thread = threading.Thread(target=self._work, name="previews", daemon=True)
 
-    @property
-    def spent_s(self) -> float:
-        """Seconds of CPU so far."""
-        return self._spent_s
-
     def __enter__(self) -> PreviewStream:
         self._thread.start()
         return self
@@ -68,30 +64,34 @@ class PreviewStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait for the preview being drawn, so that none comes after the run."""
+        """Waits for the preview that is being drawn, so that none arrives after the run."""
         with self._ready:
             self._closed = True
             self._ready.notify()
+        # a limit, because a stuck drawing must not keep the clip from being decoded
         self._thread.join(timeout=5)
 
-    def wants(self, index: int, *, last: bool, step_seconds: float) -> bool:
-        """Is a preview due after this step?"""
+    def is_due(self, index: int, *, last: bool, step_seconds: float) -> bool:
+        """Whether a preview is due after this step."""
         self._sampled_s += step_seconds
         if self._failed:
             return False
         if index == 1 or last:
             return True
+        # without a measured cost, or while the thread is behind
         if self._drawn == 0 or self._pending is not None:
             return False
         cost = self._spent_s / self._drawn
         paused = time.perf_counter() - self._last_at >= SHORTEST_PAUSE_S
         return paused and self._spent_s + cost <= BUDGET * self._sampled_s
 
-    def offer(self, index: int, latents: Callable[[], torch.Tensor]) -> None:
-        """Never fails and never waits for the drawing."""
+    def submit(self, index: int, latents: Callable[[], torch.Tensor]) -> None:
+        """Queues latents [B, C, F, H, W] for drawing, replacing older ones. Never raises or
+        blocks."""
         try:
+            # unpacked on this thread, which uses the pipeline; only drawing moves to the other
             newest = (index, latents())
-        except Exception:  # logged once; the clip goes on without previews
+        except Exception:  # whatever unpacking raises: the clip needs no previews
             self._fail()
             return
         self._last_at = time.perf_counter()
@@ -106,10 +106,10 @@ class PreviewStream:
                 if self._pending is None:
                     return
                 (index, latents), self._pending = self._pending, None
-            began = time.thread_time()
+            began = time.thread_time()  # CPU time: sampling on all cores delays this thread
             try:
                 self._deliver(self._draw(index, latents))
-            except Exception:  # logged once; the clip goes on without previews
+            except Exception:  # whatever drawing or delivering raises, as above
                 self._fail()
                 return
             self._spent_s += time.thread_time() - began
@@ -117,17 +117,19 @@ class PreviewStream:
 
     def _draw(self, index: int, latents: torch.Tensor) -> Preview:
         pictures = self._map.pictures(latents[0].float().cpu().numpy())
-        return strip(index, pictures, self._clip_seconds)
+        return draw_strip(index, pictures, self._clip_seconds)
 
     def _fail(self) -> None:
-        """Once is enough to know; the run goes on without previews."""
         if not self._failed:
             self._failed = True
             log.exception("Drawing a preview failed; previews are off for this run.")
 
 
-def strip(index: int, pictures: np.ndarray, clip_seconds: float) -> Preview:
-    """All pictures side by side in one JPEG, at a size that is pleasant to look at."""
+def draw_strip(index: int, pictures: np.ndarray, clip_seconds: float) -> Preview:
+    """All pictures (uint8 [F, H, W, 3]) side by side in one JPEG, scaled into `LONG_SIDE`.
+
+    Of more than `MOST_FRAMES`, evenly spaced ones: a longer strip would only be larger.
+    """
     if len(pictures) > MOST_FRAMES:
         keep = np.linspace(0, len(pictures) - 1, MOST_FRAMES).round().astype(int)
         pictures = pictures[keep]

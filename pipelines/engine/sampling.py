@@ -1,7 +1,7 @@
-"""Sampling that does not give up at once when the memory is short.
+"""Retries sampling with less memory: first without other models, then with more offload.
 
-The other models go first, then more and more of this one waits off the GPU. Afterwards all is as
-it was, so the next clip starts anew. Decoding has its own ladder (`decode`).
+The plan is restored afterwards, so the next clip starts with it again. Decoding has strategies of
+its own (`decode.py`).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pipelines.engine.denoise import Control, Sampled, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.memory import free_memory
-from pipelines.engine.placement import move, settle
+from pipelines.engine.placement import install_hooks, move_weights
 from pipelines.engine.preview import OnPreview
 from pipelines.planning.plan import Offload, Plan
 from pipelines.request import Adjustment, FittedRequest
 
 log = logging.getLogger(__name__)
 
-WORDS: dict[Offload, str] = {
+OFFLOAD_DESCRIPTIONS: dict[Offload, str] = {
     "none": "with the whole model on the GPU",
     "model": "with the parts of the model moved to the GPU one at a time",
     "group": "with the blocks of the model moved to the GPU as they were needed",
@@ -32,7 +32,7 @@ WORDS: dict[Offload, str] = {
 
 
 def fallback_plans(plan: Plan) -> list[Plan]:
-    """The same plan with more and more of the weights off the GPU; none without one."""
+    """The same plan with more and more offload; empty on a CPU."""
     if plan.device_name == "cpu":
         return []
     offloads: Sequence[Offload] = get_args(Offload)
@@ -51,12 +51,17 @@ def sample(
     on_change: OnChange = lambda _change: None,
     plans: Sequence[Plan] | None = None,
 ) -> Sampled:
-    """As `denoise`. `make_room` puts other models away, and says whether there were any."""
+    """As `denoise`, with retries. `make_room` evicts other models and returns whether there were
+    any.
+
+    `plans` replaces `fallback_plans`. Each retry is reported as an adjustment. Raises
+    KinoraError(OUT_OF_MEMORY) when nothing is left to try.
+    """
     pipe, plan = loaded.pipe, loaded.weights.plan
     used = plan
     with loaded.busy:
-        settle(pipe, plan)
-        rungs = list(fallback_plans(plan) if plans is None else plans)
+        install_hooks(pipe, plan)
+        remaining = list(fallback_plans(plan) if plans is None else plans)
         try:
             while True:
                 try:
@@ -65,28 +70,38 @@ def sample(
                     if error.code is not ErrorCode.OUT_OF_MEMORY:
                         raise
                     failed = error
+                # outside `except`, whose traceback keeps the tensors of the failed attempt alive
                 free_memory()
                 if make_room():
                     log.warning(
                         "Out of memory while sampling; retrying with other models unloaded.",
                     )
-                    on_change(_change("beside other models", "with the other models put away"))
-                elif rungs:
-                    before, used = used, rungs.pop(0)
-                    log.warning("Out of memory while sampling; retrying %s.", WORDS[used.offload])
-                    move(pipe, used)
-                    on_change(_change(WORDS[before.offload], WORDS[used.offload]))
+                    on_change(
+                        _memory_adjustment("beside other models", "with the other models unloaded")
+                    )
+                elif remaining:
+                    before, used = used, remaining.pop(0)
+                    log.warning(
+                        "Out of memory while sampling; retrying %s.",
+                        OFFLOAD_DESCRIPTIONS[used.offload],
+                    )
+                    move_weights(pipe, used)
+                    on_change(
+                        _memory_adjustment(
+                            OFFLOAD_DESCRIPTIONS[before.offload], OFFLOAD_DESCRIPTIONS[used.offload]
+                        )
+                    )
                 else:
                     raise failed
         finally:
-            if used is not plan:
-                move(pipe, plan)
+            if used is not plan:  # also after a cancel
+                move_weights(pipe, plan)
 
 
-def _change(before: str, after: str) -> Adjustment:
+def _memory_adjustment(before: str, after: str) -> Adjustment:
     return Adjustment(
         field="sampling",
         asked=before,
         used=after,
-        sentence=f"Not enough memory {before}: the clip was sampled {after}.",
+        sentence=f"Not enough memory {before}; the clip was sampled {after}.",
     )

@@ -1,7 +1,7 @@
-"""What of the words is cut off while a clip is sampled, as its tokenizers really do it.
+"""Reports which part of a prompt the tokenizers cut off while a clip is sampled.
 
-Every family's pipeline calls its tokenizers with `truncation`; each gets a class of its own for the
-time of the call, which compares what went in with what was kept. Knows tokenizers; knows no job.
+Pipelines call their tokenizers with `truncation`. During the run each tokenizer has a class of its
+own that compares the text with what was kept.
 """
 
 from __future__ import annotations
@@ -13,72 +13,79 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.models.prompt_length import CALLED, cut_off
+from pipelines.engine.patching import own_class
+from pipelines.models.prompt_length import FIELD_NAMES, truncation_adjustment
 from pipelines.request import Adjustment, FittedRequest
 
 log = logging.getLogger(__name__)
 
-ALIKE = 16
-"""So many characters at the beginning say which text a tokenizer was given."""
+PREFIX_CHARACTERS = 16
+"""Characters at the beginning of a text by which it is found in a tokenizer's input."""
 
 
 @contextmanager
-def unread_words(
+def report_truncation(
     pipe: Any, name: str, fitted: FittedRequest, on_change: Callable[[Adjustment], None]
 ) -> Iterator[None]:
-    """Reports at the end, unless it was known before. `name` is the model's."""
-    watch = _Watch({each: text for each in CALLED if (text := getattr(fitted, each))})
+    """Reports an adjustment for each truncated text when the block ends, unless `fitted` has it
+    already. `name` is the model's."""
+    watch = _TruncationWatch(
+        {each: text for each in FIELD_NAMES if (text := getattr(fitted, each))}
+    )
     try:
         with ExitStack() as stack:
             for tokenizer in _tokenizers(pipe):
-                stack.enter_context(_watched(tokenizer, watch))
+                stack.enter_context(_watch_tokenizer(tokenizer, watch))
             yield
     finally:
         known = {change.field: change.used for change in fitted.adjustments}
         for each, (read, limit) in watch.read.items():
             if watch.texts[each][read:].strip():
-                change = cut_off(name, each, watch.texts[each], read, limit)
+                change = truncation_adjustment(name, each, watch.texts[each], read, limit)
                 if known.get(each) != change.used:
                     on_change(change)
 
 
 @dataclass
-class _Watch:
+class _TruncationWatch:
     texts: dict[str, str]
     read: dict[str, tuple[int, int | None]] = field(default_factory=dict)
-    """Of each text the most characters that any of the encoders reads, and its tokens."""
+    """Per text the most characters that any encoder reads, and that encoder's token limit."""
 
-    def saw(self, given: str, kept: int, limit: int | None) -> None:
-        """A tokenizer got `given` and kept that many characters of it."""
-        whole, read_part = _plain(given), len(_plain(given[:kept]))
+    def record(self, text_in: str, kept: int, limit: int | None) -> None:
+        """A tokenizer was called with `text_in` and kept that many characters of it."""
+        # the input may be a template around the text, and the pipeline may have cleaned it
+        normalized_input, kept_length = _normalized(text_in), len(_normalized(text_in[:kept]))
         for each, text in self.texts.items():
-            wanted = _plain(text)
-            at = whole.find(wanted[:ALIKE])
-            if at < 0:
+            normalized_text = _normalized(text)
+            at = normalized_input.find(normalized_text[:PREFIX_CHARACTERS])
+            if at < 0:  # a tokenizer of the other prompt
                 continue
-            there = _common(whole[at:], wanted)
-            characters = _position(text, min(there, read_part - at))
+            common = _common_prefix(normalized_input[at:], normalized_text)
+            characters = _original_position(text, min(common, kept_length - at))
             before = self.read.get(each, (-1, None))[0]
             if characters > before:
                 self.read[each] = characters, limit
 
 
-def _plain(text: str) -> str:
-    """As pipelines clean captions: without capitals and further spaces."""
+def _normalized(text: str) -> str:
+    """Lower case and single spaces, as pipelines clean captions."""
     return " ".join(text.lower().split())
 
 
-def _common(one: str, other: str) -> int:
+def _common_prefix(one: str, other: str) -> int:
     pairs = enumerate(zip(one, other, strict=False))
     return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _position(text: str, plain: int) -> int:
-    """Where in the text as typed that many plain characters end."""
-    if plain >= len(_plain(text)):
+def _original_position(text: str, plain: int) -> int:
+    """The position in the original text where that many normalised characters end."""
+    if plain >= len(_normalized(text)):
         return len(text)
     ends = range(len(text) + 1)
-    return bisect.bisect_right(ends, max(0, plain), key=lambda end: len(_plain(text[:end]))) - 1
+    return (
+        bisect.bisect_right(ends, max(0, plain), key=lambda end: len(_normalized(text[:end]))) - 1
+    )
 
 
 def _tokenizers(pipe: Any) -> list[Any]:
@@ -92,7 +99,7 @@ def _tokenizers(pipe: Any) -> list[Any]:
 
 
 @contextmanager
-def _watched(tokenizer: Any, watch: _Watch) -> Iterator[None]:
+def _watch_tokenizer(tokenizer: Any, watch: _TruncationWatch) -> Iterator[None]:
     kind = type(tokenizer)
 
     def call(self: Any, text: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -100,20 +107,18 @@ def _watched(tokenizer: Any, watch: _Watch) -> Iterator[None]:
         if self is tokenizer and kwargs.get("truncation"):
             try:
                 for each in [text] if isinstance(text, str) else text or ():
-                    _look(kind, tokenizer, each, kwargs, watch)
-            except Exception:  # a report only: the clip is made all the same
+                    _measure(kind, tokenizer, each, kwargs, watch)
+            except Exception:  # only a report is missing then
                 log.warning("Checking prompt truncation failed.", exc_info=True)
         return result
 
-    members = {"__call__": call, "__module__": kind.__module__}
-    tokenizer.__class__ = type(kind.__name__, (kind,), members)
-    try:
+    with own_class(tokenizer, {"__call__": call}):
         yield
-    finally:
-        tokenizer.__class__ = kind
 
 
-def _look(kind: Any, tokenizer: Any, text: str, kwargs: dict[str, Any], watch: _Watch) -> None:
+def _measure(
+    kind: Any, tokenizer: Any, text: str, kwargs: dict[str, Any], watch: _TruncationWatch
+) -> None:
     limit = kwargs.get("max_length") or tokenizer.model_max_length
     adds = kwargs.get("add_special_tokens", True)
     room = limit - (tokenizer.num_special_tokens_to_add() if adds else 0)
@@ -128,4 +133,4 @@ def _look(kind: Any, tokenizer: Any, text: str, kwargs: dict[str, Any], watch: _
         kept = max((end for _, end in content["offset_mapping"][:room]), default=0)
     else:
         kept = len(tokenizer.decode(ids[:room]))
-    watch.saw(text, kept, limit)
+    watch.record(text, kept, limit)

@@ -1,7 +1,7 @@
-"""The clean latents (x0) that a model means at one step, whatever its scheduler and prediction.
+"""Computes the predicted clean latents (x0) of one step, for every scheduler and prediction type.
 
-Every scheduler noises as `alpha * x0 + sigma * noise`; they differ in where alpha and sigma are
-kept and in what the model predicts. Knows diffusers' schedulers. Does not know pipelines.
+All schedulers add noise as `alpha * x0 + sigma * noise`; they differ in where alpha and sigma are
+stored and in what the model predicts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EXPLODING = {
     "KDPM2AncestralDiscreteScheduler",
     "LMSDiscreteScheduler",
 }
-"""alpha is always 1: the noise grows and the picture stays."""
+"""alpha is 1 (variance exploding): only the noise grows."""
 
 FLOW = {
     "FlowMatchEulerDiscreteScheduler",
@@ -39,7 +39,7 @@ BY_TIMESTEP = {
     "PNDMScheduler",
     "TCDScheduler",
 }
-"""alpha and sigma are looked up by the timestep: `alphas_cumprod[timestep]`."""
+"""alpha and sigma come from `alphas_cumprod[timestep]`."""
 
 CLIPPING = {
     "DDIMParallelScheduler",
@@ -49,26 +49,26 @@ CLIPPING = {
     "HeunDiscreteScheduler",
     "LCMScheduler",
 }
-"""Those that heed `clip_sample`; CogVideoX's have the setting and ignore it."""
+"""Schedulers that apply `clip_sample`; CogVideoX's have the setting and ignore it."""
 
 
 @dataclass(frozen=True)
 class StepState:
-    """Where a scheduler stands before it takes a step: the step itself moves it on."""
+    """The position of a scheduler before a step, which advances it."""
 
     scheduler: Any
     timestep: Any
     index: int | None
-    """Into its sigmas; None for those that have no step_index."""
+    """The index into its sigmas; None for schedulers without step_index."""
     second_order: bool
-    """The corrector's evaluation of Heun and its like."""
+    """The second evaluation of a second-order scheduler such as Heun."""
     per_token_timesteps: torch.Tensor | None = None
 
 
-def moment(
+def step_state(
     scheduler: Any, timestep: Any, per_token_timesteps: torch.Tensor | None = None
 ) -> StepState:
-    """To be asked before `scheduler.step`; changes nothing."""
+    """The state before `scheduler.step`, which it leaves unchanged."""
     return StepState(
         scheduler=scheduler,
         timestep=timestep,
@@ -79,7 +79,7 @@ def moment(
 
 
 def step_index(scheduler: Any, timestep: Any) -> int | None:
-    """The index its next step will use, found as the scheduler itself finds it."""
+    """The index that the next step will use, found as the scheduler itself does."""
     if not hasattr(scheduler, "step_index"):
         return None
     if scheduler.step_index is not None:
@@ -92,24 +92,31 @@ def step_index(scheduler: Any, timestep: Any) -> int | None:
 
 
 def x0_estimate(
-    at: StepState, model_output: torch.Tensor, sample: torch.Tensor
+    state: StepState, model_output: torch.Tensor, sample: torch.Tensor
 ) -> torch.Tensor | None:
-    """None for a scheduler this module does not know: better no preview than a wrong one."""
-    scheduler, name = at.scheduler, type(at.scheduler).__name__
+    """x0 in float32, of the shape of `sample`; None for an unknown scheduler, as no preview is
+    better than a wrong one.
+
+    `model_output` and `sample` are the arguments of `scheduler.step`.
+    """
+    scheduler, name = state.scheduler, type(state.scheduler).__name__
     output, sample = model_output.float(), sample.float()
     if name in FLOW:
-        x0 = sample - _flow_distance(at, sample) * output
-    elif hasattr(scheduler, "precondition_outputs"):  # the EDM family
-        x0 = scheduler.precondition_outputs(sample, output, _sigma(at).to(sample))
+        x0 = sample - _flow_distance(state, sample) * output
+    elif hasattr(scheduler, "precondition_outputs"):  # EDM (arXiv 2206.00364)
+        x0 = scheduler.precondition_outputs(sample, output, _sigma(state).to(sample))
     elif name in EXPLODING:
-        sigma = _sigma(at).to(sample)
-        x0 = _from_prediction(at, output, sample, torch.ones_like(sigma), sigma)
+        sigma = _sigma(state).to(sample)
+        x0 = _from_prediction(state, output, sample, torch.ones_like(sigma), sigma)
     elif hasattr(scheduler, "_sigma_to_alpha_sigma_t"):  # UniPC, the DPM-Solvers, DEIS, SA
-        alpha, sigma = scheduler._sigma_to_alpha_sigma_t(_sigma(at))
-        x0 = _from_prediction(at, output, sample, alpha.to(sample), sigma.to(sample))
+        alpha, sigma = scheduler._sigma_to_alpha_sigma_t(_sigma(state))
+        x0 = _from_prediction(state, output, sample, alpha.to(sample), sigma.to(sample))
     elif name in BY_TIMESTEP:
-        alpha_squared = scheduler.alphas_cumprod[int(at.timestep)].to(sample)
-        x0 = _from_prediction(at, output, sample, alpha_squared.sqrt(), (1 - alpha_squared).sqrt())
+        # DDIM's alphas_cumprod is alpha squared
+        alpha_squared = scheduler.alphas_cumprod[int(state.timestep)].to(sample)
+        x0 = _from_prediction(
+            state, output, sample, alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
+        )
     else:
         return None
     if x0 is not None and name in CLIPPING and scheduler.config.clip_sample:
@@ -119,41 +126,41 @@ def x0_estimate(
 
 
 def _from_prediction(
-    at: StepState,
+    state: StepState,
     output: torch.Tensor,
     sample: torch.Tensor,
     alpha: torch.Tensor,
     sigma: torch.Tensor,
 ) -> torch.Tensor | None:
-    match at.scheduler.config.get("prediction_type", "epsilon"):
+    match state.scheduler.config.get("prediction_type", "epsilon"):
         case "epsilon":
             return (sample - sigma * output) / alpha
-        case "v_prediction":  # defined on the unit circle, onto which the sample is scaled
+        case "v_prediction":  # arXiv 2202.00512; defined for alpha**2 + sigma**2 == 1, so scaled
             size = (alpha**2 + sigma**2).sqrt()
             return (alpha * sample / size - sigma * output) / size
         case "flow_prediction":
-            return sample - _sigma(at).to(sample) * output
+            return sample - _sigma(state).to(sample) * output
         case "sample" | "original_sample":
             return output
     return None
 
 
-def _flow_distance(at: StepState, sample: torch.Tensor) -> torch.Tensor:
-    """How far it still is to the clean end, along the velocity the model predicts."""
-    if at.per_token_timesteps is not None:
-        config = at.scheduler.config
-        distance = (at.per_token_timesteps / config.num_train_timesteps).to(sample)[..., None]
-        # given a time for every token, FlowMatchEuler goes with the output and not against it
+def _flow_distance(state: StepState, sample: torch.Tensor) -> torch.Tensor:
+    """The factor of the predicted velocity that leads from `sample` to x0."""
+    if state.per_token_timesteps is not None:
+        config = state.scheduler.config
+        distance = (state.per_token_timesteps / config.num_train_timesteps).to(sample)[..., None]
+        # with per-token timesteps FlowMatchEuler adds the output instead of subtracting it
         return distance if config.get("stochastic_sampling") else -distance
-    sigma = _sigma(at).to(sample)
-    # Mochi counts the other way: its sigma is the share of the picture and its velocity leads there
-    return sigma - 1 if at.scheduler.config.get("invert_sigmas") else sigma
+    sigma = _sigma(state).to(sample)
+    # Mochi inverts the schedule: its sigma is the share of x0, and its velocity points there
+    return sigma - 1 if state.scheduler.config.get("invert_sigmas") else sigma
 
 
-def _sigma(at: StepState) -> torch.Tensor:
-    index = at.index or 0
-    if at.second_order and hasattr(at.scheduler, "sigmas_interpol"):
-        # between two sigmas; the ancestral one counts them from the step before
-        ancestral = "Ancestral" in type(at.scheduler).__name__
-        return at.scheduler.sigmas_interpol[index - 1 if ancestral else index]
-    return at.scheduler.sigmas[index]
+def _sigma(state: StepState) -> torch.Tensor:
+    index = state.index or 0
+    if state.second_order and hasattr(state.scheduler, "sigmas_interpol"):
+        # KDPM2 evaluates between two sigmas; the ancestral one indexes them by the step before
+        ancestral = "Ancestral" in type(state.scheduler).__name__
+        return state.scheduler.sigmas_interpol[index - 1 if ancestral else index]
+    return state.scheduler.sigmas[index]

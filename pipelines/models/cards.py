@@ -1,7 +1,4 @@
-"""Model cards: what a model can do, as data a person could write (`presets/models/*.yaml`).
-
-Knows YAML and the shape of a card. Does not know how a model is loaded or run.
-"""
+"""Model cards: YAML files that describe what a model can do (`presets/models/*.yaml`)."""
 
 from __future__ import annotations
 
@@ -19,20 +16,21 @@ from pipelines.request import MAX_SEED, Task
 ROOT = Path(__file__).resolve().parents[2]
 
 
-TYPED = {
+REQUEST_ARGUMENTS = {
     "prompt", "negative_prompt", "width", "height", "num_frames", "num_inference_steps",
     "guidance_scale", "image", "video", "strength", "generator",
 }  # fmt: skip
-"""Arguments of a pipeline's call that a card's `call` would override in silence."""
+"""Arguments of a pipeline's call that come from the request, so a card's `call` must not set
+them."""
 
 
-class Part(BaseModel):
-    """Part of a card: unknown keys are mistakes, values never change."""
+class CardSection(BaseModel):
+    """Base of a card's sections: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Defaults(Part):
+class Defaults(CardSection):
     width: int
     height: int
     num_frames: int
@@ -44,7 +42,7 @@ class Defaults(Part):
     motion_bucket_id: int | None = Field(default=None, ge=1, le=255)
 
 
-class CardLimits(Part):
+class CardLimits(CardSection):
     min_width: int = 64
     max_width: int = 1280
     min_height: int = 64
@@ -61,34 +59,34 @@ class CardLimits(Part):
     fps_choices: tuple[int, ...] = ()
 
 
-class Shape(Part):
-    """A named size the model is at home in, such as 16:9."""
+class NamedSize(CardSection):
+    """A size that the model was trained for, with a label such as 16:9."""
 
     label: str
     width: int
     height: int
 
 
-class Needs(Part):
-    """`vram_gb` is what a GPU needs without offload; None: it runs on a CPU as well as anywhere."""
+class Needs(CardSection):
+    """`vram_gb`: GPU memory without offload; None for models that also run on a CPU."""
 
     vram_gb: float | None = None
     ram_gb: float
     disk_gb: float
     billions: dict[str, float] = {}
-    """Parameters of each component, as `model_index.json` names them: what plans are made from."""
+    """Parameters of each component, by its name in `model_index.json`; plans are made from them."""
 
 
-class Example(Part):
+class Example(CardSection):
     prompt: str
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
     image: str | None = None
     """A file name in `presets/examples`, for image-to-video."""
 
 
-class ModelCard(Part):
+class ModelCard(CardSection):
     id: str = Field(pattern=r"^([a-z0-9][a-z0-9._-]*|[A-Za-z0-9][\w.-]*/[\w.-]+(@[0-9a-f]{40})?)$")
-    """A word of small letters; for a pasted model the name it was pasted by."""
+    """Lower case; for a pasted model the Hub id it was pasted as."""
     name: str
     family: str
     repo: str
@@ -96,48 +94,50 @@ class ModelCard(Part):
     revision: str | None = None
     variant: str | None = None
     dtype: str | None = None
-    """float32, bfloat16 or float16 where the model insists; else the machine decides."""
+    """float32, bfloat16 or float16 if the model works in no other; else the plan chooses."""
     tasks: tuple[Task, ...] = Field(min_length=1)
     license: str
     about: str
     knows: dict[str, tuple[str, ...]] = {}
     defaults: Defaults
     limits: CardLimits
-    shapes: tuple[Shape, ...] = ()
+    shapes: tuple[NamedSize, ...] = ()
     needs: Needs
     frames: Steps | None = None
     size: Steps | None = None
     takes: dict[Literal["prompt", "negative_prompt", "guidance", "last_image", "lead"], bool] = {}
-    """Where this checkpoint differs from its family: a distilled one takes no guidance."""
+    """Inputs where this checkpoint differs from its family: a distilled one takes no guidance."""
     classes: dict[Task, str] = {}
-    """The diffusers class for a task, where this checkpoint's differs from its family's."""
+    """The diffusers pipeline class of a task, where it differs from the family's."""
     scheduler: dict[str, float | int | bool | str] = {}
-    """Its `class` and settings, where they differ from what the repository has."""
+    """The scheduler's `class` and settings, where they differ from the repository's."""
     parts: dict[str, str] = {}
-    """Components that come from a repository of their own, such as AnimateDiff's motion adapter."""
+    """Components with a repository of their own, such as AnimateDiff's motion adapter:
+    `owner/name[/folder][@revision]`, or a folder."""
     latent_upsampler: str | None = None
-    """Written like a part, but fetched only for the first clip that is to be enlarged."""
+    """Written like a part, but downloaded only for the first upscaled clip."""
     call: dict[str, float | int | bool | str] = {}
     """Further arguments of the pipeline's call, such as decode_timestep."""
     gated: bool = False
     """Its terms must be accepted on the Hub, and a token set."""
     usual: bool = False
-    """Used where no model is chosen, and the settings name none."""
+    """The default model where the settings name none."""
     fallback: str | None = None
-    """The card to use instead where this model cannot be had."""
+    """Id of the card to use if this model cannot be loaded."""
     examples: tuple[Example, ...] = ()
     folder: Path | None = Field(default=None, exclude=True)
     """Where the card was read from; set by `load_cards`."""
 
     @property
     def rules(self) -> Rules:
-        given = {k: v for k, v in (("frames", self.frames), ("size", self.size)) if v is not None}
+        """The family's rules, changed by what the card overrides."""
+        own = {k: v for k, v in (("frames", self.frames), ("size", self.size)) if v is not None}
         upscale = self.latent_upsampler is not None
-        return RULES[self.family].model_copy(update=given | dict(self.takes) | {"upscale": upscale})
+        return RULES[self.family].model_copy(update=own | dict(self.takes) | {"upscale": upscale})
 
     @property
     def local_path(self) -> Path | None:
-        """The folder with the weights, if the card names a folder that is there."""
+        """The folder with the weights, if the card names a folder that exists."""
         bases = [ROOT] + ([self.folder] if self.folder else [])
         for base in bases:
             path = (base / self.repo).resolve()
@@ -147,7 +147,7 @@ class ModelCard(Part):
 
     @property
     def is_local(self) -> bool:
-        """True if `repo` can only mean a folder, be it there or not."""
+        """Whether `repo` can only mean a folder, existing or not."""
         return self.repo.startswith((".", "/", "presets/")) or self.local_path is not None
 
     @model_validator(mode="after")
@@ -156,10 +156,10 @@ class ModelCard(Part):
             raise ValueError(f"family {self.family!r} is not one of {sorted(RULES)}")
         if self.latent_upsampler and not RULES[self.family].upscale:
             raise ValueError(f"family {self.family!r} has no use for a latent_upsampler")
-        typed = sorted(set(self.call) & TYPED)
+        typed = sorted(set(self.call) & REQUEST_ARGUMENTS)
         if typed:
             raise ValueError(
-                f"call: {typed[0]} is what a person asks for; use defaults, limits or takes"
+                f"call: {typed[0]} comes from the request; use defaults, limits or takes"
             )
         rules, d, m = self.rules, self.defaults, self.limits
         for what, width, height in [
@@ -191,13 +191,15 @@ class ModelCard(Part):
         return self
 
 
-def of_repository(repo: str, cards: Iterable[ModelCard]) -> ModelCard | None:
-    """The card for a repository as it is, rather than one that takes other parts with it."""
+def find_by_repository(repo: str, cards: Iterable[ModelCard]) -> ModelCard | None:
+    """The card for a repository; of several, the one that replaces the fewest of its components."""
     return min((c for c in cards if c.repo == repo), key=lambda c: len(c.parts), default=None)
 
 
 def load_cards(folder: Path) -> dict[str, ModelCard]:
-    """Every card in a folder, by id, in the order of their file names."""
+    """Every card in a folder, by id, in the order of the file names.
+
+    Raises KinoraError(INVALID_INPUT) for an invalid card, a repeated id and an empty folder."""
     cards: dict[str, ModelCard] = {}
     for path in sorted(folder.glob("*.yaml")):
         try:

@@ -1,8 +1,8 @@
-"""Every model that can be asked for by name: the cards, and whatever a person pastes.
+"""Finds models by name: the installed cards, and cards made for pasted Hub ids and local folders.
 
-A pasted Hub id (`owner/name`, `owner/name@revision`) or the name of a folder (`local/NAME`) becomes
-a card of its own: the class in its model_index.json says its family, a card of that family lends
-its figures. Only that index and sizes are read. Light: no torch. Knows the Hub; knows no job.
+For `owner/name`, `owner/name@revision` or `local/NAME` a card is made: the class in
+model_index.json gives the family, and a card of that family its defaults and limits. Only the index
+and the sizes of the files are read.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from errors import KinoraError
-from pipelines.models.cards import ModelCard, Needs, of_repository
+from pipelines.models.cards import ModelCard, Needs, find_by_repository
 from pipelines.models.failures import Reason, failure
-from pipelines.models.repository import INDEX, Index, bytes_of, choose, read_index
+from pipelines.models.repository import INDEX, Index, choose_components, read_index, total_bytes
 from pipelines.models.rules import FAMILY_OF_CLASS
 from settings import Settings
 
@@ -36,31 +36,31 @@ log = logging.getLogger(__name__)
 
 PASTED = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 LOCAL = "local"
-"""What stands for the owner in the name of a folder of this machine."""
+"""The owner in the name of a folder on this machine."""
 FAILED_FOR_S = 20.0
-"""A page asks at every change of its form: a name that failed is not looked up each time."""
+"""How long a failed name is not retried: the page looks it up at every change of its form."""
 LICENSE = "see the model's page"
 SMALL_GB = 2.0
-"""A model of this size may be tried without a GPU."""
+"""Up to this size a model counts as usable without a GPU."""
 
 
 class Catalog(Mapping[str, ModelCard]):
-    """As a mapping: the installed cards in their order. `get` also knows the pasted ones that were
-    found before, and never asks the network; `find` does. Thread-safe."""
+    """As a mapping: the installed cards in their order. `get` also returns pasted models that were
+    found before, without the network; `find` uses it. Thread-safe."""
 
     def __init__(
         self, cards: Mapping[str, ModelCard], settings: Settings, hub: Hub | None = None
     ) -> None:
         self._cards = cards
         self._settings = settings
-        self._given_hub = hub
+        self._hub_override = hub
         self._folder = settings.data_dir / "cache" / "cards"
         self._pasted: dict[str, ModelCard] = {}
         self._failed: dict[str, tuple[float, KinoraError]] = {}
-        self._finding = threading.Lock()
+        self._find_lock = threading.Lock()
 
     def __getitem__(self, name: str) -> ModelCard:
-        card = self._cards.get(name) or self._pasted.get(name) or self._kept(name)
+        card = self._cards.get(name) or self._pasted.get(name) or self._read_cached(name)
         if card is None:
             raise KeyError(name)
         return card
@@ -72,40 +72,42 @@ class Catalog(Mapping[str, ModelCard]):
         return len(self._cards)
 
     def find(self, name: str) -> ModelCard | None:
-        """The card of that id, of that repository, or made for what was pasted. None where the name
-        can mean nothing here; KinoraError where it means something that cannot be used."""
+        """The card of that id or repository, or one made for a Hub id or a local folder.
+
+        None for a name that can be neither; raises KinoraError for a model that cannot be used."""
         name = name.strip()
-        card = self.get(name) or of_repository(name, self._cards.values())
+        card = self.get(name) or find_by_repository(name, self._cards.values())
         if card is not None:
             return card
         pasted = PASTED.fullmatch(name)
         if pasted is None or ".." in name or not self._is_allowed(pasted):
             return None
-        with self._finding:
+        # one look-up at a time: those that wait find the card, or the error, of the first
+        with self._find_lock:
             at, error = self._failed.get(name, (0.0, None))
             if error is not None and time.monotonic() - at < FAILED_FOR_S:
                 raise error
             try:
-                card = self._made(pasted[1], pasted[2])
+                card = self._make_card(pasted[1], pasted[2])
             except KinoraError as error:
                 self._failed[name] = (time.monotonic(), error)
                 raise
-            self._keep(card)
+            self._cache(card)
         return card
 
     # -- inside ----------------------------------------------------------------------------------
 
     @cached_property
     def _hub(self) -> Hub:
-        """Somebody waits for the answer, so it gives up sooner than a download does."""
+        """With fewer retries than a download has, because a person is waiting for the answer."""
         from pipelines.models.download import RetryPolicy
         from pipelines.models.hub import Hub
 
         quick = RetryPolicy(tries=3, first_wait_s=0.5, longest_wait_s=4.0, timeout_s=10.0)
-        return self._given_hub or Hub(self._settings, quick)
+        return self._hub_override or Hub(self._settings, quick)
 
     def _is_allowed(self, pasted: re.Match[str]) -> bool:
-        """Any, or where strangers ask (a Space), what the operator has put into the folder."""
+        """Any model, or on a Space only those in the operator's folder."""
         own = pasted[2] is None and self._own_folder(pasted[1]) is not None
         return self._settings.any_model or own
 
@@ -115,22 +117,23 @@ class Catalog(Mapping[str, ModelCard]):
         folder = root / name if root and owner == LOCAL else None
         return folder if folder is not None and folder.is_dir() else None
 
-    def _made(self, repo: str, revision: str | None) -> ModelCard:
-        from pipelines.models.hub import listing_of
+    def _make_card(self, repo: str, revision: str | None) -> ModelCard:
+        from pipelines.models.hub import list_folder
 
         folder = None if revision else self._own_folder(repo)
         if folder is not None:
-            listing, id_, where, commit = listing_of(folder, repo), repo, str(folder), None
+            listing, id_, where, commit = list_folder(folder, repo), repo, str(folder), None
         else:
             listing = self._hub.listing(repo, revision)
+            # with the commit in its id, a job that waits is made with the same files
             id_, where, commit = f"{repo}@{listing.commit}", repo, listing.commit or None
         if INDEX not in listing.files:
             raise failure(Reason.NOT_A_PIPELINE, repo)
         index = read_index(self._hub.read(listing, INDEX), repo)
         template = self._template(index, listing)
         card = template or self._generic(index, listing)
-        choices = choose(index, listing.sizes, repo, self._settings.model_variant)
-        gb = bytes_of(choices.values(), listing.sizes) / 1e9
+        choices = choose_components(index, listing.sizes, repo, self._settings.model_variant)
+        gb = total_bytes(choices.values(), listing.sizes) / 1e9
         return ModelCard.model_validate(
             card.model_dump()
             | {
@@ -150,9 +153,9 @@ class Catalog(Mapping[str, ModelCard]):
         )
 
     def _template(self, index: Index, listing: Listing) -> ModelCard | None:
-        """The card most like it: its family, its class, its name, its size, in this order."""
+        """The most similar card of its family: by class, then by name, then by size."""
         family = FAMILY_OF_CLASS.get(index.class_name)
-        # a model that came with this house is a size of its own, and no example for others
+        # the bundled models are tiny, so their limits do not fit others of the family
         alike = [c for c in self._cards.values() if c.family == family and not c.is_local]
         words = set(re.split(r"\W|_", listing.name.lower()))
         size = max(1.0, sum(listing.sizes.values()) / 1e9)
@@ -168,7 +171,7 @@ class Catalog(Mapping[str, ModelCard]):
         return max(alike, key=likeness, default=None)
 
     def _generic(self, index: Index, listing: Listing) -> ModelCard:
-        """What the class itself says, where no card of its family is installed."""
+        """A card from the class's signature, where no card of its family is installed."""
         from pipelines.models.generic_card import generic_card
 
         configs: dict[str, dict[str, object]] = {}
@@ -179,17 +182,17 @@ class Catalog(Mapping[str, ModelCard]):
                     configs[component] = json.loads(self._hub.read(listing, path))
         return generic_card(listing.name, index, configs)
 
-    def _keep(self, card: ModelCard) -> None:
+    def _cache(self, card: ModelCard) -> None:
         self._pasted[card.id] = card
-        if "@" in card.id:  # a commit stays as it is; a folder may change
+        if "@" in card.id:  # a commit never changes, a folder may
             with suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 part = self._file(card.id).with_suffix(".part")
                 part.write_text(card.model_dump_json(), encoding="utf-8")
                 part.replace(self._file(card.id))
 
-    def _kept(self, name: str) -> ModelCard | None:
-        """What this or another process found earlier."""
+    def _read_cached(self, name: str) -> ModelCard | None:
+        """A card that this or another process made earlier."""
         if "@" not in name or not self._settings.any_model:
             return None
         with suppress(OSError, ValidationError):
@@ -205,7 +208,7 @@ class Catalog(Mapping[str, ModelCard]):
 
 
 def _needs(template: Needs | None, disk_gb: float) -> Needs:
-    """In proportion to the size of the files; without an example, these and a little more."""
+    """The template's needs in proportion to the size of the files, else guessed from that size."""
     if template is None:
         vram_gb, ram_gb = (disk_gb * 1.2 + 2 if disk_gb > SMALL_GB else None), disk_gb * 1.2 + 1
     else:

@@ -1,7 +1,4 @@
-"""How what is made joins on to the clip it goes on from: at which size, and where it begins.
-
-Knows a card's rules and the earlier clip's figures. Does not know frames, files or sound.
-"""
+"""Fits a continuation to the clip it continues: size, frame rate and overlap."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pipelines.models.cards import ModelCard
-from pipelines.models.duration import GivenClip
+from pipelines.models.duration import SourceClip
 from pipelines.request import Adjustment, GenerationRequest
 
 STEREO = 2
@@ -17,16 +14,18 @@ STEREO = 2
 
 @dataclass(frozen=True)
 class Join:
-    """`lead_frames` come first, at the new pace; `overlap` sampled frames repeat their end."""
+    """`lead_frames` of the earlier clip come first, at the new frame rate; the first `overlap` of
+    the sampled frames repeat their end and are left out."""
 
     lead_frames: int = 0
     overlap: int = 0
 
 
-def size_of(
-    request: GenerationRequest, card: ModelCard, before: GivenClip, changes: list[Adjustment]
+def fit_size(
+    request: GenerationRequest, card: ModelCard, before: SourceClip, changes: list[Adjustment]
 ) -> tuple[int, int]:
-    """The earlier clip's size, or the nearest the model makes: a file has one size."""
+    """The earlier clip's (width, height), or the nearest that the model makes: a file has one
+    size."""
     rule, m = card.rules.size, card.limits
     wanted_width, wanted_height = request.width or before.width, request.height or before.height
     scale = min(1.0, m.max_width / wanted_width, m.max_height / wanted_height)
@@ -35,6 +34,7 @@ def size_of(
     width = rule.nearest(wanted_width * scale, m.min_width, m.max_width)
     height = rule.nearest(wanted_height * scale, m.min_height, m.max_height)
     if m.max_pixels is not None and width * height > m.max_pixels:
+        # rounding up may pass the limit by one step of the longer side
         if width >= height:
             width -= rule.of
         else:
@@ -50,17 +50,25 @@ def size_of(
                 f"{was[0]}x{was[1]}: {card.name} makes what is added.",
             )
         )
-    for field, asked, used in (("width", request.width, width), ("height", request.height, height)):
-        if asked is not None and asked != used:
-            sentence = f"The {field} is {used} instead of {asked}: {card.name} makes what is added."
-            changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+    for field, requested, used in (
+        ("width", request.width, width),
+        ("height", request.height, height),
+    ):
+        if requested is not None and requested != used:
+            sentence = (
+                f"The {field} is {used} instead of {requested}: {card.name} makes what is added."
+            )
+            changes.append(Adjustment(field=field, asked=requested, used=used, sentence=sentence))
     return width, height
 
 
-def note_pace(card: ModelCard, before: GivenClip, fps: int, changes: list[Adjustment]) -> None:
-    """A file has one frame rate; an adjustment where it is not the earlier clip's."""
+def note_fps_change(
+    card: ModelCard, before: SourceClip, fps: int, changes: list[Adjustment]
+) -> None:
+    """Adds an adjustment where the frame rate is not the earlier clip's: a file has one frame
+    rate."""
     was = before.sent_fps or before.fps
-    if not was or abs(was - fps) < 0.005:
+    if not was or abs(was - fps) < 0.005:  # 23.976 against 24 is a difference, 29.999 none
         return
     m = card.limits
     why = "."
@@ -76,35 +84,37 @@ def note_pace(card: ModelCard, before: GivenClip, fps: int, changes: list[Adjust
             asked=round(was, 3),
             used=fps,
             sentence=f"The whole clip runs at {fps} frames per second instead of "
-            f"{_written(was)}{why} Motion and sound keep their speed.",
+            f"{_format_fps(was)}{why} Motion and sound keep their speed.",
         )
     )
 
 
-def note_conversions(field: str, clip: GivenClip, format: str, changes: list[Adjustment]) -> None:
-    """What of a given clip is not carried over as it is, whatever is made from it."""
+def note_conversions(field: str, clip: SourceClip, format: str, changes: list[Adjustment]) -> None:
+    """Adds an adjustment for each property of a source clip that is not carried over unchanged."""
 
-    def note(asked: str, used: str, sentence: str) -> None:
-        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=sentence))
+    def note(requested: str, used: str, sentence: str) -> None:
+        changes.append(Adjustment(field=field, asked=requested, used=used, sentence=sentence))
 
     if clip.sent_hdr:
-        note(clip.sent_hdr, "SDR", f"The given clip is HDR ({clip.sent_hdr}); its colours are "
+        note(clip.sent_hdr, "SDR", f"The source clip is HDR ({clip.sent_hdr}); its colours are "
              "converted to SDR.")  # fmt: skip
     if clip.lost_sound:
-        note(clip.lost_sound, "silence", "The sound of the given clip is left out: it is coded as "
+        note(clip.lost_sound, "silence", "The sound of the source clip is left out: it is coded as "
              f"{clip.lost_sound}, which cannot be read here.")  # fmt: skip
     elif clip.sent_channels and format == "gif":
-        note("sound", "silence", "A GIF has no sound; that of the given clip is left out.")
+        note("sound", "silence", "A GIF has no sound; that of the source clip is left out.")
     elif clip.sent_channels > STEREO:
-        note(f"{clip.sent_channels} channels", "stereo", "The sound of the given clip has "
+        note(f"{clip.sent_channels} channels", "stereo", "The sound of the source clip has "
              f"{clip.sent_channels} channels; they are mixed down to stereo.")  # fmt: skip
 
 
-def _written(fps: float) -> str:
+def _format_fps(fps: float) -> str:
     return f"{fps:.2f}".rstrip("0").rstrip(".")
 
 
-def join_of(request: GenerationRequest, card: ModelCard, before: GivenClip, fps: int) -> Join:
+def plan_join(request: GenerationRequest, card: ModelCard, before: SourceClip, fps: int) -> Join:
+    """How many frames come first, and how many of them the model starts from: several where it
+    keeps motion and the clip is long enough, else the last one."""
     lead_frames = max(1, math.floor(before.seconds * fps + 0.5))
     several = card.rules.frames.of + card.rules.frames.plus
     keeps_motion = card.rules.lead and request.image is None and lead_frames >= several

@@ -1,7 +1,7 @@
-"""Bytes from the Hub to the disk: whole, checked, and never twice.
+"""Downloads files into the Hub's cache, resuming partial ones and verifying checksums.
 
-A file grows as `<digest>.incomplete` and goes on from there after any interruption; it gets its
-name once its checksum is right. Knows the layout of the Hub's cache, not what the files are.
+A file grows as `<digest>.incomplete`, is resumed after any interruption, and gets its final name
+once its checksum matches.
 """
 
 from __future__ import annotations
@@ -17,26 +17,23 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from huggingface_hub.utils import hf_raise_for_status
 
 from pipelines.models.failures import Reason, failure, is_transient
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
-"""(bytes that are here, bytes in all)"""
+"""(bytes on disk, bytes in total)"""
 
-AT_ONCE = 4
+PARALLEL_FILES = 4
 CHUNK = 1 << 20
-TICK_S = 0.25
-MARGIN = 256 << 20
-"""Bytes of the disk that stay free."""
+POLL_S = 0.25
+MIN_FREE_BYTES = 256 << 20
+"""Free space that a download leaves on the disk."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +54,25 @@ class Blob:
 
 
 class Stopped(Exception):
-    """Another file failed, or nobody wants this any more."""
+    """Another file of the download failed, or the report raised."""
 
 
 class Damaged(Exception):
-    """What arrived is not what was listed."""
+    """The checksum or the size differs from the listing."""
 
 
 @dataclass
 class Download:
-    """The wanted files of one repository at one commit."""
+    """Some files of one repository at one commit."""
 
     name: str
     store: Path
     commit: str
-    wanted: dict[str, Blob]
+    files: dict[str, Blob]
     stream: Callable[[str, int], Any]
-    """(path, first byte) -> a context manager with the response"""
-    patience: RetryPolicy
-    _here: dict[Blob, int] = field(default_factory=dict)
+    """(path, first byte) -> context manager of the response"""
+    retry_policy: RetryPolicy
+    _received: dict[Blob, int] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -83,115 +80,120 @@ class Download:
         return self.store / "snapshots" / self.commit
 
     def run(self, report: Report) -> Path:
+        """Downloads what is missing and returns the snapshot folder. One download per repository at
+        a time, in all processes. What `report` raises stops it."""
         if not self._missing():
             return self.folder
-        with self._alone(report):
-            missing = self._missing()
+        with self._locked(report):
+            missing = self._missing()  # again: the holder of the lock may have fetched the files
             if missing:
                 self._check_disk(missing)
-                self._all(missing, report)
+                self._download_all(missing, report)
         return self.folder
 
     def _missing(self) -> list[str]:
         return [
             path
-            for path, blob in self.wanted.items()
+            for path, blob in self.files.items()
             if not _has_size(self.folder / path, blob.size)
         ]
 
-    def _alone(self, report: Report) -> Any:
-        """The lock of this repository; while somebody else has it, what is here is told."""
+    def _locked(self, report: Report) -> Any:
+        """Waits for the repository's lock, reporting what another process downloads meanwhile."""
         locks = self.store.parent / ".locks" / self.store.name
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / "kinora.lock", mode=0o664)
-        total = sum(blob.size for blob in self.wanted.values())
+        total = sum(blob.size for blob in self.files.values())
         while True:
             try:
-                return lock.acquire(timeout=TICK_S)
+                return lock.acquire(timeout=POLL_S)
             except Timeout:
-                here = sum(self._bytes_of(blob) for blob in self.wanted.values())
+                here = sum(self._bytes_on_disk(blob) for blob in self.files.values())
                 report(here, total)
 
     def _check_disk(self, missing: list[str]) -> None:
-        blobs = {self.wanted[path] for path in missing}
-        need = sum(blob.size - self._bytes_of(blob) for blob in blobs)
-        free = shutil.disk_usage(self.store.parent).free - MARGIN
+        blobs = {self.files[path] for path in missing}
+        need = sum(blob.size - self._bytes_on_disk(blob) for blob in blobs)
+        free = shutil.disk_usage(self.store.parent).free - MIN_FREE_BYTES
         if need > free:
-            told = f"it needs {gigabytes(need)} more, and {gigabytes(max(0, free))} is free"
-            raise failure(Reason.NO_DISK, self.name, told)
+            detail = f"it needs {gigabytes(need)} more, and {gigabytes(max(0, free))} is free"
+            raise failure(Reason.NO_DISK, self.name, detail)
 
-    def _all(self, missing: list[str], report: Report) -> None:
-        """Several files at a time; the first failure, or what `report` raises, stops them all."""
+    def _download_all(self, missing: list[str], report: Report) -> None:
+        """Several files at a time; the first failure, or what `report` raises, stops all."""
         (self.store / "blobs").mkdir(parents=True, exist_ok=True)
-        total = sum(blob.size for blob in self.wanted.values())
-        here = sum(blob.size for path, blob in self.wanted.items() if path not in missing)
+        total = sum(blob.size for blob in self.files.values())
+        here = sum(blob.size for path, blob in self.files.items() if path not in missing)
         by_blob: dict[Blob, list[str]] = {}
-        for path in missing:  # the same content may have several names
-            by_blob.setdefault(self.wanted[path], []).append(path)
-        self._here = {blob: self._bytes_of(blob) * len(paths) for blob, paths in by_blob.items()}
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="download") as pool:
+        for path in missing:  # files of the same content are downloaded once
+            by_blob.setdefault(self.files[path], []).append(path)
+        self._received = {
+            blob: self._bytes_on_disk(blob) * len(paths) for blob, paths in by_blob.items()
+        }
+        with ThreadPoolExecutor(PARALLEL_FILES, thread_name_prefix="download") as pool:
             try:
-                waiting = {pool.submit(self._file, *each) for each in by_blob.items()}
+                waiting = {pool.submit(self._download_file, *each) for each in by_blob.items()}
                 while waiting:
-                    done, waiting = wait(waiting, timeout=TICK_S)
+                    done, waiting = wait(waiting, timeout=POLL_S)
                     for each in done:
                         each.result()
-                    report(here + sum(list(self._here.values())), total)
+                    report(here + sum(list(self._received.values())), total)
             except BaseException:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _file(self, blob: Blob, paths: list[str]) -> None:
+    def _download_file(self, blob: Blob, paths: list[str]) -> None:
         failures, was_damaged = 0, False
-        whole, part = self._blob_file(blob), self._part_file(blob)
-        while not _has_size(whole, blob.size):
-            began_at = _size(part)
+        final, partial = self._blob_file(blob), self._partial_file(blob)
+        while not _has_size(final, blob.size):
+            began_at = _size(partial)
             try:
-                self._append(blob, paths, part)
-                part.replace(whole)
+                self._append(blob, paths, partial)
+                partial.replace(final)
             except Damaged as error:
-                part.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
                 if was_damaged:
                     raise failure(Reason.DAMAGED_FILE, self.name, "copy that arrived") from error
                 was_damaged = True
             except Exception as error:
                 if not is_transient(error):
                     raise
-                failures = 1 if _size(part) > began_at else failures + 1
-                if failures >= self.patience.tries:
+                failures = 1 if _size(partial) > began_at else failures + 1
+                if failures >= self.retry_policy.tries:
                     raise
                 log.info(
                     "Download of %s interrupted (%s), retrying.",
                     paths[0],
                     type(error).__name__,
                 )
-                if self._stop.wait(self.patience.wait_s(failures, error)):
+                if self._stop.wait(self.retry_policy.wait_s(failures, error)):
                     raise Stopped from None
-        self._here[blob] = blob.size * len(paths)
+        self._received[blob] = blob.size * len(paths)
         for path in paths:
-            _link(self.folder / path, whole)
+            _link(self.folder / path, final)
 
-    def _append(self, blob: Blob, paths: list[str], part: Path) -> None:
-        """From where the part ends to the end of the file, then the checksum."""
+    def _append(self, blob: Blob, paths: list[str], partial: Path) -> None:
+        """Appends the rest of the file to the partial one and verifies the checksum."""
         hasher = blob.hasher()
-        start = min(_size(part), blob.size)
+        start = min(_size(partial), blob.size)
         if start:
-            with part.open("rb") as known:
+            with partial.open("rb") as known:
                 while chunk := known.read(CHUNK):
                     hasher.update(chunk)
-        with part.open("ab") as file:
+        with partial.open("ab") as file:
             if start < blob.size or blob.size == 0:
                 with self.stream(paths[0], start) as response:
                     hf_raise_for_status(response)
-                    if start and response.status_code == 200:  # no ranges here: from the start
+                    if start and response.status_code == 200:  # the server ignored the range
                         file.truncate(0)
                         hasher, start = blob.hasher(), 0
-                    for chunk in response.iter_bytes():  # as they come: a stop is heard
+                    # chunks as they arrive, not a fixed size: a slow one would delay stopping
+                    for chunk in response.iter_bytes():
                         file.write(chunk)
                         hasher.update(chunk)
                         start += len(chunk)
-                        self._here[blob] = start * len(paths)
+                        self._received[blob] = start * len(paths)
                         if self._stop.is_set():
                             raise Stopped
             file.flush()
@@ -199,18 +201,19 @@ class Download:
         if start != blob.size or hasher.hexdigest() != blob.digest:
             raise Damaged
 
-    def _bytes_of(self, blob: Blob) -> int:
-        whole = self._blob_file(blob)
-        if _has_size(whole, blob.size):
+    def _bytes_on_disk(self, blob: Blob) -> int:
+        final = self._blob_file(blob)
+        if _has_size(final, blob.size):
             return blob.size
-        return min(_size(self._part_file(blob)), blob.size)
+        return min(_size(self._partial_file(blob)), blob.size)
 
     def _blob_file(self, blob: Blob) -> Path:
+        # the digest comes from the server and becomes a path
         if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", blob.digest):
             raise failure(Reason.DAMAGED_FILE, self.name, "list of files")
         return self.store / "blobs" / blob.digest
 
-    def _part_file(self, blob: Blob) -> Path:
+    def _partial_file(self, blob: Blob) -> Path:
         return self._blob_file(blob).with_suffix(".incomplete")
 
 
@@ -231,7 +234,7 @@ def _has_size(path: Path, size: int) -> bool:
 
 
 def _link(name: Path, content: Path) -> None:
-    """A relative link, as in every Hub cache; a copy where the disk knows no links."""
+    """A relative link, as huggingface_hub makes it; a copy on file systems without links."""
     name.parent.mkdir(parents=True, exist_ok=True)
     name.unlink(missing_ok=True)
     try:
@@ -245,17 +248,19 @@ TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a request is tried, and how long the waits between grow."""
+    """Number of tries and exponential backoff."""
 
     tries: int = 6
     first_wait_s: float = 1.0
     longest_wait_s: float = 30.0
     timeout_s: float = TIMEOUT_S
-    """Silence for so long counts as a failure."""
+    """Seconds without data that count as a failure."""
 
     def wait_s(self, failures: int, error: BaseException) -> float:
-        """Twice as long each time, or what the server asks for within reason."""
+        """Doubles with each failure, or follows Retry-After; at most `longest_wait_s`."""
         headers = getattr(getattr(error, "response", None), "headers", {})
-        asked = headers.get("Retry-After", "")
-        wait = float(asked) if asked.isdigit() else self.first_wait_s * 2 ** (failures - 1)
+        retry_after = headers.get("Retry-After", "")
+        wait = (
+            float(retry_after) if retry_after.isdigit() else self.first_wait_s * 2 ** (failures - 1)
+        )
         return min(wait, self.longest_wait_s)

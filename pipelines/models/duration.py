@@ -1,7 +1,4 @@
-"""How long a clip will be: frames per second, then a count of frames that the model makes.
-
-Knows a card's rules and this installation's limits. Does not know sizes, words or models.
-"""
+"""Fits the frame rate and the number of frames to a card's rules and this installation's limits."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from settings import Settings
 
 @dataclass(frozen=True)
 class Limits:
-    """What this installation allows and prefers, whatever the model."""
+    """This installation's limits and defaults, for every model."""
 
     max_duration_s: float = 30.0
     width: int | None = None
@@ -39,9 +36,9 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class GivenClip:
-    """What is known of a clip to work over, or to go on from: as it is kept, and where that differs
-    from the file that was sent, as it was."""
+class SourceClip:
+    """An uploaded or earlier clip that a request starts from: as it is stored, and in the `sent_*`
+    fields as it was sent, where that differs."""
 
     width: int
     height: int
@@ -53,20 +50,21 @@ class GivenClip:
     sent_hdr: str | None = None
     """HLG or PQ."""
     lost_sound: str | None = None
-    """The codec of a sound that cannot be read."""
+    """The codec of a sound track that cannot be read."""
 
 
-def pace(
+def fit_fps(
     request: GenerationRequest,
     card: ModelCard,
     limits: Limits,
     changes: list[Adjustment],
     usual: int | None = None,
 ) -> int:
-    """`usual` is the pace where none is asked for and the model can: that of an earlier clip."""
+    """The frames per second. `usual` is used where the request has none and the model offers it:
+    the rate of an earlier clip. Raises KinoraError(INVALID_INPUT) outside the card's limits."""
     m = card.limits
-    wanted = int(
-        within(
+    target_fps = int(
+        value_in_range(
             "fps",
             "frames per second",
             request.fps,
@@ -76,61 +74,67 @@ def pace(
         )
     )
     if not m.fps_choices:
-        return wanted
-    used = min(m.fps_choices, key=lambda choice: (abs(choice - wanted), -choice))
-    if request.fps is not None and used != wanted:
+        return target_fps
+    used = min(m.fps_choices, key=lambda choice: (abs(choice - target_fps), -choice))
+    if request.fps is not None and used != target_fps:
         choices = ", ".join(str(c) for c in m.fps_choices)
         changes.append(
             Adjustment(
                 field="fps",
-                asked=wanted,
+                asked=target_fps,
                 used=used,
-                sentence=f"The clip runs at {used} frames per second instead of {wanted}: "
+                sentence=f"The clip runs at {used} frames per second instead of {target_fps}: "
                 f"{card.name} offers {choices}.",
             )
         )
     return used
 
 
-def frames_of(
+def fit_num_frames(
     request: GenerationRequest,
     card: ModelCard,
     limits: Limits,
     fps: int,
-    clip: GivenClip | None,
+    clip: SourceClip | None,
     changes: list[Adjustment],
     overlap: int = 0,
 ) -> int:
-    """`overlap` frames are sampled besides those that the time asks for."""
+    """The number of frames, of which the first `overlap` repeat an earlier clip.
+
+    From `num_frames`, else `duration_s`, else the source clip, else the defaults. Raises
+    KinoraError(TOO_MANY_FRAMES) or KinoraError(INVALID_INPUT) outside the limits.
+    """
     rule, m = card.rules.frames, card.limits
     by_count, by_time = request.num_frames, None
     if request.duration_s is not None:
         by_time = request.duration_s * fps + overlap
-    lasts = None if clip is None else max(1, math.floor(clip.seconds * fps + 0.5))
-    wanted = by_count or by_time or lasts or limits.num_frames or card.defaults.num_frames
+    source_frames = None if clip is None else max(1, math.floor(clip.seconds * fps + 0.5))
+    target = by_count or by_time or source_frames or limits.num_frames or card.defaults.num_frames
     asked_for = by_count is not None or by_time is not None
 
-    # the longest this model and this installation make, as a legal count
-    allowed = math.floor(limits.max_duration_s * fps + 1e-9)
+    # 1. The longest that the model and this installation allow, as a legal count
+    allowed = math.floor(limits.max_duration_s * fps + 1e-9)  # 4.1 * 30 is 122.99...
     longest = rule.nearest(min(m.max_frames, allowed), m.min_frames, m.max_frames)
     if longest > allowed and longest > m.min_frames:
         longest -= rule.of
     if longest > allowed:
-        raise bad(
+        raise invalid_field(
             "fps",
             f"At {fps} frames per second even the shortest clip of {card.name} is longer than "
             f"the {limits.max_duration_s:g} s allowed here. Raise the frames per second.",
         )
 
-    # half a step past the longest still rounds to it when time was asked for; a count is exact
+    # 2. Too long or too short. A duration up to half a step beyond the longest is rounded to it; a
+    # count is exact
     slack = rule.of / 2 if by_count is None and by_time is not None else 0
-    if asked_for and wanted > longest + slack:
-        asked = _asked_length(request, wanted, fps)
+    if asked_for and target > longest + slack:
+        requested = _requested_length(request, target, fps)
         seconds = math.floor(longest / fps * 10) / 10
         raise KinoraError(
             ErrorCode.TOO_MANY_FRAMES,
             f"{longest} frames ({seconds:g} s at {fps} frames per second) is the longest clip "
-            f"{card.name} makes here; you asked for {asked}.{_longer(request, card)}",
+            f"{card.name} makes here; you asked for {requested}."
+            f"{_continuation_hint(request, card)}",
             details={
                 "field": "duration_s" if by_count is None else "num_frames",
                 "longest_frames": longest,
@@ -141,26 +145,29 @@ def frames_of(
                 "set": {"num_frames": longest, "duration_s": None},
             },
         )
-    if asked_for and wanted < m.min_frames - slack:
-        raise bad(
+    if asked_for and target < m.min_frames - slack:
+        raise invalid_field(
             "duration_s" if by_count is None else "num_frames",
             f"{m.min_frames} frames ({m.min_frames / fps:.1f} s at {fps} frames per second) is "
             f"the shortest clip {card.name} makes; you asked for "
-            f"{_asked_length(request, wanted, fps)}.",
+            f"{_requested_length(request, target, fps)}.",
         )
 
-    used = rule.nearest(wanted, m.min_frames, longest)
-    if used <= overlap:  # something must be new
+    # 3. The nearest legal count
+    used = rule.nearest(target, m.min_frames, longest)
+    if used <= overlap:  # at least one step of new frames
         used += rule.of
     agreed = used if by_time is None else rule.nearest(by_time, m.min_frames, longest)
     if by_count is not None and agreed != used:
-        raise bad(
+        raise invalid_field(
             "duration_s",
-            f"{by_count} frames at {fps} frames per second last {wanted / fps:.2f} s, not "
+            f"{by_count} frames at {fps} frames per second last {target / fps:.2f} s, not "
             f"{request.duration_s:g} s. Leave one of the two empty.",
         )
-    if clip is not None and lasts is not None:
-        return _of_a_clip(request, card, fps, clip, (used, lasts, longest), changes)
+    if clip is not None and source_frames is not None:
+        return _fit_to_source_clip(
+            request, card, fps, clip, (used, source_frames, longest), changes
+        )
     if by_count is not None and used != by_count:
         changes.append(
             Adjustment(
@@ -168,7 +175,7 @@ def frames_of(
                 asked=by_count,
                 used=used,
                 sentence=f"The clip has {used} frames instead of {by_count}: "
-                f"{card.name} makes {_counts(card)} frames.",
+                f"{card.name} makes {_frame_rule(card)} frames.",
             )
         )
     if request.duration_s is not None and used != by_time:
@@ -185,34 +192,34 @@ def frames_of(
     return used
 
 
-def _of_a_clip(
+def _fit_to_source_clip(
     request: GenerationRequest,
     card: ModelCard,
     fps: int,
-    clip: GivenClip,
+    clip: SourceClip,
     counts: tuple[int, int, int],
     changes: list[Adjustment],
 ) -> int:
-    """As many frames as were asked for and the clip has, from its beginning. A clip that is
-    shorter than the model's shortest is held on its last picture."""
-    used, lasts, longest = counts
+    """As many frames as are requested and the source clip has, from its beginning. If it is shorter
+    than the model's shortest clip, its last frame is held."""
+    used, source_frames, longest = counts
     rule, m = card.rules.frames, card.limits
-    asked = request.num_frames is not None or request.duration_s is not None
-    if used > lasts:  # the next legal count below, where there is one
-        used = max(rule.nearest(lasts - rule.of / 2, m.min_frames, longest), m.min_frames)
+    requested = request.num_frames is not None or request.duration_s is not None
+    if used > source_frames:  # the next legal count below, where there is one
+        used = max(rule.nearest(source_frames - rule.of / 2, m.min_frames, longest), m.min_frames)
     digits = 1 if clip.seconds >= 0.1 else 2
     has = f"The clip lasts {clip.seconds:.{digits}f} s"
-    if used > lasts and request.num_frames != used:
+    if used > source_frames and request.num_frames != used:
         until = f"{used / fps:.1f} s, the shortest clip {card.name} makes"
-        sentence = f"{has}; its last picture is held until {until}."
+        sentence = f"{has}; its last frame is held until {until}."
     elif request.num_frames is not None and used != request.num_frames:
         why = (
             f"{has}."
-            if request.num_frames > lasts
-            else f"{card.name} makes {_counts(card)} frames."
+            if request.num_frames > source_frames
+            else f"{card.name} makes {_frame_rule(card)} frames."
         )
         sentence = f"The clip has {used} frames instead of {request.num_frames}: {why}"
-    elif not asked and lasts - used >= rule.of:
+    elif not requested and source_frames - used >= rule.of:
         share = f"The first {used / fps:.1f} s of the clip's {clip.seconds:.1f} s are used"
         sentence = f"{share}: {card.name} makes no longer clips."
     elif request.duration_s is not None and used != request.duration_s * fps:
@@ -229,44 +236,46 @@ def _of_a_clip(
             made = used if field == "num_frames" else used / fps
             if made != value:
                 changes.append(Adjustment(field=field, asked=value, used=made, sentence=sentence))
-    if not asked:
+    if not requested:
         changes.append(Adjustment(field="num_frames", asked=None, used=used, sentence=sentence))
     return used
 
 
-def _counts(card: ModelCard) -> str:
+def _frame_rule(card: ModelCard) -> str:
     rule = card.rules.frames
     return f"{rule.of}k+{rule.plus}" if rule.plus else f"{rule.of}k"
 
 
-def _longer(request: GenerationRequest, card: ModelCard) -> str:
+def _continuation_hint(request: GenerationRequest, card: ModelCard) -> str:
     if Task.IMAGE_TO_VIDEO not in card.tasks or request.video:
         return ""
     return " For a longer one, continue the clip once it is finished."
 
 
-def _asked_length(request: GenerationRequest, frames: float, fps: int) -> str:
+def _requested_length(request: GenerationRequest, frames: float, fps: int) -> str:
     if request.num_frames is not None:
         return f"{request.num_frames} ({frames / fps:.1f} s)"
     return f"{request.duration_s:g} s"
 
 
-def within(
-    field: str, words: str, asked: float | None, default: float, low: float, high: float
+def value_in_range(
+    field: str, words: str, requested: float | None, default: float, low: float, high: float
 ) -> float:
-    """What was asked if it lies within [low, high]; an operator's default is brought inside."""
-    if asked is None:
+    """`requested` if it is within [low, high], else `default`, which is clamped to it.
+
+    Raises KinoraError(INVALID_INPUT) with the nearest legal value as its action."""
+    if requested is None:
         return min(max(default, low), high)
-    if not low <= asked <= high:
-        raise bad(
+    if not low <= requested <= high:
+        raise invalid_field(
             field,
-            f"The {words} must be between {low:g} and {high:g}; you asked for {asked:g}.",
-            use=low if asked < low else high,
+            f"The {words} must be between {low:g} and {high:g}; you asked for {requested:g}.",
+            use=low if requested < low else high,
         )
-    return asked
+    return requested
 
 
-def bad(field: str, sentence: str, use: float | None = None) -> KinoraError:
+def invalid_field(field: str, sentence: str, use: float | None = None) -> KinoraError:
     action: dict[str, Any] | None = None
     if use is not None:
         action = {"label": f"Use {use:g}", "set": {field: use}}

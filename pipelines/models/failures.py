@@ -1,6 +1,6 @@
-"""From what upstream libraries raise to our codes and sentences. No path ever gets through.
+"""Translates exceptions of upstream libraries into KinoraErrors, without paths in the sentences.
 
-Knows the exceptions of torch, diffusers and huggingface_hub by name, so that it imports none.
+The exceptions of torch, diffusers and huggingface_hub are known by name, so none is imported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipelines.models.cards import ModelCard
 
 
 class Reason(str, Enum):
-    """Why a model cannot be used; goes out as `details["reason"]`."""
+    """Why a model cannot be used; sent to clients as `details["reason"]`."""
 
     BAD_ID = "bad_id"
     MISSING = "missing"
@@ -60,7 +60,7 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
     ),
     Reason.BAD_TOKEN: (
         ErrorCode.MODEL_NOT_FOUND,
-        "Hugging Face refused to give out {name} with the token it was shown. Check HF_TOKEN.",
+        "Hugging Face refused access to {name} with this token. Check HF_TOKEN.",
     ),
     Reason.OFFLINE: (
         ErrorCode.MODEL_NOT_FOUND,
@@ -153,14 +153,17 @@ TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
 def failure(reason: Reason, name: str, what: str = "") -> KinoraError:
-    """`what` is the component, class, library or revision that the sentence speaks of."""
+    """The error for a model called `name`; `what` is the component, class, library or revision that
+    the sentence names."""
     code, sentence = SENTENCES[reason]
     details = {"reason": reason.value, "model": name}
     return KinoraError(code, sentence.format(name=name, what=what), details=details)
 
 
 def hub_reason(error: BaseException) -> Reason | None:
-    """Why the Hub gave nothing; None where the failure is of another kind."""
+    """Why a request to the Hub failed; None where the error is of another kind."""
+    # subclasses before their bases: GatedRepoError is a RepositoryNotFoundError, and
+    # LocalEntryNotFoundError an EntryNotFoundError
     names = _names(error)
     status = _status(error)
     if "OfflineModeIsEnabled" in names or "LocalEntryNotFoundError" in names:
@@ -181,7 +184,7 @@ def hub_reason(error: BaseException) -> Reason | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """True if the same request may well succeed in a moment."""
+    """Whether the same request may succeed when it is retried."""
     names = {c.__name__ for c in type(error).__mro__}
     if "OfflineModeIsEnabled" in names:
         return False
@@ -191,7 +194,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def loading_error(error: BaseException, card: ModelCard, component: str = "") -> KinoraError:
-    """Why a model could not be fetched or loaded, for people."""
+    """The KinoraError for an error while a model was downloaded or loaded."""
     if isinstance(error, KinoraError):
         return error
     if is_out_of_memory(error):
@@ -209,7 +212,7 @@ def is_out_of_disk(error: BaseException) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """On a GPU or on the CPU; torch says the second only in words."""
+    """On a GPU or on the CPU, for which torch has no exception type, only a message."""
     return any(
         isinstance(e, MemoryError)
         or type(e).__name__ == "OutOfMemoryError"
@@ -231,7 +234,7 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+    seen: set[int] = set()  # a chain may be a cycle
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))

@@ -1,7 +1,6 @@
-"""From what was asked to what will be made: snap to the card's rules, and say each change.
+"""Fits a request to a card's rules, with an adjustment for each change.
 
-Knows cards and limits. Does not know torch, jobs, or who asked. `fit` is idempotent: fitting
-what it returned changes nothing.
+Idempotent: fitting what `fit` returned changes nothing.
 """
 
 from __future__ import annotations
@@ -10,14 +9,27 @@ import math
 import secrets
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.cards import ModelCard, Shape
-from pipelines.models.continuation import Join, join_of, note_conversions, note_pace, size_of
-from pipelines.models.duration import GivenClip, Limits, bad, frames_of, pace, within
+from pipelines.models.cards import ModelCard, NamedSize
+from pipelines.models.continuation import (
+    Join,
+    fit_size,
+    note_conversions,
+    note_fps_change,
+    plan_join,
+)
+from pipelines.models.duration import (
+    Limits,
+    SourceClip,
+    fit_fps,
+    fit_num_frames,
+    invalid_field,
+    value_in_range,
+)
 from pipelines.models.selection import VERBS
-from pipelines.models.unused_fields import note_what_is_not_used
+from pipelines.models.unused_fields import note_unused_fields
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, GenerationRequest, Task
 
-__all__ = ["GivenClip", "Limits", "fit"]
+__all__ = ["Limits", "SourceClip", "fit"]
 
 DEFAULT_STRENGTH = 0.8
 
@@ -28,28 +40,31 @@ def fit(
     limits: Limits,
     *,
     source_size: tuple[int, int] | None = None,
-    clip: GivenClip | None = None,
+    clip: SourceClip | None = None,
 ) -> FittedRequest:
-    """`source_size` is the picture's (width, height): an unset size then follows its shape, as it
-    follows the given clip's; the frames are then at most as many as that clip has. A clip to go
-    on from is given as `clip` too."""
+    """The request as this model can make it.
+
+    `source_size` is the image's (width, height): an unset size follows its aspect ratio. `clip` is
+    the video to work over, whose aspect ratio and length are followed, or the clip to continue.
+    Raises KinoraError, with the field in its details, for what cannot be made.
+    """
     before, clip = (clip, None) if request.continue_from else (None, clip)
     if clip is not None:
         source_size = clip.width, clip.height
     changes: list[Adjustment] = []
 
-    # 1. Can this be made at all?
+    # 1. Task and inputs: refused where the model does not support them
     if request.task not in card.tasks:
-        verb = "go on from a clip" if request.continue_from else VERBS[request.task]
+        verb = "continue a clip" if request.continue_from else VERBS[request.task]
         raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {verb}.")
     if request.task is Task.TEXT_TO_VIDEO and not request.prompt.strip():
-        raise bad("prompt", "Say what should happen in the clip: the prompt is empty.")
+        raise invalid_field("prompt", "Say what should happen in the clip: the prompt is empty.")
     if request.task is Task.VIDEO_TO_VIDEO and card.rules.prompt and not request.prompt.strip():
-        raise bad("prompt", "Say what the clip should become: the prompt is empty.")
-    _refuse_what_it_does_not_take(request, card)
+        raise invalid_field("prompt", "Say what the clip should become: the prompt is empty.")
+    _refuse_unsupported_inputs(request, card)
 
-    # 2. Steps and guidance: used as asked, or refused
-    steps = within(
+    # 2. Steps and guidance: as requested, or refused
+    steps = value_in_range(
         "num_inference_steps",
         "steps",
         request.num_inference_steps,
@@ -58,7 +73,7 @@ def fit(
         card.limits.max_steps,
     )
     rules = card.rules
-    guidance = within(
+    guidance = value_in_range(
         "guidance_scale",
         "guidance",
         request.guidance_scale if rules.guidance else None,
@@ -69,22 +84,22 @@ def fit(
 
     # 3. Size: the nearest legal one
     if before is not None:
-        width, height = size_of(request, card, before, changes)
+        width, height = fit_size(request, card, before, changes)
     else:
-        width, height = _size(request, card, limits, source_size, changes)
+        width, height = _fit_size(request, card, limits, source_size, changes)
 
     # 4. Time: frames per second, then frames
-    fps = pace(request, card, limits, changes, round(before.fps) if before else None)
-    join = join_of(request, card, before, fps) if before else Join()
+    fps = fit_fps(request, card, limits, changes, round(before.fps) if before else None)
+    join = plan_join(request, card, before, fps) if before else Join()
     if before is not None:
-        note_pace(card, before, fps, changes)
-    frames = frames_of(request, card, limits, fps, clip, changes, join.overlap)
-    if (given := before or clip) is not None:
+        note_fps_change(card, before, fps, changes)
+    frames = fit_num_frames(request, card, limits, fps, clip, changes, join.overlap)
+    if (source := before or clip) is not None:
         field = "continue_from" if before else "video"
-        note_conversions(field, given, request.format, changes)
+        note_conversions(field, source, request.format, changes)
 
-    # 5. What this model or task has no use for: left out, and said
-    note_what_is_not_used(request, card, guidance, changes)
+    # 5. Settings without effect on this model or task: left out, with an adjustment
+    note_unused_fields(request, card, guidance, changes)
     negative = request.negative_prompt
     if negative is None:
         negative = card.defaults.negative_prompt
@@ -127,37 +142,42 @@ def fit(
     )
 
 
-def _refuse_what_it_does_not_take(request: GenerationRequest, card: ModelCard) -> None:
-    """Inputs that would do nothing and change what the clip is. Words and figures that do nothing
-    are left out by `note_what_is_not_used`, as every form has them."""
+def _refuse_unsupported_inputs(request: GenerationRequest, card: ModelCard) -> None:
+    """Raises KinoraError(INVALID_INPUT) for inputs that the model cannot use and that would make
+    another clip. Settings without effect, which every form sends, only get an adjustment
+    (`note_unused_fields`)."""
     rules = card.rules
     if request.last_image and not rules.last_image:
-        raise bad("last_image", f"{card.name} cannot end on a given picture.")
+        raise invalid_field("last_image", f"{card.name} cannot end on a given picture.")
     if request.last_image and not request.image:
-        raise bad(
+        raise invalid_field(
             "last_image", "A last picture needs a first one: choose the picture to begin with."
         )
     if request.image and request.video:
-        raise bad("video", "Give a picture or a clip to work over, not both.")
+        raise invalid_field("video", "Give a picture or a clip to work over, not both.")
     if request.continue_from and request.video:
-        raise bad("continue_from", "A clip is worked over or gone on from, not both at once.")
+        raise invalid_field(
+            "continue_from", "A clip is worked over or continued, not both at once."
+        )
     if request.continue_from and request.upscale:
-        raise bad("upscale", "What goes on from a clip keeps its size. Leave upscale off.")
+        raise invalid_field(
+            "upscale", "A continuation keeps the size of its clip. Leave upscale off."
+        )
     if request.loras and not rules.lora:
-        raise bad("loras", f"{card.name} takes no LoRA.")
+        raise invalid_field("loras", f"{card.name} takes no LoRA.")
     if request.upscale and not rules.upscale:
         sentence = f"{card.name} cannot make its clips twice as large. Leave upscale off."
-        error = bad("upscale", sentence)
+        error = invalid_field("upscale", sentence)
         error.action = {"label": "Leave it off", "set": {"upscale": False}}
         raise error
     if request.sampler is not None and request.sampler not in rules.samplers:
         offer = ", ".join(rules.samplers) or "its own only"
-        raise bad(
+        raise invalid_field(
             "sampler", f"{card.name} does not sample with “{request.sampler}”. It offers: {offer}."
         )
 
 
-def _size(
+def _fit_size(
     request: GenerationRequest,
     card: ModelCard,
     limits: Limits,
@@ -165,20 +185,20 @@ def _size(
     changes: list[Adjustment],
 ) -> tuple[int, int]:
     rule, m = card.rules.size, card.limits
-    for field, asked, low, high in [
+    for field, requested, low, high in [
         ("width", request.width, m.min_width, m.max_width),
         ("height", request.height, m.min_height, m.max_height),
     ]:
-        if asked is not None and not low <= asked <= high:
+        if requested is not None and not low <= requested <= high:
             bounds = f"{low} to {high}" if low < high else f"{low}"
-            raise bad(
+            raise invalid_field(
                 field,
                 f"{card.name} makes clips with a {field} of {bounds} pixels; "
-                f"you asked for {asked}.",
-                use=min(max(asked, low), high),
+                f"you asked for {requested}.",
+                use=min(max(requested, low), high),
             )
 
-    unset = _unset_shape(card, limits, source_size)
+    unset = _default_size(card, limits, source_size)
     aspect = unset.width / unset.height
     wanted_width = request.width or (
         request.height * aspect if request.height is not None else unset.width
@@ -204,23 +224,29 @@ def _size(
                 "set": {"width": use[0], "height": use[1]},
             },
         )
-    for field, asked, used in (("width", request.width, width), ("height", request.height, height)):
-        if asked is not None and asked != used:
+    for field, requested, used in (
+        ("width", request.width, width),
+        ("height", request.height, height),
+    ):
+        if requested is not None and requested != used:
             changes.append(
                 Adjustment(
                     field=field,
-                    asked=asked,
+                    asked=requested,
                     used=used,
-                    sentence=f"The {field} is {used} instead of {asked}: "
+                    sentence=f"The {field} is {used} instead of {requested}: "
                     f"{card.name} works in steps of {rule.of} pixels.",
                 )
             )
     return width, height
 
 
-def _unset_shape(card: ModelCard, limits: Limits, source_size: tuple[int, int] | None) -> Shape:
-    """The size to use where none is asked for: the picture's shape, the operator's, the card's."""
-    default = Shape(
+def _default_size(
+    card: ModelCard, limits: Limits, source_size: tuple[int, int] | None
+) -> NamedSize:
+    """The size where the request has none: the card's size nearest to the image's aspect ratio,
+    else the operator's, else the card's default."""
+    default = NamedSize(
         label="default",
         width=limits.width or card.defaults.width,
         height=limits.height or card.defaults.height,
@@ -228,5 +254,9 @@ def _unset_shape(card: ModelCard, limits: Limits, source_size: tuple[int, int] |
     if source_size is None or not card.shapes:
         return default
     aspect = math.log(source_size[0] / source_size[1])
-    here = Shape(label="default", width=card.defaults.width, height=card.defaults.height)
-    return min((here, *card.shapes), key=lambda s: abs(math.log(s.width / s.height) - aspect))
+    card_default = NamedSize(
+        label="default", width=card.defaults.width, height=card.defaults.height
+    )
+    return min(
+        (card_default, *card.shapes), key=lambda s: abs(math.log(s.width / s.height) - aspect)
+    )

@@ -1,7 +1,6 @@
-"""The Hugging Face Hub: what a repository holds, and its files in the Hub's own cache.
+"""The Hugging Face Hub: lists repositories and fetches files into the Hub's own cache.
 
-Every request is tried again, more and more slowly, while the failure may pass. What is cached is
-used without the network. Light: no torch. Knows the Hub's protocol; knows no pipeline and no card.
+Transient failures are retried with backoff. Cached commits are used without the network.
 
     Hub.listing(repo, revision)    commit, files, sizes; nothing is downloaded
     Hub.read(listing, path)        one small file
@@ -48,9 +47,9 @@ class Listing:
     commit: str
     files: dict[str, Blob]
     name: str
-    """What people call it."""
+    """The name for people."""
     folder: Path | None = None
-    """Where the files are, if they need not be fetched."""
+    """The folder with the files, if this is no repository of the Hub."""
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -58,12 +57,16 @@ class Listing:
 
 
 class Hub:
-    def __init__(self, settings: Settings, patience: RetryPolicy | None = None) -> None:
-        self.patience = patience or RetryPolicy()
+    """A client of the Hub's HTTP API and of huggingface_hub's cache on the disk."""
+
+    def __init__(self, settings: Settings, retry_policy: RetryPolicy | None = None) -> None:
+        self.retry_policy = retry_policy or RetryPolicy()
         self._token = settings.hf_token.get_secret_value() if settings.hf_token else None
 
     def listing(self, repo: str, revision: str | None = None, name: str = "") -> Listing:
-        """What is there. KinoraError says why it cannot be told, of the model by that name."""
+        """The files at a revision, from the Hub or, where that is unreachable, from the cache.
+
+        Raises KinoraError(MODEL_NOT_FOUND) with the reason, in a sentence about `name`."""
         name = name or repo
         try:
             validate_repo_id(repo)
@@ -72,46 +75,47 @@ class Hub:
         if "/" not in repo:
             raise failure(Reason.BAD_ID, name)
 
-        # a commit never changes: what is known of it needs no network
-        wanted = revision or constants.DEFAULT_REVISION
-        if COMMIT.fullmatch(wanted) and (known := self._remembered(repo, wanted, name)):
+        # a commit never changes, so a stored listing needs no network
+        revision = revision or constants.DEFAULT_REVISION
+        if COMMIT.fullmatch(revision) and (known := self._read_listing(repo, revision, name)):
             return known
         try:
-            return self._asked(repo, wanted, name)
+            return self._fetch_listing(repo, revision, name)
         except Exception as error:
             reason = hub_reason(error)
             if reason is None:
                 raise
-            cached = self._cached(repo, wanted, name)
+            cached = self._find_cached(repo, revision, name)
             if cached is not None and reason in (Reason.OFFLINE, Reason.UNREACHABLE):
                 log.warning("Hub not reachable; using the cached copy of %s.", repo)
                 return cached
-            raise failure(reason, name, wanted) from error
+            raise failure(reason, name, revision) from error
 
-    def has(self, repo: str, revision: str | None = None) -> bool:
-        """Whether something of it was fetched before; no network is asked."""
-        return self._cached(repo, revision or constants.DEFAULT_REVISION, repo) is not None
+    def has_files(self, repo: str, revision: str | None = None) -> bool:
+        """Whether any file of it is cached. Uses no network."""
+        return self._find_cached(repo, revision or constants.DEFAULT_REVISION, repo) is not None
 
     def read(self, listing: Listing, path: str) -> bytes:
         """A small file of a repository."""
         return (self.fetch(listing, [path]) / path).read_bytes()
 
     def fetch(self, listing: Listing, paths: list[str], report: Report | None = None) -> Path:
-        """Whatever of `paths` is not here yet is downloaded, going on where an earlier try ended.
+        """Downloads those of `paths` that are missing, resuming partial files; returns the folder.
 
-        One download per repository at a time, in all threads and processes; the others wait and
-        find it done. What `report` raises stops it.
+        One download per repository at a time, in all threads and processes; others wait for it.
+        What `report` raises stops it. Raises KinoraError(MODEL_NOT_FOUND, OUT_OF_DISK or
+        MODEL_LOAD).
         """
         if listing.folder is not None:
             return listing.folder
-        store = self._store(listing.repo)
+        store = self._cache_folder(listing.repo)
         download = Download(
             name=listing.name,
             store=store,
             commit=listing.commit,
-            wanted={path: listing.files[path] for path in paths},
+            files={path: listing.files[path] for path in paths},
             stream=lambda path, start: self._stream(listing, path, start),
-            patience=self.patience,
+            retry_policy=self.retry_policy,
         )
         try:
             folder = download.run(report or (lambda _done, _total: None))
@@ -121,75 +125,79 @@ class Hub:
             reason = hub_reason(error)
             if is_out_of_disk(error):
                 raise failure(Reason.NO_DISK, listing.name, "nothing is left on it") from error
-            if reason is None and isinstance(error, OSError) and not _is_a_stop(error):
+            if reason is None and isinstance(error, OSError) and not _is_interruption(error):
                 reason = Reason.NO_CACHE
             if reason is None:
                 raise
             raise failure(reason, listing.name, listing.commit) from error
-        self._remember(listing)
+        self._write_listing(listing)
         return folder
 
-    # -- asking ----------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------
 
-    def _asked(self, repo: str, revision: str, name: str) -> Listing:
+    def _fetch_listing(self, repo: str, revision: str, name: str) -> Listing:
         quoted = quote(revision, safe="")
-        info = self._patiently(
+        info = self._with_retries(
             lambda: self._json(f"{constants.ENDPOINT}/api/models/{repo}/revision/{quoted}")[0]
         )
-        commit = str(info["sha"])
+        commit = str(info["sha"])  # becomes a folder name
         if not COMMIT.fullmatch(commit):
             raise failure(Reason.UNREACHABLE, name)
         files: dict[str, Blob] = {}
         page: str | None = f"{constants.ENDPOINT}/api/models/{repo}/tree/{commit}?recursive=true"
         while page:
             url = page
-            entries, page = self._patiently(lambda: self._json(url))  # noqa: B023  # called at once
+            entries, page = self._with_retries(lambda: self._json(url))  # noqa: B023  # called at once
             for entry in entries:
-                if entry["type"] == "file" and _is_plain(entry["path"]):
+                if entry["type"] == "file" and _is_safe_path(entry["path"]):
                     lfs = entry.get("lfs") or {}
                     files[entry["path"]] = Blob(
                         size=lfs.get("size", entry["size"]), digest=lfs.get("oid", entry["oid"])
                     )
         listing = Listing(repo=repo, commit=commit, files=files, name=name)
         if revision != commit:
-            _write(self._store(repo) / "refs" / revision, commit)
+            _write_atomically(self._cache_folder(repo) / "refs" / revision, commit)
         return listing
 
     def _json(self, url: str) -> tuple[Any, str | None]:
-        """What is at an address, and the address of the next page."""
-        response = get_session().get(url, headers=self._headers(), timeout=self.patience.timeout_s)
+        """The JSON at an address, and the address of the next page."""
+        response = get_session().get(
+            url, headers=self._headers(), timeout=self.retry_policy.timeout_s
+        )
         hf_raise_for_status(response)
         return response.json(), response.links.get("next", {}).get("url")
 
     def _stream(self, listing: Listing, path: str, start: int) -> Any:
-        """A context manager with the response that brings a file from byte `start` on."""
+        """A context manager of the response with a file from byte `start` on."""
         url = f"{constants.ENDPOINT}/{listing.repo}/resolve/{listing.commit}/{quote(path)}"
-        headers = self._headers() | {"Accept-Encoding": "identity"}
+        headers = self._headers() | {"Accept-Encoding": "identity"}  # ranges count stored bytes
         if start:
             headers["Range"] = f"bytes={start}-"
-        return get_session().stream("GET", url, headers=headers, timeout=self.patience.timeout_s)
+        return get_session().stream(
+            "GET", url, headers=headers, timeout=self.retry_policy.timeout_s
+        )
 
     def _headers(self) -> dict[str, str]:
         return build_hf_headers(token=self._token, library_name="kinora")
 
-    def _patiently(self, ask: Callable[[], T]) -> T:
+    def _with_retries(self, request: Callable[[], T]) -> T:
         failures = 0
         while True:
             try:
-                return ask()
+                return request()
             except Exception as error:
                 failures += 1
-                if failures >= self.patience.tries or not is_transient(error):
+                if failures >= self.retry_policy.tries or not is_transient(error):
                     raise
                 log.info("Hub request failed (%s), retrying.", type(error).__name__)
-                time.sleep(self.patience.wait_s(failures, error))
+                time.sleep(self.retry_policy.wait_s(failures, error))
 
     # -- the cache, laid out as huggingface_hub lays it out ----------------------------------------
 
-    def _store(self, repo: str) -> Path:
+    def _cache_folder(self, repo: str) -> Path:
         return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
 
-    def _remember(self, listing: Listing) -> None:
+    def _write_listing(self, listing: Listing) -> None:
         entries = {
             path: {"size": blob.size, "blob_id": blob.digest}
             | ({"lfs_sha256": blob.digest, "lfs_size": blob.size} if blob.is_large else {})
@@ -197,9 +205,9 @@ class Hub:
         }
         path = self._tree_file(listing.repo, listing.commit)
         if not path.is_file():
-            _write(path, json.dumps({"format_version": 1, "files": entries}, indent=1))
+            _write_atomically(path, json.dumps({"format_version": 1, "files": entries}, indent=1))
 
-    def _remembered(self, repo: str, commit: str, name: str) -> Listing | None:
+    def _read_listing(self, repo: str, commit: str, name: str) -> Listing | None:
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             tree = json.loads(self._tree_file(repo, commit).read_text(encoding="utf-8"))
             files = {
@@ -212,33 +220,34 @@ class Hub:
             return Listing(repo=repo, commit=commit, files=files, name=name)
         return None
 
-    def _cached(self, repo: str, revision: str, name: str) -> Listing | None:
-        """What is on this machine, whoever fetched it."""
-        store, commit = self._store(repo), revision
+    def _find_cached(self, repo: str, revision: str, name: str) -> Listing | None:
+        """The listing of a cached revision, whichever program downloaded it."""
+        store, commit = self._cache_folder(repo), revision
         if not COMMIT.fullmatch(revision):
             with suppress(OSError):
                 commit = (store / "refs" / revision).read_text(encoding="utf-8").strip()
         folder = store / "snapshots" / commit
+        # `commit` may come from a file, so it must look like one before anything is read
         if not COMMIT.fullmatch(commit) or not folder.is_dir():
             return None
-        return self._remembered(repo, commit, name) or listing_of(folder, name)
+        return self._read_listing(repo, commit, name) or list_folder(folder, name)
 
     def _tree_file(self, repo: str, commit: str) -> Path:
-        return self._store(repo) / "trees" / f"{commit}.json"
+        return self._cache_folder(repo) / "trees" / f"{commit}.json"
 
 
-def _is_a_stop(error: OSError) -> bool:
-    """What a `report` raises to end a download is an interruption, not a disk's."""
+def _is_interruption(error: OSError) -> bool:
+    """OSErrors that a `report` raises to stop a download, not failures of the disk."""
     return isinstance(error, InterruptedError | BlockingIOError)
 
 
-def _is_plain(path: str) -> bool:
-    """False for what could lead out of its folder."""
+def _is_safe_path(path: str) -> bool:
+    """False for paths that could lead out of their folder: they come from the server."""
     return not path.startswith("/") and "\\" not in path and ".." not in path.split("/")
 
 
-def listing_of(folder: Path, name: str) -> Listing:
-    """A folder on this machine, as if it were a repository."""
+def list_folder(folder: Path, name: str) -> Listing:
+    """The listing of a folder on this machine."""
     files = {
         path.relative_to(folder).as_posix(): Blob(size=path.stat().st_size, digest="")
         for path in sorted(folder.rglob("*"))
@@ -247,8 +256,8 @@ def listing_of(folder: Path, name: str) -> Listing:
     return Listing(repo="", commit="", files=files, name=name, folder=folder)
 
 
-def _write(path: Path, text: str) -> None:
-    """All or nothing; a cache that cannot be written is no reason to fail."""
+def _write_atomically(path: Path, text: str) -> None:
+    """Writes all or nothing. A failure is ignored: only a cache entry is missing then."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")

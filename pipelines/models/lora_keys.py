@@ -1,7 +1,6 @@
-"""How LoRA files name their layers: kohya, peft, diffusers old and new, ComfyUI, or nothing at all.
+"""Parses the keys of LoRA files into layers: kohya, peft, old and new diffusers, ComfyUI.
 
-A file's keys become layers: a module's name and what belongs to it. Knows names only, so it is
-light; which of them a model has is for `lora_layers`.
+Works on names alone; `pipelines/engine/lora_layers.py` matches them with a model's modules.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ OTHER_KINDS = [
     (re.compile(r"\.(a1|a2|b1|b2)\.weight$"), "a GLoRA"),
     (re.compile(r"\.on_input$"), "an IA3"),
 ]
-"""Adapters that are no plain LoRA. They would be applied in part, or wrongly."""
+"""Adapters that are no plain LoRA: they would be applied in part, or wrongly."""
 
 PREFIXES = (
     "base_model.model.", "model.diffusion_model.", "diffusion_model.", "lora_unet_",
     "lora_transformer_", "lycoris_", "transformer.", "unet.", "model.", "module.",
 )  # fmt: skip
-"""What trainers write before a module's name; one file may have several of them in a row."""
+"""Prefixes of a module's name; a file may have several in a row."""
 TEXT_PREFIXES = ("text_encoder.", "lora_te_", "lora_te1_", "te1_", "te_")
 OTHER_TEXT_PREFIXES = ("text_encoder_2.", "text_encoder_3.", "lora_te2_", "lora_te3_", "te2_")
 SECOND_PREFIXES = ("transformer_2.",)
@@ -50,16 +49,16 @@ MAIN, SECOND, TEXT, OTHER_TEXT = "main", "second", "text", "other text"
 
 
 @dataclass
-class Named:
-    """One layer of a file: the keys of its parts, by what they are."""
+class LoraLayer:
+    """One layer of a file: its keys by their role (DOWN, UP, ALPHA, BIAS, DIFF)."""
 
     module: str
-    """As the file has it, without its ending."""
+    """The name in the file, without the ending."""
     keys: dict[str, str] = field(default_factory=dict)
 
 
-def another_kind(keys: Iterable[str]) -> str | None:
-    """What the file is, if it is an adapter but no plain LoRA."""
+def unsupported_kind(keys: Iterable[str]) -> str | None:
+    """The kind of adapter, such as "a LoKr", if the file is no plain LoRA; else None."""
     for key in keys:
         for pattern, kind in OTHER_KINDS:
             if pattern.search(key):
@@ -67,20 +66,20 @@ def another_kind(keys: Iterable[str]) -> str | None:
     return None
 
 
-def layers_of(keys: Iterable[str]) -> list[Named]:
-    """The layers of a file in its order; keys that belong to none are layers of their own."""
-    found: dict[str, Named] = {}
+def group_layers(keys: Iterable[str]) -> list[LoraLayer]:
+    """The layers of a file in its order; an unknown key is a layer of its own."""
+    found: dict[str, LoraLayer] = {}
     for key in keys:
-        module, part = _split(key)
-        found.setdefault(module, Named(module)).keys[part] = key
+        module, part = _split_key(key)
+        found.setdefault(module, LoraLayer(module)).keys[part] = key
     return list(found.values())
 
 
 def is_lora(keys: Iterable[str]) -> bool:
-    return any({DOWN, UP} <= set(layer.keys) for layer in layers_of(keys))
+    return any({DOWN, UP} <= set(layer.keys) for layer in group_layers(keys))
 
 
-def _split(key: str) -> tuple[str, str]:
+def _split_key(key: str) -> tuple[str, str]:
     for pattern, part in ENDINGS:
         found = pattern.search(key)
         if found:
@@ -88,8 +87,8 @@ def _split(key: str) -> tuple[str, str]:
     return key, "unknown"
 
 
-def place_of(module: str) -> tuple[str, list[str]]:
-    """Which component a module belongs to, and the names it may have there, the likeliest first."""
+def locate_module(module: str) -> tuple[str, list[str]]:
+    """The component a module belongs to, and its possible names there, likeliest first."""
     for prefixes, place in (
         (SECOND_PREFIXES, SECOND),
         (OTHER_TEXT_PREFIXES, OTHER_TEXT),
@@ -98,31 +97,32 @@ def place_of(module: str) -> tuple[str, list[str]]:
         for prefix in prefixes:
             if module.startswith(prefix):
                 name = module.removeprefix(prefix)
-                return place, [_modern(each) for each in _with_and_without(name)]
+                return place, [_current_attention_name(each) for each in _name_variants(name)]
     names = [module]
     while True:
         prefix = next((p for p in PREFIXES if names[-1].startswith(p)), None)
         if prefix is None:
-            return MAIN, [_modern(name) for name in reversed(names)]
+            return MAIN, [_current_attention_name(name) for name in reversed(names)]
         names.append(names[-1].removeprefix(prefix))
 
 
-def _with_and_without(name: str) -> list[str]:
-    """CLIP's encoder is wrapped in older versions of transformers, and not in newer ones."""
+def _name_variants(name: str) -> list[str]:
+    """With and without the wrapper around CLIP's encoder, which newer transformers do not have."""
     for wrapper in ("text_model.", "text_model_"):
         if name.startswith(wrapper):
             return [name, name.removeprefix(wrapper)]
     return [name, f"text_model.{name}", f"text_model_{name}"]
 
 
-def _modern(name: str) -> str:
-    """Attention's processors carried the layers once: attn1.processor.to_out -> attn1.to_out.0."""
+def _current_attention_name(name: str) -> str:
+    """Old diffusers had the layers in attention processors: attn1.processor.to_out is now
+    attn1.to_out.0."""
     if ".processor." not in name:
         return name
     name = name.replace(".processor.", ".")
     return f"{name}.0" if name.endswith(".to_out") else name
 
 
-def flat(name: str) -> str:
-    """As kohya writes a module's name."""
+def kohya_name(name: str) -> str:
+    """A module's name as kohya's scripts write it, with underscores for dots."""
     return name.replace(".", "_")

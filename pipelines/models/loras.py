@@ -1,23 +1,24 @@
-"""LoRA files: found by name in a folder or on the Hub, and checked before anything is loaded."""
+"""Finds LoRA files by name, in a folder or on the Hub, and validates them by their headers."""
 
 from __future__ import annotations
 
 import logging
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.lora_keys import another_kind, is_lora
+from pipelines.models.lora_keys import is_lora, unsupported_kind
 from pipelines.models.safetensors_header import read_header
 from pipelines.request import Lora, LoraSource
 from settings import Settings
 
 if TYPE_CHECKING:
+    from pipelines.models.download import Report
     from pipelines.models.hub import Listing
 
 log = logging.getLogger(__name__)
@@ -27,32 +28,30 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*){1,2}")
 NAME: TypeAdapter[str] = TypeAdapter(LoraSource)
 
-Report = Callable[[int, int], None]
-
 
 class LoraFile(NamedTuple):
-    """A LoRA on this machine, and how strongly it is to be applied."""
+    """A LoRA on this machine and its weight."""
 
     path: Path
     weight: float
     name: str
-    """What the person called it."""
+    """The name in the request."""
 
 
 # -- finding -------------------------------------------------------------------------------------
 
 
-def offered(settings: Settings) -> list[str]:
-    """The names of the files in the folder, without their ending: all that `here` finds, as the
-    folder is now."""
-    return sorted(_shelf(settings))
+def list_names(settings: Settings) -> list[str]:
+    """The names of all LoRAs in the folder, as it is now, without the suffix."""
+    return sorted(_scan_folder(settings))
 
 
-def check(loras: Sequence[Lora], settings: Settings) -> None:
-    """Says before any work what cannot be found or used here. The Hub is not asked yet."""
+def check_loras(loras: Sequence[Lora], settings: Settings) -> None:
+    """Raises KinoraError(INVALID_INPUT or NOT_FOUND) for LoRAs that cannot be used. Does not ask
+    the Hub: a Hub id is checked when it is downloaded."""
     known: dict[Path | str, str] = {}
     for lora in loras:
-        path = here(lora.source, settings)
+        path = find_local(lora.source, settings)
         if path is None:
             _check_hub_name(lora.source, settings)
         else:
@@ -64,60 +63,62 @@ def check(loras: Sequence[Lora], settings: Settings) -> None:
             )
 
 
-def find(lora: Lora, settings: Settings, report: Report | None = None) -> LoraFile:
-    """The file, fetched from the Hub if it is not here yet."""
-    path = here(lora.source, settings)
+def find_or_fetch(lora: Lora, settings: Settings, report: Report | None = None) -> LoraFile:
+    """The file, downloaded from the Hub if it is not in the folder. Raises KinoraError."""
+    path = find_local(lora.source, settings)
     if path is None:
         _check_hub_name(lora.source, settings)
-        path = _from_hub(lora.source, settings, report)
+        path = _fetch_from_hub(lora.source, settings, report)
     _check_file(path, lora.source)
     return LoraFile(path=path, weight=lora.weight, name=lora.source)
 
 
-def here(name: str, settings: Settings) -> Path | None:
-    """A file in the folder, and nowhere else: a link that leads out of it does not count. Names
-    may be typed with the ending or without, and in either form of accented letters."""
-    shelf = _shelf(settings)
+def find_local(name: str, settings: Settings) -> Path | None:
+    """A file in the folder; links that lead out of it are ignored. The name may have the suffix and
+    either Unicode form of accented letters."""
+    shelf = _scan_folder(settings)
     if name not in shelf:
-        alike = {_alike(each): each for each in shelf}
-        name = alike.get(_alike(name)) or alike.get(_alike(_without_ending(name))) or name
+        alike = {_normalized(each): each for each in shelf}
+        name = alike.get(_normalized(name)) or alike.get(_normalized(_without_suffix(name))) or name
     found = shelf.get(name)
     if found is None:
         _refuse_pickle(name)
     return found
 
 
-def changed_at(loras: Sequence[Lora], settings: Settings) -> list[tuple[str, int, int]]:
-    """Which files the names mean today: another file of the same name makes another clip."""
-    files = [(lora.source, here(lora.source, settings)) for lora in loras]
+def file_versions(loras: Sequence[Lora], settings: Settings) -> list[tuple[str, int, int]]:
+    """(name, size, mtime) of each local file: a changed file of the same name makes another
+    clip."""
+    files = [(lora.source, find_local(lora.source, settings)) for lora in loras]
+    # size and mtime, not a hash: files may have gigabytes, and this runs for every request
     stats = [(name, path.stat()) for name, path in files if path is not None]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
 
 
-def _shelf(settings: Settings) -> dict[str, Path]:
-    """Every file that can be asked for, by its name."""
+def _scan_folder(settings: Settings) -> dict[str, Path]:
+    """Every usable file by its name."""
     folder = settings.loras_folder.resolve()
     found: dict[str, Path] = {}
     for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if file.suffix.lower() != SUFFIX:
             continue
-        name = _without_ending(file.relative_to(folder).as_posix())
+        name = _without_suffix(file.relative_to(folder).as_posix())
         path = file.resolve()
-        if _is_a_name(name) and path.is_file() and path.is_relative_to(folder):
+        if _is_valid_name(name) and path.is_file() and path.is_relative_to(folder):
             found.setdefault(name, path)
     return found
 
 
-def _without_ending(name: str) -> str:
+def _without_suffix(name: str) -> str:
     return name[: -len(SUFFIX)] if name.lower().endswith(SUFFIX) else name
 
 
-def _alike(name: str) -> str:
+def _normalized(name: str) -> str:
     return unicodedata.normalize("NFC", name).strip()
 
 
-def _is_a_name(name: str) -> bool:
-    """Hidden files, and names that are no text, cannot be asked for."""
+def _is_valid_name(name: str) -> bool:
+    """False for hidden files and for names that a request cannot contain."""
     try:
         NAME.validate_python(name)
     except ValidationError:
@@ -126,7 +127,7 @@ def _is_a_name(name: str) -> bool:
 
 
 def _check_hub_name(name: str, settings: Settings) -> None:
-    names = offered(settings)
+    names = list_names(settings)
     there = f"There are: {', '.join(names)}." if names else "The LoRA folder is empty."
     if not HUB_ID.fullmatch(name):
         raise lora_refusal(f"There is no LoRA called “{name}” here. {there}", ErrorCode.NOT_FOUND)
@@ -135,19 +136,19 @@ def _check_hub_name(name: str, settings: Settings) -> None:
         raise lora_refusal(sentence, ErrorCode.NOT_FOUND)
 
 
-def _from_hub(name: str, settings: Settings, report: Report | None) -> Path:
+def _fetch_from_hub(name: str, settings: Settings, report: Report | None) -> Path:
     from pipelines.models.hub import Hub
 
     hub, parts = Hub(settings), name.split("/")
     listing = hub.listing("/".join(parts[:2]), name=f"the LoRA {'/'.join(parts[:2])}")
-    file = _file_in(listing, parts[2] if len(parts) == 3 else None, name)
+    file = _choose_file(listing, parts[2] if len(parts) == 3 else None, name)
     return hub.fetch(listing, [file], report) / file
 
 
-def _file_in(listing: Listing, wanted: str | None, name: str) -> str:
+def _choose_file(listing: Listing, file_name: str | None, name: str) -> str:
     files = [file for file in listing.files if file.endswith(SUFFIX)]
-    if wanted is not None:
-        ending = wanted if wanted.endswith(SUFFIX) else f"{wanted}{SUFFIX}"
+    if file_name is not None:
+        ending = file_name if file_name.endswith(SUFFIX) else f"{file_name}{SUFFIX}"
         files = [file for file in files if file.split("/")[-1] == ending]
     if len(files) == 1:
         return files[0]
@@ -170,7 +171,7 @@ def _refuse_pickle(file: str) -> None:
 
 
 def _check_file(path: Path, name: str) -> None:
-    """By its header alone: is it a whole safetensors file, and is there a plain LoRA in it?"""
+    """Raises KinoraError unless the header describes a complete file with a plain LoRA."""
     try:
         size = path.stat().st_size
         if size == 0:
@@ -180,7 +181,7 @@ def _check_file(path: Path, name: str) -> None:
         raise lora_refusal(f"“{name}” is damaged, or no safetensors file.") from error
     if size < header.end_bytes:
         raise lora_refusal(f"“{name}” is damaged: its end is missing. Fetch it again.")
-    kind = another_kind(header.tensors)
+    kind = unsupported_kind(header.tensors)
     if kind is not None:
         raise lora_refusal(f"“{name}” is {kind}, which is not supported here. Use a plain LoRA.")
     if not is_lora(header.tensors):

@@ -1,6 +1,6 @@
-"""What a diffusers repository consists of, and what is wrong with it, before anything big moves.
+"""Chooses the files of a diffusers repository that are needed, before any is downloaded.
 
-Reads model_index.json and the names and sizes of files. Light: knows no network, no card, no torch.
+From model_index.json and the names and sizes of the files alone.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Index:
 
     class_name: str
     components: dict[str, tuple[str, str]]
-    """name -> (library, class); those that the pipeline goes without are left out"""
+    """name -> (library, class), without the components that are null in the index"""
     config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The files of one component that are needed, and the variant to load."""
+    """The needed files of one component, and the variant to load."""
 
     paths: list[str]
     variant: str | None = None
@@ -48,7 +48,8 @@ class Choice:
 
 
 def read_index(text: bytes | str, name: str) -> Index:
-    """Refuses what is damaged and what would run code of its own."""
+    """Raises KinoraError(MODEL_LOAD) for a damaged index, KinoraError(MODEL_REFUSED) for one that
+    names code in the repository."""
     try:
         data = json.loads(text)
     except ValueError as error:
@@ -60,6 +61,7 @@ def read_index(text: bytes | str, name: str) -> Index:
     components: dict[str, tuple[str, str]] = {}
     config: dict[str, Any] = {}
     for key, value in data.items():
+        # a component is [library, class]; a longer path or a null library is remote code
         is_pair = isinstance(value, list) and len(value) == 2
         if is_pair and isinstance(value[0], str) and isinstance(value[1], str):
             if not re.fullmatch(r"[A-Za-z0-9_-]+", key):
@@ -73,7 +75,7 @@ def read_index(text: bytes | str, name: str) -> Index:
 
 
 def check_libraries(index: Index, files: Iterable[str], name: str) -> None:
-    """Every component comes from diffusers or transformers, never from the repository itself."""
+    """Raises KinoraError(MODEL_REFUSED) unless every component is of diffusers or transformers."""
     known = {*LIBRARIES, *_pipeline_modules()}
     for component, (library, _) in index.components.items():
         if library not in known:
@@ -82,14 +84,14 @@ def check_libraries(index: Index, files: Iterable[str], name: str) -> None:
             raise failure(Reason.UNKNOWN_LIBRARY, name, library)
 
 
-def choose(
+def choose_components(
     index: Index,
     sizes: Mapping[str, int],
     name: str,
     variant: str | None = None,
     takes: Collection[str] | None = None,
 ) -> dict[str, Choice]:
-    """The files of each component that the pipeline takes; None: of all."""
+    """The files of each component in `takes`, the pipeline's parameters; None: of all."""
     check_libraries(index, sizes, name)
     return {
         component: choose_files(component, library, sizes, name, variant)
@@ -101,9 +103,10 @@ def choose(
 def choose_files(
     folder: str, library: str, sizes: Mapping[str, int], name: str, variant: str | None = None
 ) -> Choice:
-    """What one component needs: its small files, and its weights once, as safetensors.
+    """The files of one component: the small ones, and one variant of the weights as safetensors.
 
-    `folder` is where in the repository it is; empty: at its root.
+    `folder` is its path in the repository, empty for the root. Raises KinoraError where files are
+    missing or only pickles are offered.
     """
     what = folder.replace("_", " ") or "model"
     start = f"{folder}/" if folder else ""
@@ -119,7 +122,7 @@ def choose_files(
         and not (not folder and n == INDEX)
     }
 
-    # 1. The weights that are there, by variant; the wanted one, else the plain one, else any
+    # 1. The weights by variant; the requested one, else the plain one, else any
     by_variant: dict[str, set[str]] = {}
     for n in names:
         found = WEIGHTS.fullmatch(n)
@@ -134,7 +137,8 @@ def choose_files(
     chosen = next(v for v in preferred if v in by_variant)
     weights = by_variant[chosen]
 
-    # 2. In one file or in several, whichever the library would take
+    # 2. One file or several shards, whichever the library would load: transformers prefers the one
+    # file, diffusers the index
     shards = {n for n in weights if SHARD.search(n)}
     indexes = {
         n
@@ -154,12 +158,12 @@ def choose_files(
     return Choice(paths, chosen or None, has_weights=True)
 
 
-def bytes_of(choices: Iterable[Choice], sizes: Mapping[str, int]) -> int:
+def total_bytes(choices: Iterable[Choice], sizes: Mapping[str, int]) -> int:
     return sum(sizes[path] for choice in choices for path in choice.paths)
 
 
 def _check_shards(shards: set[str], name: str, what: str) -> None:
-    """Their names say how many they should be."""
+    """Raises KinoraError(MODEL_LOAD) where one of `-00001-of-00003` and so on is missing."""
     numbers: dict[int, set[int]] = {}
     for shard in shards:
         if found := SHARD.search(shard):
@@ -169,7 +173,8 @@ def _check_shards(shards: set[str], name: str, what: str) -> None:
 
 
 def _variant_of_index(name: str) -> str:
-    """model.safetensors.index.fp16.json, model.fp16.safetensors.index.json and older ones."""
+    """Both places of the variant: `model.safetensors.index.fp16.json` and
+    `model.fp16.safetensors.index.json`."""
     words = name.removesuffix(".json").split(".")[1:]
     return ".".join(w for w in words if w not in ("safetensors", "index"))
 

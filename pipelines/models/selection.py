@@ -1,6 +1,6 @@
-"""Which model a request means: the one it names, or the usual one for what it wants done.
+"""Chooses the model of a request: the one it names, or the default for its task.
 
-Knows cards and settings. Does not know the machine; what runs there is the planner's business.
+Whether that model runs on this machine is decided in `pipelines/planning/planner.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.cards import ModelCard, of_repository
+from pipelines.models.cards import ModelCard, find_by_repository
 from pipelines.models.catalog import Catalog
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
@@ -23,27 +23,29 @@ VERBS = {
 def pick_card(
     request: GenerationRequest, cards: Mapping[str, ModelCard], settings: Settings
 ) -> ModelCard:
-    """The card a request names, by id or by repository, or the default for its task."""
+    """The card that a request names by id or repository, or the default for its task."""
     return find_card(request.model or default_model(request.task, cards, settings), cards)
 
 
-def find_card(wanted: str, cards: Mapping[str, ModelCard]) -> ModelCard:
-    """By its id or its repository; a catalogue also looks up what a person pasted."""
-    card = cards.get(wanted) or of_repository(wanted, cards.values())
+def find_card(name: str, cards: Mapping[str, ModelCard]) -> ModelCard:
+    """The card of an id, a repository or, in a `Catalog`, a pasted Hub id.
+
+    Raises KinoraError(UNKNOWN_MODEL)."""
+    card = cards.get(name) or find_by_repository(name, cards.values())
     if card is None and isinstance(cards, Catalog):
-        card = cards.find(wanted)
+        card = cards.find(name)
     if card is None:
         names = ", ".join(cards)
         raise KinoraError(
             ErrorCode.UNKNOWN_MODEL,
-            f"There is no model called “{wanted}” here. Choose one of: {names}.",
+            f"There is no model called “{name}” here. Choose one of: {names}.",
         )
     return card
 
 
 def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings) -> str:
-    """What is used for a task where nothing is chosen: what the settings name for it, else the
-    usual model or, where that cannot do it, its nearest relative. KinoraError where none can."""
+    """The id of the model for a task: the one in the settings, else the default card, else a card
+    of the same repository, else any that can. Raises KinoraError(TASK_NOT_SUPPORTED)."""
     named = {
         Task.TEXT_TO_VIDEO: settings.default_text_to_video_model,
         Task.IMAGE_TO_VIDEO: settings.default_image_to_video_model,
@@ -62,8 +64,9 @@ def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings
 
 
 def preload_models(cards: Mapping[str, ModelCard], settings: Settings) -> list[tuple[str, Task]]:
-    """What is loaded before anybody asks. On ZeroGPU nothing else can be used, so the model that
-    works over clips is loaded too, where it is on the disk and there is a place for it."""
+    """(model id, task) of the models that are loaded at the start. ZeroGPU can use no others, so
+    there the video-to-video model is added if it is on the disk and within
+    KINORA_MAX_LOADED_MODELS."""
     found = [
         (default_model(task, cards, settings), task)
         for task in (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO)
@@ -80,11 +83,11 @@ def preload_models(cards: Mapping[str, ModelCard], settings: Settings) -> list[t
 
 
 def default_card(cards: Mapping[str, ModelCard], settings: Settings) -> ModelCard | None:
-    """The one the settings name for words, or the one whose card says so."""
+    """The text-to-video model of the settings, else the card marked `usual`."""
     named = settings.default_text_to_video_model
     return cards.get(named) if named else next((c for c in cards.values() if c.usual), None)
 
 
 def same_repository(card: ModelCard, other: ModelCard | None) -> bool:
-    """Both are made of the same repository."""
+    """Whether both cards use the same repository."""
     return other is not None and card.repo == other.repo

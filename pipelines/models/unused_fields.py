@@ -1,7 +1,4 @@
-"""What was asked for and does nothing: each is named in an adjustment, none is dropped in silence.
-
-Knows a card's rules. Does not know sizes or time; those are fitted, never without use.
-"""
+"""Adds an adjustment for each field of a request that has no effect on this model or task."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ from pipelines.models.cards import ModelCard
 from pipelines.request import Adjustment, Focus, GenerationRequest
 
 
-def note_what_is_not_used(
+def note_unused_fields(
     request: GenerationRequest, card: ModelCard, guidance: float, changes: list[Adjustment]
 ) -> None:
-    """`guidance` is what is used."""
+    """`guidance` is the fitted value, which decides whether a negative prompt has an effect."""
     rules = card.rules
 
-    def note(field: str, asked: float | str, used: float | str, why: str) -> None:
-        changes.append(Adjustment(field=field, asked=asked, used=used, sentence=why))
+    def note(field: str, requested: float | str, used: float | str, why: str) -> None:
+        changes.append(Adjustment(field=field, asked=requested, used=used, sentence=why))
 
     if request.prompt.strip() and not rules.prompt:
         note("prompt", request.prompt, "", f"{card.name} takes no words: the prompt is not used.")
@@ -39,13 +36,13 @@ def note_what_is_not_used(
             "",
             "A negative prompt works by guidance above 1 alone: it is not used.",
         )
-    asked = request.guidance_scale
-    if asked is not None and not rules.guidance and asked != guidance:
+    requested = request.guidance_scale
+    if requested is not None and not rules.guidance and requested != guidance:
         note(
             "guidance_scale",
-            asked,
+            requested,
             guidance,
-            f"{card.name} works without guidance: the {asked:g} that you asked for is not used.",
+            f"{card.name} works without guidance: the {requested:g} you asked for is not used.",
         )
     if request.strength is not None and not request.video:
         note(

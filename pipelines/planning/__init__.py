@@ -1,4 +1,4 @@
-"""The plan for a card on this machine: where it runs, how, and what to say about it. No torch."""
+"""Plans how a model runs on this machine: device, precision, offload, tiles. No torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pipelines.planning.demand import ClipShape
 from pipelines.planning.device import Device
 from pipelines.planning.machine import Machine, this_machine
 from pipelines.planning.plan import Plan, PlanOptions, plan_for
-from pipelines.planning.planner import Planner, Verdict
+from pipelines.planning.planner import Planner, PlanVerdict
 
 __all__ = [
     "ClipShape",
@@ -14,8 +14,8 @@ __all__ = [
     "Machine",
     "Plan",
     "PlanOptions",
+    "PlanVerdict",
     "Planner",
-    "Verdict",
     "plan_for",
     "this_machine",
 ]

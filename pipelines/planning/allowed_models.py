@@ -1,9 +1,8 @@
-"""Which models visitors of a Space may use: one check for every way a clip can be asked for.
+"""Which models visitors of a Space may use.
 
-By default none that is downloaded on demand or runs slowly there, for one visitor would keep all
-others waiting; and on ZeroGPU none that was not loaded before launch, for it would be loaded on the
-visitor's GPU quota, again for each clip. Anywhere else every model may be used. Knows cards, the
-machine's verdict and the Hub's cache on the disk. Asks no network.
+On a Space a model must not need a download or run slowly, because one visitor would keep all others
+waiting. On ZeroGPU it must have been loaded before launch, because loading counts against the
+visitor's GPU quota, again for each clip. Anywhere else every model is allowed.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ from functools import cached_property
 from pathlib import Path
 
 from errors import ErrorCode, KinoraError
-from pipelines.models.cards import ModelCard, of_repository
+from pipelines.models.cards import ModelCard, find_by_repository
 from pipelines.models.selection import preload_models
 from pipelines.planning import Planner
 from pipelines.request import Task
 from settings import Settings, env_name
 
-MOSTLY_THERE = 0.9
+MOSTLY_CACHED = 0.9
+"""The share of a card's `disk_gb`, itself an estimate, from which a model counts as downloaded."""
 SETTING = "allow_heavy_models"
 
 
-class Allowed:
+class AllowedModels:
+    """The check for every way a clip can be requested. Reads the Hub's cache, never the network."""
+
     def __init__(
         self, cards: Mapping[str, ModelCard], settings: Settings, planner: Planner
     ) -> None:
@@ -34,14 +36,14 @@ class Allowed:
         self._slow: dict[str, bool] = {}
 
     def cards(self) -> dict[str, ModelCard]:
-        """The installed cards that may be used here, in their order."""
+        """The installed cards that are allowed, in their order."""
         return {id_: card for id_, card in self._cards.items() if self.allows(card)}
 
     def allows(self, card: ModelCard) -> bool:
         return self._why_not(card) is None
 
-    def unknown(self, name: str) -> KinoraError:
-        """There is no such card. On a Space an id of the Hub is none by default."""
+    def unknown_model(self, name: str) -> KinoraError:
+        """The error for a model that no card describes. On a Space that includes ids of the Hub."""
         names = " or ".join(card.name for card in self.cards().values())
         sentence = f"There is no model called “{name}” here."
         if "/" in name:
@@ -53,10 +55,11 @@ class Allowed:
 
     @property
     def is_limited(self) -> bool:
-        return not self._everything
+        return not self._allows_all
 
     def check(self, card: ModelCard, task: Task | None = None, *, upscale: bool = False) -> None:
-        """KinoraError where it may not be used here, with one that may be as a button."""
+        """Raises KinoraError(MODEL_REFUSED) for a card that is not allowed, with the first allowed
+        one as its action."""
         why = self._why_not(card)
         if why is None and upscale:
             why = self._why_not_upscaled(card)
@@ -75,28 +78,29 @@ class Allowed:
     # -- inside ----------------------------------------------------------------------------------
 
     @cached_property
-    def _everything(self) -> bool:
-        """Behind Redis other machines make the clips, and no visitor waits for a Space's GPU."""
+    def _allows_all(self) -> bool:
+        # behind Redis other machines make the clips, so no visitor waits for the Space's GPU
         return self._settings.heavy_models or self._settings.executor_kind == "redis"
 
     @cached_property
-    def _loaded_first(self) -> set[str]:
-        """Loaded at the start, whatever they are: the operator chose them."""
+    def _preloaded(self) -> set[str]:
+        """Ids of the models that are loaded at the start: allowed, as the operator chose them."""
         cards = self._cards
         try:
             names = [name for name, _task in preload_models(cards, self._settings)]
         except KinoraError:
             return set()
-        found = [cards.get(name) or of_repository(name, cards.values()) for name in names]
+        found = [cards.get(name) or find_by_repository(name, cards.values()) for name in names]
         return {card.id for card in found if card} | set(names)
 
     def _why_not(self, card: ModelCard) -> str | None:
-        if self._everything or card.id in self._loaded_first:
+        if self._allows_all or card.id in self._preloaded:
             return None
         if self._settings.zero_gpu:
             return "is not offered on this Space: it was not loaded before the Space started"
         if download_gb(card) is not None or any(map(_is_missing, card.parts.values())):
             return "is not offered on this Space: it would have to be downloaded first"
+        # remembered, as a verdict reads safetensors headers and this is called for every card
         if card.id not in self._slow:
             self._slow[card.id] = self._planner.verdict(card).level == "slow"
         if self._slow[card.id]:
@@ -104,7 +108,7 @@ class Allowed:
         return None
 
     def _why_not_upscaled(self, card: ModelCard) -> str | None:
-        if self._everything or card.latent_upsampler is None:
+        if self._allows_all or card.latent_upsampler is None:
             return None
         if self._settings.zero_gpu:
             return "is not offered on this Space: its second model is not loaded before launch"
@@ -123,15 +127,17 @@ class Allowed:
 
 
 def download_gb(card: ModelCard) -> float | None:
-    """What is still to be fetched; None where the files are on this machine."""
+    """Gigabytes still to be downloaded; None where the files are on this machine.
+
+    An estimate from the size of the cache folder, so what is nearly complete counts as complete."""
     if card.is_local:
         return None
     left = card.needs.disk_gb - _cached_gb(card.repo)
-    return round(left, 2) if left > card.needs.disk_gb * (1 - MOSTLY_THERE) else None
+    return round(left, 2) if left > card.needs.disk_gb * (1 - MOSTLY_CACHED) else None
 
 
 def _is_missing(part: str) -> bool:
-    """Of a part with a repository of its own: `owner/name`, a folder in it, a revision."""
+    """Whether nothing of a part is cached: `owner/name[/folder][@revision]`."""
     repo = "/".join(part.partition("@")[0].split("/")[:2])
     return part[0] not in "./" and _cached_gb(repo) == 0
 

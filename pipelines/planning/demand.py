@@ -1,6 +1,6 @@
-"""How much memory a clip takes in each phase, from the model's size and the clip's.
+"""Estimates the memory of each phase from the sizes of the model and the clip.
 
-Sampling holds so many numbers per token, decoding so many per pixel. Knows no machine.
+Sampling holds a number of values per token, decoding a number per pixel (`traits.py`).
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass
 
 from pipelines.models.cards import ModelCard
-from pipelines.planning.sizes import GIB, Sizes
-from pipelines.planning.traits import traits_of
+from pipelines.planning.device import GIB
+from pipelines.planning.sizes import Sizes
+from pipelines.planning.traits import family_traits
 from pipelines.request import FittedRequest
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -18,7 +19,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class ClipShape:
-    """Of a clip; what memory and time hang on."""
+    """The properties of a clip that memory and time depend on."""
 
     width: int
     height: int
@@ -30,7 +31,7 @@ class ClipShape:
 
     @property
     def area(self) -> int:
-        """Pixels of a frame that is decoded."""
+        """Pixels of a decoded frame."""
         return self.width * self.height * (4 if self.is_upscaled else 1)
 
     @property
@@ -62,7 +63,7 @@ class ClipShape:
 
 @dataclass(frozen=True)
 class Demand:
-    """GiB, at one dtype, with nothing spared."""
+    """GiB at one dtype, without offload, tiles or quantised weights."""
 
     weights: float
     denoisers: float
@@ -71,27 +72,30 @@ class Demand:
     decoders: float
     sampling: float
     decoding: float
-    """Of what is decoded together."""
+    """Of the frames that the decoder takes together."""
     frames: float
-    """The pixels themselves, while they are put together."""
+    """The pixels of the whole clip, which no tiling makes smaller."""
 
     def decoded(self, tiles: int) -> float:
-        """With so many tiles along each side; 0 for none."""
+        """GiB for decoding in `tiles` by `tiles` tiles; 0: the whole frame at once."""
         return self.decoding / max(tiles, 1) ** 2 + self.frames
 
 
-def tokens_of(card: ModelCard, shape: ClipShape) -> float:
-    """What a step works on: one for each position of the latents after patching."""
+def count_tokens(card: ModelCard, shape: ClipShape) -> float:
+    """Tokens of one step: one for each position of the latents after patching."""
     rules = card.rules
     side, time = max(rules.size.of, 8), max(rules.frames.of, 1)
+    # an approximation: side and time of the rules include the transformer's patches
     frames = 1 + max(shape.num_frames - rules.frames.plus, 0) / time
     return math.ceil(shape.width / side) * math.ceil(shape.height / side) * frames
 
 
-def demand_of(card: ModelCard, sizes: Sizes, shape: ClipShape, dtype: str) -> Demand:
-    traits, width = traits_of(card.family), BYTES[dtype]
+def memory_demand(card: ModelCard, sizes: Sizes, shape: ClipShape, dtype: str) -> Demand:
+    """What sampling and decoding a clip of that shape hold at `dtype`."""
+    traits, width = family_traits(card.family), BYTES[dtype]
     gib = width / GIB
     decoder_bytes = 4 if traits.decodes_float32 else width
+    # with classifier-free guidance most pipelines run both halves as one batch
     halves = 2 if shape.is_guided and traits.guided_at_once else 1
 
     frames = min(shape.num_frames, traits.decoded_frames or shape.num_frames)
@@ -102,7 +106,7 @@ def demand_of(card: ModelCard, sizes: Sizes, shape: ClipShape, dtype: str) -> De
         largest_denoiser=sizes.denoiser * gib,
         encoders=sum(sizes.encoders.values()) * gib,
         decoders=sum(sizes.decoders.values()) * gib * (decoder_bytes / width),
-        sampling=halves * traits.activations * tokens_of(card, shape) * sizes.hidden * gib,
+        sampling=halves * traits.activations * count_tokens(card, shape) * sizes.hidden * gib,
         decoding=traits.decoded * decoder_bytes * together / GIB,
         frames=3 * decoder_bytes * shape.pixels / GIB,
     )

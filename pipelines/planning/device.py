@@ -1,8 +1,9 @@
-"""What models run on here, and why not on an NVIDIA GPU that is there.
+"""Finds the device that models run on, and why an NVIDIA GPU cannot be used.
 
 nvidia-smi lists GPUs that the installed torch may be unable to use: the driver is too old for it,
-it was built without CUDA, it has no code for that GPU. So a worker tries (`engine/device.py`) and
-reports the result; a process without torch starts one that tries (`ask_torch`).
+it was built without CUDA, it has no code for that GPU. So a worker tries one
+(`engine/torch_device.py`) and reports the result; a process without torch starts another process
+that tries (`probe_with_torch`).
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ LONGEST_REASON = 160
 
 @dataclass(frozen=True)
 class Device:
-    """Sizes in GiB. Without `gpu_name`, the CPU."""
+    """What torch computes on; the CPU where `gpu_name` is None. Sizes in GiB."""
 
     gpu_name: str | None = None
     vram_gb: float | None = None
     problem: str | None = None
-    """Why an NVIDIA GPU that is there is not used, as a sentence. None where there is none, or
-    where it was hidden on purpose."""
+    """Why an NVIDIA GPU is not used, as a sentence. None where there is none, or where it was
+    hidden on purpose."""
 
     @property
     def kind(self) -> str:
@@ -40,12 +41,12 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Listed:
-    """The GPUs by nvidia-smi's word: (GiB, name), those that are hidden left out."""
+class GpuList:
+    """The GPUs that nvidia-smi lists: (GiB, name), without those that are hidden."""
 
     gpus: tuple[tuple[float, str], ...] = ()
     fault: str | None = None
-    """There is a driver or a tool, and it does not work."""
+    """Why nvidia-smi, which is installed, does not work."""
 
     @property
     def largest(self) -> tuple[float, str] | None:
@@ -56,39 +57,39 @@ class Listed:
         return bool(self.gpus) or self.fault is not None
 
 
-def list_gpus() -> Listed:
-    """By nvidia-smi, in a moment and without torch."""
+def list_gpus() -> GpuList:
+    """Runs nvidia-smi, which takes a moment and needs no torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     tool = shutil.which("nvidia-smi")
     if visible is not None and visible.strip() in NONE_VISIBLE:
-        return Listed()
+        return GpuList()
     if os.environ.get("NVIDIA_VISIBLE_DEVICES", "all").strip() in NONE_VISIBLE:
-        return Listed()
+        return GpuList()
     if tool is None:
-        return Listed()
+        return GpuList()
     command = [tool, "--query-gpu=memory.total,name", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)  # noqa: S603
     except (OSError, subprocess.SubprocessError) as error:
-        return Listed(fault=_short(f"nvidia-smi does not answer ({type(error).__name__})"))
-    said = done.stdout.strip() or done.stderr.strip()
+        return GpuList(fault=_shorten(f"nvidia-smi does not answer ({type(error).__name__})"))
+    output = done.stdout.strip() or done.stderr.strip()
     if done.returncode:
-        if "No devices" in said:
-            return Listed()
-        return Listed(fault=_short(f"nvidia-smi: {said or f'exit status {done.returncode}'}"))
+        if "No devices" in output:
+            return GpuList()
+        return GpuList(fault=_shorten(f"nvidia-smi: {output or f'exit status {done.returncode}'}"))
     found: list[tuple[float, str]] = []
-    for line in said.splitlines():
+    for line in output.splitlines():
         mib, _, name = line.partition(",")
         try:
             found.append((float(mib) / 1024, name.strip()))
         except ValueError:
-            continue  # memory that is shared with the CPU has no number of its own
-    return Listed(tuple(_visible(found, visible)))
+            continue  # "[N/A]": memory shared with the CPU, as on Jetson and GB10
+    return GpuList(tuple(_visible_gpus(found, visible)))
 
 
-def _visible(found: list[tuple[float, str]], visible: str | None) -> list[tuple[float, str]]:
-    """Those at the numbers of CUDA_VISIBLE_DEVICES, up to the first that is none, as CUDA does.
-    Names (GPU-..., MIG-...) are not looked up: then all may be meant."""
+def _visible_gpus(found: list[tuple[float, str]], visible: str | None) -> list[tuple[float, str]]:
+    """The GPUs at the indexes of CUDA_VISIBLE_DEVICES, up to the first invalid one, as CUDA does.
+    Names (GPU-..., MIG-...) are not looked up: all GPUs are returned."""
     if visible is None:
         return found
     chosen: list[tuple[float, str]] = []
@@ -102,22 +103,23 @@ def _visible(found: list[tuple[float, str]], visible: str | None) -> list[tuple[
     return chosen
 
 
-def without_torch(listed: Listed) -> Device:
-    """The best guess of a process that has no torch: what is listed works, but for what the
-    installed packages already say."""
+def guess_device(listed: GpuList) -> Device:
+    """The device as a process without torch guesses it: a listed GPU works, unless the installed
+    torch is a CPU build."""
     largest = listed.largest
-    version = _torch_version()
+    version = installed_version("torch")
     if "+cpu" in version:
-        return Device(problem=problem_of(listed, _built_without_cuda(version)))
+        return Device(problem=describe_gpu_problem(listed, _built_without_cuda(version)))
     if largest is None:
-        return Device(problem=problem_of(listed, listed.fault))
+        return Device(problem=describe_gpu_problem(listed, listed.fault))
     vram_gb, name = largest
     return Device(name, vram_gb)
 
 
-def ask_torch(timeout_s: float = 120.0) -> Device | None:
-    """`torch_device` of a process of its own; None if it does not come up."""
-    command = [sys.executable, "-m", "pipelines.engine.device"]
+def probe_with_torch(timeout_s: float = 120.0) -> Device | None:
+    """The device that `torch_device` finds in a process of its own; None if that process fails."""
+    command = [sys.executable, "-m", "pipelines.engine.torch_device"]
+    # the working directory may be another: the process must find this package
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     try:
         done = subprocess.run(  # noqa: S603
@@ -134,10 +136,11 @@ def ask_torch(timeout_s: float = 120.0) -> Device | None:
         return None
 
 
-def reason_of(error: Exception) -> str:
-    """torch's words for a GPU that it cannot use, short, and what to do."""
+def describe_cuda_error(error: Exception) -> str:
+    """Translates torch's error for a GPU that it cannot use, and says what to do about it."""
+    # fragments of torch's and the driver's messages, which have no types or codes
     text = " ".join(str(error).split())
-    version = _torch_version()
+    version = installed_version("torch")
     if "not compiled with CUDA" in text:
         return _built_without_cuda(version)
     if "driver on your system is too old" in text:
@@ -155,10 +158,11 @@ def reason_of(error: Exception) -> str:
         return "CUDA does not show it to this process"
     if re.search(r"forward compatibility|error 80[34]", text, re.IGNORECASE):
         return "its driver and the CUDA libraries of this container do not go together"
-    return f"CUDA cannot be used ({_short(text) or type(error).__name__})"
+    return f"CUDA cannot be used ({_shorten(text) or type(error).__name__})"
 
 
-def problem_of(listed: Listed, reason: str | None) -> str | None:
+def describe_gpu_problem(listed: GpuList, reason: str | None) -> str | None:
+    """The sentence for `Device.problem`; None where there is no GPU or nothing is wrong."""
     if reason is None or not listed.is_any:
         return None
     largest = listed.largest
@@ -170,15 +174,16 @@ def _built_without_cuda(version: str) -> str:
     return f"PyTorch {version} is built without CUDA: install the build with it"
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     """The first sentence of a message, without addresses, paths and advice for programmers."""
     line = re.sub(r"\S*/\S*", "…", " ".join(text.split()))
     first = re.split(r"(?<=[a-z)])[.;] (?=[A-Z])", line, maxsplit=1)[0].rstrip(".")
     return first if len(first) <= LONGEST_REASON else first[:LONGEST_REASON].rsplit(" ", 1)[0]
 
 
-def _torch_version() -> str:
+def installed_version(package: str) -> str:
+    """Empty where it is not installed."""
     try:
-        return metadata.version("torch")
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""

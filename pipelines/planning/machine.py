@@ -1,6 +1,6 @@
-"""What this machine has, as data, so that a plan can be made for machines we do not have.
+"""Describes this machine as data, so that plans can be tested for machines we do not have.
 
-Asks nvidia-smi, psutil, the CPU's own list of features and the installed packages. Never torch.
+Read from nvidia-smi, psutil, /proc/cpuinfo and the installed packages, never through torch.
 """
 
 from __future__ import annotations
@@ -9,28 +9,26 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 
-from pipelines.planning.device import Device, list_gpus, without_torch
+from pipelines.planning.device import GIB, Device, guess_device, installed_version, list_gpus
 from settings import Settings
 
-GIB = 2**30
-
 PACKAGES = ("xformers", "flash-attn", "sageattention", "torchao")
-"""Those that a plan may use where they are installed."""
+"""Optional packages that a plan uses where they are installed."""
 
 ZERO_GPU = ("ZeroGPU", 48.0, 96.0)
-"""There no GPU is seen outside a call. The sizes `large`, half a GPU, and `xlarge`, a whole one."""
+"""Name and GiB of the sizes `large` (half a GPU) and `xlarge` (a whole one). No GPU is visible
+outside a call there, so these numbers replace nvidia-smi."""
 
 FEATURES = frozenset({"avx512_bf16", "amx_bf16", "asimdbf16", "bf16"})
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Sizes in GiB. `vram_gb` is the largest GPU's, None where there is none that torch can use."""
+    """Sizes in GiB. `vram_gb` is of the largest GPU, None where torch can use none."""
 
     ram_gb: float
     free_disk_gb: float
@@ -38,26 +36,27 @@ class Machine:
     gpu_name: str | None = None
     vram_gb: float | None = None
     xlarge_vram_gb: float | None = None
-    """ZeroGPU: what may be had instead, for twice the quota."""
+    """ZeroGPU: the larger size, which costs twice the quota."""
     cpu_features: frozenset[str] = frozenset()
     packages: frozenset[str] = frozenset()
     gpu_problem: str | None = None
-    """Why an NVIDIA GPU that is there is not used."""
+    """Why an NVIDIA GPU is not used, as a sentence."""
 
     @property
     def has_gpu(self) -> bool:
         return self.vram_gb is not None
 
     @property
-    def cpu_multiplies_bfloat16(self) -> bool:
-        """Sampling was 1.65 times faster in bfloat16 where the CPU has it, slower elsewhere."""
+    def has_fast_bfloat16(self) -> bool:
+        """Measured: sampling in bfloat16 was 1.65 times faster with these CPU instructions, and
+        slower than float32 without them."""
         return bool(self.cpu_features & {"avx512_bf16", "amx_bf16"})
 
     def without_gpu(self) -> Machine:
         return replace(self, gpu_name=None, vram_gb=None, xlarge_vram_gb=None)
 
-    def computing_on(self, device: Device) -> Machine:
-        """The same machine with the GPU that torch itself reports, or with none."""
+    def with_device(self, device: Device) -> Machine:
+        """The same machine with the GPU that torch reports, or with none."""
         return replace(
             self,
             gpu_name=device.gpu_name,
@@ -67,9 +66,9 @@ class Machine:
 
 
 def this_machine(settings: Settings) -> Machine:
-    """As it is without torch: nvidia-smi's GPU, which torch may be unable to use."""
+    """This machine as seen without torch, which may be unable to use the GPU that is listed."""
     gpu_name, vram_gb, xlarge_gb = ZERO_GPU
-    device = Device(gpu_name, vram_gb) if settings.zero_gpu else without_torch(list_gpus())
+    device = Device(gpu_name, vram_gb) if settings.zero_gpu else guess_device(list_gpus())
     return Machine(
         ram_gb=_ram_gb(),
         free_disk_gb=_free_disk_gb(settings.data_dir),
@@ -79,12 +78,12 @@ def this_machine(settings: Settings) -> Machine:
         gpu_problem=device.problem,
         xlarge_vram_gb=xlarge_gb if settings.zero_gpu else None,
         cpu_features=_cpu_features(),
-        packages=frozenset(p for p in PACKAGES if _is_installed(p)),
+        packages=frozenset(p for p in PACKAGES if installed_version(p)),
     )
 
 
 def _ram_gb() -> float:
-    """The machine's, or the container's where it is allowed less."""
+    """GiB of the machine, or of its cgroup (v2, then v1) where that is limited to less."""
     total = psutil.virtual_memory().total
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
@@ -95,7 +94,8 @@ def _ram_gb() -> float:
 
 
 def _free_disk_gb(data_dir: Path) -> float:
-    """Where models are downloaded to: the Hub's cache, which need not exist yet."""
+    """GiB free where the Hub's cache is, which need not exist yet."""
+    # as huggingface_hub finds it, without importing that
     home = os.environ.get("HF_HOME") or os.environ.get("XDG_CACHE_HOME")
     folder = Path(home) if home else Path.home() / ".cache"
     for each in (folder, *folder.parents, data_dir):
@@ -115,18 +115,8 @@ def _cpu_features() -> frozenset[str]:
     return frozenset()
 
 
-def _is_installed(package: str) -> bool:
-    return bool(_version(package))
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
 def machine_name() -> str:
+    """Identifies hardware for measured speeds: host, architecture, CPU count and chosen GPU."""
     name = f"{platform.node()}/{platform.machine()}/{os.cpu_count()}"
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
     return f"{name}/gpu {gpu}" if gpu else name

@@ -1,6 +1,6 @@
-"""Whether a model can run here, in a sentence, and which one to use instead.
+"""Decides whether a model can run here, and which one to use instead.
 
-Knows cards, plans and the machine. Nothing is downloaded or loaded to find out.
+Nothing is downloaded or loaded for it.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from pipelines.models.selection import same_repository
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.device import Device
 from pipelines.planning.machine import Machine, this_machine
-from pipelines.planning.plan import USABLE, Plan, PlanOptions, Profile, plan_for
-from pipelines.planning.sizes import sizes_of
-from pipelines.planning.speed import SpeedGuess, guess_pace
+from pipelines.planning.plan import USABLE, Plan, PlanOptions, Profile, gigabytes, plan_for
+from pipelines.planning.sizes import model_sizes
+from pipelines.planning.speed import SpeedGuess, guess_speed
 from pipelines.request import Task
 from settings import Settings
 
 Level = Literal["runs", "slow", "no"]
 SLOW_S = 600.0
 UNUSED = "The GPU here cannot be used; /health says why."
-SURE = 4.0
-"""A guess of the time may be this many times too high."""
+GUESS_TOLERANCE = 4.0
+"""The guess of the time may be this many times too high before a model is refused for it."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`no`: it cannot run here at all. `slow`: it can, but hardly anybody would wait for it."""
+class PlanVerdict:
+    """`no`: it cannot run here at all. `slow`: a clip takes longer than `SLOW_S` seconds."""
 
     level: Level
     sentence: str
     plan: Plan
     nearest: str | None = None
-    """Where the level is `no`: the card that does most of the same and runs here."""
+    """For `no`: the id of the most similar card that runs here."""
     code: ErrorCode = ErrorCode.TOO_LARGE
 
     @property
@@ -46,7 +46,7 @@ class Verdict:
 
 
 class Planner:
-    """Plans and verdicts for one machine and one operator's wishes."""
+    """Plans and verdicts for one machine and one operator's options."""
 
     def __init__(
         self,
@@ -54,33 +54,35 @@ class Planner:
         machine: Machine | None = None,
         device: Callable[[], Device | None] = lambda: None,
     ) -> None:
-        """`device` is what the worker says that it computes on, once it has said so: what is
+        """`device` returns the device that the worker has reported, None before that: what is
         guessed here without torch may be wrong."""
         self._settings = settings
         self._machine = machine
         self._device = device
-        self.wishes = PlanOptions.of(settings)
+        self.options = PlanOptions.of(settings)
 
     @property
     def device(self) -> Device | None:
-        """What the worker has said that it computes on."""
+        """The device that the worker has reported."""
         return self._device()
 
     @property
     def machine(self) -> Machine:
         device = self.device
-        return self._as_it_looks if device is None else self._as_it_looks.computing_on(device)
+        return (
+            self._detected_machine if device is None else self._detected_machine.with_device(device)
+        )
 
     @cached_property
-    def _as_it_looks(self) -> Machine:
-        """Looked at when it is first asked for: it takes a moment where there is a GPU."""
+    def _detected_machine(self) -> Machine:
+        # lazily, because nvidia-smi takes a moment
         return self._machine or this_machine(self._settings)
 
     def plan(self, card: ModelCard, shape: ClipShape | None = None) -> Plan:
-        return plan_for(card, self.machine, self.wishes, shape)
+        return plan_for(card, self.machine, self.options, shape)
 
-    def pace(self, card: ModelCard, shape: ClipShape | None = None) -> SpeedGuess:
-        return guess_pace(card, sizes_of(card), shape or ClipShape.default(card), self.machine)
+    def speed(self, card: ModelCard, shape: ClipShape | None = None) -> SpeedGuess:
+        return guess_speed(card, model_sizes(card), shape or ClipShape.default(card), self.machine)
 
     def verdict(
         self,
@@ -88,8 +90,10 @@ class Planner:
         cards: Mapping[str, ModelCard] | None = None,
         shape: ClipShape | None = None,
         task: Task | None = None,
-    ) -> Verdict:
-        """For the clip the card makes by default, or for one of that shape."""
+    ) -> PlanVerdict:
+        """The verdict for a clip of that shape, by default the card's own.
+
+        `cards` are the candidates for `nearest`, `task` what they must be able to do."""
         shape = shape or ClipShape.default(card)
         plan, machine = self.plan(card, shape), self.machine
         found = self._why_not(card, plan, shape)
@@ -98,16 +102,18 @@ class Planner:
             nearest = self._nearest(card, cards or {}, task)
             if nearest:
                 sentence = f"{sentence} The nearest that runs here is {nearest.name}."
-            return Verdict("no", sentence, plan, nearest.id if nearest else None, code)
-        seconds = self.pace(card, shape).total(shape.steps)
+            return PlanVerdict("no", sentence, plan, nearest.id if nearest else None, code)
+        seconds = self.speed(card, shape).total(shape.steps)
         where = f"on the GPU ({machine.gpu_name})" if plan.device_name == "cuda" else "on the CPU"
         if plan.gpu_size == "xlarge":
             where += ", a whole one, which takes twice the quota"
         unused = f" {UNUSED}" if machine.gpu_problem else ""
         if seconds > SLOW_S and plan.device_name == "cpu":
-            sentence = f"Runs here {where}, slowly: a clip may take {_long(seconds)}.{unused}"
-            return Verdict("slow", sentence, plan)
-        return Verdict("runs", f"Runs here {where}.{unused}", plan)
+            sentence = (
+                f"Runs here {where}, slowly: a clip may take {_format_duration(seconds)}.{unused}"
+            )
+            return PlanVerdict("slow", sentence, plan)
+        return PlanVerdict("runs", f"Runs here {where}.{unused}", plan)
 
     def refuse_what_cannot_run(
         self,
@@ -116,7 +122,8 @@ class Planner:
         shape: ClipShape | None = None,
         task: Task | None = None,
     ) -> None:
-        """A KinoraError whose button offers the nearest model that runs here, or a smaller clip."""
+        """Raises KinoraError(TOO_LARGE or OUT_OF_DISK) for a verdict of `no`; its action is the
+        nearest model that runs here, or the card's default size."""
         verdict = self.verdict(card, cards, shape, task)
         if verdict.fits:
             return
@@ -136,7 +143,7 @@ class Planner:
     def describe(
         self, card: ModelCard, cards: Mapping[str, ModelCard] | None = None
     ) -> dict[str, Any]:
-        """The verdict and what it rests on, for people and programs."""
+        """The verdict with the plan and the machine behind it, as JSON."""
         verdict, machine = self.verdict(card, cards), self.machine
         return {
             "model": card.id,
@@ -145,7 +152,7 @@ class Planner:
             "verdict": verdict.sentence,
             "nearest": verdict.nearest,
             "plan": verdict.plan.as_dict(),
-            "seconds_guess": round(self.pace(card).total(card.defaults.num_inference_steps), 1),
+            "seconds_guess": round(self.speed(card).total(card.defaults.num_inference_steps), 1),
             "ram_gb": round(machine.ram_gb, 1),
             "vram_gb": None if machine.vram_gb is None else round(machine.vram_gb, 1),
             "gpu_problem": machine.gpu_problem,
@@ -162,12 +169,12 @@ class Planner:
             if plan.device_name == "cuda" and plan.vram_gb > vram_gb * USABLE:
                 piecewise = "" if plan.offload == "none" else ", even moved there piece by piece"
                 sentence = (
-                    f"{card.name} needs {_gb(plan.vram_gb)} on the GPU{piecewise}; "
+                    f"{card.name} needs {gigabytes(plan.vram_gb)} on the GPU{piecewise}; "
                     f"this one has {vram_gb:.0f} GB."
                 )
             else:
                 sentence = (
-                    f"{card.name} needs {_gb(plan.ram_gb)} of memory; "
+                    f"{card.name} needs {gigabytes(plan.ram_gb)} of memory; "
                     f"this machine has {machine.ram_gb:.1f} GB."
                 )
             return ErrorCode.TOO_LARGE, sentence
@@ -176,32 +183,34 @@ class Planner:
                 f"{card.name} is a download of {card.needs.disk_gb:g} GB; "
                 f"{machine.free_disk_gb:.1f} GB of the disk are free."
             )
-        seconds = self.pace(card, shape).total(shape.steps)
+        seconds = self.speed(card, shape).total(shape.steps)
         allowed_s = self._settings.request_timeout_s
-        if seconds / SURE > allowed_s:
+        # only what is hopeless is refused: the guess may be far too high
+        if seconds / GUESS_TOLERANCE > allowed_s:
             return ErrorCode.TOO_LARGE, (
-                f"{card.name} would take about {_long(seconds)} here; "
-                f"{_long(allowed_s)} is the longest one clip may take."
+                f"{card.name} would take about {_format_duration(seconds)} here; "
+                f"{_format_duration(allowed_s)} is the longest one clip may take."
             )
         return None
 
     def _nearest(
         self, card: ModelCard, cards: Mapping[str, ModelCard], task: Task | None
     ) -> ModelCard | None:
-        """Of those that run here and can do the task: the same family, then the largest."""
-        wanted = {task} if task else set(card.tasks)
+        """Of the cards that run here and can do the task: fast ones first, then those of the same
+        tasks and family, then the largest."""
+        tasks = {task} if task else set(card.tasks)
         levels: dict[str, Level] = {}
         for other in cards.values():
-            if other.id != card.id and wanted & set(other.tasks):
+            if other.id != card.id and tasks & set(other.tasks):
                 levels[other.id] = self.verdict(other).level
         found = [cards[i] for i, level in levels.items() if level != "no"]
         return max(
             found,
             key=lambda c: (
                 levels[c.id] == "runs",
-                wanted <= set(c.tasks),
+                tasks <= set(c.tasks),
                 c.family == card.family,
-                sizes_of(c).total,
+                model_sizes(c).total,
             ),
             default=None,
         )
@@ -215,11 +224,7 @@ def parse_profile(name: str) -> Profile:
     return name
 
 
-def _gb(gb: float) -> str:
-    return f"{gb:.1f} GB" if gb < 10 else f"{gb:.0f} GB"
-
-
-def _long(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 2 * 3600:
@@ -227,32 +232,36 @@ def _long(seconds: float) -> str:
     return f"{seconds / 3600:.0f} hours" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
 
 
-NONE_AT_ALL = (
+NO_VIDEO_MODEL = (
     "No model here can work over a given clip. Add the card of one that can, or send the Hub id of "
     "one as “model”."
 )
 
 
-def over_a_clip(cards: Mapping[str, ModelCard], planner: Planner, usual: ModelCard | None) -> str:
-    """The usual model if it can, else one that runs well, and rather a relative of it, or one on
-    this disk."""
+def default_video_to_video_model(
+    cards: Mapping[str, ModelCard], planner: Planner, usual: ModelCard | None
+) -> str:
+    """The id of `usual` if it can work over a clip, else of a model that runs well, preferably of
+    the same repository or on this disk.
+
+    Raises KinoraError(TASK_NOT_SUPPORTED) where no card can, or none that runs here."""
     able = [card for card in cards.values() if Task.VIDEO_TO_VIDEO in card.tasks]
     if not able:
-        raise _none(NONE_AT_ALL, able)
+        raise _unsupported(NO_VIDEO_MODEL, able)
     levels = {card.id: planner.verdict(card, task=Task.VIDEO_TO_VIDEO).level for card in able}
-    here = [card for card in able if levels[card.id] != "no"]
-    if not here:
+    runnable = [card for card in able if levels[card.id] != "no"]
+    if not runnable:
         names = ", ".join(card.name for card in able)
         sentence = "No model that runs on this machine can work over a given clip. These can: "
-        raise _none(f"{sentence}{names}.", able)
+        raise _unsupported(f"{sentence}{names}.", able)
 
     def rank(card: ModelCard) -> tuple[bool, ...]:
         runs = levels[card.id] == "runs"
         return card == usual, runs, same_repository(card, usual), card.local_path is not None
 
-    return max(here, key=rank).id
+    return max(runnable, key=rank).id
 
 
-def _none(sentence: str, able: list[ModelCard]) -> KinoraError:
+def _unsupported(sentence: str, able: list[ModelCard]) -> KinoraError:
     details = {"field": "model", "models": [card.id for card in able]}
     return KinoraError(ErrorCode.TASK_NOT_SUPPORTED, sentence, details=details)

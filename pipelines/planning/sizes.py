@@ -1,6 +1,6 @@
-"""How large a model is, part by part: from its safetensors headers, or from its card.
+"""Counts a model's parameters by component, from safetensors headers or from its card.
 
-Reads headers only, a few kilobytes each. Knows no device and no torch.
+Reads headers only, a few kilobytes each.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from pipelines.models.cards import ModelCard
 from pipelines.models.safetensors_header import read_header
+from pipelines.planning.device import GIB
 
-GIB = 2**30
 GUESSED_SHARES = {"transformer": 0.55, "text_encoder": 0.40, "vae": 0.05}
-"""Of a download about which nothing is known but its size."""
+"""Assumed shares of a download of which only the size is known."""
 
 ENCODERS = ("text_encoder", "image_encoder")
 DECODERS = ("vae", "audio_vae", "vocoder", "image_processor", "safety_checker")
@@ -28,7 +28,7 @@ class Sizes:
 
     parameters: Mapping[str, float]
     is_guess: bool = False
-    """Where only the size of the download is known."""
+    """Only the size of the download is known."""
 
     @property
     def total(self) -> float:
@@ -36,7 +36,8 @@ class Sizes:
 
     @property
     def denoisers(self) -> dict[str, float]:
-        """What runs at every step: a transformer or a UNet, two of them in a mix of experts."""
+        """The components that run at every step: a transformer or UNet, or two experts."""
+        # whatever is no encoder or decoder, because denoisers have many names
         others = (*ENCODERS, *DECODERS)
         return {n: p for n, p in self.parameters.items() if not n.startswith(others)}
 
@@ -59,30 +60,31 @@ class Sizes:
         return math.sqrt(max(self.denoiser, 1.0) / (14 * 30))
 
 
-def sizes_of(card: ModelCard) -> Sizes:
+def model_sizes(card: ModelCard) -> Sizes:
+    """From the local files, else from the card's `billions`, else guessed from its `disk_gb`."""
     folder = card.local_path
-    if folder is not None and (parameters := parameters_in(folder)):
+    if folder is not None and (parameters := folder_parameters(folder)):
         return Sizes(parameters)
     if card.needs.billions:
         return Sizes({name: b * 1e9 for name, b in card.needs.billions.items()})
-    total = card.needs.disk_gb * GIB / 2
+    total = card.needs.disk_gb * GIB / 2  # two bytes for a parameter
     return Sizes({n: total * share for n, share in GUESSED_SHARES.items()}, is_guess=True)
 
 
 @functools.lru_cache(maxsize=64)
-def parameters_in(folder: Path) -> dict[str, float]:
-    """Per component of a diffusers folder. One file of each kind is counted, not its variants."""
+def folder_parameters(folder: Path) -> dict[str, float]:
+    """Parameters by component of a diffusers folder; variants (`.fp16.`) are not counted twice."""
     found: dict[str, float] = {}
     for component in sorted(p for p in folder.iterdir() if p.is_dir()):
         files = sorted(component.glob("*.safetensors"))
         plain = [f for f in files if f.name.count(".") == 1]
-        if count := sum(_parameters(file) for file in plain or files):
+        if count := sum(_file_parameters(file) for file in plain or files):
             found[component.name] = float(count)
     return found
 
 
-def _parameters(file: Path) -> int:
-    """0 where the file is no whole safetensors file."""
+def _file_parameters(file: Path) -> int:
+    """0 for a file that is incomplete or no safetensors file."""
     try:
         return read_header(file).parameters
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""How long a clip would take where none was made yet: arithmetic over a guess of the pace.
+"""Guesses how long a clip takes before any was made here, by counting operations.
 
-A guess, and told as one: the first clip that is made here teaches better.
+Measured speeds replace the guess from the first clip on (`jobs/estimate.py`).
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.models.cards import ModelCard
-from pipelines.planning.demand import ClipShape, tokens_of
+from pipelines.planning.demand import ClipShape, count_tokens
 from pipelines.planning.machine import Machine
 from pipelines.planning.sizes import Sizes
-from pipelines.planning.traits import traits_of
+from pipelines.planning.traits import family_traits
 
-WORDS = 256
-"""Tokens of a prompt, as the text encoders pad it."""
+PROMPT_TOKENS = 256
+"""Tokens of a prompt after padding."""
 BLOCKS = 30
-PER_CORE = 4.0e10
-"""Multiplications and additions a second that a CPU core gets through in these models."""
-PER_CORE_BFLOAT16 = 1.0e11
-UNET = 0.12
+CORE_OPERATIONS = 4.0e10
+"""Floating-point operations per second and core, measured in these models."""
+CORE_OPERATIONS_BFLOAT16 = 1.0e11
+UNET_SHARE = 0.12
 """A UNet's share: of SD 1.5's 860 million parameters the 4096 positions of a picture make 0.8e12
 operations, and not 7e12."""
 UNET_HIDDEN, UNET_BLOCKS = 320, 5
@@ -37,15 +37,16 @@ GPUS: tuple[tuple[str, float], ...] = (
     ("L4", 4e13),
     ("T4", 2e13),
 )
-"""By what is in a GPU's name: about half of what its maker says of bfloat16."""
+"""Operations per second by a part of the GPU's name: about half of its maker's bfloat16 figure.
+The first match counts, so longer names come before their prefixes."""
 ANY_GPU = 4e13
-DECODED = 4.0e5
-"""Multiplications for a decoded pixel, of a small decoder; the large ones take ten times that."""
+DECODE_OPERATIONS = 4.0e5
+"""Operations per decoded pixel of a small decoder; large ones take ten times that."""
 
 
 @dataclass(frozen=True)
 class SpeedGuess:
-    """Seconds."""
+    """Seconds: `begin` before the first step, `step` for each, `end` for decoding and encoding."""
 
     begin: float
     step: float
@@ -55,13 +56,13 @@ class SpeedGuess:
         return self.begin + self.step * steps + self.end
 
 
-def guess_pace(card: ModelCard, sizes: Sizes, shape: ClipShape, machine: Machine) -> SpeedGuess:
+def guess_speed(card: ModelCard, sizes: Sizes, shape: ClipShape, machine: Machine) -> SpeedGuess:
     speed = _speed(machine)
-    passes = 2 if shape.is_guided else 1
+    passes = 2 if shape.is_guided else 1  # classifier-free guidance
     per_pass = _operations(card, sizes, shape)
-    prompt = 2 * sum(sizes.encoders.values()) * WORDS * passes
-    width = traits_of(card.family).decoded / 100
-    decoding = DECODED * width * shape.pixels * (1 if sizes.total < 1e8 else 10)
+    prompt = 2 * sum(sizes.encoders.values()) * PROMPT_TOKENS * passes
+    width = family_traits(card.family).decoded / 100
+    decoding = DECODE_OPERATIONS * width * shape.pixels * (1 if sizes.total < 1e8 else 10)
     return SpeedGuess(
         begin=0.2 + prompt / speed,
         step=0.02 + passes * per_pass / speed,
@@ -70,12 +71,14 @@ def guess_pace(card: ModelCard, sizes: Sizes, shape: ClipShape, machine: Machine
 
 
 def _operations(card: ModelCard, sizes: Sizes, shape: ClipShape) -> float:
-    """Of one pass through the denoiser: every parameter for every token, and attention."""
-    tokens = tokens_of(card, shape)
-    if traits_of(card.family).is_unet:
+    """Operations of one pass through the denoiser: every parameter for every token, and attention,
+    which grows with the square of the tokens."""
+    tokens = count_tokens(card, shape)
+    if family_traits(card.family).is_unet:
+        # attention stays within a frame, so it grows with the square of a frame's tokens
         within = tokens / max(shape.num_frames, 1)
         attention = 4 * UNET_BLOCKS * tokens * within * UNET_HIDDEN
-        return UNET * 2 * sizes.denoiser * tokens + attention
+        return UNET_SHARE * 2 * sizes.denoiser * tokens + attention
     return 2 * sizes.denoiser * tokens + 4 * BLOCKS * tokens**2 * sizes.hidden
 
 
@@ -83,5 +86,5 @@ def _speed(machine: Machine) -> float:
     if machine.has_gpu:
         name = machine.gpu_name or ""
         return next((speed for part, speed in GPUS if part in name), ANY_GPU)
-    per_core = PER_CORE_BFLOAT16 if machine.cpu_multiplies_bfloat16 else PER_CORE
+    per_core = CORE_OPERATIONS_BFLOAT16 if machine.has_fast_bfloat16 else CORE_OPERATIONS
     return per_core * max(1, machine.cpu_count)

@@ -1,7 +1,7 @@
-"""What each family's parts allow and cost: attention backends, step caches, compile, decoding.
+"""What each family supports and costs: attention backends, step caches, compiling, memory.
 
-The tables follow what diffusers 0.42 does, not what it accepts: a cache that is accepted and does
-nothing, or a backend that refuses the family's masks in the middle of a run, is not in them.
+The tables follow what diffusers 0.42 does, not what it accepts: they leave out caches that have no
+effect and backends that refuse the family's attention masks in the middle of a run.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ StepCache = Literal["first_block", "pab"]
 @dataclass(frozen=True)
 class Traits:
     guided_at_once: bool = True
-    """With guidance both halves go through the model together, which doubles what it holds."""
+    """With guidance both halves run as one batch, which doubles the activations."""
     activations: float = 16.0
-    """What a step holds, in numbers per token and unit of width (`Sizes.hidden`)."""
+    """Values held by a step per token and unit of width (`Sizes.hidden`)."""
     decoded: float = 1000.0
-    """What decoding holds, in numbers per pixel of the frames that are decoded together."""
+    """Values held by decoding per pixel of the frames that are decoded together."""
     decoded_frames: int | None = None
-    """How many frames the decoder takes together; None: all."""
+    """Frames that the decoder takes together; None: all."""
     decodes_float32: bool = False
     attention: frozenset[str] = frozenset()
-    """Besides SDPA: those that take this family's masks, or see none."""
+    """Backends besides SDPA that accept this family's masks, or get none."""
     step_cache: StepCache | None = None
     compiles: bool = False
     is_unet: bool = False
-    """Most of its parameters see a small picture, and attention stays within a frame."""
+    """Most parameters work at a low resolution, and attention stays within a frame."""
 
 
 NO_MASKS = frozenset({"xformers", "flash", "sage"})
 
-# `activations` and `decoded` were counted on models of real size and tensors that only pretend to
-# be there (bench/pretend.py); those of hunyuan15, mochi, allegro, latte, kandinsky5 and sana's
-# activations are from their nearest kin.
+# `activations` and `decoded` were counted on models of real size with fake tensors
+# (bench/pretend.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, and sana's
+# activations, are taken from the most similar family.
 TRAITS: dict[str, Traits] = {
     "ltx": Traits(activations=15.5, decoded=50, step_cache="first_block", compiles=True),
     "ltx2": Traits(activations=15.5, decoded=43, step_cache="pab", compiles=True),
@@ -79,6 +79,6 @@ TRAITS: dict[str, Traits] = {
 }
 
 
-def traits_of(family: str) -> Traits:
-    """For a family that is not known: nothing but what always works."""
+def family_traits(family: str) -> Traits:
+    """The defaults, which work everywhere, for an unknown family."""
     return TRAITS.get(family, Traits())

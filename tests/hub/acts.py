@@ -151,7 +151,7 @@ def upsampler(settings: dict[str, Any]) -> dict[str, Any]:
     told: list[Any] = []
     try:
         loaded = manager.get("pocket", Task.TEXT_TO_VIDEO)
-        manager.bring_upsampler(loaded, told.append)
+        manager.load_upsampler(loaded, told.append)
         found = loaded.weights.components["latent_upsampler"]
         return {"class": type(found).__name__, "told": [vars(progress) for progress in told]}
     finally:

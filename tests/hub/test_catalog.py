@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from errors import ErrorCode, KinoraError
-from pipelines.engine.families import CLASSES, family_of
+from pipelines.engine.families import FAMILIES, load_family
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.models.rules import FAMILY_OF_CLASS
@@ -198,7 +198,7 @@ def test_on_a_space_a_folder_that_the_operator_mounted_is_a_model_and_nothing_el
 
 
 def test_the_table_of_classes_is_what_the_families_say() -> None:
-    for name in CLASSES:
-        for class_name in family_of(name).pipelines.values():
+    for name in FAMILIES:
+        for class_name in load_family(name).pipelines.values():
             assert FAMILY_OF_CLASS.get(class_name) == name, class_name
-    assert set(FAMILY_OF_CLASS.values()) <= set(CLASSES)
+    assert set(FAMILY_OF_CLASS.values()) <= set(FAMILIES)

@@ -22,7 +22,7 @@ from errors import ErrorCode, KinoraError
 from jobs.fleet.protocol import WorkerInfo, device_to_show
 from jobs.job import State
 from jobs.workers.foreground import ForegroundExecutor
-from pipelines.engine import device as engine_device
+from pipelines.engine import torch_device as engine_device
 from pipelines.planning import Device, device
 from pipelines.request import GenerationRequest
 from settings import ROOT, Settings
@@ -48,7 +48,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Path:
 def seeming(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", nvidia_smi(tmp_path / "bin"))
-    monkeypatch.setattr(device, "_torch_version", lambda: "2.13.0")
+    monkeypatch.setattr(device, "installed_version", lambda _package: "2.13.0")
     engine_device.torch_device.cache_clear()
     yield
     engine_device.torch_device.cache_clear()

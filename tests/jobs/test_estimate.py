@@ -237,7 +237,7 @@ def test_other_models_clips_make_the_guess_better(
     fitted = make_job().fitted.model_copy(update={"model": "large"})
     before = estimator.estimate(fitted).seconds
     job = make_job()
-    step = here.pace(small, ClipShape.of(job.fitted)).step
+    step = here.speed(small, ClipShape.of(job.fitted)).step
     seconds = {"encode_prompt": 0.1, "denoise": 4 * step * 5, "decode": 0.1, "encode": 0.1}
     estimator.learn(made(job, seconds, step_s=step * 5))  # this machine is five times slower
     after = estimator.estimate(fitted)

@@ -13,7 +13,7 @@ from jobs.workers.run import run_job
 from media.encode import encode
 from media.videos import find_video, store_video
 from pipelines.engine.families.base import Inputs
-from pipelines.models.fit import GivenClip, Limits, fit
+from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.conftest import MakeJob
@@ -41,7 +41,7 @@ def test_both_are_in_one_file_and_the_new_one_starts_where_the_old_one_ends(
         prompt="a dog", seed=1, continue_from=given.id, duration_s=1, format=format, quality="high"  # type: ignore[arg-type]
     )  # fmt: skip
     found = find_video(given.id, pictures)
-    clip = GivenClip(found.width, found.height, found.seconds, found.fps)
+    clip = SourceClip(found.width, found.height, found.seconds, found.fps)
     job = make_job().model_copy(
         update={"request": asked, "fitted": fit(asked, card, Limits(), clip=clip)}
     )

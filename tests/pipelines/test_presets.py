@@ -9,7 +9,7 @@ import diffusers
 import pytest
 from PIL import Image
 
-from pipelines.engine.families import family_of
+from pipelines.engine.families import load_family
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import class_name
 from pipelines.models.cards import ROOT, ModelCard, load_cards
@@ -32,7 +32,7 @@ def stand_ins() -> set[tuple[str, Task, str]]:
     for specimen in specimens():
         data: dict[str, Any] = specimen.card | {"id": specimen.name, "repo": "nobody/nothing"}
         card = ModelCard.model_validate(data)
-        family = family_of(card.family)
+        family = load_family(card.family)
         found |= {(card.family, task, class_name(card, family, task)) for task in card.tasks}
     return found
 
@@ -58,19 +58,19 @@ def call(card: ModelCard, task: Task) -> dict[str, Any]:
         inputs = Inputs(video=(picture,) * card.defaults.num_frames)
     fitted = fit(GenerationRequest.model_validate(asked), card, Limits())
     assert not fitted.adjustments, "a card's own defaults need no adjusting"
-    return family_of(card.family).call_arguments(card, fitted, inputs)
+    return load_family(card.family).call_arguments(card, fitted, inputs)
 
 
 @pytest.mark.parametrize(("card", "task"), CASES)
 def test_its_call_is_one_that_the_pipeline_takes(card: ModelCard, task: Task) -> None:
-    pipeline = getattr(diffusers, class_name(card, family_of(card.family), task))
+    pipeline = getattr(diffusers, class_name(card, load_family(card.family), task))
     takes = inspect.signature(pipeline.__call__).parameters
     assert set(call(card, task)) <= set(takes)
 
 
 @pytest.mark.parametrize(("card", "task"), CASES)
 def test_a_tiny_pipeline_stands_in_for_it(card: ModelCard, task: Task) -> None:
-    name = class_name(card, family_of(card.family), task)
+    name = class_name(card, load_family(card.family), task)
     assert (card.family, task, name) in STAND_INS
 
 

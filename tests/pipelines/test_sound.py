@@ -8,12 +8,19 @@ import numpy as np
 import torch
 
 from pipelines.engine import latents_file
-from pipelines.engine.denoise import Sampled
+from pipelines.engine.denoise import SampledLatents
 from pipelines.sound import Sound
 
 
-def sampled(sound: Sound | None) -> Sampled:
-    return Sampled(torch.zeros(1, 4, 3, 2, 2), None, sound, False, 3, {"denoise": 1.0})
+def sampled(sound: Sound | None) -> SampledLatents:
+    return SampledLatents(
+        latents=torch.zeros(1, 4, 3, 2, 2),
+        noise=None,
+        sound=sound,
+        finished_early=False,
+        steps_done=3,
+        seconds={"denoise": 1.0},
+    )
 
 
 def test_sound_is_kept_with_the_latents_until_the_clip_is_written(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ import pytest
 
 from errors import KinoraError
 from pipelines.models.cards import ROOT, ModelCard, load_cards
-from pipelines.models.fit import GivenClip, Limits, fit
+from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.request import GenerationRequest, Task
 
 CLIP = "c" * 64
 CARDS = load_cards(ROOT / "presets" / "models")
 
 
-def one_picture(card: ModelCard, fps: float, count: int = 1) -> GivenClip:
-    return GivenClip(card.defaults.width, card.defaults.height, count / fps, fps)
+def one_picture(card: ModelCard, fps: float, count: int = 1) -> SourceClip:
+    return SourceClip(card.defaults.width, card.defaults.height, count / fps, fps)
 
 
 def is_legal(card: ModelCard, frames: int) -> bool:
@@ -43,7 +43,7 @@ def test_it_is_worked_over_as_long_as_the_model_can_or_refused_with_a_sentence(
             continue
         assert is_legal(card, fitted.num_frames), card.id
         if fitted.num_frames > round(clip.seconds * fitted.fps + 0.5):
-            assert "its last picture is held until" in fitted.adjustments[0].sentence
+            assert "its last frame is held until" in fitted.adjustments[0].sentence
             assert "lasts 0.0 s" not in fitted.adjustments[0].sentence or fps == 1000
 
 

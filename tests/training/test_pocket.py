@@ -169,7 +169,7 @@ def test_the_app_makes_clips_with_it_in_a_few_steps(tmp_path: Path) -> None:
         model = manager.get(card.id, Task.TEXT_TO_VIDEO)
         request = fit(few, card, Limits())
         sampled = denoise(model, request, Inputs(), Wishes(), lambda _step: None)
-        clips.append(decode(model, sampled.latents, request, sampled.noise))
+        clips.append(decode(model, sampled, request))
     assert judging.direction(clips[0]) == "left"
     assert judging.place(clips[0]) == "ocean"
     assert np.abs(clips[0].astype(float) - clips[1]).mean() > 1

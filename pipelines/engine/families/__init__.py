@@ -1,7 +1,4 @@
-"""The families of pipelines, by the name a card uses.
-
-Importing this package is light; a family's own module (and torch) is imported when asked for.
-"""
+"""The pipeline families by the name that cards use, each imported when it is first needed."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.engine.families.base import Family
 
-CLASSES = {
+FAMILIES = {
     "ltx": ("pipelines.engine.families.ltx", "LTX"),
     "ltx2": ("pipelines.engine.families.ltx2", "LTX2"),
     "skyreels": ("pipelines.engine.families.skyreels", "SkyReels"),
@@ -31,6 +28,7 @@ CLASSES = {
 }
 
 
-def family_of(name: str) -> Family:
-    module, class_name = CLASSES[name]
+def load_family(name: str) -> Family:
+    """Imports a family's module. Raises KeyError for an unknown name, which no card can have."""
+    module, class_name = FAMILIES[name]
     return getattr(import_module(module), class_name)()

@@ -1,7 +1,7 @@
-"""Allegro: text only, four frames to a latent from the very first, and a VAE that knows only tiles.
+"""Allegro: text-to-video with a VAE that works only in tiles of one size.
 
-The tiles are of one size and overlap by a fixed amount, so few sizes and lengths come out whole;
-the card names those.
+The tiles overlap by a fixed amount, so only some sizes and lengths are covered completely; the
+rules allow no others. Every latent frame, even the first, stands for four frames.
 """
 
 from __future__ import annotations
@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class Allegro(Family):
+class Allegro(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AllegroPipeline"}  # noqa: RUF012
     float32 = ("vae",)
 
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
-
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
-        return 3 * self.per_latent(pipe), 8 * self.cell(pipe)
+        return 3 * self.temporal_compression(pipe), 8 * self.spatial_compression(pipe)
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -41,31 +35,25 @@ class Allegro(Family):
             "num_frames": fitted.num_frames,
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
-            # rewrites the words and needs a package for web pages: people's words stay theirs
+            # cleaning would rewrite the prompt, and needs bs4
             "clean_caption": False,
             **card.call,
         }
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
-
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
     ) -> torch.Tensor:
-        pipe.vae.enable_tiling()  # it refuses to work without
+        pipe.vae.enable_tiling()  # decode raises NotImplementedError without it
         return pipe.decode_latents(latents.to(pipe.vae.dtype))
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
         vae.enable_tiling()
         tile = vae.kernel
-        vae.kernel = tuple(pixels.shape[2:])  # one tile for all: it leaves black what is smaller
-        try:  # one clip at a time: tiles of several are mixed up
+        # one tile of the clip's size, because what is smaller than a tile comes out black; one clip
+        # at a time, because the VAE mixes up the tiles of a batch
+        vae.kernel = tuple(pixels.shape[2:])
+        try:
             clips = pixels.to(vae.device, vae.dtype).split(1)
             latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
         finally:

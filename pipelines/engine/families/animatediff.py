@@ -1,7 +1,7 @@
-"""AnimateDiff: a Stable Diffusion 1.5 checkpoint that a motion adapter sets in motion.
+"""AnimateDiff: a Stable Diffusion 1.5 checkpoint with a motion adapter.
 
-The adapter has a repository of its own (the card's `parts`). Beyond the length it was trained for,
-FreeNoise slides windows over the clip.
+The adapter has a repository of its own (the card's `parts`). Clips longer than it was trained for
+use FreeNoise (arXiv 2310.15169), which slides windows over the clip.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
-from pipelines.engine.families.image_vae import encode_stills
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -21,17 +21,11 @@ if TYPE_CHECKING:
 
 DECODE_CHUNK = 16
 WINDOW, STRIDE = 16, 4
-"""FreeNoise's frames at a time and how far it moves on, as its authors recommend."""
+"""Frames of a FreeNoise window and its step, as its authors recommend."""
 
 
-class AnimateDiff(Family):
+class AnimateDiff(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AnimateDiffPipeline"}  # noqa: RUF012
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -47,7 +41,7 @@ class AnimateDiff(Family):
         } | card.call
 
     @contextmanager
-    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
         if fitted.num_frames <= pipe.motion_adapter.config.motion_max_seq_length:
             yield
             return
@@ -57,14 +51,6 @@ class AnimateDiff(Family):
         finally:
             pipe.disable_free_noise()
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
-
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
     ) -> torch.Tensor:
@@ -72,4 +58,4 @@ class AnimateDiff(Family):
         return pipe.decode_latents(latents.to(pipe.vae.dtype), chunk)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return encode_stills(pipe.vae, pixels)
+        return encode_frames(pipe.vae, pixels)

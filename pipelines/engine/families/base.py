@@ -1,6 +1,6 @@
-"""What a family of pipelines says about itself: only what differs from the others.
+"""The interface of a pipeline family: how its call is built and what its latents mean.
 
-Knows how one call is built and what its latents mean. Does not know jobs, previews or files.
+A family overrides only what differs from the defaults here.
 """
 
 from __future__ import annotations
@@ -16,75 +16,119 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
+    from pipelines.engine.frames import Frames
     from pipelines.models.cards import ModelCard
     from pipelines.models.loras import LoraFile
     from pipelines.sound import Sound
 
 
+SPATIAL_RATIOS = (
+    "vae_scale_factor_spatial",
+    "vae_spatial_compression_ratio",
+    "vae_spatial_scale_factor",
+    "vae_scale_factor",
+)
+TEMPORAL_RATIOS = (
+    "vae_scale_factor_temporal",
+    "vae_temporal_compression_ratio",
+    "vae_temporal_scale_factor",
+)
+"""Attributes of diffusers' pipelines with their VAE's compression; each pipeline has one of
+them."""
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """What a person gave besides words, cut to the clip's shape."""
+    """Images, video frames and LoRAs of a request; images and frames are cropped to the clip's
+    size."""
 
     image: Image.Image | None = None
     last_image: Image.Image | None = None
     video: tuple[Image.Image, ...] = ()
     lead: tuple[Image.Image, ...] = ()
-    """The end of a clip that is gone on from, where the model starts from several frames."""
+    """The last frames of a clip to continue, for models that start from several."""
     loras: tuple[LoraFile, ...] = ()
 
 
-class Family(ABC):
-    """Latents here are always *normalised* [B, C, F, H, W]: what the sampler works on, unpacked."""
+class BaseFamily(ABC):
+    """What all families have in common.
+
+    Latents are always *normalised* [B, C, F, H, W]: as the sampler works on them, unpacked.
+    """
 
     pipelines: dict[Task, str]
     """The diffusers class for each task; all of them share one set of components."""
 
-    output_type: str = "latent"
-    """What its pipelines are asked for; "np" where they decode by themselves."""
-
     float32: tuple[str, ...] = ()
-    """Components that are kept in float32 whatever the others run in: they lose too much."""
+    """Components that lose too much in half precision and stay in float32."""
 
-    def cell(self, pipe: Any) -> int:
-        """Pixels along a side for one latent position."""
-        return pipe.vae_spatial_compression_ratio
+    def spatial_compression(self, pipe: Any) -> int:
+        """Pixels along a side for one latent position. Raises AttributeError where the pipeline
+        has none of `SPATIAL_RATIOS`."""
+        ratio = _first_int(pipe, SPATIAL_RATIOS)
+        if ratio is None:
+            raise AttributeError(f"{type(pipe).__name__} has none of {SPATIAL_RATIOS}")
+        return ratio
 
-    def per_latent(self, pipe: Any) -> int:
-        """Frames for one latent frame, the first of which may stand for a single one."""
-        return pipe.vae_temporal_compression_ratio
+    def temporal_compression(self, pipe: Any) -> int:
+        """Frames for one latent frame, of which the first may stand for a single frame; 1 for a VAE
+        of still images, whose pipeline has none of `TEMPORAL_RATIOS`."""
+        return _first_int(pipe, TEMPORAL_RATIOS) or 1
 
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
-        """Frames and side of the clips that the previews' map is learned from: small ones."""
-        return 1 + 2 * self.per_latent(pipe), 8 * self.cell(pipe)
+        """(frames, side) of the synthetic clips to which the preview map is fitted."""
+        return 1 + 2 * self.temporal_compression(pipe), 8 * self.spatial_compression(pipe)
 
     @abstractmethod
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        """The keyword arguments of the pipeline's call, but for generator and output_type."""
+        """The keyword arguments of the pipeline's call, without generator and output_type."""
 
-    def configured(self, pipe: Any, fitted: FittedRequest) -> AbstractContextManager[Any]:
-        """Set on the pipeline what the call has no argument for, and put it back afterwards."""
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> AbstractContextManager[Any]:
+        """Sets on the pipeline what its call has no argument for, and restores it."""
         return nullcontext()
 
-    @abstractmethod
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        """From what the call returns with output_type="latent"."""
-
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
-        """A place to keep in `run` what `x0_latents` will need from inside the call."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> AbstractContextManager[Any]:
+        """Records in `run` what `unpack_x0` and `decode_audio` need from inside the call."""
         return nullcontext()
 
-    @abstractmethod
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        """From the estimate the scheduler's step saw; it may lack frames or be packed."""
+        """Latents from the x0 of the scheduler's step, which may be packed or lack conditioning
+        frames that the sampler never sees. By default unchanged."""
+        return x0
+
+    def decode_audio(
+        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> Sound | None:
+        """The clip's sound, where the model makes one. `output` is the result of the call; None
+        after "finish now", when only what `record_inputs` recorded is left."""
+        return None
+
+    @abstractmethod
+    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised latents of pixels [B, 3, F, H, W] in -1..1, without sampling the posterior."""
+
+
+class LatentFamily(BaseFamily):
+    """Its pipelines return latents (output_type="latent"), which `decode` turns into frames."""
+
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
+        """Latents from the `frames` that the call returns with output_type="latent". By default
+        unchanged."""
+        return output
 
     def decode_noise(
         self, pipe: Any, latents: torch.Tensor, generator: torch.Generator, fitted: FittedRequest
     ) -> torch.Tensor | None:
-        """The noise a decoder wants, drawn where the plain call draws it: after sampling."""
+        """The noise of timestep-conditioned decoders, drawn after sampling, as in the plain call.
+
+        `generator` is the run's own, so the order of draws must be the pipeline's.
+        """
         return None
 
     @abstractmethod
@@ -95,10 +139,11 @@ class Family(ABC):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Pixels [B, 3, F, H, W] in -1..1, exactly as the plain call computes them."""
+        """Pixels [B, 3, F, H, W] in -1..1, bit for bit as the plain call computes them."""
 
     def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
-        """Twice the height and width, for `decode_upsampled`; where `Rules.upscale` says so."""
+        """Latents of twice the height and width for `decode_upsampled`. Only for families with
+        `Rules.upscale`."""
         raise NotImplementedError
 
     def decode_upsampled(
@@ -108,16 +153,24 @@ class Family(ABC):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        """As `decode`, of what `upsample` gave."""
+        """As `decode`, for the latents of `upsample`."""
         raise NotImplementedError
 
-    def sound_of(
-        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> Sound | None:
-        """The clip's sound, where the model makes one. `output` is what the call returned with
-        output_type="latent"; None after "finish now", when there is only what `watched` kept."""
-        return None
+
+class FrameFamily(BaseFamily):
+    """Its pipelines decode by themselves (output_type="np"): there are no latents to keep."""
 
     @abstractmethod
-    def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalised latents of pixels [B, 3, F, H, W] in -1..1, without randomness."""
+    def to_frames(self, output: Any) -> Frames:
+        """uint8 [F, H, W, 3] from the `frames` that the call returns with output_type="np".
+
+        Raises KinoraError(DECODE) for NaN.
+        """
+
+
+Family = LatentFamily | FrameFamily
+"""Match over it with `assert_never`."""
+
+
+def _first_int(pipe: Any, names: tuple[str, ...]) -> int | None:
+    return next((v for n in names if isinstance(v := getattr(pipe, n, None), int)), None)

@@ -1,7 +1,7 @@
-"""CogVideoX 1.0 and 1.5: the sampler's latents come frames first, 1.5's with a frame of padding.
+"""CogVideoX 1.0 and 1.5: the sampler's latents are [B, F, C, H, W], 1.5's with padding in front.
 
-A text checkpoint also works over a clip; image-to-video has weights of its own, so a card offers
-one or the other.
+Text checkpoints also do video-to-video; image-to-video has weights of its own, so a card offers one
+or the other.
 """
 
 from __future__ import annotations
@@ -10,25 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class CogVideoX(Family):
+class CogVideoX(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "CogVideoXPipeline",
         Task.IMAGE_TO_VIDEO: "CogVideoXImageToVideoPipeline",
         Task.VIDEO_TO_VIDEO: "CogVideoXVideoToVideoPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -49,14 +43,17 @@ class CogVideoX(Family):
             arguments["image"] = inputs.image
         return arguments | card.call
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         frames = (fitted.num_frames - 1) // pipe.vae_scale_factor_temporal + 1
+        # 1.5 rounds the number of latent frames up and pads in front
         return output[:, output.shape[1] - frames :].permute(0, 2, 1, 3, 4)
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        return self.latents_of(pipe, x0, fitted)
+        return self.unpack_latents(pipe, x0, fitted)
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

@@ -1,8 +1,8 @@
-"""HunyuanVideo: text, and two kinds of image checkpoints with weights of their own.
+"""HunyuanVideo: text-to-video, and two kinds of image-to-video checkpoints.
 
-"token_replace" keeps the picture as the first latent frame, which the sampler never sees.
-"latent_concat" samples one latent frame more than the clip shows: the decoder needs it and its
-pictures are cut away. Its card says so with `call: {image_condition_type: latent_concat}`.
+"token_replace" keeps the image as the first latent frame, which the sampler never sees.
+"latent_concat" samples one latent frame more than the clip has: the decoder needs it, and its
+frames are cut off. Its card has `call: {image_condition_type: latent_concat}`.
 """
 
 from __future__ import annotations
@@ -13,28 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
-KIND = "image_condition_type"
-CUT = 4
-"""Frames at the beginning that the pipeline cuts away after a "latent_concat" decode."""
+CONDITION_TYPE = "image_condition_type"
+EXTRA_FRAMES = 4
+"""Frames at the beginning that the pipeline cuts off after decoding "latent_concat"."""
 
 
-class HunyuanVideo(Family):
+class HunyuanVideo(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "HunyuanVideoPipeline",
         Task.IMAGE_TO_VIDEO: "HunyuanVideoImageToVideoPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -47,38 +42,30 @@ class HunyuanVideo(Family):
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
         }
-        if card.rules.negative_prompt:  # only with true_cfg_scale, which few checkpoints want
+        if card.rules.negative_prompt:  # needs true_cfg_scale, for which few checkpoints are made
             arguments["negative_prompt"] = fitted.negative_prompt
         if inputs.image is not None:
             arguments["image"] = inputs.image
-        if card.call.get(KIND) == "latent_concat":
-            arguments["num_frames"] += CUT
-            arguments["callback_on_step_end"] = _give_the_first_latent_twice
-        return arguments | {k: v for k, v in card.call.items() if k != KIND}
+        if card.call.get(CONDITION_TYPE) == "latent_concat":
+            # the decoder's first frames are cut off, so one more latent frame is sampled
+            arguments["num_frames"] += EXTRA_FRAMES
+            arguments["callback_on_step_end"] = _repeat_first_latent
+        return arguments | {k: v for k, v in card.call.items() if k != CONDITION_TYPE}
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Keep the picture's own latent frame, which "token_replace" hides from the sampler."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Records the image's latent frame, which "token_replace" hides from the sampler."""
         if pipe.transformer.config.image_condition_type != "token_replace":
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents, image_latents = prepare(*args, **kwargs)
-            run["image"] = image_latents
-            return latents, image_latents
+        def record(prepared: tuple[torch.Tensor, torch.Tensor]) -> None:
+            _, run["image"] = prepared
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return torch.cat([run["image"].to(x0), x0], dim=2) if "image" in run else x0
@@ -88,7 +75,11 @@ class HunyuanVideo(Family):
     ) -> torch.Tensor:
         vae = pipe.vae
         video = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
-        return video[:, :, CUT:] if card.call.get(KIND) == "latent_concat" else video
+        return (
+            video[:, :, EXTRA_FRAMES:]
+            if card.call.get(CONDITION_TYPE) == "latent_concat"
+            else video
+        )
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
@@ -96,10 +87,11 @@ class HunyuanVideo(Family):
         return latents.float() * vae.config.scaling_factor
 
 
-def _give_the_first_latent_twice(
+def _repeat_first_latent(
     pipe: Any, index: int, timestep: torch.Tensor, tensors: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The pipeline does not return the first latent frame, and decodes with it: so one too many."""
+    """A callback_on_step_end. The pipeline decodes with the first latent frame but cuts it off the
+    latents it returns; a second copy is cut off instead."""
     latents = tensors["latents"]
     if index + 1 < pipe.num_timesteps:
         return {}

@@ -1,6 +1,6 @@
-"""HunyuanVideo 1.5: guidance is set on the pipeline, and there is no callback at all.
+"""HunyuanVideo 1.5: guidance is set on the pipeline, and there is no callback.
 
-Image-to-video, with weights of its own, would choose a size by itself; here it is told ours.
+Image-to-video, with weights of its own, derives the size from the image; here it is overridden.
 """
 
 from __future__ import annotations
@@ -11,24 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class HunyuanVideo15(Family):
+class HunyuanVideo15(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "HunyuanVideo15Pipeline",
         Task.IMAGE_TO_VIDEO: "HunyuanVideo15ImageToVideoPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -46,25 +41,18 @@ class HunyuanVideo15(Family):
         return arguments | card.call
 
     @contextmanager
-    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
-        """The guidance, and for image-to-video the size, neither of which the call takes."""
-        guider, processor = pipe.guider, pipe.video_processor
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        """The guidance, and for image-to-video the size, for which the call has no arguments. Can
+        go when it has (diffusers 0.42 does not)."""
+        guider, size = pipe.guider, (fitted.height, fitted.width)
         pipe.guider = guider.new(guidance_scale=fitted.guidance_scale)
-        size = fitted.height, fitted.width
-        processor.calculate_default_height_width = lambda *_args, **_kwargs: size
         try:
-            yield
+            with replaced_method(
+                pipe.video_processor, "calculate_default_height_width", lambda *_, **__: size
+            ):
+                yield
         finally:
             pipe.guider = guider
-            del processor.calculate_default_height_width
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
@@ -74,7 +62,7 @@ class HunyuanVideo15(Family):
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         vae = pipe.vae
-        # one clip at a time: the attention mask of this VAE's encoder fits no larger batch
+        # one clip at a time: the encoder's attention mask does not fit a larger batch
         clips = pixels.to(vae.device, vae.dtype).split(1)
         latents = torch.cat([vae.encode(clip).latent_dist.mode() for clip in clips])
         return latents.float() * vae.config.scaling_factor

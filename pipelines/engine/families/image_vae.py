@@ -1,4 +1,4 @@
-"""What the families with a VAE for still pictures share: every frame is a latent of its own."""
+"""Encoding with a VAE for still images, where every frame is a latent of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 
-def encode_stills(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+def encode_frames(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
     """Normalised latents [B, C, F, h, w] of pixels [B, 3, F, H, W] in -1..1."""
     batch = pixels.shape[0]
     stills = pixels.to(vae.device, vae.dtype).permute(0, 2, 1, 3, 4).flatten(0, 1)
     latents = vae.encode(stills).latent_dist.mode() * vae.config.scaling_factor
-    return frames_apart(latents, batch)
+    return unflatten_frames(latents, batch)
 
 
-def frames_apart(stills: torch.Tensor, batch: int = 1) -> torch.Tensor:
+def unflatten_frames(stills: torch.Tensor, batch: int = 1) -> torch.Tensor:
     """[B * F, C, h, w] as [B, C, F, h, w]."""
     return stills.unflatten(0, (batch, -1)).permute(0, 2, 1, 3, 4)

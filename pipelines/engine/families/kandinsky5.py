@@ -1,7 +1,7 @@
-"""Kandinsky 5: latents come channels last, with what they are conditioned on beside them.
+"""Kandinsky 5: latents are [B, F, H, W, C], with the conditioning in further channels.
 
-Image-to-video keeps the picture as the first latent frame, which the sampler never sees, and evens
-out the brightness of the first ones at the end. It has weights of its own.
+Image-to-video, with weights of its own, keeps the image as the first latent frame, which the
+sampler never sees, and normalises the brightness of the first frames at the end.
 """
 
 from __future__ import annotations
@@ -12,31 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class Kandinsky5(Family):
+class Kandinsky5(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "Kandinsky5T2VPipeline",
         Task.IMAGE_TO_VIDEO: "Kandinsky5I2VPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "prompt": fitted.prompt,
-            # without one the pipeline has its own, which asks for no cartoon
+            # None: the pipeline's own default, which is not empty
             "negative_prompt": fitted.negative_prompt or None,
             "width": fitted.width,
             "height": fitted.height,
@@ -49,33 +44,29 @@ class Kandinsky5(Family):
         return arguments | card.call
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Image-to-video only: keep the first latent frame."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Image-to-video only: records the first latent frame."""
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents = prepare(*args, **kwargs)
+        def record(latents: torch.Tensor) -> None:
             run["first"] = latents[:, :1, ..., : pipe.transformer.config.in_visual_dim].clone()
-            return latents
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         return output.permute(0, 4, 1, 2, 3)
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         if "first" in run:
             x0 = pipe.normalize_first_frame(torch.cat([run["first"].to(x0), x0], dim=1))
-        return self.latents_of(pipe, x0, fitted)
+        return self.unpack_latents(pipe, x0, fitted)
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

@@ -1,4 +1,4 @@
-"""Latte: text only, a picture VAE, one latent for each frame."""
+"""Latte: text-to-video with a VAE for still images, one latent for each frame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -16,14 +17,8 @@ DECODE_CHUNK_SIZE = 14
 """Frames decoded at once: the pipeline's own default."""
 
 
-class Latte(Family):
+class Latte(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "LattePipeline"}  # noqa: RUF012
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -36,18 +31,10 @@ class Latte(Family):
             "video_length": fitted.num_frames,
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
-            # rewrites the words and needs a package for web pages: people's words stay theirs
+            # cleaning would rewrite the prompt, and needs bs4
             "clean_caption": False,
             **card.call,
         }
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
@@ -57,9 +44,4 @@ class Latte(Family):
         return pipe.decode_latents(latents, latents.shape[2], decode_chunk_size=at_once)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        vae = pipe.vae
-        clips, _, frames = pixels.shape[:3]
-        pictures = pixels.permute(0, 2, 1, 3, 4).flatten(0, 1)
-        latents = vae.encode(pictures.to(vae.device, vae.dtype)).latent_dist.mode()
-        latents = latents.float() * vae.config.scaling_factor
-        return latents.unflatten(0, (clips, frames)).permute(0, 2, 1, 3, 4)
+        return encode_frames(pipe.vae, pixels)

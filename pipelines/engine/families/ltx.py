@@ -1,7 +1,7 @@
-"""LTX-Video: all tasks share one set of weights; the sampler's latents come packed.
+"""LTX-Video: all tasks share one set of weights; the sampler's latents are packed, [B, tokens, C].
 
-Image-to-video hands the scheduler everything but the first latent frame, which stays the picture.
-From 0.9.5 on the condition pipeline does all tasks; it puts the last picture's tokens in front.
+Image-to-video samples everything but the first latent frame, which is the image. From 0.9.5 on the
+condition pipeline does all tasks; it puts the tokens of a last image in front.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ CONDITION = "LTXConditionPipeline"
 DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
 
 
-class LTX(Family):
+class LTX(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "LTXPipeline", Task.IMAGE_TO_VIDEO: "LTXImageToVideoPipeline"}  # noqa: RUF012
 
     def call_arguments(
@@ -45,8 +46,10 @@ class LTX(Family):
             arguments["image"] = inputs.image
         return arguments
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        if output.ndim == 5:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
+        if output.ndim == 5:  # the condition pipeline unpacks
             return output
         frames, height, width = _latent_shape(pipe, fitted)
         return pipe._unpack_latents(
@@ -59,30 +62,25 @@ class LTX(Family):
         )
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Image-to-video only: keep the packed start, whose first latent frame is the picture."""
-        if Task.IMAGE_TO_VIDEO not in _tasks_of(pipe):
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Image-to-video only: records the packed initial latents, whose first frame is the
+        image."""
+        if Task.IMAGE_TO_VIDEO not in _pipeline_tasks(pipe):
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            start, mask = prepare(*args, **kwargs)
-            run["start"] = start
-            return start, mask
+        def record(prepared: tuple[torch.Tensor, torch.Tensor]) -> None:
+            run["start"], _mask = prepared
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        if x0.ndim == 3:
-            return self.latents_of(pipe, x0, fitted)
-        first = self.latents_of(pipe, run["start"], fitted)[:, :, :1]
+        if x0.ndim == 3:  # packed: text-to-video and the condition pipeline
+            return self.unpack_latents(pipe, x0, fitted)
+        first = self.unpack_latents(pipe, run["start"], fitted)[:, :, :1]
         return torch.cat([first.to(x0), x0], dim=2)
 
     def decode_noise(
@@ -90,7 +88,7 @@ class LTX(Family):
     ) -> torch.Tensor | None:
         if not pipe.vae.config.timestep_conditioning:
             return None
-        times = 2 if fitted.upscale else 1
+        times = 2 if fitted.upscale else 1  # the noise has the size of what is decoded
         *others, height, width = latents.shape
         return torch.randn(
             (*others, height * times, width * times),
@@ -106,12 +104,12 @@ class LTX(Family):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        latents = _denormalized(pipe, latents).to(pipe.text_encoder.dtype)
+        latents = _denormalize(pipe, latents).to(pipe.text_encoder.dtype)
         return self.decode_upsampled(pipe, card, latents, noise)
 
     def upsample(self, pipe: Any, upsampler: Any, latents: torch.Tensor) -> torch.Tensor:
-        """As LTXLatentUpsamplePipeline: the upsampler, like the decoder, takes them as they are."""
-        return upsampler(_denormalized(pipe, latents.float()).to(upsampler.dtype))
+        """As LTXLatentUpsamplePipeline does: upsampler and decoder take denormalised latents."""
+        return upsampler(_denormalize(pipe, latents.float()).to(upsampler.dtype))
 
     def decode_upsampled(
         self,
@@ -120,15 +118,8 @@ class LTX(Family):
         latents: torch.Tensor,
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
-        vae, timestep = pipe.vae, None
-        if vae.config.timestep_conditioning:
-            at = float(card.call.get("decode_timestep", 0.0))
-            scale = float(card.call.get("decode_noise_scale", at))
-            timestep = torch.tensor([at], device=latents.device, dtype=latents.dtype)
-            if noise is not None:
-                share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
-                share = share[:, None, None, None, None]
-                latents = (1 - share) * latents + share * noise.to(latents)
+        vae = pipe.vae
+        latents, timestep = add_decode_noise(vae, card, latents, noise)
         return vae.decode(latents.to(vae.dtype), timestep, return_dict=False)[0]
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -139,14 +130,32 @@ class LTX(Family):
         )
 
 
-def _denormalized(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+def add_decode_noise(
+    vae: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What a timestep-conditioned decoder takes, by the arithmetic of LTX's pipelines: the latents
+    with a share of noise, and the timestep [1]. Other decoders take the latents as they are."""
+    if not vae.config.timestep_conditioning:
+        return latents, None
+    decode_timestep = float(card.call.get("decode_timestep", 0.0))
+    scale = float(card.call.get("decode_noise_scale", decode_timestep))
+    timestep = torch.tensor([decode_timestep], device=latents.device, dtype=latents.dtype)
+    if noise is not None:
+        # a tensor of the latents' precision, not a float: the pipeline rounds the share like this
+        share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
+        share = share[:, None, None, None, None]
+        latents = (1 - share) * latents + share * noise.to(latents)
+    return latents, timestep
+
+
+def _denormalize(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     vae = pipe.vae
     return pipe._denormalize_latents(
         latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
     )
 
 
-def _tasks_of(pipe: Any) -> set[Task]:
+def _pipeline_tasks(pipe: Any) -> set[Task]:
     name = type(pipe).__name__
     return {task for task, class_name in LTX.pipelines.items() if class_name == name}
 
@@ -155,13 +164,13 @@ def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
     from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
 
     if inputs.video:
-        # a condition of strength s leaves the clip alone until the noise is down to 1 - s
+        # a condition of strength s keeps the clip until the noise level is down to 1 - s
         strength = 1.0 - (1.0 if fitted.strength is None else fitted.strength)
         return [LTXVideoCondition(video=list(inputs.video), frame_index=0, strength=strength)]
     if inputs.lead:
         return [LTXVideoCondition(video=list(inputs.lead), frame_index=0, strength=1.0)]
-    pictures = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
-    return [LTXVideoCondition(image=i, frame_index=at) for i, at in pictures if i is not None]
+    images = [(inputs.image, 0), (inputs.last_image, fitted.num_frames - 1)]
+    return [LTXVideoCondition(image=i, frame_index=at) for i, at in images if i is not None]
 
 
 def _latent_shape(pipe: Any, fitted: FittedRequest) -> tuple[int, int, int]:

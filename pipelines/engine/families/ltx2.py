@@ -1,7 +1,7 @@
-"""LTX-2: video and its sound from one transformer; the video's latents come packed.
+"""LTX-2: video and sound from one transformer; the video's latents are packed, [B, tokens, C].
 
-The sound goes through a copy of the scheduler that nobody can watch, so what the model has in
-mind for it is kept from the pipeline's own arithmetic.
+The sound is stepped by a copy of the scheduler, which the step hook does not see, so its predicted
+clean latents (x0) are recorded inside the pipeline.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.ltx import DECODE_ARGUMENTS, add_decode_noise
+from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
 from pipelines.sound import Sound
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
-DECODE_ARGUMENTS = ("decode_timestep", "decode_noise_scale")
 STG_BLOCK = "stg_block"
-"""In a card's `call`: the one block that spatio-temporal guidance leaves out."""
+"""In a card's `call`: the block that spatio-temporal guidance skips."""
 DISTILLED_SIGMAS = "distilled_sigmas"
-"""In a card's `call`: the eight noise levels that the distilled checkpoints were taught."""
+"""In a card's `call`: use the eight noise levels that distilled checkpoints were trained with."""
 NOT_RECOMPRESSED = 0
-"""The pipeline would put pictures through H.264 first, as its training did; that wants PyAV."""
+"""By default the pipeline compresses images with H.264, as in training, which needs PyAV."""
 
 
-class LTX2(Family):
+class LTX2(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "LTX2Pipeline",
         Task.IMAGE_TO_VIDEO: "LTX2ConditionPipeline",
@@ -60,12 +61,10 @@ class LTX2(Family):
             arguments["conditions"] = _conditions(fitted, inputs)
         return arguments
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Latents leave the call normalised, as everywhere; the sound's estimate is kept."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Keeps the returned latents normalised, and records the sound's x0. Can go when the
+        pipeline offers both (diffusers 0.42 does not)."""
         to_velocity = pipe.convert_x0_to_velocity
 
         def to_velocity_and_keep(
@@ -75,21 +74,20 @@ class LTX2(Family):
                 run["sound"] = denoised
             return to_velocity(sample, denoised, step, scheduler)
 
-        pipe._denormalize_latents = lambda latents, *_: latents
-        pipe.convert_x0_to_velocity = to_velocity_and_keep
-        try:
+        with (
+            replaced_method(pipe, "_denormalize_latents", lambda latents, *_: latents),
+            replaced_method(pipe, "convert_x0_to_velocity", to_velocity_and_keep),
+        ):
             yield
-        finally:
-            del pipe._denormalize_latents, pipe.convert_x0_to_velocity
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         frames = (fitted.num_frames - 1) // pipe.vae_temporal_compression_ratio + 1
         height = fitted.height // pipe.vae_spatial_compression_ratio
         width = fitted.width // pipe.vae_spatial_compression_ratio
         patches = pipe.transformer_spatial_patch_size, pipe.transformer_temporal_patch_size
-        own = x0[:, : frames * height * width]  # behind them are the last picture's
+        own = x0[:, : frames * height * width]  # followed by the tokens of a last image
         return pipe._unpack_latents(own, frames, height, width, *patches)
 
     def decode_noise(
@@ -99,6 +97,7 @@ class LTX2(Family):
 
         if not pipe.vae.config.timestep_conditioning:
             return None
+        # drawn as the pipeline does: for a CPU generator on the CPU, then moved
         dtype = pipe.text_encoder.dtype
         return randn_tensor(latents.shape, generator=generator, device=latents.device, dtype=dtype)
 
@@ -111,15 +110,7 @@ class LTX2(Family):
     ) -> torch.Tensor:
         vae = pipe.vae
         latents = latents.to(pipe.text_encoder.dtype)
-        timestep = None
-        if vae.config.timestep_conditioning:
-            at = float(card.call.get("decode_timestep", 0.0))
-            scale = float(card.call.get("decode_noise_scale", at))
-            timestep = torch.tensor([at], device=latents.device, dtype=latents.dtype)
-            if noise is not None:
-                share = torch.tensor([scale], device=latents.device, dtype=latents.dtype)
-                share = share[:, None, None, None, None]
-                latents = (1 - share) * latents + share * noise.to(latents)
+        latents, timestep = add_decode_noise(vae, card, latents, noise)
         latents = pipe._denormalize_latents(
             latents, vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )
@@ -132,7 +123,7 @@ class LTX2(Family):
             latents.float(), vae.latents_mean, vae.latents_std, vae.config.scaling_factor
         )
 
-    def sound_of(
+    def decode_audio(
         self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> Sound | None:
         latents = _sound_latents(pipe, run["sound"]) if output is None else output.audio
@@ -143,7 +134,8 @@ class LTX2(Family):
 
 
 def _sound_latents(pipe: Any, packed: torch.Tensor) -> torch.Tensor:
-    """What the call returns for the sound: decodable, [B, C, length, bins]."""
+    """Denormalised sound latents [B, C, length, bins] from packed ones, as the call returns
+    them."""
     vae = pipe.audio_vae
     bins = vae.config.mel_bins // pipe.audio_vae_mel_compression_ratio
     latents = pipe._denormalize_audio_latents(packed, vae.latents_mean, vae.latents_std)
@@ -159,9 +151,9 @@ def _conditions(fitted: FittedRequest, inputs: Inputs) -> list[Any]:
     if inputs.lead:
         lead = list(inputs.lead)
         return [LTX2VideoCondition(frames=lead, index=0, strength=1.0, crf=NOT_RECOMPRESSED)]
-    pictures = [(inputs.image, 0), (inputs.last_image, -1)]
+    images = [(inputs.image, 0), (inputs.last_image, -1)]
     return [
-        LTX2VideoCondition(frames=picture, index=at, crf=NOT_RECOMPRESSED)
-        for picture, at in pictures
-        if picture is not None
+        LTX2VideoCondition(frames=image, index=at, crf=NOT_RECOMPRESSED)
+        for image, at in images
+        if image is not None
     ]

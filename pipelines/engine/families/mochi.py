@@ -1,4 +1,4 @@
-"""Mochi 1: text only, six frames to a latent, latents whitened channel by channel."""
+"""Mochi 1: text-to-video, six frames to a latent, latents normalised per channel."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class Mochi(Family):
+class Mochi(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "MochiPipeline"}  # noqa: RUF012
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_spatial_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_temporal_scale_factor
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -35,14 +29,6 @@ class Mochi(Family):
             "guidance_scale": fitted.guidance_scale,
             **card.call,
         }
-
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
-        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
-        return x0
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

@@ -1,7 +1,6 @@
-"""ModelScope and its child Zeroscope: text to video, and a second, larger pass over a clip.
+"""ModelScope and Zeroscope: text-to-video, and video-to-video at a larger size.
 
-Their pipelines are legacy in diffusers: no callback but the old one, and a warning that only tells
-developers what they know.
+Their pipelines are deprecated in diffusers, which warns about it in every process.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
-from pipelines.engine.families.image_vae import encode_stills, frames_apart
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.image_vae import encode_frames, unflatten_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -19,17 +18,11 @@ if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class ModelScope(Family):
+class ModelScope(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "TextToVideoSDPipeline",
         Task.VIDEO_TO_VIDEO: "VideoToVideoSDPipeline",
     }
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -40,7 +33,7 @@ class ModelScope(Family):
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
         }
-        if fitted.task is Task.VIDEO_TO_VIDEO:  # as long and as large as the clip given
+        if fitted.task is Task.VIDEO_TO_VIDEO:  # the size and length are the video's
             arguments |= {"video": list(inputs.video), "strength": fitted.strength}
         else:
             arguments |= {
@@ -50,13 +43,10 @@ class ModelScope(Family):
             }
         return arguments | card.call
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        return frames_apart(x0)
+        return unflatten_frames(x0)
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None
@@ -64,12 +54,13 @@ class ModelScope(Family):
         return pipe.decode_latents(latents.to(pipe.vae.dtype))
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return encode_stills(pipe.vae, pixels)
+        return encode_frames(pipe.vae, pixels)
 
 
-def _is_worth_telling(record: logging.LogRecord) -> bool:
+def _is_no_deprecation_notice(record: logging.LogRecord) -> bool:
     return "has been deprecated and will not receive bug fixes" not in record.getMessage()
 
 
-# DeprecatedPipelineMixin, diffusers 0.33 to 0.42: can go when these pipelines go
-logging.getLogger("diffusers.pipelines.pipeline_utils").addFilter(_is_worth_telling)
+# diffusers' DeprecatedPipelineMixin (0.33 to 0.42) logs it at warning level. Operators can do
+# nothing about it. Can go with these pipelines
+logging.getLogger("diffusers.pipelines.pipeline_utils").addFilter(_is_no_deprecation_notice)

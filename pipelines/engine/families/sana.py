@@ -1,6 +1,6 @@
-"""Sana-Video: one set of weights for text and image, each with a sampler of its own.
+"""Sana-Video: one set of weights for text and image, each with a scheduler of its own.
 
-Its autoencoder may be Wan's, LTX-2's or a DC-AE; each keeps its latent statistics elsewhere.
+The VAE may be Wan's, LTX-2's or a DC-AE, which store their latent statistics in different places.
 """
 
 from __future__ import annotations
@@ -11,28 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 MOTION_SCORE = "motion_score"
-"""In a card's `call`: how much should move, which this model reads at the end of the prompt."""
+"""In a card's `call`: the amount of motion, which this model reads at the end of the prompt."""
 
 
-class Sana(Family):
+class Sana(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "SanaVideoPipeline",
         Task.IMAGE_TO_VIDEO: "SanaImageToVideoPipeline",
     }
     float32 = ("vae",)
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_spatial
-
-    def per_latent(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor_temporal
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -48,7 +43,7 @@ class Sana(Family):
             "frames": fitted.num_frames,
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
-            # it would make another size and scale the result: the size asked for is legal already
+            # binning would sample at another size and rescale; the rules allow only legal sizes
             "use_resolution_binning": False,
         }
         if inputs.image is not None:
@@ -56,8 +51,9 @@ class Sana(Family):
         return arguments | {k: v for k, v in card.call.items() if k != MOTION_SCORE}
 
     @contextmanager
-    def configured(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
-        """Image-to-video freezes its first latent frame, which only flow-matching Euler allows."""
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        """Image-to-video freezes its first latent frame, which only flow-matching Euler
+        supports."""
         if fitted.task is not Task.IMAGE_TO_VIDEO:
             yield
             return
@@ -73,28 +69,19 @@ class Sana(Family):
             pipe.scheduler = own
 
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Image-to-video only: keep the first latent frame, which the sampler never sees."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Image-to-video only: records the first latent frame, which the sampler never sees."""
         if type(pipe).__name__ != self.pipelines[Task.IMAGE_TO_VIDEO]:
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents = prepare(*args, **kwargs)
+        def record(latents: torch.Tensor) -> None:
             run["first"] = latents[:, :, :1].clone()
-            return latents
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return torch.cat([run["first"].to(x0), x0], dim=2) if "first" in run else x0
@@ -117,7 +104,7 @@ class Sana(Family):
 
 
 def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean, and one over the standard deviation as the pipeline rounds it, per latent channel."""
+    """Mean and reciprocal standard deviation per latent channel, rounded as in the pipeline."""
     buffers = dict(vae.named_buffers())
     if "latents_mean" in buffers:  # LTX-2
         mean, deviation = buffers["latents_mean"], buffers["latents_std"]

@@ -1,7 +1,7 @@
-"""SkyReels-V2: Wan 2.1 grown on films; latents and decoder are Wan's.
+"""SkyReels-V2: Wan 2.1 trained further on films, with Wan's latents and decoder.
 
-The diffusion-forcing checkpoints are not here: their pipeline gives every latent frame a
-scheduler of its own, so there is no step that all frames take together.
+The diffusion-forcing checkpoints are not supported: their pipeline has a scheduler for each latent
+frame, so there is no step of all frames that could be hooked.
 """
 
 from __future__ import annotations

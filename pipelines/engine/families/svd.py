@@ -1,11 +1,11 @@
-"""Stable Video Diffusion: a picture and an amount of motion; no words at all."""
+"""Stable Video Diffusion: image-to-video with an amount of motion and without a prompt."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Family, Inputs
-from pipelines.engine.families.image_vae import encode_stills
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -14,16 +14,10 @@ if TYPE_CHECKING:
     from pipelines.models.cards import ModelCard
 
 
-class SVD(Family):
-    """Its latents come frames first: [B, F, C, H, W]."""
+class SVD(LatentFamily):
+    """The sampler's latents are [B, F, C, H, W]."""
 
     pipelines = {Task.IMAGE_TO_VIDEO: "StableVideoDiffusionPipeline"}  # noqa: RUF012
-
-    def cell(self, pipe: Any) -> int:
-        return pipe.vae_scale_factor
-
-    def per_latent(self, pipe: Any) -> int:
-        return 1
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -35,7 +29,7 @@ class SVD(Family):
             "num_frames": fitted.num_frames,
             "fps": fitted.fps,
             "num_inference_steps": fitted.num_inference_steps,
-            # guidance grows over the clip, from the first frame's to the last one's
+            # guidance grows linearly from the first frame to the last
             "min_guidance_scale": min(1.0, fitted.guidance_scale),
             "max_guidance_scale": fitted.guidance_scale,
         }
@@ -43,10 +37,12 @@ class SVD(Family):
             arguments["motion_bucket_id"] = fitted.motion_bucket_id
         return arguments | card.call
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
+    def unpack_latents(
+        self, pipe: Any, output: torch.Tensor, fitted: FittedRequest
+    ) -> torch.Tensor:
         return output.permute(0, 2, 1, 3, 4)
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         return x0.permute(0, 2, 1, 3, 4)
@@ -61,4 +57,4 @@ class SVD(Family):
         )
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
-        return encode_stills(pipe.vae, pixels)
+        return encode_frames(pipe.vae, pixels)

@@ -1,7 +1,7 @@
-"""Wan 2.1 and 2.2: one or two experts, latents as they are, decoded in the VAE's own precision.
+"""Wan 2.1 and 2.2: one or two experts, decoded in the VAE's own precision.
 
-Three kinds of image-to-video hide behind one class: the picture as extra channels (2.1, A14B),
-as a frozen first latent frame (TI2V-5B), and, in VACE, as a clip with a mask.
+Image-to-video takes the image as extra channels (2.1, A14B), as a frozen first latent frame
+(TI2V-5B) or, in VACE, as a video with a mask.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from pipelines.engine.families.base import Family, Inputs
+from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 VACE = "WanVACEPipeline"
 NEEDS_LAST_IMAGE = "needs_last_image"
-"""In a card's `call`: a checkpoint that knows nothing but the way from one picture to another.
-Given one picture alone, it goes from it and back to it."""
+"""In a card's `call`: a first-and-last-frame checkpoint. With a single image it ends on that
+image."""
 GREY = (128, 128, 128)
-"""What VACE was taught to read as "no picture here"."""
+"""VACE was trained with grey where a frame is to be generated."""
 
 
-class Wan(Family):
+class Wan(LatentFamily):
     pipelines = {  # noqa: RUF012
         Task.TEXT_TO_VIDEO: "WanPipeline",
         Task.IMAGE_TO_VIDEO: "WanImageToVideoPipeline",
@@ -35,10 +36,11 @@ class Wan(Family):
     }
     float32 = ("vae",)
 
-    def cell(self, pipe: Any) -> int:
+    # from the VAE: some of the pipelines derive their own number, which is wrong for Wan 2.2's VAE
+    def spatial_compression(self, pipe: Any) -> int:
         return pipe.vae.config.scale_factor_spatial
 
-    def per_latent(self, pipe: Any) -> int:
+    def temporal_compression(self, pipe: Any) -> int:
         return pipe.vae.config.scale_factor_temporal
 
     def call_arguments(
@@ -56,6 +58,7 @@ class Wan(Family):
         if card.classes.get(fitted.task) == VACE:
             return arguments | {"num_frames": fitted.num_frames} | _vace_condition(fitted, inputs)
         if inputs.video:
+            # WanVideoToVideoPipeline has no second expert, and takes the length of the video
             arguments.pop("guidance_scale_2", None)
             arguments |= {"video": list(inputs.video), "strength": fitted.strength}
             return arguments
@@ -69,30 +72,21 @@ class Wan(Family):
             arguments["last_image"] = last
         return arguments
 
-    def latents_of(self, pipe: Any, output: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        return output
-
     @contextmanager
-    def watched(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
-        """TI2V-5B with a picture: its latent frame never goes through the scheduler."""
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """TI2V-5B with an image: records its latent frame, which the scheduler never sees."""
         frozen = "ImageToVideo" in type(pipe).__name__ and pipe.config.get("expand_timesteps")
         if not frozen:
             yield
             return
-        prepare = pipe.prepare_latents
 
-        def prepare_and_keep(*args: Any, **kwargs: Any) -> Any:
-            latents, condition, mask = prepare(*args, **kwargs)
-            run["first"] = condition
-            return latents, condition, mask
+        def record(prepared: tuple[torch.Tensor, ...]) -> None:
+            _, run["first"], _mask = prepared
 
-        pipe.prepare_latents = prepare_and_keep
-        try:
+        with recorded_result(pipe, "prepare_latents", record):
             yield
-        finally:
-            del pipe.prepare_latents
 
-    def x0_latents(
+    def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
         first = run.get("first")
@@ -108,7 +102,7 @@ class Wan(Family):
         vae = pipe.vae
         latents = latents.to(vae.dtype)
         mean, per_deviation = _statistics(vae, latents)
-        # divided by the reciprocal, as the pipeline does: a product would round otherwise
+        # division by the reciprocal, as in the pipeline: a product would round differently
         return vae.decode(latents / per_deviation + mean, return_dict=False)[0]
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -119,7 +113,7 @@ class Wan(Family):
 
 
 def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The latents' mean, and the reciprocal of their deviation."""
+    """Mean and reciprocal standard deviation per latent channel."""
     mean, deviation = (
         torch.tensor(values).view(1, -1, 1, 1, 1).to(like.device, like.dtype)
         for values in (vae.config.latents_mean, vae.config.latents_std)
@@ -128,7 +122,7 @@ def _statistics(vae: Any, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _vace_condition(fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
-    """A clip and a mask: black where the clip is kept, white where it is made."""
+    """A video and a mask: black where a frame is kept, white where it is generated."""
     if inputs.video:
         return {"video": list(inputs.video)}
     if inputs.image is None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def ours(loaded: Loaded, **fields: object) -> np.ndarray:
     request = fitted(loaded, **fields)
     inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
     sampled = denoise(loaded, request, inputs, Wishes(), lambda _step: None)
-    return decode(loaded, sampled.latents, request, sampled.noise)
+    return decode(loaded, sampled, request)
 
 
 def plain(repo: Path, loaded: Loaded, output_type: str, **extra: Any) -> Any:
@@ -103,7 +104,7 @@ def test_when_memory_is_short_decoding_goes_in_pieces(
     sampled = denoise(loaded, request, Inputs(), Wishes(), lambda _step: None)
     before = dict(vars(loaded.pipe.vae))
     short_of_memory[0][0] = limit
-    frames = decode(loaded, sampled.latents, request, sampled.noise)
+    frames = decode(loaded, sampled, request)
     assert frames.shape == (9, 128, 128, 3)
     assert tile in short_of_memory[1]
     assert {k: v for k, v in vars(loaded.pipe.vae).items() if k[0] != "_"} == {
@@ -117,13 +118,13 @@ def test_when_nothing_helps_the_person_is_told_so(
     loaded = tiny_manager.get("pocket", Task.TEXT_TO_VIDEO)
     sampled = sample(loaded)
     with pytest.raises(KinoraError) as caught:
-        decode(loaded, sampled.latents, fitted(loaded), sampled.noise)
+        decode(loaded, sampled, fitted(loaded))
     assert caught.value.code is ErrorCode.OUT_OF_MEMORY
 
 
 def test_latents_that_are_not_numbers_make_no_clip(tiny_manager: PipelineManager) -> None:
     loaded = tiny_manager.get("pocket", Task.TEXT_TO_VIDEO)
-    broken = torch.full((1, 16, 5, 4, 4), float("nan"))
+    broken = replace(sample(loaded), latents=torch.full((1, 16, 5, 4, 4), float("nan")))
     with pytest.raises(KinoraError) as caught:
         decode(loaded, broken, fitted(loaded))
     assert caught.value.code is ErrorCode.DECODE

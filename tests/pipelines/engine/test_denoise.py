@@ -15,7 +15,14 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, Step, _Discarded, _hooked, _Watch, denoise
+from pipelines.engine.denoise import (
+    SampledLatents,
+    Step,
+    _Discarded,
+    _StepWatch,
+    _watch_steps,
+    denoise,
+)
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -57,10 +64,12 @@ def sample(
     on_step: Callable[[Step], None] = lambda _step: None,
     on_preview: Callable[[Preview], None] | None = None,
     **fields: object,
-) -> Sampled:
+) -> SampledLatents:
     inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
     request = fitted(loaded, **fields)
-    return denoise(loaded, request, inputs, wishes or Wishes(), on_step, on_preview)
+    sampled = denoise(loaded, request, inputs, wishes or Wishes(), on_step, on_preview)
+    assert isinstance(sampled, SampledLatents)
+    return sampled
 
 
 @pytest.fixture(params=TASKS, ids=["text", "image"])
@@ -140,7 +149,7 @@ def test_finish_now_keeps_a_playable_clip(loaded: Loaded) -> None:
     sampled = sample(loaded, wishes, on_step, num_inference_steps=8)
     assert sampled.finished_early
     assert sampled.steps_done == 3
-    frames = decode(loaded, sampled.latents, fitted(loaded), sampled.noise)
+    frames = decode(loaded, sampled, fitted(loaded))
     assert frames.shape == (9, 64, 64, 3)
     assert frames.dtype == np.uint8
     assert hooks_are_gone(loaded)
@@ -269,14 +278,14 @@ def test_two_runs_on_one_model_take_turns(tiny_manager: PipelineManager) -> None
 def watched_run(scheduler: Any, timesteps: Any, by_name: bool = False) -> list[tuple[int, int]]:
     """Every step told while a pipeline's loop runs over these timesteps."""
     told: list[tuple[int, int]] = []
-    watch = _Watch(
+    watch = _StepWatch(
         control=Wishes(),
         on_step=lambda step: told.append((step.index, step.total)),
         stream=None,
         unpack=lambda x0: x0,
     )
     sample = torch.zeros(1, 4, 2, 2)
-    with _hooked(scheduler, watch):
+    with _watch_steps(scheduler, watch):
         for t in timesteps:
             scheduler.scale_model_input(sample, t) if hasattr(scheduler, "sigmas") else None
             given = {"model_output": sample, "timestep": t, "sample": sample}
@@ -313,9 +322,9 @@ def test_a_copy_of_the_scheduler_steps_for_itself() -> None:
     """As LTX-2 copies its own for the sound."""
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     told: list[int] = []
-    watch = _Watch(Wishes(), lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = _StepWatch(Wishes(), lambda step: told.append(step.index), None, lambda x0: x0)
     sample = torch.zeros(1, 4, 2, 2)
-    with _hooked(scheduler, watch):
+    with _watch_steps(scheduler, watch):
         scheduler.set_timesteps(3)
         copied = copy.deepcopy(scheduler)
         for t in scheduler.timesteps:
@@ -330,11 +339,11 @@ def test_rounds_are_counted_on() -> None:
     """Pipelines that make a clip in parts set the timesteps anew for each."""
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     told: list[tuple[int, int]] = []
-    watch = _Watch(
+    watch = _StepWatch(
         Wishes(), lambda step: told.append((step.index, step.total)), None, lambda x0: x0
     )
     sample = torch.zeros(1, 4, 2, 2)
-    with _hooked(scheduler, watch):
+    with _watch_steps(scheduler, watch):
         for _round in range(2):
             scheduler.set_timesteps(2)
             for t in scheduler.timesteps:
@@ -344,8 +353,12 @@ def test_rounds_are_counted_on() -> None:
 
 def test_one_scheduler_is_not_watched_twice() -> None:
     scheduler: Any = diffusers.DDIMScheduler()
-    watch = _Watch(Wishes(), lambda _step: None, None, lambda x0: x0)
-    with _hooked(scheduler, watch), pytest.raises(RuntimeError), _hooked(scheduler, watch):
+    watch = _StepWatch(Wishes(), lambda _step: None, None, lambda x0: x0)
+    with (
+        _watch_steps(scheduler, watch),
+        pytest.raises(RuntimeError),
+        _watch_steps(scheduler, watch),
+    ):
         pass
     assert type(scheduler) is diffusers.DDIMScheduler
 
@@ -357,18 +370,18 @@ def test_a_pipeline_that_draws_by_itself_goes_on_with_the_estimate(as_tuple: boo
     scheduler.set_timesteps(4)
     wishes, interrupted = Wishes(), []
     wishes.finish.set()
-    watch = _Watch(
+    watch = _StepWatch(
         wishes,
         lambda _step: None,
         None,
         lambda x0: x0,
-        draws_itself=True,
+        decodes_itself=True,
         interrupt=lambda: interrupted.append(1),
     )
     x0, noise = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
     t = scheduler.timesteps[0]
     noisy = scheduler.add_noise(x0, noise, t[None])
-    with _hooked(scheduler, watch):
+    with _watch_steps(scheduler, watch):
         stepped = scheduler.step(noise, t, noisy, return_dict=not as_tuple)
     sample = stepped[0] if as_tuple else stepped.prev_sample
     assert torch.allclose(sample, x0, atol=1e-4)
@@ -380,9 +393,9 @@ def test_discard_is_heard_between_heuns_two_calls() -> None:
     scheduler: Any = diffusers.HeunDiscreteScheduler()
     scheduler.set_timesteps(5)
     wishes, told = Wishes(), []
-    watch = _Watch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = _StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
     sample, calls = torch.zeros(1, 4, 2, 2), 0
-    with _hooked(scheduler, watch), pytest.raises(_Discarded):
+    with _watch_steps(scheduler, watch), pytest.raises(_Discarded):
         for t in scheduler.timesteps:
             calls += 1
             if calls == 3:
@@ -398,9 +411,9 @@ def test_a_scheduler_nobody_can_read_runs_to_its_end() -> None:
     scheduler.set_timesteps(3)
     wishes, told = Wishes(), []
     wishes.finish.set()
-    watch = _Watch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = _StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
     sample = torch.zeros(1, 4, 2, 2)
-    with _hooked(scheduler, watch):
+    with _watch_steps(scheduler, watch):
         for t in scheduler.timesteps:
             scheduler.step(sample, t, sample)
     assert told == [1, 2, 3]

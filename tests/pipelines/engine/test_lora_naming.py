@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from errors import KinoraError
-from pipelines.engine.lora_adapters import applied
+from pipelines.engine.lora_adapters import apply_loras
 from pipelines.engine.manager import PipelineManager
 from pipelines.models.cards import load_cards
 from pipelines.models.loras import LoraFile
@@ -229,7 +229,7 @@ def test_however_the_layers_are_named_the_weights_become_the_same(
     layers = make_layers(pipe)
     path = NAMINGS[naming](layers, main_of(pipe), tmp_path)
     told: list[Adjustment] = []
-    with applied(pipe, [LoraFile(path, 0.5, "it")], told.append):
+    with apply_loras(pipe, [LoraFile(path, 0.5, "it")], told.append):
         same(deltas(pipe, main_of(pipe)), layers, 0.5)
     assert not told
     assert not deltas(pipe, main_of(pipe))
@@ -256,7 +256,7 @@ def test_wans_own_names_mean_the_same_layers(
         return Layer(f"blocks.{block}.{ORIGINAL[rest]}", each.down, each.up, each.alpha)
 
     path = NAMINGS[naming]([renamed(each) for each in layers], "transformer", tmp_path)
-    with applied(pipe, [LoraFile(path, 1.0, "it")]):
+    with apply_loras(pipe, [LoraFile(path, 1.0, "it")]):
         same(deltas(pipe, "transformer"), layers)
 
 
@@ -279,7 +279,7 @@ def test_layers_of_the_text_encoder_are_applied_where_the_model_has_one(
 
     path = saved(load_file(one) | load_file(other), tmp_path / "both.safetensors")
     told: list[Adjustment] = []
-    with applied(pipe, [LoraFile(path, 1.0, "it")], told.append):
+    with apply_loras(pipe, [LoraFile(path, 1.0, "it")], told.append):
         same(deltas(pipe, "unet"), unet)
         same(deltas(pipe, "text_encoder"), words)
     assert not told
@@ -299,7 +299,7 @@ def test_layers_of_a_text_encoder_that_takes_none_are_left_out_and_said(
             tensors[f"{prefix}{each.module}.lora_B.weight"] = each.scaled
     told: list[Adjustment] = []
     path = saved(tensors, tmp_path / "it.safetensors")
-    with applied(pipe, [LoraFile(path, 1.0, "it")], told.append):
+    with apply_loras(pipe, [LoraFile(path, 1.0, "it")], told.append):
         same(deltas(pipe, "transformer"), layers)
     (change,) = told
     whole = len(layers) + 3
@@ -334,7 +334,7 @@ def test_layers_may_be_kept_in_fewer_bits(
     tensors = {f"{e.module}.lora_A.weight": e.down.to(dtype) for e in exact}
     tensors |= {f"{e.module}.lora_B.weight": e.up.to(dtype) for e in exact}
     tensors |= {f"{e.module}.alpha": torch.tensor(e.alpha) for e in exact}
-    with applied(pipe, [LoraFile(saved(tensors, tmp_path / "it.safetensors"), 1.0, "it")]):
+    with apply_loras(pipe, [LoraFile(saved(tensors, tmp_path / "it.safetensors"), 1.0, "it")]):
         same(deltas(pipe, "transformer"), layers)
 
 
@@ -349,7 +349,7 @@ def test_a_bias_that_only_some_layers_have_is_applied(
     tensors["blocks.0.norm2.diff"] = torch.zeros(24)
     told: list[Adjustment] = []
     path = saved(tensors, tmp_path / "it.safetensors")
-    with applied(pipe, [LoraFile(path, 1.0, "it")], told.append):
+    with apply_loras(pipe, [LoraFile(path, 1.0, "it")], told.append):
         module = pipe.transformer.get_submodule(layers[0].module)
         assert float(module.lora_B["kinora_0"].bias[0].detach()) == 3.0
         other = pipe.transformer.get_submodule(layers[1].module)
@@ -371,7 +371,7 @@ def test_a_file_of_which_few_layers_fit_is_refused_with_the_numbers(
     path = NAMINGS["kohya"](few + elsewhere, "transformer", tmp_path)
     told: list[Adjustment] = []
     if fitting >= 8:
-        with applied(loaded.pipe, [LoraFile(path, 1.0, "it")], told.append):
+        with apply_loras(loaded.pipe, [LoraFile(path, 1.0, "it")], told.append):
             same(deltas(loaded.pipe, "transformer"), few)
         assert f"{fitting} of 16 layers fit" in told[0].sentence
     else:
@@ -402,6 +402,6 @@ def test_one_file_under_two_names_is_applied_once_or_not_at_all(
     link.symlink_to(path)
     with (
         pytest.raises(KinoraError, match="are the same LoRA"),
-        applied(pipe, [LoraFile(path, 1.0, "it"), LoraFile(link, 0.5, "again")]),
+        apply_loras(pipe, [LoraFile(path, 1.0, "it"), LoraFile(link, 0.5, "again")]),
     ):
         pass

@@ -48,8 +48,10 @@ def test_eight_callers_at_once_cause_one_load(
 ) -> None:
     manager = PipelineManager(tiny_cards, tiny_settings)
     loads: list[str] = []
-    load = manager_module.load
-    monkeypatch.setattr(manager_module, "load", lambda *a: loads.append("load") or load(*a))
+    load = manager_module.load_components
+    monkeypatch.setattr(
+        manager_module, "load_components", lambda *a: loads.append("load") or load(*a)
+    )
     start = threading.Barrier(8)
     tasks = [Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO] * 4
 
@@ -87,7 +89,7 @@ def test_the_number_type_is_the_machines_choice_unless_told(
         parts = (loaded.pipe.transformer, loaded.pipe.vae, loaded.pipe.text_encoder)
         return {part.dtype for part in parts} | {loaded.dtype}
 
-    quick = torch.cuda.is_available() or this_machine(tiny_settings).cpu_multiplies_bfloat16
+    quick = torch.cuda.is_available() or this_machine(tiny_settings).has_fast_bfloat16
     assert dtypes(tiny_settings) == {torch.bfloat16 if quick else torch.float32}
     for name, dtype in {"bfloat16": torch.bfloat16, "float32": torch.float32}.items():
         assert dtypes(tiny_settings.model_copy(update={"torch_dtype": name})) == {dtype}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipelines.engine import latent_rgb
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.latent_rgb import (
     PreviewMap,
@@ -22,10 +22,10 @@ from pipelines.engine.latent_rgb import (
     group_means,
     preview_map_for,
 )
-from pipelines.engine.latent_rgb_clips import clips
+from pipelines.engine.latent_rgb_clips import synthetic_clips
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.preview import BUDGET, PreviewStream, strip
+from pipelines.engine.preview import BUDGET, PreviewStream, draw_strip
 from pipelines.models.cards import ROOT, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.preview import Preview
@@ -70,7 +70,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def test_the_map_shows_what_was_encoded_and_a_shuffled_map_does_not(
     loaded: Loaded, tiny_map: PreviewMap
 ) -> None:
-    unseen = clips(frames=9, side=64, count=6, seed=99)
+    unseen = synthetic_clips(frames=9, side=64, count=6, seed=99)
     shuffled = shuffled_map(loaded)
     right, wrong = [], []
     for clip in unseen:
@@ -96,7 +96,7 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
         request = fit(asked, model.card, Limits())
         previews: list[Preview] = []
         sampled = denoise(model, request, Inputs(), Wishes(), lambda _s: None, previews.append)
-        clip = decode(model, sampled.latents, request, sampled.noise)
+        clip = decode(model, sampled, request)
         last = previews[-1]
         sheet = np.asarray(Image.open(io.BytesIO(last.jpeg)))
         pictures = np.stack(np.split(sheet, last.frames, axis=1))
@@ -109,6 +109,7 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
                 for p in pictures
             ]
         )
+        assert isinstance(sampled, SampledLatents)
         latents = sampled.latents[0].float().numpy()
         nothing = shuffled.pictures(latents)
         blind = np.stack(
@@ -190,7 +191,7 @@ def test_a_model_whose_map_cannot_be_fitted_still_works(
 def test_a_strip_holds_every_frame_at_a_pleasant_size(
     shape: tuple[int, int, int], size: tuple[int, int]
 ) -> None:
-    preview = strip(4, np.zeros((*shape, 3), np.uint8), clip_seconds=2.0)
+    preview = draw_strip(4, np.zeros((*shape, 3), np.uint8), clip_seconds=2.0)
     image = Image.open(io.BytesIO(preview.jpeg))
     assert (preview.width, preview.height) == size
     assert image.size == (size[0] * shape[0], size[1])
@@ -201,7 +202,7 @@ def test_a_strip_holds_every_frame_at_a_pleasant_size(
 def test_frames_in_a_strip_do_not_bleed_into_each_other() -> None:
     pictures = np.zeros((2, 64, 64, 3), np.uint8)
     pictures[1] = 255
-    preview = strip(1, pictures, 1.0)
+    preview = draw_strip(1, pictures, 1.0)
     sheet = np.asarray(Image.open(io.BytesIO(preview.jpeg))).astype(int)
     assert sheet[:, : preview.width - 8].max() < 16
     assert sheet[:, preview.width + 8 :].min() > 239
@@ -217,7 +218,9 @@ def run_stream(tiny_map: PreviewMap, steps: int, step_s: float, cost_s: float) -
     """Pretends to sample `steps` steps while each preview costs `cost_s` of CPU."""
     drawn: list[int] = []
     latents = torch.zeros(1, 16, 2, 2, 2)
-    strip(1, np.zeros((2, 16, 16, 3), np.uint8), 1.0)  # a process's first is dearer than the rest
+    draw_strip(
+        1, np.zeros((2, 16, 16, 3), np.uint8), 1.0
+    )  # a process's first is dearer than the rest
 
     def deliver(preview: Preview) -> None:
         busy(cost_s)
@@ -226,8 +229,8 @@ def run_stream(tiny_map: PreviewMap, steps: int, step_s: float, cost_s: float) -
     with PreviewStream(tiny_map, deliver, 1.0) as stream:
         for index in range(1, steps + 1):
             time.sleep(step_s)
-            if stream.wants(index, last=index == steps, step_seconds=step_s):
-                stream.offer(index, lambda: latents)
+            if stream.is_due(index, last=index == steps, step_seconds=step_s):
+                stream.submit(index, lambda: latents)
     return drawn
 
 
@@ -252,11 +255,11 @@ def test_only_the_newest_preview_waits(tiny_map: PreviewMap) -> None:
         drawn.append(preview.index)
 
     with PreviewStream(tiny_map, deliver, 1.0) as stream:
-        stream.offer(1, lambda: latents)
+        stream.submit(1, lambda: latents)
         while stream._pending is not None:
             time.sleep(0.001)
         for index in (2, 3, 4):
-            stream.offer(index, lambda: latents)
+            stream.submit(index, lambda: latents)
         gate.set()
     assert drawn == [1, 4]
 
@@ -268,6 +271,6 @@ def test_latents_that_cannot_be_had_end_the_previews_quietly(
         raise KeyError("start")
 
     with PreviewStream(tiny_map, lambda _p: None, 1.0) as stream:
-        stream.offer(1, missing)
-        assert not stream.wants(2, last=True, step_seconds=1.0)
+        stream.submit(1, missing)
+        assert not stream.is_due(2, last=True, step_seconds=1.0)
     assert "previews are off" in caplog.text

@@ -15,11 +15,11 @@ from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, Step, denoise
+from pipelines.engine.denoise import SampledLatents, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.samplers import SAMPLERS, as_the_card_says, named, sampled_with
+from pipelines.engine.samplers import SAMPLERS, apply_card_scheduler, make_scheduler, use_sampler
 from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.rules import RULES
@@ -108,7 +108,7 @@ def fitted(loaded: Loaded, sampler: str | None) -> FittedRequest:
 
 def run(
     loaded: Loaded, sampler: str | None = None, told: list[Step] | None = None
-) -> tuple[Sampled, FittedRequest]:
+) -> tuple[SampledLatents, FittedRequest]:
     request = fitted(loaded, sampler)
     size = (request.width, request.height)
     clip = tuple(picture(n, size) for n in range(request.num_frames))
@@ -117,7 +117,9 @@ def run(
         video=clip if loaded.task is Task.VIDEO_TO_VIDEO else (),
     )
     on_step = told.append if told is not None else lambda _step: None
-    return denoise(loaded, request, inputs, Nobody(), on_step), request
+    sampled = denoise(loaded, request, inputs, Nobody(), on_step)
+    assert isinstance(sampled, SampledLatents)
+    return sampled, request
 
 
 @pytest.mark.parametrize("offer", list(offers()))
@@ -152,7 +154,7 @@ def test_what_was_asked_for_is_what_ran_and_afterwards_nothing_is_different(
     assert set(ran) == {CLASSES[name]}
     assert [(each.index, each.total) for each in told] == [(n + 1, steps) for n in range(steps)]
     assert len(ran) == (2 * steps - 1 if "heun" in name else steps)
-    frames = decode(loaded, sampled.latents, request, sampled.noise)
+    frames = decode(loaded, sampled, request)
     assert frames.std() > 0
     if CLASSES[name] != DEFAULTS.get((family, task), type(own).__name__):
         assert not torch.equal(sampled.latents, before)
@@ -165,7 +167,7 @@ def test_what_was_asked_for_is_what_ran_and_afterwards_nothing_is_different(
 def test_frames_equal_a_plain_call_with_that_scheduler(homes: dict[str, PipelineManager]) -> None:
     loaded = homes["modelscope"].get("modelscope", Task.TEXT_TO_VIDEO)
     sampled, request = run(loaded, "euler")
-    frames = decode(loaded, sampled.latents, request, sampled.noise)
+    frames = decode(loaded, sampled, request)
 
     folder = str(loaded.card.local_path)
     plain: Any = diffusers.DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
@@ -188,7 +190,7 @@ def test_frames_equal_a_plain_call_with_that_scheduler(homes: dict[str, Pipeline
 def test_a_run_that_fails_gives_the_scheduler_back(homes: dict[str, PipelineManager]) -> None:
     loaded = homes["modelscope"].get("modelscope", Task.TEXT_TO_VIDEO)
     own = loaded.pipe.scheduler
-    with pytest.raises(ValueError, match="broken"), sampled_with(loaded.pipe, "heun"):
+    with pytest.raises(ValueError, match="broken"), use_sampler(loaded.pipe, "heun"):
         assert loaded.pipe.scheduler is not own
         raise ValueError("broken")
     assert loaded.pipe.scheduler is own
@@ -206,12 +208,12 @@ def test_a_shifted_schedule_stays_shifted() -> None:
     )
     wan.set_timesteps(4)
     for name in ("unipc", "dpm++"):
-        other = named(wan, name)
+        other = make_scheduler(wan, name)
         other.set_timesteps(4)
         assert torch.allclose(other.sigmas, wan.sigmas, atol=2e-2), name
     for name in ("flow-euler", "flow-heun"):
-        assert named(wan, name).config.shift == 5.0
-    back = named(diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0), "unipc")
+        assert make_scheduler(wan, name).config.shift == 5.0
+    back = make_scheduler(diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0), "unipc")
     assert back.config.flow_shift == 7.0
     assert back.config.prediction_type == "flow_prediction"
 
@@ -222,7 +224,7 @@ def test_what_the_model_predicts_stays_what_it_predicts(
     """Also where the repository left it at the default of its own scheduler."""
     own = diffusers.DDIMScheduler(prediction_type="v_prediction")
     for name in ("euler", "heun", "unipc", "dpm++"):
-        other = named(own, name)
+        other = make_scheduler(own, name)
         assert other.config.prediction_type == "v_prediction"
         assert torch.equal(other.alphas_cumprod, own.alphas_cumprod), name
     assert not caplog.records
@@ -242,7 +244,7 @@ def test_what_the_model_predicts_stays_what_it_predicts(
 )
 def test_a_sampler_that_does_not_go_with_the_model_is_refused(own: Any, name: str) -> None:
     with pytest.raises(KinoraError) as refused:
-        named(own(), name)
+        make_scheduler(own(), name)
     assert refused.value.code is ErrorCode.INVALID_INPUT
     assert refused.value.details["field"] == "sampler"
     assert name in refused.value.message
@@ -250,17 +252,17 @@ def test_a_sampler_that_does_not_go_with_the_model_is_refused(own: Any, name: st
 
 def test_a_card_may_ask_for_another_scheduler() -> None:
     own = diffusers.PNDMScheduler(beta_schedule="scaled_linear", steps_offset=1)
-    made: Any = as_the_card_says(own, {"class": "DDIMScheduler", "beta_schedule": "linear"})
+    made: Any = apply_card_scheduler(own, {"class": "DDIMScheduler", "beta_schedule": "linear"})
     assert type(made) is diffusers.DDIMScheduler
     assert (made.config["beta_schedule"], made.config["steps_offset"]) == ("linear", 1)
-    same = as_the_card_says(own, {"beta_schedule": "linear"})
+    same = apply_card_scheduler(own, {"beta_schedule": "linear"})
     assert type(same) is diffusers.PNDMScheduler
 
 
 @pytest.mark.parametrize("name", ["NoSuchScheduler", "WanPipeline", "torch"])
 def test_a_card_that_asks_for_no_scheduler_is_told(name: str) -> None:
     with pytest.raises(KinoraError, match="scheduler that is unknown") as refused:
-        as_the_card_says(diffusers.DDIMScheduler(), {"class": name})
+        apply_card_scheduler(diffusers.DDIMScheduler(), {"class": name})
     assert refused.value.code is ErrorCode.MODEL_LOAD
 
 

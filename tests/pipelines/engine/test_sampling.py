@@ -6,6 +6,7 @@ itself is real, between one place in memory and another.
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +17,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, denoise
+from pipelines.engine.denoise import Sampled, SampledFrames, SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.latents_file import load, save
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.placement import move, moved_to_cpu, place, settle
+from pipelines.engine.placement import apply_plan, install_hooks, move_weights, moved_to_cpu
 from pipelines.engine.sampling import fallback_plans, sample
 from pipelines.models.cards import ModelCard
 from pipelines.planning import Plan
@@ -81,7 +83,7 @@ def sampled_of(loaded: Loaded) -> Sampled:
 
 def frames_of(loaded: Loaded) -> np.ndarray:
     sampled = sampled_of(loaded)
-    return decode(loaded, sampled.latents, fitted(loaded), sampled.noise)
+    return decode(loaded, sampled, fitted(loaded))
 
 
 @contextmanager
@@ -115,9 +117,8 @@ def test_decoding_goes_down_the_ladder_and_says_so(loaded: Loaded) -> None:
         with decoder_with(limit, loaded) as peaks:
             frames = decode(
                 loaded,
-                sampled.latents,
+                sampled,
                 request,
-                sampled.noise,
                 tiles=tiles,
                 on_change=changes.append,
             )
@@ -190,7 +191,7 @@ def test_sampling_goes_down_the_ladder_and_comes_back(loaded: Loaded) -> None:
     assert tried[:3] == [False, False, True]
     assert [change.field for change in changes] == ["sampling", "sampling"]
     assert "blocks" in changes[-1].sentence
-    assert np.array_equal(decode(loaded, sampled.latents, fitted(loaded), sampled.noise), before)
+    assert np.array_equal(decode(loaded, sampled, fitted(loaded)), before)
     # and the next clip has the whole model again
     assert not is_in_blocks(loaded.pipe.transformer)
     assert not loaded.pipe._all_hooks
@@ -214,7 +215,7 @@ def test_other_models_go_first(loaded: Loaded) -> None:
             loaded, fitted(loaded), Inputs(), Wishes(), lambda _step: None,
             make_room=make_room, on_change=changes.append,
         )  # fmt: skip
-    assert [change.used for change in changes] == ["with the other models put away"]
+    assert [change.used for change in changes] == ["with the other models unloaded"]
 
 
 def test_when_nothing_helps_it_is_said_and_the_next_clip_is_well(loaded: Loaded) -> None:
@@ -246,12 +247,12 @@ def test_offload_changes_no_pixel_in_either_task(
     before = [frames_of(each) for each in (words, image)]
     plan = replace(words.weights.plan, offload=offload)
     words.weights.plan = plan
-    move(words.pipe, plan)
+    move_weights(words.pipe, plan)
     for turn in (words, image, words):  # both share their weights, and so the hooks
-        settle(turn.pipe, plan)
+        install_hooks(turn.pipe, plan)
         expected = before[0] if turn is words else before[1]
         assert np.array_equal(frames_of(turn), expected)
-    move(words.pipe, replace(plan, offload="none"))
+    move_weights(words.pipe, replace(plan, offload="none"))
     words.weights.plan = replace(plan, offload="none")
     assert np.array_equal(frames_of(words), before[0])
 
@@ -261,7 +262,7 @@ def test_float8_weights_take_less_and_change_little(loaded: Loaded) -> None:
         return sum(p.numel() * p.element_size() for p in loaded.pipe.transformer.parameters())
 
     plan, before, size = loaded.weights.plan, frames_of(loaded), held()
-    place(loaded.pipe, replace(plan, storage="float8"))
+    apply_plan(loaded.pipe, replace(plan, storage="float8"))
     assert held() < 0.8 * size
     after = frames_of(loaded)
     assert 0 < np.abs(after.astype(int) - before.astype(int)).mean() < 40
@@ -270,7 +271,7 @@ def test_float8_weights_take_less_and_change_little(loaded: Loaded) -> None:
 def test_the_step_cache_is_on_while_it_is_planned(loaded: Loaded) -> None:
     plan = replace(loaded.weights.plan, step_cache="first_block")
     for _ in range(2):
-        settle(loaded.pipe, plan)
+        install_hooks(loaded.pipe, plan)
         assert loaded.pipe.transformer.is_cache_enabled
         first, second = frames_of(loaded), frames_of(loaded)
         assert np.array_equal(first, second)  # nothing is left over from the clip before
@@ -289,14 +290,17 @@ def test_an_attention_backend_is_this_models_alone(loaded: Loaded) -> None:
     assert close.mean() < 3
 
 
-# -- latents in a file ---------------------------------------------------------------------------
+# -- the checkpoint ---------------------------------------------------------------------------
+
+
+RUN: dict[str, Any] = {"sound": None, "finished_early": False, "steps_done": 1, "seconds": {}}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_latents_come_back_bit_for_bit(tmp_path: Any, dtype: torch.dtype) -> None:
     latents = torch.randn(1, 16, 5, 4, 4).to(dtype)
     noise = torch.randn(1, 16, 5, 4, 4).transpose(3, 4).to(dtype)
-    sampled = Sampled(
+    sampled = SampledLatents(
         latents=latents,
         noise=noise,
         sound=Sound(np.linspace(-1, 1, 20, dtype=np.float32).reshape(2, 10), 24_000),
@@ -306,7 +310,7 @@ def test_latents_come_back_bit_for_bit(tmp_path: Any, dtype: torch.dtype) -> Non
     )
     save(sampled, tmp_path / "latents")
     back = load(tmp_path / "latents", torch.device("cpu"))
-    assert back is not None
+    assert isinstance(back, SampledLatents)
     assert torch.equal(back.latents, latents) and back.latents.dtype is dtype
     assert back.noise is not None and torch.equal(back.noise, noise)
     assert back.sound is not None and sampled.sound is not None
@@ -316,7 +320,43 @@ def test_latents_come_back_bit_for_bit(tmp_path: Any, dtype: torch.dtype) -> Non
 
 
 def test_latents_that_are_no_numbers_are_not_used_again(tmp_path: Any) -> None:
-    lost = Sampled(torch.full((1, 1, 1, 2, 2), float("nan")), None, None, False, 1, {})
+    lost = SampledLatents(latents=torch.full((1, 1, 1, 2, 2), float("nan")), noise=None, **RUN)
     save(lost, tmp_path / "latents")
     assert load(tmp_path / "latents", torch.device("cpu")) is None
     assert load(tmp_path / "nothing", torch.device("cpu")) is None
+
+
+def test_frames_come_back_bit_for_bit(tmp_path: Any) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, 8, 4, 3), np.uint8)
+    save(SampledFrames(frames=frames, **RUN), tmp_path / "frames")
+    back = load(tmp_path / "frames", torch.device("cpu"))
+    assert isinstance(back, SampledFrames)
+    assert np.array_equal(back.frames, frames)
+
+
+@pytest.mark.parametrize("with_latents", [True, False])
+def test_frames_kept_by_an_earlier_version_are_frames(tmp_path: Any, with_latents: bool) -> None:
+    """It wrote the pixels as noise, beside the last latents it could read, or the pixels again."""
+    pixels = torch.randint(0, 256, (1, 3, 5, 8, 4), dtype=torch.uint8)
+    latents = torch.randn(1, 16, 2, 1, 1) if with_latents else pixels.clone()
+    fields = {"finished_early": False, "steps_done": 3, "seconds": {"denoise": 1.5}, "changes": []}
+    metadata = {name: json.dumps(value) for name, value in fields.items()}
+    save_file({"latents": latents, "noise": pixels}, tmp_path / "latents", metadata=metadata)
+    back = load(tmp_path / "latents", torch.device("cpu"))
+    assert isinstance(back, SampledFrames)
+    assert np.array_equal(back.frames, pixels[0].permute(1, 2, 3, 0).numpy())
+    assert (back.steps_done, back.seconds) == (3, {"denoise": 1.5})
+
+
+@pytest.mark.parametrize("with_noise", [True, False])
+def test_latents_kept_by_an_earlier_version_are_latents(tmp_path: Any, with_noise: bool) -> None:
+    tensors = {"latents": torch.randn(1, 16, 2, 1, 1).half()}
+    if with_noise:
+        tensors["noise"] = torch.randn(1, 16, 2, 1, 1).half()
+    metadata = {"finished_early": "true", "steps_done": "2", "seconds": "{}"}
+    save_file(tensors, tmp_path / "latents", metadata=metadata)
+    back = load(tmp_path / "latents", torch.device("cpu"))
+    assert isinstance(back, SampledLatents)
+    assert torch.equal(back.latents, tensors["latents"])
+    assert (back.noise is not None) == with_noise
+    assert back.finished_early and back.steps_done == 2 and back.sound is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from jobs.job import Job, Result, State, new_id
 from jobs.workers.run import run_job
 from pipelines.engine import latents_file as kept
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -69,13 +70,15 @@ def fitted_for(card: ModelCard, task: Task = Task.TEXT_TO_VIDEO, **asked: Any) -
 
 def ready(manager: PipelineManager, task: Task = Task.TEXT_TO_VIDEO) -> Loaded:
     loaded = manager.get(NAME, task)
-    manager.bring_upsampler(loaded)
+    manager.load_upsampler(loaded)
     return loaded
 
 
-def sample(loaded: Loaded, fitted: FittedRequest) -> Sampled:
+def sample(loaded: Loaded, fitted: FittedRequest) -> SampledLatents:
     inputs = Inputs(picture(64, 64) if loaded.task is Task.IMAGE_TO_VIDEO else None)
-    return denoise(loaded, fitted, inputs, Person(), lambda _step: None)
+    sampled = denoise(loaded, fitted, inputs, Person(), lambda _step: None)
+    assert isinstance(sampled, SampledLatents)
+    return sampled
 
 
 def plain_frames(home: Path, loaded: Loaded, fitted: FittedRequest, **tiling: float) -> np.ndarray:
@@ -110,7 +113,7 @@ def test_frames_equal_two_plain_calls_bit_for_bit(
     loaded = ready(manager, task)
     fitted = fitted_for(loaded.card, task)
     sampled = sample(loaded, fitted)
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    frames = decode(loaded, sampled, fitted)
     assert frames.shape == (9, 128, 128, 3)
     assert frames.std() > 0
     assert differences(frames, plain_frames(home, loaded, fitted)) == 0
@@ -122,7 +125,7 @@ def test_in_half_precision_too(home: Path, tmp_path: Path) -> None:
     loaded = ready(manager)
     fitted = fitted_for(loaded.card)
     sampled = sample(loaded, fitted)
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    frames = decode(loaded, sampled, fitted)
     assert differences(frames, plain_frames(home, loaded, fitted)) == 0
 
 
@@ -130,7 +133,7 @@ def test_tiles_are_cut_from_the_larger_frame(home: Path, manager: PipelineManage
     loaded = ready(manager)
     fitted = fitted_for(loaded.card, width=128, height=64)
     sampled = sample(loaded, fitted)
-    tiled = decode(loaded, sampled.latents, fitted, sampled.noise, tiles=2)
+    tiled = decode(loaded, sampled, fitted, tiles=2)
     plain = plain_frames(
         home,
         loaded,
@@ -144,7 +147,7 @@ def test_tiles_are_cut_from_the_larger_frame(home: Path, manager: PipelineManage
     assert differences(tiled, plain) == 0
     assert differences(tiled, plain_frames(home, loaded, fitted)) > 0
     small = fitted.model_copy(update={"upscale": False})
-    assert decode(loaded, sampled.latents, small).shape == (9, 64, 128, 3)
+    assert decode(loaded, replace(sampled, noise=None), small).shape == (9, 64, 128, 3)
 
 
 # -- as a job --------------------------------------------------------------------------------------
@@ -186,13 +189,15 @@ def test_the_upsampler_comes_with_the_first_clip_that_wants_it(home: Path, tmp_p
     phases = [each.phase for each in events if isinstance(each, Loading)]
     assert "transformer" in phases
     assert "latent upsampler" not in phases
-    before = manager.get(NAME, Task.TEXT_TO_VIDEO).weights.size_bytes
+    weights = manager.get(NAME, Task.TEXT_TO_VIDEO).weights
+    assert "latent_upsampler" not in weights.components
 
     result, events = run(manager, fitted_for(card), tmp_path / "large")
     assert [each.phase for each in events if isinstance(each, Loading)] == ["latent upsampler"]
     assert (result.width, result.height, result.num_frames) == (128, 128, 9)
     assert read(tmp_path / "large" / result.clip).frames.shape == (9, 128, 128, 3)
-    assert manager.get(NAME, Task.TEXT_TO_VIDEO).weights.size_bytes > before
+    assert manager.get(NAME, Task.TEXT_TO_VIDEO).weights is weights
+    assert "latent_upsampler" in weights.components
 
     _, events = run(manager, fitted_for(card), tmp_path / "again")
     assert not [each for each in events if isinstance(each, Loading)], "loaded twice"

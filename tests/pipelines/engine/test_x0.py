@@ -9,7 +9,7 @@ import diffusers
 import pytest
 import torch
 
-from pipelines.engine.x0 import moment, x0_estimate
+from pipelines.engine.x0 import step_state, x0_estimate
 
 SHAPE = (2, 4, 3, 8, 8)
 STEPS = 5
@@ -129,7 +129,7 @@ def test_the_picture_that_was_noised_comes_back_at_every_step(kind: Kind) -> Non
         output = perfect(scheduler, kind.prediction, x0, noise, alpha, sigma)
         scheduler.scale_model_input(sample, t) if hasattr(scheduler, "scale_model_input") else None
 
-        at = moment(scheduler, t)
+        at = step_state(scheduler, t)
         step(scheduler, output, t, sample)
         estimate = x0_estimate(at, output, sample)
 
@@ -157,7 +157,7 @@ def test_it_agrees_with_the_schedulers_that_say_x0_themselves(kind: Kind) -> Non
     for t in scheduler.timesteps:
         scheduler.scale_model_input(sample, t)
         output = torch.randn(SHAPE, generator=generator)
-        at = moment(scheduler, t)
+        at = step_state(scheduler, t)
         stepped = scheduler.step(output, t, sample)
         estimate = x0_estimate(at, output, sample)
         assert estimate is not None
@@ -172,7 +172,7 @@ def test_where_the_noise_level_differs_from_token_to_token_each_has_its_own() ->
     x0, noise = torch.randn(1, 6, 4), torch.randn(1, 6, 4)
     timesteps = torch.tensor([[0.0, 0.0, 300.0, 300.0, 900.0, 900.0]])
     sigma = (timesteps / 1000)[..., None]
-    at = moment(scheduler, scheduler.timesteps[0], timesteps)
+    at = step_state(scheduler, scheduler.timesteps[0], timesteps)
     sample = (1 - sigma) * x0 + sigma * noise
     estimate = x0_estimate(at, x0 - noise, sample)  # here its velocity leads to the picture
     assert estimate is not None
@@ -186,7 +186,7 @@ def test_mochi_counts_the_other_way() -> None:
     x0, noise = torch.randn(SHAPE), torch.randn(SHAPE)
     sample = noise
     for t in scheduler.timesteps:
-        at = moment(scheduler, t)
+        at = step_state(scheduler, t)
         sample_now, sample = sample, scheduler.step(x0 - noise, t, sample).prev_sample
         estimate = x0_estimate(at, x0 - noise, sample_now)
         assert estimate is not None
@@ -199,7 +199,7 @@ def test_a_scheduler_that_keeps_its_pictures_in_range_is_believed() -> None:
     scheduler.set_timesteps(STEPS)
     sample, output = torch.randn(SHAPE), torch.randn(SHAPE)
     t = scheduler.timesteps[0]
-    at = moment(scheduler, t)
+    at = step_state(scheduler, t)
     said = scheduler.step(output, t, sample).pred_original_sample
     estimate = x0_estimate(at, output, sample)
     assert estimate is not None
@@ -210,7 +210,7 @@ def test_a_scheduler_that_keeps_its_pictures_in_range_is_believed() -> None:
 def test_half_precision_is_estimated_in_full_precision() -> None:
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     scheduler.set_timesteps(STEPS)
-    at = moment(scheduler, scheduler.timesteps[0])
+    at = step_state(scheduler, scheduler.timesteps[0])
     estimate = x0_estimate(at, torch.ones(SHAPE).bfloat16(), torch.ones(SHAPE).bfloat16())
     assert estimate is not None
     assert estimate.dtype == torch.float32
@@ -219,7 +219,7 @@ def test_half_precision_is_estimated_in_full_precision() -> None:
 def test_an_unknown_scheduler_gives_no_estimate_rather_than_a_wrong_one() -> None:
     scheduler: Any = diffusers.IPNDMScheduler()
     scheduler.set_timesteps(STEPS)
-    at = moment(scheduler, scheduler.timesteps[0])
+    at = step_state(scheduler, scheduler.timesteps[0])
     assert x0_estimate(at, torch.zeros(SHAPE), torch.zeros(SHAPE)) is None
 
 
@@ -227,5 +227,5 @@ def test_looking_changes_nothing() -> None:
     scheduler: Any = diffusers.HeunDiscreteScheduler()
     scheduler.set_timesteps(STEPS)
     before = dict(vars(scheduler))
-    moment(scheduler, scheduler.timesteps[0])
+    step_state(scheduler, scheduler.timesteps[0])
     assert vars(scheduler) == before

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from errors import KinoraError
-from pipelines.engine.families import CLASSES
+from pipelines.engine.families import FAMILIES
 from pipelines.models.cards import ROOT, ModelCard, load_cards
 from pipelines.models.rules import RULES, Steps
 from tests import tiny
@@ -23,7 +23,7 @@ def test_every_preset_is_a_valid_card() -> None:
 
 
 def test_every_family_with_rules_has_a_module() -> None:
-    assert set(RULES) == set(CLASSES)
+    assert set(RULES) == set(FAMILIES)
 
 
 def test_a_card_may_override_its_familys_rules(tiny_cards: dict[str, ModelCard]) -> None:

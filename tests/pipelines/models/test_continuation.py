@@ -10,12 +10,12 @@ import pytest
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.fit import GivenClip, Limits, fit
+from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from tests import tiny
 
 CLIP = "a" * 64
-BEFORE = GivenClip(width=96, height=64, seconds=17 / 8, fps=8)
+BEFORE = SourceClip(width=96, height=64, seconds=17 / 8, fps=8)
 
 
 def card(**changes: object) -> ModelCard:
@@ -25,7 +25,7 @@ def card(**changes: object) -> ModelCard:
 MOVES = {"takes": {"lead": True}}
 
 
-def fitted(card: ModelCard, before: GivenClip = BEFORE, **asked: Any) -> FittedRequest:
+def fitted(card: ModelCard, before: SourceClip = BEFORE, **asked: Any) -> FittedRequest:
     request = GenerationRequest.model_validate({"prompt": "on", "continue_from": CLIP} | asked)
     return fit(request, card, Limits(), clip=before)
 
@@ -43,14 +43,14 @@ def test_it_has_the_clips_size_and_pace_and_adds_the_seconds_asked_for() -> None
 def test_a_model_that_starts_from_several_frames_is_given_several() -> None:
     made = fitted(card(**MOVES), duration_s=1)
     assert (made.overlap, made.num_frames, made.made_frames) == (3, 11, 25)
-    short = GivenClip(width=96, height=64, seconds=2 / 8, fps=8)
+    short = SourceClip(width=96, height=64, seconds=2 / 8, fps=8)
     assert fitted(card(**MOVES), short, duration_s=1).overlap == 1
     assert fitted(card(**MOVES), duration_s=1, image="b" * 64).overlap == 1
     assert fitted(card(**MOVES), num_frames=5).made_frames == 17 + 2
 
 
 def test_a_size_or_pace_the_model_does_not_make_is_changed_and_said() -> None:
-    large = GivenClip(width=1280, height=720, seconds=2, fps=59.94)
+    large = SourceClip(width=1280, height=720, seconds=2, fps=59.94)
     made = fitted(card(), large)
     assert (made.width, made.height) == (128, 64)
     assert made.fps == 24
@@ -82,7 +82,7 @@ def test_what_does_not_go_together_is_refused(asked: dict[str, Any], says: str) 
 
 
 def test_a_model_that_cannot_start_from_a_picture_says_so() -> None:
-    with pytest.raises(KinoraError, match="cannot go on from a clip") as refused:
+    with pytest.raises(KinoraError, match="cannot continue a clip") as refused:
         fitted(card(tasks=["t2v"]))
     assert refused.value.code is ErrorCode.TASK_NOT_SUPPORTED
 
@@ -95,7 +95,7 @@ def test_a_model_that_cannot_start_from_a_picture_says_so() -> None:
         ({"fps": 30_000 / 1001, "sent_fps": 30_000 / 1001}, 24, "instead of 29.97: Tiny"),
         ({"fps": 24_000 / 1001, "sent_fps": 24_000 / 1001}, 24, "instead of 23.98. Motion and"),
         ({"fps": 2.0}, 4, "instead of 2: Tiny makes at least 4."),
-        ({"sent_hdr": "HLG"}, 8, "The given clip is HDR (HLG); its colours are converted to SDR."),
+        ({"sent_hdr": "HLG"}, 8, "The source clip is HDR (HLG); its colours are converted to SDR."),
         ({"sent_channels": 6}, 8, "has 6 channels; they are mixed down to stereo."),
         ({"lost_sound": "wmav2"}, 8, "is left out: it is coded as wmav2, which cannot be read"),
         ({"sent_size": (192, 128)}, 8, "is 96x64 instead of 192x128"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.fit import GivenClip, Limits, fit
+from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.models.selection import pick_card
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
@@ -252,13 +252,13 @@ CLIP = "c" * 64
         (2.0, {"duration_s": 1}, 9, None),
         (2.0, {"num_frames": 31}, 15, "15 frames instead of 31: The clip lasts 2.0 s."),
         (10.0, {}, 33, "The first 4.1 s of the clip's 10.0 s are used"),
-        (0.3, {}, 5, "The clip lasts 0.3 s; its last picture is held until 0.6 s"),
+        (0.3, {}, 5, "The clip lasts 0.3 s; its last frame is held until 0.6 s"),
     ],
 )
 def test_a_given_clip_says_how_many_frames(
     over: ModelCard, seconds: float, asked: dict[str, float], used: int, says: str | None
 ) -> None:
-    clip = GivenClip(width=300, height=200, seconds=seconds)
+    clip = SourceClip(width=300, height=200, seconds=seconds)
     request = GenerationRequest.model_validate({"prompt": "in oil", "video": CLIP, **asked})
     fitted = fit(request, over, Limits(), clip=clip)
     assert fitted.task is Task.VIDEO_TO_VIDEO

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from cli.generate import lora_from
 from errors import KinoraError
-from pipelines.models.loras import changed_at, check, find, here, offered
+from pipelines.models.loras import check_loras, file_versions, find_local, find_or_fetch, list_names
 from pipelines.request import GenerationRequest, Lora
 from settings import Settings
 
@@ -52,11 +52,11 @@ def test_a_name_that_is_offered_can_be_used_everywhere(
     shelf: Settings, layer: bytes, name: str
 ) -> None:
     file = put(shelf, name, layer)
-    assert offered(shelf) == [name]
+    assert list_names(shelf) == [name]
     for typed in (name, f"{name}.safetensors", unicodedata.normalize("NFD", name)):
         request = GenerationRequest.model_validate({"loras": [{"source": typed}]})
-        check(request.loras, shelf)
-        assert find(request.loras[0], shelf).path == file.resolve()
+        check_loras(request.loras, shelf)
+        assert find_or_fetch(request.loras[0], shelf).path == file.resolve()
     assert lora_from(name, shelf) == {"source": name}
     weighted = Lora.model_validate(lora_from(f"{name}:-0.5", shelf))
     assert weighted == Lora(source=name, weight=-0.5)
@@ -73,26 +73,26 @@ def test_whatever_a_file_is_called_it_is_offered_and_found_or_neither(
         put(shelf, name, layer)
     except (OSError, ValueError):  # no file can be called that
         return
-    for each in offered(shelf):
-        check([Lora(source=each)], shelf)
-        assert find(Lora(source=each), shelf).path.is_relative_to(folder.resolve())
+    for each in list_names(shelf):
+        check_loras([Lora(source=each)], shelf)
+        assert find_or_fetch(Lora(source=each), shelf).path.is_relative_to(folder.resolve())
 
 
 def test_a_file_that_is_added_while_the_app_runs_is_there_at_once(
     shelf: Settings, layer: bytes
 ) -> None:
-    assert offered(shelf) == []
+    assert list_names(shelf) == []
     put(shelf, "new", layer)
-    assert offered(shelf) == ["new"]
-    check([Lora(source="new")], shelf)
+    assert list_names(shelf) == ["new"]
+    check_loras([Lora(source="new")], shelf)
     (shelf.loras_folder / "new.safetensors").unlink()
-    assert offered(shelf) == []
+    assert list_names(shelf) == []
 
 
 def test_an_ending_in_capitals_is_an_ending(shelf: Settings, layer: bytes) -> None:
     put(shelf, "loud", layer, ".SafeTensors")
-    assert offered(shelf) == ["loud"]
-    assert here("loud", shelf) is not None
+    assert list_names(shelf) == ["loud"]
+    assert find_local("loud", shelf) is not None
 
 
 def test_links_that_lead_out_hidden_files_and_odd_bytes_are_not_offered(
@@ -107,7 +107,7 @@ def test_links_that_lead_out_hidden_files_and_odd_bytes_are_not_offered(
     Path(os.fsdecode(odd)).write_bytes(layer)
     inside = put(shelf, "inside", layer)
     (shelf.loras_folder / "alias.safetensors").symlink_to(inside)
-    assert offered(shelf) == ["alias", "inside"]
+    assert list_names(shelf) == ["alias", "inside"]
 
 
 def test_one_file_under_two_names_is_there_twice(shelf: Settings, layer: bytes) -> None:
@@ -115,16 +115,16 @@ def test_one_file_under_two_names_is_there_twice(shelf: Settings, layer: bytes) 
     (shelf.loras_folder / "alias.safetensors").symlink_to(shelf.loras_folder / "oil.safetensors")
     for other in ("oil", "oil.safetensors", "alias"):
         with pytest.raises(KinoraError, match="is there twice"):
-            check([Lora(source="oil"), Lora(source=other, weight=0.2)], shelf)
+            check_loras([Lora(source="oil"), Lora(source=other, weight=0.2)], shelf)
 
 
 def test_another_file_of_the_same_name_is_another_lora(shelf: Settings, layer: bytes) -> None:
     """So that a stored clip is not given for it."""
     asked = [Lora(source="oil")]
     file = put(shelf, "oil", layer)
-    before = changed_at(asked, shelf)
+    before = file_versions(asked, shelf)
     os.utime(file, ns=(1, 1))
-    assert changed_at(asked, shelf) != before
+    assert file_versions(asked, shelf) != before
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_what_is_no_plain_whole_lora_is_refused_before_the_job_with_the_true_rea
 ) -> None:
     put(shelf, "it", content)
     with pytest.raises(KinoraError) as refused:
-        check([Lora(source="it")], shelf)
+        check_loras([Lora(source="it")], shelf)
     assert says in refused.value.message
     assert refused.value.details == {"field": "loras"}
     assert str(shelf.data_dir) not in refused.value.message
@@ -202,4 +202,4 @@ def test_what_is_no_plain_whole_lora_is_refused_before_the_job_with_the_true_rea
 
 def test_a_header_in_any_script_can_be_read(shelf: Settings) -> None:
     put(shelf, "it", header("модуль.lora_A.weight", "модуль.lora_B.weight"))
-    check([Lora(source="it")], shelf)
+    check_loras([Lora(source="it")], shelf)

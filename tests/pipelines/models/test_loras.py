@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from errors import ErrorCode, KinoraError
-from pipelines.engine.denoise import denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
 from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.loras import LoraFile, check, find, offered
+from pipelines.models.loras import LoraFile, check_loras, find_or_fetch, list_names
 from pipelines.request import GenerationRequest, Lora, Task
 from settings import Settings
 from tests import zoo
@@ -82,7 +82,9 @@ def sampled(loaded: Loaded, *loras: LoraFile) -> torch.Tensor:
     request = GenerationRequest(prompt="a dog", seed=3, num_inference_steps=2)
     fitted = fit(request, loaded.card, Limits())
     inputs = Inputs(loras=loras)
-    return denoise(loaded, fitted, inputs, NobodyAsks(), lambda _step: None).latents
+    sampled = denoise(loaded, fitted, inputs, NobodyAsks(), lambda _step: None)
+    assert isinstance(sampled, SampledLatents)
+    return sampled.latents
 
 
 def modules_of(pipe: Any) -> list[str]:
@@ -169,9 +171,9 @@ def shelf(tiny_settings: Settings) -> Settings:
 
 
 def test_files_in_the_folder_are_offered_and_found_by_name(shelf: Settings) -> None:
-    assert {"oil", "styles/ink"} <= set(offered(shelf))
+    assert {"oil", "styles/ink"} <= set(list_names(shelf))
     for name in ("oil", "oil.safetensors", "styles/ink"):
-        found = find(Lora(source=name, weight=0.4), shelf)
+        found = find_or_fetch(Lora(source=name, weight=0.4), shelf)
         assert found.path.is_file()
         assert found.weight == 0.4
 
@@ -192,7 +194,7 @@ def test_what_cannot_be_used_is_said_in_a_sentence(
     shelf: Settings, name: str, code: ErrorCode, says: str
 ) -> None:
     with pytest.raises(KinoraError) as refused:
-        find(Lora(source=name), shelf)
+        find_or_fetch(Lora(source=name), shelf)
     assert refused.value.code is code
     assert says in refused.value.message
     assert str(shelf.data_dir) not in refused.value.message
@@ -209,5 +211,5 @@ def test_a_name_is_never_a_path_or_an_address(name: str) -> None:
 
 def test_the_same_one_twice_is_refused_before_any_work(shelf: Settings) -> None:
     with pytest.raises(KinoraError, match="there twice"):
-        check([Lora(source="oil"), Lora(source="oil", weight=0.2)], shelf)
-    check([Lora(source="oil"), Lora(source="styles/ink")], shelf)
+        check_loras([Lora(source="oil"), Lora(source="oil", weight=0.2)], shelf)
+    check_loras([Lora(source="oil"), Lora(source="styles/ink")], shelf)

@@ -18,7 +18,7 @@ from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.selection import preload_models
 from pipelines.planning import Machine, Planner, allowed_models
-from pipelines.planning.allowed_models import Allowed, download_gb
+from pipelines.planning.allowed_models import AllowedModels, download_gb
 from pipelines.request import GenerationRequest, Lora, Task
 from settings import ROOT, Settings
 
@@ -31,9 +31,9 @@ def settings(**given: Any) -> Settings:
     return Settings(_env_file=None, **given)  # pyright: ignore[reportCallIssue]
 
 
-def gate(machine: Machine = FREE_SPACE, **given: Any) -> Allowed:
+def gate(machine: Machine = FREE_SPACE, **given: Any) -> AllowedModels:
     of = settings(**{"space_id": "me/kinora"} | given)
-    return Allowed(CARDS, of, Planner(of, machine))
+    return AllowedModels(CARDS, of, Planner(of, machine))
 
 
 @given(
@@ -114,7 +114,7 @@ def test_upscaling_fetches_a_second_model_and_is_refused_without_it(
 def test_loras_are_not_fetched_from_the_hub_on_a_space(tmp_path: Path) -> None:
     on_space = settings(space_id="me/kinora", data_dir=tmp_path)
     with pytest.raises(KinoraError) as refused:
-        loras.check([Lora(source="owner/name", weight=1.0)], on_space)
+        loras.check_loras([Lora(source="owner/name", weight=1.0)], on_space)
     assert refused.value.code is ErrorCode.NOT_FOUND
 
 

@@ -12,22 +12,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.engine.device import _try_torch, torch_device
+from pipelines.engine.torch_device import _try_torch, torch_device
 from pipelines.models.cards import load_cards
 from pipelines.planning import Device, Machine, Planner, device, this_machine
 from pipelines.planning.device import (
-    Listed,
-    _visible,
-    ask_torch,
+    GpuList,
+    _visible_gpus,
+    describe_cuda_error,
+    guess_device,
     list_gpus,
-    reason_of,
-    without_torch,
+    probe_with_torch,
 )
 from settings import ROOT, Settings
 from tests.pipelines.fake_gpu import A10G, nvidia_smi
 
 TWO = f"{A10G}\n81559, NVIDIA H100 80GB HBM3"
-ONE = Listed(((22.5, "NVIDIA A10G"),))
+ONE = GpuList(((22.5, "NVIDIA A10G"),))
 CARDS = load_cards(ROOT / "presets" / "models")
 Put = Callable[..., None]
 
@@ -74,20 +74,20 @@ def test_gpus_that_are_hidden_are_not_there(
 @given(st.text(max_size=20) | st.lists(st.integers(-3, 4).map(str), max_size=4).map(",".join))
 def test_whatever_says_which_gpus_are_visible_none_is_made_up(visible: str) -> None:
     there = [(1.0, "a"), (2.0, "b"), (3.0, "c")]
-    assert set(_visible(there, visible)) <= set(there)
+    assert set(_visible_gpus(there, visible)) <= set(there)
 
 
 @pytest.mark.parametrize(
     ("says", "status", "listed"),
     [
-        (A10G, 0, Listed(((23028 / 1024, "NVIDIA A10G"),))),
-        ("[N/A], NVIDIA GB10", 0, Listed()),
-        ("", 0, Listed()),
-        ("nonsense", 0, Listed()),
-        ("No devices were found", 6, Listed()),
+        (A10G, 0, GpuList(((23028 / 1024, "NVIDIA A10G"),))),
+        ("[N/A], NVIDIA GB10", 0, GpuList()),
+        ("", 0, GpuList()),
+        ("nonsense", 0, GpuList()),
+        ("No devices were found", 6, GpuList()),
     ],
 )
-def test_what_nvidia_smi_says_is_read(says: str, status: int, listed: Listed, smi: Put) -> None:
+def test_what_nvidia_smi_says_is_read(says: str, status: int, listed: GpuList, smi: Put) -> None:
     smi(says, status)
     assert list_gpus() == listed
 
@@ -106,8 +106,8 @@ def test_where_there_is_no_gpu_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert list_gpus() == Listed()
-    assert without_torch(Listed()) == _try_torch(Listed()) == Device()
+    assert list_gpus() == GpuList()
+    assert guess_device(GpuList()) == _try_torch(GpuList()) == Device()
 
 
 # -- what torch says -----------------------------------------------------------------------------
@@ -142,7 +142,7 @@ REASONS = {
 
 @pytest.mark.parametrize("said", REASONS, ids=[reason[:20] for reason in REASONS.values()])
 def test_each_way_in_which_cuda_fails_is_a_short_sentence(said: str) -> None:
-    reason = reason_of(RuntimeError(said))
+    reason = describe_cuda_error(RuntimeError(said))
     assert REASONS[said] in reason
     assert len(reason) < 200
     assert "http" not in reason
@@ -152,7 +152,7 @@ def test_each_way_in_which_cuda_fails_is_a_short_sentence(said: str) -> None:
 
 @given(st.text(max_size=400))
 def test_whatever_cuda_says_is_kept_to_a_line(said: str) -> None:
-    reason = reason_of(RuntimeError(said))
+    reason = describe_cuda_error(RuntimeError(said))
     assert len(reason) < 300
     assert "\n" not in reason
 
@@ -183,7 +183,7 @@ class Cuda:
 def test_a_gpu_that_computes_is_what_is_computed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where nvidia-smi is missing, as in a container with little in it."""
     Cuda(monkeypatch)
-    for listed in (ONE, Listed()):
+    for listed in (ONE, GpuList()):
         assert _try_torch(listed) == Device("NVIDIA A10G", 24.0)
 
 
@@ -235,14 +235,14 @@ def test_a_torch_without_cuda_beside_a_gpu_is_found_before_and_after_it_is_tried
         torch_device.cache_clear()
     assert "(NVIDIA A10G) that PyTorch cannot use" in (tried.problem or "")
     assert "built without CUDA" in (tried.problem or "")
-    assert without_torch(list_gpus()) == tried == ask_torch()
+    assert guess_device(list_gpus()) == tried == probe_with_torch()
     warned = [record.getMessage() for record in caplog.records]
     assert warned == [f"{tried.problem} Clips are made on the CPU."]
 
 
 def test_a_process_that_asks_in_vain_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.sys, "executable", "/nowhere/python")
-    assert ask_torch() is None
+    assert probe_with_torch() is None
 
 
 # -- what follows from it ------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def planner(machine: Machine, device: Device | None) -> Planner:
 @pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.id)
 def test_every_plan_is_the_one_of_what_the_worker_computes_on(card: Any) -> None:
     """Whatever it looked like before: as if the machine had been like that from the start."""
-    bare = WORKSTATION.computing_on(WITHOUT)
+    bare = WORKSTATION.with_device(WITHOUT)
     told, known = planner(WORKSTATION, WITHOUT), planner(bare, None)
     assert told.verdict(card) == known.verdict(card)
     assert told.plan(card).device_name == "cpu"
@@ -274,7 +274,7 @@ def test_the_verdict_that_people_read_does_not_keep_it_quiet() -> None:
     told = planner(WORKSTATION, WITHOUT).verdict(pocket).sentence
     assert told == "Runs here on the CPU. The GPU here cannot be used; /health says why."
     assert planner(WORKSTATION, None).verdict(pocket).sentence == "Runs here on the GPU (A10G)."
-    bare = WORKSTATION.computing_on(Device())
+    bare = WORKSTATION.with_device(Device())
     assert planner(bare, Device()).verdict(pocket).sentence == "Runs here on the CPU."
 
 

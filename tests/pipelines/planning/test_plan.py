@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError
-from pipelines.engine.placement import device_of, dtype_of
+from pipelines.engine.placement import torch_device_for, torch_dtype_for
 from pipelines.models.cards import ROOT, ModelCard, Needs
 from pipelines.planning import (
     ClipShape,
@@ -27,7 +27,7 @@ from pipelines.planning import (
     this_machine,
 )
 from pipelines.planning.plan import USABLE
-from pipelines.planning.sizes import parameters_in, sizes_of
+from pipelines.planning.sizes import folder_parameters, model_sizes
 from pipelines.planning.traits import TRAITS
 from pipelines.request import Task
 from settings import Settings
@@ -294,7 +294,7 @@ def test_parameters_are_counted_in_the_files(tiny_repo: Path) -> None:
         for name, part in pipe.components.items()
         if hasattr(part, "parameters")
     }
-    found = parameters_in(tiny_repo)
+    found = folder_parameters(tiny_repo)
     assert set(found) == {"transformer", "text_encoder", "vae"}
     for name, count in found.items():
         assert count == pytest.approx(counted[name], rel=0.05), name
@@ -311,7 +311,7 @@ def test_shards_add_up_and_variants_do_not(tmp_path: Path) -> None:
     write(tmp_path / "transformer/diffusion_pytorch_model-00002-of-00002.safetensors", [5])
     write(tmp_path / "transformer/diffusion_pytorch_model.fp16.safetensors", [10, 10])
     write(tmp_path / "vae/diffusion_pytorch_model.fp16.safetensors", [7])
-    assert parameters_in(tmp_path) == {"transformer": 105, "vae": 7}
+    assert folder_parameters(tmp_path) == {"transformer": 105, "vae": 7}
 
 
 @pytest.mark.parametrize(
@@ -331,12 +331,12 @@ def test_a_file_that_is_no_safetensors_counts_for_nothing(tmp_path: Path, conten
     file.parent.mkdir()
     file.write_bytes(content)
     write(tmp_path / "transformer/diffusion_pytorch_model.safetensors", [3])
-    assert parameters_in(tmp_path) == {"transformer": 3}
+    assert folder_parameters(tmp_path) == {"transformer": 3}
 
 
 def test_of_a_download_nobody_has_described_the_size_is_all_that_is_known() -> None:
     unknown = card(needs={"ram_gb": 1, "disk_gb": 20, "vram_gb": 18})
-    assert sizes_of(unknown).is_guess
+    assert model_sizes(unknown).is_guess
     plan = plan_for(unknown, GPUS[24])
     assert plan.is_guess
     assert plan.vram_gb >= 18
@@ -426,8 +426,8 @@ def test_the_plan_knows_torchs_own_words() -> None:
     import torch
 
     plan = Plan(device_name="cpu", dtype_name="bfloat16")
-    assert device_of(plan) == torch.device("cpu")
-    assert dtype_of(plan) is torch.bfloat16
+    assert torch_device_for(plan) == torch.device("cpu")
+    assert torch_dtype_for(plan) is torch.bfloat16
 
 
 def test_the_light_half_imports_no_torch() -> None:

@@ -8,7 +8,7 @@ from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ROOT, ModelCard, load_cards
 from pipelines.models.selection import default_card
 from pipelines.planning import Machine, Planner
-from pipelines.planning.planner import over_a_clip
+from pipelines.planning.planner import default_video_to_video_model
 from pipelines.request import Task
 from settings import Settings
 
@@ -30,7 +30,7 @@ def settings() -> Settings:
 
 def test_the_usual_model_if_it_can_and_runs(settings: Settings) -> None:
     wan = CARDS["wan-2.1-vace-1.3b"]
-    assert over_a_clip(CARDS, Planner(settings, SERVER), wan) == wan.id
+    assert default_video_to_video_model(CARDS, Planner(settings, SERVER), wan) == wan.id
 
 
 def test_else_a_relative_of_it_that_runs(settings: Settings) -> None:
@@ -38,24 +38,26 @@ def test_else_a_relative_of_it_that_runs(settings: Settings) -> None:
     usual = default_card(CARDS, settings)
     assert usual and Task.VIDEO_TO_VIDEO not in usual.tasks
     for machine in (LAPTOP, SERVER):
-        chosen = CARDS[over_a_clip(CARDS, Planner(settings, machine), usual)]
+        chosen = CARDS[default_video_to_video_model(CARDS, Planner(settings, machine), usual)]
         assert chosen.repo == usual.repo
 
 
 def test_else_one_that_runs_here(settings: Settings) -> None:
-    chosen = over_a_clip(CARDS, Planner(settings, LAPTOP), CARDS["wan-2.1-vace-14b"])
+    chosen = default_video_to_video_model(
+        CARDS, Planner(settings, LAPTOP), CARDS["wan-2.1-vace-14b"]
+    )
     assert CARDS[chosen].local_path is not None
     for usual in (None, CARDS["svd"]):
-        chosen = over_a_clip(without("pocket"), Planner(settings, SERVER), usual)
+        chosen = default_video_to_video_model(without("pocket"), Planner(settings, SERVER), usual)
         assert Task.VIDEO_TO_VIDEO in CARDS[chosen].tasks
         assert Planner(settings, SERVER).verdict(CARDS[chosen]).level == "runs"
 
 
 def test_where_none_runs_those_that_could_are_named(settings: Settings) -> None:
     with pytest.raises(KinoraError, match="These can: ") as refused:
-        over_a_clip(without("pocket"), Planner(settings, LAPTOP), None)
+        default_video_to_video_model(without("pocket"), Planner(settings, LAPTOP), None)
     assert refused.value.code is ErrorCode.TASK_NOT_SUPPORTED
     assert "ltx-2" in refused.value.details["models"]
     words = {name: card for name, card in CARDS.items() if Task.VIDEO_TO_VIDEO not in card.tasks}
     with pytest.raises(KinoraError, match="No model here can work over"):
-        over_a_clip(words, Planner(settings, SERVER), None)
+        default_video_to_video_model(words, Planner(settings, SERVER), None)

@@ -9,7 +9,7 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from media.encode import encode
 from media.images import store_picture
 from media.videos import load_frames, store_video
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, Step, denoise
+from pipelines.engine.denoise import Sampled, SampledLatents, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded, class_name
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.preview import strip
+from pipelines.engine.preview import draw_strip
 from pipelines.models.cards import Defaults, load_cards
 from pipelines.models.fit import Limits, fit
-from pipelines.models.prompt_length import with_unread_words
+from pipelines.models.prompt_length import note_truncation
 from pipelines.preview import Preview
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
@@ -190,7 +190,7 @@ class Case:
 
     @cached_property
     def frames(self) -> np.ndarray:
-        return decode(self.loaded, self.sampled.latents, self.fitted, self.sampled.noise)
+        return decode(self.loaded, self.sampled, self.fitted)
 
     @cached_property
     def plain(self) -> tuple[Any, int]:
@@ -309,10 +309,23 @@ def test_previews_run_from_the_first_step_to_the_clip(case: Case) -> None:
     shown, preview_map = case.previews[-1], case.loaded.preview_map
     assert preview_map is not None
     seconds = case.fitted.num_frames / case.fitted.fps
-    latents = case.sampled.latents[0].float().cpu().numpy()
-    of_the_clip = strip(shown.index, preview_map.pictures(latents), seconds)
+    latents = unpack_latents(case)[0].float().cpu().numpy()
+    of_the_clip = draw_strip(shown.index, preview_map.pictures(latents), seconds)
     assert distance(shown, of_the_clip) < 1
     assert distance(case.previews[0], of_the_clip) > 1
+
+
+def unpack_latents(case: Case) -> torch.Tensor:
+    """Those that were decoded; of a pipeline that decodes by itself, what it returns undecoded."""
+    if isinstance(case.sampled, SampledLatents):
+        return case.sampled.latents
+    pipe, family = case.loaded.pipe, case.loaded.family
+    output = pipe(
+        **family.call_arguments(case.loaded.card, case.fitted, case.inputs),
+        generator=torch.Generator().manual_seed(case.fitted.seed),
+        output_type="latent",
+    )
+    return family.unpack_x0(pipe, output.frames, case.fitted, {})
 
 
 def distance(one: Preview, other: Preview) -> float:
@@ -356,17 +369,16 @@ def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(case: Case) -> No
 
 def test_short_of_memory_the_clip_is_as_long_and_as_large(case: Case) -> None:
     """Tiles and chunks, on latents large enough to be cut."""
-    loaded, cells = case.loaded, 12
-    shape = case.sampled.latents.shape
-    if loaded.card.family in ("generic", "allegro"):
-        pytest.skip("this pipeline decodes by itself, or only in tiles")
-    side = cells * loaded.family.cell(loaded.pipe)
+    loaded, sampled, cells = case.loaded, case.sampled, 12
+    if not isinstance(sampled, SampledLatents) or loaded.card.family == "allegro":
+        pytest.skip("decodes by itself, or only in tiles")
+    shape = sampled.latents.shape
+    side = cells * loaded.family.spatial_compression(loaded.pipe)
     fitted = case.fitted.model_copy(update={"width": side, "height": side})
     latents = torch.randn(*shape[:3], cells, cells, generator=torch.Generator().manual_seed(0))
-    noise = None if case.sampled.noise is None else torch.zeros_like(latents)
-    whole, *others = (
-        decode(loaded, latents, fitted, noise, tiles=tiles).shape for tiles in (0, 2, 4)
-    )
+    noise = None if sampled.noise is None else torch.zeros_like(latents)
+    sampled = replace(sampled, latents=latents, noise=noise)
+    whole, *others = (decode(loaded, sampled, fitted, tiles=tiles).shape for tiles in (0, 2, 4))
     assert whole == (fitted.num_frames, side, side, 3)
     assert set(others) == {whole}
 
@@ -390,9 +402,10 @@ class AfterTheWords(Person):
 def sampled_from(case: Case, prompt: str, told: list[Adjustment]) -> torch.Tensor:
     fitted = case.fitted.model_copy(update={"prompt": prompt})
     ending = AfterTheWords()
-    return denoise(
+    sampled = denoise(
         case.loaded, fitted, case.inputs, ending, lambda _step: None, on_change=told.append
-    ).latents
+    )
+    return sampled.latents if isinstance(sampled, SampledLatents) else torch.tensor(sampled.frames)
 
 
 FIRST_OF_A_FAMILY = {s.card["family"]: s for s in reversed(ALL.values())}
@@ -429,5 +442,5 @@ def test_words_that_are_not_read_are_named(case: Case) -> None:
 
     # counted before the worker, where that can be: the same
     fitted = case.fitted.model_copy(update={"prompt": " ".join(words), "adjustments": ()})
-    before = [c for c in with_unread_words(fitted, card).adjustments if c.field == "prompt"]
-    assert before == ([change] if card.rules.reads else [])
+    before = [c for c in note_truncation(fitted, card).adjustments if c.field == "prompt"]
+    assert before == ([change] if card.rules.prompt_tokens else [])

@@ -16,15 +16,15 @@ import yaml
 
 from errors import ErrorCode, KinoraError
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Sampled, denoise
+from pipelines.engine.denoise import SampledFrames, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
+from pipelines.models.call_signatures import REQUIRED, call_signature
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.generic_card import generic_card
 from pipelines.models.repository import Index, read_index
-from pipelines.models.signatures import REQUIRED, call_of
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import ROOT, Settings
 from tests.zoo import Specimen, modelscope, svd, wan
@@ -77,7 +77,7 @@ READ = [
 def test_the_call_is_read_as_python_itself_sees_it(name: str) -> None:
     import inspect
 
-    call = call_of(name)
+    call = call_signature(name)
     assert call is not None
     seen = inspect.signature(getattr(diffusers, name).__call__).parameters
     expected = {n: p for n, p in seen.items() if n not in ("self", "args", "kwargs")}
@@ -91,19 +91,19 @@ def test_the_call_is_read_as_python_itself_sees_it(name: str) -> None:
 
 
 def test_images_are_told_from_videos() -> None:
-    makes_videos = {name: bool((c := call_of(name)) and c.returns_frames) for name in READ}
+    makes_videos = {name: bool((c := call_signature(name)) and c.returns_frames) for name in READ}
     assert [name for name, does in makes_videos.items() if not does] == ["StableDiffusionPipeline"]
 
 
 @pytest.mark.parametrize("name", ["NoSuchPipeline", "WanTransformer3DModel", "", "../x", "a b"])
 def test_what_diffusers_does_not_have_is_not_found(name: str) -> None:
-    assert call_of(name) is None
+    assert call_signature(name) is None
 
 
 def test_reading_a_call_loads_no_torch() -> None:
     code = (
         "import sys; from pipelines.models.generic_card import generic_card;"
-        "from pipelines.models.signatures import call_of;"
+        "from pipelines.models.call_signatures import call_of;"
         "print(call_of('WanPipeline').side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     done = subprocess.run(
@@ -229,15 +229,20 @@ def loaded_from(
     return loaded, fit(asked, loaded.card, Limits())
 
 
-def clip(loaded: Loaded, fitted: FittedRequest, inputs: Inputs, finish: bool = False) -> Sampled:
-    return denoise(loaded, fitted, inputs, Pressed(finish), lambda _step: None)
+def clip(
+    loaded: Loaded, fitted: FittedRequest, inputs: Inputs, finish: bool = False
+) -> SampledFrames:
+    sampled = denoise(loaded, fitted, inputs, Pressed(finish), lambda _step: None)
+    assert isinstance(sampled, SampledFrames)
+    return sampled
 
 
 def test_a_folder_is_enough_to_make_a_clip(tmp_path: Path) -> None:
     specimen = wan.SPECIMENS[0]
     loaded, fitted = loaded_from(specimen, tmp_path, Task.TEXT_TO_VIDEO)
     sampled = clip(loaded, fitted, Inputs())
-    frames = decode(loaded, sampled.latents, fitted, sampled.noise)
+    frames = decode(loaded, sampled, fitted)
+    assert sampled.frames is frames  # its pipeline decodes: there are no latents to hand on
 
     pipe: Any = diffusers.WanPipeline.from_pretrained(tmp_path / "repo", dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
@@ -264,10 +269,8 @@ def test_a_picture_is_handed_on(tmp_path: Path) -> None:
         clip(loaded, fitted, Inputs(image=Image.new("RGB", (32, 32), colour)))
         for colour in ("red", "blue")
     ]
-    assert made[0].noise is not None
-    assert made[1].noise is not None
-    assert made[0].noise.shape == (1, 3, 5, 32, 32)
-    assert not torch.equal(made[0].noise, made[1].noise)
+    assert made[0].frames.shape == (5, 32, 32, 3)
+    assert not np.array_equal(made[0].frames, made[1].frames)
 
 
 def test_a_pipeline_that_cannot_be_interrupted_finishes_the_clip(tmp_path: Path) -> None:
@@ -275,4 +278,13 @@ def test_a_pipeline_that_cannot_be_interrupted_finishes_the_clip(tmp_path: Path)
     hurried, whole = (clip(loaded, fitted, Inputs(), finish) for finish in (True, False))
     assert not hurried.finished_early
     assert hurried.steps_done == whole.steps_done == 3
-    assert torch.equal(hurried.latents, whole.latents)
+    assert np.array_equal(hurried.frames, whole.frames)
+
+
+def test_pixels_that_are_no_numbers_are_no_clip(tmp_path: Path) -> None:
+    loaded, fitted = loaded_from(modelscope.SPECIMENS[0], tmp_path, Task.TEXT_TO_VIDEO)
+    with torch.no_grad():
+        loaded.pipe.vae.decoder.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(KinoraError) as raised:
+        clip(loaded, fitted, Inputs())
+    assert raised.value.code is ErrorCode.DECODE

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from errors import Cancelled, KinoraError
-from pipelines.engine.denoise import Sampled, denoise
+from pipelines.engine.denoise import SampledLatents, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
@@ -55,7 +55,7 @@ def manager_of(specimen: Specimen, folder: Path) -> PipelineManager:
     return PipelineManager(load_cards(folder / "cards"), settings)
 
 
-def run(loaded: Loaded, person: Person | None = None, **fields: Any) -> Sampled:
+def run(loaded: Loaded, person: Person | None = None, **fields: Any) -> SampledLatents:
     given = loaded.task is Task.IMAGE_TO_VIDEO
     asked = {"prompt": "a dog", "seed": 3, "image": "0" * 64 if given else None, **fields}
     request = fit(GenerationRequest.model_validate(asked), loaded.card, Limits())
@@ -65,7 +65,10 @@ def run(loaded: Loaded, person: Person | None = None, **fields: Any) -> Sampled:
     def on_step(_step: object) -> None:
         someone.steps += 1
 
-    return denoise(loaded, request, Inputs(image=picture if given else None), someone, on_step)
+    inputs = Inputs(image=picture if given else None)
+    sampled = denoise(loaded, request, inputs, someone, on_step)
+    assert isinstance(sampled, SampledLatents)
+    return sampled
 
 
 # -- SVD -----------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""What the call of a diffusers pipeline takes, read from its source. Light: nothing is imported.
+"""Reads the signatures of diffusers pipelines from their source, without importing them.
 
-Whoever makes a card of a pasted model needs this where torch may not be loaded.
+The web process makes cards of pasted models and must not load torch.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ REQUIRED = Required()
 
 
 @dataclass(frozen=True)
-class Call:
+class CallSignature:
     """`__call__` of one pipeline class."""
 
     class_name: str
     parameters: dict[str, Any]
-    """Name -> default, where that is a plain value; else None; REQUIRED where there is none."""
+    """Name -> default; None for a default that is no literal, REQUIRED for none."""
     returns_frames: bool
-    """Its result has `.frames`: it makes videos."""
+    """Whether its result has `.frames`, which is how pipelines return videos."""
     side: int | None
-    """What width and height must be a multiple of, where the class checks it."""
+    """The multiple that the class checks width and height for."""
 
     def takes(self, name: str) -> bool:
         return name in self.parameters
@@ -51,29 +51,30 @@ class Call:
 
 
 @lru_cache(maxsize=64)
-def call_of(class_name: str) -> Call | None:
-    """None where diffusers has no such pipeline."""
-    found = _class_of(class_name)
+def call_signature(class_name: str) -> CallSignature | None:
+    """The signature of a pipeline class; None where diffusers has no such class."""
+    found = _find_class(class_name)
     if found is None:
         return None
     node, text = found
-    call = _method(node)
+    call = _find_call(node)
     if call is None:  # inherited
         for base in node.bases:
-            inherited = call_of(base.id) if isinstance(base, ast.Name) else None
+            inherited = call_signature(base.id) if isinstance(base, ast.Name) else None
             if inherited is not None:
                 return inherited
         return None
+    # `check_inputs` refuses sizes by `height % 16 != 0 or width % 16 != 0`
     multiple = re.search(r"height % (\d+)", ast.get_source_segment(text, node) or "")
-    return Call(
+    return CallSignature(
         class_name=class_name,
         parameters=_parameters(call.args),
-        returns_frames=any(_gives_frames(each) for each in ast.walk(call)),
+        returns_frames=any(_returns_frames(each) for each in ast.walk(call)),
         side=int(multiple[1]) if multiple else None,
     )
 
 
-def _class_of(class_name: str) -> tuple[ast.ClassDef, str] | None:
+def _find_class(class_name: str) -> tuple[ast.ClassDef, str] | None:
     path = _sources().get(class_name)
     if path is None:
         return None
@@ -86,7 +87,7 @@ def _class_of(class_name: str) -> tuple[ast.ClassDef, str] | None:
 
 @lru_cache(maxsize=1)
 def _sources() -> dict[str, Path]:
-    """Where each pipeline class is."""
+    """The file of each pipeline class."""
     spec, found = find_spec("diffusers"), dict[str, Path]()
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted((Path(folder) / "pipelines").rglob("pipeline_*.py")):
@@ -95,28 +96,28 @@ def _sources() -> dict[str, Path]:
     return found
 
 
-def _method(node: ast.ClassDef) -> ast.FunctionDef | None:
+def _find_call(node: ast.ClassDef) -> ast.FunctionDef | None:
     methods = (each for each in node.body if isinstance(each, ast.FunctionDef))
     return next((each for each in methods if each.name == "__call__"), None)
 
 
-def _parameters(given: ast.arguments) -> dict[str, Any]:
-    names = [each.arg for each in (*given.posonlyargs, *given.args)]
-    bare = len(names) - len(given.defaults)
-    defaults: list[Any] = [REQUIRED] * bare + [_value(each) for each in given.defaults]
+def _parameters(arguments: ast.arguments) -> dict[str, Any]:
+    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
+    bare = len(names) - len(arguments.defaults)
+    defaults: list[Any] = [REQUIRED] * bare + [_literal(each) for each in arguments.defaults]
     parameters = dict(zip(names, defaults, strict=True))
-    for each, default in zip(given.kwonlyargs, given.kw_defaults, strict=True):
-        parameters[each.arg] = REQUIRED if default is None else _value(default)
+    for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        parameters[each.arg] = REQUIRED if default is None else _literal(default)
     parameters.pop("self", None)
     return parameters
 
 
-def _value(node: ast.expr) -> Any:
+def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
         return None
 
 
-def _gives_frames(node: ast.AST) -> bool:
+def _returns_frames(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and any(each.arg == "frames" for each in node.keywords)
