@@ -92,10 +92,10 @@ def serve() -> None:
     with closing(build_service(settings)) as service:
         on_stop_signal(service.pause)
         demo = build_page(service)
-        from api.site import with_doors
+        from api.site import with_api
         from ui.routes import launch_kwargs
 
-        launch = with_doors(launch_kwargs(service, settings), service, settings)
+        launch = with_api(launch_kwargs(service, settings), service, settings)
         service.start()  # after the page: the worker's imports would slow down ours
         try:
             demo.launch(**launch, **address)

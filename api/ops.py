@@ -1,7 +1,7 @@
-"""For whoever runs Kinora: is it well, may it get work, how is it doing.
+"""Health, readiness and metrics, for operators.
 
-`/health` has the words of cog's health check, and is 200 as long as somebody answers; `/ready` is
-for load balancers. Knows the service's figures; tells nobody's clip by its id.
+`/health` has the states of cog's health check and always responds with 200; `/ready` is for load
+balancers. No response contains the id of a clip.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from jobs.service import JobService
 from web.errors import ERRORS, NO_STORE
 from web.metrics import Metrics
 
-TELLS = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
+REPORTED = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
 Word = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
 
 
 class DeviceView(BaseModel):
-    """What the worker computes on, by its own word."""
+    """What the worker computes on, as reported by the worker."""
 
     gpu_name: str | None = None
-    """None: the CPU."""
+    """None for the CPU."""
     vram_gb: float | None = None
     problem: str | None = None
-    """Why an NVIDIA GPU that is there is not used."""
+    """Why an installed NVIDIA GPU is not used."""
 
 
 class Health(BaseModel):
@@ -68,12 +68,12 @@ class Ops:
 
     async def health(self) -> Response:
         """STARTING (models load), READY, BUSY, SETUP_FAILED (the default model did not load),
-        DEFUNCT (the worker does not come up). Always 200: the process answers."""
+        DEFUNCT (the worker does not start). Always 200 while the process responds."""
         body = Health(**await in_thread(self._state))
         return JSONResponse(body.model_dump(), headers=NO_STORE)
 
     async def ready(self) -> Response:
-        """200 if a clip that is asked for now will be made, else 503."""
+        """200 if a clip that is requested now will be made, otherwise 503."""
         status = (await in_thread(self._state))["status"]
         if status not in ("READY", "BUSY"):
             raise KinoraError(
@@ -92,10 +92,10 @@ class Ops:
         return Response(text, headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST})
 
     async def test(self) -> dict[str, str]:
-        """Is this thing on?"""
+        """Responds if the server runs."""
         return {"status": "ok", "service": "kinora"}
 
     def _state(self) -> dict[str, Any]:
         health = self.service.health()
-        told = {name: health[name] for name in TELLS if name in health}
-        return told | {"status": str(health["state"]).upper()}
+        reported = {name: health[name] for name in REPORTED if name in health}
+        return reported | {"status": str(health["state"]).upper()}

@@ -1,7 +1,4 @@
-"""All doors as one application, and how it stands in front of the page on the same port.
-
-Knows FastAPI and ASGI. What a door does is in its own module.
-"""
+"""Builds the HTTP API as one application and puts it in front of the page, on the same port."""
 
 from __future__ import annotations
 
@@ -47,7 +44,7 @@ DOORS = (
     "/metrics",
     "/test",
 )
-"""What is ours; everything else is the page's."""
+"""Prefixes of the API; every other path is the page's."""
 
 
 def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
@@ -69,18 +66,18 @@ def is_ours(path: str) -> bool:
     return any(path == door or path.startswith(f"{door}/") for door in DOORS)
 
 
-def with_doors(launch: dict[str, Any], service: JobService, settings: Settings) -> dict[str, Any]:
-    """What `Blocks.launch` was to be given, with the doors and the MCP server."""
-    app = launch.get("app_kwargs", {}) | {"lifespan": beside_the_page(service, settings)}
+def with_api(launch: dict[str, Any], service: JobService, settings: Settings) -> dict[str, Any]:
+    """The arguments of `Blocks.launch`, plus the API and the MCP server."""
+    app = launch.get("app_kwargs", {}) | {"lifespan": api_lifespan(service, settings)}
     return launch | {"app_kwargs": app, "mcp_server": True}
 
 
-def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], Any]:
-    """A lifespan that puts the doors in front of Gradio's application when it starts.
+def api_lifespan(service: JobService, settings: Settings) -> Callable[[Any], Any]:
+    """A lifespan that puts the API in front of Gradio's application when it starts.
 
-    Gradio adds its own CORS as the outermost layer of all, after whatever `launch` was given, and
-    that echoes any origin; so ours goes around the finished stack. It can go when `launch` takes
-    an outermost layer. uvicorn's own belief in X-Forwarded-For is switched off, see `callers`."""
+    Gradio adds CORS middleware as the outermost layer, around all middleware passed to `launch`,
+    and it echoes any origin. So ours wraps the finished stack. This can go when `launch` accepts an
+    outermost layer. uvicorn's handling of X-Forwarded-For is disabled: see `web/identity.py`."""
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     metrics = Metrics(service)
     api = build(service, settings, metrics)
@@ -90,23 +87,24 @@ def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], 
         if page.middleware_stack is None:
             raise RuntimeError("the page's middleware is built before its lifespan begins")
         page.middleware_stack = Guard(page.middleware_stack, api, is_ours, settings, metrics)
-        _keep_what_is_here()
-        _give_back_what_was_large()
+        _freeze_imported_objects()
+        _return_large_blocks()
         yield
 
     return lifespan
 
 
-def _keep_what_is_here() -> None:
-    """What the imports made stays for good. To look through all of it for garbage again and again
-    would stop every thread for 0.2 s each time."""
+def _freeze_imported_objects() -> None:
+    """Excludes the objects of the imports, which live forever, from garbage collection: scanning
+    them stops every thread for 0.2 s each time."""
     gc.collect()
     gc.freeze()
 
 
-def _give_back_what_was_large(threshold_bytes: int = 1 << 20) -> None:
-    """glibc learns to keep large blocks, for each thread its own, and so each of the threads that
-    ever decoded a picture would hold tens of megabytes. A threshold that was set is not moved."""
+def _return_large_blocks(threshold_bytes: int = 1 << 20) -> None:
+    """Makes glibc return large freed blocks to the system. By default it raises the threshold with
+    use, and each thread that ever decoded an image would hold tens of megabytes. A threshold that
+    was set explicitly stays constant."""
     if sys.platform == "linux":
         mmap_threshold = -3  # M_MMAP_THRESHOLD, malloc.h
         with contextlib.suppress(OSError, AttributeError):

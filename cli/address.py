@@ -1,7 +1,7 @@
-"""Which address and port the page gets, known before anything heavy is started.
+"""Chooses the address and the port of the server before anything slow is started.
 
-A port that was asked for is used or refused by name; only where none was asked for may it be the
-next free one. Knows sockets; does not know Gradio, which would take another port without a word.
+A configured port is used or refused; only without one may it be the next free port. Gradio itself
+would silently use another port.
 """
 
 from __future__ import annotations
@@ -19,89 +19,88 @@ from errors import ErrorCode, KinoraError
 log = logging.getLogger(__name__)
 
 USUAL_HOST, USUAL_PORT, LAST_PORT = "127.0.0.1", 7860, 65535
-HOST, PORT, HOW_MANY = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"
+HOST, PORT, PORT_COUNT = "GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"
 
 
 class Address(TypedDict):
-    """As `Blocks.launch` takes it."""
+    """Arguments of `Blocks.launch`."""
 
     server_name: str
     server_port: int
 
 
 def choose_address(environment: MutableMapping[str, str] = os.environ) -> Address:
-    """KinoraError where the port is in use or cannot be had.
+    """Raises KinoraError if the port is in use or not available.
 
-    What is empty or IPv6 is taken out of the environment: Gradio stumbles over both when it is
-    imported."""
+    Removes empty and IPv6 values from the environment: importing Gradio fails with both."""
     host = environment.get(HOST, "").strip() or USUAL_HOST
-    asked = environment.get(PORT, "").strip()
-    if not asked:
+    configured = environment.get(PORT, "").strip()
+    if not configured:
         environment.pop(PORT, None)
     bare = host.removeprefix("[").removesuffix("]")
     if ":" in bare:
         host = f"[{bare}]"
         environment.pop(HOST, None)
     addresses = _addresses(bare)
-    if asked:
-        port = _number(asked)
+    if configured:
+        port = _parse_port(configured)
         if port == 0:
-            port = _any_free(addresses)
+            port = _pick_free(addresses)
         elif _is_in_use(addresses, port):
             raise KinoraError(
                 ErrorCode.UNAVAILABLE,
-                f"Port {port} is in use by {_user_of(port)}. Set {PORT} (or --port) to another "
-                "one, or to 0 for any that is free.",
+                f"Port {port} is in use by {_listener_on(port)}. Set {PORT} (or --port) to another "
+                "one, or to 0 for any free port.",
             )
     else:
         port = _next_free(addresses, environment)
     return {"server_name": host, "server_port": port}
 
 
-def _number(asked: str) -> int:
-    if asked.isascii() and asked.isdecimal() and int(asked) <= LAST_PORT:
-        return int(asked)
+def _parse_port(configured: str) -> int:
+    if configured.isascii() and configured.isdecimal() and int(configured) <= LAST_PORT:
+        return int(configured)
     raise KinoraError(
         ErrorCode.INVALID_INPUT,
-        f"{PORT} (or --port) is a number from 1 to {LAST_PORT}, or 0 for any port that is free.",
+        f"{PORT} (or --port) is a number from 1 to {LAST_PORT}, or 0 for any free port.",
     )
 
 
 def _next_free(addresses: list[tuple[int, str]], environment: MutableMapping[str, str]) -> int:
-    many = environment.get(HOW_MANY, "").strip()
-    if not many:
-        environment.pop(HOW_MANY, None)
-    count = int(many) if many.isascii() and many.isdecimal() and int(many) else 100
+    value = environment.get(PORT_COUNT, "").strip()
+    if not value:
+        environment.pop(PORT_COUNT, None)
+    count = int(value) if value.isascii() and value.isdecimal() and int(value) else 100
     last = min(USUAL_PORT + count - 1, LAST_PORT)
     for port in range(USUAL_PORT, last + 1):
         if not _is_in_use(addresses, port):
             if port != USUAL_PORT:
                 log.warning(
                     "Port %d is in use by %s. The page is on port %d instead; set %s to choose.",
-                    *(USUAL_PORT, _user_of(USUAL_PORT), port, PORT),
+                    *(USUAL_PORT, _listener_on(USUAL_PORT), port, PORT),
                 )
             return port
     raise KinoraError(
         ErrorCode.UNAVAILABLE,
         f"The ports {USUAL_PORT} to {last} are all in use. Set {PORT} to another one, or to 0 for "
-        "any that is free.",
+        "any free port.",
     )
 
 
 def _addresses(host: str) -> list[tuple[int, str]]:
-    """A name like localhost may be several, of both families."""
+    """All addresses of a name: localhost may have several, IPv4 and IPv6."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         found = []
     here = list(dict.fromkeys((int(family), str(address[0])) for family, *_, address in found))
     if not here:
-        raise KinoraError(ErrorCode.INVALID_INPUT, f"{HOST} names no address: {host}.")
+        raise KinoraError(ErrorCode.INVALID_INPUT, f"{HOST} has no address: {host}.")
     return here
 
 
 def _is_in_use(addresses: list[tuple[int, str]], port: int) -> bool:
-    # Gradio looks at IPv4 as well, whatever the address is
+    # Gradio also probes IPv4, whatever the address is
     is_v6 = all(ipaddress.ip_address(host.partition("%")[0]).version == 6 for _, host in addresses)
     if is_v6 and _is_taken(socket.AF_INET, USUAL_HOST, port):
         return True
@@ -118,20 +117,21 @@ def _is_taken(family: int, host: str, port: int) -> bool:
     except PermissionError as error:
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
-            f"Port {port} needs rights that this process does not have. Use one above 1023, with a "
-            "proxy before it.",
+            f"Port {port} needs rights that this process does not have. Use one above 1023, "
+            "behind a proxy.",
         ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             return True
         if error.errno == errno.EAFNOSUPPORT and host != USUAL_HOST:
-            return False  # one of the two families of a name
-        sentence = f"{HOST} is no address of this machine: {host}."
-        raise KinoraError(ErrorCode.INVALID_INPUT, sentence) from error
+            return False  # a name with IPv4 and IPv6 addresses, one of which is not supported
+        raise KinoraError(
+            ErrorCode.INVALID_INPUT, f"{HOST} is not an address of this machine: {host}."
+        ) from error
     return False
 
 
-def _any_free(addresses: list[tuple[int, str]]) -> int:
+def _pick_free(addresses: list[tuple[int, str]]) -> int:
     for _ in range(20):
         family, host = addresses[0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -145,8 +145,8 @@ def _any_free(addresses: list[tuple[int, str]]) -> int:
     raise KinoraError(ErrorCode.UNAVAILABLE, "No free port was found.")
 
 
-def _user_of(port: int) -> str:
-    """The program that listens there, as far as this process may know."""
+def _listener_on(port: int) -> str:
+    """The program that listens on the port, if this process may see it."""
     import psutil
 
     try:

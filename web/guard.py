@@ -1,8 +1,7 @@
-"""The layer around everything: which application answers, and what goes with every answer.
+"""The outermost ASGI middleware: routes requests to the API or the page.
 
-Other sites' pages are refused or allowed (CORS), bodies are cut off where they are too long,
-Gradio's routes that nothing here uses are shut, every request gets a number, and security headers
-are set, on the page's answers too. Knows ASGI; does not know who a caller is.
+Enforces CORS and body limits, blocks unused routes of Gradio, and sets a request id and security
+headers on every response.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ PAGE_POLICY = (
     "style-src 'self' 'unsafe-inline'{style}; object-src 'none'; base-uri 'self'; "
     "form-action 'self'"
 )
-"""Gradio's page compiles templates, so it needs eval; nothing it needs lies elsewhere."""
+"""Gradio's page compiles templates, so it needs eval. It loads nothing from other hosts."""
 EMBEDDERS = "https://huggingface.co https://*.hf.space"
-"""A Space is shown in a frame of the Hub's page."""
+"""The Hub shows a Space in an iframe."""
 HUB_STYLE = " https://fonts.googleapis.com"
 HUB_API = " ".join(
     f"https://huggingface.co/api/{what}/" for what in ("spaces", "users", "organizations")
@@ -58,27 +57,27 @@ HUB_POLICY = (
     "https://cdn-avatars.huggingface.co"
     "; font-src 'self' data: https://fonts.gstatic.com"
 )
-"""On a Space, Gradio's page asks the Hub whether the Space is awake, and at its own address it
-draws the Hub's small header: the author's picture, the likes, two fonts."""
+"""On a Space, Gradio's page queries the Hub whether the Space is awake, and on its own domain it
+shows the Hub's header with the author's avatar, the likes and two fonts."""
 
 
 def page_policy(settings: Settings) -> str:
-    """The Content-Security-Policy of the page: what it may load, and who may show it."""
+    """The Content-Security-Policy of the page: what it may load, and which sites may embed it."""
     embedders = ["'self'", *([EMBEDDERS] if settings.on_space else []), *settings.embed_origins]
     policy = PAGE_POLICY.format(style=HUB_STYLE if settings.on_space else "")
     policy += HUB_POLICY if settings.on_space else ""
     return f"{policy}; frame-ancestors {' '.join(embedders)}"
 
 
-SHUT = re.compile(
+BLOCKED = re.compile(
     r"/(gradio_api/)?("
     r"proxy=|file=\s*[a-z][a-z0-9+.-]*:/|custom_component/|component_server|process_recording|"
     r"stream/|deep_link|monitoring|profiling|run-history|runs|vibe-|undo-vibe)",
     re.IGNORECASE,
 )
-"""What Gradio offers besides: to fetch other sites, to cut recordings, to keep links. Not here."""
+"""Unused routes of Gradio, which fetch other sites, edit recordings, store links and so on."""
 
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, InvalidURL)
+BAD_INPUT = (ValueError, TypeError, LookupError, AttributeError, AssertionError, InvalidURL)
 
 
 class Guard:
@@ -101,21 +100,23 @@ class Guard:
         if scope["type"] != "http":
             await self.page(scope, receive, send)
             return
-        scope = below_root(scope)  # what is shut and what is ours is known by its own path
+        scope = below_root(scope)  # routes are recognized by their path below the root
         number = secrets.token_hex(8)
         request_id.set(number)
-        send = _with(send, {"X-Request-Id": number})
+        send = _send_with(send, {"X-Request-Id": number})
         warn_of_proxy(scope, Headers(scope=scope))
         if self.is_ours(scope["path"]):
             await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
         else:
-            await self._pages(scope, receive, self._with_headers(scope, send, self.page_policy))
+            await self._serve_page(
+                scope, receive, self._with_headers(scope, send, self.page_policy)
+            )
 
-    async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gradio's application, with a body as long as it may be and without what is shut. What it
-        stumbles over is told as we tell it."""
+    async def _serve_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Runs Gradio's application, with a body limit and without blocked routes, and replaces its
+        bare 500 responses by our errors."""
         refused: KinoraError | None = None
-        held: list[Message] = []  # a bare 500, which says nothing: what was raised comes after it
+        held: list[Message] = []  # a bare 500: the exception that caused it is raised after it
 
         async def counted() -> Message:
             nonlocal refused
@@ -132,7 +133,7 @@ class Guard:
                 await send(message)
 
         try:
-            if SHUT.match(scope["path"]):
+            if BLOCKED.match(scope["path"]):
                 raise KinoraError(ErrorCode.NOT_FOUND)
             self._refuse_foreign_pages(scope)
             within = limited(scope, receive, self._most_bytes_for_the_page())
@@ -142,7 +143,7 @@ class Guard:
         except Exception as error:
             if not held and refused is None:
                 raise
-            refused = refused or _stumbled(scope["path"], error)
+            refused = refused or _as_error(scope["path"], error)
         if refused is not None:
             await error_response(refused, scope["path"])(scope, receive, send)
             return
@@ -150,7 +151,7 @@ class Guard:
             await send(message)
 
     def _refuse_foreign_pages(self, scope: Scope) -> None:
-        """Another site's page may show ours, but not use it, unless that site was named."""
+        """Another site may embed our page, but only sites in `cors_origins` may use it."""
         headers = Headers(scope=scope)
         if scope["method"] in ("GET", "HEAD", "OPTIONS") or is_same_origin(headers):
             return
@@ -182,7 +183,7 @@ class Guard:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         try:
-            # 1. Another site's page asks: only those that were named, and without the cookie.
+            # 1. A page of another site: only allowed origins, and without the cookie.
             if origin is not None and not is_same_origin(headers):
                 allowed = self._allowed(origin)
                 if allowed is None:
@@ -190,9 +191,9 @@ class Guard:
                 if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                     await self._preflight(allowed)(scope, receive, send)
                     return
-                send = _with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
+                send = _send_with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
 
-            # 2. The body, as long as it may be.
+            # 2. The body, up to its limit.
             is_form = headers.get("content-type", "").lower().startswith("multipart/")
             most = most_bytes(scope["path"], self.settings, is_form=is_form)
             receive = limited(scope, receive, most)
@@ -215,9 +216,9 @@ class Guard:
         return None
 
     def _preflight(self, allowed: dict[str, str]) -> Response:
-        asked = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT}
+        methods = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT}
         return Response(
-            status_code=204, headers={**allowed, **asked, "Access-Control-Max-Age": "600"}
+            status_code=204, headers={**allowed, **methods, "Access-Control-Max-Age": "600"}
         )
 
     def _with_headers(self, scope: Scope, send: Send, policy: str) -> Send:
@@ -229,25 +230,26 @@ class Guard:
         }
         if is_https(scope, Headers(scope=scope)):
             headers["Strict-Transport-Security"] = "max-age=31536000"
-        return _with(send, headers)
+        return _send_with(send, headers)
 
 
-def _stumbled(path: str, error: Exception) -> KinoraError:
-    """Gradio's own routes do not check what they are sent; what is made of it runs elsewhere."""
+def _as_error(path: str, error: Exception) -> KinoraError:
+    """Gradio's own routes do not validate their input: exceptions that bad input causes there are
+    the client's fault, all others are ours."""
     log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
-    if not path.startswith("/kinora/") and isinstance(error, NONSENSE):
+    if not path.startswith("/kinora/") and isinstance(error, BAD_INPUT):
         return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return KinoraError(ErrorCode.OUT_OF_DISK)
     return KinoraError(ErrorCode.INTERNAL)
 
 
-def _with(send: Send, headers: dict[str, str]) -> Send:
+def _send_with(send: Send, headers: dict[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            answer = MutableHeaders(scope=message)
+            response = MutableHeaders(scope=message)
             for name, value in headers.items():
-                answer.setdefault(name, value)
+                response.setdefault(name, value)
         await send(message)
 
     return sending

@@ -1,7 +1,6 @@
-"""How much a caller may ask for: clips in a minute and in a day, and bytes in a body.
+"""Rate limits (clips per minute and day) and body limits.
 
-Counted by caller, in this process or, where there is a Redis, for all servers on it
-(`web/limits.py`). Knows time and sizes; does not know who a caller is.
+Clips are counted per caller, in this process or, with Redis, for all servers that share it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 MINUTE_S, DAY_S = 60, 24 * 3600
 KNOWN_CALLERS = 10_000
 TEXT_BYTES = 1_000_000
-"""Room for the words of a request, beside its pictures."""
+"""For the text of a request, in addition to its images."""
 
 
 class Window(NamedTuple):
@@ -35,24 +34,24 @@ class Window(NamedTuple):
 
 
 class Full(NamedTuple):
-    """That window has no room; enough of it after `free_s`, if there ever is."""
+    """The window is full until `free_s`, or for good if the request alone exceeds it."""
 
     window: Window
     free_s: float
 
 
 class Windows(Protocol):
-    """Who asked for how many clips when."""
+    """Counts the clips of each caller over time."""
 
     def take(
         self, caller: str, clips: int, windows: Sequence[Window], now: float | None
     ) -> Full | int:
-        """Counts the clips, and says how many the shortest window has now; or which is full."""
+        """Counts the clips. Returns the count of the shortest window, or the full window."""
         ...
 
 
 class ClipLimits:
-    """Sliding windows: a caller gets back what they used as it grows old."""
+    """Sliding windows."""
 
     def __init__(self, per_minute: int, per_day: int, windows: Windows | None = None) -> None:
         self._limits = [
@@ -63,7 +62,7 @@ class ClipLimits:
         self._windows = windows or WindowsHere()
 
     def take(self, caller: str, clips: int = 1, now: float | None = None) -> dict[str, str]:
-        """Counts the clips, or refuses with the time to wait. Returns headers that say the rest."""
+        """Counts the clips and returns the rate limit headers. Raises KinoraError(RATE_LIMITED)."""
         if not self._limits:
             return {}
         found = self._windows.take(caller, clips, self._limits, now)
@@ -78,10 +77,10 @@ class ClipLimits:
 
 
 class WindowsHere:
-    """Counted in this process."""
+    """Counts in this process."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._accepted: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(
@@ -89,22 +88,22 @@ class WindowsHere:
     ) -> Full | int:
         now = time.monotonic() if now is None else now
         with self._lock:
-            asked = self._asked.setdefault(caller, deque())
-            self._asked.move_to_end(caller)
-            while asked and asked[0] <= now - windows[-1].seconds:
-                asked.popleft()
+            times = self._accepted.setdefault(caller, deque())
+            self._accepted.move_to_end(caller)
+            while times and times[0] <= now - windows[-1].seconds:
+                times.popleft()
             for window in windows:
-                recent = [at for at in asked if at > now - window.seconds]
+                recent = [at for at in times if at > now - window.seconds]
                 if len(recent) + clips > window.most:
                     last_to_go = min(len(recent) + clips - window.most, len(recent)) - 1
                     free_s = window.seconds
                     if recent:
                         free_s += recent[last_to_go] - now
                     return Full(window, free_s)
-            asked.extend([now] * clips)
-            while len(self._asked) > KNOWN_CALLERS:
-                self._asked.popitem(last=False)
-            return sum(at > now - windows[0].seconds for at in asked)
+            times.extend([now] * clips)
+            while len(self._accepted) > KNOWN_CALLERS:
+                self._accepted.popitem(last=False)
+            return sum(at > now - windows[0].seconds for at in times)
 
 
 def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
@@ -159,7 +158,7 @@ def limited(scope: Scope, receive: Receive, most: int) -> Receive:
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 1.0
+REDIS_TIMEOUT_S = 1.0
 
 TAKE = """
 local time = redis.call('TIME')
@@ -186,7 +185,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[#ARGV - 1])
 local since = '(' .. string.format('%.6f', now - tonumber(ARGV[3]))
 return {0, redis.call('ZCOUNT', KEYS[1], since, '+inf'), ''}
 """
-"""KEYS: the caller's. ARGV: clips, a name nobody else has, then seconds and most of each window."""
+"""KEYS: the caller's. ARGV: clips, a unique name, then seconds and most of each window."""
 
 
 class SharedWindows:
@@ -199,11 +198,11 @@ class SharedWindows:
     ) -> Full | int:
         from redis.exceptions import RedisError
 
-        given: list[Any] = [clips, secrets.token_hex(8)]
+        arguments: list[Any] = [clips, secrets.token_hex(8)]
         for window in windows:
-            given += [window.seconds, window.most]
+            arguments += [window.seconds, window.most]
         try:
-            full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=given)
+            full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=arguments)
         except RedisError:
             log.warning("Redis not reachable: rate limits are counted by this server alone.")
             return self._here.take(caller, clips, windows, now)
@@ -215,4 +214,4 @@ def windows_for(settings: Settings) -> Windows:
         return WindowsHere()
     from jobs.fleet.client import connect
 
-    return SharedWindows(connect(settings.redis_address, PATIENCE_S))
+    return SharedWindows(connect(settings.redis_address, REDIS_TIMEOUT_S))

@@ -21,7 +21,7 @@ from tests.programs import program
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 CLIPS = (
-    *("clip.mp4", "the-same.mp4", "from-picture.mp4", "longer.mp4", "worked-over.mp4"),
+    *("clip.mp4", "the-same.mp4", "from-picture.mp4", "longer.mp4", "edited.mp4"),
     *("video.mp4", "extended.mp4", "task.mp4", "from-words.mp4", "waited.mp4"),
 )
 
@@ -55,7 +55,7 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert frames == [9, 17], "both in one file"
     assert (tmp_path / "the-same.mp4").read_bytes() == (tmp_path / "clip.mp4").read_bytes()
     assert json.loads((tmp_path / "reused.json").read_text())["reused"]
-    assert not json.loads((tmp_path / "anew.json").read_text())["reused"]
+    assert not json.loads((tmp_path / "new.json").read_text())["reused"]
     numbers = re.findall(r"^id: (\d+)$", (tmp_path / "after-the-cut.txt").read_text(), re.MULTILINE)
     assert [int(n) for n in numbers] == list(range(4, 4 + len(numbers)))
     assert len(numbers) > 3

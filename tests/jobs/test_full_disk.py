@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import executor_for
 from errors import ErrorCode, KinoraError
-from jobs.artifacts import _told
+from jobs.artifacts import _storage_errors
 from jobs.database import kinora_error
 from jobs.disk_reserve import READ_ONLY, Reserve, refuse_if_full
 from jobs.job import Job, State
@@ -387,7 +387,7 @@ def test_an_object_store_without_room_is_said_to_be_full(
     from s3fs.errors import translate_boto_error
 
     answer = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    with pytest.raises(KinoraError) as refused, _told():
+    with pytest.raises(KinoraError) as refused, _storage_errors():
         raise translate_boto_error(ClientError(answer, "PutObject"))
     assert (refused.value.code is ErrorCode.OUT_OF_DISK) == is_full
     assert ("is full" in refused.value.message) == is_full

@@ -22,7 +22,7 @@ del sys.modules["torch"]
 
 import gradio as gr  # noqa: E402
 
-from api.site import beside_the_page  # noqa: E402
+from api.site import api_lifespan  # noqa: E402
 from app import executor_for  # noqa: E402
 from jobs.service import JobService  # noqa: E402
 from jobs.store import JobStore  # noqa: E402
@@ -71,7 +71,7 @@ def main() -> None:
         prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
-        app_kwargs={"lifespan": beside_the_page(service, settings)},
+        app_kwargs={"lifespan": api_lifespan(service, settings)},
     )
     print("URL", url, flush=True)
     ended = threading.Event()
