@@ -1,7 +1,7 @@
-"""The page's own style and scripts: what stands in its head, and the route that serves the scripts.
+"""The page's own style and script: what stands in its head, and the route that serves the script.
 
-Knows HTTP; knows nothing of jobs. The scripts are ES modules. Their address holds a hash of all of
-them, so that a browser may keep them for good, and never mixes those of two versions.
+Knows HTTP; knows nothing of jobs. The address of the script holds a hash of it, so that a browser
+may keep it for good.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.joined_modules import join_modules
 
 STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
@@ -27,24 +28,21 @@ FOR_GOOD = "private, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True)
-class Scripts:
-    """Every module below `static`, by its path there, read once."""
+class Script:
+    """Every module below `static`, joined into one and read once."""
 
-    files: dict[str, bytes]
+    content: bytes
     version: str
 
     @classmethod
-    def read(cls, folder: Path = STATIC) -> Scripts:
-        paths = sorted(folder.rglob("*.js"))
-        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        digest = hashlib.sha256()
-        for name, content in files.items():
-            digest.update(f"{name} {len(content)}\n".encode() + content)
-        return cls(files, digest.hexdigest()[:12])
+    def read(cls, folder: Path = STATIC) -> Script:
+        content = join_modules(modules(folder), MAIN).encode()
+        return cls(content, hashlib.sha256(content).hexdigest()[:12])
 
-    def address(self, name: str) -> str:
+    @property
+    def address(self) -> str:
         """Relative to the page, as Gradio's own addresses are: no proxy can get it wrong."""
-        return f"{PREFIX[1:]}/{self.version}/{name}"
+        return f"{PREFIX[1:]}/{self.version}/{MAIN}"
 
     def head(self) -> str:
         style = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
@@ -53,31 +51,34 @@ class Scripts:
             'viewport-fit=cover, interactive-widget=resizes-content">\n'
             '<meta name="color-scheme" content="light dark">\n'
             f"<style>\n{style}\n</style>\n"
-            f'<script type="module" src="{self.address(MAIN)}"></script>'
+            f'<script type="module" src="{self.address}"></script>'
         )
 
-    def preloads(self) -> str:
+    def preload(self) -> str:
         """The header `Link` of the page. Gradio adds the head when its own scripts have run; with
-        this the browser has our modules by then, all at once instead of one after the other."""
-        return ", ".join(f"<{self.address(name)}>; rel=modulepreload" for name in self.files)
+        this the browser has ours by then."""
+        return f"<{self.address}>; rel=modulepreload"
 
     def route(self) -> Route:
-        return Route(f"{PREFIX}/{{version:str}}/{{name:path}}", self._send)
+        return Route(f"{PREFIX}/{{version:str}}/{MAIN}", self._send)
 
     async def _send(self, request: Request) -> Response:
-        content = self.files.get(request.path_params["name"])
-        if content is None:
-            raise HTTPException(404)
-        is_ours = request.path_params["version"] == self.version
+        is_current = request.path_params["version"] == self.version
         headers = {
             # A page of another version, as during an update: the best there is, but not to keep.
-            "Cache-Control": FOR_GOOD if is_ours else "no-store",
+            "Cache-Control": FOR_GOOD if is_current else "no-store",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(content, media_type="text/javascript", headers=headers)
+        return Response(self.content, media_type="text/javascript", headers=headers)
 
 
-class PreloadScripts:
+def modules(folder: Path = STATIC) -> dict[str, str]:
+    """By their paths below `static`."""
+    paths = sorted(folder.rglob("*.js"))
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
+
+
+class PreloadScript:
     """Adds the header `Link` to the page itself, and to nothing else."""
 
     def __init__(self, app: ASGIApp, link: str) -> None:

@@ -25,7 +25,7 @@ from jobs.job import Job, State
 from media.files import NO_ROOM
 from pipelines.request import Task
 from ui import job_view, theme
-from ui.assets import STATIC, PreloadScripts, Scripts
+from ui.assets import STATIC, PreloadScript, Script
 from ui.model_picker import Models
 from ui.signatures import Signatures
 from web import sse
@@ -279,7 +279,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     # /api/* and every other address of ours with its own page. `ssr_mode` below says so as well;
     # this holds for whatever reads the variable itself.
     os.environ["GRADIO_SSR_MODE"] = "False"
-    scripts = Scripts.read()
+    script = Script.read()
     return {
         "ssr_mode": False,
         "show_error": False,
@@ -289,13 +289,13 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "state_session_capacity": 1000,
         "footer_links": ["api", "settings"],
         "theme": theme.build(),
-        "head": scripts.head(),
+        "head": script.head(),
         "favicon_path": str(STATIC / "favicon.svg"),
         "app_kwargs": {
-            "routes": [*PageRoutes(service, settings).routes(), scripts.route()],
+            "routes": [*PageRoutes(service, settings).routes(), script.route()],
             "middleware": [
                 Middleware(VisitorCookie, framed=settings.may_be_framed),
-                Middleware(PreloadScripts, link=scripts.preloads()),
+                Middleware(PreloadScript, link=script.preload()),
             ],
             "openapi_url": None,
         },

@@ -48,8 +48,7 @@ window.mount = (name, value, options = {{}}) => {{
 }};
 </script></body></html>"""
 
-STORE = """window.pageModule = (name) => import(`/kinora/static/${name}`);
-pageModule("store.js").then((module) => (window.store = module.store));"""
+STORE = """import("/kinora/static/main.js").then(({ store }) => (window.store = store));"""
 
 
 def job(**different: Any) -> dict[str, Any]:

@@ -17,17 +17,15 @@ SLOW_MS = 120_000
 TABS = {"Text to video": "t2v", "Image to video": "i2v", "Video to video": "v2v"}
 
 STORE = """(() => {
-  const load = (name, script) => import(new URL(name, script.src).href);
   const find = () => {
     const script = document.querySelector('script[type=module][src*="kinora/static/"]');
     if (!script) return setTimeout(find, 10);
-    window.pageModule = (name) => load(name, script);
-    load("store.js", script).then((module) => (window.store = module.store));
+    import(script.src).then((page) => Object.assign(window, { page, store: page.store }));
   };
   find();
 })();"""
-"""For every page and frame of a test: `store` is the page's state, and `pageModule(name)` imports
-one of its modules. The page itself hands neither of them out."""
+"""For every page and frame of a test: `page` has what our script exports, `store` is its state. The
+page itself hands them to nobody."""
 
 Visit = Callable[..., Page]
 expect.set_options(timeout=SLOW_MS)

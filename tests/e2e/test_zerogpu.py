@@ -185,7 +185,7 @@ def generate(page: Page) -> str:
     return page.evaluate("store.tabs.t2v.job.value.id")
 
 
-LEAVE_STAGE = "pageModule('stage_jobs.js').then(m => m.leaveStage(store.tabs.t2v))"
+LEAVE_STAGE = "page.leaveStage(store.tabs.t2v)"
 
 
 def line(page: Page) -> Any:
@@ -384,7 +384,7 @@ def test_only_a_clip_that_needs_it_asks_for_the_whole_gpu(me: Program, device: D
 
 def test_only_models_that_were_loaded_before_launch_are_offered(me: Program, page: Page) -> None:
     assert [card["id"] for card in me.call("GET", "/api/models").json()] == ["pocket"]
-    offer = page.evaluate("pageModule('api.js').then(m => m.requestJson('/models?task=t2v'))")
+    offer = page.evaluate("page.requestJson('/models?task=t2v')")
     assert [row["id"] for row in offer["models"]] == ["pocket"]
 
 

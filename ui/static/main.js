@@ -16,6 +16,11 @@ import { startShortcuts } from "./shortcuts.js";
 import { startMeasuring } from "./viewport.js";
 import { startIdentification } from "./visitor.js";
 
+/** For tests, which import this module. */
+export { requestJson } from "./api.js";
+export { leaveStage } from "./stage_jobs.js";
+export { store } from "./store.js";
+
 /** @import { MountRequest } from "./globals.d.ts" */
 
 /** By the names that `js_component` in `ui/tab.py` gives them. @type {Record<string, any>} */
