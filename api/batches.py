@@ -5,10 +5,8 @@ Knows what a batch looks like on the wire. Accepting all or none is the service'
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Header
@@ -16,14 +14,15 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
-from api.core import ApiContext, JobId, Who
+from api.core import ApiContext, IdentifiedCaller, JobId
 from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest
+from web import sse
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.identity import Caller
@@ -31,8 +30,8 @@ from web.identity import Caller
 if TYPE_CHECKING:
     from jobs.service import JobService
 
-LOOK_S = 0.5
-HEARTBEAT_S = 15.0
+PAUSE_S = 0.5
+"""Between two states of a batch: it has as many events as all of its clips together."""
 
 
 class BatchView(BaseModel):
@@ -58,18 +57,18 @@ class Batches:
             name = f"batches_{handler.__name__}"
             router.add_api_route(path, handler, methods=[method], operation_id=name, **more)
 
-        sse = {200: {"content": {"text/event-stream": {}}, "description": "Whole states."}}
+        stream = {200: {"content": {"text/event-stream": {}}, "description": "Whole states."}}
         add("", self.create, "POST", status_code=202, response_model=BatchView)
         add("/{batch_id}", self.one, response_model=BatchView)
         add("/{batch_id}/cancel", self.cancel, "POST", response_model=BatchView)
         add("/{batch_id}/events", self.events, response_class=Response, response_model=None,
-            responses={**ERRORS, **sse})  # fmt: skip
+            responses={**ERRORS, **stream})  # fmt: skip
         return router
 
     async def create(
         self,
         request: Request,
-        caller: Who,
+        caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
         """Ask for many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
@@ -81,24 +80,24 @@ class Batches:
         wanted = await self._requests(body, caller)
         once = request_body.once_from(request, key, *(each.model_dump_json() for each in wanted))
         reuse = request_body.as_bool(reuse, "reuse")
-        left = await in_thread(self.core.take, caller, len(wanted))
+        left = await in_thread(self.core.count_clips, caller, len(wanted))
 
         def submit() -> list[Job]:
             jobs = self.service.submit_batch(
                 wanted, caller.owner, idempotency_key=once, reuse=reuse
             )
-            self.core.lend(jobs, caller)
+            self.core.use_quota(jobs, caller)
             return jobs
 
         jobs = await in_thread(submit)
         where = {"Location": address(f"/api/batches/{jobs[0].batch}"), **left}
         return _json(await in_thread(self._view, jobs), 202, where)
 
-    async def one(self, batch_id: JobId, caller: Who) -> Response:
+    async def one(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """All clips of a batch."""
         return _json(await in_thread(self._view, await self._jobs(batch_id, caller)))
 
-    async def cancel(self, batch_id: JobId, caller: Who) -> Response:
+    async def cancel(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """Discard every clip of a batch that is not finished."""
         jobs = await self._jobs(batch_id, caller)
 
@@ -109,29 +108,16 @@ class Batches:
 
         return _json(await in_thread(cancel))
 
-    async def events(self, batch_id: JobId, caller: Who) -> Response:
+    async def events(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """Follow a batch as server-sent events: each is the whole state, so any may be missed."""
-        await self._jobs(batch_id, caller)
-        headers = {"X-Accel-Buffering": "no", **NO_STORE, **SAFE}
-        lines = self._states(batch_id)
-        return StreamingResponse(lines, media_type="text/event-stream", headers=headers)
+        jobs = await self._jobs(batch_id, caller)
 
-    async def _states(self, batch_id: str) -> AsyncIterator[str]:
-        sent, quiet_s = "", 0.0
-        while True:
-            now = await in_thread(self._brief, batch_id)
-            body = json.dumps(now)
-            quiet_s = quiet_s + LOOK_S if body == sent else 0.0
-            if body != sent:
-                sent = body
-                yield f"event: state\ndata: {body}\n\n"
-            elif quiet_s >= HEARTBEAT_S:
-                quiet_s = 0.0
-                yield ": still here\n\n"
-            if now["state"] == "ended":
-                yield "event: end\ndata: {}\n\n"
-                return
-            await asyncio.sleep(LOOK_S)
+        async def read() -> tuple[str, bool]:
+            brief = await in_thread(self._brief, batch_id)
+            return json.dumps(brief), brief["state"] == "ended"
+
+        changes = self.service.achanges([job.id for job in jobs], sse.HEARTBEAT_S)
+        return sse.EventStream(sse.states(changes, read, event="state", pause_s=PAUSE_S))
 
     def _brief(self, batch_id: str) -> dict[str, Any]:
         jobs = self.service.batch(batch_id)
@@ -166,7 +152,7 @@ class Batches:
         jobs = await in_thread(self.service.batch, batch_id)
         if not jobs or not caller.may_see(jobs[0]):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
-        await in_thread(self.core.lend, jobs, caller)
+        await in_thread(self.core.use_quota, jobs, caller)
         return jobs
 
     # ---- what came

@@ -1,7 +1,7 @@
-"""For whoever runs Kinora: is it well, may it get work, how is it doing.
+"""For operators: /health, /ready, /metrics and /test.
 
-`/health` has the words of cog's health check, and is 200 as long as somebody answers; `/ready` is
-for load balancers. Knows the service's figures; tells nobody's clip by its id.
+`/health` uses the words of cog's health check and is always 200; `/ready` is for load balancers. No
+route shows a job's id.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from jobs.service import JobService
 from web.errors import ERRORS, NO_STORE
 from web.metrics import Metrics
 
-TELLS = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
-Word = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
+SHOWN = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
+HealthStatus = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
 
 
 class DeviceView(BaseModel):
-    """What the worker computes on, by its own word."""
+    """What the worker computes on, as it reported it."""
 
     gpu_name: str | None = None
     """None: the CPU."""
@@ -34,7 +34,7 @@ class DeviceView(BaseModel):
 
 
 class Health(BaseModel):
-    status: Word
+    status: HealthStatus
     loading: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     restarts: int = 0
@@ -46,7 +46,7 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     ready: bool
-    status: Word
+    status: HealthStatus
 
 
 class Ops:
@@ -97,5 +97,5 @@ class Ops:
 
     def _state(self) -> dict[str, Any]:
         health = self.service.health()
-        told = {name: health[name] for name in TELLS if name in health}
-        return told | {"status": str(health["state"]).upper()}
+        shown = {name: health[name] for name in SHOWN if name in health}
+        return shown | {"status": str(health["state"]).upper()}

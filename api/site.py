@@ -1,7 +1,4 @@
-"""All doors as one application, and how it stands in front of the page on the same port.
-
-Knows FastAPI and ASGI. What a door does is in its own module.
-"""
+"""The API as one FastAPI application, and how it is put in front of the page on the same port."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DOORS = (
+PREFIXES = (
     "/api",
     "/v1",
     "/generate",
@@ -46,7 +43,7 @@ DOORS = (
     "/metrics",
     "/test",
 )
-"""What is ours; everything else is the page's."""
+"""The paths of the API; all others are the page's."""
 
 
 def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
@@ -56,30 +53,30 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    doors = (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics))
-    for door in doors:
-        app.include_router(door.router())
+    for part in (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics)):
+        app.include_router(part.router())
     add_pages(app)
     add_handlers(app)
     return app
 
 
 def is_ours(path: str) -> bool:
-    return any(path == door or path.startswith(f"{door}/") for door in DOORS)
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in PREFIXES)
 
 
 def with_doors(launch: dict[str, Any], service: JobService, settings: Settings) -> dict[str, Any]:
-    """What `Blocks.launch` was to be given, with the doors and the MCP server."""
+    """The arguments of `Blocks.launch`, with the API and the MCP server added."""
     app = launch.get("app_kwargs", {}) | {"lifespan": beside_the_page(service, settings)}
     return launch | {"app_kwargs": app, "mcp_server": True}
 
 
 def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], Any]:
-    """A lifespan that puts the doors in front of Gradio's application when it starts.
+    """A lifespan that puts the API in front of Gradio's application when it starts.
 
-    Gradio adds its own CORS as the outermost layer of all, after whatever `launch` was given, and
-    that echoes any origin; so ours goes around the finished stack. It can go when `launch` takes
-    an outermost layer. uvicorn's own belief in X-Forwarded-For is switched off, see `callers`."""
+    Gradio adds its own CORS middleware as the outermost layer, after those given to `launch`, and
+    it echoes any origin; so the guard goes around the finished stack. This can go when `launch`
+    accepts an outermost layer. uvicorn's trust in X-Forwarded-For is switched off: see
+    `web/identity.py`."""
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     metrics = Metrics(service)
     api = build(service, settings, metrics)
@@ -89,23 +86,24 @@ def beside_the_page(service: JobService, settings: Settings) -> Callable[[Any], 
         if page.middleware_stack is None:
             raise RuntimeError("the page's middleware is built before its lifespan begins")
         page.middleware_stack = Guard(page.middleware_stack, api, is_ours, settings, metrics)
-        _keep_what_is_here()
-        _give_back_what_was_large()
+        _freeze_imported_objects()
+        _return_large_blocks()
         yield
 
     return lifespan
 
 
-def _keep_what_is_here() -> None:
-    """What the imports made stays for good. To look through all of it for garbage again and again
-    would stop every thread for 0.2 s each time."""
+def _freeze_imported_objects() -> None:
+    """Objects made by imports live for ever. Each garbage collection would traverse all of them and
+    stop every thread for 0.2 s."""
     gc.collect()
     gc.freeze()
 
 
-def _give_back_what_was_large(threshold_bytes: int = 1 << 20) -> None:
-    """glibc learns to keep large blocks, for each thread its own, and so each of the threads that
-    ever decoded a picture would hold tens of megabytes. A threshold that was set is not moved."""
+def _return_large_blocks(threshold_bytes: int = 1 << 20) -> None:
+    """glibc raises its threshold for large blocks as they are freed and then keeps them per thread,
+    so each thread that ever decoded a picture would hold tens of megabytes. A fixed threshold is
+    not raised."""
     if sys.platform == "linux":
         mmap_threshold = -3  # M_MMAP_THRESHOLD, malloc.h
         with contextlib.suppress(OSError, AttributeError):

@@ -17,13 +17,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.artifacts import MANIFEST
+from jobs.event_types import Loading, StepDone
 from jobs.fleet.worker import RedisWorker
 from jobs.job import Job, Result
 from jobs.workers.run import Control, Emit
+from pipelines.preview import Preview
 from settings import Settings
 
 HANGS = "hangs"
@@ -47,9 +48,9 @@ class Pretender:
     def device(self) -> None:
         """It computes nothing."""
 
-    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+    def prepare(self, on_progress: Callable[[Loading], None]) -> KinoraError | None:
         for part in range(10):
-            on_progress({"phase": "pretending", "fraction": part / 10})
+            on_progress(Loading("pretending", part / 10))
             time.sleep(self.prepare_s / 10)
         return None
 
@@ -73,9 +74,8 @@ class Pretender:
             if control.cancelled():
                 raise Cancelled
             now = {"emitted_at": time.time()}  # for whoever measures how late it is heard
-            emit("step", {"index": index, "total": total, "eta_s": None} | now)
-            picture = {"jpeg": b"\xff\xd8 pretended", "step": index, "frames": 1}
-            emit("preview", picture | {"width": 8, "height": 8, "fps": 8} | now)
+            emit(StepDone(index, total, unknown=now))
+            emit(Preview(index, b"\xff\xd8 pretended", frames=1, width=8, height=8, fps=8))
             if control.finish_now():
                 break
         return self._write(job, folder, time.monotonic() - began)
@@ -83,7 +83,7 @@ class Pretender:
     def _load(self, emit: Emit) -> None:
         parts = 10 if self.load_s else 1
         for part in range(parts):
-            emit("loading", {"phase": "loading", "fraction": part / parts})
+            emit(Loading("loading", part / parts))
             time.sleep(self.load_s / parts)
 
     def _write(self, job: Job, folder: Path, seconds: float) -> Result:

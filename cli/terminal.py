@@ -13,12 +13,27 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import typer
+from typing_extensions import assert_never
 
-if TYPE_CHECKING:
-    from jobs.job import Event
+from jobs.event_types import (
+    Decoding,
+    Encoding,
+    Event,
+    Failed,
+    Fallback,
+    JobCancelled,
+    Loading,
+    PreviewReady,
+    Queued,
+    Requeued,
+    Started,
+    StepDone,
+    Succeeded,
+    UnknownEvent,
+    WaitingForGpu,
+)
 
 
 def say(sentence: str) -> None:
@@ -34,16 +49,22 @@ class ProgressLine:
         self._last = ""
 
     def heard(self, event: Event) -> None:
-        match event.kind:
-            case "started" | "loading":
+        match event.body:
+            case Started() | Loading():
                 self._show("Loading the model")
-            case "step":
-                done, total, eta_s = (event.data[k] for k in ("index", "total", "eta_s"))
-                self._show("Sampling", f" {done}/{total}, about {eta_s:.0f} s left")
-            case "decoding":
+            case StepDone(index, total, eta_s):
+                self._show("Sampling", f" {index}/{total}, about {eta_s or 0:.0f} s left")
+            case Decoding():
                 self._show("Decoding frames")
-            case "encoding":
+            case Encoding():
                 self._show("Writing the file")
+            case (
+                Queued() | WaitingForGpu() | Fallback() | PreviewReady() | Requeued()
+                | Succeeded() | Failed() | JobCancelled() | UnknownEvent()
+            ):  # fmt: skip
+                pass
+            case _:
+                assert_never(event.body)
 
     def _show(self, phase: str, more: str = "") -> None:
         if self._is_terminal:

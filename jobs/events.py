@@ -1,8 +1,7 @@
-"""EventLog: following a job from any number on, from any thread or event loop, without gaps.
+"""EventLog: follows the events of a job from any number on, in threads and event loops.
 
-The log of every job that is alive in this process is also kept in memory, so a hundred watchers do
-not ask the database. Previews are in memory only: the newest of each job, its picture as bytes.
-Knows the store; does not know who makes events or who watches.
+Logs of unfinished jobs are also kept in memory, so followers cause no database queries. Previews
+are kept in memory only: the newest one of each job.
 """
 
 from __future__ import annotations
@@ -11,90 +10,90 @@ import asyncio
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from dataclasses import replace
+from typing import TypeVar
 
-from jobs.job import TERMINAL_KINDS, Event
+from jobs.event_types import TERMINAL_KINDS, Event, EventBody
 from jobs.store import JobStore
+from pipelines.preview import Preview
+
+Body = TypeVar("Body", bound=EventBody)
 
 KEPT_LOGS = 256
 KEPT_EVENTS = 2048
 KEPT_PREVIEWS = 64
-RECHECK_S = 2.0  # how often to doubt one's memory where other machines write too
-ELSEWHERE_S = 1.0  # how often to look for news of a job that another process works on
-
-
-@dataclass(frozen=True)
-class Preview:
-    """The newest look at a clip in the making: one JPEG strip, frames side by side."""
-
-    number: int
-    jpeg: bytes
-    meta: dict[str, Any]
+RECHECK_S = 2.0  # how often the database is queried for a log in memory, where others write too
+ELSEWHERE_S = 1.0  # how often it is queried for a job that another process works on
 
 
 class Waiter(asyncio.Event):
-    """One watcher's, rung in its own event loop."""
+    """Set in the event loop of the one who waits, after an event of a job it subscribed to."""
 
-    async def rings_within(self, patience_s: float | None) -> bool:
-        """As `asyncio.wait_for`, which makes a task for every wait, and thousands wait a second."""
-        if patience_s is None:
+    async def wait_for(self, timeout_s: float | None) -> bool:
+        """False after a timeout. `asyncio.wait_for` would make a task for every wait, and thousands
+        of followers wait each second."""
+        if timeout_s is None:
             return await self.wait()
-        late = False
+        is_late = False
 
-        def give_up() -> None:
-            nonlocal late
-            late = not self.is_set()
+        def time_out() -> None:
+            nonlocal is_late
+            is_late = not self.is_set()
             self.set()
 
-        timer = asyncio.get_running_loop().call_later(patience_s, give_up)
+        timer = asyncio.get_running_loop().call_later(timeout_s, time_out)
         try:
             await self.wait()
         finally:
             timer.cancel()
-        return not late
+        return not is_late
 
 
-def _ring(bells: tuple[Waiter, ...]) -> None:
-    for bell in bells:
-        bell.set()
+def _set_all(waiters: tuple[Waiter, ...]) -> None:
+    for waiter in waiters:
+        waiter.set()
 
 
 class EventLog:
+    """Thread-safe. `_changed` guards every field; it is never held during a database query, and it
+    is the store's lock that keeps `_add` in the order of the events' numbers."""
+
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._changed = threading.Condition(threading.RLock())
         self._logs: dict[str, list[Event]] = {}
         self._ended: OrderedDict[str, None] = OrderedDict()
-        self._bells: dict[str, dict[asyncio.AbstractEventLoop, set[Waiter]]] = {}
+        self._waiters: dict[str, dict[asyncio.AbstractEventLoop, set[Waiter]]] = {}
         self._previews: OrderedDict[str, Preview] = OrderedDict()
         self._closed = False
         self.preview_elsewhere: Callable[[str], Preview | None] = lambda _job_id: None
-        """Where clips are followed by several servers, the others' previews."""
-        store.listeners.append(self._heard)
+        """The newest preview of a job that another server follows."""
+        store.listeners.append(self._add)
 
-    def append(self, job_id: str, kind: str, data: dict[str, Any]) -> Event | None:
-        """Progress of a running job; None if it is not running any more."""
-        return self._store.append(job_id, kind, data)
+    def append(self, job_id: str, event: EventBody) -> Event | None:
+        """Stores an event of a running job; returns None if it is not running any more."""
+        return self._store.append(job_id, event)
 
     def since(self, job_id: str, after: int = 0) -> list[Event]:
+        """The events so far with a number above `after`."""
         known = self._in_memory(job_id, after)
         return self._store.events(job_id, after) if known is None else known
 
-    def newest(self, job_id: str, kind: str) -> Event | None:
-        """The last event of that kind, without a copy of the whole log where it is in memory."""
+    def newest(self, job_id: str, body: type[Body]) -> tuple[Event, Body] | None:
+        """The last event with a body of that type, without a copy of the whole log where it is in
+        memory."""
         with self._changed:
             log = self._logs.get(job_id)
             if log and log[0].n == 1:
-                return next((event for event in reversed(log) if event.kind == kind), None)
-        of_kind = [event for event in self._store.events(job_id) if event.kind == kind]
-        return of_kind[-1] if of_kind else None
+                return _newest(log, body)
+        return _newest(self._store.events(job_id), body)
 
-    # -- watching --------------------------------------------------------------------------------
+    # -- following --------------------------------------------------------------------------------
 
     def watch(self, job_id: str, after: int = 0) -> Iterator[Event]:
-        """Every event with a number above `after`, then new ones as they come, to the last."""
+        """Every event with a number above `after`, then new ones as they come, until the job has
+        ended or is deleted, or the log is closed."""
         return (event for event in self.follow(job_id, after) if event is not None)
 
     async def awatch(self, job_id: str, after: int = 0) -> AsyncIterator[Event]:
@@ -105,7 +104,7 @@ class EventLog:
     def follow(
         self, job_id: str, after: int = 0, tick_s: float | None = None
     ) -> Iterator[Event | None]:
-        """As `watch`, with a None whenever nothing has happened for `tick_s`: a heartbeat."""
+        """As `watch`, and yields None whenever there was no event for `tick_s`."""
         while not self._closed:
             for event in (fresh := self.since(job_id, after)):
                 yield event
@@ -122,13 +121,11 @@ class EventLog:
 
     async def afollow(
         self, job_id: str, after: int = 0, tick_s: float | None = None
-    ) -> AsyncIterator[Event | None]:
-        loop, bell = asyncio.get_running_loop(), Waiter()
-        with self._changed:
-            self._bells.setdefault(job_id, {}).setdefault(loop, set()).add(bell)
-        try:
+    ) -> AsyncGenerator[Event | None, None]:
+        """As `follow`, in an event loop."""
+        with self._subscribed([job_id]) as waiter:
             while not self._closed:
-                bell.clear()
+                waiter.clear()
                 fresh = self._in_memory(job_id, after)
                 if fresh is None:
                     fresh = await asyncio.to_thread(self._store.events, job_id, after)
@@ -142,22 +139,43 @@ class EventLog:
                     return
                 if last.n > after:
                     continue
-                if not await bell.rings_within(self._patience(job_id, tick_s)):
+                if not await waiter.wait_for(self._timeout_s(job_id, tick_s)):
                     if self._store.is_shared:
                         await asyncio.to_thread(self._recheck, job_id)
                     if tick_s:
                         yield None
+
+    async def achanges(self, job_ids: Collection[str], tick_s: float) -> AsyncGenerator[None, None]:
+        """One subscription for several jobs: yields at once, then whenever any of them may have new
+        events, once for all that came since. It also yields after `tick_s` without any; where other
+        processes may write, after RECHECK_S. Ends when the log is closed. Reads no database."""
+        with self._subscribed(job_ids) as waiter:
+            while not self._closed:
+                waiter.clear()
+                yield
+                is_shared = self._store.is_shared
+                await waiter.wait_for(min(tick_s, RECHECK_S) if is_shared else tick_s)
+
+    @contextlib.contextmanager
+    def _subscribed(self, job_ids: Collection[str]) -> Iterator[Waiter]:
+        loop, waiter = asyncio.get_running_loop(), Waiter()
+        with self._changed:
+            for job_id in job_ids:
+                self._waiters.setdefault(job_id, {}).setdefault(loop, set()).add(waiter)
+        try:
+            yield waiter
         finally:
             with self._changed:
-                bells = self._bells.get(job_id, {})
-                bells.get(loop, set()).discard(bell)
-                if not bells.get(loop):
-                    bells.pop(loop, None)
-                if not bells:
-                    self._bells.pop(job_id, None)
+                for job_id in job_ids:
+                    loops = self._waiters.get(job_id, {})
+                    loops.get(loop, set()).discard(waiter)
+                    if not loops.get(loop):
+                        loops.pop(loop, None)
+                    if not loops:
+                        self._waiters.pop(job_id, None)
 
     def forget(self, job_id: str) -> None:
-        """The job was deleted: its watchers end."""
+        """The job was deleted: its followers end."""
         with self._changed:
             self._logs.pop(job_id, None)
             self._ended.pop(job_id, None)
@@ -165,26 +183,27 @@ class EventLog:
             self._wake(job_id)
 
     def wake_all(self) -> None:
-        """Every watcher looks once more."""
+        """Every follower checks for events again: from now on other processes may write them."""
         with self._changed:
-            for job_id in list(self._bells):
+            for job_id in list(self._waiters):
                 self._wake(job_id)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Ends every watcher."""
+        """Ends every follower."""
         with self._changed:
             self._closed = True
-            for job_id in list(self._bells):
+            for job_id in list(self._waiters):
                 self._wake(job_id)
             self._changed.notify_all()
 
     # -- previews --------------------------------------------------------------------------------
 
-    def keep_preview(self, job_id: str, jpeg: bytes, meta: dict[str, Any]) -> Preview:
+    def keep_preview(self, job_id: str, preview: Preview) -> Preview:
+        """Returns it with its number, which counts from 1."""
         with self._changed:
             before = self._previews.pop(job_id, None)
-            preview = Preview(before.number + 1 if before else 1, jpeg, meta)
+            preview = replace(preview, number=before.number + 1 if before else 1)
             self._previews[job_id] = preview
             while len(self._previews) > KEPT_PREVIEWS:
                 self._previews.popitem(last=False)
@@ -197,7 +216,8 @@ class EventLog:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _heard(self, event: Event) -> None:
+    def _add(self, event: Event) -> None:
+        """The store calls it for each event it has stored, in the order of their numbers."""
         with self._changed:
             log = self._logs.setdefault(event.job_id, [])
             if log and log[-1].n != event.n - 1:  # another process wrote in between
@@ -212,20 +232,20 @@ class EventLog:
             self._wake(event.job_id)
 
     def _trim(self) -> None:
-        """Forgets the logs of the jobs that ended longest ago; live ones stay."""
+        """Removes the logs of the jobs that ended longest ago from memory."""
         while len(self._ended) > KEPT_LOGS:
             job_id, _ = self._ended.popitem(last=False)
             self._logs.pop(job_id, None)
 
     def _wake(self, job_id: str) -> None:
-        """However many watch in one event loop, it is called once."""
+        """One call for each event loop, however many followers it has."""
         self._changed.notify_all()
-        for loop, bells in self._bells.get(job_id, {}).items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is watching
-                loop.call_soon_threadsafe(_ring, tuple(bells))
+        for loop, waiters in self._waiters.get(job_id, {}).items():
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so are its followers
+                loop.call_soon_threadsafe(_set_all, tuple(waiters))
 
     def _in_memory(self, job_id: str, after: int) -> list[Event] | None:
-        """What memory knows after that number, or None if it does not reach back that far."""
+        """The events after that number, or None if the log in memory does not reach back so far."""
         with self._changed:
             log = self._logs.get(job_id)
             if not log or after < log[0].n - 1:
@@ -242,7 +262,7 @@ class EventLog:
             iter(self._store.events(job_id, after=-1)[-1:]), None
         )
 
-    def _patience(self, job_id: str, tick_s: float | None) -> float | None:
+    def _timeout_s(self, job_id: str, tick_s: float | None) -> float | None:
         if not self._last_in_memory(job_id):
             return min(tick_s or ELSEWHERE_S, ELSEWHERE_S)
         if self._store.is_shared:
@@ -250,7 +270,7 @@ class EventLog:
         return tick_s
 
     def _recheck(self, job_id: str) -> None:
-        """Another machine may have gone on with it: then its log is read from the store."""
+        """Drops a log that another process has continued, so that the store is read instead."""
         known = self._last_in_memory(job_id)
         if known and self._store.is_shared and self._store.events(job_id, after=known.n):
             with self._changed:
@@ -258,22 +278,28 @@ class EventLog:
                     self._logs.pop(job_id, None)
 
     def _wait(self, job_id: str, after: int, tick_s: float | None) -> bool:
-        """True as soon as there may be something after that number."""
-        patience = self._patience(job_id, tick_s)
-
-        def is_news() -> bool:
-            log = self._logs.get(job_id)
-            return self._closed or (log is not None and log[-1].n > after)
-
+        """True as soon as there may be an event with a number above `after`; False after a
+        timeout."""
+        timeout_s = self._timeout_s(job_id, tick_s)
         with self._changed:
-            known = job_id in self._logs
+            was_in_memory = job_id in self._logs
 
-            def is_over() -> bool:
-                return is_news() or (known and job_id not in self._logs)
+            def may_go_on() -> bool:
+                log = self._logs.get(job_id)
+                if log is None:
+                    return self._closed or was_in_memory  # the job was deleted
+                return self._closed or log[-1].n > after
 
-            return self._changed.wait_for(is_over, patience)
+            return self._changed.wait_for(may_go_on, timeout_s)
 
 
 def _ends(event: Event, fresh: list[Event]) -> bool:
-    """A failure is the end only if nothing came after it: a clip may be decoded again."""
+    """A failed job may be queued again to retry decoding, so only the newest event ends a log."""
     return event.kind in TERMINAL_KINDS and event is fresh[-1]
+
+
+def _newest(log: list[Event], body: type[Body]) -> tuple[Event, Body] | None:
+    for event in reversed(log):
+        if isinstance(event.body, body):
+            return event, event.body
+    return None

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
+from jobs.event_types import LoadingJson
 from jobs.job import Asked, Job
 from jobs.lifecycle import JobLifecycle
 from jobs.zerogpu_requests import Drivers
@@ -21,7 +22,7 @@ class Health(BaseModel):
     state: WorkerState
     worker_pid: int | None = None
     job_id: str | None = None
-    loading: dict[str, Any] | None = None
+    loading: LoadingJson = None
     error: dict[str, Any] | None = None
     restarts: int = 0
     workers: int = 1

@@ -126,27 +126,6 @@ class IdempotencyKey(NamedTuple):
     fingerprint: str
 
 
-class Event(BaseModel):
-    """One numbered line of a job's log; `n` counts from 1 within the job, without gaps.
-
-    kind: queued | started | waiting_for_gpu | loading | step | decoding | encoding | preview
-          | requeued | succeeded | failed | cancelled
-
-    loading may also come before started: the worker loads a model before it can claim a first job.
-    waiting_for_gpu comes on ZeroGPU only: the job was claimed and is queued for a GPU.
-    """
-
-    model_config = ConfigDict(frozen=True)
-    job_id: str
-    n: int
-    at: float
-    kind: str
-    data: dict[str, Any] = {}
-
-
-TERMINAL_KINDS = frozenset({"succeeded", "failed", "cancelled"})
-
-
 def new_id() -> str:
     """128 random bits: another job's id cannot be guessed."""
     return secrets.token_hex(16)

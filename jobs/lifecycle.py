@@ -9,20 +9,35 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
+from typing_extensions import assert_never
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.artifacts import MANIFEST as MANIFEST  # also for executors, which import only this module
 from jobs.artifacts import Artifacts
 from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping, with_note
 from jobs.estimate import Estimator
+from jobs.event_types import (
+    Decoding,
+    Encoding,
+    Failed,
+    Fallback,
+    JobCancelled,
+    Loading,
+    PreviewReady,
+    Requeued,
+    StepDone,
+    Succeeded,
+    WaitingForGpu,
+    WorkerEvent,
+)
 from jobs.events import EventLog
 from jobs.job import Asked, Job, Result, State
 from jobs.store import JobStore
-from pipelines.request import FittedRequest
+from pipelines.preview import Preview
 
 log = logging.getLogger(__name__)
 
@@ -67,24 +82,22 @@ class JobLifecycle:
     def cancel_queued(self, job_id: str) -> bool:
         """Cancels a queued job and removes what an earlier attempt wrote; False if it is not queued
         any more."""
-        cancelled = self.store.move(job_id, State.QUEUED, State.CANCELLED, "cancelled")
+        cancelled = self.store.move(job_id, State.QUEUED, State.CANCELLED, JobCancelled())
         if cancelled:
             self.artifacts.remove(job_id)
         return cancelled is not None
 
     def fail_queued(self, job_id: str, error: KinoraError, *, remove_files: bool = True) -> bool:
         """Fails a queued job; False if it is not queued any more."""
-        failed = self.store.move(
-            job_id, State.QUEUED, State.FAILED, "failed", error.as_dict(), error=error
-        )
+        failed = self.store.move(job_id, State.QUEUED, State.FAILED, Failed.of(error))
         if failed and remove_files:
             self.artifacts.remove(job_id)
         return failed is not None
 
     def retry_decode(self, job_id: str) -> Job | None:
         """Queues a failed job again; None if it is not failed any more."""
-        why = {"message": "Decoding is retried."}
-        return self.store.move(job_id, State.FAILED, State.QUEUED, "requeued", why)
+        why = Requeued("Decoding is retried.")
+        return self.store.move(job_id, State.FAILED, State.QUEUED, why)
 
     # -- running jobs ------------------------------------------------------------------------------
 
@@ -93,19 +106,24 @@ class JobLifecycle:
         job = self.store.get(job_id)
         return job.asked if job else None
 
-    def progress(self, job: Job, kind: str, data: dict[str, Any]) -> None:
-        """Appends an event of a running job. A preview's JPEG is kept in memory only."""
-        if kind == "preview":
-            meta = {key: value for key, value in data.items() if key != "jpeg"}
-            preview = self.events.keep_preview(job.id, data["jpeg"], meta)
-            data = meta | {"number": preview.number}
-        elif kind == "fallback":  # another model makes it from now on
-            data = dict(data)
-            self.store.replace_fitted(job.id, FittedRequest.model_validate(data.pop("fitted")))
-        elif kind == "step" and data.get("eta_s") is not None:
-            tail_s = self.estimator.estimate(job.fitted).tail_s
-            data = data | {"eta_s": round(data["eta_s"] + tail_s, 1)}
-        self.events.append(job.id, kind, data)
+    def progress(self, job: Job, event: WorkerEvent | WaitingForGpu) -> None:
+        """Stores what the worker reports of a running job."""
+        match event:
+            case Preview():  # the JPEG stays in memory, out of the database
+                kept = self.events.keep_preview(job.id, event)
+                self.events.append(job.id, PreviewReady.of(kept))
+            case Fallback():  # another model makes it: the job says so from now on
+                if event.fitted:
+                    self.store.replace_fitted(job.id, event.fitted)
+                self.events.append(job.id, replace(event, fitted=None))
+            case StepDone(eta_s=float() | int() as sampling_s):
+                tail_s = self.estimator.estimate(job.fitted).tail_s
+                eta_s = round(sampling_s + tail_s, 1)
+                self.events.append(job.id, replace(event, eta_s=eta_s))
+            case StepDone() | WaitingForGpu() | Loading() | Decoding() | Encoding():
+                self.events.append(job.id, event)
+            case _:
+                assert_never(event)
 
     def succeed(self, job: Job, result: Result) -> None:
         """The clip is finished; cancels the job if it was discarded in the meantime."""
@@ -114,13 +132,11 @@ class JobLifecycle:
         # before the event, so that subscribers to it already get the better estimate
         made = self.store.get(job.id) or job
         self.estimator.learn(made.model_copy(update={"result": result}))
-        seconds = {"seconds": result.seconds, "finished_early": result.finished_early}
         succeeded = self.store.move(
             job.id,
             State.RUNNING,
             State.SUCCEEDED,
-            "succeeded",
-            seconds,
+            Succeeded(result.seconds, result.finished_early),
             result=result,
             unless_asked="discard",
             run=job.started_at,
@@ -143,16 +159,14 @@ class JobLifecycle:
             job.id,
             State.RUNNING,
             State.FAILED,
-            "failed",
-            error.as_dict(),
-            error=error,
+            Failed.of(error),
             run=job.started_at,
         )
 
     def cancel(self, job: Job) -> None:
         """The worker has discarded a running job."""
         self._clear(job)
-        self.store.move(job.id, State.RUNNING, State.CANCELLED, "cancelled", run=job.started_at)
+        self.store.move(job.id, State.RUNNING, State.CANCELLED, JobCancelled(), run=job.started_at)
 
     def worker_lost(self, job: Job) -> None:
         """The worker of a running job is gone: the job succeeds if its clip is complete, is queued
@@ -190,8 +204,7 @@ class JobLifecycle:
             job.id,
             State.RUNNING,
             State.QUEUED,
-            "requeued",
-            {"message": why},
+            Requeued(why),
             refund_attempt=refund_attempt,
             run=job.started_at,
         )

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from jobs.job import Event
+from typing_extensions import assert_never
+
+from jobs.event_types import (
+    Decoding,
+    Encoding,
+    Event,
+    Failed,
+    Fallback,
+    JobCancelled,
+    Loading,
+    PreviewReady,
+    Queued,
+    Requeued,
+    Started,
+    StepDone,
+    Succeeded,
+    UnknownEvent,
+    WaitingForGpu,
+)
 
 RING = {"loading": 0.06, "denoise": 0.9, "decoding": 0.94, "encoding": 0.97}
 """How much of the ring each phase has filled when it ends; sampling is nearly all of the wait."""
@@ -21,7 +38,7 @@ class Progress:
     step: int = 0
     total: int = 0
     eta_s: float | None = None
-    preview: dict[str, Any] | None = None
+    preview: PreviewReady | None = None
     finishing: bool = False
     seen: int = 0
     loading: str = ""
@@ -29,33 +46,31 @@ class Progress:
     """Why ZeroGPU queues: `concurrency` where it is for other clips of this Space."""
     bytes_done: int | None = None
     bytes_total: int | None = None
-    extras: dict[str, Any] = field(default_factory=dict)
 
     def fold(self, event: Event) -> None:
         self.seen = event.n
-        data = event.data
-        if event.kind == "queued" or event.kind == "requeued":
-            self.phase, self.step, self.fraction, self.eta_s = "queued", 0, None, None
-        elif event.kind == "started":
-            self.phase, self.fraction = "loading", None
-        elif event.kind == "waiting_for_gpu":
-            self.phase, self.fraction, self.gpu_reason = event.kind, None, data.get("reason")
-        elif event.kind == "loading":
-            self.phase, self.fraction = "loading", data.get("fraction")
-            self.loading = str(data.get("phase") or "")
-            self.bytes_done, self.bytes_total = data.get("bytes_done"), data.get("bytes_total")
-        elif event.kind == "step":
-            self.phase = "denoise"
-            self.step, self.total = int(data.get("index", 0)), int(data.get("total", 0))
-            self.eta_s = data.get("eta_s")
-        elif event.kind == "preview":
-            self.preview = data
-        elif event.kind in ("decoding", "encoding"):
-            self.phase, self.eta_s = event.kind, None
-        elif event.kind in ("succeeded", "failed", "cancelled"):
-            self.phase = event.kind
-        else:
-            self.extras[event.kind] = data
+        match event.body:
+            case Queued() | Requeued():
+                self.phase, self.step, self.fraction, self.eta_s = "queued", 0, None, None
+            case Started():
+                self.phase, self.fraction = "loading", None
+            case WaitingForGpu(reason):
+                self.phase, self.fraction, self.gpu_reason = event.kind, None, reason
+            case Loading(phase, fraction, bytes_done, bytes_total):
+                self.phase, self.loading, self.fraction = "loading", phase, fraction
+                self.bytes_done, self.bytes_total = bytes_done, bytes_total
+            case StepDone(index, total, eta_s):
+                self.phase, self.step, self.total, self.eta_s = "denoise", index, total, eta_s
+            case PreviewReady() as preview:
+                self.preview = preview
+            case Decoding() | Encoding():
+                self.phase, self.eta_s = event.kind, None
+            case Succeeded() | Failed() | JobCancelled():
+                self.phase = event.kind
+            case Fallback() | UnknownEvent():
+                pass
+            case _:
+                assert_never(event.body)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Progress:

@@ -6,17 +6,19 @@ The reading half of `JobService`; nothing here changes a job.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
-from jobs.events import EventLog, Preview
+from jobs.event_types import Event, WaitingForGpu
+from jobs.events import EventLog
 from jobs.executor import Executor
-from jobs.job import Event, Job, State
+from jobs.job import Job, State
 from jobs.queue_eta import QueueEstimate, QueueEta
 from jobs.store import JobStore
+from pipelines.preview import Preview
 
 Jobs = list[Job]  # in the class, `list` is the method
 Events = list[Event]
@@ -92,10 +94,15 @@ class JobQueries:
 
     def afollow(
         self, job_id: str, after: int = 0, tick_s: float | None = None
-    ) -> AsyncIterator[Event | None]:
+    ) -> AsyncGenerator[Event | None, None]:
         """As `awatch`, with None as a heartbeat whenever nothing happened for `tick_s` seconds. No
         owner check."""
         return self._events.afollow(job_id, after, tick_s)
+
+    def achanges(self, job_ids: Collection[str], tick_s: float) -> AsyncGenerator[None, None]:
+        """Yields after changes of any of the jobs, and whenever nothing happened for `tick_s`
+        seconds. No owner check."""
+        return self._events.achanges(job_ids, tick_s)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Calls the listener with every event that this process stores, in the order of their
@@ -165,7 +172,7 @@ class JobQueries:
         if job.state is State.QUEUED:
             return "caller" if drivers.newest(job.id) is None else None
         newest = self._events.since(job.id)[-1:]
-        return "gpu" if newest and newest[0].kind == "waiting_for_gpu" else None
+        return "gpu" if newest and isinstance(newest[0].body, WaitingForGpu) else None
 
     def idle(self) -> set[str]:
         """The queued clips without a web request (ZeroGPU); they count for no limit."""

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from jobs.estimate import Estimator
+from jobs.event_types import TERMINAL_KINDS, Event, Loading, StepDone, WaitingForGpu
 from jobs.events import EventLog
-from jobs.job import TERMINAL_KINDS, Event, Job
+from jobs.job import Job
 from jobs.queue import Waiting, by_owner, counts_before
 from jobs.store import JobStore
 from pipelines.request import FittedRequest
@@ -88,14 +89,14 @@ class QueueEta:
     def remaining_s(self, job: Job) -> float:
         """For a running job."""
         now = time.time()
-        last = self._events.newest(job.id, "step")
-        if last is not None and last.data.get("eta_s") is not None:
-            return max(0.0, last.data["eta_s"] - (now - last.at))
+        last = self._events.newest(job.id, StepDone)
+        if last is not None and last[1].eta_s is not None:
+            return max(0.0, last[1].eta_s - (now - last[0].at))
         started_at = job.started_at
-        queued = self._events.newest(job.id, "waiting_for_gpu")
+        queued = self._events.newest(job.id, WaitingForGpu)
         if queued is not None:  # the time runs from when the GPU is there
-            granted = self._events.newest(job.id, "loading")
-            started_at = granted.at if granted and granted.n > queued.n else None
+            granted = self._events.newest(job.id, Loading)
+            started_at = granted[0].at if granted and granted[0].n > queued[0].n else None
         spent = now - (started_at or now)
         return max(0.0, self._estimator.estimate(job.fitted).seconds - spent)
 

@@ -18,8 +18,9 @@ from typing import Literal
 from errors import ErrorCode, KinoraError
 from jobs import uploads
 from jobs.artifacts import Artifacts
+from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for tests of retention
-from jobs.job import Event, Gone
+from jobs.job import Gone
 from jobs.lifecycle import JobLifecycle
 from jobs.store import JobStore
 from media.files import list_or_empty, remove_partial, stat_of
@@ -59,7 +60,7 @@ class Housekeeper:
             self._thread.join(5)
 
     def _on_event(self, event: Event) -> None:
-        if event.kind == "succeeded":
+        if isinstance(event.body, Succeeded):
             self._wake.set()
 
     def _run(self) -> None:

@@ -13,9 +13,10 @@ from jobs.admission import Admission
 from jobs.artifacts import Artifacts
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
+from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
-from jobs.job import Asked, Event, IdempotencyKey, Job, State, new_id
+from jobs.job import Asked, IdempotencyKey, Job, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.queries import JobQueries, Jobs

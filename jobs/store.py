@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
-from errors import KinoraError
 from jobs import queue
 from jobs.admission_sql import check_key, check_limits, store_key
 from jobs.database import Database, events, jobs, one_at_a_time
-from jobs.job import Asked, Event, Gone, IdempotencyKey, Job, Result, State, check_move
+from jobs.event_types import Event, EventBody, Failed, Queued, Started, Succeeded, to_json
+from jobs.job import Asked, Gone, IdempotencyKey, Job, Result, State, check_move
 from jobs.job_rows import job_of, row_of
 from jobs.migrations import open_database
 from jobs.priority_lock import PriorityLock
@@ -105,9 +105,9 @@ class JobStore(StoreQueries):
                 written = []
                 tx.execute(ADD_JOB, rows)
                 for job in accepted:
-                    written.append(_write(tx, job.id, 1, "queued", {"model": job.fitted.model}))
+                    written.append(_write(tx, job.id, 1, Queued(job.fitted.model)))
                     if job.result:
-                        written.append(_write(tx, job.id, 2, "succeeded", {"reused": True}))
+                        written.append(_write(tx, job.id, 2, Succeeded(reused=True)))
                 if idempotency_key:
                     store_key(tx, accepted[0].owner, idempotency_key, accepted[0].id)
             for event in written:
@@ -128,7 +128,7 @@ class JobStore(StoreQueries):
                 else:
                     return None
                 job = _require(tx, job_id)
-                event = _append(tx, job.id, "started", {"attempt": job.attempts})
+                event = _append(tx, job.id, Started(job.attempts))
             self._notify(event)
         return job
 
@@ -137,11 +137,9 @@ class JobStore(StoreQueries):
         job_id: str,
         before: State,
         after: State,
-        kind: str,
-        data: dict[str, Any] | None = None,
+        event: EventBody,
         *,
         result: Result | None = None,
-        error: KinoraError | None = None,
         unless_asked: Asked | None = None,
         refund_attempt: bool = False,
         run: float | None = None,
@@ -157,7 +155,8 @@ class JobStore(StoreQueries):
         if after.ended:
             values |= {"ended_at": time.time()}
             values |= {"result": result.model_dump_json() if result else None}
-            values |= {"error": json.dumps(error.as_dict()) if error else None}
+            is_failure = isinstance(event, Failed)
+            values |= {"error": json.dumps(to_json(event)) if is_failure else None}
         elif after is State.QUEUED:
             values |= {"started_at": None, "asked": None, "server": self.server}
             if before.ended:  # retried as if it were new
@@ -178,8 +177,8 @@ class JobStore(StoreQueries):
                     if tx.execute(update(jobs).where(is_unchanged).values(**values)).rowcount == 0:
                         return None
                     job = _require(tx, job_id)
-                    event = _append(tx, job_id, kind, data or {})
-                self._notify(event)
+                    stored = _append(tx, job_id, event)
+                self._notify(stored)
             return job
 
         return self.database.reserve.use_for(change) if after.ended else change()
@@ -208,7 +207,7 @@ class JobStore(StoreQueries):
             tx.execute(update(jobs).where(is_running).values(**values))
 
     def append(
-        self, job_id: str, kind: str, data: dict[str, Any], *, while_: State = State.RUNNING
+        self, job_id: str, event: EventBody, *, while_: State = State.RUNNING
     ) -> Event | None:
         """Stores an event and returns it; None if the job is not in that state any more."""
         with self._writing:
@@ -216,9 +215,9 @@ class JobStore(StoreQueries):
                 state = tx.execute(STATE_LOCKED, {"job": job_id}).scalar()
                 if state != while_.value:
                     return None
-                event = _append(tx, job_id, kind, data)
-            self._notify(event)
-        return event
+                stored = _append(tx, job_id, event)
+            self._notify(stored)
+        return stored
 
     def take_over(self, job_id: str) -> None:
         """A running job of a server that is gone belongs to this one from now on."""
@@ -279,15 +278,16 @@ class JobStore(StoreQueries):
                 log.exception("Event listener failed (event=%d, job=%s).", event.n, event.job_id)
 
 
-def _append(tx: Connection, job_id: str, kind: str, data: dict[str, Any]) -> Event:
+def _append(tx: Connection, job_id: str, event: EventBody) -> Event:
     last = tx.execute(LAST_EVENT, {"job": job_id}).scalar()
-    return _write(tx, job_id, (last or 0) + 1, kind, data)
+    return _write(tx, job_id, (last or 0) + 1, event)
 
 
-def _write(tx: Connection, job_id: str, n: int, kind: str, data: dict[str, Any]) -> Event:
-    event = Event(job_id=job_id, n=n, at=time.time(), kind=kind, data=data)
-    tx.execute(ADD_EVENT, event.model_dump() | {"data": json.dumps(data)})
-    return event
+def _write(tx: Connection, job_id: str, n: int, event: EventBody) -> Event:
+    stored = Event(job_id, n, time.time(), event)
+    row = {"job_id": job_id, "n": n, "at": stored.at, "kind": event.kind}
+    tx.execute(ADD_EVENT, row | {"data": json.dumps(to_json(event))})
+    return stored
 
 
 def _require(tx: Connection, job_id: str) -> Job:

@@ -11,7 +11,8 @@ from sqlalchemy import and_, bindparam, func, or_, select
 from jobs import queue
 from jobs.admission_sql import made_before
 from jobs.database import Database, events, jobs
-from jobs.job import Event, Job, Result, State
+from jobs.event_types import Event, from_json
+from jobs.job import Job, Result, State
 from jobs.job_rows import job_of
 from jobs.queue import Waiting, in_turn
 from jobs.removed_jobs import place_of
@@ -121,8 +122,11 @@ class StoreQueries:
     def events(self, job_id: str, after: int = 0) -> list[Event]:
         query = select(events).where(events.c.job_id == job_id, events.c.n > after)
         with self.database.reading.begin() as tx:
-            rows = tx.execute(query.order_by(events.c.n)).mappings().all()
-        return [Event(**{**row, "data": json.loads(row["data"])}) for row in rows]
+            rows = tx.execute(query.order_by(events.c.n)).all()
+        return [
+            Event(row.job_id, row.n, row.at, from_json(row.kind, json.loads(row.data)))
+            for row in rows
+        ]
 
     # -- the queue ---------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
+from jobs.event_types import PreviewReady, Requeued
 from jobs.job import Job, State
 from pipelines.models.cards import ModelCard
 from pipelines.models.loras import offered
@@ -288,11 +289,11 @@ async def make(
             if event is None:
                 continue
             seen.fold(event)
-            if event.kind == "requeued" and service.waits_for(job) == "caller":
+            if isinstance(event.body, Requeued) and service.waits_for(job) == "caller":
                 # this call has one token only, and the Hub gives no other to a call that waits
                 service.cancel(job.id, who)
                 raise _as_gradio(KinoraError(ErrorCode.UNAVAILABLE, CALL_AGAIN))
-            if event.kind != "preview":
+            if not isinstance(event.body, PreviewReady):
                 progress(
                     *_told(seen),
                     desc=job_view.line(await _now(service, job, who), seen, None, None),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from errors import ErrorCode, KinoraError, split_sentence
+from jobs.event_types import to_json
 from jobs.job import Job, State
 from jobs.progress import Progress
 from pipelines.request import Adjustment
@@ -39,7 +40,7 @@ def view(
     job: Job, progress: Progress, *, position: int | None = None, wait_s: float | None = None
 ) -> dict[str, Any]:
     """One JSON object with everything the stage and the reel show of a job."""
-    fitted, result = job.fitted, job.result
+    fitted, result, preview = job.fitted, job.result, progress.preview
     shown = result or fitted
     width, height = (result.width, result.height) if result else fitted.made_size
     body: dict[str, Any] = {
@@ -55,7 +56,7 @@ def view(
         "phase": progress.phase,
         "line": line(job, progress, position, wait_s),
         "ring": round(progress.ring, 4),
-        "preview": progress.preview if not job.state.ended else None,
+        "preview": to_json(preview) if preview and not job.state.ended else None,
         "adjustments": [a.sentence for a in changes(job)],
         "surprises": surprises(job),
         "used": used(job),

@@ -16,7 +16,7 @@ from errors import ErrorCode, KinoraError
 from web.errors import NO_STORE, SAFE, error_response
 
 if TYPE_CHECKING:
-    from jobs.events import Preview
+    from pipelines.preview import Preview
 
 MEDIA_TYPES = {
     ".mp4": "video/mp4",
@@ -59,7 +59,7 @@ def send_preview(preview: Preview) -> Response:
     """The newest preview of a running job: a JPEG strip, its number and how many frames it has."""
     headers = {
         "X-Kinora-Preview": str(preview.number),
-        "X-Kinora-Frames": str(preview.meta.get("frames", 1)),
+        "X-Kinora-Frames": str(preview.frames),
     }
     return Response(
         preview.jpeg, media_type=MEDIA_TYPES[".jpg"], headers={**headers, **NO_STORE, **SAFE}

@@ -21,18 +21,18 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from errors import ErrorCode, KinoraError
-from jobs.events import Preview
 from jobs.executor import Health
 from jobs.fleet.client import connect
-from jobs.fleet.messages import hear
+from jobs.fleet.messages import RENEWS_DEADLINE, from_fields, store_message
 from jobs.fleet.protocol import ALIVE_S, RedisProtocol, RunTicket, WorkerInfo, device_to_show
 from jobs.fleet.routing import Free, Wants, passed_over, route
 from jobs.job import Asked, Job, State
 from jobs.lifecycle import JobLifecycle
 from jobs.workers.inputs import lend
 from jobs.workers.loading_events import LoadingReporter
-from jobs.workers.timing import Patience
+from jobs.workers.timing import Deadline
 from jobs.zerogpu_requests import Drivers
+from pipelines.preview import Preview
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ActiveRun:
 
     job: Job
     ticket: RunTicket
-    patience: Patience
+    deadline: Deadline
     heard: bool = False
     seen_at: float = field(default_factory=time.monotonic)
 
@@ -249,7 +249,7 @@ class RedisExecutor:
             self._fleet.release(worker, ticket_id)
             return False
         ticket = RunTicket(id=ticket_id, job=job, worker=worker, server=desk.store.server)
-        run = ActiveRun(job, ticket, self._patience())
+        run = ActiveRun(job, ticket, self._deadline())
         with self._lock:
             self._runs[ticket_id] = run  # before the first news of it can come
         try:
@@ -295,7 +295,7 @@ class RedisExecutor:
             card = cards.get(run.ticket.worker)
             if card and card.ticket == run.ticket.id:
                 run.seen_at, run.heard = now, True
-            if settled and run.patience.is_over():
+            if settled and run.deadline.is_over():
                 self._revoke(run)
                 desk.fail(run.job, KinoraError(ErrorCode.TIMEOUT))
                 self._over(run)
@@ -352,11 +352,11 @@ class RedisExecutor:
                 desk.worker_lost(job)
                 continue
             with self._lock:
-                self._runs[ticket.id] = ActiveRun(job, ticket, self._patience(), heard=True)
+                self._runs[ticket.id] = ActiveRun(job, ticket, self._deadline(), heard=True)
                 self._streams.setdefault(ticket.server, "0")
 
-    def _patience(self) -> Patience:
-        return Patience(self._settings.request_timeout_s + OVERDUE_S)
+    def _deadline(self) -> Deadline:
+        return Deadline(self._settings.request_timeout_s + OVERDUE_S)
 
     # -- hearing ---------------------------------------------------------------------------------
 
@@ -384,9 +384,11 @@ class RedisExecutor:
         if run is None:
             return  # of a run that was given up
         run.heard, run.seen_at = True, time.monotonic()
-        run.patience.hear(fields.get("kind", ""))
         try:
-            ended = hear(desk, self._ears, run.job, fields)
+            message = from_fields(fields)
+            if isinstance(message, RENEWS_DEADLINE):
+                run.deadline.renew()
+            ended = store_message(desk, self._ears, run.job, message)
         except (ValidationError, ValueError, KeyError):
             log.exception("Worker %s sent an invalid message.", run.ticket.worker)
             return

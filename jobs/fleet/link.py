@@ -7,28 +7,30 @@ model and no store.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from errors import ErrorCode, KinoraError
+from jobs.event_types import Failed, PreviewReady, WorkerEvent
+from jobs.fleet.messages import RENEWS_DEADLINE, Begun, Message, Outcome, to_fields
 from jobs.fleet.protocol import (
     BEAT_S,
     LONGEST_NEWS,
-    PREVIEW_S,
     RESERVED_S,
     RedisProtocol,
     RunTicket,
     WorkerInfo,
 )
-from jobs.workers.timing import Patience
+from jobs.workers.timing import Deadline
+from pipelines.preview import Preview
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +41,6 @@ HUNG = 4
 """Exit status of a worker whose clip does not end: only a new process can go on."""
 
 
-class Message(NamedTuple):
-    ticket: RunTicket
-    kind: str
-    data: dict[str, Any]
-    jpeg: bytes | None = None
-    is_last: bool = False
-
-
 class ServerLink:
     def __init__(self, fleet: RedisProtocol, card: WorkerInfo, timeout_s: float) -> None:
         self._fleet = fleet
@@ -54,7 +48,7 @@ class ServerLink:
         self._changed = threading.Condition()
         self._card = card
         self._ticket: RunTicket | None = None
-        self._patience = Patience(timeout_s + OVERDUE_S)
+        self._deadline = Deadline(timeout_s + OVERDUE_S)
         self._wish: str | None = None
         self._unsent: deque[Message] = deque()
         self._previews = 0
@@ -80,29 +74,30 @@ class ServerLink:
     def begin(self, ticket: RunTicket) -> None:
         with self._changed:
             self._ticket, self._wish, self._previews = ticket, None, 0
-            self._patience = Patience(self._timeout_s + OVERDUE_S)
+            self._deadline = Deadline(self._timeout_s + OVERDUE_S)
             self.say(ticket=ticket.id, job_id=ticket.job.id)
-            self._put(Message(ticket, "begun", {}))
+            self._put(Message(ticket, Begun()))
 
-    def tell(self, kind: str, data: dict[str, Any]) -> None:
+    def tell(self, event: WorkerEvent) -> None:
         with self._changed:
             if self._ticket is None:
                 return
-            self._patience.hear(kind)
-            if kind != "preview":
-                self._put(Message(self._ticket, kind, data))
-                return
-            self._previews += 1
-            meta = {key: value for key, value in data.items() if key != "jpeg"}
-            number = {"number": self._previews}
-            self._put(Message(self._ticket, kind, meta | number, data["jpeg"]))
+            if isinstance(event, RENEWS_DEADLINE):
+                self._deadline.renew()
+            match event:
+                case Preview():
+                    self._previews += 1
+                    ready = PreviewReady.of(replace(event, number=self._previews))
+                    self._put(Message(self._ticket, ready, event.jpeg))
+                case _:
+                    self._put(Message(self._ticket, event))
 
-    def end(self, kind: str, data: dict[str, Any], warm: tuple[str, ...]) -> None:
+    def end(self, outcome: Outcome, warm: tuple[str, ...]) -> None:
         """The last word about it: with it the worker is free again."""
         with self._changed:
             if self._ticket is None:
                 return
-            self._put(Message(self._ticket, kind, data, is_last=True))
+            self._put(Message(self._ticket, outcome))
             self._ticket = None
             done = self._card.done + 1
             self._card = self._card.model_copy(
@@ -177,17 +172,13 @@ class ServerLink:
     def _send(self, news: Message) -> None:
         ticket = news.ticket
         with self._fleet.redis.pipeline() as pipe:
-            if news.jpeg is not None:
-                key = f"kinora:preview:{ticket.job.id}"
-                held = {"number": news.data["number"], "meta": json.dumps(news.data)}
-                pipe.hset(key, mapping=held | {"jpeg": news.jpeg})
-                pipe.expire(key, PREVIEW_S)
+            if isinstance(news.body, PreviewReady) and news.jpeg is not None:
+                self._fleet.show_preview(ticket.job.id, news.body, news.jpeg, pipe)
             if news.is_last:
                 pipe.delete(f"kinora:slot:{self._card.name}", f"kinora:asked:{ticket.id}")
                 self._fleet.show(self._card, pipe)
             stream = f"kinora:news:{ticket.server}"
-            words = {"ticket": ticket.id, "kind": news.kind, "data": json.dumps(news.data)}
-            pipe.xadd(stream, words, maxlen=LONGEST_NEWS, approximate=True)
+            pipe.xadd(stream, to_fields(news), maxlen=LONGEST_NEWS, approximate=True)
             pipe.execute()
 
     def _beat(self) -> None:
@@ -212,13 +203,12 @@ class ServerLink:
 
     def _end_if_hung(self) -> None:
         ticket = self._ticket
-        if ticket and self._patience.is_over():
+        if ticket and self._deadline.is_over():
             log.error(
                 "Job %s does not stop after its timeout; restarting the worker.",
                 ticket.job.id,
             )
             with contextlib.suppress(RedisError):  # else its server sees for itself
-                error = KinoraError(ErrorCode.TIMEOUT).as_dict()
-                self._send(Message(ticket, "failed", error))
+                self._send(Message(ticket, Failed.of(KinoraError(ErrorCode.TIMEOUT))))
                 self._fleet.leave(self._card.name)
             os._exit(HUNG)

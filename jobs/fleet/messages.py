@@ -1,40 +1,115 @@
-"""One piece of a far worker's news, written down at the desk.
-
-Knows the words the workers use and the desk. Knows no thread and no key.
-"""
+"""What a remote worker sends to its server, its JSON in a Redis stream, and how it is stored."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from errors import Cancelled, ErrorCode, KinoraError
-from jobs.fleet.protocol import RedisProtocol
+from typing_extensions import assert_never
+
+from jobs.event_types import (
+    Decoding,
+    Encoding,
+    Failed,
+    Fallback,
+    Loading,
+    PreviewReady,
+    StepDone,
+    from_json,
+    to_json,
+)
+from jobs.fleet.protocol import RedisProtocol, RunTicket
 from jobs.job import Job, Result
 from jobs.lifecycle import JobLifecycle
 
 
-def hear(desk: JobLifecycle, fleet: RedisProtocol, job: Job, fields: dict[str, str]) -> bool:
-    """True if this was the last of that run."""
-    kind: str = fields["kind"]
-    data: dict[str, Any] = json.loads(fields["data"])
+@dataclass(frozen=True)
+class Begun:
+    """The worker has taken the job."""
+
+
+@dataclass(frozen=True)
+class Done:
+    result: Result
+
+
+@dataclass(frozen=True)
+class Returned:
+    """The worker was stopped; another one makes the clip."""
+
+
+Outcome: TypeAlias = Done | Failed | Returned
+Progress: TypeAlias = Loading | Fallback | StepDone | PreviewReady | Decoding | Encoding
+MessageBody: TypeAlias = Begun | Progress | Outcome
+
+RENEWS_DEADLINE = (Begun, Loading, Fallback)
+"""After these the deadline of a run begins anew: loading takes none of the clip's time."""
+
+
+@dataclass(frozen=True)
+class Message:
+    ticket: RunTicket
+    body: MessageBody
+    jpeg: bytes | None = None
+    """The picture of a `PreviewReady`: it travels beside the message."""
+
+    @property
+    def is_last(self) -> bool:
+        return isinstance(self.body, Outcome)
+
+
+def to_fields(message: Message) -> dict[str, str]:
+    """The entry of the stream."""
+    data: dict[str, Any] = {}
+    match message.body:
+        case Begun():
+            kind = "begun"
+        case Done(result):
+            kind, data = "done", result.model_dump()
+        case Returned():
+            kind = "returned"
+        case event:
+            kind, data = event.kind, to_json(event)
+    return {"ticket": message.ticket.id, "kind": kind, "data": json.dumps(data)}
+
+
+def from_fields(fields: dict[str, str]) -> MessageBody:
+    """Raises KeyError, ValueError or pydantic.ValidationError for what is no message of ours."""
+    kind, data = fields["kind"], json.loads(fields["data"])
     match kind:
+        case "begun":
+            return Begun()
         case "done":
-            desk.succeed(job, Result.model_validate(data))
-        case "failed":
-            was_stopped = data["error"] == ErrorCode.CANCELLED.value
-            desk.fail(job, Cancelled() if was_stopped else KinoraError.from_dict(data))
+            return Done(Result.model_validate(data))
         case "returned":
+            return Returned()
+        case _:
+            event = from_json(kind, data)
+            if isinstance(event, Progress | Failed):
+                return event
+            raise ValueError(f"unknown message {kind!r}")
+
+
+def store_message(desk: JobLifecycle, fleet: RedisProtocol, job: Job, message: MessageBody) -> bool:
+    """True if this was the last message of that run. Raises ValueError for an error code that this
+    version does not know."""
+    match message:
+        case Done(result):
+            desk.succeed(job, result)
+        case Failed():
+            desk.fail(job, message.to_error())
+        case Returned():
             sentence = "The worker was stopped; the clip is made by another."
             desk.requeue(job, sentence, refund_attempt=True)
-        case "begun":
+        case Begun():
             pass
-        case "preview":
+        case PreviewReady():
             newest = fleet.preview(job.id)
             if newest:  # there may be a newer one already, and then this is it
-                desk.progress(job, "preview", newest.meta | {"jpeg": newest.jpeg})
-        case "loading" | "fallback" | "step" | "decoding" | "encoding":
-            desk.progress(job, kind, data)
+                desk.progress(job, newest)
+        case Loading() | Fallback() | StepDone() | Decoding() | Encoding():
+            desk.progress(job, message)
         case _:
-            raise ValueError(f"unknown news {kind!r}")
-    return kind in ("done", "failed", "returned")
+            assert_never(message)
+    return isinstance(message, Outcome)

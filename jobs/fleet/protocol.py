@@ -25,9 +25,10 @@ from redis.client import Pipeline
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from jobs.events import Preview
+from jobs.event_types import LoadingJson, PreviewReady, from_json, to_json
 from jobs.job import Job
 from pipelines.planning import Device
+from pipelines.preview import Preview
 
 BEAT_S = 2.0
 ALIVE_S = 10
@@ -72,7 +73,7 @@ class WorkerInfo(BaseModel):
     state: Literal["loading", "ready", "stopping"] = "loading"
     ticket: str | None = None
     job_id: str | None = None
-    loading: dict[str, Any] | None = None
+    loading: LoadingJson = None
     error: dict[str, Any] | None = None
     done: int = 0
     device: Device | None = None
@@ -198,11 +199,15 @@ class RedisProtocol:
     def done_with(self, server: str, entries: list[str]) -> None:
         self.redis.xdel(f"kinora:news:{server}", *entries)
 
+    def show_preview(self, job_id: str, ready: PreviewReady, jpeg: bytes, pipe: Pipeline) -> None:
+        key, meta = f"kinora:preview:{job_id}", json.dumps(to_json(ready))
+        pipe.hset(key, mapping={"number": ready.number, "meta": meta, "jpeg": jpeg})
+        pipe.expire(key, PREVIEW_S)
+
     def preview(self, job_id: str) -> Preview | None:
         held = self.redis.hgetall(f"kinora:preview:{job_id}")
-        if not held:
-            return None
-        return Preview(int(held[b"number"]), held[b"jpeg"], json.loads(held[b"meta"]))
+        ready = held and from_json("preview", json.loads(held[b"meta"]))
+        return ready.with_jpeg(held[b"jpeg"]) if isinstance(ready, PreviewReady) else None
 
     # -- taking turns among servers --------------------------------------------------------------
 

@@ -30,8 +30,10 @@ from rq.exceptions import StopRequested
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs import checkpoint
 from jobs.artifacts import Artifacts
+from jobs.event_types import Failed, Loading
 from jobs.fleet.client import connect
 from jobs.fleet.link import ServerLink
+from jobs.fleet.messages import Done, Outcome, Returned
 from jobs.fleet.protocol import RedisProtocol, RunTicket, WorkerInfo
 from jobs.fleet.rq_adapter import WarmWorker
 from jobs.workers import inputs
@@ -132,17 +134,16 @@ class RedisWorker:
         self._line.begin(ticket)
         folder = self._work / ticket.id
         try:
-            kind, data = self._outcome(ticket, folder)
+            outcome = self._outcome(ticket, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._line.end(kind, data, warm=tuple(self._maker.warm()))
+        self._line.end(outcome, warm=tuple(self._maker.warm()))
         if self._poisoned:
             log.error("CUDA context is broken; restarting the worker.")
             self._line.close()
             os._exit(POISONED)
 
-    def _outcome(self, ticket: RunTicket, folder: Path) -> tuple[str, dict[str, object]]:
-        """("done", result), ("failed", error) or ("returned", nothing)"""
+    def _outcome(self, ticket: RunTicket, folder: Path) -> Outcome:
         try:
             inputs.borrow(self._artifacts, ticket.job, ticket.lent, folder, self._say_loading)
             checkpoint.bring(self._artifacts, ticket.job.id, folder)
@@ -152,18 +153,17 @@ class RedisWorker:
             self._artifacts.publish(ticket.job.id, folder)
         except KinoraError as error:
             if self._grace_is_over and isinstance(error, Cancelled) and not self._line.cancelled():
-                return "returned", {}
+                return Returned()
             self._poisoned = "CUDA error" in str(error.__cause__)
             checkpoint.save(self._artifacts, ticket.job.id, folder, error)
-            return "failed", error.as_dict()
+            return Failed.of(error)
         except Exception:  # one clip fails, told and logged; the warm worker goes on
             log.exception("Job %s failed.", ticket.job.id)
-            return "failed", KinoraError(ErrorCode.INTERNAL).as_dict()
-        here = {"machine": self._line.card.machine}
-        return "done", result.model_copy(update=here).model_dump()
+            return Failed.of(KinoraError(ErrorCode.INTERNAL))
+        return Done(result.model_copy(update={"machine": self._line.card.machine}))
 
     def _say_loading(self, phase: str) -> None:
-        self._line.tell("loading", {"phase": phase, "fraction": None})
+        self._line.tell(Loading(phase))
 
 
 def _stop_at_once(_signum: int, _frame: object) -> NoReturn:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
+from jobs.event_types import Loading
 from jobs.job import Job, Result
 from jobs.workers.inputs import borrowed
 from jobs.workers.run import Control, Emit, as_kinora_error, run_job
@@ -29,7 +30,7 @@ class Backend(Protocol):
         """What it computes on, tried; None for a maker that only pretends."""
         ...
 
-    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+    def prepare(self, on_progress: Callable[[Loading], None]) -> KinoraError | None:
         """Loads what will be asked for first; what went wrong, if anything did."""
         ...
 
@@ -59,11 +60,11 @@ class EngineMaker:
 
         return torch_device()
 
-    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
+    def prepare(self, on_progress: Callable[[Loading], None]) -> KinoraError | None:
         from pipelines.models.selection import preload_models
 
         def report(progress: LoadProgress) -> None:
-            on_progress(progress.as_event())
+            on_progress(Loading.of(progress))
 
         settings = self._settings
         if self._models is None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any
 
 from errors import ErrorCode, KinoraError
+from jobs.event_types import WorkerEvent
 from jobs.executor import Health
 from jobs.job import Asked, Job, State
 from jobs.lifecycle import JobLifecycle
@@ -73,8 +73,8 @@ class ForegroundExecutor:
             return
         was_sampled = desk.is_sampled(job_id)
 
-        def emit(kind: str, data: dict[str, Any]) -> None:
-            desk.progress(job, kind, data)
+        def emit(event: WorkerEvent) -> None:
+            desk.progress(job, event)
 
         try:
             from pipelines.engine.manager import PipelineManager

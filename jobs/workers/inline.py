@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from errors import ErrorCode, KinoraError
+from jobs.event_types import Failed, Loading, WorkerEvent
 from jobs.executor import Health, WorkerState
-from jobs.job import Asked, Job
+from jobs.job import Asked, Job, Result
 from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
@@ -33,15 +34,15 @@ from pipelines.planning import Device
 from settings import Settings
 
 if TYPE_CHECKING:
-    from pipelines.engine.manager import PipelineManager
+    from pipelines.engine.manager import LoadProgress, PipelineManager
 
 log = logging.getLogger(__name__)
 
 DOUBT_S = 1.0  # until it is looked again what became of a clip
 IDLE_CHECK_S = 5.0
 
-News = tuple[str, Any]
-"""("event", (kind, data)) ... then ("done", Result) or ("failed", error as a dict)"""
+RunMessage = WorkerEvent | Result | Failed
+"""Events, then the result or the failure."""
 
 
 class InlineExecutor:
@@ -55,7 +56,7 @@ class InlineExecutor:
         self._loaded: frozenset[str] = frozenset()
         self._state: WorkerState = "starting"
         self._job: Job | None = None
-        self._loading: dict[str, Any] | None = None
+        self._loading: Loading | None = None
         self._error: dict[str, Any] | None = None
         self._device: Device | None = None
         self._closing = False
@@ -63,7 +64,7 @@ class InlineExecutor:
         self._news = False
         self._desk: JobLifecycle | None = None
         self._thread: threading.Thread | None = None
-        self._gpu: dict[str | None, Callable[..., Generator[News]]] = {}
+        self._gpu: dict[str | None, Callable[..., Generator[RunMessage]]] = {}
 
     # -- for the service -------------------------------------------------------------------------
 
@@ -206,22 +207,22 @@ class InlineExecutor:
         with contextlib.closing(call) as told:
             self._follow(desk, job, told)
 
-    def _follow(self, desk: JobLifecycle, job: Job, told: Iterator[News]) -> None:
+    def _follow(self, desk: JobLifecycle, job: Job, told: Iterator[RunMessage]) -> None:
         """Writes down what comes, to the end. NoGpu where `spaces` raises."""
         while True:
             try:
-                kind, news = next(told)
+                message = next(told)
             except StopIteration:  # it ended without a word
                 return desk.worker_lost(job)
             except Exception as error:  # anything that `spaces` raises where it grants no GPU
                 raise NoGpu(error) from error
-            match kind:
-                case "event":
-                    desk.progress(job, *news)
-                case "done":
-                    return desk.succeed(job, news)
+            match message:
+                case Result():
+                    return desk.succeed(job, message)
+                case Failed():
+                    return desk.fail(job, message.to_error())
                 case _:
-                    return desk.fail(job, KinoraError.from_dict(news))
+                    desk.progress(job, message)
 
     def _is_loaded(self, desk: JobLifecycle, job: Job) -> bool:
         """A clip from before a restart may need a model that is not loaded any more: loading it
@@ -248,8 +249,8 @@ class InlineExecutor:
             self._stopped.wait(min(IDLE_CHECK_S, self.drivers.idle_s / 4))
 
     def _preload(self, manager: PipelineManager) -> None:
-        def on_progress(progress: Any) -> None:
-            self._loading = progress.as_event()
+        def on_progress(progress: LoadProgress) -> None:
+            self._loading = Loading.of(progress)
 
         settings = self._settings
         failed: set[str] = set()
@@ -268,11 +269,11 @@ class InlineExecutor:
 
     def _on_gpu(
         self, manager: PipelineManager, size: Literal["large", "xlarge"] | None = None
-    ) -> Callable[..., Generator[News]]:
+    ) -> Callable[..., Generator[RunMessage]]:
         """`make` as it runs: forked and with a GPU on ZeroGPU, here anywhere else."""
         settings = self._settings
 
-        def make(job: Job, folder: Path, pictures: Path, seconds: int) -> Generator[News]:
+        def make(job: Job, folder: Path, pictures: Path, seconds: int) -> Generator[RunMessage]:
             return (yield from _news_of(job, manager, folder, pictures, settings))
 
         if not settings.zero_gpu:
@@ -287,22 +288,18 @@ class InlineExecutor:
 
 def _news_of(
     job: Job, manager: PipelineManager, folder: Path, pictures: Path, settings: Settings
-) -> Generator[News]:
+) -> Generator[RunMessage]:
     """run_job turned inside out: what it emits is yielded while it works on a thread."""
-    news: queue.SimpleQueue[News] = queue.SimpleQueue()
+    news: queue.SimpleQueue[RunMessage] = queue.SimpleQueue()
     control = FileControl(folder)
-
-    def emit(kind: str, data: dict[str, Any]) -> None:
-        news.put(("event", (kind, data)))
 
     def work() -> None:
         try:
-            result = run_job(job, manager, emit, control, folder, pictures, settings)
-            news.put(("done", result))
+            news.put(run_job(job, manager, news.put, control, folder, pictures, settings))
         except KinoraError as error:
-            news.put(("failed", error.as_dict()))
+            news.put(Failed.of(error))
         except BaseException:
-            news.put(("failed", KinoraError(ErrorCode.INTERNAL).as_dict()))
+            news.put(Failed.of(KinoraError(ErrorCode.INTERNAL)))
             raise
 
     worker = threading.Thread(target=work, name="run-job", daemon=True)
@@ -311,7 +308,7 @@ def _news_of(
         while True:
             item = news.get()
             yield item
-            if item[0] != "event":
+            if isinstance(item, Result | Failed):
                 return
     finally:
         if worker.is_alive():  # whoever listened went away: stop at the next step

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import ErrorCode, KinoraError
+from jobs.event_types import Loading
 from jobs.executor import Health, WorkerState
 from jobs.job import Asked, Job
 from jobs.lifecycle import JobLifecycle
@@ -102,7 +103,7 @@ class ProcessExecutor:
         self._state: WorkerState = "starting"
         self._child: Child | None = None
         self._job: Job | None = None
-        self._loading: dict[str, Any] | None = None
+        self._loading: Loading | None = None
         self._error: dict[str, Any] | None = None
         self._device: Device | None = None
         self._restarts = 0
@@ -245,10 +246,10 @@ class ProcessExecutor:
             case ("ready",):
                 self._failures = 0
                 self._set(state="setup_failed" if self._error else "ready")
-            case "event", job_id, event, data if job and job.id == job_id:
-                if event == "loading":
+            case "event", job_id, event if job and job.id == job_id:
+                if isinstance(event, Loading):
                     self._fetching_at = time.time()  # which takes none of the clip's time
-                desk.progress(job, event, data)
+                desk.progress(job, event)
             case "done", job_id, result if job and job.id == job_id:
                 self._free()
                 desk.succeed(job, result)
@@ -317,7 +318,7 @@ class ProcessExecutor:
     def _set(
         self,
         state: WorkerState | None = None,
-        loading: dict[str, Any] | None = None,
+        loading: Loading | None = None,
         error: dict[str, Any] | None = None,
     ) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ store and no port, and ends as soon as its parent does.
 
     in    ("setup", settings) ("job", job, folder) ("ask", job_id, what)
     out   ("device", device) ("loading", progress) ("setup_failed", error) ("ready",)
-          ("event", job_id, kind, data) ("done", job_id, result) ("failed", job_id, error)
+          ("event", job_id, event) ("done", job_id, result) ("failed", job_id, error)
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import KinoraError
+from jobs.event_types import WorkerEvent
 from jobs.job import Asked, Job
 from jobs.workers.backend import Backend, EngineMaker
 from jobs.workers.pipe import MessagePipe
@@ -116,8 +117,8 @@ def _listen(
 
 
 def _work(wire: MessagePipe, maker: Backend, asks: StopRequests, job: Job, folder: Path) -> None:
-    def emit(kind: str, data: dict[str, object]) -> None:
-        wire.send("event", job.id, kind, data)
+    def emit(event: WorkerEvent) -> None:
+        wire.send("event", job.id, event)
 
     poisoned = False
     try:

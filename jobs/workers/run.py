@@ -13,20 +13,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
 from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping
+from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
-from jobs.workers.timing import Control, Deadline, LoadingThrottle, PhaseTimer, StepTimer
+from jobs.workers.timing import Control, LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from media.prefix import Lead
-    from pipelines.engine.denoise import Preview, Sampled, Step
+    from pipelines.engine.denoise import Sampled, Step
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.loaded import Loaded
     from pipelines.engine.manager import LoadProgress, PipelineManager
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Emit = Callable[[str, dict[str, Any]], None]
+Emit = Callable[[WorkerEvent], None]
 
 
 def run_job(
@@ -51,8 +52,8 @@ def run_job(
 ) -> Result:
     """Makes the clip, or raises a KinoraError (Cancelled if the person discarded it)."""
     try:
-        with _as_kinora_errors(job.id), Deadline(control, settings.request_timeout_s) as deadline:
-            return _run(job, manager, emit, deadline, folder, pictures, settings)
+        with _as_kinora_errors(job.id), TimedControl(control, settings.request_timeout_s) as timed:
+            return _run(job, manager, emit, timed, folder, pictures, settings)
     except KinoraError as error:
         if not is_worth_keeping(error):
             (folder / LATENTS).unlink(missing_ok=True)
@@ -63,7 +64,7 @@ def _run(
     job: Job,
     manager: PipelineManager,
     emit: Emit,
-    control: Deadline,
+    control: TimedControl,
     folder: Path,
     pictures: Path,
     settings: Settings,
@@ -84,14 +85,14 @@ def _run(
     def on_progress(progress: LoadProgress) -> None:
         control.check()
         if told.has_more_bytes(progress):
-            control.renew()
+            control.deadline.renew()
         if told.is_news(progress):
-            emit("loading", progress.as_event())
+            emit(Loading.of(progress))
 
     loaded, fitted = model_for(job, manager, on_progress, pictures, settings)
     if fitted is not job.fitted:
         sentence = fitted.adjustments[0].sentence
-        emit("fallback", {"sentence": sentence, "fitted": fitted.model_dump(mode="json")})
+        emit(Fallback(sentence, fitted))
         job = job.model_copy(update={"fitted": fitted})
     clock.lap("load")
     control.check()
@@ -107,20 +108,7 @@ def _run(
 
     def on_step(step: Step) -> None:
         eta_s = pace.eta_s(step.seconds, step.total - step.index)
-        emit("step", {"index": step.index, "total": step.total, "eta_s": eta_s})
-
-    def on_preview(preview: Preview) -> None:
-        emit(
-            "preview",
-            {
-                "jpeg": preview.jpeg,
-                "step": preview.index,
-                "frames": preview.frames,
-                "width": preview.width,
-                "height": preview.height,
-                "fps": preview.fps,
-            },
-        )
+        emit(StepDone(step.index, step.total, eta_s))
 
     changes: list[Adjustment] = []
 
@@ -137,7 +125,7 @@ def _run(
             inputs,
             control,
             on_step,
-            on_preview if settings.previews else None,
+            emit if settings.previews else None,
             make_room=lambda: _only(manager, loaded),
             on_change=on_change,
         )
@@ -150,7 +138,7 @@ def _run(
     control.check()
 
     # 4. Frames. From here on a failure does not cost the sampling.
-    emit("decoding", {})
+    emit(Decoding())
     tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
     with _decoding(folder), check_between_layers(loaded, control.check):
         frames = decode(
@@ -160,7 +148,7 @@ def _run(
     control.check()
 
     # 5. Files, the manifest last: where it is, everything is.
-    emit("encoding", {})
+    emit(Encoding())
     frames = frames[fitted.overlap :]
     clip = encode(
         frames,

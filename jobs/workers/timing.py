@@ -82,54 +82,46 @@ class StepTimer:
 
 
 class Deadline:
-    """The person's control with a clock beside it: time over ends the run like a cancel does."""
+    """Seconds that a run may take. Thread-safe."""
 
-    def __init__(self, control: Control, seconds: float) -> None:
-        self._control = control
-        self._seconds = seconds
-        self._ends = time.monotonic() + seconds
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.renew()
 
     def renew(self) -> None:
-        """The time a model takes to come here is not the clip's."""
-        self._ends = time.monotonic() + self._seconds
+        """Begins anew: the time a model takes to load or download is not the clip's."""
+        self._ends = time.monotonic() + self.seconds
 
     def is_over(self) -> bool:
         return time.monotonic() > self._ends
 
+
+class TimedControl:
+    """A control that also cancels at a deadline. As a context manager it turns that into
+    KinoraError(TIMEOUT); a person's own discard stays `Cancelled`."""
+
+    def __init__(self, control: Control, seconds: float) -> None:
+        self._control = control
+        self.deadline = Deadline(seconds)
+
     def cancelled(self) -> bool:
-        return self._control.cancelled() or self.is_over()
+        return self._control.cancelled() or self.deadline.is_over()
 
     def finish_now(self) -> bool:
         return self._control.finish_now()
 
     def check(self) -> None:
+        """Raises Cancelled."""
         if self.cancelled():
             raise Cancelled
 
-    def __enter__(self) -> Deadline:
+    def __enter__(self) -> TimedControl:
         return self
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, Cancelled) and not self._control.cancelled():
             raise KinoraError(
                 ErrorCode.TIMEOUT,
-                f"The clip took longer than the {self._seconds:g} s allowed here. "
+                f"The clip took longer than the {self.deadline.seconds:g} s allowed here. "
                 "Make it shorter or smaller.",
             ) from error
-
-
-NOT_THE_CLIPS = frozenset({"begun", "loading", "fallback"})
-
-
-class Patience:
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._since = time.monotonic()
-
-    def hear(self, kind: str) -> None:
-        """News of the run: an event's kind."""
-        if kind in NOT_THE_CLIPS:
-            self._since = time.monotonic()
-
-    def is_over(self) -> bool:
-        return time.monotonic() - self._since > self._seconds

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import Cancelled
+from jobs.event_types import Loading, WaitingForGpu
 from jobs.job import Job
 from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
@@ -25,6 +26,7 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 ASKED = "asked"
+GPU_STARTS = Loading("starting on the GPU", absent=frozenset({"fraction"}))
 GPU_START_S = 10.0  # the fork, and the weights' way to the GPU
 GPU_LEAST_START_S = 4.0  # the same where it goes well
 NEARLY = 0.9
@@ -99,13 +101,13 @@ class Grants:
             desk.fail(job, zerogpu.refusal("illegal", Watch(level=level), needed, charge))
         while ask is not None:
             watch = Watch(
-                on_queue=lambda why: desk.progress(job, "waiting_for_gpu", {"reason": why}),
-                on_gpu=lambda: desk.progress(job, "loading", {"phase": "starting on the GPU"}),
+                on_queue=lambda why: desk.progress(job, WaitingForGpu(why)),
+                on_gpu=lambda: desk.progress(job, GPU_STARTS),
                 check=check,
             )
             zerogpu.watch_with(watch)
             # until the GPU is there nothing is loaded, whether ZeroGPU says so at once or not
-            desk.progress(job, "waiting_for_gpu", {"reason": None})
+            desk.progress(job, WaitingForGpu())
             began, refused = time.monotonic(), None
             try:
                 self._run(desk, job, ask, size)

@@ -21,14 +21,14 @@ from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.lora_adapters import applied
 from pipelines.engine.memory import memory_sentences
-from pipelines.engine.preview import OnPreview, Preview, PreviewStream
+from pipelines.engine.preview import OnPreview, PreviewStream
 from pipelines.engine.samplers import sampled_with
 from pipelines.engine.truncation import unread_words
 from pipelines.engine.x0 import StepState, moment, x0_estimate
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
-__all__ = ["Control", "Preview", "Sampled", "Step", "denoise"]
+__all__ = ["Control", "Sampled", "Step", "denoise"]
 
 
 class Control(Protocol):

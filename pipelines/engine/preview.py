@@ -10,7 +10,6 @@ import io
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.engine.latent_rgb import PreviewMap, log
+from pipelines.preview import Preview
 
 if TYPE_CHECKING:
     import torch
@@ -27,18 +27,6 @@ LONG_SIDE = (192, 320)
 BUDGET = 0.03
 SHORTEST_PAUSE_S = 0.1
 MOST_FRAMES = 48
-
-
-@dataclass(frozen=True)
-class Preview:
-    """One JPEG strip: `frames` pictures of `width` x `height` side by side."""
-
-    index: int
-    jpeg: bytes
-    frames: int
-    width: int
-    height: int
-    fps: float
 
 
 OnPreview = Callable[[Preview], None]

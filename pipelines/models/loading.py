@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,12 +14,6 @@ class LoadProgress:
     fraction: float | None = None
     bytes_done: int | None = None
     bytes_total: int | None = None
-
-    def as_event(self) -> dict[str, Any]:
-        event: dict[str, Any] = {"phase": self.phase, "fraction": self.fraction}
-        if self.bytes_total is not None:
-            event |= {"bytes_done": self.bytes_done, "bytes_total": self.bytes_total}
-        return event
 
 
 OnProgress = Callable[[LoadProgress], None]

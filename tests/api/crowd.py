@@ -128,7 +128,8 @@ class Crowd:
                 elif line.startswith(b"data: "):
                     told = json.loads(line[6:])
                     at = told.get("emitted_at", told["at"])  # by the worker, if it says so
-                    if self.counts and at > since:  # what was there before is no news
+                    is_preview = "frames" in told  # does not say when the worker emitted it
+                    if self.counts and at > since and not is_preview:  # new since we came
                         self.seen.lag_ms.append(1000 * (time.time() - at))
                 elif line == b"0\r\n":
                     break

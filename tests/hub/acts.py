@@ -104,10 +104,12 @@ class After:
 
 def discard(model: str, settings: dict[str, Any]) -> dict[str, Any]:
     """A job that is discarded while its model is on the way."""
+    from jobs.event_types import WorkerEvent, to_json
     from jobs.job import Job, State
     from jobs.workers.run import run_job
     from pipelines.engine.manager import PipelineManager
     from pipelines.models.fit import Limits, fit
+    from pipelines.preview import Preview
     from pipelines.request import GenerationRequest
 
     made = settings_of(**settings)
@@ -125,8 +127,9 @@ def discard(model: str, settings: dict[str, Any]) -> dict[str, Any]:
     )
     person, heard = After(2), []
 
-    def emit(kind: str, data: dict[str, Any]) -> None:
-        heard.append([kind, data])
+    def emit(event: WorkerEvent) -> None:
+        assert not isinstance(event, Preview)
+        heard.append([event.kind, to_json(event)])
         person.left -= 1
 
     began = time.monotonic()

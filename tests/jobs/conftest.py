@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app import executor_for
-from jobs.job import Event, Job, State, new_id
+from jobs.event_types import Event
+from jobs.job import Job, State, new_id
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.models.cards import ModelCard, load_cards

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 
-from jobs.events import Event
+from jobs.event_types import Event
 from jobs.job import IdempotencyKey
 from jobs.service import JobService
 from jobs.store import JobStore

@@ -10,10 +10,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from errors import Cancelled, KinoraError
 from jobs.artifacts import MANIFEST
+from jobs.event_types import Encoding, Loading, StepDone
 from jobs.job import Job, Result
 from jobs.workers.process_worker import serve
 from jobs.workers.run import Control, Emit
@@ -29,8 +29,8 @@ class SlowHand:
     def device(self) -> None:
         """It computes nothing."""
 
-    def prepare(self, on_progress: Callable[[dict[str, Any]], None]) -> KinoraError | None:
-        on_progress({"phase": "pretending", "fraction": None})
+    def prepare(self, on_progress: Callable[[Loading], None]) -> KinoraError | None:
+        on_progress(Loading("pretending"))
         return None
 
     def warm(self) -> Sequence[str]:
@@ -42,8 +42,8 @@ class SlowHand:
             time.sleep(STEP_S)
             if control.cancelled():
                 raise Cancelled
-            emit("step", {"index": index, "total": total, "eta_s": None})
-        emit("encoding", {})
+            emit(StepDone(index, total))
+        emit(Encoding())
         clip = f"{job.id} {job.fitted.seed}".encode() * 1000
         for name in ("clip.mp4", "poster.jpg", "last.png"):
             _write(folder / name, clip)

@@ -13,6 +13,7 @@ from sqlalchemy import update
 from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest
 from jobs.database import keys
+from jobs.event_types import JobCancelled
 from jobs.job import IdempotencyKey, State
 from jobs.service import JobService
 from jobs.store import JobStore
@@ -72,7 +73,7 @@ def test_a_key_is_forgotten_after_a_day_and_with_its_job(
     second = make_job()
     store.add_all([second], idempotency_key=IdempotencyKey("k", "two"), **PLENTY)
 
-    store.move(second.id, State.QUEUED, State.CANCELLED, "cancelled")
+    store.move(second.id, State.QUEUED, State.CANCELLED, JobCancelled())
     store.delete(second.id)
     store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "three"), **PLENTY)
 

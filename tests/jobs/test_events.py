@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from jobs.event_types import Event, Failed, JobCancelled, StepDone
 from jobs.events import KEPT_LOGS, EventLog
-from jobs.job import Event, State
+from jobs.job import State
 from jobs.store import JobStore
+from pipelines.preview import Preview
 from tests.jobs.conftest import MakeJob, accept, until
 
 
@@ -25,12 +27,16 @@ def run(store: JobStore, log: EventLog, make_job: MakeJob, steps: int = 0) -> st
     job = accept(store, make_job())
     store.claim()
     for index in range(steps):
-        log.append(job.id, "step", {"index": index})
+        log.append(job.id, StepDone(index))
     return job.id
 
 
 def end(store: JobStore, job_id: str) -> None:
-    store.move(job_id, State.RUNNING, State.FAILED, "failed")
+    store.move(job_id, State.RUNNING, State.FAILED, Failed())
+
+
+def preview(step: int, jpeg: bytes) -> Preview:
+    return Preview(step, jpeg, frames=1, width=8, height=8, fps=8.0)
 
 
 def numbers(events: Iterator[Event]) -> list[int]:
@@ -60,7 +66,7 @@ def test_a_log_that_began_before_a_restart_joins_up(
 ) -> None:
     job_id = run(store, log, make_job, steps=5)
     after_restart = EventLog(store)
-    after_restart.append(job_id, "step", {"index": 5})
+    after_restart.append(job_id, StepDone(5))
     end(store, job_id)
     assert numbers(after_restart.watch(job_id)) == list(range(1, 10))
     assert numbers(after_restart.watch(job_id, after=7)) == [8, 9]
@@ -82,9 +88,9 @@ def test_thirty_watchers_who_come_at_any_time_see_everything_in_order(
     threads = [threading.Thread(target=watch, args=(place,)) for place in range(30)]
     for thread in threads:
         thread.start()
-        log.append(job_id, "step", {})
+        log.append(job_id, StepDone())
     for _ in range(50):
-        log.append(job_id, "step", {})
+        log.append(job_id, StepDone())
     end(store, job_id)
     for thread in threads:
         thread.join(30)
@@ -103,7 +109,7 @@ def test_news_arrives_at_once(store: JobStore, log: EventLog, make_job: MakeJob)
     watcher.start()
     for _ in range(10):
         time.sleep(0.02)
-        log.append(job_id, "step", {})
+        log.append(job_id, StepDone())
     end(store, job_id)
     watcher.join(30)
     assert len(delays) == 11
@@ -175,8 +181,8 @@ def test_a_job_of_another_process_is_followed_too(store_url: str, make_job: Make
     watcher.start()
     until(lambda: seen == [] and watcher.is_alive())
     there.claim()
-    there.append(job.id, "step", {})
-    there.move(job.id, State.RUNNING, State.CANCELLED, "cancelled")
+    there.append(job.id, StepDone())
+    there.move(job.id, State.RUNNING, State.CANCELLED, JobCancelled())
     watcher.join(30)
     there.close()
     here.close()
@@ -193,7 +199,7 @@ def test_async_watchers_see_everything_in_order(
 
     def work() -> None:
         for _ in range(50):
-            log.append(job_id, "step", {})
+            log.append(job_id, StepDone())
             time.sleep(0.002)
         end(store, job_id)
 
@@ -222,16 +228,16 @@ def test_an_async_watcher_gets_heartbeats_and_can_leave(
 
     assert asyncio.run(watch()) == [None, None]
     end(store, job_id)  # nobody is there to be woken, and nothing breaks
-    assert not log._bells
+    assert not log._waiters
 
 
 def test_only_the_latest_preview_is_kept_and_it_is_numbered(log: EventLog) -> None:
     assert log.latest_preview("a") is None
-    log.keep_preview("a", b"one", {"step": 1})
-    log.keep_preview("b", b"other", {"step": 1})
-    log.keep_preview("a", b"two", {"step": 2})
+    log.keep_preview("a", preview(1, b"one"))
+    log.keep_preview("b", preview(1, b"other"))
+    log.keep_preview("a", preview(2, b"two"))
     latest = log.latest_preview("a")
-    assert latest and (latest.number, latest.jpeg, latest.meta) == (2, b"two", {"step": 2})
+    assert latest and (latest.number, latest.jpeg, latest.index) == (2, b"two", 2)
 
 
 def test_memory_does_not_grow_with_jobs(
@@ -241,7 +247,7 @@ def test_memory_does_not_grow_with_jobs(
     monkeypatch.setattr("jobs.events.KEPT_PREVIEWS", 3)
     ids = [run(store, log, make_job, steps=2) for _ in range(6)]
     for job_id in ids:
-        log.keep_preview(job_id, b"", {})
+        log.keep_preview(job_id, preview(1, b""))
     for job_id in ids:
         end(store, job_id)
     assert len(log._logs) == 3
@@ -261,7 +267,7 @@ def test_however_many_watch_in_one_loop_it_is_called_once_for_an_event(
         await asyncio.sleep(0.2)
         really = loop.call_soon_threadsafe
         loop.call_soon_threadsafe = lambda *call: called.append(call) or really(*call)  # type: ignore[method-assign]
-        log.append(job_id, "step", {})
+        log.append(job_id, StepDone())
         end(store, job_id)
         loop.call_soon_threadsafe = really  # type: ignore[method-assign]
         return await asyncio.gather(*watchers)
@@ -279,6 +285,6 @@ def test_the_logs_of_jobs_that_ended_long_ago_are_forgotten_and_those_alive_are_
     alive = accept(store, make_job())
     ended = [accept(store, make_job()) for _ in range(KEPT_LOGS + 5)]
     for job in ended:
-        store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+        store.move(job.id, State.QUEUED, State.CANCELLED, JobCancelled())
     assert set(log._logs) == {alive.id, *(job.id for job in ended[5:])}
     assert [event.kind for event in log.watch(ended[0].id)] == ["queued", "cancelled"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from errors import KinoraError
-from jobs.events import Event
+from jobs.event_types import Event
 from jobs.job import State
 from jobs.service import JobService
 from jobs.store import JobStore

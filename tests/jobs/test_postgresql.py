@@ -15,6 +15,7 @@ from sqlalchemy.event import listen
 from errors import ErrorCode, KinoraError
 from jobs.database import Database
 from jobs.estimate import Estimator
+from jobs.event_types import StepDone
 from jobs.events import EventLog
 from jobs.job import State
 from jobs.lifecycle import JobLifecycle
@@ -223,7 +224,7 @@ def test_a_clip_that_another_server_goes_on_with_is_followed_without_a_gap(
     assert there.store.take_over_queued(here.store.server) == 1
     claimed = there.store.claim()
     assert claimed
-    there.store.append(job.id, "step", {"index": 1})
+    there.store.append(job.id, StepDone(1))
     there.desk.fail(claimed, KinoraError(ErrorCode.INTERNAL))
     watcher.join(20)
     assert heard == ["queued", "started", "step", "failed"]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from jobs.estimate import Estimator
+from jobs.event_types import Failed, JobCancelled
 from jobs.events import EventLog
 from jobs.job import Job, State
 from jobs.queue_eta import LONG, QueueEta
@@ -42,9 +43,9 @@ def test_who_runs_goes_first_and_who_left_is_not_counted(
     first, second, third, last = (accept(store, make_job()) for _ in range(4))
     assert store.claim()
     assert places(turns, [second, third, last]) == [1, 2, 3]
-    store.move(second.id, State.QUEUED, State.CANCELLED, "cancelled")
+    store.move(second.id, State.QUEUED, State.CANCELLED, JobCancelled())
     assert places(turns, [third, last]) == [1, 2]
-    store.move(first.id, State.RUNNING, State.FAILED, "failed")
+    store.move(first.id, State.RUNNING, State.FAILED, Failed())
     assert places(turns, [third, last]) == [0, 1]
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs.job import TERMINAL_KINDS, State
+from jobs.event_types import TERMINAL_KINDS
+from jobs.job import State
 from jobs.store import JobStore
 from settings import Settings
 from tests.goals import Goal, rounds

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobs.estimate import Estimator
+from jobs.event_types import Requeued
 from jobs.events import EventLog
 from jobs.job import Job, Result, State
 from jobs.lifecycle import JobLifecycle
@@ -46,7 +47,7 @@ class After:
         accept(self.dead, job)
         for _ in range(attempts - 1):
             self.dead.claim({job.id})
-            self.dead.move(job.id, State.RUNNING, State.QUEUED, "requeued")
+            self.dead.move(job.id, State.RUNNING, State.QUEUED, Requeued())
         claimed = self.dead.claim({job.id})
         assert claimed
         return claimed

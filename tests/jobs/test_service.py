@@ -81,7 +81,7 @@ def test_previews_come_while_it_is_made_and_stay_out_of_the_log(service: JobServ
     assert latest
     assert latest.number == len(previews)
     with Image.open(io.BytesIO(latest.jpeg)) as strip:
-        assert strip.size == (latest.meta["width"] * latest.meta["frames"], latest.meta["height"])
+        assert strip.size == (latest.width * latest.frames, latest.height)
 
 
 def test_the_same_seed_gives_the_same_file(service: JobService) -> None:

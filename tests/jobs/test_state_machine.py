@@ -25,7 +25,8 @@ from sqlalchemy import delete, select
 from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest
 from jobs.database import events, jobs, keys
-from jobs.job import MOVES, TERMINAL_KINDS, Asked, IdempotencyKey, Job, State, new_id
+from jobs.event_types import TERMINAL_KINDS, Failed, JobCancelled, Requeued, StepDone, Succeeded
+from jobs.job import MOVES, Asked, IdempotencyKey, Job, State, new_id
 from jobs.store import JobStore
 from pipelines.request import FittedRequest, Focus, GenerationRequest, Task
 from tests.goals import Goal, rounds
@@ -48,11 +49,11 @@ FITTED = FittedRequest(
     format="mp4",
     quality="medium",
 )
-KINDS = {
-    State.QUEUED: "requeued",
-    State.SUCCEEDED: "succeeded",
-    State.FAILED: "failed",
-    State.CANCELLED: "cancelled",
+EVENTS = {
+    State.QUEUED: Requeued(),
+    State.SUCCEEDED: Succeeded(),
+    State.FAILED: Failed(),
+    State.CANCELLED: JobCancelled(),
 }
 PER_OWNER = 6
 
@@ -134,13 +135,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         job_id=ids,
         believed=st.none() | st.sampled_from(State),
-        after=st.sampled_from(list(KINDS)),
+        after=st.sampled_from(list(EVENTS)),
     )
     def move(self, job_id: str, believed: State | None, after: State) -> None:
         """From the state it is in, or from one that somebody believes it to be in."""
         before = believed or self.states.get(job_id, State.QUEUED)
         moved = self.each(
-            lambda store: getattr(store.move(job_id, before, after, KINDS[after]), "state", None)
+            lambda store: getattr(store.move(job_id, before, after, EVENTS[after]), "state", None)
         )
         if after not in MOVES[before]:
             assert moved is ErrorCode.CONFLICT
@@ -148,12 +149,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert moved == (after if self.states.get(job_id) is before else None)
         if moved:
             self.states[job_id] = after
-            self.logs[job_id].append(KINDS[after])
+            self.logs[job_id].append(EVENTS[after].kind)
 
     @rule(job_id=ids)
     def progress(self, job_id: str) -> None:
         runs = self.states.get(job_id) is State.RUNNING
-        assert self.each(lambda store: bool(store.append(job_id, "step", {}))) == runs
+        assert self.each(lambda store: bool(store.append(job_id, StepDone()))) == runs
         if runs:
             self.logs[job_id].append("step")
 

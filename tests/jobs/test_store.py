@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from errors import ErrorCode, KinoraError
-from jobs.job import Event, Result, State
+from jobs.event_types import Event, JobCancelled, Requeued, StepDone, Succeeded
+from jobs.job import Result, State
 from jobs.migrations import MIGRATIONS
 from jobs.store import JobStore
 from tests.jobs.conftest import MakeJob, accept
@@ -112,15 +113,15 @@ def test_a_move_from_a_state_the_job_has_left_changes_nothing(
     store: JobStore, make_job: MakeJob
 ) -> None:
     job = accept(store, make_job())
-    assert store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
-    assert store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled") is None
+    assert store.move(job.id, State.QUEUED, State.CANCELLED, JobCancelled())
+    assert store.move(job.id, State.QUEUED, State.CANCELLED, JobCancelled()) is None
     assert [e.kind for e in store.events(job.id)] == ["queued", "cancelled"]
 
 
 def test_an_illegal_move_is_refused(store: JobStore, make_job: MakeJob) -> None:
     job = accept(store, make_job())
     with pytest.raises(KinoraError) as refused:
-        store.move(job.id, State.QUEUED, State.SUCCEEDED, "succeeded")
+        store.move(job.id, State.QUEUED, State.SUCCEEDED, Succeeded())
     assert refused.value.code is ErrorCode.CONFLICT
 
 
@@ -135,7 +136,7 @@ def test_a_discard_wins_over_a_clip_that_was_finished_meanwhile(
         job.id,
         State.RUNNING,
         State.SUCCEEDED,
-        "succeeded",
+        Succeeded(),
         result=RESULT,
         unless_asked="discard",
     )
@@ -155,7 +156,7 @@ def test_who_listens_badly_costs_neither_the_writer_nor_the_others(
     store.add(job, max_queue=9, max_per_owner=9)
     claimed = store.claim()
     assert claimed and claimed.id == job.id
-    assert store.append(job.id, "step", {})
+    assert store.append(job.id, StepDone())
     assert heard == ["queued", "started", "step"]
     assert [record.exc_info is not None for record in caplog.records] == [True] * 3
 
@@ -163,10 +164,10 @@ def test_who_listens_badly_costs_neither_the_writer_nor_the_others(
 def test_late_news_of_an_ended_job_is_dropped(store: JobStore, make_job: MakeJob) -> None:
     job = accept(store, make_job())
     store.claim()
-    assert store.append(job.id, "step", {"index": 1})
-    store.move(job.id, State.RUNNING, State.SUCCEEDED, "succeeded", result=RESULT)
-    assert store.append(job.id, "step", {"index": 2}) is None
-    assert store.append("f" * 32, "step", {}) is None
+    assert store.append(job.id, StepDone(1))
+    store.move(job.id, State.RUNNING, State.SUCCEEDED, Succeeded(), result=RESULT)
+    assert store.append(job.id, StepDone(2)) is None
+    assert store.append("f" * 32, StepDone()) is None
     assert [e.n for e in store.events(job.id)] == [1, 2, 3, 4]
 
 
@@ -176,7 +177,7 @@ def test_numbers_have_no_gaps_with_many_writers(store: JobStore, make_job: MakeJ
 
     def write() -> None:
         for index in range(25):
-            store.append(job.id, "step", {"index": index})
+            store.append(job.id, StepDone(index))
 
     threads = [threading.Thread(target=write) for _ in range(4)]
     for thread in threads:
@@ -204,14 +205,14 @@ def test_news_of_a_run_that_was_given_up_changes_nothing(
     job = accept(store, make_job())
     first = store.claim()
     assert first and first.started_at
-    assert store.move(job.id, State.RUNNING, State.QUEUED, "requeued", run=first.started_at)
+    assert store.move(job.id, State.RUNNING, State.QUEUED, Requeued(), run=first.started_at)
     again = store.claim()
     assert again
     assert not store.move(
-        job.id, State.RUNNING, State.SUCCEEDED, "succeeded", result=RESULT, run=first.started_at
+        job.id, State.RUNNING, State.SUCCEEDED, Succeeded(), result=RESULT, run=first.started_at
     )
     assert store.move(
-        job.id, State.RUNNING, State.SUCCEEDED, "succeeded", result=RESULT, run=again.started_at
+        job.id, State.RUNNING, State.SUCCEEDED, Succeeded(), result=RESULT, run=again.started_at
     )
 
 
@@ -267,7 +268,7 @@ def test_only_ended_jobs_can_be_deleted_and_their_events_go_with_them(
 ) -> None:
     job = accept(store, make_job())
     assert not store.delete(job.id)
-    store.move(job.id, State.QUEUED, State.CANCELLED, "cancelled")
+    store.move(job.id, State.QUEUED, State.CANCELLED, JobCancelled())
     assert store.delete(job.id)
     assert store.get(job.id) is None
     assert store.events(job.id) == []

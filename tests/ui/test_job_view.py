@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from errors import ErrorCode, KinoraError, split_sentence
 from jobs.checkpoint import with_note
-from jobs.job import Event, Gone, Job, Result, State, new_id
+from jobs.event_types import Event, from_json
+from jobs.job import Gone, Job, Result, State, new_id
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
 from pipelines.request import Adjustment, GenerationRequest
@@ -32,8 +33,7 @@ def job(tiny_cards: dict[str, ModelCard]) -> Job:
 
 def log(job: Job, *lines: tuple[str, dict[str, Any]]) -> job_view.Progress:
     return job_view.Progress.of(
-        Event(job_id=job.id, n=n, at=0.0, kind=kind, data=data)
-        for n, (kind, data) in enumerate(lines, 1)
+        Event(job.id, n, 0.0, from_json(kind, data)) for n, (kind, data) in enumerate(lines, 1)
     )
 
 

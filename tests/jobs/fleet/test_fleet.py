@@ -24,7 +24,7 @@ from jobs.database import timings
 from jobs.estimate import Estimator
 from jobs.events import EventLog
 from jobs.fleet.client import connect
-from jobs.fleet.messages import hear
+from jobs.fleet.messages import from_fields, store_message
 from jobs.fleet.protocol import RedisProtocol
 from jobs.fleet.worker import GRACE_S
 from jobs.job import State
@@ -324,7 +324,8 @@ def test_a_clip_that_another_model_makes_says_so_from_then_on(
     changed = job.fitted.model_copy(update={"model": "other"})
     told = {"sentence": "Other made it.", "fitted": changed.model_dump(mode="json")}
     fleet = RedisProtocol(connect("redis://127.0.0.1:1"))  # which is not asked
-    assert not hear(desk, fleet, job, {"kind": "fallback", "data": json.dumps(told)})
+    message = from_fields({"kind": "fallback", "data": json.dumps(told)})
+    assert not store_message(desk, fleet, job, message)
     now = store.get(job.id)
     assert now and now.fitted.model == "other"
     assert desk.events.since(job.id)[-1].data == {"sentence": "Other made it."}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from jobs.event_types import JobCancelled, Loading
 from jobs.job import State
 from jobs.store import JobStore
 from jobs.workers.loading_events import LoadingReporter
@@ -12,8 +13,8 @@ from settings import Settings
 from tests.jobs.conftest import MakeJob, accept, build_service
 
 
-def loading(fraction: float, phase: str = "transformer") -> dict[str, object]:
-    return {"phase": phase, "fraction": fraction}
+def loading(fraction: float, phase: str = "transformer") -> Loading:
+    return Loading(phase, fraction)
 
 
 def fractions(store: JobStore, job_id: str) -> list[float]:
@@ -33,7 +34,7 @@ def test_only_the_first_in_the_line_is_told_and_only_what_is_new(
     assert fractions(store, second.id) == []
     found = store.get(first.id)
     assert found and found.state is State.QUEUED
-    store.move(first.id, State.QUEUED, State.CANCELLED, "cancelled")
+    store.move(first.id, State.QUEUED, State.CANCELLED, JobCancelled())
     preparing.tell(loading(0.2, "text encoder"))
     assert fractions(store, second.id) == [0.2]
 

@@ -7,15 +7,17 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from errors import Cancelled, ErrorCode, KinoraError
+from jobs.event_types import Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result
 from jobs.workers.run import as_kinora_error, run_job
-from jobs.workers.timing import Control, Deadline, LoadingThrottle, StepTimer
+from jobs.workers.timing import Control, LoadingThrottle, StepTimer, TimedControl
 from media.metadata import read_comment
+from pipelines.preview import Preview
 from pipelines.request import Task
 from settings import Settings
 from tests.jobs.conftest import MakeJob
@@ -42,14 +44,14 @@ class Run:
 
     def __init__(self, manager: PipelineManager, settings: Settings, folder: Path) -> None:
         self.manager, self.settings, self.folder = manager, settings, folder
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[WorkerEvent] = []
 
     def __call__(self, job: Job, control: Control | None = None, **settings: object) -> Result:
         person = control or Person()
 
-        def emit(kind: str, data: dict[str, Any]) -> None:
-            self.events.append((kind, data))
-            if kind == "step" and isinstance(person, Person):
+        def emit(event: WorkerEvent) -> None:
+            self.events.append(event)
+            if isinstance(event, StepDone) and isinstance(person, Person):
                 person.steps += 1
 
         used = self.settings.model_copy(update=settings)
@@ -57,7 +59,7 @@ class Run:
         return run_job(job, self.manager, emit, person, self.folder, pictures, used)
 
     def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.events if kind not in ("preview", "loading")]
+        return [each.kind for each in self.events if not isinstance(each, Preview | Loading)]
 
 
 @pytest.fixture
@@ -153,15 +155,15 @@ def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time(
     news = [told.is_news(LoadProgress("downloading", f / 1000)) for f in range(11)]
     assert sum(news) == 3
 
-    deadline = Deadline(Person(), 200)
+    timed = TimedControl(Person(), 200)
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now)
     now += 150
-    deadline.renew()
+    timed.deadline.renew()
     now += 150
-    assert not deadline.is_over()
+    assert not timed.deadline.is_over()
     now += 60
-    assert deadline.is_over()
+    assert timed.deadline.is_over()
 
 
 def test_a_clip_that_is_too_large_leaves_nothing(run: Run, make_job: MakeJob) -> None:
@@ -179,7 +181,7 @@ def test_a_picture_that_is_gone_is_said_so(run: Run, make_job: MakeJob) -> None:
 
 def test_without_previews_none_are_made(run: Run, make_job: MakeJob) -> None:
     run(make_job(), previews=False)
-    assert "preview" not in [kind for kind, _ in run.events]
+    assert not [each for each in run.events if isinstance(each, Preview)]
 
 
 def test_what_was_not_foreseen_is_internal_and_the_log_has_it_all(

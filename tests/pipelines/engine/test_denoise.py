@@ -15,11 +15,12 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Preview, Sampled, Step, _Discarded, _hooked, _Watch, denoise
+from pipelines.engine.denoise import Sampled, Step, _Discarded, _hooked, _Watch, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
 from pipelines.models.fit import Limits, fit
+from pipelines.preview import Preview
 from pipelines.request import FittedRequest, GenerationRequest, Task
 
 TASKS = [Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO]

@@ -25,9 +25,10 @@ from pipelines.engine.latent_rgb import (
 from pipelines.engine.latent_rgb_clips import clips
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.preview import BUDGET, Preview, PreviewStream, strip
+from pipelines.engine.preview import BUDGET, PreviewStream, strip
 from pipelines.models.cards import ROOT, load_cards
 from pipelines.models.fit import Limits, fit
+from pipelines.preview import Preview
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from tests.pipelines.engine.test_denoise import Wishes

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.checkpoint import LATENTS
+from jobs.event_types import Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result, State, new_id
 from jobs.workers.run import run_job
 from pipelines.engine import latents_file as kept
@@ -162,13 +163,13 @@ def job_of(fitted: FittedRequest) -> Job:
 
 def run(
     manager: PipelineManager, fitted: FittedRequest, folder: Path, person: Person | None = None
-) -> tuple[Result, list[tuple[str, dict[str, Any]]]]:
-    events: list[tuple[str, dict[str, Any]]] = []
+) -> tuple[Result, list[WorkerEvent]]:
+    events: list[WorkerEvent] = []
     who = person or Person()
 
-    def emit(kind: str, data: dict[str, Any]) -> None:
-        events.append((kind, data))
-        who.steps += kind == "step"
+    def emit(event: WorkerEvent) -> None:
+        events.append(event)
+        who.steps += isinstance(event, StepDone)
 
     folder.mkdir(parents=True, exist_ok=True)
     job, settings = job_of(fitted), manager.settings
@@ -182,19 +183,19 @@ def test_the_upsampler_comes_with_the_first_clip_that_wants_it(home: Path, tmp_p
 
     result, events = run(manager, fitted_for(card, upscale=False), tmp_path / "plain")
     assert (result.width, result.height) == (64, 64)
-    phases = [data["phase"] for kind, data in events if kind == "loading"]
+    phases = [each.phase for each in events if isinstance(each, Loading)]
     assert "transformer" in phases
     assert "latent upsampler" not in phases
     before = manager.get(NAME, Task.TEXT_TO_VIDEO).weights.size_bytes
 
     result, events = run(manager, fitted_for(card), tmp_path / "large")
-    assert [d["phase"] for kind, d in events if kind == "loading"] == ["latent upsampler"]
+    assert [each.phase for each in events if isinstance(each, Loading)] == ["latent upsampler"]
     assert (result.width, result.height, result.num_frames) == (128, 128, 9)
     assert read(tmp_path / "large" / result.clip).frames.shape == (9, 128, 128, 3)
     assert manager.get(NAME, Task.TEXT_TO_VIDEO).weights.size_bytes > before
 
     _, events = run(manager, fitted_for(card), tmp_path / "again")
-    assert not [1 for kind, _ in events if kind == "loading"], "loaded twice"
+    assert not [each for each in events if isinstance(each, Loading)], "loaded twice"
 
 
 def test_finish_now_and_discard_keep_working(manager: PipelineManager, tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_what_was_kept_of_it_is_developed_again_without_sampling(
     (tmp_path / "second").mkdir()
     kept.save(sample(ready(manager), fitted), tmp_path / "second" / LATENTS)
     second, events = run(manager, fitted, tmp_path / "second")
-    assert not [1 for kind, _ in events if kind == "step"]
+    assert not [each for each in events if isinstance(each, StepDone)]
     clips = [tmp_path / name / r.clip for name, r in (("first", first), ("second", second))]
     assert differences(*(read(clip).frames for clip in clips)) == 0
 

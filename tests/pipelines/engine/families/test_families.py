@@ -21,13 +21,14 @@ import torch
 from PIL import Image
 
 from errors import Cancelled
+from jobs.event_types import StepDone, WorkerEvent
 from jobs.job import Job, Result, State, new_id
 from jobs.workers.run import run_job
 from media.encode import encode
 from media.images import store_picture
 from media.videos import load_frames, store_video
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import Preview, Sampled, Step, denoise
+from pipelines.engine.denoise import Sampled, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded, class_name
 from pipelines.engine.manager import PipelineManager
@@ -35,6 +36,7 @@ from pipelines.engine.preview import strip
 from pipelines.models.cards import Defaults, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.prompt_length import with_unread_words
+from pipelines.preview import Preview
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests.media.reading import read
@@ -116,7 +118,7 @@ class Case:
     folder: Path
     steps: list[Step] = field(default_factory=list)
     previews: list[Preview] = field(default_factory=list)
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    events: list[WorkerEvent] = field(default_factory=list)
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -217,9 +219,9 @@ class Case:
     def run(self, person: Person, name: str) -> Result:
         """The way of a job."""
 
-        def emit(kind: str, data: dict[str, Any]) -> None:
-            self.events.append((kind, data))
-            person.steps += kind == "step"
+        def emit(event: WorkerEvent) -> None:
+            self.events.append(event)
+            person.steps += isinstance(event, StepDone)
 
         self.events.clear()
         job = Job(
@@ -234,7 +236,7 @@ class Case:
         return run_job(job, self.home.manager, emit, person, folder, self.pictures, settings)
 
     def steps_told(self) -> list[int]:
-        return [data["index"] for kind, data in self.events if kind == "step"]
+        return [each.index for each in self.events if isinstance(each, StepDone)]
 
 
 @pytest.fixture(scope="module", params=cases())
