@@ -1,8 +1,7 @@
-"""The layer around everything: which application answers, and what goes with every answer.
+"""The outermost ASGI layer: routes to the page or the API, and guards both.
 
-Other sites' pages are refused or allowed (CORS), bodies are cut off where they are too long,
-Gradio's routes that nothing here uses are shut, every request gets a number, and security headers
-are set, on the page's answers too. Knows ASGI; does not know who a caller is.
+It handles CORS, limits the size of bodies, blocks those of Gradio's routes that are not used, gives
+every request an id, and sets security headers on every response.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ PAGE_POLICY = (
     "style-src 'self' 'unsafe-inline'{style}; object-src 'none'; base-uri 'self'; "
     "form-action 'self'"
 )
-"""Gradio's page compiles templates, so it needs eval; nothing it needs lies elsewhere."""
+"""Gradio's page compiles templates, so it needs eval; it loads nothing from other hosts."""
 EMBEDDERS = "https://huggingface.co https://*.hf.space"
 """A Space is shown in a frame of the Hub's page."""
 HUB_STYLE = " https://fonts.googleapis.com"
@@ -58,27 +57,34 @@ HUB_POLICY = (
     "https://cdn-avatars.huggingface.co"
     "; font-src 'self' data: https://fonts.gstatic.com"
 )
-"""On a Space, Gradio's page asks the Hub whether the Space is awake, and at its own address it
-draws the Hub's small header: the author's picture, the likes, two fonts."""
+"""On a Space, Gradio's page polls the Hub for the Space's state, and at its own address it shows
+the Hub's small header: the author's picture, the likes, two fonts."""
 
 
 def page_policy(settings: Settings) -> str:
-    """The Content-Security-Policy of the page: what it may load, and who may show it."""
+    """The Content-Security-Policy of the page: what it may load, and who may frame it."""
     embedders = ["'self'", *([EMBEDDERS] if settings.on_space else []), *settings.embed_origins]
     policy = PAGE_POLICY.format(style=HUB_STYLE if settings.on_space else "")
     policy += HUB_POLICY if settings.on_space else ""
     return f"{policy}; frame-ancestors {' '.join(embedders)}"
 
 
-SHUT = re.compile(
+BLOCKED = re.compile(
     r"/(gradio_api/)?("
     r"proxy=|file=\s*[a-z][a-z0-9+.-]*:/|custom_component/|component_server|process_recording|"
     r"stream/|deep_link|monitoring|profiling|run-history|runs|vibe-|undo-vibe)",
     re.IGNORECASE,
 )
-"""What Gradio offers besides: to fetch other sites, to cut recordings, to keep links. Not here."""
+"""Gradio's routes that are not used: a proxy, recordings, deep links, monitoring and others."""
 
-NONSENSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, InvalidURL)
+BAD_REQUEST_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    InvalidURL,
+)
 
 
 class Guard:
@@ -101,21 +107,23 @@ class Guard:
         if scope["type"] != "http":
             await self.page(scope, receive, send)
             return
-        scope = below_root(scope)  # what is shut and what is ours is known by its own path
+        scope = below_root(scope)  # routes are recognised by their own path
         number = secrets.token_hex(8)
         request_id.set(number)
-        send = _with(send, {"X-Request-Id": number})
+        send = _add_headers(send, {"X-Request-Id": number})
         warn_of_proxy(scope, Headers(scope=scope))
         if self.is_ours(scope["path"]):
-            await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
+            await self._api_with_metrics(
+                scope, receive, self._with_headers(scope, send, API_POLICY)
+            )
         else:
             await self._pages(scope, receive, self._with_headers(scope, send, self.page_policy))
 
     async def _pages(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Gradio's application, with a body as long as it may be and without what is shut. What it
-        stumbles over is told as we tell it."""
+        """Gradio's application, with a limit for the body and without the blocked routes. Its
+        exceptions are rendered as our errors."""
         refused: KinoraError | None = None
-        held: list[Message] = []  # a bare 500, which says nothing: what was raised comes after it
+        held: list[Message] = []  # an empty 500: the exception that explains it comes after it
 
         async def counted() -> Message:
             nonlocal refused
@@ -132,7 +140,7 @@ class Guard:
                 await send(message)
 
         try:
-            if SHUT.match(scope["path"]):
+            if BLOCKED.match(scope["path"]):
                 raise KinoraError(ErrorCode.NOT_FOUND)
             self._refuse_foreign_pages(scope)
             within = limited(scope, receive, self._most_bytes_for_the_page())
@@ -142,7 +150,7 @@ class Guard:
         except Exception as error:
             if not held and refused is None:
                 raise
-            refused = refused or _stumbled(scope["path"], error)
+            refused = refused or _as_kinora_error(scope["path"], error)
         if refused is not None:
             await error_response(refused, scope["path"])(scope, receive, send)
             return
@@ -150,7 +158,8 @@ class Guard:
             await send(message)
 
     def _refuse_foreign_pages(self, scope: Scope) -> None:
-        """Another site's page may show ours, but not use it, unless that site was named."""
+        """Another site may frame the page, but not send requests, unless it is an allowed origin.
+        Raises KinoraError(FORBIDDEN)."""
         headers = Headers(scope=scope)
         if scope["method"] in ("GET", "HEAD", "OPTIONS") or is_same_origin(headers):
             return
@@ -161,7 +170,7 @@ class Guard:
         largest = max(self.settings.max_image_bytes, self.settings.max_video_upload_bytes)
         return largest + TEXT_BYTES
 
-    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _api_with_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 500
 
         async def noting(message: Message) -> None:
@@ -171,18 +180,18 @@ class Guard:
             await send(message)
 
         try:
-            await self._ours(scope, receive, noting)
+            await self._api(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
             seconds = None if route.endswith("/events") else time.perf_counter() - began
             self.metrics.request(method, route, status, seconds)
 
-    async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         try:
-            # 1. Another site's page asks: only those that were named, and without the cookie.
+            # 1. A request of another site's page: only from allowed origins, without the cookie.
             if origin is not None and not is_same_origin(headers):
                 allowed = self._allowed(origin)
                 if allowed is None:
@@ -190,9 +199,9 @@ class Guard:
                 if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                     await self._preflight(allowed)(scope, receive, send)
                     return
-                send = _with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
+                send = _add_headers(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
 
-            # 2. The body, as long as it may be.
+            # 2. The limit of the body.
             is_form = headers.get("content-type", "").lower().startswith("multipart/")
             most = most_bytes(scope["path"], self.settings, is_form=is_form)
             receive = limited(scope, receive, most)
@@ -215,9 +224,9 @@ class Guard:
         return None
 
     def _preflight(self, allowed: dict[str, str]) -> Response:
-        asked = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT}
+        accepted = {"Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT}
         return Response(
-            status_code=204, headers={**allowed, **asked, "Access-Control-Max-Age": "600"}
+            status_code=204, headers={**allowed, **accepted, "Access-Control-Max-Age": "600"}
         )
 
     def _with_headers(self, scope: Scope, send: Send, policy: str) -> Send:
@@ -229,20 +238,20 @@ class Guard:
         }
         if is_https(scope, Headers(scope=scope)):
             headers["Strict-Transport-Security"] = "max-age=31536000"
-        return _with(send, headers)
+        return _add_headers(send, headers)
 
 
-def _stumbled(path: str, error: Exception) -> KinoraError:
-    """Gradio's own routes do not check what they are sent; what is made of it runs elsewhere."""
-    log.warning("Request %s: %s", request_id.get(), path, exc_info=error)
-    if not path.startswith("/kinora/") and isinstance(error, NONSENSE):
+def _as_kinora_error(path: str, error: Exception) -> KinoraError:
+    """Gradio's own routes do not validate their input, so such exceptions mean a bad request."""
+    log.warning("Request %s failed: %s", request_id.get(), path, exc_info=error)
+    if not path.startswith("/kinora/") and isinstance(error, BAD_REQUEST_ERRORS):
         return KinoraError(ErrorCode.INVALID_INPUT, "The request cannot be read.")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return KinoraError(ErrorCode.OUT_OF_DISK)
     return KinoraError(ErrorCode.INTERNAL)
 
 
-def _with(send: Send, headers: dict[str, str]) -> Send:
+def _add_headers(send: Send, headers: dict[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             answer = MutableHeaders(scope=message)

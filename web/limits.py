@@ -1,7 +1,6 @@
-"""How much a caller may ask for: clips in a minute and in a day, and bytes in a body.
+"""Rate limits (clips per minute and per day) and the size limits of request bodies.
 
-Counted by caller, in this process or, where there is a Redis, for all servers on it
-(`web/limits.py`). Knows time and sizes; does not know who a caller is.
+Clips are counted per caller: in this process, or in Redis for all servers that share it.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 MINUTE_S, DAY_S = 60, 24 * 3600
 KNOWN_CALLERS = 10_000
 TEXT_BYTES = 1_000_000
-"""Room for the words of a request, beside its pictures."""
+"""Allowed for the text of a request, beside its pictures."""
 
 
 class Window(NamedTuple):
@@ -35,24 +34,25 @@ class Window(NamedTuple):
 
 
 class Full(NamedTuple):
-    """That window has no room; enough of it after `free_s`, if there ever is."""
+    """That window is full; there is enough room after `free_s` seconds, if the clips fit at all."""
 
     window: Window
     free_s: float
 
 
 class Windows(Protocol):
-    """Who asked for how many clips when."""
+    """Counts the clips of each caller in sliding windows."""
 
     def take(
         self, caller: str, clips: int, windows: Sequence[Window], now: float | None
     ) -> Full | int:
-        """Counts the clips, and says how many the shortest window has now; or which is full."""
+        """Counts the clips and returns how many are in the shortest window now; or the window that
+        is full, and counts nothing."""
         ...
 
 
 class ClipLimits:
-    """Sliding windows: a caller gets back what they used as it grows old."""
+    """Rate limits with sliding windows."""
 
     def __init__(self, per_minute: int, per_day: int, windows: Windows | None = None) -> None:
         self._limits = [
@@ -63,7 +63,8 @@ class ClipLimits:
         self._windows = windows or WindowsHere()
 
     def take(self, caller: str, clips: int = 1, now: float | None = None) -> dict[str, str]:
-        """Counts the clips, or refuses with the time to wait. Returns headers that say the rest."""
+        """Counts the clips and returns the RateLimit headers. Raises KinoraError(RATE_LIMITED) with
+        the seconds to wait."""
         if not self._limits:
             return {}
         found = self._windows.take(caller, clips, self._limits, now)
@@ -78,10 +79,10 @@ class ClipLimits:
 
 
 class WindowsHere:
-    """Counted in this process."""
+    """Counts in this process."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(
@@ -89,22 +90,22 @@ class WindowsHere:
     ) -> Full | int:
         now = time.monotonic() if now is None else now
         with self._lock:
-            asked = self._asked.setdefault(caller, deque())
-            self._asked.move_to_end(caller)
-            while asked and asked[0] <= now - windows[-1].seconds:
-                asked.popleft()
+            times = self._times.setdefault(caller, deque())
+            self._times.move_to_end(caller)
+            while times and times[0] <= now - windows[-1].seconds:
+                times.popleft()
             for window in windows:
-                recent = [at for at in asked if at > now - window.seconds]
+                recent = [at for at in times if at > now - window.seconds]
                 if len(recent) + clips > window.most:
                     last_to_go = min(len(recent) + clips - window.most, len(recent)) - 1
                     free_s = window.seconds
                     if recent:
                         free_s += recent[last_to_go] - now
                     return Full(window, free_s)
-            asked.extend([now] * clips)
-            while len(self._asked) > KNOWN_CALLERS:
-                self._asked.popitem(last=False)
-            return sum(at > now - windows[0].seconds for at in asked)
+            times.extend([now] * clips)
+            while len(self._times) > KNOWN_CALLERS:
+                self._times.popitem(last=False)
+            return sum(at > now - windows[0].seconds for at in times)
 
 
 def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
@@ -119,7 +120,7 @@ def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
 
 
 def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
-    """How long the body of a request to this path may be. JSON is held in memory, forms are not."""
+    """The limit in bytes for a request to this path. JSON is held in memory, forms are not."""
     if path == "/api/verify" or (is_form and path == "/api/batches"):
         return settings.max_video_file_size_bytes
     if is_form and path in (
@@ -133,7 +134,7 @@ def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
 
 
 def limited(scope: Scope, receive: Receive, most: int) -> Receive:
-    """The body as it comes, refused as soon as it is too long: nothing waits for its end."""
+    """`receive`, but it raises KinoraError(TOO_LARGE) as soon as the body exceeds the limit."""
     too_large = KinoraError(
         ErrorCode.TOO_LARGE, f"At most {most / 1e6:g} MB are accepted here.", details={"max": most}
     )
@@ -159,7 +160,7 @@ def limited(scope: Scope, receive: Receive, most: int) -> Receive:
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 1.0
+TIMEOUT_S = 1.0
 
 TAKE = """
 local time = redis.call('TIME')
@@ -186,10 +187,12 @@ redis.call('EXPIRE', KEYS[1], ARGV[#ARGV - 1])
 local since = '(' .. string.format('%.6f', now - tonumber(ARGV[3]))
 return {0, redis.call('ZCOUNT', KEYS[1], since, '+inf'), ''}
 """
-"""KEYS: the caller's. ARGV: clips, a name nobody else has, then seconds and most of each window."""
+"""KEYS: the caller's. ARGV: clips, a unique name, then the seconds and the limit of each window."""
 
 
 class SharedWindows:
+    """Counts in Redis; in this process while Redis is away."""
+
     def __init__(self, redis: Redis) -> None:
         self._take = redis.register_script(TAKE)
         self._here = WindowsHere()
@@ -199,11 +202,11 @@ class SharedWindows:
     ) -> Full | int:
         from redis.exceptions import RedisError
 
-        given: list[Any] = [clips, secrets.token_hex(8)]
+        arguments: list[Any] = [clips, secrets.token_hex(8)]
         for window in windows:
-            given += [window.seconds, window.most]
+            arguments += [window.seconds, window.most]
         try:
-            full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=given)
+            full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=arguments)
         except RedisError:
             log.warning("Redis not reachable: rate limits are counted by this server alone.")
             return self._here.take(caller, clips, windows, now)
@@ -215,4 +218,4 @@ def windows_for(settings: Settings) -> Windows:
         return WindowsHere()
     from jobs.fleet.client import connect
 
-    return SharedWindows(connect(settings.redis_address, PATIENCE_S))
+    return SharedWindows(connect(settings.redis_address, TIMEOUT_S))
