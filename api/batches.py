@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
-from api.core import ApiContext, JobId, Who
+from api.core import ApiContext, IdentifiedCaller, JobId
 from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
@@ -68,7 +68,7 @@ class Batches:
     async def create(
         self,
         request: Request,
-        caller: Who,
+        caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
         """Ask for many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
@@ -80,24 +80,24 @@ class Batches:
         wanted = await self._requests(body, caller)
         once = request_body.once_from(request, key, *(each.model_dump_json() for each in wanted))
         reuse = request_body.as_bool(reuse, "reuse")
-        left = await in_thread(self.core.take, caller, len(wanted))
+        left = await in_thread(self.core.count_clips, caller, len(wanted))
 
         def submit() -> list[Job]:
             jobs = self.service.submit_batch(
                 wanted, caller.owner, idempotency_key=once, reuse=reuse
             )
-            self.core.lend(jobs, caller)
+            self.core.use_quota(jobs, caller)
             return jobs
 
         jobs = await in_thread(submit)
         where = {"Location": address(f"/api/batches/{jobs[0].batch}"), **left}
         return _json(await in_thread(self._view, jobs), 202, where)
 
-    async def one(self, batch_id: JobId, caller: Who) -> Response:
+    async def one(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """All clips of a batch."""
         return _json(await in_thread(self._view, await self._jobs(batch_id, caller)))
 
-    async def cancel(self, batch_id: JobId, caller: Who) -> Response:
+    async def cancel(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """Discard every clip of a batch that is not finished."""
         jobs = await self._jobs(batch_id, caller)
 
@@ -108,7 +108,7 @@ class Batches:
 
         return _json(await in_thread(cancel))
 
-    async def events(self, batch_id: JobId, caller: Who) -> Response:
+    async def events(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """Follow a batch as server-sent events: each is the whole state, so any may be missed."""
         jobs = await self._jobs(batch_id, caller)
 
@@ -152,7 +152,7 @@ class Batches:
         jobs = await in_thread(self.service.batch, batch_id)
         if not jobs or not caller.may_see(jobs[0]):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
-        await in_thread(self.core.lend, jobs, caller)
+        await in_thread(self.core.use_quota, jobs, caller)
         return jobs
 
     # ---- what came

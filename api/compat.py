@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
-from api.core import ApiContext, JobId, Who
+from api.core import ApiContext, IdentifiedCaller, JobId
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from web.addresses import address
@@ -91,7 +91,7 @@ class Compat:
     async def generate(
         self,
         request: Request,
-        caller: Who,
+        caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
         """Hand in a picture (`image`, or `file`) with any settings."""
@@ -105,20 +105,20 @@ class Compat:
         where = {"Location": address(f"/status/{job.id}"), **left}
         return _json(await in_thread(self._task, job), 202, where)
 
-    async def status(self, task_id: JobId, caller: Who) -> Response:
+    async def status(self, task_id: JobId, caller: IdentifiedCaller) -> Response:
         """queued, started, finished, failed."""
-        job = await self.core.job(task_id, caller)
+        job = await self.core.get_job_in_thread(task_id, caller)
         return _json(await in_thread(self._task, job))
 
-    async def results(self, request: Request, task_id: JobId, caller: Who) -> Response:
+    async def results(self, request: Request, task_id: JobId, caller: IdentifiedCaller) -> Response:
         """The finished clip."""
-        return await self._file(request, await self.core.job(task_id, caller))
+        return await self._file(request, await self.core.get_job_in_thread(task_id, caller))
 
-    async def text_to_video(self, request: Request, caller: Who) -> Response:
+    async def text_to_video(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Words in, the file out: this waits for the clip."""
         return await self._waited(request, caller, await request_body.read_body(request))
 
-    async def image_to_video(self, request: Request, caller: Who) -> Response:
+    async def image_to_video(self, request: Request, caller: IdentifiedCaller) -> Response:
         """A picture in (`image`, as a form), the file out: this waits for the clip."""
         body = await request_body.read_body(request)
         if not isinstance(body.get("image", body.get("file")), (str, UploadFile)):

@@ -1,4 +1,4 @@
-"""What every route of the API needs: the service, the caller, and how a request is submitted."""
+"""What all routes of the API share: the service, the caller, their jobs, submitting a request."""
 
 from __future__ import annotations
 
@@ -22,56 +22,58 @@ if TYPE_CHECKING:
 JobId = Annotated[str, "32 hexadecimal digits"]
 
 
-async def identified(request: Request) -> Caller:  # no thread is needed for it
+async def identify_caller(request: Request) -> Caller:  # async: it needs no thread
     return request.app.state.callers.identify(request)
 
 
-Who = Annotated[Caller, Depends(identified)]
+IdentifiedCaller = Annotated[Caller, Depends(identify_caller)]
 
-NOBODYS_QUOTA = (
+NO_QUOTA = (
     "This Space makes clips with the caller's own GPU quota, and this call came without the Hub's "
     "token for it (X-IP-Token). Use the page, gradio_client or the Space's hf.space address."
 )
 
 
 class ApiContext:
-    """What several doors need: the caller's job, and handing one in."""
+    """The service as one caller may use it."""
 
     def __init__(self, service: JobService, limits: ClipLimits) -> None:
         self.service = service
         self.limits = limits
 
-    async def job(self, job_id: str, caller: Caller) -> Job:
-        return await in_thread(self.look, job_id, caller)
+    async def get_job_in_thread(self, job_id: str, caller: Caller) -> Job:
+        return await in_thread(self.get_job, job_id, caller)
 
-    def look(self, job_id: str, caller: Caller) -> Job:
+    def get_job(self, job_id: str, caller: Caller) -> Job:
+        """Raises KinoraError(NOT_FOUND) if the caller may not see it."""
         job = self.service.get(job_id)
         if not caller.may_see(job):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         self.service.use_quota(job, caller.quota)
         return job
 
-    def lend(self, jobs: Sequence[Job], caller: Caller) -> None:
-        """A caller who looks at clips that wait for a GPU drives them (ZeroGPU)."""
+    def use_quota(self, jobs: Sequence[Job], caller: Caller) -> None:
+        """Clips that wait for a GPU use the quota of a caller who reads their state (ZeroGPU)."""
         for job in jobs:
             self.service.use_quota(job, caller.quota)
 
-    def take(self, caller: Caller, clips: int = 1) -> dict[str, str]:
-        """Headers that say what the caller has left, or a refusal."""
+    def count_clips(self, caller: Caller, clips: int = 1) -> dict[str, str]:
+        """Counts clips against the caller's rate limit and returns the RateLimit headers. Raises
+        KinoraError: RATE_LIMITED, or UNAVAILABLE without the GPU quota that is needed."""
         if self.service.needs_request and not caller.quota:
-            raise KinoraError(ErrorCode.UNAVAILABLE, NOBODYS_QUOTA)
+            raise KinoraError(ErrorCode.UNAVAILABLE, NO_QUOTA)
         return self.limits.take(caller.limited_as, clips)
 
     async def submit(
         self, asked: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
-        """The accepted job, and headers that say what the caller has left."""
+        """The accepted job and the RateLimit headers."""
         return await in_thread(self.accept, asked, caller, parent)
 
     def accept(
         self, asked: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
-        left = self.take(caller)
+        headers = self.count_clips(caller)
         job = self.service.submit(
             asked.request,
             caller.owner,
@@ -80,4 +82,4 @@ class ApiContext:
             parent=parent,
         )
         self.service.use_quota(job, caller.quota)
-        return job, left
+        return job, headers

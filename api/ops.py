@@ -20,7 +20,7 @@ from web.errors import ERRORS, NO_STORE
 from web.metrics import Metrics
 
 REPORTED = ("loading", "error", "restarts", "queued", "running", "uptime_s", "device")
-Word = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
+HealthStatus = Literal["STARTING", "READY", "BUSY", "SETUP_FAILED", "DEFUNCT"]
 
 
 class DeviceView(BaseModel):
@@ -34,7 +34,7 @@ class DeviceView(BaseModel):
 
 
 class Health(BaseModel):
-    status: Word
+    status: HealthStatus
     loading: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     restarts: int = 0
@@ -46,7 +46,7 @@ class Health(BaseModel):
 
 class Ready(BaseModel):
     ready: bool
-    status: Word
+    status: HealthStatus
 
 
 class Ops:

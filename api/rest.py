@@ -1,6 +1,6 @@
-"""The native REST: make a clip, follow it, stop it, fetch it. See docs/api.md.
+"""The native REST API: submit a clip, follow it, stop it, download it. See docs/api.md.
 
-Knows HTTP and the service. Every route asks as its caller; what is not theirs is not there.
+For a caller, jobs of others do not exist.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel
@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import request_body, schemas
-from api.core import ApiContext, JobId, Who
+from api.core import ApiContext, IdentifiedCaller, JobId
 from api.sse import JobStreams
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
@@ -30,12 +30,9 @@ from web.errors import ERRORS, NO_STORE, SAFE
 from web.files import send_file, send_preview
 from web.identity import Caller
 
-if TYPE_CHECKING:
-    pass
-
 
 class EstimateResponse(BaseModel):
-    """What a clip would take here, before anything is made."""
+    """What a clip would take here."""
 
     seconds: float
     low: float
@@ -45,7 +42,7 @@ class EstimateResponse(BaseModel):
 
 
 class VerifyResponse(BaseModel):
-    """What a file says about its making."""
+    """What a file says about how it was made."""
 
     signed: bool
     settings: dict[str, Any] | None
@@ -75,7 +72,7 @@ class Native:
         sse = {200: {"content": {"text/event-stream": {}}}, 204: {}}
         add("/generate", self.generate, "POST", status_code=202, response_model=schemas.JobView)
         add("/status/{job_id}", self.status, response_model=schemas.Status)
-        add("/result/{job_id}", self.result, responses=_told(video), **clip)
+        add("/result/{job_id}", self.result, responses=_responses(video), **clip)
         router.head("/result/{job_id}", include_in_schema=False)(self.result)
         add("/jobs", self.jobs, response_model=schemas.JobList)
         add("/jobs/{job_id}", self.one, response_model=schemas.JobView)
@@ -85,21 +82,21 @@ class Native:
         add(
             "/jobs/{job_id}/retry-decode", self.retry_decode, "POST", response_model=schemas.JobView
         )
-        add("/jobs/{job_id}/events", self.events, responses=_told(sse), **clip)
-        add("/jobs/{job_id}/preview", self.preview, responses=_told(jpeg), **clip)
-        add("/jobs/{job_id}/poster", self.poster, responses=_told(jpeg), **clip)
-        add("/jobs/{job_id}/last-frame", self.last_frame, responses=_told(png), **clip)
+        add("/jobs/{job_id}/events", self.events, responses=_responses(sse), **clip)
+        add("/jobs/{job_id}/preview", self.preview, responses=_responses(jpeg), **clip)
+        add("/jobs/{job_id}/poster", self.poster, responses=_responses(jpeg), **clip)
+        add("/jobs/{job_id}/last-frame", self.last_frame, responses=_responses(png), **clip)
         add("/models", self.models)
         add("/estimate", self.estimate, "POST", response_model=EstimateResponse)
         add("/verify", self.verify, "POST", response_model=VerifyResponse)
         return router
 
-    # ---- making
+    # ---- submit
 
     async def generate(
         self,
         request: Request,
-        caller: Who,
+        caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
         """Ask for a clip: JSON, or a form with the picture as `image`. It is accepted for good when
@@ -110,36 +107,36 @@ class Native:
         asked = await request_body.read_asked(request, self.service, caller)
 
         def accept() -> Response:
-            job, left = self.core.accept(asked, caller)
-            where = {"Location": address(f"/api/jobs/{job.id}")}
-            return _json(schemas.job_view(self.service, job), 202, where | left)
+            job, limits = self.core.accept(asked, caller)
+            location = {"Location": address(f"/api/jobs/{job.id}")}
+            return _json(schemas.job_view(self.service, job), 202, location | limits)
 
         return await in_thread(accept)
 
-    async def estimate(self, request: Request, caller: Who) -> Response:
+    async def estimate(self, request: Request, caller: IdentifiedCaller) -> Response:
         """What it would take and what would be adjusted. Makes nothing."""
         body = await request_body.read_body(request)
         request_body.refuse_query(request)
         body.pop("reuse", None)
-        wanted = request_body.request_from(
+        fields = request_body.request_from(
             await request_body.with_pictures_stored(body, self.service, caller)
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
-        fitted, took = await in_thread(self.service.estimate, wanted)
-        shown = took.model_dump(include={"seconds", "low", "high", "learned"})
+        fitted, estimate = await in_thread(self.service.estimate, fields)
+        shown = estimate.model_dump(include={"seconds", "low", "high", "learned"})
         return _json(EstimateResponse(**shown, used=fitted))
 
-    # ---- looking
+    # ---- read
 
-    async def status(self, job_id: JobId, caller: Who) -> Response:
+    async def status(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """How far a clip is, in four words: queued, running, succeeded, failed."""
         return await in_thread(
-            lambda: _json(schemas.status(self.service, self.core.look(job_id, caller)))
+            lambda: _json(schemas.status(self.service, self.core.get_job(job_id, caller)))
         )
 
     async def jobs(
         self,
-        caller: Who,
+        caller: IdentifiedCaller,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         before: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Response:
@@ -148,32 +145,32 @@ class Native:
 
         def read() -> schemas.JobList:
             found = self.service.list(owner, limit, before)
-            self.core.lend(found, caller)
+            self.core.use_quota(found, caller)
             views = [schemas.job_view(self.service, job) for job in found]
             return schemas.JobList(jobs=views, next=found[-1].id if len(found) == limit else None)
 
         return _json(await in_thread(read))
 
-    async def one(self, job_id: JobId, caller: Who) -> Response:
+    async def one(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """All about one clip."""
-        return await self._shown(job_id, caller)
+        return await self._job_response(job_id, caller)
 
     async def events(
         self,
         request: Request,
         job_id: JobId,
-        caller: Who,
+        caller: IdentifiedCaller,
         after: Annotated[int | None, Query(ge=0, le=10**15)] = None,
         previews: Literal["url", "inline"] = "url",
     ) -> Response:
         """Follow a clip as server-sent events. Come back after a cut with Last-Event-ID: nothing
         is missed. `previews=inline` puts each picture into its event."""
-        job = await self.core.job(job_id, caller)
+        job = await self.core.get_job_in_thread(job_id, caller)
         return await self.streams.response(request, job, after, previews == "inline")
 
-    async def preview(self, job_id: JobId, caller: Who) -> Response:
+    async def preview(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """The newest look at a clip in the making: a JPEG strip, frames side by side."""
-        job = await self.core.job(job_id, caller)
+        job = await self.core.get_job_in_thread(job_id, caller)
         found = await in_thread(self.service.preview, job.id)
         if found is None:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no preview of this clip yet.")
@@ -185,12 +182,12 @@ class Native:
         self,
         request: Request,
         job_id: JobId,
-        caller: Who,
+        caller: IdentifiedCaller,
         range: Annotated[str | None, Header()] = None,
     ) -> Response:
         """The finished file. Range and If-None-Match work; `?download` makes it an attachment.
         From an object store, the address where the caller may fetch it for an hour."""
-        job = await self.core.job(job_id, caller)
+        job = await self.core.get_job_in_thread(job_id, caller)
         if not job.result:
             raise KinoraError(
                 ErrorCode.CONFLICT,
@@ -198,46 +195,48 @@ class Native:
                 details={"state": job.state.value, "why": schemas.why(job)},
             )
         name = f"kinora-{job.id[:8]}"
-        if request.method == "GET":  # an address is signed for that alone
-            as_name = name if "download" in request.query_params else None
-            there = await in_thread(self.service.signed_clip_url, job.id, download_name=as_name)
-            if there:
-                return RedirectResponse(there, 307, headers={**NO_STORE, **SAFE})
+        if request.method == "GET":  # a URL is signed for one method
+            download_name = name if "download" in request.query_params else None
+            url = await in_thread(self.service.signed_clip_url, job.id, download_name=download_name)
+            if url:
+                return RedirectResponse(url, 307, headers={**NO_STORE, **SAFE})
         return send_file(request, await in_thread(self.service.clip_path, job.id), name)
 
-    async def poster(self, request: Request, job_id: JobId, caller: Who) -> Response:
+    async def poster(self, request: Request, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """The middle frame of a finished clip."""
-        job = await self.core.job(job_id, caller)
+        job = await self.core.get_job_in_thread(job_id, caller)
         path = await in_thread(self.service.poster_path, job.id)
         return send_file(request, path, f"kinora-{job.id[:8]}")
 
-    async def last_frame(self, request: Request, job_id: JobId, caller: Who) -> Response:
+    async def last_frame(
+        self, request: Request, job_id: JobId, caller: IdentifiedCaller
+    ) -> Response:
         """The last frame, every pixel: a clip made from it goes on exactly there."""
-        job = await self.core.job(job_id, caller)
+        job = await self.core.get_job_in_thread(job_id, caller)
         path = await in_thread(self.service.last_frame_path, job.id)
         return send_file(request, path, f"kinora-{job.id[:8]}-last")
 
-    # ---- stopping
+    # ---- stop
 
-    async def cancel(self, job_id: JobId, caller: Who) -> Response:
+    async def cancel(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """Discard a clip: at once if it waits, within a step if it runs."""
-        return await self._shown(job_id, caller, self.service.cancel)
+        return await self._job_response(job_id, caller, self.service.cancel)
 
-    async def finish(self, job_id: JobId, caller: Who) -> Response:
+    async def finish(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """Keep what is there: the clip is made of the last step's estimate."""
-        return await self._shown(job_id, caller, self.service.finish)
+        return await self._job_response(job_id, caller, self.service.finish)
 
-    async def retry_decode(self, job_id: JobId, caller: Who) -> Response:
+    async def retry_decode(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """Decode again from the stored latents."""
-        return await self._shown(job_id, caller, self.service.retry_decode)
+        return await self._job_response(job_id, caller, self.service.retry_decode)
 
-    async def delete(self, job_id: JobId, caller: Who) -> Response:
+    async def delete(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """Remove a clip and all that belongs to it."""
-        job = await self.core.job(job_id, caller)
+        job = await self.core.get_job_in_thread(job_id, caller)
         await in_thread(self.service.delete, job.id)
         return Response(status_code=204)
 
-    # ---- the rest
+    # ---- models, verify
 
     async def models(self) -> list[dict[str, Any]]:
         """The models here: what each can do, its defaults and limits, and the `loras` that are here
@@ -255,30 +254,30 @@ class Native:
         """What a clip says about its making: send the file, as a body or as a form's `file`."""
         from media.metadata import read_comment
 
-        with tempfile.NamedTemporaryFile(prefix="kinora-") as kept:
+        with tempfile.NamedTemporaryFile(prefix="kinora-") as stored:
             if request.headers.get("content-type", "").startswith("multipart/"):
                 file = (await request_body.read_body(request)).get("file")
                 if not isinstance(file, UploadFile):
                     raise KinoraError(ErrorCode.INVALID_INPUT, "Send the clip as “file”.")
-                await in_thread(shutil.copyfileobj, file.file, kept)
+                await in_thread(shutil.copyfileobj, file.file, stored)
             else:
                 async for chunk in request.stream():
-                    kept.write(chunk)
-            kept.flush()
-            comment = await in_thread(read_comment, Path(kept.name))
+                    stored.write(chunk)
+            stored.flush()
+            comment = await in_thread(read_comment, Path(stored.name))
         return VerifyResponse(signed=False, settings=comment)
 
-    async def _shown(
+    async def _job_response(
         self, job_id: str, caller: Caller, change: Callable[[str], Job] | None = None
     ) -> Response:
-        """All of it in one thread: each hop waits for the interpreter where much goes on."""
+        """In one thread: each switch between threads waits for the interpreter under load."""
 
-        def show() -> Response:
-            job = self.core.look(job_id, caller)
+        def respond() -> Response:
+            job = self.core.get_job(job_id, caller)
             job = change(job.id) if change else job
             return _json(schemas.job_view(self.service, job))
 
-        return await in_thread(show)
+        return await in_thread(respond)
 
 
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -286,8 +285,9 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
     return Response(body.model_dump_json(), status, headers, "application/json")
 
 
-def _told(responses: dict[int, Any]) -> dict[int | str, dict[str, Any]]:
+def _responses(responses: dict[int, Any]) -> dict[int | str, dict[str, Any]]:
+    """The entries of a route's `responses`, with their descriptions."""
     words = {200: "The file.", 204: "There is nothing more.", 206: "A part.", 304: "Unchanged.",
              307: "It is there."}  # fmt: skip
-    told = {status: {"description": words[status]} | more for status, more in responses.items()}
-    return {**ERRORS, **told}
+    described = {status: {"description": words[status]} | r for status, r in responses.items()}
+    return {**ERRORS, **described}

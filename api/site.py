@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DOORS = (
+PREFIXES = (
     "/api",
     "/v1",
     "/generate",
@@ -54,16 +54,15 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    doors = (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics))
-    for door in doors:
-        app.include_router(door.router())
+    for part in (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics)):
+        app.include_router(part.router())
     add_pages(app)
     add_handlers(app)
     return app
 
 
 def is_ours(path: str) -> bool:
-    return any(path == door or path.startswith(f"{door}/") for door in DOORS)
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in PREFIXES)
 
 
 def with_api(launch: dict[str, Any], service: JobService, settings: Settings) -> dict[str, Any]:

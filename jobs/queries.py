@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
-from jobs.event_types import Event
+from jobs.event_types import Event, WaitingForGpu
 from jobs.events import EventLog
 from jobs.executor import Executor
 from jobs.job import Job, State
@@ -172,7 +172,7 @@ class JobQueries:
         if job.state is State.QUEUED:
             return "caller" if drivers.newest(job.id) is None else None
         newest = self._events.since(job.id)[-1:]
-        return "gpu" if newest and newest[0].kind == "waiting_for_gpu" else None
+        return "gpu" if newest and isinstance(newest[0].body, WaitingForGpu) else None
 
     def idle(self) -> set[str]:
         """The queued clips without a web request (ZeroGPU); they count for no limit."""

@@ -1,7 +1,6 @@
-"""What is answered when something in a studio is used: one method for each press.
+"""The handlers of a tab's events: one method for each button or control.
 
-Knows the service and what the page wants to hear. Knows no component by name: values come in the
-order of `Form`, and go out so.
+Values of controls come in the order of `Form` and are returned in that order.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ if TYPE_CHECKING:
     from settings import Settings
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "presets" / "examples"
-Ask = Callable[[], GenerationRequest]
+BuildRequest = Callable[[], GenerationRequest]
 TICK_S = 0.5
-"""How soon it is seen that a page was closed."""
+"""How soon a closed page is noticed."""
 
 
 class Handlers:
@@ -53,17 +52,17 @@ class Handlers:
         self.cards = cards
         self.settings = settings
         self.models = models
-        wanted = default_model(task, cards, settings)
-        self.card = cards.get(wanted) or next(iter(cards.values()))
+        default = default_model(task, cards, settings)
+        self.card = cards.get(default) or next(iter(cards.values()))
 
     def _card(self, model: str | None) -> ModelCard:
-        """Also one that was pasted earlier; the tab's own where the name means nothing."""
+        """The card of a model, also of a pasted one; the tab's default if it is unknown."""
         return self.cards.get(model or "") or self.service.cards.get(model or "") or self.card
 
     def _request(self, values: tuple[Any, ...]) -> GenerationRequest:
-        *controls, given = values
+        *controls, upload = values
         form = Form(*controls)
-        if self.task is not Task.TEXT_TO_VIDEO and not given:
+        if self.task is not Task.TEXT_TO_VIDEO and not upload:
             what = "picture" if self.task is Task.IMAGE_TO_VIDEO else "clip"
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
@@ -71,113 +70,115 @@ class Handlers:
             )
         form = slate.only_supported(form, self._card(form.model), self.task)
         return slate.to_request(
-            form, given if self.task is not Task.TEXT_TO_VIDEO else None, self.task
+            form, upload if self.task is not Task.TEXT_TO_VIDEO else None, self.task
         )
 
     async def generate(self, request: gr.Request, *values: Any) -> AsyncIterator[Any]:
-        async for answer in self._start(lambda: self._request(values), request):
-            yield answer
+        async for update in self._submit(lambda: self._request(values), request):
+            yield update
 
-    async def again(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        async for answer in self._start(lambda: exact(self._job(event, request)), request):
-            yield answer
+    async def repeat(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        """Submits the request of a clip again, with the same seed."""
+        async for update in self._submit(lambda: exact_request(self._job(event, request)), request):
+            yield update
 
-    async def another(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        def ask() -> GenerationRequest:
+    async def vary(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        """Submits the request of a clip again, with another seed."""
+
+        def build() -> GenerationRequest:
             seed = secrets.randbelow(MAX_SEED + 1)
-            return exact(self._job(event, request)).model_copy(update={"seed": seed})
+            return exact_request(self._job(event, request)).model_copy(update={"seed": seed})
 
-        async for answer in self._start(ask, request):
-            yield answer
+        async for update in self._submit(build, request):
+            yield update
 
-    async def develop(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        """The frames once more from what was sampled; nothing is sampled again."""
+    async def retry_decode(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        """Decodes the stored latents of a failed clip again."""
         job_id = str(event.job)
-        async for answer in self._follow(
-            lambda who: self.service.retry_decode(job_id, who), request
+        async for update in self._start(
+            lambda owner: self.service.retry_decode(job_id, owner), request
         ):
-            yield answer
+            yield update
 
     async def drive(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        """A clip that waits gets this web request, with its new token for the GPU (ZeroGPU): sent
-        by a page that was reloaded, or that has shown a waiting clip for a while."""
+        """A queued clip uses this web request, with its new token for the GPU, from now on
+        (ZeroGPU). Sent by a page that was reloaded, or has shown a queued clip for a while."""
         try:
-            job = await in_thread(self.service.get, str(event.job), owner(request))
+            job = await in_thread(self.service.get, str(event.job), owner_of_page(request))
         except KinoraError:  # deleted meanwhile
             return
-        async for answer in self._drive(job, request):
-            yield answer
+        async for update in self._drive(job, request):
+            yield update
 
-    async def _start(self, ask: Ask, request: gr.Request) -> AsyncIterator[Any]:
-        """Hand the request in and answer at once: from here on the clip needs no open page,
-        unless its GPU is granted to this very web request (ZeroGPU)."""
-        async for answer in self._follow(lambda who: self.service.submit(ask(), who), request):
-            yield answer
+    async def _submit(self, build: BuildRequest, request: gr.Request) -> AsyncIterator[Any]:
+        async for update in self._start(lambda owner: self.service.submit(build(), owner), request):
+            yield update
 
-    async def _follow(self, begin: Callable[[str], Job], request: gr.Request) -> AsyncIterator[Any]:
-        who = owner(request)
+    async def _start(self, start: Callable[[str], Job], request: gr.Request) -> AsyncIterator[Any]:
+        """Starts a job and returns at once: the clip needs no open page from then on, unless its
+        GPU is granted to this web request (ZeroGPU)."""
         try:
-            job = await in_thread(begin, who)
+            job = await in_thread(start, owner_of_page(request))
         except KinoraError as error:
-            yield news(error=job_view.error_view(error.as_dict()))
+            yield message(error=job_view.error_view(error.as_dict()))
             return
         driving = self._drive(job, request) if self.service.needs_request else None
         if driving is not None:
-            await anext(driving, None)  # before the page is answered, which would ask for it
-        yield news(job=job_view.view(job, job_view.Progress()))
+            # before the page gets its answer: it would send a request for the clip itself
+            await anext(driving, None)
+        yield message(job=job_view.view(job, job_view.Progress()))
         if driving is not None:
-            async for answer in driving:
-                yield answer
+            async for update in driving:
+                yield update
 
     async def _drive(self, job: Job, request: gr.Request) -> AsyncGenerator[Any, None]:
-        """Stays as long as the clip does: when the page closes meanwhile, this event ends, and
+        """Runs until the clip has ended. If the page is closed meanwhile, this event ends and
         `spaces` stops queueing for a GPU. No thread waits."""
-        who = owner(request)
-        await in_thread(self.service.drive, job.id, who)
+        await in_thread(self.service.drive, job.id, owner_of_page(request))
         async for _ in self.service.afollow(job.id, tick_s=TICK_S):
             yield gr.skip()
 
     def estimate(self, *values: Any) -> dict[str, Any]:
         try:
-            *controls, given = values
-            # an empty prompt is no trouble yet; of a long one it says what is not read
+            *controls, upload = values
+            # an empty prompt is no error yet; for a long one the answer says what is cut off
             form = Form(*controls)
             form = replace(form, prompt=((form.prompt or "").strip() and form.prompt) or "anything")
             card = self._card(form.model)
             before = self.models.before_it_starts(card)
             form = slate.only_supported(form, card, self.task)
-            if self.task is Task.TEXT_TO_VIDEO or given:
-                request = slate.to_request(form, given, self.task)
+            if self.task is Task.TEXT_TO_VIDEO or upload:
+                request = slate.to_request(form, upload, self.task)
                 fitted, estimate = self.service.estimate(request)
             else:
-                fitted, estimate = self._before_there_is_a_picture(form, card)
+                fitted, estimate = self._estimate_without_upload(form, card)
                 fitted = fitted.model_copy(update={"task": self.task})
         except KinoraError as error:
-            return news(error=job_view.error_view(error.as_dict()))
+            return message(error=job_view.error_view(error.as_dict()))
         vram = card.needs.vram_gb
         memory = f", {vram:g} GB" if vram else ""
         width, height = fitted.made_size
         shape = f"{width}×{height}, {slate.seconds_label(fitted.duration_s)}"
-        told = news(line=f"About {job_view.seconds(estimate.seconds)} here{memory} · {shape}")
+        answer = message(line=f"About {job_view.seconds(estimate.seconds)} here{memory} · {shape}")
         try:
             self.models.refuse_what_cannot_run(card, fitted)
         except KinoraError as error:
-            told |= {"line": shape, "error": job_view.error_view(error.as_dict())}
-        return told | {
+            answer |= {"line": shape, "error": job_view.error_view(error.as_dict())}
+        return answer | {
             "before": before,
             "adjustments": [a.sentence for a in fitted.adjustments],
             "width": width,
             "height": height,
-            "rest": rest_line(card),
+            "rest": knowledge_line(card),
         }
 
-    def _before_there_is_a_picture(
+    def _estimate_without_upload(
         self, form: Form, card: ModelCard
     ) -> tuple[FittedRequest, Estimate]:
-        """The figures of the card's own size, as if it were made from words."""
+        """Before a picture or clip is chosen: for the card's own size, as text to video."""
         request = slate.to_request(replace(form, prompt="anything", last_image=None))
-        anything = card.model_copy(update={"tasks": tuple(Task)})
-        fitted = fit(request, anything, Limits.from_settings(self.settings))
+        for_all_tasks = card.model_copy(update={"tasks": tuple(Task)})
+        fitted = fit(request, for_all_tasks, Limits.from_settings(self.settings))
         return fitted, self.service.estimate_fitted(fitted)
 
     def restore(self, event: gr.EventData, request: gr.Request) -> list[Any]:
@@ -185,42 +186,43 @@ class Handlers:
             job = self._job(event, request)
         except KinoraError:
             return [gr.skip()] * len(Form.names())
-        # after a reload: what was asked for, so that a seed left to chance stays so
-        asked = job.request if event.set.get("as") == "asked" else exact(job)
+        # after a reload the original request, so that a random seed stays random
+        restored = job.request if event.set.get("as") == "asked" else exact_request(job)
         card = self._card(job.fitted.model)
-        return self._set(slate.from_request(asked, card, self.settings))
+        return self._set(slate.from_request(restored, card, self.settings))
 
     def repair(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
-        """Do what the button of an error says: put its values into the controls."""
+        """The button of an error: sets the controls to the values that it offers."""
         form = Form(*values)
         try:
             if event.job:
-                asked = exact(self._job(event, request))
-                form = slate.from_request(asked, self._card(asked.model), self.settings)
+                made = exact_request(self._job(event, request))
+                form = slate.from_request(made, self._card(made.model), self.settings)
         except KinoraError as error:
             skipped = [gr.skip()] * len(Form.names())
-            return [*skipped, news(error=job_view.error_view(error.as_dict()))]
-        mended = slate.apply_repair(form, event.set)
-        if mended.model != form.model:
-            before, card = self._card(form.model), self._card(mended.model)
-            mended = slate.adapt_to(mended, before, card, self.task, self.settings)
-        return [*self._set(mended), news()]
+            return [*skipped, message(error=job_view.error_view(error.as_dict()))]
+        repaired = slate.apply_repair(form, event.set)
+        if repaired.model != form.model:
+            before, card = self._card(form.model), self._card(repaired.model)
+            repaired = slate.adapt_to(repaired, before, card, self.task, self.settings)
+        return [*self._set(repaired), message()]
 
-    def onward(self, event: gr.EventData, request: gr.Request) -> list[Any]:
+    def use_last_frame(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
             job = self._job(event, request)
-            last = self.service.last_frame_path(job.id, owner(request)).read_bytes()
-            stored = self.service.store_picture(last, owner(request))
+            owner = owner_of_page(request)
+            last = self.service.last_frame_path(job.id, owner).read_bytes()
+            stored = self.service.store_picture(last, owner)
         except KinoraError as error:
-            return [gr.skip(), news(error=job_view.error_view(error.as_dict()))]
-        return [job.fitted.prompt, news(picture=picture_view(stored))]
+            return [gr.skip(), message(error=job_view.error_view(error.as_dict()))]
+        return [job.fitted.prompt, message(picture=picture_view(stored))]
 
     def reset(self, prompt: str, model: str) -> list[Any]:
         form = slate.defaults(self._card(model), self.task, self.settings)
         return self._set(replace(form, prompt=prompt))
 
     def change_model(self, event: gr.EventData, *values: Any) -> list[Any]:
-        """What was chosen in the picker, or pasted into it: then it is looked up now."""
+        """A model was chosen in the picker, or its id was pasted: then it is looked up now."""
         form, before = Form(*values), self._card(str(event.before or ""))
         try:
             card = find_card(form.model or "", self.service.cards)
@@ -230,11 +232,11 @@ class Handlers:
                 )
         except KinoraError as error:
             back = [gr.skip()] * (len(values) - 2)
-            told = news(error=job_view.error_view(error.as_dict()))
-            return [form.prompt, before.id, *back, gr.skip(), gr.skip(), gr.skip(), told]
+            failed = message(error=job_view.error_view(error.as_dict()))
+            return [form.prompt, before.id, *back, gr.skip(), gr.skip(), gr.skip(), failed]
         form = slate.adapt_to(form, before, card, self.task, self.settings)
         facts = self.models.facts(card, self.task)
-        return [*self._set(form), knows(card), self.examples(card), facts, news()]
+        return [*self._set(form), about(card), self.examples(card), facts, message()]
 
     def facts_of(self, model: str) -> dict[str, Any]:
         return self.models.facts(self._card(model), self.task)
@@ -251,12 +253,12 @@ class Handlers:
             return [gr.skip(), gr.skip(), gr.skip()]
         example = examples[index]
         seed = "" if example.seed is None else str(example.seed)
-        message = news()
+        answer = message()
         if example.image:
             data = (EXAMPLES / example.image).read_bytes()
-            stored = self.service.store_picture(data, owner(request))
-            message = news(picture=picture_view(stored))
-        return [example.prompt, seed, message]
+            stored = self.service.store_picture(data, owner_of_page(request))
+            answer = message(picture=picture_view(stored))
+        return [example.prompt, seed, answer]
 
     def _known_examples(self, card: ModelCard) -> list[Any]:
         wants_picture = self.task is Task.IMAGE_TO_VIDEO
@@ -266,16 +268,13 @@ class Handlers:
         return [example.prompt for example in self._known_examples(card)]
 
     def _job(self, event: gr.EventData, request: gr.Request) -> Job:
-        return self.service.get(str(event.job), owner(request))
+        return self.service.get(str(event.job), owner_of_page(request))
 
     def _set(self, form: Form) -> list[Any]:
-        """Updates for every control, its choices and bounds included."""
+        """Updates of all controls, with their choices and bounds."""
         card = self._card(form.model)
-        offered, m, rules = (
-            slate.offer(card, self.task, self.settings, form),
-            card.limits,
-            card.rules,
-        )
+        offered = slate.offer(card, self.task, self.settings, form)
+        m, rules = card.limits, card.rules
         return [
             form.prompt,
             card.id,
@@ -300,23 +299,25 @@ class Handlers:
         ]
 
 
-def news(**what: Any) -> dict[str, Any]:
-    """A message to the page; the mark makes two equal ones two."""
-    return {**what, "mark": secrets.token_hex(4)}
+def message(**content: Any) -> dict[str, Any]:
+    """A message to the page. The mark makes it differ from an equal one before it, which Gradio
+    would not send again."""
+    return {**content, "mark": secrets.token_hex(4)}
 
 
-def owner(request: gr.Request) -> str:
+def owner_of_page(request: gr.Request) -> str:
     visitor = getattr(request.request.state, "visitor", None) if request.request else None
     return owner_of(visitor or secrets.token_hex(16))
 
 
-def exact(job: Job) -> GenerationRequest:
-    """The request that makes this very clip once more: nothing is left to chance or default."""
+def exact_request(job: Job) -> GenerationRequest:
+    """The request that makes the same clip again: with its seed and without defaults. Raises
+    KinoraError for a job of an earlier version that accepted more."""
     fitted = job.fitted
     names = set(GenerationRequest.model_fields) & set(type(fitted).model_fields)
     try:
         return GenerationRequest.model_validate({name: getattr(fitted, name) for name in names})
-    except ValidationError as error:  # made by an earlier version, which accepted more
+    except ValidationError as error:
         raise slate.as_kinora_error(error) from error
 
 
@@ -324,8 +325,8 @@ def picture_view(stored: Any) -> dict[str, Any]:
     return {"id": stored.id, "width": stored.width, "height": stored.height}
 
 
-def rest_line(card: ModelCard) -> str:
-    """What a small model knows, said kindly and truly; nothing for a model that knows a lot."""
+def knowledge_line(card: ModelCard) -> str:
+    """A sentence about what a small model knows; empty for one that knows more than a list."""
     if not card.knows:
         return ""
     counts = [f"{len(words)} {label}" for label, words in card.knows.items()]
@@ -334,7 +335,7 @@ def rest_line(card: ModelCard) -> str:
     return f"{card.name} is a real model of a small world: {world}"
 
 
-def knows(card: ModelCard) -> dict[str, Any]:
+def about(card: ModelCard) -> dict[str, Any]:
     return {
         "name": card.name,
         "about": card.about,

@@ -1,6 +1,6 @@
-"""Our own routes beside Gradio's: the state of a job, its files, pictures in.
+"""The page's own routes beside Gradio's: the state of a job, its files, uploads.
 
-Knows HTTP. Every route asks the service as the visitor who calls; what is not theirs is not there.
+For a visitor, jobs of others do not exist.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class PageRoutes:
-    """The routes' handlers, around one service."""
+    """The handlers of the routes."""
 
     def __init__(self, service: JobService, settings: Settings) -> None:
         self.service = service
@@ -81,16 +81,16 @@ class PageRoutes:
             Route(f"{PREFIX}/models", guarded(self.offer)),
         ]
 
-    # ---- who
+    # ---- the visitor
 
     async def visitor(self, request: Request, owner: str) -> Response:
-        """Asked once by each page: does this browser keep the cookie? Where it does not, the page
-        keeps the name itself, sends it with every request, and says so before anything is made."""
+        """Whether the browser kept the cookie; each page requests this once. If not, the page sends
+        the visitor's name with every request, and says so before a clip is submitted."""
         kept = read_cookie(request) is not None
         return fresh_json({"kept": kept, "visitor": None if kept else request.state.visitor})
 
     async def by_signature(self, request: Request) -> str | None:
-        """The clip's owner, if the address was signed for it."""
+        """The clip's owner, if the URL is signed for it."""
         if "sign" not in request.query_params:
             return None
         job = await in_thread(self.service.get, request.path_params["id"])
@@ -104,8 +104,8 @@ class PageRoutes:
 
         def read() -> dict[str, Any]:
             jobs = self.service.list(owner, PAGE, before)
-            kept = [self.view(job) for job in jobs if job.state is not State.CANCELLED]
-            return {"jobs": kept, "last": jobs[-1].id if len(jobs) == PAGE else None}
+            views = [self.view(job) for job in jobs if job.state is not State.CANCELLED]
+            return {"jobs": views, "last": jobs[-1].id if len(jobs) == PAGE else None}
 
         return fresh_json(await in_thread(read))
 
@@ -123,14 +123,14 @@ class PageRoutes:
     def view(self, job: Job, progress: job_view.Progress | None = None) -> dict[str, Any]:
         if progress is None:
             progress = job_view.Progress.of(self.service.events(job.id))
-        waits = self.service.queue_estimate(job) if job.state is State.QUEUED else None
+        estimate = self.service.queue_estimate(job) if job.state is State.QUEUED else None
         shown = job_view.view(
             job,
             progress,
-            position=waits.before if waits else None,
-            wait_s=waits.seconds if waits else None,
+            position=estimate.before if estimate else None,
+            wait_s=estimate.seconds if estimate else None,
         )
-        if self.service.needs_request and waits:
+        if self.service.needs_request and estimate:
             shown["drive"] = self.service.needs_new_request(job)
         return shown | {"signed": self.signatures.query(job.id, job.owner)}
 
@@ -192,7 +192,7 @@ class PageRoutes:
         return send_file(request, path, f"kinora-{job_id[:8]}")
 
     async def picture(self, request: Request, owner: str) -> Response:
-        """A picture or clip that was given, for who gave it."""
+        """An uploaded picture or clip, for its owner."""
         path = await in_thread(self.service.upload_path, request.path_params["id"], owner)
         return send_file(request, path)
 
@@ -204,7 +204,7 @@ class PageRoutes:
         return JSONResponse({"id": stored.id, "width": stored.width, "height": stored.height})
 
     async def add_video(self, request: Request, owner: str) -> Response:
-        """Onto the disk as it comes: a clip is large, and ffmpeg wants a file."""
+        """Written to disk while it is received: a clip is large, and ffmpeg needs a file."""
         with TemporaryDirectory(prefix="kinora-") as folder:
             path = Path(folder) / "given"
             with path.open("wb") as file:
@@ -221,17 +221,17 @@ class PageRoutes:
         )
         if int(request.headers.get("content-length") or 0) > limit:
             raise too_large
-        came = 0
+        received = 0
         async for chunk in request.stream():
-            came += len(chunk)
-            if came > limit:
+            received += len(chunk)
+            if received > limit:
                 raise too_large
             yield chunk
 
     # ---- models
 
     async def offer(self, request: Request, owner: str) -> Response:
-        """For the picker. Looking at the machine takes a moment: the page does not wait for it."""
+        """The models for the picker: a request of its own, as examining the machine is slow."""
         try:
             task = Task(request.query_params.get("task", ""))
         except ValueError:
@@ -240,8 +240,8 @@ class PageRoutes:
 
 
 def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
-    """The visitor as owner; other sites' pages refused; errors as JSON. `signer` names the owner
-    where the address itself allows it: then it does not matter from where it was followed."""
+    """Passes the visitor as the owner, refuses other sites' pages, and renders errors as JSON.
+    `signer` returns the owner of a signed URL, which may be opened from anywhere."""
 
     @wraps(handler)
     async def endpoint(request: Request) -> Response:
@@ -274,10 +274,10 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
-    """What `Blocks.launch` needs so that page, routes and cookie live on one port."""
+    """The arguments of `Blocks.launch` that put the page, its routes and the cookie on one port."""
     # The Hub sets it to True on Spaces. Gradio's front end on Node would then answer /health,
-    # /api/* and every other address of ours with its own page. `ssr_mode` below says so as well;
-    # this holds for whatever reads the variable itself.
+    # /api/* and all our other paths with its own page. `ssr_mode` below is not enough: some code
+    # reads the variable itself.
     os.environ["GRADIO_SSR_MODE"] = "False"
     script = Script.read()
     return {

@@ -16,7 +16,7 @@ import gradio as gr
 from pipelines.models.cards import ModelCard
 from pipelines.request import MAX_SEED, Task
 from ui import form as slate
-from ui.handlers import Handlers, knows, rest_line
+from ui.handlers import Handlers, about, knowledge_line
 from ui.model_picker import Models
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class TaskTab:
                 "stage",
                 self.task,
                 aspect=[d.width, d.height],
-                line=rest_line(self.card),
+                line=knowledge_line(self.card),
                 events=STAGE_EVENTS,
             )
             self.post = js_component("post", self.task)
@@ -120,7 +120,7 @@ class TaskTab:
             with gr.Column(elem_classes="k-folds"):
                 self._build_advanced()
                 with gr.Accordion("What to write", open=False, elem_classes="k-fold"):
-                    self.knows = js_component("knows", self.task, knows(self.card))
+                    self.knows = js_component("knows", self.task, about(self.card))
 
     def _build_slate(self, words: Words) -> None:
         with gr.Row(elem_classes="k-slate"):
@@ -300,7 +300,7 @@ class TaskTab:
         )
         self.finish.click(None, js=f"() => {dispatch(task, 'finish')}", **QUIET)
         self.discard.click(None, js=f"() => {dispatch(task, 'discard')}", **QUIET)
-        for event, handler in (("again", self.answers.again), ("another", self.answers.another)):
+        for event, handler in (("again", self.answers.repeat), ("another", self.answers.vary)):
             getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
 
         facts = {"fn": self.answers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
@@ -310,12 +310,12 @@ class TaskTab:
         self.stage.repair(
             self.answers.repair, self.controls, [*self.controls, self.post], **SMALL
         ).then(**estimate).then(**facts)
-        self.stage.develop(self.answers.develop, None, self.post, **starts).failure(**lost)
+        self.stage.develop(self.answers.retry_decode, None, self.post, **starts).failure(**lost)
         self.stage.drive(self.answers.drive, None, self.post, **LASTS)
         self.stage.picked(**estimate)
         image = others.get(Task.IMAGE_TO_VIDEO)
         if image is not None:
-            self.stage.onward(self.answers.onward, None, [image.prompt, self.post], **SMALL)
+            self.stage.onward(self.answers.use_last_frame, None, [image.prompt, self.post], **SMALL)
 
         self.dice.click(
             None,

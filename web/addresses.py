@@ -1,7 +1,7 @@
-"""Addresses in answers: below a path of another site (GRADIO_ROOT_PATH), and absolute.
+"""URLs in responses, where the app is served below a path of another site (GRADIO_ROOT_PATH).
 
-A proxy may pass that path on or take it off: both are understood. What headers say is believed for
-the answer to that very request only.
+A proxy may pass that path on or strip it: both work. Headers are trusted for the response to their
+own request only.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _root: ContextVar[str] = ContextVar("root", default="")
 
 
 def address(path: str) -> str:
-    """Of one of our paths, as the caller of this request can use it."""
+    """One of our paths as the client of the current request reaches it."""
     return f"{_root.get()}{path}"
 
 
 def root_address() -> str:
-    """Where "/" is for the caller; empty at the top of a site."""
+    """The prefix of our paths for the client; empty at the top of a site."""
     return _root.get()
 
 
 def below_root(scope: Scope) -> Scope:
-    """The scope with a path of ours, without what the app is served below. Remembers that for
-    `address` for the rest of the request."""
+    """The scope without the prefix that the app is served below. Keeps the prefix for `address`
+    until the request ends."""
     root = _normalised(scope.get("root_path", ""))
     _root.set(root)
     prefix = urlsplit(root).path
@@ -46,7 +46,7 @@ def below_root(scope: Scope) -> Scope:
 
 
 def _normalised(root: str) -> str:
-    """A path with a slash before it and none behind it, or a whole address."""
+    """A path with a slash before it and none after it, or an absolute URL."""
     root = root.strip().rstrip("/")
     if not root or root.startswith(("http://", "https://", "/")):
         return root
@@ -54,11 +54,11 @@ def _normalised(root: str) -> str:
 
 
 ROOT_PATH = "GRADIO_ROOT_PATH"
-"""Where a proxy serves the app under a path, Gradio reads it from here: a path or a whole URL."""
+"""Gradio's setting for an app that a proxy serves below a path: a path or an absolute URL."""
 
 
 def public_root(connection: HTTPConnection) -> str:
-    """`https://host/path` without a slash at the end, as the caller's own request shows it."""
+    """`https://host/path` without a trailing slash, from the client's own request."""
     root = os.environ.get(ROOT_PATH, "").strip("/")
     if root.startswith(("http://", "https://")):
         return root

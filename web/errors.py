@@ -1,7 +1,4 @@
-"""How the API says that something is wrong: one shape at every door, a sentence and a code.
-
-Knows errors and HTTP. Does not know jobs.
-"""
+"""Errors as HTTP responses: one JSON shape for the whole API, with a code and a sentence."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 RETRY_AFTER_S = 10
 OPENAI = "/v1/"
 OPENAI_NAMES = {"duration_s": "seconds", "image": "input_reference"}
-"""What OpenAI's clients call a field of ours, for `param`."""
+"""OpenAI's names of our fields, for `param`."""
 BY_STATUS = {
     401: ErrorCode.UNAUTHORIZED,
     403: ErrorCode.FORBIDDEN,
@@ -39,7 +36,7 @@ BY_STATUS = {
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that is being answered: in the answer's X-Request-Id, and in our log."""
+"""The id of the current request: in X-Request-Id of its response, and in the log."""
 
 
 class ErrorBody(BaseModel):
@@ -68,7 +65,7 @@ def error_response(error: KinoraError, path: str = "") -> JSONResponse:
         headers["Retry-After"] = str(error.details.get("retry_after_s") or RETRY_AFTER_S)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == 409:  # the openai SDK would ask the same again, twice
+    if status == 409:  # the openai SDK would retry twice
         headers["x-should-retry"] = "false"
     if path.startswith(OPENAI):
         body["error"] = {
@@ -94,15 +91,15 @@ def as_kinora_error(error: ValidationError | RequestValidationError) -> KinoraEr
 def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(KinoraError)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        return error_response(_of(error), request.url.path)
+        return error_response(_to_kinora_error(error), request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        return error_response(_of(error), request.url.path)
+        return error_response(_to_kinora_error(error), request.url.path)
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        response = error_response(_of(error), request.url.path)
+        response = error_response(_to_kinora_error(error), request.url.path)
         if isinstance(error, HTTPException) and "Allow" in (error.headers or {}):
             response.headers["Allow"] = (error.headers or {})["Allow"]
         return response
@@ -110,10 +107,10 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
         log.error("Request %s failed; traceback follows.", request_id.get())
-        return error_response(_of(error), request.url.path)
+        return error_response(_to_kinora_error(error), request.url.path)
 
 
-def _of(error: Exception) -> KinoraError:
+def _to_kinora_error(error: Exception) -> KinoraError:
     match error:
         case KinoraError():
             return error

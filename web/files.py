@@ -16,7 +16,7 @@ from errors import ErrorCode, KinoraError
 from web.errors import NO_STORE, SAFE, error_response
 
 if TYPE_CHECKING:
-    from jobs.events import Preview
+    from pipelines.preview import Preview
 
 MEDIA_TYPES = {
     ".mp4": "video/mp4",

@@ -103,10 +103,12 @@ class Guard:
         scope = below_root(scope)  # routes are recognized by their path below the root
         number = secrets.token_hex(8)
         request_id.set(number)
-        send = _send_with(send, {"X-Request-Id": number})
+        send = _add_headers(send, {"X-Request-Id": number})
         warn_of_proxy(scope, Headers(scope=scope))
         if self.is_ours(scope["path"]):
-            await self._measured(scope, receive, self._with_headers(scope, send, API_POLICY))
+            await self._api_with_metrics(
+                scope, receive, self._with_headers(scope, send, API_POLICY)
+            )
         else:
             await self._serve_page(
                 scope, receive, self._with_headers(scope, send, self.page_policy)
@@ -162,7 +164,7 @@ class Guard:
         largest = max(self.settings.max_image_bytes, self.settings.max_video_upload_bytes)
         return largest + TEXT_BYTES
 
-    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _api_with_metrics(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, status = time.perf_counter(), 500
 
         async def noting(message: Message) -> None:
@@ -172,14 +174,14 @@ class Guard:
             await send(message)
 
         try:
-            await self._ours(scope, receive, noting)
+            await self._api(scope, receive, noting)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in KNOWN_METHODS else "other"
             seconds = None if route.endswith("/events") else time.perf_counter() - began
             self.metrics.request(method, route, status, seconds)
 
-    async def _ours(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _api(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         try:
@@ -191,7 +193,7 @@ class Guard:
                 if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                     await self._preflight(allowed)(scope, receive, send)
                     return
-                send = _send_with(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
+                send = _add_headers(send, {**allowed, "Access-Control-Expose-Headers": SHOWN})
 
             # 2. The body, up to its limit.
             is_form = headers.get("content-type", "").lower().startswith("multipart/")
@@ -230,7 +232,7 @@ class Guard:
         }
         if is_https(scope, Headers(scope=scope)):
             headers["Strict-Transport-Security"] = "max-age=31536000"
-        return _send_with(send, headers)
+        return _add_headers(send, headers)
 
 
 def _as_error(path: str, error: Exception) -> KinoraError:
@@ -244,7 +246,7 @@ def _as_error(path: str, error: Exception) -> KinoraError:
     return KinoraError(ErrorCode.INTERNAL)
 
 
-def _send_with(send: Send, headers: dict[str, str]) -> Send:
+def _add_headers(send: Send, headers: dict[str, str]) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             response = MutableHeaders(scope=message)

@@ -1,7 +1,7 @@
-"""Who is calling: a program with a key, a visitor of the page, or anyone.
+"""Identifies the caller: a program with a key, a visitor of the page, or anyone.
 
-Anyone's clips are found by their unguessable ids and are in no list. An address is kept only as a
-keyed hash. Knows headers and settings; does not know what is asked for.
+The clips of an anonymous caller are found by their unguessable ids and are in no list. IP addresses
+are stored as keyed hashes only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from media.files import atomic_write, stat_of
 from settings import Settings
 
 OWN_SECRET = 20
-"""Letters a caller's own Bearer secret must have to be a name of theirs; `test` is everybody's."""
+"""The least length of a caller's own Bearer secret: a word like `test` would be shared by many."""
 ANYONE = "anyone:"
 QUOTA = "x-ip-token"
 PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
@@ -38,19 +38,19 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Caller:
-    """`limited_as` is what limits count by: a cookie is too cheap a name for that."""
+    """`limited_as` is the key of the rate limits: a new cookie is too easy to get."""
 
     owner: str
     kind: Literal["program", "visitor", "anyone"]
     limited_as: str
     quota: str | None = field(default=None, repr=False)
-    """On ZeroGPU: what the Hub's proxy wrote into the request, for the GPU to be lent by."""
+    """On ZeroGPU: the token that the Hub's proxy adds to the request, for the caller's quota."""
 
     def may_see(self, job: Job) -> bool:
         return job.owner == self.owner or job.owner.startswith(ANYONE)
 
     def named(self) -> str:
-        """The owner, where lists are asked for: those need a name."""
+        """The owner, for lists. Raises KinoraError(UNAUTHORIZED) for an anonymous caller."""
         if self.kind == "anyone":
             raise KinoraError(
                 ErrorCode.UNAUTHORIZED,
@@ -63,15 +63,15 @@ class Caller:
 class Callers:
     def __init__(self, settings: Settings) -> None:
         self._keys = {name: key.get_secret_value() for name, key in settings.api_keys.items()}
-        given = settings.trusted_proxies or (PRIVATE if settings.on_space else ())
-        self._proxies = [_network(each) for each in given]
+        proxies = settings.trusted_proxies or (PRIVATE if settings.on_space else ())
+        self._proxies = [_network(each) for each in proxies]
         self._secret = load_secret(settings.data_dir / "secret")
 
     def identify(self, request: Request) -> Caller:
-        """KinoraError where keys are wanted and none of them is shown."""
-        return replace(self._who(request), quota=request.headers.get(QUOTA) or None)
+        """Raises KinoraError(UNAUTHORIZED) if API keys are set and the request has none of them."""
+        return replace(self._identify(request), quota=request.headers.get(QUOTA) or None)
 
-    def _who(self, request: Request) -> Caller:
+    def _identify(self, request: Request) -> Caller:
         address = self._hashed(self.address(request.scope))
         secret = _bearer(request.headers)
         if self._keys:
@@ -85,7 +85,7 @@ class Callers:
         return Caller(f"{ANYONE}{address}", "anyone", address)
 
     def address(self, scope: Scope) -> str:
-        """Where the call comes from: what trusted proxies say, as far as they are trusted."""
+        """The client's IP address: X-Forwarded-For, as far back as proxies are trusted."""
         peer = (scope.get("client") or ("", 0))[0]
         forwarded = Headers(scope=scope).getlist("x-forwarded-for")
         for claimed in reversed(",".join(forwarded).split(",")):
@@ -102,7 +102,7 @@ class Callers:
 
     def _program(self, secret: str) -> str:
         found = None
-        for name, key in self._keys.items():  # all of them: time tells nothing
+        for name, key in self._keys.items():  # all of them, in constant time
             if hmac.compare_digest(key.encode(), secret.encode("utf-8", "replace")):
                 found = name
         if found is None:
@@ -145,8 +145,8 @@ log = logging.getLogger(__name__)
 COOKIE = "kinora_visitor"
 
 HEADER = "x-kinora-visitor"
-"""The same name, sent by a page whose browser keeps no cookie. Who sends a name is that visitor and
-nobody else, so another site's page gains nothing by it."""
+"""The visitor's name, sent by a page whose browser keeps no cookie. Another site's page gains
+nothing by sending one: it would only be another visitor."""
 
 YEAR_S = 365 * 24 * 3600
 
@@ -154,9 +154,9 @@ _NAME = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class VisitorCookie:
-    """Puts `visitor` into the scope's state, and sets the cookie where the browser had none.
+    """Middleware: puts `visitor` into the scope's state, and sets the cookie if there was none.
 
-    `framed`: other sites' pages may show this one in a frame."""
+    `framed`: other sites may show the page in a frame."""
 
     def __init__(self, app: ASGIApp, framed: bool = False) -> None:
         self.app = app
@@ -195,8 +195,8 @@ def read_header(headers: Headers) -> str | None:
 
 
 def cookie_line(visitor: str, *, secure: bool, framed: bool = False) -> str:
-    """Another site's frame gets a cookie of its own (Partitioned), which browsers keep over https
-    only; where no other site may show the page, the cookie never leaves its own site."""
+    """In another site's frame the cookie is Partitioned, which browsers keep over https only; where
+    no other site may frame the page, it is SameSite=Lax."""
     place = "SameSite=None; Secure; Partitioned" if secure and framed else "SameSite=Lax"
     if secure and not framed:
         place += "; Secure"
@@ -213,7 +213,7 @@ def owner_of(visitor: str) -> str:
 
 
 def is_same_origin(headers: Headers) -> bool:
-    """False where a browser says that another site's page is asking."""
+    """False if the browser says that the request comes from another site's page."""
     origin = headers.get("origin")
     if origin is None:
         return headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none", "same-site")
@@ -222,7 +222,7 @@ def is_same_origin(headers: Headers) -> bool:
 
 
 def _link(part: Path, path: Path) -> None:
-    """FileExistsError where another server was first. Some disks have no links."""
+    """Raises FileExistsError if another server was first. Some disks have no hard links."""
     try:
         os.link(part, path)
     except FileExistsError:
@@ -232,7 +232,7 @@ def _link(part: Path, path: Path) -> None:
 
 
 def load_secret(path: Path) -> bytes:
-    """Random, made once for this data folder."""
+    """A random secret, created once per data folder."""
     made = secrets.token_bytes(32)
     try:
         if stat_of(path) is None or not path.read_bytes():  # a full disk leaves an empty one
@@ -243,21 +243,21 @@ def load_secret(path: Path) -> bytes:
                     _link(part, path)
     except FileExistsError:
         pass
-    except (OSError, KinoraError):  # nothing can be written: names last as long as the process
+    except (OSError, KinoraError):  # read-only: hashed names are valid until the process ends
         return made
     return path.read_bytes()
 
 
 def proxy_fault(headers: Headers) -> str | None:
-    """Where the origin does not match because a proxy has changed the host: what it must do.
+    """If the origin does not match because a proxy changed the host: what the proxy must do.
 
-    The browser says that its own page asks, or the host is an inner one, which no browser has
-    opened from outside."""
+    That is so if the browser calls the request same-origin, or if the host is an internal name that
+    no browser can have opened from outside."""
     origin, host = headers.get("origin"), headers.get("host", "")
     if origin is None or is_same_origin(headers):
         return None
     site = headers.get("sec-fetch-site")
-    if site != "same-origin" and (site or not _is_inner(host) or _is_inner(_netloc(origin))):
+    if site != "same-origin" and (site or not _is_internal(host) or _is_internal(_netloc(origin))):
         return None
     return (
         f"This page was opened at {_netloc(origin)}, but the server was asked as {host}. The proxy "
@@ -265,14 +265,14 @@ def proxy_fault(headers: Headers) -> str | None:
     )
 
 
-_said: set[str] = set()
+_warned: set[str] = set()
 
 MOST_WARNINGS = 20
-"""Strangers choose what is in these headers."""
+"""Clients choose what is in these headers, so the number of warnings is limited."""
 
 
 def warn_of_proxy(scope: Scope, headers: Headers) -> None:
-    """Says in the log, once for each, which header a proxy does not pass on."""
+    """Logs, once for each, which header a proxy does not pass on."""
     fault, origin = proxy_fault(headers), headers.get("origin", "")
     is_hidden = origin.startswith("https://") and not is_https(scope, headers)
     if fault is None and is_hidden and is_same_origin(headers):
@@ -280,8 +280,8 @@ def warn_of_proxy(scope: Scope, headers: Headers) -> None:
             f"The page is open at {origin}, but the proxy says nothing of https. It must pass on "
             "the header X-Forwarded-Proto (nginx: proxy_set_header X-Forwarded-Proto $scheme)."
         )
-    if fault and fault not in _said and len(_said) < MOST_WARNINGS:
-        _said.add(fault)
+    if fault and fault not in _warned and len(_warned) < MOST_WARNINGS:
+        _warned.add(fault)
         log.warning("%s", fault)
 
 
@@ -289,8 +289,8 @@ def _netloc(origin: str) -> str:
     return urlsplit(origin).netloc
 
 
-def _is_inner(host: str) -> bool:
-    """localhost, the name of a container, or an address that is not on the internet."""
+def _is_internal(host: str) -> bool:
+    """localhost, the name of a container, or an address that is not public."""
     name = urlsplit(f"//{host}").hostname or ""
     try:
         return not ipaddress.ip_address(name).is_global

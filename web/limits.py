@@ -118,7 +118,7 @@ def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
 
 
 def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
-    """How long the body of a request to this path may be. JSON is held in memory, forms are not."""
+    """The limit in bytes for a request to this path. JSON is held in memory, forms are not."""
     if path == "/api/verify" or (is_form and path == "/api/batches"):
         return settings.max_video_file_size_bytes
     if is_form and path in (
@@ -132,7 +132,7 @@ def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
 
 
 def limited(scope: Scope, receive: Receive, most: int) -> Receive:
-    """The body as it comes, refused as soon as it is too long: nothing waits for its end."""
+    """`receive`, but it raises KinoraError(TOO_LARGE) as soon as the body exceeds the limit."""
     too_large = KinoraError(
         ErrorCode.TOO_LARGE, f"At most {most / 1e6:g} MB are accepted here.", details={"max": most}
     )
@@ -189,6 +189,8 @@ return {0, redis.call('ZCOUNT', KEYS[1], since, '+inf'), ''}
 
 
 class SharedWindows:
+    """Counts in Redis; in this process while Redis is away."""
+
     def __init__(self, redis: Redis) -> None:
         self._take = redis.register_script(TAKE)
         self._here = WindowsHere()

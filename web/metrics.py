@@ -1,7 +1,7 @@
-"""What Prometheus reads: jobs, waiting, seconds by phase, the worker, the GPU, the doors.
+"""Prometheus metrics: jobs, queue, seconds by phase, the worker, the GPU, HTTP requests.
 
-Counts what the event log says, and looks at the rest when it is asked. Labels are only ever names
-that we chose. Knows the service and prometheus-client.
+Counters follow the events; gauges are read when the metrics are scraped. Label values are names of
+ours only, never input of clients.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Metrics:
             ("method", "route"), buckets=FAST_S, registry=here,
         )  # fmt: skip
         self.drift = {"server": Drift(), "worker": Drift()}
-        self.registry.register(_Looks(self))
+        self.registry.register(_Gauges(self))
         self._steps: dict[str, float] = {}
         self._models: dict[str, str] = {}
         service.subscribe(self._on_event)
@@ -99,7 +99,7 @@ class Metrics:
             self.request_s.labels(method, route).observe(seconds)
 
     def _on_event(self, event: Event) -> None:
-        """Called for every event of this process, in order, by whoever wrote it."""
+        """Called for every event of this process, in order, in the thread that stored it."""
         job_id = event.job_id
         match event.body:
             case Queued(model):
@@ -141,7 +141,7 @@ class Metrics:
             self.drift[name].after_a_job(pid)
 
     def processes(self) -> list[tuple[str, int]]:
-        """Ours on this machine; workers behind Redis are on others."""
+        """(name, pid) of our processes on this machine; workers behind Redis are on others."""
         worker = self.service.worker_pid()
         return [("server", os.getpid()), *([("worker", worker)] if worker else [])]
 
@@ -151,8 +151,8 @@ class Metrics:
         return self._models[job_id]
 
 
-class _Looks:
-    """Gauges: looked up when somebody asks for the metrics."""
+class _Gauges:
+    """Gauges, read when the metrics are scraped."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -210,7 +210,7 @@ class _Looks:
         yield total
 
     def _workers(self, health: dict[str, Any]) -> int:
-        """The embedded one is up while its process is there; a fleet counts its own."""
+        """1 while the process of the worker runs; behind Redis, the number of workers."""
         if self._service.settings.executor_kind == "process":
             return int(health["worker_pid"] is not None)
         return int(health["workers"])
@@ -220,7 +220,7 @@ class _Looks:
 
 
 class Drift:
-    """How a process grows: a line through its size after each of the last clips."""
+    """How fast a process grows: a line fitted to its memory after each of the last clips."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -234,7 +234,7 @@ class Drift:
             self._sizes.append(psutil.Process(pid).memory_info().rss)
 
     def per_job(self) -> float:
-        """Bytes; nothing is said of fewer than a handful."""
+        """Bytes per clip; 0 before there are a handful of them."""
         sizes = list(self._sizes)
         if len(sizes) < DRIFT_LEAST:
             return 0.0
@@ -242,33 +242,33 @@ class Drift:
 
 
 class GpuMemory:
-    """What nvidia-smi says, asked at most every few seconds. Nothing where there is none."""
+    """The memory of the GPUs by nvidia-smi, read at most every few seconds; none without it."""
 
     def __init__(self, program: str | None = None) -> None:
         self._program = program or shutil.which("nvidia-smi")
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[int, int]] = {}
-        self._looked = 0.0
+        self._read_at = 0.0
 
     def look(self) -> dict[str, tuple[int, int]]:
-        """(used, total) in bytes, by the number of the GPU."""
+        """(used, total) in bytes, by GPU index."""
         if self._program is None:
             return {}
         with self._lock:
-            if time.monotonic() - self._looked > GPU_LOOK_S:
-                self._seen, self._looked = self._asked(self._program), time.monotonic()
+            if time.monotonic() - self._read_at > GPU_LOOK_S:
+                self._seen, self._read_at = self._read(self._program), time.monotonic()
             return self._seen
 
-    def _asked(self, program: str) -> dict[str, tuple[int, int]]:
+    def _read(self, program: str) -> dict[str, tuple[int, int]]:
         query = ("--query-gpu=index,memory.used,memory.total", "--format=csv,noheader,nounits")
         try:
-            said = subprocess.run(  # noqa: S603  # a fixed program with fixed arguments
+            output = subprocess.run(  # noqa: S603  # a fixed program with fixed arguments
                 [program, *query], capture_output=True, text=True, timeout=5, check=True
             ).stdout
         except (OSError, subprocess.SubprocessError):
             return {}
         found: dict[str, tuple[int, int]] = {}
-        for line in said.splitlines():
+        for line in output.splitlines():
             parts: list[Any] = [part.strip() for part in line.split(",")]
             if len(parts) == 3 and all(part.isdigit() for part in parts):
                 found[parts[0]] = (int(parts[1]) * 2**20, int(parts[2]) * 2**20)

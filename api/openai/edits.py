@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import request_body
-from api.core import ApiContext, JobId, Who
+from api.core import ApiContext, IdentifiedCaller, JobId
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.request import Task
@@ -57,9 +57,9 @@ class Edits:
                 response_model=answer,
             )  # fmt: skip
 
-    async def remix(self, request: Request, video_id: JobId, caller: Who) -> Response:
+    async def remix(self, request: Request, video_id: JobId, caller: IdentifiedCaller) -> Response:
         """The same video with another prompt: its seed, its size, its picture."""
-        job = await self.core.job(video_id, caller)
+        job = await self.core.get_job_in_thread(video_id, caller)
         body = self._videos.ours(await request_body.read_body(request))
         _wants_a_prompt(body)
         like_it = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
@@ -67,21 +67,23 @@ class Edits:
             like_it.pop("num_frames", None)
         return await self._make(like_it | body, request, caller, job)
 
-    async def edit(self, request: Request, caller: Who) -> Response:
+    async def edit(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Work over a video: `video` is a file or `{"id": ...}` of a finished one, `prompt` says
         what it becomes. `strength`, 0 to 1, says how far from it. Takes any setting besides."""
         return await self._of_a_source(request, caller, "video", Task.VIDEO_TO_VIDEO)
 
-    async def extend(self, request: Request, caller: Who) -> Response:
+    async def extend(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Go on from a video: `seconds` are added to `video`, a file or `{"id": ...}` of a finished
         one, and the answer's `seconds` are those of both in one file."""
         return await self._of_a_source(request, caller, "continue_from", Task.IMAGE_TO_VIDEO)
 
-    async def create_character(self, request: Request, caller: Who) -> Response:
+    async def create_character(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Not supported: no model here keeps a character."""
         self._no_characters()
 
-    async def get_character(self, request: Request, character_id: str, caller: Who) -> Response:
+    async def get_character(
+        self, request: Request, character_id: str, caller: IdentifiedCaller
+    ) -> Response:
         """Not supported: no model here keeps a character."""
         self._no_characters()
 
@@ -102,7 +104,7 @@ class Edits:
             raise _missing("seconds", "Say how many seconds are to be added, as “seconds”.")
         if isinstance(source, UploadFile):
             return await self._make(body | {called: source}, request, caller, None)
-        job = await self.core.job(source, caller)
+        job = await self.core.get_job_in_thread(source, caller)
         like_it = await in_thread(self._like, job, body, task)
         return await self._make(like_it | body | {called: job.id}, request, caller, job)
 

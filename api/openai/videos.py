@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import request_body, schemas
-from api.core import ApiContext, JobId, Who
+from api.core import ApiContext, IdentifiedCaller, JobId
 from api.openai.edits import Edits
 from api.openai.schemas import POLL_MS, Deleted, Video, VideoPage, _json, ours, video
 from errors import ErrorCode, KinoraError
@@ -53,7 +53,7 @@ class Videos:
         add("/{video_id}/content", self.content, response_class=Response, response_model=None)
         return router
 
-    async def create(self, request: Request, caller: Who) -> Response:
+    async def create(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Ask for a video: `prompt`, `model`, `seconds`, `size`, `input_reference`, and any setting
         of `/api/generate` besides. The job is accepted for good when this answers."""
         body = self.ours(await request_body.read_body(request))
@@ -61,13 +61,13 @@ class Videos:
         job, left = await self.core.submit(asked, caller)
         return await self.shown(job, left)
 
-    async def retrieve(self, video_id: JobId, caller: Who) -> Response:
+    async def retrieve(self, video_id: JobId, caller: IdentifiedCaller) -> Response:
         """How far a video is."""
-        return await self.shown(await self.core.job(video_id, caller))
+        return await self.shown(await self.core.get_job_in_thread(video_id, caller))
 
     async def list(
         self,
-        caller: Who,
+        caller: IdentifiedCaller,
         after: Annotated[str | None, Query(max_length=64)] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         order: Literal["asc", "desc"] = "desc",
@@ -77,7 +77,7 @@ class Videos:
 
         def read() -> VideoPage:
             jobs = self.service.list(owner, limit + 1, after, oldest_first=order == "asc")
-            self.core.lend(jobs, caller)
+            self.core.use_quota(jobs, caller)
             videos = [video(self.service, job) for job in jobs[:limit]]
             return VideoPage(
                 data=videos,
@@ -88,9 +88,9 @@ class Videos:
 
         return _json(await in_thread(read))
 
-    async def delete(self, video_id: JobId, caller: Who) -> Response:
+    async def delete(self, video_id: JobId, caller: IdentifiedCaller) -> Response:
         """Remove a video. One in the making is stopped first, and really is."""
-        job = await self.core.job(video_id, caller)
+        job = await self.core.get_job_in_thread(video_id, caller)
         if not job.state.ended:
             await in_thread(self.service.cancel, job.id)
             with contextlib.suppress(asyncio.TimeoutError):
@@ -102,11 +102,11 @@ class Videos:
         self,
         request: Request,
         video_id: JobId,
-        caller: Who,
+        caller: IdentifiedCaller,
         variant: Literal["video", "thumbnail", "spritesheet"] = "video",
     ) -> Response:
         """The finished file, a still of it, or a sheet of its frames."""
-        job = await self.core.job(video_id, caller)
+        job = await self.core.get_job_in_thread(video_id, caller)
         result = job.result
         if result is None and not job.state.ended:
             raise KinoraError(ErrorCode.NOT_FOUND, "This video is not finished yet.")
