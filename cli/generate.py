@@ -131,7 +131,7 @@ def make(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.store.listeners.append(progress.heard)
+    service.store.subscribe(progress.on_event)
     try:
         service.end_commands()
         job = service.submit(gifts.given_to(service, request), OWNER)
@@ -164,7 +164,7 @@ def develop_again(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.store.listeners.append(progress.heard)
+    service.store.subscribe(progress.on_event)
     try:
         service.end_commands()
         if output:

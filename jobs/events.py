@@ -69,7 +69,7 @@ class EventLog:
         self._closed = False
         self.preview_elsewhere: Callable[[str], Preview | None] = lambda _job_id: None
         """The newest preview of a job that another server follows."""
-        store.listeners.append(self._add)
+        store.subscribe(self._add)
 
     def append(self, job_id: str, event: EventBody) -> Event | None:
         """Stores an event of a running job; returns None if it is not running any more."""

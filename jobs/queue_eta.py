@@ -71,7 +71,7 @@ class QueueEta:
         self._reading = threading.Lock()
         self._fitted: dict[str, FittedRequest] = {}
         self._version = 0
-        store.listeners.append(self._heard)
+        store.subscribe(self._on_event)
 
     def outlook(self, job: Job) -> QueueEstimate:
         """Of a clip that waits. One that came after the line was read stands where it will."""
@@ -100,7 +100,7 @@ class QueueEta:
         spent = now - (began or now)
         return max(0.0, self._estimator.estimate(job.fitted).seconds - spent)
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if event.kind in CHANGING:
             self._version += 1
 

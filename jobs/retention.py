@@ -47,7 +47,7 @@ class Housekeeper:
         self._wake, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="tidy", daemon=True)
         self._known: Sizes = {}
-        desk.store.listeners.append(self._heard)
+        desk.store.subscribe(self._on_event)
 
     def start(self) -> None:
         self._thread.start()
@@ -58,7 +58,7 @@ class Housekeeper:
         if self._thread.is_alive():
             self._thread.join(5)
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event.body, Succeeded):
             self._wake.set()
 

@@ -69,10 +69,9 @@ ADD_JOB, ADD_EVENT = insert(jobs), insert(events)
 
 
 class JobStore:
-    """Thread-safe. `listeners` hear each event after it is stored, in the order of their numbers.
-    One that fails is logged, and costs nobody else anything.
+    """Thread-safe.
 
-    The lock is only for writers of this process: it keeps listeners in order and spares SQLite's
+    The lock is only for writers of this process: it keeps subscribers in order and spares SQLite's
     sleeping retries. Other processes are kept apart by the database itself.
     """
 
@@ -81,7 +80,7 @@ class JobStore:
         self.knows_all = True
         """False where the database may have been lost: what it does not know is left alone."""
         self.database = Database(url)
-        self.listeners: list[Callable[[Event], None]] = []
+        self._subscribers: list[Callable[[Event], None]] = []
         self.has_others = False
         self._writing = PriorityLock()
         open_database(self.database)
@@ -93,6 +92,12 @@ class JobStore:
 
     def close(self) -> None:
         self.database.close()
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Calls it for each event of this process after the event is stored, in the order of their
+        numbers: in the thread that wrote it, under the lock for writers, so it must be quick and
+        must not write. An error in it is logged."""
+        self._subscribers.append(subscriber)
 
     # -- accepting -------------------------------------------------------------------------------
 
@@ -132,7 +137,7 @@ class JobStore:
                 if once:
                     keep_key(tx, accepted[0].owner, once, accepted[0].id)
             for event in told:
-                self._tell(event)
+                self._notify(event)
         return told
 
     # -- working ---------------------------------------------------------------------------------
@@ -149,7 +154,7 @@ class JobStore:
                     return None
                 job = _require(tx, job_id)
                 event = _append(tx, job.id, Started(job.attempts))
-            self._tell(event)
+            self._notify(event)
         return job
 
     def move(
@@ -195,7 +200,7 @@ class JobStore:
                         return None
                     job = _require(tx, job_id)
                     stored = _append(tx, job_id, event)
-                self._tell(stored)
+                self._notify(stored)
             return job
 
         return self.database.reserve.use_for(change) if after.ended else change()
@@ -233,7 +238,7 @@ class JobStore:
                 if state != while_.value:
                     return None
                 stored = _append(tx, job_id, event)
-            self._tell(stored)
+            self._notify(stored)
         return stored
 
     # -- looking ---------------------------------------------------------------------------------
@@ -397,12 +402,12 @@ class JobStore:
             found = tx.execute(select(jobs.c.id).where(named).limit(1)).first()
         return found is not None
 
-    def _tell(self, event: Event) -> None:
-        for listener in self.listeners:
+    def _notify(self, event: Event) -> None:
+        for subscriber in self._subscribers:
             try:
-                listener(event)
-            except Exception:  # it is stored; whoever listens badly fails no writer
-                log.exception("Event listener failed (event=%d, job=%s).", event.n, event.job_id)
+                subscriber(event)
+            except Exception:  # a failing subscriber must not fail the write
+                log.exception("Event subscriber failed (event=%d, job=%s).", event.n, event.job_id)
 
 
 def _append(tx: Connection, job_id: str, event: EventBody) -> Event:

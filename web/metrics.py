@@ -88,7 +88,7 @@ class Metrics:
         self.registry.register(_Looks(self))
         self._steps: dict[str, float] = {}
         self._models: dict[str, str] = {}
-        service.store.listeners.append(self._heard)
+        service.store.subscribe(self._on_event)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -98,7 +98,7 @@ class Metrics:
         if seconds is not None:
             self.request_s.labels(method, route).observe(seconds)
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         """Called for every event of this process, in order, by whoever wrote it."""
         job_id = event.job_id
         match event.body:

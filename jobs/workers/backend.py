@@ -15,7 +15,8 @@ from jobs.artifacts import Artifacts
 from jobs.event_types import Loading
 from jobs.job import Job, Result
 from jobs.workers.inputs import borrowed
-from jobs.workers.run import Control, Emit, as_kinora_error, run_job
+from jobs.workers.run import Emit, as_kinora_error, run_job
+from pipelines.control import Control
 from pipelines.planning import Device
 from settings import Settings
 

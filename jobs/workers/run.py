@@ -21,7 +21,8 @@ from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, Wo
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
-from jobs.workers.timing import Control, LoadingThrottle, PhaseTimer, StepTimer, TimedControl
+from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
+from pipelines.control import Control
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,19 +8,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from errors import Cancelled, ErrorCode, KinoraError
+from pipelines.control import Control
 
 if TYPE_CHECKING:
     from pipelines.engine.manager import LoadProgress
-
-
-class Control(Protocol):
-    """What the person wants, asked at every step."""
-
-    def cancelled(self) -> bool: ...
-    def finish_now(self) -> bool: ...
 
 
 class PhaseTimer:

@@ -95,7 +95,7 @@ def stumble_after(kind: str, service: JobService, request: GenerationRequest) ->
     """Two clips are made though, once, a change is in the database and whoever made it never hears
     of that."""
     stumbled: list[Event] = []
-    tell = service.store._tell
+    tell = service.store._notify
 
     def stumble(event: Event) -> None:
         tell(event)
@@ -103,12 +103,12 @@ def stumble_after(kind: str, service: JobService, request: GenerationRequest) ->
             stumbled.append(event)
             raise RuntimeError("the answer is lost on its way")
 
-    service.store._tell = stumble
+    service.store._notify = stumble
     try:
         jobs = [service.submit(request, "visitor:me") for _ in range(2)]
         until(lambda: all(service.get(job.id).state is State.SUCCEEDED for job in jobs), 60)
     finally:
-        service.store._tell = tell
+        service.store._notify = tell
     assert stumbled
     assert service.store.running() == []
 

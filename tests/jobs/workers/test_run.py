@@ -15,8 +15,9 @@ from errors import Cancelled, ErrorCode, KinoraError
 from jobs.event_types import Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result
 from jobs.workers.run import as_kinora_error, run_job
-from jobs.workers.timing import Control, LoadingThrottle, StepTimer, TimedControl
+from jobs.workers.timing import LoadingThrottle, StepTimer, TimedControl
 from media.metadata import read_comment
+from pipelines.control import Control
 from pipelines.preview import Preview
 from pipelines.request import Task
 from settings import Settings
