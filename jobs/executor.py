@@ -1,7 +1,4 @@
-"""What every executor offers to the service.
-
-Knows the desk where work is taken and reported. Does not know pages, visitors or HTTP.
-"""
+"""Executor: the protocol between the service and what runs the jobs."""
 
 from __future__ import annotations
 
@@ -19,7 +16,8 @@ WorkerState = Literal["starting", "ready", "busy", "setup_failed", "defunct"]
 
 
 class Health(BaseModel):
-    """starting: models load. setup_failed: they did not. defunct: the worker does not come up."""
+    """starting: models are loading. setup_failed: loading failed. defunct: the worker repeatedly
+    died before it was ready."""
 
     state: WorkerState
     worker_pid: int | None = None
@@ -29,42 +27,43 @@ class Health(BaseModel):
     restarts: int = 0
     workers: int = 1
     device: Device | None = None
-    """What the worker computes on, by its own word; None until it has said so."""
+    """What the worker computes on; None until it has reported it."""
 
 
 class Executor(Protocol):
     needs_request: bool
-    """True where a job can only run with the web request of somebody who drives it (ZeroGPU)."""
+    """True where a job needs a caller's web request for its GPU quota (ZeroGPU)."""
 
     in_foreground: bool
-    """True where a clip belongs to the process that makes it, and ends with it."""
+    """True where jobs end with the process that runs them (the command line)."""
 
     drivers: Drivers | None
-    """The web requests that clips have been given, where they need one."""
+    """The web requests of the jobs, where they need one."""
 
-    def start(self, desk: JobLifecycle) -> None:
-        """Begins to take work. Returns at once, except where models must load first."""
+    def start(self, lifecycle: JobLifecycle, /) -> None:
+        """Starts to claim jobs. Returns at once, except where models must load first."""
         ...
 
     def notify(self) -> None:
-        """There may be new work."""
+        """The queue may have new jobs."""
         ...
 
     def ask(self, job_id: str, what: Asked) -> None:
-        """Passes on what a person asked of a running job; the store has it already."""
+        """Passes a stop request on to the worker of a running job; the store has it already."""
         ...
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
-        """Gives the current web request, or a caller's quota token, to a job that needs one; the
-        newest counts."""
+        """A job that needs a web request uses the current one, or a caller's quota token, from now
+        on."""
         ...
 
     def resume(self, job: Job) -> bool:
-        """True if its worker may still be at it though its server is gone; it is ours then."""
+        """True if the worker of a job that was taken over may still be running; then this executor
+        is responsible for it."""
         ...
 
     def health(self) -> Health: ...
 
     def close(self, grace_s: float) -> None:
-        """Takes no more work; what runs gets `grace_s` to end, else it goes back to the queue."""
+        """Claims no more jobs; a running one gets `grace_s` seconds, else it is queued again."""
         ...

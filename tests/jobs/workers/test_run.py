@@ -153,7 +153,7 @@ def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time(
         progress = LoadProgress("downloading", here / 1000, here, 1000)
         assert told.has_more_bytes(progress) is is_more
     assert not told.has_more_bytes(LoadProgress("transformer", 0.9))
-    news = [told.is_news(LoadProgress("downloading", f / 1000)) for f in range(11)]
+    news = [told.is_due(LoadProgress("downloading", f / 1000)) for f in range(11)]
     assert sum(news) == 3
 
     timed = TimedControl(Person(), 200)
