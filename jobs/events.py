@@ -71,10 +71,6 @@ class EventLog:
         """The newest preview of a job that another server follows."""
         store.subscribe(self._add)
 
-    def append(self, job_id: str, event: EventBody) -> Event | None:
-        """Stores an event of a running job; returns None if it is not running any more."""
-        return self._store.append(job_id, event)
-
     def since(self, job_id: str, after: int = 0) -> list[Event]:
         """The events so far with a number above `after`."""
         known = self._in_memory(job_id, after)
