@@ -107,7 +107,7 @@ class JobQueries:
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Calls the listener with every event that this process stores, in the order of their
         numbers, in the thread that stored it."""
-        self._store.listeners.append(listener)
+        self._store.subscribe(listener)
 
     def preview(self, job_id: str, owner: str | None = None) -> Preview | None:
         """The newest preview: a JPEG strip of frames."""

@@ -15,7 +15,7 @@ THROUGH_THE_SERVICE = ("cards", "planner", "settings")
 
 
 def reaches_through(code: str) -> list[str]:
-    """Where code uses a part of the service instead of a method, such as `service.store.get`."""
+    """Where code uses a part of the service instead of a method, such as `service._store.get`."""
     found: list[str] = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Attribute):
@@ -32,7 +32,7 @@ def reaches_through(code: str) -> list[str]:
 @pytest.mark.parametrize(
     ("code", "is_refused"),
     [
-        ("self.service.store.get(1)", True),
+        ("self.service._store.get(1)", True),
         ("service.events.since(1)", True),
         ("in_thread(self._service.uploads.path, name)", True),
         ("service._store", True),

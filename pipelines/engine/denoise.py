@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from typing_extensions import assert_never
 
 from errors import Cancelled
+from pipelines.control import Control
 from pipelines.engine.families.base import FrameFamily, Inputs, LatentFamily
 from pipelines.engine.frames import Frames
 from pipelines.engine.loaded import Loaded
@@ -30,15 +31,7 @@ from pipelines.engine.x0 import StepState, step_state, x0_estimate
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
-__all__ = ["Control", "Sampled", "SampledFrames", "SampledLatents", "Step", "denoise"]
-
-
-class Control(Protocol):
-    """Requests to stop a run. Polled several times per step, so both must return quickly."""
-
-    def cancelled(self) -> bool: ...
-
-    def finish_now(self) -> bool: ...
+__all__ = ["Sampled", "SampledFrames", "SampledLatents", "Step", "denoise"]
 
 
 @dataclass(frozen=True)
