@@ -14,13 +14,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from pipelines.request import GenerationRequest
+from pipelines.request import REQUEST_FIELDS, GenerationRequest
+from pipelines.request_fields import Kind, names_of
 from web.addresses import address, root_address
 
 REF = "#/components/schemas/{model}"
 DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"
 FILE = {"type": "string", "format": "binary"}
-CLIPS = ("video", "continue_from")
+PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)
+CLIPS = names_of(REQUEST_FIELDS.values(), Kind.CLIP)
 PICTURE = {
     "anyOf": [{"type": "string", "pattern": "^data:"}, {"type": "null"}],
     "description": "The picture itself: a data: URI here, a file in a form. Or the id of one.",
@@ -65,7 +67,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     asked = GenerationRequest.model_json_schema(ref_template=REF)
     schemas.update(asked.pop("$defs", {}))
-    asked["properties"] |= {"image": PICTURE, "last_image": PICTURE, "reuse": REUSE}
+    asked["properties"] |= {name: PICTURE for name in PICTURES} | {"reuse": REUSE}
     asked["properties"] |= {name: CLIP | _described(asked, name) for name in CLIPS}
     schemas["ClipRequest"] = asked
     form = _form(asked)
@@ -136,7 +138,7 @@ def _form(asked: dict[str, Any]) -> dict[str, Any]:
         name: {"type": "string", "description": _about(schema)}
         for name, schema in asked["properties"].items()
     }
-    return _with(properties, image=FILE, last_image=FILE, video=FILE, continue_from=FILE)
+    return _with(properties, **dict.fromkeys((*PICTURES, *CLIPS), FILE))
 
 
 def _described(asked: dict[str, Any], name: str) -> dict[str, str]:

@@ -23,16 +23,19 @@ from starlette.requests import Request
 from api.data_uris import is_data_uri, read_data_uri
 from errors import ErrorCode, KinoraError
 from jobs.job import IdempotencyKey
-from pipelines.request import GenerationRequest
-from web.errors import as_kinora_error
+from pipelines.request import REQUEST_FIELDS, GenerationRequest
+from pipelines.request_fields import Kind, names_of
+from pipelines.validation_errors import invalid_input, unusable
 from web.identity import Caller
 
 if TYPE_CHECKING:
     from jobs.service import JobService
     from media.videos import StoredVideo
 
-PICTURES = ("image", "last_image")
-CLIPS = ("video", "continue_from")
+PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)
+CLIPS = names_of(REQUEST_FIELDS.values(), Kind.CLIP)
+STRUCTURED = names_of(REQUEST_FIELDS.values(), Kind.POINT, Kind.LORAS)
+"""Fields that a form sends as JSON."""
 STORED = re.compile(r"[0-9a-f]{64}")
 JOB = re.compile(r"[0-9a-f]{32}")
 MOST_FILES, MOST_FIELDS = 8, 64
@@ -83,7 +86,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> Body:
     if len(body) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _bad(twice, "it is there twice")
+        raise unusable(twice, "it is there twice")
     return body
 
 
@@ -93,7 +96,7 @@ def called(body: Body, also_called: Mapping[str, str]) -> Body:
     for name, value in body.items():
         own = also_called.get(name, name)
         if own in found and found[own] != value:
-            raise _bad(name, f"it is given under two names, one of them “{own}”")
+            raise unusable(name, f"it is given under two names, one of them “{own}”")
         found[own] = value
     return found
 
@@ -102,7 +105,7 @@ def refuse_query(request: Request) -> None:
     """Settings in the address would be read by nobody."""
     for name in request.query_params:
         if name in GenerationRequest.model_fields or name in ("reuse", "idempotency_key"):
-            raise _bad(name, "send it in the body, as JSON or a form; not in the address")
+            raise unusable(name, "send it in the body, as JSON or a form; not in the address")
 
 
 async def read_asked(
@@ -135,16 +138,16 @@ async def asked_from(
 
 def request_from(fields: Body) -> GenerationRequest:
     fields = dict(fields)
-    for name in ("loras", "focus"):
+    for name in STRUCTURED:
         if isinstance(fields.get(name), str):
             try:
                 fields[name] = json.loads(fields[name])
             except (ValueError, RecursionError):
-                raise _bad(name, "it must be JSON") from None
+                raise unusable(name, "it must be JSON") from None
     try:
         return GenerationRequest.model_validate(fields)
     except ValidationError as error:
-        raise as_kinora_error(error) from None
+        raise invalid_input(error) from None
 
 
 async def with_pictures_stored(fields: Body, service: JobService, caller: Caller) -> Body:
@@ -155,7 +158,7 @@ async def with_pictures_stored(fields: Body, service: JobService, caller: Caller
         elif name in CLIPS:
             fields[name] = await clip_id(name, value, service, caller)
         elif isinstance(value, UploadFile):
-            raise _bad(name, "it is no picture field; send the picture as “image”")
+            raise unusable(name, "it is no picture field; send the picture as “image”")
     return fields
 
 
@@ -168,7 +171,9 @@ async def picture_id(name: str, value: object, service: JobService, caller: Call
     elif value is None or (isinstance(value, str) and STORED.fullmatch(value)):
         return value
     else:
-        raise _bad(name, "send the picture itself, as a file or a data: URI; nothing is fetched")
+        raise unusable(
+            name, "send the picture itself, as a file or a data: URI; nothing is fetched"
+        )
     return (await in_thread(service.store_picture, data, caller.owner)).id
 
 
@@ -180,7 +185,7 @@ async def clip_id(name: str, value: object, service: JobService, caller: Caller)
         return (await in_thread(made_clip, value, service, caller)).id
     if value is None or (isinstance(value, str) and STORED.fullmatch(value)):
         return value
-    raise _bad(
+    raise unusable(
         name, "send the clip itself as a file, or the id of one of yours; nothing is fetched"
     )
 
@@ -218,12 +223,12 @@ def once_from(request: Request, key: object, *content: str) -> IdempotencyKey | 
     """The caller's own name for this request, from the header or a field of that name."""
     header = request.headers.get("idempotency-key")
     if header is not None and key not in (None, header):
-        raise _bad("idempotency_key", "the header Idempotency-Key says another one")
+        raise unusable("idempotency_key", "the header Idempotency-Key says another one")
     key = key if header is None else header
     if key is None:
         return None
     if not isinstance(key, str) or not KEY.fullmatch(key):
-        raise _bad("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
+        raise unusable("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
     whole = json.dumps([request.scope["path"], *content])
     return IdempotencyKey(key, hashlib.sha256(whole.encode()).hexdigest())
 
@@ -233,20 +238,15 @@ def as_bool(value: object, name: str) -> bool:
     try:
         return BOOL.validate_python(value)
     except ValidationError:
-        raise _bad(name, "it must be true or false") from None
+        raise unusable(name, "it must be true or false") from None
 
 
 def _decoded(name: str, uri: str) -> bytes:
     try:
         return read_data_uri(uri)
     except ValueError as error:
-        raise _bad(name, str(error)) from None
+        raise unusable(name, str(error)) from None
 
 
 def _unreadable(sentence: str) -> KinoraError:
     return KinoraError(ErrorCode.INVALID_INPUT, sentence)
-
-
-def _bad(field: str, why: str) -> KinoraError:
-    sentence = f"“{field}” cannot be used: {why}."
-    return KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": field})

@@ -14,12 +14,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from cli.generate import Gifts, about, develop_again, lora_from, make, request_from
+from cli.generate import InputFiles, about, develop_again, make, request_from
 from cli.output import Output, output_of
+from cli.request_options import with_request_options
 from cli.terminal import hush, only_results_on_stdout, say, stoppable
 from errors import ErrorCode, KinoraError
 from settings import Settings
@@ -91,73 +92,26 @@ def serve(
 
 
 @app.command()
+@with_request_options
 def generate(
     context: typer.Context,
-    prompt: Annotated[str, typer.Argument(help="What should happen in the clip.")] = "",
-    image: Annotated[Path | None, typer.Option(help="A picture the clip starts from.")] = None,
-    last_image: Annotated[Path | None, typer.Option(help="A picture the clip ends on.")] = None,
-    video: Annotated[Path | None, typer.Option(help="A clip to work over.")] = None,
-    strength: Annotated[float | None, typer.Option(help="How far from that clip, to 1.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model's name; see `models`.")] = None,
-    negative: Annotated[
-        str | None,
-        typer.Option(help="What should not be in the clip. The model's own, if not set."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed, the same clip; -1: a new one.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
-    motion: Annotated[int | None, typer.Option(help="How much should move, to 255.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="See `models` for the choices.")] = None,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[:WEIGHT]", help="A LoRA: a file's name, or owner/name. Again."),
-    ] = None,
-    upscale: Annotated[bool, typer.Option("--upscale", help="Twice the width and height.")] = False,
-    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    frames: Annotated[int | None, typer.Option(help="How many; or give --duration.")] = None,
-    duration: Annotated[float | None, typer.Option(help="Seconds; or give --frames.")] = None,
-    fps: Annotated[int | None, typer.Option(help="Frames per second.")] = None,
-    format: Annotated[str | None, typer.Option(help="mp4, webm or gif.")] = None,
-    quality: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
-    fallback: Annotated[bool, typer.Option(help="Use another model if this one fails.")] = True,
+    *,
     out: Annotated[
         Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
+    **given: Any,
 ) -> None:
     """Make one clip. Prints its path, or with --json all about it."""
     hush(verbose)
     settings = Settings.load()
-    format, output = output_of(format, out, as_json=as_json)
-    request = request_from(
-        prompt=prompt,
-        negative_prompt=negative,
-        model=model,
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        strength=strength,
-        motion_bucket_id=motion,
-        sampler=sampler,
-        loras=[lora_from(each, settings) for each in lora or ()],
-        upscale=upscale,
-        allow_fallback=fallback,
-        width=width,
-        height=height,
-        num_frames=frames,
-        duration_s=duration,
-        fps=fps,
-        format=format,
-        quality=quality or settings.video_quality_preset,
-    )
-    gifts = Gifts.read(image, last_image, video, settings)
+    format, output = output_of(given.pop("format"), out, as_json=as_json)
+    request = request_from(given | {"format": format}, settings)
+    files = InputFiles.read(given, settings)
     with stoppable():
         with only_results_on_stdout():
-            job, clip = make(context.obj.build_service, settings, request, gifts)
+            job, clip = make(context.obj.build_service, settings, request, files)
         path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))

@@ -26,7 +26,10 @@ ENGINE = "pipelines.engine"
 """The only package of the app that imports a model library."""
 
 BASE = ("errors", "settings")
-MODELS = ("pipelines.request", "pipelines.field_types", "pipelines.sound")
+MODELS = (
+    "pipelines.request", "pipelines.request_fields", "pipelines.field_types",
+    "pipelines.validation_errors", "pipelines.sound",
+)  # fmt: skip
 PIPELINES = ("pipelines", "pipelines.models", "pipelines.planning", "pipelines.engine")
 BELOW_JOBS = (*BASE, *PIPELINES, "media")
 

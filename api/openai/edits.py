@@ -21,7 +21,7 @@ from api import request_body
 from api.core import ApiContext, JobId, Who
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
-from pipelines.request import Task
+from pipelines.request import REQUEST_FIELDS, Task
 from web.identity import Caller
 
 if TYPE_CHECKING:
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 SOURCE = "video"
 ITS_ID = f"{SOURCE}[id]"
 ID = re.compile(r"[0-9a-f]{32}")
-ALIKE = (
-    "negative_prompt", "num_inference_steps", "guidance_scale", "sampler", "loras", "format",
-    "quality", "allow_fallback",
-)  # fmt: skip
+KEPT = tuple(name for name, field in REQUEST_FIELDS.items() if field.kept_by_edits)
 """What an edit or an extension takes over from its source, where the same model makes it."""
 
 
@@ -112,7 +109,7 @@ class Edits:
         if card is None or task not in card.tasks or body.get("model", card.id) != card.id:
             return {}
         before = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
-        return {"model": card.id} | {name: before[name] for name in ALIKE if name in before}
+        return {"model": card.id} | {name: before[name] for name in KEPT if name in before}
 
     async def _make(
         self, fields: request_body.Body, request: Request, caller: Caller, job: Job | None

@@ -15,11 +15,17 @@ from pipelines.models.continuation import Join, join_of, note_conversions, note_
 from pipelines.models.duration import GivenClip, Limits, bad, frames_of, pace, within
 from pipelines.models.selection import VERBS
 from pipelines.models.unused_fields import note_what_is_not_used
-from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, GenerationRequest, Task
+from pipelines.request import (
+    DEFAULT_STRENGTH,
+    MAX_SEED,
+    Adjustment,
+    FittedRequest,
+    Focus,
+    GenerationRequest,
+    Task,
+)
 
 __all__ = ["GivenClip", "Limits", "fit"]
-
-DEFAULT_STRENGTH = 0.8
 
 
 def fit(

@@ -5,22 +5,6 @@
   const { el, icon, url } = kinora;
 
   const MOST_FETCHED = 100e6; // bytes; browsers put a Blob of that size on the disk, not all in memory
-  const WORDS = {
-    prompt: "Prompt",
-    negative_prompt: "Not wanted",
-    model: "Model",
-    seed: "Seed",
-    num_inference_steps: "Steps",
-    guidance_scale: "Guidance",
-    sampler: "Sampler",
-    strength: "Strength",
-    motion_bucket_id: "Motion",
-    loras: "LoRA",
-    num_frames: "Frames",
-    fps: "Frames per second",
-    format: "Format",
-    quality: "Quality",
-  };
 
   class Bar {
     constructor(element, act) {
@@ -96,12 +80,7 @@
       const rows = [];
       const add = (name, value) =>
         rows.push(el("div.k-row", {}, el("dt", {}, name), el("dd", {}, String(value))));
-      for (const [key, word] of Object.entries(WORDS)) {
-        const value = view.used[key];
-        if (key === "loras" && value) add(word, value.map((lora) => `${lora.source} × ${lora.weight}`).join(", "));
-        else if (value !== "" && value !== null && value !== undefined) add(word, value);
-        if (key === "guidance_scale") add("Size", `${view.used.width} × ${view.used.height}`);
-      }
+      for (const [label, value] of view.settings) add(label, value);
       const copy = el("button.k-verb", {
         type: "button",
         onclick: async () => {
