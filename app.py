@@ -19,7 +19,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
 
 from cli.address import choose_address
-from cli.terminal import stop_like_ctrl_c, when_told_to_stop
+from cli.terminal import interrupt_on_stop_signals, on_stop_signal
 from errors import ErrorCode, KinoraError
 from jobs.executor import Executor
 from jobs.fleet.requirements import require_redis
@@ -88,10 +88,10 @@ def build_page(service: JobService) -> gr.Blocks:
 def serve() -> None:
     """Returns when it is told to stop, by Ctrl-C or SIGTERM."""
     global demo
-    stop_like_ctrl_c()
+    interrupt_on_stop_signals()
     settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
-        when_told_to_stop(service.rest)
+        on_stop_signal(service.rest)
         demo = build_page(service)
         from api.site import with_doors
         from ui.routes import launch_kwargs

@@ -76,11 +76,13 @@ class Batches:
         """Ask for many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
         `requests` (a list of whole requests). Other settings hold for all of them. All are accepted
         or none."""
-        request_body.refuse_query(request)
+        request_body.refuse_settings_in_query(request)
         body = await request_body.read_body(request, self.service.settings.max_batch + 1)
         key, reuse = body.pop("idempotency_key", None), body.pop("reuse", True)
         wanted = await self._requests(body, caller)
-        once = request_body.once_from(request, key, *(each.model_dump_json() for each in wanted))
+        once = request_body.idempotency_key_of(
+            request, key, *(each.model_dump_json() for each in wanted)
+        )
         reuse = request_body.as_bool(reuse, "reuse")
         left = await in_thread(self.core.take, caller, len(wanted))
 
@@ -174,7 +176,7 @@ class Batches:
         pictures = await self._pictures(body, caller)
         lists = {name: _listed(name, body.pop(name)) for name in ("prompts", "requests")
                  if name in body}  # fmt: skip
-        common = await request_body.with_pictures_stored(body, self.service, caller)
+        common = await request_body.store_files(body, self.service, caller)
         prompts = lists.get("prompts", [])
         for each, many, is_given in (("prompt", "prompts", prompts), ("image", "images", pictures)):
             if each in body and is_given:
@@ -199,7 +201,7 @@ class Batches:
         most = self.service.settings.max_batch
         if len(each) > most:
             raise unusable("batch", f"it has {len(each)} clips; at most {most} are accepted")
-        return [request_body.request_from(one) for one in each]
+        return [request_body.build_request(one) for one in each]
 
     async def _pictures(self, body: request_body.Body, caller: Caller) -> list[str]:
         given = body.pop("images", [])
@@ -224,7 +226,7 @@ class Batches:
         self, number: int, wanted: request_body.Body, caller: Caller
     ) -> request_body.Body:
         try:
-            return await request_body.with_pictures_stored(wanted, self.service, caller)
+            return await request_body.store_files(wanted, self.service, caller)
         except KinoraError as error:
             if error.code is ErrorCode.INVALID_INPUT:
                 raise
@@ -234,7 +236,7 @@ class Batches:
         """In the order in which they were sent. What cannot be read is called by its name."""
         name = given.filename if isinstance(given, UploadFile) else None
         try:
-            found = await request_body.picture_id("images", given, self.service, caller)
+            found = await request_body.store_given_picture("images", given, self.service, caller)
         except KinoraError as error:
             if error.code is ErrorCode.INVALID_INPUT:
                 raise
@@ -277,7 +279,7 @@ def _counts(jobs: list[Job]) -> dict[State, int]:
 def _progress(service: JobService, job: Job) -> dict[str, float]:
     if job.state is State.QUEUED:
         return {"progress": 0.0}
-    return {"progress": 1.0 if job.state.ended else schemas.standing(service, job).progress}
+    return {"progress": 1.0 if job.state.ended else schemas.job_progress(service, job).progress}
 
 
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -106,7 +106,7 @@ class Native:
 
         With a `seed`, a clip that you had made of the very same settings is given again at once
         (`reused`); `"reuse": false` makes it anew."""
-        asked = await request_body.read_asked(request, self.service, caller)
+        asked = await request_body.read_request(request, self.service, caller)
 
         def accept() -> Response:
             job, left = self.core.accept(asked, caller)
@@ -118,10 +118,10 @@ class Native:
     async def estimate(self, request: Request, caller: Who) -> Response:
         """What it would take and what would be adjusted. Makes nothing."""
         body = await request_body.read_body(request)
-        request_body.refuse_query(request)
+        request_body.refuse_settings_in_query(request)
         body.pop("reuse", None)
-        wanted = request_body.request_from(
-            await request_body.with_pictures_stored(body, self.service, caller)
+        wanted = request_body.build_request(
+            await request_body.store_files(body, self.service, caller)
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
         fitted, took = await in_thread(self.service.estimate, wanted)
@@ -196,7 +196,7 @@ class Native:
             raise KinoraError(
                 ErrorCode.CONFLICT,
                 f"This clip has no file: it is {job.state.value}.",
-                details={"state": job.state.value, "why": schemas.why(job)},
+                details={"state": job.state.value, "why": schemas.job_error(job)},
             )
         name = f"kinora-{job.id[:8]}"
         if request.method == "GET":  # an address is signed for that alone

@@ -1,7 +1,7 @@
-"""Which address and port the page gets, known before anything heavy is started.
+"""Chooses the page's address and port before anything heavy is started.
 
-A port that was asked for is used or refused by name; only where none was asked for may it be the
-next free one. Knows sockets; does not know Gradio, which would take another port without a word.
+A configured port is used, or refused with a sentence; only without one is the next free port taken.
+Gradio itself would silently take another one.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ class Address(TypedDict):
 
 
 def choose_address(environment: MutableMapping[str, str] = os.environ) -> Address:
-    """KinoraError where the port is in use or cannot be had.
+    """Raises KinoraError where the port is in use or not permitted.
 
-    What is empty or IPv6 is taken out of the environment: Gradio stumbles over both when it is
-    imported."""
+    Removes empty and IPv6 values from the environment: importing Gradio fails on both."""
     host = environment.get(HOST, "").strip() or USUAL_HOST
-    asked = environment.get(PORT, "").strip()
-    if not asked:
+    wanted = environment.get(PORT, "").strip()
+    if not wanted:
         environment.pop(PORT, None)
     bare = host.removeprefix("[").removesuffix("]")
     if ":" in bare:
         host = f"[{bare}]"
         environment.pop(HOST, None)
     addresses = _addresses(bare)
-    if asked:
-        port = _number(asked)
+    if wanted:
+        port = _number(wanted)
         if port == 0:
             port = _any_free(addresses)
         elif _is_in_use(addresses, port):
@@ -58,9 +57,9 @@ def choose_address(environment: MutableMapping[str, str] = os.environ) -> Addres
     return {"server_name": host, "server_port": port}
 
 
-def _number(asked: str) -> int:
-    if asked.isascii() and asked.isdecimal() and int(asked) <= LAST_PORT:
-        return int(asked)
+def _number(wanted: str) -> int:
+    if wanted.isascii() and wanted.isdecimal() and int(wanted) <= LAST_PORT:
+        return int(wanted)
     raise KinoraError(
         ErrorCode.INVALID_INPUT,
         f"{PORT} (or --port) is a number from 1 to {LAST_PORT}, or 0 for any port that is free.",
@@ -146,7 +145,7 @@ def _any_free(addresses: list[tuple[int, str]]) -> int:
 
 
 def _user_of(port: int) -> str:
-    """The program that listens there, as far as this process may know."""
+    """The program that listens there, if this process may see it."""
     import psutil
 
     try:

@@ -1,7 +1,4 @@
-"""From the words of a command line to a finished clip.
-
-Knows the request, the service and the foreground executor. Does not know how commands are parsed.
-"""
+"""From the values of a command line to a finished clip, in this process."""
 
 from __future__ import annotations
 
@@ -68,7 +65,7 @@ def _is_a_file(name: str, settings: Settings) -> bool:
 
     try:
         return here(name, settings) is not None
-    except KinoraError:  # a pickle's name
+    except KinoraError:  # the name of a pickle
         return False
 
 
@@ -112,7 +109,7 @@ def make(
     request: GenerationRequest,
     files: InputFiles,
 ) -> tuple[Job, Path]:
-    """The job of every door, made in this thread."""
+    """Submits the job and runs it in this thread."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
@@ -121,7 +118,7 @@ def make(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.store.listeners.append(progress.heard)
+    service.store.listeners.append(progress.on_event)
     try:
         service.end_commands()
         job = service.submit(files.stored_for(request, service), OWNER)
@@ -141,20 +138,20 @@ def make(
         service.close()
 
 
-def develop_again(
+def retry_decoding(
     build_service: BuildService,
     settings: Settings,
     job_id: str,
     output: Output | None = None,
 ) -> tuple[Job, Path]:
-    """A failed clip from what was sampled of it, in this thread."""
+    """Decodes a failed clip again from its checkpoint, in this thread."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.store.listeners.append(progress.heard)
+    service.store.listeners.append(progress.on_event)
     try:
         service.end_commands()
         if output:
@@ -180,7 +177,7 @@ def _failure(job: Job) -> Exception:
     error = KinoraError.from_dict(job.error) if job.error else KinoraError(ErrorCode.CANCELLED)
     say(error.message)
     if error.details.get(KEPT):
-        say(f"What was sampled is kept. To try again: python app.py retry-decode {job.id}")
+        say(f"The sampled latents are kept. To try again: python app.py retry-decode {job.id}")
     if error.code is ErrorCode.INTERNAL:
         say("Run it again with --verbose to see why.")
     return typer.Exit(1)

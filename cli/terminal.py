@@ -1,7 +1,4 @@
-"""Manners of a command: what is said where, and how it is stopped.
-
-Knows standard output and error, signals, and the events of a job.
-"""
+"""A command's messages, progress line, logging and stop signals."""
 
 from __future__ import annotations
 
@@ -33,7 +30,7 @@ class ProgressLine:
         self._is_terminal = sys.stderr.isatty()
         self._last = ""
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event.kind:
             case "started" | "loading":
                 self._show("Loading the model")
@@ -65,8 +62,8 @@ class ProgressLine:
             sys.stderr.flush()
 
 
-def hush(verbose: bool) -> None:
-    """Libraries speak only when asked to; what concerns people is said by us."""
+def configure_logging(verbose: bool) -> None:
+    """Without `verbose`, libraries neither log nor warn: `say` prints what users need."""
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL)
     if verbose:
         logging.getLogger("cli").setLevel(logging.DEBUG)
@@ -76,7 +73,7 @@ def hush(verbose: bool) -> None:
 
 @contextmanager
 def only_results_on_stdout() -> Iterator[None]:
-    """Whatever prints meanwhile, in Python or below it, prints to standard error."""
+    """Redirects what is printed, in Python or in C, to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -118,13 +115,14 @@ def ends_by() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, hang_up]
 
 
-def stop_like_ctrl_c() -> None:
+def interrupt_on_stop_signals() -> None:
     for number in ends_by():
         signal.signal(number, signal.default_int_handler)
 
 
-def when_told_to_stop(rest: Callable[[], None]) -> None:
-    """Calls it at once: the page takes some seconds to close, in which more would be begun."""
+def on_stop_signal(rest: Callable[[], None]) -> None:
+    """Calls `rest` at the first signal: the page takes seconds to close and would start more clips
+    meanwhile."""
 
     def stop(_number: int, _frame: object) -> None:
         rest()

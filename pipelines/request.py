@@ -261,9 +261,9 @@ class FittedRequest(BaseModel):
     video: VideoId | None = None
     continue_from: VideoId | None = None
     lead_frames: int = 0
-    """How many frames of the clip that is gone on from come first, at this clip's pace."""
+    """How many frames of the continued clip come first, at this clip's frame rate."""
     overlap: int = 0
-    """How many of the sampled frames repeat that clip's end, and are left out of the file."""
+    """How many of the sampled frames repeat that clip's end and are left out of the file."""
     strength: float | None = None
     motion_bucket_id: int | None = None
     sampler: str | None = None

@@ -1,4 +1,4 @@
-"""A clip's sound, as plain numbers. Light: no torch. Knows no codec."""
+"""A clip's sound as samples, without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Sound:
     rate_hz: int
 
     def lasting(self, seconds: float) -> Sound:
-        """Cut, or filled up with silence; what is not a number is silence too."""
+        """Cut, or padded with silence. NaN becomes silence, infinities are clipped."""
         count = round(seconds * self.rate_hz)
         samples = np.nan_to_num(self.samples[:, :count], nan=0.0, posinf=1.0, neginf=-1.0)
         missing = count - samples.shape[1]

@@ -39,7 +39,7 @@ def refusals(field: RequestField, typed: str) -> dict[str, KinoraError | None]:
     """What each interface says of the value; None where it takes it."""
     task = field.tasks[0]
     doors: dict[str, Any] = {
-        "api": lambda: request_body.request_from({field.name: typed}),
+        "api": lambda: request_body.build_request({field.name: typed}),
         "command line": lambda: request_from({field.name: typed}, Settings.load()),
     }
     if field.name in PAGE_FIELDS:
@@ -98,7 +98,7 @@ LORAS: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("rows", "sentence"), LORAS)
 def test_a_wrong_lora_gets_one_sentence(rows: Any, sentence: str) -> None:
     def api() -> GenerationRequest:
-        return request_body.request_from({"loras": json.dumps(rows)})
+        return request_body.build_request({"loras": json.dumps(rows)})
 
     def page() -> GenerationRequest:
         return slate.to_request(Form(loras=rows))

@@ -43,7 +43,7 @@ def wire_formats(doors: Doors) -> dict[str, Any]:
     }
 
 
-def parameter(described: dict[str, Any]) -> str:
+def parameter(described: Any) -> str:
     shown = f"{described['parameter_name']}: {described['python_type']['type']}"
     has_default = described["parameter_has_default"]
     return f"{shown} = {described['parameter_default']}" if has_default else shown

@@ -1,6 +1,7 @@
-"""What `gradio_client` may call: /text_to_video, /image_to_video, /video_to_video, /models ...
+"""The endpoints of `gradio_client` that wait: /text_to_video, /image_to_video, /video_to_video; and
+/models, /estimate, /health.
 
-Knows Gradio's API side. A call waits for its clip; cancelling the call discards it.
+A call waits for its clip; cancelling the call discards it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from jobs.service import JobService
 
 
-STILL_HERE_S = 15.0
+HEARTBEAT_S = 15.0
 CALL_AGAIN = (
     "The Hub's permission to use your GPU quota expired while this clip waited. Call again, or use "
     "/make_clip and ask /clip_state for it: each of those calls brings a new permission."
@@ -89,9 +90,9 @@ class Endpoints:
         self, given: dict[str, Any], request: gr.Request, progress: gr.Progress
     ) -> tuple[str, dict[str, Any]]:
         who = owner(request)
-        with sentences():
+        with errors_for_gradio():
             values = await self._with_files_stored(request_values(given), who)
-        return await make(self.service, values, who, progress)
+        return await wait_for_clip(self.service, values, who, progress)
 
     async def _with_files_stored(self, values: dict[str, Any], who: str) -> dict[str, Any]:
         """With the ids of the pictures and clips instead of the paths of their uploads."""
@@ -135,7 +136,7 @@ class Endpoints:
 
     def estimate(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         values = given | {"prompt": given["prompt"] or ANYTHING}
-        with sentences():
+        with errors_for_gradio():
             fitted, took = self.service.estimate(GenerationRequest.model_validate(values))
         return {
             "seconds": took.seconds,
@@ -151,43 +152,43 @@ class Endpoints:
         return {name: value for name, value in self.service.health().items() if name not in hidden}
 
 
-async def make(
+async def wait_for_clip(
     service: JobService, values: dict[str, Any], who: str, progress: gr.Progress
 ) -> tuple[str, dict[str, Any]]:
     """Submits the request and waits for its clip. A cancelled call discards it."""
-    with sentences():
+    with errors_for_gradio():
         request = GenerationRequest.model_validate(values)
         job = await in_thread(service.submit, request, who)
         await in_thread(service.drive, job.id, who)
     try:
         seen = job_view.Progress()
-        async for event in service.events.afollow(job.id, 0, STILL_HERE_S):
+        async for event in service.events.afollow(job.id, 0, HEARTBEAT_S):
             if service.executor.drivers is not None:
                 service.executor.drivers.touch(job.id)
             if event is None:
                 continue
             seen.fold(event)
             if event.kind == "requeued" and service.waits_for(job) == "caller":
-                # this call has one token only, and the Hub gives no other to a call that waits
+                # this call has one token, and the Hub issues no other to a call that waits
                 service.cancel(job.id, who)
                 raise _as_gradio(KinoraError(ErrorCode.UNAVAILABLE, CALL_AGAIN))
             if event.kind != "preview":
                 progress(
                     *_progress_of(seen),
-                    desc=job_view.line(await _now(service, job, who), seen, None, None),
+                    desc=job_view.line(await _current_job(service, job, who), seen, None, None),
                 )
     except asyncio.CancelledError:
         with contextlib.suppress(KinoraError):
             service.cancel(job.id, who)
         raise
-    with sentences():
-        done = await _now(service, job, who)
+    with errors_for_gradio():
+        done = await _current_job(service, job, who)
         if done.state is not State.SUCCEEDED:
             raise KinoraError.from_dict(
                 done.error or {"error": "cancelled", "message": "The clip was discarded."}
             )
         path = await in_thread(service.clip_path, job.id, who)
-        copy = await in_thread(hand_out, path)
+        copy = await in_thread(copy_for_client, path)
     return str(copy), {"job_id": job.id, **used(done)}
 
 
@@ -197,12 +198,12 @@ def _progress_of(seen: job_view.Progress) -> tuple[Any]:
     return (seen.ring,)
 
 
-async def _now(service: JobService, job: Job, who: str) -> Job:
+async def _current_job(service: JobService, job: Job, who: str) -> Job:
     return await in_thread(service.get, job.id, who)
 
 
 def used(job: Job) -> dict[str, Any]:
-    """What the API says about a finished clip."""
+    """The settings and figures of a finished clip."""
     result = job.result
     return {
         **job_view.used(job),
@@ -214,8 +215,8 @@ def used(job: Job) -> dict[str, Any]:
     }
 
 
-def hand_out(path: Path) -> Path:
-    """A link or copy in Gradio's own folder, which Gradio serves to clients and clears by age."""
+def copy_for_client(path: Path) -> Path:
+    """Links or copies the file into Gradio's own folder, which Gradio serves and clears by age."""
     folder = Path(get_upload_folder()) / secrets.token_hex(16)
     folder.mkdir(parents=True)
     copy = folder / f"clip{path.suffix}"
@@ -233,8 +234,8 @@ def owner(request: gr.Request | None) -> str:
 
 
 @contextlib.contextmanager
-def sentences() -> Any:
-    """Our errors as Gradio's, so that a client sees the sentence and nothing else."""
+def errors_for_gradio() -> Any:
+    """Converts errors to gr.Error, so that a client sees the sentence and nothing else."""
     try:
         yield
     except ValidationError as error:

@@ -18,7 +18,7 @@ from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
 from pipelines.request_fields import Kind, by_group
 from ui import job_view
 from ui.endpoint_parameters import EndpointParameter, endpoint, parameters_for
-from ui.gradio_api import sentences
+from ui.gradio_api import errors_for_gradio
 from web.addresses import public_root
 
 if TYPE_CHECKING:
@@ -111,14 +111,14 @@ class Tools:
         return endpoint(handler, handler.__name__, doc, parameters)
 
     def make_clip(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        with sentences():
+        with errors_for_gradio():
             caller = self._caller(request)
             wanted = GenerationRequest.model_validate(given)
             job = self.service.submit(wanted, caller.owner, reuse=True)
             return self._started(job, caller, request)
 
     def continue_clip(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        with sentences():
+        with errors_for_gradio():
             caller = self._caller(request)
             before = self._job(given.pop("job_id"), request)
             values = given | {
@@ -132,24 +132,24 @@ class Tools:
             return self._started(job, caller, request)
 
     def clip_state(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        with sentences():
+        with errors_for_gradio():
             return self._state(self._job(given["job_id"], request), request)
 
     def discard_clip(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        with sentences():
+        with errors_for_gradio():
             job = self._job(given["job_id"], request)
             return self._state(self.service.cancel(job.id), request)
 
     def make_batch(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         prompts = given.pop("prompts")
-        with sentences():
+        with errors_for_gradio():
             caller = self._caller(request)
             wanted = [GenerationRequest.model_validate(given | {"prompt": p}) for p in prompts]
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
             return self._batch(jobs, caller, request)
 
     def batch_state(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        with sentences():
+        with errors_for_gradio():
             jobs = self.service.batch(given["batch_id"])
             caller = self.identify(_web_request(request))
             if not jobs or not caller.may_see(jobs[0]):

@@ -51,9 +51,9 @@ def build(
         for studio in studios.values():
             studio.wire(studios)
             # a LoRA that was added since the page was built is offered
-            demo.load(studio.answers.facts_of, studio.model, studio.facts, **SMALL)
+            demo.load(studio.handlers.facts_of, studio.model, studio.facts, **SMALL)
             demo.load(
-                studio.answers.estimate, [*studio.controls, studio.stage], studio.outlook, **SMALL
+                studio.handlers.estimate, [*studio.controls, studio.stage], studio.outlook, **SMALL
             )
     demo.queue(api_open=False, max_size=2 * settings.max_queue, default_concurrency_limit=None)
     return demo

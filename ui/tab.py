@@ -85,8 +85,8 @@ class TaskTab:
     ) -> None:
         self.task = task
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
-        self.answers = Handlers(task, service, self.cards, settings, models)
-        self.card = self.answers.card
+        self.handlers = Handlers(task, service, self.cards, settings, models)
+        self.card = self.handlers.card
         self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
         self.plain: dict[str, Any] = {}
@@ -112,7 +112,7 @@ class TaskTab:
                 self._build_beside_the_prompt()
                 self.outlook = js_component("outlook", self.task)
             self.examples = js_component(
-                "examples", self.task, self.answers.examples(self.card), events=["chosen"]
+                "examples", self.task, self.handlers.examples(self.card), events=["chosen"]
             )
             with gr.Column(elem_classes="k-folds"):
                 self._build_advanced()
@@ -210,33 +210,38 @@ class TaskTab:
 
     def wire(self, others: Mapping[Task, TaskTab]) -> None:
         task = self.task.value
-        asked = [*self.controls, self.stage]
-        estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
+        inputs = [*self.controls, self.stage]
+        estimate = {
+            "fn": self.handlers.estimate,
+            "inputs": inputs,
+            "outputs": self.outlook,
+            **SMALL,
+        }
 
-        starts = LASTS if self.answers.service.executor.needs_request else STARTS
+        starts = LASTS if self.handlers.service.executor.needs_request else STARTS
         wake = f"(...args) => {{ kinora.wake('{task}'); return args; }}"
         lost = {"fn": None, "js": f"() => kinora.lost('{task}')", **QUIET}
-        self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(
+        self.generate.click(self.handlers.generate, inputs, self.post, js=wake, **starts).failure(
             **lost
         )
         self.finish.click(None, js=f"() => kinora.stop('{task}', 'finish')", **QUIET)
         self.discard.click(None, js=f"() => kinora.stop('{task}', 'discard')", **QUIET)
-        for event, handler in (("again", self.answers.again), ("another", self.answers.another)):
+        for event, handler in (("again", self.handlers.again), ("another", self.handlers.another)):
             getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
 
-        facts = {"fn": self.answers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
-        self.stage.restore(self.answers.restore, None, self.controls, **SMALL).then(
+        facts = {"fn": self.handlers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
+        self.stage.restore(self.handlers.restore, None, self.controls, **SMALL).then(
             **estimate
         ).then(**facts)
         self.stage.repair(
-            self.answers.repair, self.controls, [*self.controls, self.post], **SMALL
+            self.handlers.repair, self.controls, [*self.controls, self.post], **SMALL
         ).then(**estimate).then(**facts)
-        self.stage.develop(self.answers.develop, None, self.post, **starts).failure(**lost)
-        self.stage.drive(self.answers.drive, None, self.post, **LASTS)
+        self.stage.develop(self.handlers.develop, None, self.post, **starts).failure(**lost)
+        self.stage.drive(self.handlers.drive, None, self.post, **LASTS)
         self.stage.picked(**estimate)
         image = others.get(Task.IMAGE_TO_VIDEO)
         if image is not None:
-            self.stage.onward(self.answers.onward, None, [image.prompt, self.post], **SMALL)
+            self.stage.onward(self.handlers.onward, None, [image.prompt, self.post], **SMALL)
 
         self.dice.click(
             None,
@@ -246,19 +251,19 @@ class TaskTab:
             **QUIET,
         )
         self.reset.click(
-            self.answers.reset, [self.prompt, self.model], self.controls, **SMALL
+            self.handlers.reset, [self.prompt, self.model], self.controls, **SMALL
         ).then(**estimate)
         self.model.chosen(
-            self.answers.change_model,
+            self.handlers.change_model,
             self.controls,
             [*self.controls, self.knows, self.examples, self.facts, self.post],
             **SMALL,
         ).then(**estimate)
         self.last_image.picked(**estimate)
         fps = self.plain["fps"]
-        fps.release(self.answers.change_fps, [self.model, fps, self.frames], self.frames, **SMALL)
+        fps.release(self.handlers.change_fps, [self.model, fps, self.frames], self.frames, **SMALL)
         self.examples.chosen(
-            self.answers.choose_example, [self.model], [self.prompt, self.seed, self.post], **SMALL
+            self.handlers.choose_example, [self.model], [self.prompt, self.seed, self.post], **SMALL
         )
         gr.on(
             [

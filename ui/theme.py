@@ -1,6 +1,6 @@
 """Colours, type and space, and the page's own style and script.
 
-Knows Gradio's theme variables. Everything is inlined into the page's head: no other host, and no
+Everything is inlined into the page's head: no other host, and no
 path that a proxy could get wrong.
 """
 
