@@ -19,7 +19,7 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
 
 from cli.address import choose_address
-from cli.terminal import on_stop_signal, stop_signals_as_ctrl_c
+from cli.terminal import interrupt_on_stop_signals, on_stop_signal
 from errors import ErrorCode, KinoraError
 from jobs.executor import Executor
 from jobs.fleet.requirements import require_redis
@@ -87,7 +87,7 @@ def build_page(service: JobService) -> gr.Blocks:
 def serve() -> None:
     """Blocks until Ctrl-C or SIGTERM."""
     global demo
-    stop_signals_as_ctrl_c()
+    interrupt_on_stop_signals()
     settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
         on_stop_signal(service.pause)

@@ -19,6 +19,7 @@ from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest
+from pipelines.validation_errors import unusable
 from web import sse
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
@@ -71,11 +72,13 @@ class Batches:
         """Ask for many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
         `requests` (a list of whole requests). Other settings hold for all of them. All are accepted
         or none."""
-        request_body.refuse_query(request)
+        request_body.refuse_settings_in_query(request)
         body = await request_body.read_body(request, self.service.settings.max_batch + 1)
         key, reuse = body.pop("idempotency_key", None), body.pop("reuse", True)
         wanted = await self._requests(body, caller)
-        once = request_body.once_from(request, key, *(each.model_dump_json() for each in wanted))
+        once = request_body.idempotency_key_of(
+            request, key, *(each.model_dump_json() for each in wanted)
+        )
         reuse = request_body.as_bool(reuse, "reuse")
         left = await in_thread(self.core.count_clips, caller, len(wanted))
 
@@ -158,19 +161,19 @@ class Batches:
         pictures = await self._pictures(body, caller)
         lists = {name: _listed(name, body.pop(name)) for name in ("prompts", "requests")
                  if name in body}  # fmt: skip
-        common = await request_body.with_pictures_stored(body, self.service, caller)
+        common = await request_body.store_files(body, self.service, caller)
         prompts = lists.get("prompts", [])
         for each, many, is_given in (("prompt", "prompts", prompts), ("image", "images", pictures)):
             if each in body and is_given:
-                raise _bad(each, f"it stands beside “{many}”, which says the same of each clip")
+                raise unusable(each, f"it stands beside “{many}”, which says the same of each clip")
         if "requests" in lists and (prompts or pictures):
-            raise _bad("requests", "it stands alone, without prompts and pictures")
+            raise unusable("requests", "it stands alone, without prompts and pictures")
         if "requests" in lists:
             wanted = [_whole(each) for each in lists["requests"]]
             stored = [await self._whole(n, w, caller) for n, w in enumerate(wanted, 1)]
             each = [common | own for own in stored]
         elif pictures and prompts and len(pictures) != len(prompts):
-            raise _bad("prompts", f"{len(prompts)} prompts do not fit {len(pictures)} pictures")
+            raise unusable("prompts", f"{len(prompts)} prompts do not fit {len(pictures)} pictures")
         elif pictures:
             words = [{"prompt": prompt} for prompt in prompts] or [{}] * len(pictures)
             each = [common | {"image": i} | w for i, w in zip(pictures, words)]  # noqa: B905
@@ -182,8 +185,8 @@ class Batches:
             )
         most = self.service.settings.max_batch
         if len(each) > most:
-            raise _bad("batch", f"it has {len(each)} clips; at most {most} are accepted")
-        return [request_body.request_from(one) for one in each]
+            raise unusable("batch", f"it has {len(each)} clips; at most {most} are accepted")
+        return [request_body.build_request(one) for one in each]
 
     async def _pictures(self, body: request_body.Body, caller: Caller) -> list[str]:
         given = body.pop("images", [])
@@ -191,11 +194,11 @@ class Batches:
         zipped = body.pop("zip", None)
         most, settings = self.service.settings.max_batch, self.service.settings
         if len(pictures) > most:
-            raise _bad("images", f"there are {len(pictures)}; at most {most} are accepted")
+            raise unusable("images", f"there are {len(pictures)}; at most {most} are accepted")
         ids = [await self._picture(n, each, caller) for n, each in enumerate(pictures, 1)]
         if zipped is not None:
             if not isinstance(zipped, UploadFile):
-                raise _bad("zip", "send it as a file")
+                raise unusable("zip", "send it as a file")
 
             def store() -> list[str]:
                 files = pictures_in(zipped.file, most, settings.max_image_bytes)
@@ -208,7 +211,7 @@ class Batches:
         self, number: int, wanted: request_body.Body, caller: Caller
     ) -> request_body.Body:
         try:
-            return await request_body.with_pictures_stored(wanted, self.service, caller)
+            return await request_body.store_files(wanted, self.service, caller)
         except KinoraError as error:
             if error.code is ErrorCode.INVALID_INPUT:
                 raise
@@ -218,7 +221,7 @@ class Batches:
         """In the order in which they were sent. What cannot be read is called by its name."""
         name = given.filename if isinstance(given, UploadFile) else None
         try:
-            found = await request_body.picture_id("images", given, self.service, caller)
+            found = await request_body.store_given_picture("images", given, self.service, caller)
         except KinoraError as error:
             if error.code is ErrorCode.INVALID_INPUT:
                 raise
@@ -237,13 +240,13 @@ def _listed(name: str, value: object) -> list[Any]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
-            raise _bad(name, "it must be a JSON list") from None
+            raise unusable(name, "it must be a JSON list") from None
     return value if isinstance(value, list) else [value]
 
 
 def _whole(value: object) -> request_body.Body:
     if not isinstance(value, dict):
-        raise _bad("requests", "each of them must be an object")
+        raise unusable("requests", "each of them must be an object")
     return dict(value)
 
 
@@ -261,13 +264,7 @@ def _counts(jobs: list[Job]) -> dict[State, int]:
 def _progress(service: JobService, job: Job) -> dict[str, float]:
     if job.state is State.QUEUED:
         return {"progress": 0.0}
-    return {"progress": 1.0 if job.state.ended else schemas.standing(service, job).progress}
-
-
-def _bad(field: str, why: str) -> KinoraError:
-    return KinoraError(
-        ErrorCode.INVALID_INPUT, f"“{field}” cannot be used: {why}.", details={"field": field}
-    )
+    return {"progress": 1.0 if job.state.ended else schemas.job_progress(service, job).progress}
 
 
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

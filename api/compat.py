@@ -1,9 +1,9 @@
-"""Doors under the addresses that other systems have, over the same jobs.
+"""The routes of other systems, over the same jobs.
 
     POST /generate, GET /status/{id}, GET /results/{id}                  a task queue's
     POST /api/video/text-to-video, POST /api/video/image-to-video       they wait, and send the file
 
-A caller of the waiting ones who hangs up has their clip discarded. Knows other people's words.
+If the client of a waiting route disconnects, its clip is discarded.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LOOK_S = 0.5
 
 
 class Task(BaseModel):
-    """A job in a task queue's words."""
+    """A job in the format of a task queue."""
 
     task_id: str
     status: Literal["queued", "started", "finished", "failed"]
@@ -94,14 +94,14 @@ class Compat:
         caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """Hand in a picture (`image`, or `file`) with any settings."""
+        """Submit a picture (`image`, or `file`) with any settings."""
         body = await request_body.read_body(request)
         if not isinstance(body.get("image", body.get("file")), (str, UploadFile)):
             raise _no_picture()
-        asked = await request_body.asked_from(
+        parsed = await request_body.parse_request(
             body, request, self.service, caller, ALSO_CALLED, reuse=False
         )
-        job, left = await self.core.submit(asked, caller)
+        job, left = await self.core.submit(parsed, caller)
         where = {"Location": address(f"/status/{job.id}"), **left}
         return _json(await in_thread(self._task, job), 202, where)
 
@@ -115,27 +115,27 @@ class Compat:
         return await self._file(request, await self.core.get_job_in_thread(task_id, caller))
 
     async def text_to_video(self, request: Request, caller: IdentifiedCaller) -> Response:
-        """Words in, the file out: this waits for the clip."""
+        """Make a clip from a prompt; waits for it and returns the file."""
         return await self._waited(request, caller, await request_body.read_body(request))
 
     async def image_to_video(self, request: Request, caller: IdentifiedCaller) -> Response:
-        """A picture in (`image`, as a form), the file out: this waits for the clip."""
+        """Make a clip from a picture (`image`, in a form); waits for it and returns the file."""
         body = await request_body.read_body(request)
         if not isinstance(body.get("image", body.get("file")), (str, UploadFile)):
             raise _no_picture()
         return await self._waited(request, caller, body)
 
     async def _waited(self, request: Request, caller: Caller, body: request_body.Body) -> Response:
-        asked = await request_body.asked_from(
+        parsed = await request_body.parse_request(
             body, request, self.service, caller, ALSO_CALLED, reuse=True
         )
-        job, _ = await self.core.submit(asked, caller)
+        job, _ = await self.core.submit(parsed, caller)
         try:
             async for _ in self.service.afollow(job.id, tick_s=LOOK_S):
                 if await request.is_disconnected():
                     break
         finally:
-            # the caller hung up, or we are being stopped: nobody will fetch what is not there yet
+            # the client disconnected or the server stops: an unfinished clip would never be fetched
             with contextlib.suppress(KinoraError):
                 ended = await asyncio.shield(in_thread(self.service.get, job.id))
                 if not ended.state.ended:
@@ -157,13 +157,13 @@ class Compat:
         return response
 
     def _task(self, job: Job) -> Task:
-        now = schemas.standing(self.service, job)
+        now = schemas.job_progress(self.service, job)
         return Task(
             task_id=job.id,
             status=TASK_STATUS[job.state],
             progress=now.progress,
             eta_seconds=now.eta_seconds,
-            error=schemas.why(job),
+            error=schemas.job_error(job),
         )
 
 

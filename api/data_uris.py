@@ -1,4 +1,4 @@
-"""What a `data:` URI holds (RFC 2397, read as browsers read it). Knows no picture."""
+"""Parses `data:` URIs (RFC 2397) as leniently as browsers do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def is_data_uri(text: str) -> bool:
 
 def read_data_uri(uri: str) -> bytes:
     """Any media type and parameters; base64 in both alphabets, wrapped, padded or not; or
-    percent-encoded bytes. Raises ValueError, with a reason for people."""
+    percent-encoded bytes. Raises ValueError with a reason for users."""
     head, comma, body = uri.strip().partition(",")
     if not comma or not is_data_uri(head):
         raise ValueError("it is a data: URI without a comma before its data")

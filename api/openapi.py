@@ -1,7 +1,7 @@
-"""The OpenAPI document, made true, and a page that shows it with nothing but HTML.
+"""The OpenAPI document, completed, and a page that shows it in plain HTML.
 
-Most bodies are read by hand, as JSON or as a form, so what they may hold is said here. Knows the
-schemas; does not know what a door does with them.
+FastAPI does not know most bodies, because the routes parse them as JSON or as a form; their schemas
+are added here.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
-from pipelines.request import GenerationRequest
+from pipelines.request import REQUEST_FIELDS, GenerationRequest
+from pipelines.request_fields import Kind, names_of
 from web.addresses import address, root_address
 
 REF = "#/components/schemas/{model}"
 DOCS, DOCUMENT = "/api/docs", "/api/openapi.json"
 FILE = {"type": "string", "format": "binary"}
-CLIPS = ("video", "continue_from")
+PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)
+CLIPS = names_of(REQUEST_FIELDS.values(), Kind.CLIP)
 PICTURE = {
     "anyOf": [{"type": "string", "pattern": "^data:"}, {"type": "null"}],
     "description": "The picture itself: a data: URI here, a file in a form. Or the id of one.",
@@ -45,7 +47,7 @@ def add_pages(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if not made:
-            made.update(completed(type(app).openapi(app)))
+            made.update(complete(type(app).openapi(app)))
         return made
 
     app.openapi = document
@@ -60,37 +62,39 @@ def add_pages(app: FastAPI) -> None:
         return HTMLResponse(render(document()))
 
 
-def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """Adds what FastAPI cannot know: the bodies, and how a caller says who they are."""
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Adds what FastAPI cannot know: the bodies, and how callers authenticate."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    asked = GenerationRequest.model_json_schema(ref_template=REF)
-    schemas.update(asked.pop("$defs", {}))
-    asked["properties"] |= {"image": PICTURE, "last_image": PICTURE, "reuse": REUSE}
-    asked["properties"] |= {name: CLIP | _described(asked, name) for name in CLIPS}
-    schemas["ClipRequest"] = asked
-    form = _form(asked)
+    request = GenerationRequest.model_json_schema(ref_template=REF)
+    schemas.update(request.pop("$defs", {}))
+    request["properties"] |= {name: PICTURE for name in PICTURES} | {"reuse": REUSE}
+    request["properties"] |= {name: CLIP | _described(request, name) for name in CLIPS}
+    schemas["ClipRequest"] = request
+    form = _form(request)
     schemas["ClipForm"] = form
     both = {
         "application/json": {"schema": {"$ref": REF.format(model="ClipRequest")}},
         "multipart/form-data": {"schema": {"$ref": REF.format(model="ClipForm")}},
     }
-    video = _with(
+    video = _object(
         {k: v for k, v in form["properties"].items() if k not in ("image", "width", "height")},
         prompt={"type": "string"},
         seconds={"type": "string", "description": "How long; `4`."},
         size={"type": "string", "pattern": r"^\d+x\d+$"},
         input_reference=FILE,
     )
-    mine = {k: v for k, v in video["properties"].items() if k not in ("input_reference", *CLIPS)}
-    of_a_video = _with(mine, video=SOURCE) | {"required": ["prompt", "video"]}
-    person = _with({}, name={"type": "string"}, video=FILE)
+    settings = {
+        k: v for k, v in video["properties"].items() if k not in ("input_reference", *CLIPS)
+    }
+    edit = _object(settings, video=SOURCE) | {"required": ["prompt", "video"]}
+    character = _object({}, name={"type": "string"}, video=FILE)
     listed = {"type": "array", "items": {"type": "string"}}
-    batch = _with(
-        asked["properties"],
+    batch = _object(
+        request["properties"],
         prompts=listed,
         requests={"type": "array", "items": {"$ref": REF.format(model="ClipRequest")}},
     )
-    many = _with(form["properties"], prompts=listed, images={"type": "array", "items": FILE},
+    many = _object(form["properties"], prompts=listed, images={"type": "array", "items": FILE},
                  zip=FILE)  # fmt: skip
     bodies: dict[str, dict[str, Any]] = {
         "generate": both,
@@ -99,14 +103,12 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
         "text_to_video": {"application/json": both["application/json"]},
         "image_to_video": {"multipart/form-data": both["multipart/form-data"]},
         "videos_create": {"multipart/form-data": {"schema": video}},
-        "videos_edit": _as_json_or_form(of_a_video),
-        "videos_extend": _as_json_or_form(
-            of_a_video | {"required": ["prompt", "video", "seconds"]}
-        ),
-        "videos_create_character": {"multipart/form-data": {"schema": person}},
+        "videos_edit": _as_json_or_form(edit),
+        "videos_extend": _as_json_or_form(edit | {"required": ["prompt", "video", "seconds"]}),
+        "videos_create_character": {"multipart/form-data": {"schema": character}},
         "videos_remix": {
             "application/json": {
-                "schema": _with({}, prompt={"type": "string"}) | {"required": ["prompt"]}
+                "schema": _object({}, prompt={"type": "string"}) | {"required": ["prompt"]}
             }
         },
         "batches_create": {
@@ -115,7 +117,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
         },
         "verify": {
             "application/octet-stream": {"schema": FILE},
-            "multipart/form-data": {"schema": _with({}, file=FILE)},
+            "multipart/form-data": {"schema": _object({}, file=FILE)},
         },
     }
     for path in document["paths"].values():
@@ -130,25 +132,25 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _form(asked: dict[str, Any]) -> dict[str, Any]:
-    """The same fields where everything is text, and pictures are files."""
+def _form(request: dict[str, Any]) -> dict[str, Any]:
+    """The same fields in a form: files, and text for everything else."""
     properties = {
         name: {"type": "string", "description": _about(schema)}
-        for name, schema in asked["properties"].items()
+        for name, schema in request["properties"].items()
     }
-    return _with(properties, image=FILE, last_image=FILE, video=FILE, continue_from=FILE)
+    return _object(properties, **dict.fromkeys((*PICTURES, *CLIPS), FILE))
 
 
-def _described(asked: dict[str, Any], name: str) -> dict[str, str]:
-    said = asked["properties"][name].get("description", "")
-    return {"description": f"{said} {CLIP['description']}".strip()}
+def _described(request: dict[str, Any], name: str) -> dict[str, str]:
+    written = request["properties"][name].get("description", "")
+    return {"description": f"{written} {CLIP['description']}".strip()}
 
 
 def _as_json_or_form(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}, "multipart/form-data": {"schema": schema}}
 
 
-def _with(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+def _object(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties | more, "additionalProperties": False}
 
 

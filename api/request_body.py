@@ -1,6 +1,6 @@
-"""From a request's body, JSON or a form, to one GenerationRequest with its pictures stored.
+"""Parses a body, JSON or a form, into a GenerationRequest and stores its pictures and clips.
 
-Knows what programs send. Nothing that is sent is ever a path or an address to fetch.
+No value of a body is ever used as a path or as an address to fetch.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from starlette.requests import Request
 from api.data_uris import is_data_uri, read_data_uri
 from errors import ErrorCode, KinoraError
 from jobs.job import IdempotencyKey
-from pipelines.request import GenerationRequest
-from web.errors import as_kinora_error
+from pipelines.request import REQUEST_FIELDS, GenerationRequest
+from pipelines.request_fields import Kind, names_of
+from pipelines.validation_errors import invalid_input, unusable
 from web.identity import Caller
 
 if TYPE_CHECKING:
     from jobs.service import JobService
     from media.videos import StoredVideo
 
-PICTURES = ("image", "last_image")
-CLIPS = ("video", "continue_from")
+PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)
+CLIPS = names_of(REQUEST_FIELDS.values(), Kind.CLIP)
+STRUCTURED = names_of(REQUEST_FIELDS.values(), Kind.POINT, Kind.LORAS)
+"""Fields that a form sends as JSON."""
 STORED = re.compile(r"[0-9a-f]{64}")
 JOB = re.compile(r"[0-9a-f]{32}")
 MOST_FILES, MOST_FIELDS = 8, 64
@@ -42,7 +45,7 @@ BOOL = TypeAdapter(bool)
 
 @dataclass(frozen=True)
 class ParsedRequest:
-    """What came: the request, whether a stored clip will do, and the caller's name for it all."""
+    """The request, whether a stored clip may be returned, and the idempotency key."""
 
     request: GenerationRequest
     reuse: bool
@@ -58,7 +61,7 @@ async def read_body(request: Request, most_files: int = MOST_FILES) -> Body:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
         form = await request.form(max_files=most_files, max_fields=MOST_FIELDS)
-        request.state.forms.append(form)  # its files are closed when the answer is out
+        request.state.forms.append(form)  # its files are closed after the response
         fields: Body = {}
         for name in form:
             values = [value for value in form.getlist(name) if value != ""]
@@ -78,125 +81,132 @@ async def read_body(request: Request, most_files: int = MOST_FILES) -> Body:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> Body:
-    """Of a name that comes twice, JSON readers keep the last value and say nothing."""
+    """Refuses repeated names, of which JSON parsers silently keep the last."""
     body = dict(pairs)
     if len(body) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _bad(twice, "it is there twice")
+        raise unusable(twice, "it is given twice")
     return body
 
 
-def called(body: Body, also_called: Mapping[str, str]) -> Body:
-    """The same under the request's own names. Two names for one setting must agree."""
+def rename_aliases(body: Body, aliases: Mapping[str, str]) -> Body:
+    """The body with the request's own names. Two names for one setting must agree."""
     found: Body = {}
     for name, value in body.items():
-        own = also_called.get(name, name)
+        own = aliases.get(name, name)
         if own in found and found[own] != value:
-            raise _bad(name, f"it is given under two names, one of them “{own}”")
+            raise unusable(name, f"it is given under two names, one of them “{own}”")
         found[own] = value
     return found
 
 
-def refuse_query(request: Request) -> None:
-    """Settings in the address would be read by nobody."""
+def refuse_settings_in_query(request: Request) -> None:
+    """Settings in the query string would be ignored."""
     for name in request.query_params:
         if name in GenerationRequest.model_fields or name in ("reuse", "idempotency_key"):
-            raise _bad(name, "send it in the body, as JSON or a form; not in the address")
+            raise unusable(name, "send it in the body, as JSON or a form; not in the address")
 
 
-async def read_asked(
+async def read_request(
     request: Request,
     service: JobService,
     caller: Caller,
     *,
-    also_called: Mapping[str, str] | None = None,
+    aliases: Mapping[str, str] | None = None,
     reuse: bool = True,
 ) -> ParsedRequest:
     body = await read_body(request)
-    return await asked_from(body, request, service, caller, also_called or {}, reuse)
+    return await parse_request(body, request, service, caller, aliases or {}, reuse)
 
 
-async def asked_from(
+async def parse_request(
     body: Body,
     request: Request,
     service: JobService,
     caller: Caller,
-    also_called: Mapping[str, str],
+    aliases: Mapping[str, str],
     reuse: bool,
 ) -> ParsedRequest:
-    refuse_query(request)
-    body = called(body, also_called)
+    refuse_settings_in_query(request)
+    body = rename_aliases(body, aliases)
     key = body.pop("idempotency_key", None)
     reuse = as_bool(body.pop("reuse", reuse), "reuse")
-    asked = request_from(await with_pictures_stored(body, service, caller))
-    return ParsedRequest(asked, reuse, once_from(request, key, asked.model_dump_json(), str(reuse)))
+    asked = build_request(await store_files(body, service, caller))
+    return ParsedRequest(
+        asked, reuse, idempotency_key_of(request, key, asked.model_dump_json(), str(reuse))
+    )
 
 
-def request_from(fields: Body) -> GenerationRequest:
+def build_request(fields: Body) -> GenerationRequest:
     fields = dict(fields)
-    for name in ("loras", "focus"):
+    for name in STRUCTURED:
         if isinstance(fields.get(name), str):
             try:
                 fields[name] = json.loads(fields[name])
             except (ValueError, RecursionError):
-                raise _bad(name, "it must be JSON") from None
+                raise unusable(name, "it must be JSON") from None
     try:
         return GenerationRequest.model_validate(fields)
     except ValidationError as error:
-        raise as_kinora_error(error) from None
+        raise invalid_input(error) from None
 
 
-async def with_pictures_stored(fields: Body, service: JobService, caller: Caller) -> Body:
+async def store_files(fields: Body, service: JobService, caller: Caller) -> Body:
     fields = dict(fields)
     for name, value in fields.items():
         if name in PICTURES:
-            fields[name] = await picture_id(name, value, service, caller)
+            fields[name] = await store_given_picture(name, value, service, caller)
         elif name in CLIPS:
-            fields[name] = await clip_id(name, value, service, caller)
+            fields[name] = await store_given_clip(name, value, service, caller)
         elif isinstance(value, UploadFile):
-            raise _bad(name, "it is no picture field; send the picture as “image”")
+            raise unusable(name, "it is no picture field; send the picture as “image”")
     return fields
 
 
-async def picture_id(name: str, value: object, service: JobService, caller: Caller) -> object:
-    """The id of a picture: of the one that came in, or the one that is named."""
+async def store_given_picture(
+    name: str, value: object, service: JobService, caller: Caller
+) -> object:
+    """Stores an uploaded picture or data: URI and returns its id; returns an id as it is."""
     if isinstance(value, UploadFile):
-        data = await read_upload(value, service.settings.max_image_bytes)
+        data = await read_picture_upload(value, service.settings.max_image_bytes)
     elif isinstance(value, str) and is_data_uri(value):
-        data = await in_thread(_decoded, name, value)
+        data = await in_thread(_decode_data_uri, name, value)
     elif value is None or (isinstance(value, str) and STORED.fullmatch(value)):
         return value
     else:
-        raise _bad(name, "send the picture itself, as a file or a data: URI; nothing is fetched")
+        raise unusable(
+            name, "send the picture itself, as a file or a data: URI; nothing is fetched"
+        )
     return (await in_thread(service.store_picture, data, caller.owner)).id
 
 
-async def clip_id(name: str, value: object, service: JobService, caller: Caller) -> object:
-    """The id of a clip: of the one that came in, of a finished job's, or the one that is named."""
+async def store_given_clip(name: str, value: object, service: JobService, caller: Caller) -> object:
+    """Stores an uploaded clip, or that of a finished job, and returns its id; returns the id of a
+    stored clip as it is."""
     if isinstance(value, UploadFile):
-        return await video_id(value, service, caller)
+        return await store_clip_upload(value, service, caller)
     if isinstance(value, str) and JOB.fullmatch(value):
         return (await in_thread(made_clip, value, service, caller)).id
     if value is None or (isinstance(value, str) and STORED.fullmatch(value)):
         return value
-    raise _bad(
+    raise unusable(
         name, "send the clip itself as a file, or the id of one of yours; nothing is fetched"
     )
 
 
 def made_clip(job_id: str, service: JobService, caller: Caller) -> StoredVideo:
-    """A finished clip of the caller's, kept as one to work over or to go on from."""
+    """Stores a finished clip of the caller's, to be worked over or continued."""
     job = service.get(job_id)
     if not caller.may_see(job):
         raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
     if job.result is None:
-        sentence = f"That clip has no file to go on from: it is {job.state.value}."
+        sentence = f"That clip has no file to continue: it is {job.state.value}."
         raise KinoraError(ErrorCode.CONFLICT, sentence)
     return service.store_finished_clip(job_id, caller.owner)
 
 
-async def video_id(upload: UploadFile, service: JobService, caller: Caller) -> str:
+async def store_clip_upload(upload: UploadFile, service: JobService, caller: Caller) -> str:
     def store() -> str:
         with tempfile.NamedTemporaryFile(prefix="kinora-") as kept:
             shutil.copyfileobj(upload.file, kept)
@@ -206,7 +216,7 @@ async def video_id(upload: UploadFile, service: JobService, caller: Caller) -> s
     return await in_thread(store)
 
 
-async def read_upload(upload: UploadFile, most: int) -> bytes:
+async def read_picture_upload(upload: UploadFile, most: int) -> bytes:
     data = await upload.read(most + 1)
     if len(data) > most:
         sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
@@ -214,16 +224,16 @@ async def read_upload(upload: UploadFile, most: int) -> bytes:
     return data
 
 
-def once_from(request: Request, key: object, *content: str) -> IdempotencyKey | None:
-    """The caller's own name for this request, from the header or a field of that name."""
+def idempotency_key_of(request: Request, key: object, *content: str) -> IdempotencyKey | None:
+    """From the header or the field of that name, with a hash of the request."""
     header = request.headers.get("idempotency-key")
     if header is not None and key not in (None, header):
-        raise _bad("idempotency_key", "the header Idempotency-Key says another one")
+        raise unusable("idempotency_key", "the header Idempotency-Key has another value")
     key = key if header is None else header
     if key is None:
         return None
     if not isinstance(key, str) or not KEY.fullmatch(key):
-        raise _bad("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
+        raise unusable("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
     whole = json.dumps([request.scope["path"], *content])
     return IdempotencyKey(key, hashlib.sha256(whole.encode()).hexdigest())
 
@@ -233,20 +243,15 @@ def as_bool(value: object, name: str) -> bool:
     try:
         return BOOL.validate_python(value)
     except ValidationError:
-        raise _bad(name, "it must be true or false") from None
+        raise unusable(name, "it must be true or false") from None
 
 
-def _decoded(name: str, uri: str) -> bytes:
+def _decode_data_uri(name: str, uri: str) -> bytes:
     try:
         return read_data_uri(uri)
     except ValueError as error:
-        raise _bad(name, str(error)) from None
+        raise unusable(name, str(error)) from None
 
 
 def _unreadable(sentence: str) -> KinoraError:
     return KinoraError(ErrorCode.INVALID_INPUT, sentence)
-
-
-def _bad(field: str, why: str) -> KinoraError:
-    sentence = f"“{field}” cannot be used: {why}."
-    return KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": field})

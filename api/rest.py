@@ -104,7 +104,7 @@ class Native:
 
         With a `seed`, a clip that you had made of the very same settings is given again at once
         (`reused`); `"reuse": false` makes it anew."""
-        asked = await request_body.read_asked(request, self.service, caller)
+        asked = await request_body.read_request(request, self.service, caller)
 
         def accept() -> Response:
             job, limits = self.core.accept(asked, caller)
@@ -116,13 +116,13 @@ class Native:
     async def estimate(self, request: Request, caller: IdentifiedCaller) -> Response:
         """What it would take and what would be adjusted. Makes nothing."""
         body = await request_body.read_body(request)
-        request_body.refuse_query(request)
+        request_body.refuse_settings_in_query(request)
         body.pop("reuse", None)
-        fields = request_body.request_from(
-            await request_body.with_pictures_stored(body, self.service, caller)
+        wanted = request_body.build_request(
+            await request_body.store_files(body, self.service, caller)
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
-        fitted, estimate = await in_thread(self.service.estimate, fields)
+        fitted, estimate = await in_thread(self.service.estimate, wanted)
         shown = estimate.model_dump(include={"seconds", "low", "high", "learned"})
         return _json(EstimateResponse(**shown, used=fitted))
 
@@ -192,7 +192,7 @@ class Native:
             raise KinoraError(
                 ErrorCode.CONFLICT,
                 f"This clip has no file: it is {job.state.value}.",
-                details={"state": job.state.value, "why": schemas.why(job)},
+                details={"state": job.state.value, "why": schemas.job_error(job)},
             )
         name = f"kinora-{job.id[:8]}"
         if request.method == "GET":  # a URL is signed for one method

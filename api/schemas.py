@@ -1,7 +1,4 @@
-"""A job as programs see it: its state, how far it is, what it was made with, where its files are.
-
-Knows jobs and their events. Knows no HTTP.
-"""
+"""The API's schemas of a job: its state, progress, settings and the addresses of its files."""
 
 from __future__ import annotations
 
@@ -90,7 +87,7 @@ class JobList(BaseModel):
     next: str | None = None
 
 
-def standing(service: JobService, job: Job) -> JobProgress:
+def job_progress(service: JobService, job: Job) -> JobProgress:
     if job.state is State.QUEUED:
         waits = service.queue_estimate(job)
         phase = "queued"
@@ -122,15 +119,14 @@ def status(service: JobService, job: Job) -> Status:
     return Status(
         job_id=job.id,
         status="failed" if ended_badly else job.state.value,  # type: ignore[arg-type]
-        error=why(job) if ended_badly else None,
+        error=job_error(job) if ended_badly else None,
         gone=gone(job),
-        **standing(service, job).model_dump(),
+        **job_progress(service, job).model_dump(),
     )
 
 
-def why(job: Job) -> dict[str, Any] | None:
-    """What went wrong, also where somebody discarded it, and what to call it in a question: the
-    log has it under that id."""
+def job_error(job: Job) -> dict[str, Any] | None:
+    """The error of a failed or cancelled job, with the id under which the log has it."""
     error = job.error
     if job.state is State.CANCELLED:
         error = KinoraError(ErrorCode.CANCELLED).as_dict()
@@ -144,7 +140,7 @@ def gone(job: Job) -> str | None:
 def job_view(service: JobService, job: Job) -> JobView:
     fitted = job.fitted
     return JobView(
-        **standing(service, job).model_dump(),
+        **job_progress(service, job).model_dump(),
         job_id=job.id,
         state=job.state,
         task=fitted.task.value,
@@ -153,7 +149,7 @@ def job_view(service: JobService, job: Job) -> JobView:
         adjustments=list(fitted.adjustments),
         result=clip(job.result) if job.result and not job.result.gone else None,
         gone=gone(job),
-        error=why(job) if job.error else None,
+        error=job_error(job) if job.error else None,
         reused=bool(job.result and job.result.reused),
         batch_id=job.batch,
         parent_id=job.parent,

@@ -1,7 +1,7 @@
-"""The pictures in an untrusted zip, in the order of their names, numbers as numbers.
+"""Reads the pictures of an untrusted zip, in natural order of their names.
 
-Nothing is ever extracted to a path, and what the archive says of sizes is not believed. Does not
-decode pictures.
+Nothing is ever extracted to a path, and the sizes in the archive's directory are not trusted. Does
+not decode pictures.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def pictures_in(file: IO[bytes], most: int, most_bytes: int) -> Iterator[tuple[s
     except KinoraError:
         raise
     except Exception as error:  # zip and zlib have several kinds of their own
-        raise bad_zip("it is no zip, or a damaged one") from error
+        raise bad_zip("it is not a zip, or it is damaged") from error
 
 
 def natural_key(name: str) -> tuple[list[tuple[Any, ...]], str]:
@@ -64,8 +64,7 @@ def about_file(name: str, error: KinoraError) -> KinoraError:
 
 
 def shown(name: str) -> str:
-    """A name fit for a sentence."""
-    """Its length and its digits: int() takes only so many."""
+    """A name that is safe and short enough for a sentence."""
     plain = "".join(letter if letter.isprintable() else "?" for letter in name)
     return plain if len(plain) <= SHOWN_LETTERS else f"…{plain[-SHOWN_LETTERS:]}"
 

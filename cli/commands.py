@@ -1,7 +1,7 @@
-"""The command line: generate, worker, models, verify, and serve when nothing is said.
+"""The command line: generate, worker, models, verify, and serve by default.
 
-Translates words into a request and a clip into words. Results go to standard output, all the rest
-to standard error. Nothing heavy is imported before the input is known to be good.
+Results go to standard output, everything else to standard error. Nothing heavy is imported before
+the input has been validated.
 
     exit status   0 done   2 the input cannot be used   1 it failed   130, 143 it was stopped
 """
@@ -14,13 +14,14 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from cli.generate import Gifts, about, develop_again, lora_from, make, request_from
-from cli.output import Output, output_of
-from cli.terminal import hush, only_results_on_stdout, say, stoppable
+from cli.generate import InputFiles, about, make, request_from, retry_decoding
+from cli.output import Output, choose_output
+from cli.request_options import with_request_options
+from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
 from errors import ErrorCode, KinoraError
 from settings import Settings
 
@@ -39,14 +40,14 @@ app = typer.Typer(
 
 
 class Parts(NamedTuple):
-    """What the composition root lends to the commands."""
+    """What the composition root passes to the commands."""
 
     serve: Callable[[], None]
     build_service: BuildService
 
 
 def command_line(parts: Parts) -> NoReturn:
-    """Runs the command that was typed, and ends the process."""
+    """Runs the command and ends the process."""
     try:
         app(prog_name="python app.py", obj=parts)
         sys.exit(0)
@@ -57,7 +58,7 @@ def command_line(parts: Parts) -> NoReturn:
 
 
 def exit_status(error: KinoraError) -> int:
-    """2 where another input would help, 1 where it would not."""
+    """2 where other input would help, else 1."""
     is_theirs = 400 <= error.kind.http_status < 500 and not error.kind.retryable
     return 2 if is_theirs and error.code is not ErrorCode.CONFLICT else 1
 
@@ -91,73 +92,26 @@ def serve(
 
 
 @app.command()
+@with_request_options
 def generate(
     context: typer.Context,
-    prompt: Annotated[str, typer.Argument(help="What should happen in the clip.")] = "",
-    image: Annotated[Path | None, typer.Option(help="A picture the clip starts from.")] = None,
-    last_image: Annotated[Path | None, typer.Option(help="A picture the clip ends on.")] = None,
-    video: Annotated[Path | None, typer.Option(help="A clip to work over.")] = None,
-    strength: Annotated[float | None, typer.Option(help="How far from that clip, to 1.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model's name; see `models`.")] = None,
-    negative: Annotated[
-        str | None,
-        typer.Option(help="What should not be in the clip. The model's own, if not set."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The same seed, the same clip; -1: a new one.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampling steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How closely to follow the words.")] = None,
-    motion: Annotated[int | None, typer.Option(help="How much should move, to 255.")] = None,
-    sampler: Annotated[str | None, typer.Option(help="See `models` for the choices.")] = None,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME[:WEIGHT]", help="A LoRA: a file's name, or owner/name. Again."),
-    ] = None,
-    upscale: Annotated[bool, typer.Option("--upscale", help="Twice the width and height.")] = False,
-    width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    frames: Annotated[int | None, typer.Option(help="How many; or give --duration.")] = None,
-    duration: Annotated[float | None, typer.Option(help="Seconds; or give --frames.")] = None,
-    fps: Annotated[int | None, typer.Option(help="Frames per second.")] = None,
-    format: Annotated[str | None, typer.Option(help="mp4, webm or gif.")] = None,
-    quality: Annotated[str | None, typer.Option(help="low, medium or high.")] = None,
-    fallback: Annotated[bool, typer.Option(help="Use another model if this one fails.")] = True,
+    *,
     out: Annotated[
         Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
+    **given: Any,
 ) -> None:
     """Make one clip. Prints its path, or with --json all about it."""
-    hush(verbose)
+    configure_logging(verbose)
     settings = Settings.load()
-    format, output = output_of(format, out, as_json=as_json)
-    request = request_from(
-        prompt=prompt,
-        negative_prompt=negative,
-        model=model,
-        seed=seed,
-        num_inference_steps=steps,
-        guidance_scale=guidance,
-        strength=strength,
-        motion_bucket_id=motion,
-        sampler=sampler,
-        loras=[lora_from(each, settings) for each in lora or ()],
-        upscale=upscale,
-        allow_fallback=fallback,
-        width=width,
-        height=height,
-        num_frames=frames,
-        duration_s=duration,
-        fps=fps,
-        format=format,
-        quality=quality or settings.video_quality_preset,
-    )
-    gifts = Gifts.read(image, last_image, video, settings)
+    format, output = choose_output(given.pop("format"), out, as_json=as_json)
+    request = request_from(given | {"format": format}, settings)
+    files = InputFiles.read(given, settings)
     with stoppable():
         with only_results_on_stdout():
-            job, clip = make(context.obj.build_service, settings, request, gifts)
+            job, clip = make(context.obj.build_service, settings, request, files)
         path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))
@@ -177,16 +131,16 @@ def retry_decode(
         Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    verbose: Annotated[bool, typer.Option(help="Say on standard error what goes on.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
 ) -> None:
     """Make the file of a clip that failed after it was sampled, without sampling it again."""
-    hush(verbose)
+    configure_logging(verbose)
     settings = Settings.load()
     output = Output(out, as_json=as_json) if out else None
     with stoppable():
         with only_results_on_stdout():
             build = context.obj.build_service
-            job, clip = develop_again(build, settings, job_id, output)
+            job, clip = retry_decoding(build, settings, job_id, output)
         path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))
@@ -232,13 +186,13 @@ def models(
     if planner.machine.gpu_problem:
         say(planner.machine.gpu_problem)
     for card in cards.values():
-        d, told = card.defaults, here[card.id]
+        d, plan = card.defaults, here[card.id]
         words = {"t2v": "text", "i2v": "picture", "v2v": "clip"}
         tasks = ", ".join(words[task.value] for task in card.tasks)
         print(f"{card.id}  {card.name}: from {tasks}; {d.width}x{d.height}, {d.num_frames} frames")
-        print(f"    {told['verdict']} Licence: {card.license}.")
-        if told["fits"]:
-            print(" ".join(["    Plan:", told["plan"]["sentence"], *told["plan"]["notes"]]))
+        print(f"    {plan['verdict']} Licence: {card.license}.")
+        if plan["fits"]:
+            print(" ".join(["    Plan:", plan["plan"]["sentence"], *plan["plan"]["notes"]]))
         print(f"    {card.about}")
     if loras:
         print(f"LoRAs here: {', '.join(loras)}.")
@@ -250,7 +204,7 @@ def worker(
         str | None, typer.Option(help="Which GPUs: 0, or 0,1,2: one process for each.")
     ] = None,
     models: Annotated[
-        str | None, typer.Option(help="Make only these, with commas between; kept warm.")
+        str | None, typer.Option(help="Make only these, separated by commas; they are kept loaded.")
     ] = None,
 ) -> None:
     """Make clips for the servers that share this REDIS_URL, until stopped."""
@@ -272,7 +226,7 @@ def verify(
     clip: Annotated[Path, typer.Argument(help="An MP4 file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what a clip tells about its making. Exit status 0 only for a valid signature."""
+    """Show the settings stored in a clip. Exit status 0 only for a valid signature."""
     from media.metadata import read_comment
 
     if not clip.is_file():

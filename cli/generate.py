@@ -1,12 +1,9 @@
-"""From the words of a command line to a finished clip.
-
-Knows the request, the service and the foreground executor. Does not know how commands are parsed.
-"""
+"""From the values of a command line to a finished clip, in this process."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +13,10 @@ from pydantic import ValidationError
 from cli.output import Output
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
-from pipelines.field_types import NUMBER, sentence_about, wrong_fields
-from pipelines.request import GenerationRequest
+from pipelines.field_types import NUMBER
+from pipelines.request import REQUEST_FIELDS, GenerationRequest
+from pipelines.request_fields import Kind, names_of
+from pipelines.validation_errors import invalid_input, unusable
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -28,41 +27,37 @@ if TYPE_CHECKING:
     BuildService = Callable[[Settings, Executor], JobService]
 
 OWNER = "cli"
-NAMES = {
-    "prompt": "The prompt",
-    "negative_prompt": "--negative",
-    "num_inference_steps": "--steps",
-    "guidance_scale": "--guidance",
-    "num_frames": "--frames",
-    "duration_s": "--duration",
-    "motion_bucket_id": "--motion",
-    "loras": "--lora",
-}
-"""What a field of the request is called here, where that is not `--field`."""
+PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)
+CLIPS = names_of(REQUEST_FIELDS.values(), Kind.CLIP)
 
 
-def request_from(**fields: object) -> GenerationRequest:
+def request_from(given: Mapping[str, Any], settings: Settings) -> GenerationRequest:
+    """The request of a command line's values. Its files are stored later."""
+    fields = {
+        name: value
+        for name, value in given.items()
+        if value is not None and name not in (*PICTURES, *CLIPS)
+    }
+    for name, field in REQUEST_FIELDS.items():
+        if field.kind is Kind.LORAS and name in fields:
+            fields[name] = [lora_from(each, settings) for each in fields[name]]
+        if field.operator_setting and field.kind is Kind.CHOICE and name not in fields:
+            fields[name] = getattr(settings, field.operator_setting)
     try:
         return GenerationRequest.model_validate(fields)
     except ValidationError as error:
-        field, why = wrong_fields(error)[0]
-        name = field.partition(".")[0]
-        option = NAMES.get(name, f"--{name.replace('_', '-')}")
-        raise KinoraError(
-            ErrorCode.INVALID_INPUT, sentence_about(field, why, option), details={"field": name}
-        ) from error
+        raise invalid_input(error) from error
 
 
 def lora_from(text: str, settings: Settings) -> dict[str, object]:
-    """NAME or NAME:WEIGHT. A name may have colons itself: a file that is called so comes first,
-    then what follows the last colon is the weight."""
+    """NAME or NAME:WEIGHT. A name may contain colons: a file of that whole name comes first, else
+    what follows the last colon is the weight."""
     name, colon, weight = text.rpartition(":")
     if not colon or _is_a_file(text, settings):
         return {"source": text}
     if NUMBER.fullmatch(weight.strip()):
         return {"source": name, "weight": weight}
-    sentence = f"--lora cannot be used: “{weight}” in “{text}” is no weight. Write NAME:0.8."
-    raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"})
+    raise unusable("loras", f"“{weight}” in “{text}” is no weight. Write NAME:0.8")
 
 
 def _is_a_file(name: str, settings: Settings) -> bool:
@@ -70,38 +65,30 @@ def _is_a_file(name: str, settings: Settings) -> bool:
 
     try:
         return find_local(name, settings) is not None
-    except KinoraError:  # a pickle's name
+    except KinoraError:  # the name of a pickle
         return False
 
 
-class Gifts(NamedTuple):
-    """The files that were named beside the words, known to be there and not too large."""
+class InputFiles(NamedTuple):
+    """The files that the options name, known to exist and not to be too large."""
 
-    image: bytes | None = None
-    last_image: bytes | None = None
-    video: Path | None = None
+    pictures: Mapping[str, bytes]
+    clips: Mapping[str, Path]
 
     @classmethod
-    def read(
-        cls, image: Path | None, last_image: Path | None, video: Path | None, settings: Settings
-    ) -> Gifts:
-        if video is not None and not video.is_file():
-            raise KinoraError(ErrorCode.INVALID_VIDEO, f"There is no clip {video}.")
-        return cls(
-            image=picture_bytes(image, settings) if image else None,
-            last_image=picture_bytes(last_image, settings) if last_image else None,
-            video=video,
-        )
+    def read(cls, given: Mapping[str, Any], settings: Settings) -> InputFiles:
+        clips = {name: given[name] for name in CLIPS if given.get(name)}
+        for path in clips.values():
+            if not path.is_file():
+                raise KinoraError(ErrorCode.INVALID_VIDEO, f"There is no clip {path}.")
+        pictures = {name: given[name] for name in PICTURES if given.get(name)}
+        return cls({name: picture_bytes(p, settings) for name, p in pictures.items()}, clips)
 
-    def given_to(self, service: JobService, request: GenerationRequest) -> GenerationRequest:
-        named: dict[str, str] = {}
-        for field in ("image", "last_image"):
-            data = getattr(self, field)
-            if data is not None:
-                named[field] = service.store_picture(data, OWNER).id
-        if self.video is not None:
-            named["video"] = service.store_video(self.video, OWNER).id
-        return request.model_copy(update=named)
+    def stored_for(self, request: GenerationRequest, service: JobService) -> GenerationRequest:
+        """The request with the ids under which the files are stored."""
+        ids = {name: service.store_picture(data, OWNER).id for name, data in self.pictures.items()}
+        ids |= {name: service.store_video(path, OWNER).id for name, path in self.clips.items()}
+        return request.model_copy(update=ids)
 
 
 def picture_bytes(image: Path, settings: Settings) -> bytes:
@@ -120,9 +107,9 @@ def make(
     build_service: BuildService,
     settings: Settings,
     request: GenerationRequest,
-    gifts: Gifts,
+    files: InputFiles,
 ) -> tuple[Job, Path]:
-    """The job of every door, made in this thread."""
+    """Submits the job and runs it in this thread."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
@@ -134,7 +121,7 @@ def make(
     service.subscribe(progress.on_event)
     try:
         service.start_command()
-        job = service.submit(gifts.given_to(service, request), OWNER)
+        job = service.submit(files.stored_for(request, service), OWNER)
         device = executor.find_device()
         if device.problem:
             say(f"{device.problem} The clip is made on the CPU.")
@@ -151,13 +138,13 @@ def make(
         service.close()
 
 
-def develop_again(
+def retry_decoding(
     build_service: BuildService,
     settings: Settings,
     job_id: str,
     output: Output | None = None,
 ) -> tuple[Job, Path]:
-    """A failed clip from what was sampled of it, in this thread."""
+    """Decodes a failed clip again from its checkpoint, in this thread."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
@@ -190,7 +177,7 @@ def _failure(job: Job) -> Exception:
     error = KinoraError.from_dict(job.error) if job.error else KinoraError(ErrorCode.CANCELLED)
     say(error.message)
     if error.details.get(KEPT):
-        say(f"What was sampled is kept. To try again: python app.py retry-decode {job.id}")
+        say(f"The sampled latents are kept. To try again: python app.py retry-decode {job.id}")
     if error.code is ErrorCode.INTERNAL:
         say("Run it again with --verbose to see why.")
     return typer.Exit(1)
@@ -200,27 +187,23 @@ def about(job: Job, path: Path | str) -> dict[str, Any]:
     result, fitted = job.result, job.fitted
     if result is None:
         raise ValueError("a clip without a result")
+    settings = {
+        field.short or name: getattr(fitted, name)
+        for name, field in REQUEST_FIELDS.items()
+        if field.is_reported and not field.is_file and name in type(fitted).model_fields
+    }
     return {
         "path": str(path),
         "id": job.id,
         "task": fitted.task.value,
-        "model": fitted.model,
-        "prompt": fitted.prompt,
-        "negative_prompt": fitted.negative_prompt,
-        "seed": fitted.seed,
-        "steps": result.steps_done,
-        "guidance": fitted.guidance_scale,
-        "strength": fitted.strength,
-        "motion": fitted.motion_bucket_id,
-        "sampler": fitted.sampler,
+        **settings,
         "loras": [lora.model_dump() for lora in fitted.loras],
-        "upscale": fitted.upscale,
+        "steps": result.steps_done,
         "width": result.width,
         "height": result.height,
         "frames": result.num_frames,
         "fps": result.fps,
         "duration_s": result.num_frames / result.fps,
-        "format": fitted.format,
         "size_bytes": result.size_bytes,
         "seconds": result.seconds,
         "adjustments": [a.sentence for a in (*fitted.adjustments, *result.adjustments)],

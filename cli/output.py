@@ -38,7 +38,7 @@ NOT_REPLACED = (errno.EBUSY, errno.EXDEV, errno.EPERM, errno.EACCES)
 
 
 class Output:
-    """A place after `--out` that has been found writable."""
+    """The file of `--out`, checked to be writable."""
 
     def __init__(self, path: Path, *, as_json: bool = False) -> None:
         self.path = path
@@ -57,12 +57,12 @@ class Output:
 
     @property
     def ending(self) -> str | None:
-        """The format that the name stands for, if it does."""
+        """The format of the file name's suffix, if it is one."""
         ending = self.path.suffix.lower().removeprefix(".")
         return ending if ending in FORMATS else None
 
     def check_format(self, format: str) -> None:
-        """KinoraError where the name stands for another one."""
+        """Raises KinoraError where the suffix is of another format."""
         if self.ending not in (None, format):
             sentence = f"--format is {format}, but --out ends in .{self.ending}"
             raise _unusable(f"{sentence}. Leave one of them out")
@@ -73,7 +73,7 @@ class Output:
         return not self.is_stdout and (self.is_replaced or self.path.is_file())
 
     def write(self, clip: Path) -> str:
-        """Copies the clip there; what to call the place."""
+        """Copies the clip there and returns the path to print."""
         try:
             if self.is_stdout:
                 with clip.open("rb") as source:
@@ -83,7 +83,7 @@ class Output:
             if not self.is_replaced or not _replace(self.path, clip):
                 _write_to(self.path, clip)
         except (OSError, KinoraError) as error:
-            if self.is_stdout:  # or Python complains once more when it closes it
+            if self.is_stdout:  # or Python reports the error again when it closes it
                 with suppress(OSError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             where = "standard output" if self.is_stdout else str(self.path)
@@ -92,7 +92,7 @@ class Output:
         return str(self.path.resolve() if self.is_replaced else self.path.absolute())
 
 
-def output_of(
+def choose_output(
     format: str | None, out: Path | None, *, as_json: bool = False
 ) -> tuple[str, Output | None]:
     """--format, or what the name after --out ends in; never two different ones."""
@@ -116,7 +116,7 @@ def _is_stdout(path: Path) -> bool:
         there, ours = path.stat(), os.fstat(sys.stdout.fileno())
     except (OSError, ValueError):
         return False
-    if stat.S_ISCHR(there.st_mode):  # /dev/null is everybody's, and so is a terminal
+    if stat.S_ISCHR(there.st_mode):  # /dev/null and terminals are shared
         return path.resolve() == Path("/dev/stdout").resolve() and os.path.samestat(there, ours)
     return os.path.samestat(there, ours)
 

@@ -1,7 +1,4 @@
-"""Manners of a command: what is said where, and how it is stopped.
-
-Knows standard output and error, signals, and the events of a job.
-"""
+"""A command's messages, progress line, logging and stop signals."""
 
 from __future__ import annotations
 
@@ -86,8 +83,8 @@ class ProgressLine:
             sys.stderr.flush()
 
 
-def hush(verbose: bool) -> None:
-    """Libraries speak only when asked to; what concerns people is said by us."""
+def configure_logging(verbose: bool) -> None:
+    """Without `verbose`, libraries neither log nor warn: `say` prints what users need."""
     logging.basicConfig(level=logging.INFO if verbose else logging.CRITICAL)
     if verbose:
         logging.getLogger("cli").setLevel(logging.DEBUG)
@@ -97,7 +94,7 @@ def hush(verbose: bool) -> None:
 
 @contextmanager
 def only_results_on_stdout() -> Iterator[None]:
-    """Whatever prints meanwhile, in Python or below it, prints to standard error."""
+    """Redirects what is printed, in Python or in C, to standard error."""
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -139,8 +136,7 @@ def ends_by() -> list[signal.Signals]:
     return [signal.SIGINT, signal.SIGTERM, hang_up]
 
 
-def stop_signals_as_ctrl_c() -> None:
-    """SIGTERM and SIGHUP raise KeyboardInterrupt, as SIGINT does."""
+def interrupt_on_stop_signals() -> None:
     for number in ends_by():
         signal.signal(number, signal.default_int_handler)
 

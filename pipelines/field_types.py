@@ -1,15 +1,13 @@
-"""The types of what people type: numbers, texts and names, read in the same way at every door.
+"""Types for numbers, texts and names, parsed in the same way by every interface.
 
-A value is kept as it was typed or refused; none is rounded, cut or cleaned. Knows pydantic; knows
-no model and no door.
+A value is kept as it was typed, or refused; none is rounded, cut or cleaned.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
 
@@ -22,7 +20,7 @@ WHOLE = re.compile(r"[+-]?[0-9]{1,100}(\.0*)?")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def whole(value: Any) -> Any:
+def integer_as_typed(value: Any) -> Any:
     """12, 12.0 and "12" are whole numbers; true, 3.7, "1e5", "1_000" and "１２" are not."""
     if isinstance(value, str):
         value = value.strip()
@@ -31,8 +29,8 @@ def whole(value: Any) -> Any:
     return value
 
 
-def number(value: Any) -> Any:
-    """As `whole`, with fractions and exponents."""
+def number_as_typed(value: Any) -> Any:
+    """The same with fractions and exponents."""
     if isinstance(value, str):
         value = value.strip()
     if isinstance(value, bool) or (isinstance(value, str) and not NUMBER.fullmatch(value)):
@@ -70,38 +68,3 @@ Word = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_
 FileName = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_LORA_NAME), AfterValidator(_file_name)
 ]
-
-
-class HasErrors(Protocol):
-    """pydantic's error, and FastAPI's."""
-
-    def errors(self) -> Sequence[Any]: ...
-
-
-def wrong_fields(error: HasErrors) -> list[tuple[str, str]]:
-    """What cannot be used, as (field, why) in the words that every door shows: "loras.0.weight",
-    "should be less than or equal to 4"."""
-    found: list[tuple[str, str]] = []
-    for each in error.errors():
-        place = [str(part) for part in each["loc"] if part not in ("body", "query", "path")]
-        field = ".".join(place)
-        why = each["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-        if each["type"] == "extra_forbidden":
-            why = UNKNOWN
-        elif each["type"] == "string_too_long":
-            length, most = len(each["input"]), each["ctx"]["max_length"]
-            why = f"has {length} characters; at most {most} are accepted"
-        found.append((field, why))
-    return found
-
-
-UNKNOWN = "there is no such setting"
-
-
-def sentence_about(field: str, why: str, name: str | None = None) -> str:
-    """`name` is what the door calls the field, where that is not “field”."""
-    if why == UNKNOWN:
-        return f"There is no setting called “{field}”."
-    if not field:
-        return f"The request cannot be read: {why}."
-    return f"{name or f'“{field}”'} cannot be used: it {why}."

@@ -24,11 +24,12 @@ from typer.testing import CliRunner
 from api.site import build, is_ours
 from app import build_service
 from cli.commands import Parts, app
+from cli.request_options import option_name
 from errors import KinoraError
 from jobs.job import Job
 from jobs.service import JobService
 from jobs.workers.foreground import ForegroundExecutor
-from pipelines.request import Task
+from pipelines.request import REQUEST_FIELDS, Task
 from settings import Settings
 from tests import tiny
 from tests.zoo import svd, wan
@@ -154,14 +155,8 @@ class Doors:
         own = {id_: card for id_, card in self.service.cards.items() if task in card.tasks}
         models = Models(self.service.cards, self.settings)
         answers = Handlers(task, self.service, own, self.settings, models)
-        called = {
-            "num_inference_steps": "steps",
-            "guidance_scale": "guidance",
-            "motion_bucket_id": "motion",
-            "num_frames": "frames",
-        }
-        form = vars(defaults(card, task, self.settings))
-        form |= {called.get(name, name): value for name, value in typed.items()}
+        own = defaults(card, task, self.settings)
+        form = dict(zip(Form.names(), own, strict=True)) | typed
         values = [form[name] for name in Form.names()]
         try:
             job = self.service.submit(answers._request((*values, None)), "visitor")
@@ -219,14 +214,6 @@ class Doors:
         return CliRunner().invoke(app, arguments, obj=parts, env=self.environment)
 
     def command(self, typed: Typed) -> Outcome:
-        called = {
-            "negative_prompt": "--negative",
-            "num_inference_steps": "--steps",
-            "guidance_scale": "--guidance",
-            "num_frames": "--frames",
-            "duration_s": "--duration",
-            "motion_bucket_id": "--motion",
-        }
         typed = dict(typed)
         arguments = ["generate", "--model", str(typed.pop("model", "pocket"))]
         for name, value in typed.items():
@@ -237,7 +224,8 @@ class Doors:
             elif name == "upscale":
                 arguments += ["--upscale"] if value else []
             elif name != "prompt":
-                option = called.get(name, f"--{name.replace('_', '-')}")
+                field = REQUEST_FIELDS.get(name)
+                option = option_name(field) if field else f"--{name}"
                 arguments.append(f"{option}={value}")
         arguments += ["--", str(typed.get("prompt", ""))]
         before = {job.id for job in self.service.list("cli", 500)}

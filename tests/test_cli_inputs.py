@@ -116,9 +116,9 @@ def test_a_clip_begins_and_ends_on_pictures(run: Run, tmp_path: Path) -> None:
         (["--video", "README.md"], "This clip cannot be read. Use an MP4 or WebM"),
         (["--lora", "oil:much"], "“much” in “oil:much” is no weight"),
         (["--lora", "watercolour"], "There is no LoRA called “watercolour” here"),
-        (["--lora", "oil:9"], "--lora cannot be used"),
+        (["--lora", "oil:9"], "The weight of a LoRA must be a number between -4 and 4"),
         (["--sampler", "euler"], "does not sample with “euler”"),
-        (["--motion", "0"], "--motion cannot be used"),
+        (["--motion", "0"], "“Motion” (motion_bucket_id) cannot be used"),
     ],
 )
 def test_bad_inputs_are_refused_at_once(run: Run, arguments: list[str], says: str) -> None:

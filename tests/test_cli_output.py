@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.output import FORMATS, Output, output_of
+from cli.output import FORMATS, Output, choose_output
 from errors import KinoraError
 from media.files import atomic_write, part_name
 from settings import ROOT
@@ -89,7 +89,7 @@ def test_every_name_that_the_disk_takes_is_written(
     room = 255 - len(f".{ending}")
     name = (letter * letters).encode()[:room].decode(errors="ignore") or "a"
     out = folder / f"{name}.{ending}"
-    assert output_of(None, out)[0] == ending
+    assert choose_output(None, out)[0] == ending
     Output(out).write(clip)
     assert [path.name for path in folder.iterdir()] == [out.name]
     assert out.read_bytes() == CLIP
@@ -142,7 +142,7 @@ def test_a_device_stays_one(clip: Path, folder: Path, through_a_link: bool) -> N
     out = folder / "link" if through_a_link else device
     if through_a_link:
         out.symlink_to(device)
-    assert output_of(None, out)[0] == "mp4"
+    assert choose_output(None, out)[0] == "mp4"
     Output(out).write(clip)
     assert stat.S_ISCHR(device.stat().st_mode) and out.is_symlink() == through_a_link
 
@@ -243,7 +243,7 @@ def test_json_names_the_file_that_was_written(run: Run, tmp_path: Path) -> None:
 
 def refusal(out: Path, format: str | None = None) -> str:
     with pytest.raises(KinoraError) as error:
-        output_of(format, out)
+        choose_output(format, out)
     return error.value.message
 
 
@@ -303,9 +303,9 @@ def test_what_may_not_be_written_is_refused(folder: Path, what: str) -> None:
     for above in (folder.parent, folder.parent.parent, folder.parent.parent.parent):
         above.chmod(0o755)
     code = (
-        "import os, sys; from pathlib import Path; from cli.output import output_of\n"
+        "import os, sys; from pathlib import Path; from cli.output import choose_output\n"
         "from errors import KinoraError; os.setuid(65534)\n"
-        "try: output_of(None, Path(sys.argv[1]))\n"
+        "try: choose_output(None, Path(sys.argv[1]))\n"
         "except KinoraError as error: print(error.message)"
     )
     name = "a.mp4" if what == "file" else "new.mp4"

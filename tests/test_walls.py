@@ -29,6 +29,8 @@ ENGINE = "pipelines.engine"
 BASE = ("errors", "settings")
 MODELS = (
     "pipelines.request",
+    "pipelines.request_fields",
+    "pipelines.validation_errors",
     "pipelines.field_types",
     "pipelines.sound",
     "pipelines.preview",

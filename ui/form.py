@@ -1,59 +1,79 @@
-"""The slate as data: what its controls offer for a card, and what they say as a request.
+"""The page's form as data: what its controls offer for a card, and the request that they stand for.
 
-Knows cards and the request. Knows no Gradio component and no visitor.
+Built from the declaration of the request's fields. Does not know any Gradio component.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
-from pipelines.field_types import sentence_about, wrong_fields
 from pipelines.models.cards import ModelCard
-from pipelines.models.fit import DEFAULT_STRENGTH
-from pipelines.request import MAX_SEED, Focus, GenerationRequest, Lora, Task
+from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
+from pipelines.request_fields import Kind, RequestField, by_group
+from pipelines.validation_errors import invalid_input
 from settings import Settings
 
 FOLLOW_PICTURE = "auto"
 """The shape of what was given: a picture, or a clip."""
 LIKE_THE_CLIP = 0
 """As many frames as the given clip has."""
-USUAL_MOTION = 127
 SECONDS_OFFERED = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
 Choice = tuple[str, Any]
 
+PAGE_FIELDS = {field.name: field for field in by_group(REQUEST_FIELDS.values()) if field.on_page}
+"""Those with a control of their own. Width and height have one together: `shape`."""
+FIRST = ("prompt", "model", "shape", "num_frames", "seed")
+NAMES = (*FIRST, *(name for name in PAGE_FIELDS if name not in FIRST))
 
-@dataclass(frozen=True)
+
 class Form:
-    """The values of the controls, in the order in which Gradio hands them over."""
+    """The values of the controls: by the request's names, and `shape`, in the order in which Gradio
+    passes them."""
 
-    prompt: str = ""
-    model: str | None = None
-    shape: str | None = None
-    frames: int | None = None
-    seed: str = ""
-    steps: int | None = None
-    guidance: float | None = None
-    negative_prompt: str | None = None
-    fps: int | None = None
-    format: str = "mp4"
-    quality: str = "medium"
-    strength: float | None = None
-    motion: int | None = None
-    sampler: str = ""
-    loras: Sequence[Mapping[str, Any]] = ()
-    """[{"source", "weight"}, ...]"""
-    last_image: str | None = None
-    upscale: bool = False
+    def __init__(self, *values: Any, **named: Any) -> None:
+        self._values: dict[str, Any] = {name: _unset(name) for name in NAMES}
+        given = dict(zip(NAMES, values)) | named  # noqa: B905  # as many as there are
+        if unknown := sorted(set(given) - set(NAMES)):
+            raise TypeError(f"the form has no {', '.join(unknown)}")
+        self._values |= given
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values.values())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Form) and self._values == other._values
+
+    def __repr__(self) -> str:
+        return f"Form({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
+
+    def changed(self, **values: Any) -> Form:
+        return Form(**(self._values | values))
 
     @classmethod
     def names(cls) -> list[str]:
-        return [field.name for field in fields(cls)]
+        return list(NAMES)
+
+
+def _unset(name: str) -> Any:
+    """What stands in a control that nobody used."""
+    if name == "seed":
+        return ""
+    if name == "shape":
+        return None
+    field = PAGE_FIELDS[name]
+    return "" if field.choices_of else field.default
 
 
 @dataclass(frozen=True)
@@ -62,28 +82,55 @@ class Offer:
 
     shapes: list[Choice]
     lengths: list[Choice]
-    samplers: list[Choice]
     form: Form
 
 
 def defaults(card: ModelCard, task: Task, settings: Settings) -> Form:
-    d, m = card.defaults, card.limits
+    d = card.defaults
+    form = Form(**{name: _default(field, card, settings) for name, field in PAGE_FIELDS.items()})
     size = f"{settings.video_width or d.width}x{settings.video_height or d.height}"
-    steps = settings.video_inference_steps or d.num_inference_steps
-    return Form(
+    return form.changed(
         model=card.id,
         shape=size if task is Task.TEXT_TO_VIDEO else FOLLOW_PICTURE,
-        frames=LIKE_THE_CLIP
-        if task is Task.VIDEO_TO_VIDEO
-        else settings.video_frames or d.num_frames,
-        steps=min(max(steps, m.min_steps), m.max_steps),
-        guidance=d.guidance_scale,
-        negative_prompt=d.negative_prompt,
-        fps=settings.video_frame_rate or d.fps,
-        quality=settings.video_quality_preset,
-        strength=d.strength or DEFAULT_STRENGTH,
-        motion=d.motion_bucket_id or USUAL_MOTION,
+        num_frames=LIKE_THE_CLIP if task is Task.VIDEO_TO_VIDEO else form.num_frames,
     )
+
+
+def _default(field: RequestField, card: ModelCard, settings: Settings) -> Any:
+    """The operator's default within the card's limits, else the card's, else the field's."""
+    operators = getattr(settings, field.operator_setting) if field.operator_setting else None
+    if operators is not None and field.limits:
+        low, high = limits_of(field, card)
+        return min(max(operators, low), high)
+    for value in (operators, getattr(card.defaults, field.name, None), field.usual):
+        if value is not None:
+            return value
+    return _unset(field.name)
+
+
+def limits_of(field: RequestField, card: ModelCard) -> tuple[float, float]:
+    """The lowest and highest value that the card accepts, else that the request does."""
+    if field.limits:
+        m = card.limits
+        return getattr(m, f"min_{field.limits}"), getattr(m, f"max_{field.limits}")
+    return (
+        -math.inf if field.low is None else field.low,
+        math.inf if field.high is None else field.high,
+    )
+
+
+def is_offered(field: RequestField, card: ModelCard, task: Task) -> bool:
+    """Whether the tab shows a control for it: the task has a use for it, and the card takes it."""
+    if field.choices_of and not getattr(card.rules, field.choices_of):
+        return False
+    return task in field.tasks and bool(not field.rule or getattr(card.rules, field.rule))
+
+
+def choices_of(field: RequestField, card: ModelCard) -> list[Choice]:
+    if field.choices_of:
+        names = getattr(card.rules, field.choices_of)
+        return [("The model's own", ""), *((name, name) for name in names)]
+    return field.labelled_choices
 
 
 def offer(card: ModelCard, task: Task, settings: Settings, form: Form | None = None) -> Offer:
@@ -92,8 +139,7 @@ def offer(card: ModelCard, task: Task, settings: Settings, form: Form | None = N
     fps = form.fps or card.defaults.fps
     return Offer(
         shapes=_shapes(card, task, form.shape),
-        lengths=lengths(card, fps, settings.max_video_duration_s, form.frames, task),
-        samplers=[("The model's own", ""), *((name, name) for name in card.rules.samplers)],
+        lengths=lengths(card, fps, settings.max_video_duration_s, form.num_frames, task),
         form=form,
     )
 
@@ -101,19 +147,16 @@ def offer(card: ModelCard, task: Task, settings: Settings, form: Form | None = N
 def only_supported(form: Form, card: ModelCard, task: Task) -> Form:
     """The form without what this card has no use for: its control is not seen then, but keeps its
     value for the next model."""
-    rules = card.rules
-    return replace(
-        form,
-        prompt=form.prompt if rules.prompt else "",
-        negative_prompt=form.negative_prompt if rules.negative_prompt else None,
-        guidance=form.guidance if rules.guidance else None,
-        strength=form.strength if task is Task.VIDEO_TO_VIDEO else None,
-        motion=form.motion if rules.motion else None,
-        sampler=form.sampler if form.sampler in rules.samplers else "",
-        loras=form.loras if rules.lora else (),
-        last_image=form.last_image if rules.last_image and task is Task.IMAGE_TO_VIDEO else None,
-        upscale=bool(form.upscale) and rules.upscale,
-    )
+    left_out = {
+        name: _unset(name)
+        for name, field in PAGE_FIELDS.items()
+        if not is_offered(field, card, task) or not _is_choice(field, getattr(form, name), card)
+    }
+    return form.changed(**left_out)
+
+
+def _is_choice(field: RequestField, value: Any, card: ModelCard) -> bool:
+    return not field.choices_of or not value or value in getattr(card.rules, field.choices_of)
 
 
 def adapt_to(
@@ -123,31 +166,26 @@ def adapt_to(
     the old card's defaults stands at the new one's."""
     new = defaults(card, task, settings)
     old = defaults(before, task, settings) if before else new
-    m = card.limits
 
-    def kept(name: str, low: float, high: float) -> Any:
-        value: Any = getattr(form, name)
-        if value is None or value == getattr(old, name) or not low <= value <= high:
-            return getattr(new, name)
-        return value
+    def kept(field: RequestField) -> Any:
+        value, default = getattr(form, field.name), getattr(new, field.name)
+        if value is None or value == getattr(old, field.name):
+            return default
+        if field.is_number:
+            low, high = limits_of(field, card)
+            return value if low <= value <= high else default
+        return value if _is_choice(field, value, card) else default
 
-    fps = kept("fps", m.min_fps, m.max_fps)
-    if m.fps_choices and fps not in m.fps_choices:
-        fps = new.fps
-    words = form.negative_prompt
-    chosen_words = words is not None and words != old.negative_prompt
-    return replace(
-        form,
+    special = ("model", "seed", "num_frames")
+    values = {name: kept(field) for name, field in PAGE_FIELDS.items() if name not in special}
+    if card.limits.fps_choices and values["fps"] not in card.limits.fps_choices:
+        values["fps"] = new.fps
+    fps = values["fps"] or card.defaults.fps
+    return form.changed(
+        **values,
         model=card.id,
         shape=_moved_shape(form, old, new, card, task),
-        frames=_moved_frames(form, old, new, card, fps or card.defaults.fps, settings),
-        steps=kept("steps", m.min_steps, m.max_steps),
-        guidance=kept("guidance", m.min_guidance, m.max_guidance),
-        negative_prompt=form.negative_prompt if chosen_words else new.negative_prompt,
-        fps=fps,
-        strength=kept("strength", 0, 1),
-        motion=kept("motion", 1, 255),
-        sampler=form.sampler if form.sampler in card.rules.samplers else "",
+        num_frames=_moved_frames(form, old, new, card, fps, settings),
     )
 
 
@@ -172,11 +210,11 @@ def _moved_frames(
     form: Form, old: Form, new: Form, card: ModelCard, fps: int, settings: Settings
 ) -> int | None:
     """As many seconds as were chosen, if the model makes so many."""
-    if not form.frames or form.frames == old.frames:
-        return new.frames
-    seconds = form.frames / (form.fps or fps)
+    if not form.num_frames or form.num_frames == old.num_frames:
+        return new.num_frames
+    seconds = form.num_frames / (form.fps or fps)
     counts = [n for _, n in lengths(card, fps, settings.max_video_duration_s) if n]
-    return min(counts, key=lambda n: abs(n / fps - seconds), default=new.frames)
+    return min(counts, key=lambda n: abs(n / fps - seconds), default=new.num_frames)
 
 
 def lengths(
@@ -205,11 +243,6 @@ def lengths(
     return [*like_it, *by_label.items()]
 
 
-def bounds(low: float, high: float, step: float, shown: bool = True) -> dict[str, Any]:
-    """A slider's ends. Where the model leaves no choice there is no slider to see."""
-    return {"minimum": low, "maximum": max(high, low + step), "visible": shown and low < high}
-
-
 def seconds_label(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
@@ -234,94 +267,57 @@ def _shapes(card: ModelCard, task: Task, also: str | None) -> list[Choice]:
 def to_request(
     form: Form, given: Mapping[str, Any] | None = None, task: Task = Task.IMAGE_TO_VIDEO
 ) -> GenerationRequest:
-    """The request the controls ask for. `given` is the stage's picture, or in video to video its
-    clip: {"id", "focus": {"x", "y"}}."""
+    """The request that the controls stand for. `given` is the stage's picture, or in video to video
+    its clip: {"id", "focus": {"x", "y"}}. Raises KinoraError(INVALID_INPUT)."""
+    given = given or {}
     width, height = _size(form.shape)
-    over = task is Task.VIDEO_TO_VIDEO
+    source = "video" if task is Task.VIDEO_TO_VIDEO else "image"
+    values: dict[str, Any] = {
+        name: _sent(field, getattr(form, name))
+        for name, field in PAGE_FIELDS.items()
+        if task in field.tasks
+    }
+    values |= {"width": width, "height": height, source: given.get("id")}
+    values |= {"focus": given.get("focus")}
     try:
-        return GenerationRequest(
-            prompt=form.prompt or "",
-            negative_prompt=form.negative_prompt,
-            image=None if over else (given or {}).get("id"),
-            video=(given or {}).get("id") if over else None,
-            focus=Focus(**((given or {}).get("focus") or {})),
-            last_image=form.last_image or None,
-            strength=form.strength if over else None,
-            motion_bucket_id=form.motion,
-            sampler=form.sampler or None,
-            loras=tuple(
-                _lora(row) for row in form.loras or () if str(row.get("source") or "").strip()
-            ),
-            upscale=form.upscale or False,
-            model=form.model or None,
-            seed=_seed(form.seed),
-            num_inference_steps=form.steps,
-            guidance_scale=form.guidance,
-            width=width,
-            height=height,
-            num_frames=form.frames or None,
-            fps=form.fps,
-            format=form.format,  # type: ignore[arg-type]  # checked by the model
-            quality=form.quality,  # type: ignore[arg-type]
+        return GenerationRequest.model_validate(
+            {name: value for name, value in values.items() if value is not None}
         )
-    except (ValidationError, TypeError, AttributeError) as error:
-        raise as_kinora_error(error) from error
-
-
-def _lora(row: Mapping[str, Any]) -> Lora:
-    """A row as it was typed. What is no name at all is told apart from a name that is not there."""
-    source, weight = row["source"], row.get("weight", 1.0)
-    try:
-        return Lora.model_validate({"source": source, "weight": weight})
     except ValidationError as error:
-        if error.errors()[0]["loc"] == ("weight",):
-            sentence = f"The weight of the LoRA “{source}” must be a number between -4 and 4."
-        else:
-            sentence = (
-                f"“{str(source)[:80]}” cannot be the name of a LoRA. Name a file of the LoRA "
-                "folder, or an id such as owner/name."
-            )
-        raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": "loras"}) from error
+        raise invalid_input(error) from error
 
 
-def as_kinora_error(error: ValidationError | TypeError | AttributeError) -> KinoraError:
-    """A sentence for a value the schema refuses."""
-    if not isinstance(error, ValidationError):
-        return KinoraError(ErrorCode.INVALID_INPUT)
-    field, why = wrong_fields(error)[0]
-    name = f"The {field.replace('_', ' ')}" if field else "This"
-    return KinoraError(
-        ErrorCode.INVALID_INPUT,
-        sentence_about(field, why, name),
-        details={"field": field.partition(".")[0]},
-    )
+def _sent(field: RequestField, value: Any) -> Any:
+    """A control's value as the request has it; None where it is left out."""
+    if field.kind is Kind.LORAS and isinstance(value, list | tuple):
+        return [row for row in value if not _is_blank_row(row)]
+    if isinstance(value, str) and not value.strip() and field.is_optional:
+        return value if field.empty_is_a_value else None
+    if field.name == "num_frames" and value == LIKE_THE_CLIP:
+        return None
+    return value
+
+
+def _is_blank_row(row: Any) -> bool:
+    """Whether nobody filled in the name."""
+    return isinstance(row, Mapping) and not str(row.get("source") or "").strip()
 
 
 def from_request(request: GenerationRequest, card: ModelCard, settings: Settings) -> Form:
-    """The controls that would ask for this request: what `read` made, read back."""
+    """The form whose `to_request` is this request."""
     plain = defaults(card, request.task, settings)
-    return Form(
-        prompt=request.prompt,
-        model=card.id,
-        shape=f"{request.width}x{request.height}"
-        if request.width and request.height
-        else plain.shape,
-        frames=request.num_frames or plain.frames,
-        seed="" if request.seed is None else str(request.seed),
-        steps=request.num_inference_steps or plain.steps,
-        guidance=plain.guidance if request.guidance_scale is None else request.guidance_scale,
-        negative_prompt=plain.negative_prompt
-        if request.negative_prompt is None
-        else request.negative_prompt,
-        fps=request.fps or plain.fps,
-        format=request.format,
-        quality=request.quality,
-        strength=request.strength or plain.strength,
-        motion=request.motion_bucket_id or plain.motion,
-        sampler=request.sampler or "",
-        loras=tuple(lora.model_dump() for lora in request.loras),
-        last_image=request.last_image,
-        upscale=request.upscale,
+    values: dict[str, Any] = {
+        name: value for name in PAGE_FIELDS if (value := getattr(request, name)) is not None
+    }
+    if request.width and request.height:
+        values["shape"] = f"{request.width}x{request.height}"
+    return plain.changed(
+        **values
+        | {
+            "model": card.id,
+            "seed": "" if request.seed is None else str(request.seed),
+            "loras": tuple(lora.model_dump() for lora in request.loras),
+        }
     )
 
 
@@ -335,37 +331,14 @@ def _size(shape: str | None) -> tuple[int | None, int | None]:
     return width, height
 
 
-def _seed(text: str | int | None) -> int | None:
-    digits = str(text if text is not None else "").strip()
-    if not digits:
-        return None
-    try:
-        return GenerationRequest.model_validate({"seed": digits}).seed
-    except ValidationError as error:
-        raise KinoraError(
-            ErrorCode.INVALID_INPUT,
-            f"The seed is a whole number from 0 to {MAX_SEED}, or empty for a new one each time.",
-            details={"field": "seed"},
-            action={"label": "Use a random seed", "set": {"seed": None}},
-        ) from error
-
-
 def apply_repair(form: Form, changes: Mapping[str, Any]) -> Form:
-    """The form after an error's repair, given in the request's words ({"num_frames": 97})."""
+    """The form after an error's repair, in the request's names ({"num_frames": 97})."""
     width, height = _size(form.shape)
     width, height = changes.get("width", width), changes.get("height", height)
-    values: dict[str, Any] = {}
+    values = {name: changes[name] for name in NAMES if name in changes and name != "prompt"}
     if "width" in changes or "height" in changes:
         side = width or height
         values["shape"] = f"{width or side}x{height or side}"
-    renamed = {
-        "num_frames": "frames",
-        "num_inference_steps": "steps",
-        "guidance_scale": "guidance",
-        "motion_bucket_id": "motion",
-    }
-    for name, value in changes.items():
-        field = renamed.get(name, name)
-        if field in Form.names() and field != "prompt":
-            values[field] = ("" if value is None else str(value)) if field == "seed" else value
-    return replace(form, **values)
+    if "seed" in values:
+        values["seed"] = "" if values["seed"] is None else str(values["seed"])
+    return form.changed(**values)

@@ -1,33 +1,40 @@
-"""What `gradio_client` may call: /text_to_video, /image_to_video, /video_to_video, /models ...
+"""The endpoints of `gradio_client` that wait: /text_to_video, /image_to_video, /video_to_video; and
+/models, /estimate, /health.
 
-Knows Gradio's API side. A call waits for its clip; cancelling the call discards it.
+A call waits for its clip; cancelling the call discards it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-from gradio.components.api_component import Api
 from gradio.utils import get_upload_folder
 from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
 from jobs.event_types import PreviewReady, Requeued
 from jobs.job import Job, State
-from pipelines.models.cards import ModelCard
 from pipelines.models.loras import list_names
-from pipelines.request import GenerationRequest
+from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
+from pipelines.request_fields import Kind, by_group
+from pipelines.validation_errors import invalid_input
 from ui import job_view
-from ui.form import as_kinora_error
+from ui.endpoint_parameters import (
+    EndpointParameter,
+    endpoint,
+    fields_of,
+    parameters_for,
+    request_values,
+)
 from ui.routes import in_thread
 from web.identity import owner_of
 
@@ -35,172 +42,103 @@ if TYPE_CHECKING:
     from jobs.service import JobService
 
 
-FILES = ("image", "last_image", "video")
-NULL = {"type": "null"}
-LORAS: dict[str, Any] = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "source": {
-                "type": "string",
-                "description": "A file in the LoRA folder, or owner/name on the Hub",
-            },
-            "weight": {"type": "number", "minimum": -4, "maximum": 4, "default": 1.0},
-        },
-        "required": ["source"],
-    },
-}
-"""gr.JSON would describe itself as `{"type": {}}`, which is no JSON Schema: clients that check
-schemas refuse every call of such a tool."""
-STILL_HERE_S = 15.0
+HEARTBEAT_S = 15.0
 CALL_AGAIN = (
     "The Hub's permission to use your GPU quota expired while this clip waited. Call again, or use "
     "/make_clip and ask /clip_state for it: each of those calls brings a new permission."
 )
 
 
-def asked_in(given: dict[str, Any]) -> dict[str, Any]:
-    """Of an endpoint's arguments, the fields of a request."""
-    asked = {name: given[name] for name in GenerationRequest.model_fields if name in given}
-    return asked if asked.get("loras") is not None else asked | {"loras": []}
+CLIP_DOCS = {
+    Task.TEXT_TO_VIDEO: (
+        "text_to_video",
+        "Make a clip from words. Returns the clip's file and a JSON of what was used.",
+    ),
+    Task.IMAGE_TO_VIDEO: (
+        "image_to_video",
+        "Make a clip that starts from a picture. Returns the clip's file and what was used.",
+    ),
+    Task.VIDEO_TO_VIDEO: (
+        "video_to_video",
+        "Make a clip over another one. Returns the new clip's file and what was used.",
+    ),
+}
+ANYTHING = "anything"
+"""A prompt for an estimate, which does not depend on it."""
 
 
-def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
-    """Add the endpoints to the Blocks that is being built."""
+class Endpoints:
+    def __init__(self, service: JobService) -> None:
+        self.service = service
 
-    async def text_to_video(
-        prompt: str,
-        negative_prompt: str | None = None,
-        model: str | None = None,
-        seed: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        sampler: str | None = None,
-        loras: list[dict[str, Any]] | None = None,
-        upscale: bool = False,
-        width: int | None = None,
-        height: int | None = None,
-        num_frames: int | None = None,
-        duration_s: float | None = None,
-        fps: int | None = None,
-        format: str = "mp4",
-        quality: str = "medium",
-        allow_fallback: bool = True,
-        request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
+    def add(self) -> None:
+        """Add the endpoints to the Blocks that is being built."""
+        outputs = [gr.File(label="clip", visible=False), gr.JSON(label="used", visible=False)]
+        for task, (name, doc) in CLIP_DOCS.items():
+            parameters = parameters_for(fields_of(task), task)
+            function = endpoint(
+                self.clip, name, doc, [replace(each, help="") for each in parameters],
+                has_progress=True,
+            )  # fmt: skip
+            gr.on(
+                [], function, [each.component() for each in parameters], outputs,
+                api_name=name, concurrency_limit=None,
+            )  # fmt: skip
+        for function in (self.models, self._estimate_endpoint(), self.health):
+            gr.api(function, api_name=function.__name__, concurrency_limit=None)
+
+    async def clip(
+        self, given: dict[str, Any], request: gr.Request, progress: gr.Progress
     ) -> tuple[str, dict[str, Any]]:
-        """Make a clip from words. Returns the clip's file and a JSON of what was used."""
-        return await make(service, asked_in(locals()), owner(request), progress)
+        who = owner(request)
+        with errors_for_gradio():
+            values = await self._with_files_stored(request_values(given), who)
+        return await wait_for_clip(self.service, values, who, progress)
 
-    async def image_to_video(
-        image: str,
-        prompt: str = "",
-        negative_prompt: str | None = None,
-        focus_x: float = 0.5,
-        focus_y: float = 0.5,
-        last_image: str | None = None,
-        motion_bucket_id: int | None = None,
-        model: str | None = None,
-        seed: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        sampler: str | None = None,
-        loras: list[dict[str, Any]] | None = None,
-        upscale: bool = False,
-        width: int | None = None,
-        height: int | None = None,
-        num_frames: int | None = None,
-        duration_s: float | None = None,
-        fps: int | None = None,
-        format: str = "mp4",
-        quality: str = "medium",
-        allow_fallback: bool = True,
-        request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
-    ) -> tuple[str, dict[str, Any]]:
-        """Make a clip that starts from a picture. Returns the clip's file and what was used."""
-        who, asked = owner(request), asked_in(locals())
-        with sentences():
-            if not image:
-                raise KinoraError(ErrorCode.INVALID_INPUT, "Send a picture as `image`.")
-            for name in ("image", "last_image"):
-                if asked[name]:
-                    data = Path(asked[name]).read_bytes()
-                    asked[name] = (await in_thread(service.store_picture, data, who)).id
-        asked["focus"] = {"x": focus_x, "y": focus_y}
-        return await make(service, asked, who, progress)
+    async def _with_files_stored(self, values: dict[str, Any], who: str) -> dict[str, Any]:
+        """With the ids of the pictures and clips instead of the paths of their uploads."""
+        for name, path in values.items():
+            field = REQUEST_FIELDS[name]
+            if not field.is_file:
+                continue
+            is_picture = field.kind is Kind.PICTURE
+            if not path and field.required_for:
+                what = "picture" if is_picture else "clip"
+                raise KinoraError(ErrorCode.INVALID_INPUT, f"Send a {what} as `{name}`.")
+            if path and is_picture:
+                data = Path(path).read_bytes()
+                values[name] = (await in_thread(self.service.store_picture, data, who)).id
+            elif path:
+                values[name] = (await in_thread(self.service.store_video, Path(path), who)).id
+        return values
 
-    async def video_to_video(
-        video: str,
-        prompt: str,
-        negative_prompt: str | None = None,
-        strength: float | None = None,
-        focus_x: float = 0.5,
-        focus_y: float = 0.5,
-        model: str | None = None,
-        seed: int | None = None,
-        num_inference_steps: int | None = None,
-        guidance_scale: float | None = None,
-        sampler: str | None = None,
-        loras: list[dict[str, Any]] | None = None,
-        upscale: bool = False,
-        width: int | None = None,
-        height: int | None = None,
-        num_frames: int | None = None,
-        duration_s: float | None = None,
-        fps: int | None = None,
-        format: str = "mp4",
-        quality: str = "medium",
-        allow_fallback: bool = True,
-        request: gr.Request = None,  # type: ignore[assignment]  # given by Gradio
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how Gradio asks for it
-    ) -> tuple[str, dict[str, Any]]:
-        """Make a clip over another one. Returns the new clip's file and what was used."""
-        who, asked = owner(request), asked_in(locals())
-        with sentences():
-            if not video:
-                raise KinoraError(ErrorCode.INVALID_INPUT, "Send a clip as `video`.")
-            asked["video"] = (await in_thread(service.store_video, Path(video), who)).id
-        asked["focus"] = {"x": focus_x, "y": focus_y}
-        return await make(service, asked, who, progress)
-
-    def models() -> list[dict[str, Any]]:
+    def models(self) -> list[dict[str, Any]]:
         """The models here: what each can do and takes (`rules`), its defaults and limits, and the
         `loras` that are here now, for those that take them."""
-        loras = list_names(service.settings)
+        loras = list_names(self.service.settings)
         return [
             card.model_dump(mode="json", exclude={"repo"} if card.is_local else None)
             | {
                 "rules": card.rules.model_dump(mode="json"),
                 "loras": loras if card.rules.lora else [],
             }
-            for card in service.offered_cards().values()
+            for card in self.service.offered_cards().values()
         ]
 
-    def estimate(
-        prompt: str = "anything",
-        model: str | None = None,
-        num_inference_steps: int | None = None,
-        width: int | None = None,
-        height: int | None = None,
-        num_frames: int | None = None,
-        duration_s: float | None = None,
-        fps: int | None = None,
-    ) -> dict[str, Any]:
-        """What a clip would take here, and what would be adjusted, before anything is made."""
-        asked = {
-            "prompt": prompt or "anything",
-            "model": model,
-            "num_inference_steps": num_inference_steps,
-            "width": width,
-            "height": height,
-            "num_frames": num_frames,
-            "duration_s": duration_s,
-            "fps": fps,
-        }
-        with sentences():
-            fitted, took = service.estimate(GenerationRequest.model_validate(asked))
+    def _estimate_endpoint(self) -> Callable[..., Any]:
+        fields = [f for f in by_group(REQUEST_FIELDS.values()) if f.affects_time]
+        prompt = EndpointParameter("prompt", default=ANYTHING)
+        return endpoint(
+            self.estimate,
+            "estimate",
+            "What a clip would take here, and what would be adjusted, before anything is made.",
+            [prompt, *(replace(each, help="") for each in parameters_for(fields))],
+        )
+
+    def estimate(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        values = given | {"prompt": given["prompt"] or ANYTHING}
+        with errors_for_gradio():
+            fitted, took = self.service.estimate(GenerationRequest.model_validate(values))
         return {
             "seconds": took.seconds,
             "low": took.low,
@@ -209,122 +147,63 @@ def add(service: JobService, cards: Mapping[str, ModelCard]) -> None:
             "used": fitted.model_dump(mode="json"),
         }
 
-    def health() -> dict[str, Any]:
+    def health(self) -> dict[str, Any]:
         """Whether clips can be made right now."""
         hidden = ("job_id", "worker_pid")  # who knows an id may see an unnamed caller's clip
-        return {name: value for name, value in service.health().items() if name not in hidden}
-
-    clip, used = gr.File(label="clip", visible=False), gr.JSON(label="used", visible=False)
-    gr.on(
-        [], text_to_video, [*_inputs(text_to_video)], [clip, used],
-        api_name="text_to_video", concurrency_limit=None,
-    )  # fmt: skip
-    gr.on(
-        [], image_to_video, [*_inputs(image_to_video)], [clip, used],
-        api_name="image_to_video", concurrency_limit=None,
-    )  # fmt: skip
-    gr.on(
-        [], video_to_video, [*_inputs(video_to_video)], [clip, used],
-        api_name="video_to_video", concurrency_limit=None,
-    )  # fmt: skip
-    gr.api(models, api_name="models", concurrency_limit=None)
-    gr.api(estimate, api_name="estimate", concurrency_limit=None)
-    gr.api(health, api_name="health", concurrency_limit=None)
+        return {name: value for name, value in self.service.health().items() if name not in hidden}
 
 
-def _inputs(function: Any) -> list[Any]:
-    """An unseen component for each parameter, so that the API's schema is typed."""
-    kinds: dict[str, type] = {
-        "str": gr.Textbox,
-        "int": gr.Number,
-        "float": gr.Number,
-        "bool": gr.Checkbox,
-    }
-    made: list[Any] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        if name in ("request", "progress"):
-            continue
-        hint = str(parameter.annotation)
-        if name in FILES:
-            made.append(gr.File(label=name, visible=False, type="filepath"))
-            continue
-        if name == "loras":
-            made.append(Api(None, {"oneOf": [NULL, LORAS]}, label=name))  # type: ignore[arg-type]
-            continue
-        kind = kinds[hint.removesuffix(" | None")]
-        extra: dict[str, Any] = {"precision": 0} if hint.startswith("int") else {}
-        if parameter.default is not parameter.empty:  # a value makes it optional for clients
-            extra["value"] = parameter.default
-        component = kind(label=name, visible=False, **extra)
-        if hint.endswith(" | None"):
-            _accept_null(component)
-        component.preprocess = as_sent
-        made.append(component)
-    return made
-
-
-def _accept_null(component: Any) -> None:
-    """Programs, models above all, send `null` for what they leave to us; the schema says so too."""
-    schema = {"oneOf": [NULL, component.api_info()]}
-    component.api_info = lambda: schema
-
-
-def as_sent(payload: Any) -> Any:
-    """What came, for the request to read: a component would round 3.7 to 4, and make a text of
-    a list."""
-    return payload
-
-
-async def make(
-    service: JobService, asked: dict[str, Any], who: str, progress: gr.Progress
+async def wait_for_clip(
+    service: JobService, values: dict[str, Any], who: str, progress: gr.Progress
 ) -> tuple[str, dict[str, Any]]:
-    with sentences():
-        request = GenerationRequest.model_validate(asked)
+    """Submits the request and waits for its clip. A cancelled call discards it."""
+    with errors_for_gradio():
+        request = GenerationRequest.model_validate(values)
         job = await in_thread(service.submit, request, who)
         await in_thread(service.drive, job.id, who)
     try:
         seen = job_view.Progress()
-        async for event in service.afollow(job.id, tick_s=STILL_HERE_S):
+        async for event in service.afollow(job.id, tick_s=HEARTBEAT_S):
             service.keep_request_alive(job.id)
             if event is None:
                 continue
             seen.fold(event)
             if isinstance(event.body, Requeued) and service.waits_for(job) == "caller":
-                # this call has one token only, and the Hub gives no other to a call that waits
+                # this call has one token, and the Hub issues no other to a call that waits
                 service.cancel(job.id, who)
                 raise _as_gradio(KinoraError(ErrorCode.UNAVAILABLE, CALL_AGAIN))
             if not isinstance(event.body, PreviewReady):
                 progress(
-                    *_told(seen),
-                    desc=job_view.line(await _now(service, job, who), seen, None, None),
+                    *_progress_of(seen),
+                    desc=job_view.line(await _current_job(service, job, who), seen, None, None),
                 )
     except asyncio.CancelledError:
         with contextlib.suppress(KinoraError):
             service.cancel(job.id, who)
         raise
-    with sentences():
-        done = await _now(service, job, who)
+    with errors_for_gradio():
+        done = await _current_job(service, job, who)
         if done.state is not State.SUCCEEDED:
             raise KinoraError.from_dict(
                 done.error or {"error": "cancelled", "message": "The clip was discarded."}
             )
         path = await in_thread(service.clip_path, job.id, who)
-        copy = await in_thread(hand_out, path)
+        copy = await in_thread(copy_for_client, path)
     return str(copy), {"job_id": job.id, **used(done)}
 
 
-def _told(seen: job_view.Progress) -> tuple[Any]:
+def _progress_of(seen: job_view.Progress) -> tuple[Any]:
     if seen.phase == "denoise" and seen.total:
         return ((seen.step, seen.total),)
     return (seen.ring,)
 
 
-async def _now(service: JobService, job: Job, who: str) -> Job:
+async def _current_job(service: JobService, job: Job, who: str) -> Job:
     return await in_thread(service.get, job.id, who)
 
 
 def used(job: Job) -> dict[str, Any]:
-    """What the API says about a finished clip."""
+    """The settings and figures of a finished clip."""
     result = job.result
     return {
         **job_view.used(job),
@@ -336,8 +215,8 @@ def used(job: Job) -> dict[str, Any]:
     }
 
 
-def hand_out(path: Path) -> Path:
-    """A link or copy in Gradio's own folder, which Gradio serves to clients and clears by age."""
+def copy_for_client(path: Path) -> Path:
+    """Links or copies the file into Gradio's own folder, which Gradio serves and clears by age."""
     folder = Path(get_upload_folder()) / secrets.token_hex(16)
     folder.mkdir(parents=True)
     copy = folder / f"clip{path.suffix}"
@@ -355,12 +234,12 @@ def owner(request: gr.Request | None) -> str:
 
 
 @contextlib.contextmanager
-def sentences() -> Any:
-    """Our errors as Gradio's, so that a client sees the sentence and nothing else."""
+def errors_for_gradio() -> Any:
+    """Converts errors to gr.Error, so that a client sees the sentence and nothing else."""
     try:
         yield
     except ValidationError as error:
-        raise _as_gradio(as_kinora_error(error)) from None
+        raise _as_gradio(invalid_input(error)) from None
     except KinoraError as error:
         raise _as_gradio(error) from None
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,10 @@ from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
 from pipelines.models.selection import VERBS, default_model, find_card
 from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest, Task
+from pipelines.validation_errors import invalid_input
 from ui import form as slate
 from ui import job_view
+from ui.controls import updates
 from ui.form import Form
 from ui.model_picker import Models
 from ui.routes import in_thread
@@ -143,7 +144,7 @@ class Handlers:
             *controls, upload = values
             # an empty prompt is no error yet; for a long one the answer says what is cut off
             form = Form(*controls)
-            form = replace(form, prompt=((form.prompt or "").strip() and form.prompt) or "anything")
+            form = form.changed(prompt=((form.prompt or "").strip() and form.prompt) or "anything")
             card = self._card(form.model)
             before = self.models.before_it_starts(card)
             form = slate.only_supported(form, card, self.task)
@@ -176,7 +177,7 @@ class Handlers:
         self, form: Form, card: ModelCard
     ) -> tuple[FittedRequest, Estimate]:
         """Before a picture or clip is chosen: for the card's own size, as text to video."""
-        request = slate.to_request(replace(form, prompt="anything", last_image=None))
+        request = slate.to_request(form.changed(prompt="anything", last_image=None))
         for_all_tasks = card.model_copy(update={"tasks": tuple(Task)})
         fitted = fit(request, for_all_tasks, Limits.from_settings(self.settings))
         return fitted, self.service.estimate_fitted(fitted)
@@ -219,7 +220,7 @@ class Handlers:
 
     def reset(self, prompt: str, model: str) -> list[Any]:
         form = slate.defaults(self._card(model), self.task, self.settings)
-        return self._set(replace(form, prompt=prompt))
+        return self._set(form.changed(prompt=prompt))
 
     def change_model(self, event: gr.EventData, *values: Any) -> list[Any]:
         """A model was chosen in the picker, or its id was pasted: then it is looked up now."""
@@ -271,32 +272,8 @@ class Handlers:
         return self.service.get(str(event.job), owner_of_page(request))
 
     def _set(self, form: Form) -> list[Any]:
-        """Updates of all controls, with their choices and bounds."""
-        card = self._card(form.model)
-        offered = slate.offer(card, self.task, self.settings, form)
-        m, rules = card.limits, card.rules
-        return [
-            form.prompt,
-            card.id,
-            gr.update(choices=offered.shapes, value=form.shape),
-            gr.update(choices=offered.lengths, value=form.frames),
-            form.seed,
-            gr.update(value=form.steps, **slate.bounds(m.min_steps, m.max_steps, 1)),
-            gr.update(
-                value=form.guidance,
-                **slate.bounds(m.min_guidance, m.max_guidance, 0.1, rules.guidance),
-            ),
-            gr.update(value=form.negative_prompt, visible=rules.negative_prompt),
-            gr.update(value=form.fps, **slate.bounds(m.min_fps, m.max_fps, 1)),
-            form.format,
-            form.quality,
-            form.strength,
-            gr.update(value=form.motion, visible=rules.motion),
-            gr.update(choices=offered.samplers, value=form.sampler, visible=bool(rules.samplers)),
-            list(form.loras or ()),
-            form.last_image,
-            gr.update(value=form.upscale, visible=rules.upscale),
-        ]
+        """Updates for every control, its choices and bounds included."""
+        return updates(form, self._card(form.model), self.task, self.settings)
 
 
 def message(**content: Any) -> dict[str, Any]:
@@ -317,8 +294,8 @@ def exact_request(job: Job) -> GenerationRequest:
     names = set(GenerationRequest.model_fields) & set(type(fitted).model_fields)
     try:
         return GenerationRequest.model_validate({name: getattr(fitted, name) for name in names})
-    except ValidationError as error:
-        raise slate.as_kinora_error(error) from error
+    except ValidationError as error:  # made by an earlier version, which accepted more
+        raise invalid_input(error) from error
 
 
 def picture_view(stored: Any) -> dict[str, Any]:

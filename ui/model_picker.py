@@ -1,7 +1,7 @@
-"""The models as the page offers them: what each can do, whether it runs here, what it must fetch.
+"""The models as the page offers them: tasks, whether each runs here, what must be downloaded.
 
-Knows cards, the machine's verdict and the Hub's cache on disk. Asks nobody on the network. Behind
-Redis other machines make the clips: what this one can do and has fetched says nothing then.
+Uses the cards, the planner and the Hub's cache on disk, and never the network. Behind Redis other
+machines make the clips, so this machine's plan and cache do not count.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ UNUSED = "A GPU of a worker cannot be used; /health says why."
 
 
 class Models:
-    """One machine's view of the cards. What was found out is kept for as long as the machine is
-    the same: the worker may report another than it looked like."""
+    """The cards on this machine. Verdicts are cached per machine: the worker may report another
+    device later than was detected."""
 
     def __init__(
         self, cards: Mapping[str, ModelCard], settings: Settings, planner: Planner | None = None
@@ -33,7 +33,7 @@ class Models:
         self.settings = settings
         self.planner = planner or Planner(settings)
         self.allowed = AllowedModels(cards, settings, self.planner)
-        self._told: dict[tuple[str, Machine], dict[str, Any]] = {}
+        self._verdicts: dict[tuple[str, Machine], dict[str, Any]] = {}
 
     def offer(self, task: Task) -> dict[str, Any]:
         """For the picker: those that run here first, in the order of the cards' files."""
@@ -58,14 +58,14 @@ class Models:
             device = self.planner.device
             unused = f" {UNUSED}" if device and device.problem else ""
             return {"level": "runs", "verdict": f"Made by a worker elsewhere.{unused}"}
-        asked = (card.id, self.planner.machine)
-        if asked not in self._told:
+        key = (card.id, self.planner.machine)
+        if key not in self._verdicts:
             verdict = self.planner.verdict(card)
-            self._told[asked] = {"level": verdict.level, "verdict": verdict.sentence}
-        return self._told[asked]
+            self._verdicts[key] = {"level": verdict.level, "verdict": verdict.sentence}
+        return self._verdicts[key]
 
     def facts(self, card: ModelCard, task: Task) -> dict[str, Any]:
-        """For the controls that our own script draws."""
+        """For the controls that the page's script draws."""
         rules = card.rules
         return {
             "id": card.id,
@@ -78,7 +78,7 @@ class Models:
         }
 
     def refuse_what_cannot_run(self, card: ModelCard, fitted: FittedRequest) -> None:
-        """With the nearest that can as a button, or a smaller clip."""
+        """Raises KinoraError with an action: another model, or a smaller clip."""
         if self._made_elsewhere:
             return
         shape, task = ClipShape.of(fitted), fitted.task
@@ -86,7 +86,7 @@ class Models:
         self.allowed.check(card, task, upscale=fitted.upscale)
 
     def before_it_starts(self, card: ModelCard) -> list[str]:
-        """What a person should know before they press, beyond seconds."""
+        """Notes to show before the clip is started, besides the estimate."""
         notes: list[str] = []
         gb = self._to_fetch_gb(card)
         if gb:

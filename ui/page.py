@@ -35,9 +35,9 @@ def build(
         title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
     ) as demo:
         models = Models(service.cards, settings, service.planner)
-        gradio_api.add(service, cards)  # first: the names they ask for are still free
+        gradio_api.Endpoints(service).add()  # first: the names they ask for are still free
         if identify:
-            mcp_tools.add(service, identify)
+            mcp_tools.Tools(service, identify).add()
         gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
         studios: dict[Task, TaskTab] = {}
         with gr.Tabs(elem_id="k-tabs"):
@@ -51,9 +51,9 @@ def build(
         for studio in studios.values():
             studio.wire(studios)
             # a LoRA that was added since the page was built is offered
-            demo.load(studio.answers.facts_of, studio.model, studio.facts, **SMALL)
+            demo.load(studio.handlers.facts_of, studio.model, studio.facts, **SMALL)
             demo.load(
-                studio.answers.estimate, [*studio.controls, studio.stage], studio.outlook, **SMALL
+                studio.handlers.estimate, [*studio.controls, studio.stage], studio.outlook, **SMALL
             )
     demo.queue(api_open=False, max_size=2 * settings.max_queue, default_concurrency_limit=None)
     return demo

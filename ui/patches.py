@@ -1,6 +1,6 @@
-"""What we change in Gradio, each change by itself, with what makes it unnecessary.
+"""Patches of Gradio, each with the condition under which it can be removed.
 
-Knows names inside Gradio, and fails where they are gone.
+Each patch raises ImportError if what it replaces no longer exists.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _StubFiles(MetaPathFinder):
 
 
 def fetch_nothing() -> None:
-    """Before the page is served: no address that somebody sends is ever fetched.
+    """Before the page is served: no address in a request is ever fetched.
 
     Where a file is expected, Gradio also takes an http address and downloads it, if its host is
     public. Here a file is sent, or there is none. Can go when `launch` can switch that off.
@@ -187,9 +187,9 @@ START_S = 120.0
 
 
 def wait_for_the_server() -> None:
-    """Before the page is served: a start that takes more than 5 s is no failure.
+    """Before the page is served: a start may take more than 5 s.
 
-    Gradio then takes the port for busy, and says so. Can go when `Server.run_in_thread` waits for
+    Gradio would report the port as busy. Can go when `Server.run_in_thread` waits for
     as long as its thread is alive.
     """
     from gradio import http_server

@@ -1,7 +1,7 @@
 """Signed addresses: who has one may fetch that clip's files for some hours, without a cookie.
 
 Browsers leave the cookie out where we cannot change it: a download from another site's frame, a
-new tab opened from there, and everything where cookies are blocked. Knows hashes; knows no HTTP.
+new tab opened from there, and everything where cookies are blocked.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 
 STEP_S = 12 * 3600
-"""An address stays the same for so long, that a browser may keep what it fetched; it is good for
-one to two of these."""
+"""An address stays the same for this long, so that browsers can cache; it is valid for one to two
+of these periods."""
 
 
 class Signatures:
@@ -21,14 +21,14 @@ class Signatures:
         self._key = hmac.new(secret, b"signed addresses", hashlib.sha256).digest()
 
     def query(self, job_id: str, owner: str, now_s: float | None = None) -> str:
-        """What to write behind the `?` of the clip's addresses."""
+        """The query string of the clip's signed addresses."""
         until = (int(time.time() if now_s is None else now_s) // STEP_S + 2) * STEP_S
         return f"until={until}&sign={self._sign(job_id, owner, str(until))}"
 
     def hold(
         self, job_id: str, owner: str, query: Mapping[str, str], now_s: float | None = None
     ) -> bool:
-        """True if the query is one that was written for this clip of this owner, and still good."""
+        """Whether the query was signed for this clip of this owner and has not expired."""
         until, sign = query.get("until", ""), query.get("sign", "")
         if not until.isascii() or not until.isdigit() or len(until) > 12 or not sign.isascii():
             return False
@@ -37,5 +37,5 @@ class Signatures:
 
     def _sign(self, job_id: str, owner: str, until: str) -> str:
         # no field can run into the next: the id and the time have no space in them
-        said = f"{job_id} {until} {owner}".encode()
-        return hmac.new(self._key, said, hashlib.sha256).hexdigest()[:32]
+        signed = f"{job_id} {until} {owner}".encode()
+        return hmac.new(self._key, signed, hashlib.sha256).hexdigest()[:32]

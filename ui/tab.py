@@ -1,7 +1,7 @@
-"""One tab: stage, slate, chips, folds, and what happens when they are used.
+"""One tab: stage, prompt, chips, folds, and what happens when they are used.
 
-Knows Gradio. What a press does is in `handlers`. The tabs are the same class; what differs in words
-is in `WORDS`, and what a model does not take is not seen.
+What a press does is in `handlers`. The tabs are the same class; their own words are in `WORDS`, and
+what a model does not take is not shown.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import gradio as gr
 
 from pipelines.models.cards import ModelCard
 from pipelines.request import MAX_SEED, Task
+from pipelines.request_fields import RequestField
+from ui import controls
 from ui import form as slate
 from ui.handlers import Handlers, about, knowledge_line
 from ui.model_picker import Models
@@ -90,10 +92,12 @@ class TaskTab:
     ) -> None:
         self.task = task
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
-        self.answers = Handlers(task, service, self.cards, settings, models)
-        self.card = self.answers.card
+        self.handlers = Handlers(task, service, self.cards, settings, models)
+        self.card = self.handlers.card
         self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
+        self.plain: dict[str, Any] = {}
+        """The controls that are built from a field's declaration alone."""
         self._build()
 
     # ---- what is seen
@@ -112,10 +116,10 @@ class TaskTab:
             with gr.Column(elem_classes="k-dock"):
                 self._build_slate(words)
                 self._build_chips()
-                self._build_own()
+                self._build_beside_the_prompt()
                 self.outlook = js_component("outlook", self.task)
             self.examples = js_component(
-                "examples", self.task, self.answers.examples(self.card), events=["chosen"]
+                "examples", self.task, self.handlers.examples(self.card), events=["chosen"]
             )
             with gr.Column(elem_classes="k-folds"):
                 self._build_advanced()
@@ -157,7 +161,7 @@ class TaskTab:
             )
             self.frames = gr.Dropdown(
                 self.offer.lengths,
-                value=form.frames,
+                value=form.num_frames,
                 label="Length",
                 elem_classes="k-chip k-chip-short",
                 min_width=0,
@@ -174,148 +178,79 @@ class TaskTab:
                 self.dice = gr.Button("Roll a seed", elem_classes="k-dice", min_width=0)
             self.last_image = js_component("ending", self.task, None, events=["picked"])
 
-    def _build_own(self) -> None:
-        """What matters most to some models and others do not have: beside the words, not folded."""
-        form = self.offer.form
+    def _build_beside_the_prompt(self) -> None:
         with gr.Row(elem_classes="k-own"):
-            self.strength = gr.Slider(
-                0.05,
-                1.0,
-                value=form.strength,
-                step=0.05,
-                label="Strength",
-                info="How far from the clip: 1 leaves nothing of it.",
-                visible=self.task is Task.VIDEO_TO_VIDEO,
-                buttons=[],
-            )
-            self.motion = gr.Slider(
-                1,
-                255,
-                value=form.motion,
-                step=1,
-                label="Motion",
-                info="How much should move.",
-                visible=self.card.rules.motion,
-                buttons=[],
-            )
+            for field in controls.fields_beside_the_prompt():
+                self._build_control(field)
 
     def _build_advanced(self) -> None:
-        limits, form, rules = self.card.limits, self.offer.form, self.card.rules
+        fields = controls.advanced_fields()
+        below = [f for f in fields if controls.component_class(f) is gr.Checkbox]
         with gr.Accordion("Advanced", open=False, elem_classes="k-fold k-advanced"):
             with gr.Row(elem_classes="k-grid"):
-                self.steps = gr.Slider(
-                    value=form.steps,
-                    step=1,
-                    **slate.bounds(limits.min_steps, limits.max_steps, 1),
-                    label="Steps",
-                    info="More steps: finer and slower.",
-                    buttons=[],
-                )
-                self.guidance = gr.Slider(
-                    value=form.guidance,
-                    step=0.1,
-                    **slate.bounds(limits.min_guidance, limits.max_guidance, 0.1, rules.guidance),
-                    label="Guidance",
-                    info="How closely to follow the prompt. Too high looks harsh.",
-                    buttons=[],
-                )
-                self.fps = gr.Slider(
-                    value=form.fps,
-                    step=1,
-                    **slate.bounds(limits.min_fps, limits.max_fps, 1),
-                    label="Frames per second",
-                    info="Higher plays the same frames faster.",
-                    buttons=[],
-                )
-                self.negative = gr.Textbox(
-                    form.negative_prompt,
-                    label="Not wanted",
-                    info="What should not appear (the negative prompt).",
-                    max_lines=3,
-                    visible=rules.negative_prompt,
-                )
-                self.sampler = gr.Dropdown(
-                    self.offer.samplers,
-                    value=form.sampler,
-                    label="Sampler",
-                    info="How the steps are taken. The model's own is a safe choice.",
-                    visible=bool(rules.samplers),
-                )
-                self.format = gr.Radio(
-                    [("MP4", "mp4"), ("WebM", "webm"), ("GIF", "gif")],
-                    value=form.format,
-                    label="Format",
-                    info="MP4 plays everywhere.",
-                )
-                self.quality = gr.Radio(
-                    [("Low", "low"), ("Medium", "medium"), ("High", "high")],
-                    value=form.quality,
-                    label="File quality",
-                    info="Higher makes a larger file.",
-                )
-            self.upscale = gr.Checkbox(
-                form.upscale,
-                label="Twice as large",
-                info="A second small model doubles width and height.",
-                visible=rules.upscale,
-            )
+                for field in fields:
+                    if field not in below:
+                        self._build_control(field)
+            for field in below:
+                self._build_control(field)
             self.loras = js_component("loras", self.task, [])
             self.reset = gr.Button("Reset all", size="sm", elem_classes="k-reset", min_width=0)
 
+    def _build_control(self, field: RequestField) -> None:
+        self.plain[field.name] = controls.component(field, self.card, self.task, self.offer.form)
+
     @property
     def controls(self) -> list[Any]:
-        """In the order of `Form`'s fields."""
-        return [
-            self.prompt,
-            self.model,
-            self.shape,
-            self.frames,
-            self.seed,
-            self.steps,
-            self.guidance,
-            self.negative,
-            self.fps,
-            self.format,
-            self.quality,
-            self.strength,
-            self.motion,
-            self.sampler,
-            self.loras,
-            self.last_image,
-            self.upscale,
-        ]
+        """In the order of the form."""
+        special = {
+            "prompt": self.prompt,
+            "model": self.model,
+            "shape": self.shape,
+            "num_frames": self.frames,
+            "seed": self.seed,
+            "loras": self.loras,
+            "last_image": self.last_image,
+        }
+        return [(special | self.plain)[name] for name in slate.NAMES]
 
     # ---- what happens
 
     def wire(self, others: Mapping[Task, TaskTab]) -> None:
         task = self.task.value
-        asked = [*self.controls, self.stage]
-        estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
+        inputs = [*self.controls, self.stage]
+        estimate = {
+            "fn": self.handlers.estimate,
+            "inputs": inputs,
+            "outputs": self.outlook,
+            **SMALL,
+        }
 
-        starts = LASTS if self.answers.service.needs_request else STARTS
+        starts = LASTS if self.handlers.service.needs_request else STARTS
         wake = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
         lost = {"fn": None, "js": f"() => {dispatch(task, 'no answer')}", **QUIET}
-        self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(
+        self.generate.click(self.handlers.generate, inputs, self.post, js=wake, **starts).failure(
             **lost
         )
         self.finish.click(None, js=f"() => {dispatch(task, 'finish')}", **QUIET)
         self.discard.click(None, js=f"() => {dispatch(task, 'discard')}", **QUIET)
-        for event, handler in (("again", self.answers.repeat), ("another", self.answers.vary)):
+        for event, handler in (("again", self.handlers.repeat), ("another", self.handlers.vary)):
             getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
 
-        facts = {"fn": self.answers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
-        self.stage.restore(self.answers.restore, None, self.controls, **SMALL).then(
+        facts = {"fn": self.handlers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
+        self.stage.restore(self.handlers.restore, None, self.controls, **SMALL).then(
             **estimate
         ).then(**facts)
         self.stage.repair(
-            self.answers.repair, self.controls, [*self.controls, self.post], **SMALL
+            self.handlers.repair, self.controls, [*self.controls, self.post], **SMALL
         ).then(**estimate).then(**facts)
-        self.stage.develop(self.answers.retry_decode, None, self.post, **starts).failure(**lost)
-        self.stage.drive(self.answers.drive, None, self.post, **LASTS)
+        self.stage.develop(self.handlers.retry_decode, None, self.post, **starts).failure(**lost)
+        self.stage.drive(self.handlers.drive, None, self.post, **LASTS)
         self.stage.picked(**estimate)
         image = others.get(Task.IMAGE_TO_VIDEO)
         if image is not None:
-            self.stage.onward(self.answers.use_last_frame, None, [image.prompt, self.post], **SMALL)
+            self.stage.onward(
+                self.handlers.use_last_frame, None, [image.prompt, self.post], **SMALL
+            )
 
         self.dice.click(
             None,
@@ -325,35 +260,24 @@ class TaskTab:
             **QUIET,
         )
         self.reset.click(
-            self.answers.reset, [self.prompt, self.model], self.controls, **SMALL
+            self.handlers.reset, [self.prompt, self.model], self.controls, **SMALL
         ).then(**estimate)
         self.model.chosen(
-            self.answers.change_model,
+            self.handlers.change_model,
             self.controls,
             [*self.controls, self.knows, self.examples, self.facts, self.post],
             **SMALL,
         ).then(**estimate)
         self.last_image.picked(**estimate)
-        self.fps.release(
-            self.answers.change_fps, [self.model, self.fps, self.frames], self.frames, **SMALL
-        )
+        fps = self.plain["fps"]
+        fps.release(self.handlers.change_fps, [self.model, fps, self.frames], self.frames, **SMALL)
         self.examples.chosen(
-            self.answers.choose_example, [self.model], [self.prompt, self.seed, self.post], **SMALL
+            self.handlers.choose_example, [self.model], [self.prompt, self.seed, self.post], **SMALL
         )
         gr.on(
             [
-                self.prompt.blur,
-                self.negative.blur,
-                self.shape.input,
-                self.frames.input,
-                self.steps.release,
-                self.guidance.release,
-                self.fps.release,
-                self.format.input,
-                self.quality.input,
-                self.strength.release,
-                self.sampler.input,
-                self.upscale.input,
+                *map(controls.change_event, [self.prompt, self.shape, self.frames]),
+                *map(controls.change_event, self.plain.values()),
             ],
             trigger_mode="always_last",
             **estimate,

@@ -1,4 +1,8 @@
-"""Colours, type and space, as Gradio's theme variables."""
+"""Colours, type and space, and the page's own style and script.
+
+Everything is inlined into the page's head: no other host, and no
+path that a proxy could get wrong.
+"""
 
 from __future__ import annotations
 

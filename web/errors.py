@@ -9,14 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from errors import ErrorCode, KinoraError
 from media.files import NO_ROOM
-from pipelines.field_types import sentence_about, wrong_fields
+from pipelines.validation_errors import invalid_input
 
 log = logging.getLogger(__name__)
 
@@ -77,17 +77,6 @@ def error_response(error: KinoraError, path: str = "") -> JSONResponse:
     return JSONResponse(body, status, headers=headers)
 
 
-def as_kinora_error(error: ValidationError | RequestValidationError) -> KinoraError:
-    """The first thing that is wrong as a sentence, all of them in the details."""
-    found = wrong_fields(error) or [("", "cannot be understood")]
-    wrong = [{"field": field, "message": why} for field, why in found[:20]]
-    return KinoraError(
-        ErrorCode.INVALID_INPUT,
-        sentence_about(*found[0]),
-        details={"field": found[0][0], "errors": wrong},
-    )
-
-
 def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(KinoraError)
     async def _(request: Request, error: Exception) -> JSONResponse:
@@ -115,7 +104,7 @@ def _to_kinora_error(error: Exception) -> KinoraError:
         case KinoraError():
             return error
         case RequestValidationError():
-            return as_kinora_error(error)
+            return invalid_input(error)
         case OSError(errno=number) if number in NO_ROOM:
             return KinoraError(ErrorCode.OUT_OF_DISK)
         case HTTPException(status_code=status) if status in BY_STATUS:

@@ -1,8 +1,8 @@
-"""Videos made of videos, as the openai SDK asks for them: remix, edit, extend.
+"""Videos made from videos, in the openai SDK's format: remix, edit, extend.
 
-An edit works over the source, an extension goes on from it and comes in one file with it. The
-source is a finished video of the caller's, or a file. Knows the SDK's words for it. There are no
-characters here, and the doors for them say so.
+An edit works over the source; an extension continues it, and both are in one file. The source is a
+finished video of the caller's, or a file. Characters are not supported: their routes return an
+error.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from starlette.responses import Response
 
 from api import request_body
 from api.core import ApiContext, IdentifiedCaller, JobId
+from api.openai.schemas import from_openai_names
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
-from pipelines.request import Task
+from pipelines.request import REQUEST_FIELDS, Task
 from web.identity import Caller
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
 SOURCE = "video"
 ITS_ID = f"{SOURCE}[id]"
 ID = re.compile(r"[0-9a-f]{32}")
-ALIKE = (
-    "negative_prompt", "num_inference_steps", "guidance_scale", "sampler", "loras", "format",
-    "quality", "allow_fallback",
-)  # fmt: skip
+KEPT = tuple(name for name, field in REQUEST_FIELDS.items() if field.kept_by_edits)
 """What an edit or an extension takes over from its source, where the same model makes it."""
 
 
@@ -44,7 +42,7 @@ class Edits:
         self._videos = videos
 
     def add_to(self, router: APIRouter, answer: type) -> None:
-        """Before the routes with an id in their path, which would take these names for one."""
+        """Call it before the routes with an id in their path are added, which match these too."""
         for path, handler, method in (
             ("/edits", self.edit, "POST"),
             ("/extensions", self.extend, "POST"),
@@ -60,22 +58,22 @@ class Edits:
     async def remix(self, request: Request, video_id: JobId, caller: IdentifiedCaller) -> Response:
         """The same video with another prompt: its seed, its size, its picture."""
         job = await self.core.get_job_in_thread(video_id, caller)
-        body = self._videos.ours(await request_body.read_body(request))
-        _wants_a_prompt(body)
-        like_it = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
+        body = from_openai_names(await request_body.read_body(request))
+        _require_prompt(body)
+        settings = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
         if "duration_s" in body:  # a length of its own
-            like_it.pop("num_frames", None)
-        return await self._make(like_it | body, request, caller, job)
+            settings.pop("num_frames", None)
+        return await self._make(settings | body, request, caller, job)
 
     async def edit(self, request: Request, caller: IdentifiedCaller) -> Response:
-        """Work over a video: `video` is a file or `{"id": ...}` of a finished one, `prompt` says
-        what it becomes. `strength`, 0 to 1, says how far from it. Takes any setting besides."""
-        return await self._of_a_source(request, caller, "video", Task.VIDEO_TO_VIDEO)
+        """Work over a video: `video` is a file or `{"id": ...}` of a finished one, `prompt` is
+        what it becomes, `strength` (0 to 1) how far from it. Accepts any other setting."""
+        return await self._from_source(request, caller, "video", Task.VIDEO_TO_VIDEO)
 
     async def extend(self, request: Request, caller: IdentifiedCaller) -> Response:
-        """Go on from a video: `seconds` are added to `video`, a file or `{"id": ...}` of a finished
+        """Continue a video: `seconds` are added to `video`, a file or `{"id": ...}` of a finished
         one, and the answer's `seconds` are those of both in one file."""
-        return await self._of_a_source(request, caller, "continue_from", Task.IMAGE_TO_VIDEO)
+        return await self._from_source(request, caller, "continue_from", Task.IMAGE_TO_VIDEO)
 
     async def create_character(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Not supported: no model here keeps a character."""
@@ -93,41 +91,41 @@ class Edits:
             "Characters are not supported here. Send a picture of yours as “input_reference”.",
         )
 
-    async def _of_a_source(
-        self, request: Request, caller: Caller, called: str, task: Task
+    async def _from_source(
+        self, request: Request, caller: Caller, field: str, task: Task
     ) -> Response:
         body = await request_body.read_body(request)
         source = _source(body)
-        body = self._videos.ours(body)
-        _wants_a_prompt(body)
-        if called == "continue_from" and not {"duration_s", "num_frames"} & set(body):
+        body = from_openai_names(body)
+        _require_prompt(body)
+        if field == "continue_from" and not {"duration_s", "num_frames"} & set(body):
             raise _missing("seconds", "Say how many seconds are to be added, as “seconds”.")
         if isinstance(source, UploadFile):
-            return await self._make(body | {called: source}, request, caller, None)
+            return await self._make(body | {field: source}, request, caller, None)
         job = await self.core.get_job_in_thread(source, caller)
-        like_it = await in_thread(self._like, job, body, task)
-        return await self._make(like_it | body | {called: job.id}, request, caller, job)
+        settings = await in_thread(self._settings_like, job, body, task)
+        return await self._make(settings | body | {field: job.id}, request, caller, job)
 
-    def _like(self, job: Job, body: request_body.Body, task: Task) -> request_body.Body:
-        """The source's model and settings, if that model can do this and no other was named."""
+    def _settings_like(self, job: Job, body: request_body.Body, task: Task) -> request_body.Body:
+        """The source's model and settings, if that model has this task and no other is named."""
         card = self.service.cards.get(job.fitted.model)
         if card is None or task not in card.tasks or body.get("model", card.id) != card.id:
             return {}
         before = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
-        return {"model": card.id} | {name: before[name] for name in ALIKE if name in before}
+        return {"model": card.id} | {name: before[name] for name in KEPT if name in before}
 
     async def _make(
         self, fields: request_body.Body, request: Request, caller: Caller, job: Job | None
     ) -> Response:
-        asked = await request_body.asked_from(
+        parsed = await request_body.parse_request(
             fields, request, self.service, caller, {}, reuse=False
         )
-        made, left = await self.core.submit(asked, caller, parent=job.id if job else None)
+        made, left = await self.core.submit(parsed, caller, parent=job.id if job else None)
         return await self._videos.shown(made, left)
 
 
 def _source(body: request_body.Body) -> UploadFile | str:
-    """Taken out of the body: a file, or the id of a video in each of the ways that it is sent."""
+    """Removes the source from the body: a file, or the id of a video in any of its notations."""
     given: Any = body.pop(SOURCE, None)
     named = body.pop(ITS_ID, None)
     if isinstance(given, str) and given.lstrip().startswith("{"):
@@ -145,7 +143,7 @@ def _source(body: request_body.Body) -> UploadFile | str:
     raise _missing(SOURCE, "Send the video as a file, or the id of a finished one: “video”.")
 
 
-def _wants_a_prompt(body: request_body.Body) -> None:
+def _require_prompt(body: request_body.Body) -> None:
     if not body.get("prompt"):
         raise _missing("prompt", "Say what is to be different: the prompt is empty.")
 

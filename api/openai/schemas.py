@@ -1,4 +1,4 @@
-"""The shapes of OpenAI's video API, and how a job is shown in them."""
+"""The schemas of OpenAI's video API, and the conversion of jobs and requests to and from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PICTURE = "input_reference"
 CALLED = {PICTURE: "image", f"{PICTURE}[image_url]": "image", f"{PICTURE}[file_id]": "image"}
 
 FOCUS = re.compile(r"focus\[([xy])\]")
-"""How the SDK's forms say what was nested."""
+"""How the SDK's forms flatten a nested field."""
 
 POLL_MS = (250, 2000)
 
@@ -81,20 +81,20 @@ def video(service: JobService, job: Job) -> Video:
         completed_at=int(job.ended_at) if job.result and job.ended_at else None,
         expires_at=_expires_at(service, job),
         status=STATUS[job.state],
-        progress=int(100 * schemas.standing(service, job).progress),
+        progress=int(100 * schemas.job_progress(service, job).progress),
         model=job.fitted.model,
         prompt=job.fitted.prompt or None,
         seconds=f"{frames / made.fps:g}",
         size=f"{width}x{height}",
         remixed_from_video_id=job.parent,
-        error=_why(job),
+        error=_error(job),
         seed=job.fitted.seed,
         reused=bool(job.result and job.result.reused),
     )
 
 
 def _expires_at(service: JobService, job: Job) -> int | None:
-    """When the file went, or will go; None where no clip goes by its age."""
+    """When the file was or will be removed; None where clips are kept whatever their age."""
     if job.result and job.result.gone:
         return int(job.result.gone.at)
     days = service.settings.keep_clips_days
@@ -103,21 +103,21 @@ def _expires_at(service: JobService, job: Job) -> int | None:
     return int(job.ended_at + days * 86400)
 
 
-def _why(job: Job) -> dict[str, Any] | None:
-    error = schemas.why(job)
+def _error(job: Job) -> dict[str, Any] | None:
+    error = schemas.job_error(job)
     return {"code": error["error"], "message": error["message"]} if error else None
 
 
-def ours(body: request_body.Body) -> request_body.Body:
-    """OpenAI's names for a setting into ours; what else came stays as it is. Where both came and
-    differ, neither is preferred."""
+def from_openai_names(body: request_body.Body) -> request_body.Body:
+    """The body with the request's names for OpenAI's fields; other names stay as they are. Raises
+    KinoraError(INVALID_INPUT) where both names of a setting were sent with different values."""
     fields: request_body.Body = {}
 
     def add(name: str, own: str, value: Any) -> None:
         if own in fields and fields[own] != value:
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
-                f"“{name}” cannot be used: “{own}” says something else. Leave one of them out.",
+                f"“{name}” cannot be used: “{own}” has another value. Leave one of them out.",
                 details={"field": name},
             )
         fields[own] = value

@@ -1,7 +1,7 @@
-"""`/v1/videos`, as the official openai SDK speaks it, over the same jobs.
+"""`/v1/videos` in the wire format of the official openai SDK, over the same jobs.
 
-OpenAI's four words for a video's state have none for a discarded one: that is `failed`, with the
-code `cancelled`. Our own settings are taken as further form fields. Knows the SDK's wire format.
+OpenAI's four states of a video have none for a cancelled one: that is `failed`, with the code
+`cancelled`. Any setting of the request is accepted as a further form field.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool as in_thread
@@ -19,24 +19,20 @@ from starlette.responses import Response
 from api import request_body, schemas
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.openai.edits import Edits
-from api.openai.schemas import POLL_MS, Deleted, Video, VideoPage, _json, ours, video
+from api.openai.schemas import POLL_MS, Deleted, Video, VideoPage, _json, from_openai_names, video
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from web.errors import ERRORS
 from web.files import send_file
 
-if TYPE_CHECKING:
-    pass
-
 UNWIND_S = 20.0
-"""How long a deleted clip may take to let go of the device."""
+"""How long to wait until a deleted clip has released the device."""
 
 
 class Videos:
     def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service = core.service
-        self.ours = ours
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/v1/videos", responses=ERRORS)
@@ -54,11 +50,13 @@ class Videos:
         return router
 
     async def create(self, request: Request, caller: IdentifiedCaller) -> Response:
-        """Ask for a video: `prompt`, `model`, `seconds`, `size`, `input_reference`, and any setting
+        """Create a video: `prompt`, `model`, `seconds`, `size`, `input_reference`, and any setting
         of `/api/generate` besides. The job is accepted for good when this answers."""
-        body = self.ours(await request_body.read_body(request))
-        asked = await request_body.asked_from(body, request, self.service, caller, {}, reuse=True)
-        job, left = await self.core.submit(asked, caller)
+        body = from_openai_names(await request_body.read_body(request))
+        parsed = await request_body.parse_request(
+            body, request, self.service, caller, {}, reuse=True
+        )
+        job, left = await self.core.submit(parsed, caller)
         return await self.shown(job, left)
 
     async def retrieve(self, video_id: JobId, caller: IdentifiedCaller) -> Response:
@@ -89,7 +87,7 @@ class Videos:
         return _json(await in_thread(read))
 
     async def delete(self, video_id: JobId, caller: IdentifiedCaller) -> Response:
-        """Remove a video. One in the making is stopped first, and really is."""
+        """Delete a video. A running one is stopped first."""
         job = await self.core.get_job_in_thread(video_id, caller)
         if not job.state.ended:
             await in_thread(self.service.cancel, job.id)
@@ -111,8 +109,8 @@ class Videos:
         if result is None and not job.state.ended:
             raise KinoraError(ErrorCode.NOT_FOUND, "This video is not finished yet.")
         if result is None:
-            said = (schemas.why(job) or {}).get("message", "")
-            raise KinoraError(ErrorCode.INVALID_INPUT, f"This video has no file. {said}".strip())
+            error = (schemas.job_error(job) or {}).get("message", "")
+            raise KinoraError(ErrorCode.INVALID_INPUT, f"This video has no file. {error}".strip())
         clip = await in_thread(self.service.clip_path, job.id)
 
         def find() -> Path:
@@ -138,5 +136,5 @@ class Videos:
 
         shown, eta_s = await in_thread(read)
         low, high = POLL_MS
-        poll_ms = min(max(int(eta_s * 100), low), high)  # ten looks until it is there
+        poll_ms = min(max(int(eta_s * 100), low), high)  # about ten polls until it is ready
         return _json(shown, {"openai-poll-after-ms": str(poll_ms), **(more or {})})

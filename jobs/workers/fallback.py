@@ -18,7 +18,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
 from pipelines.planning import Planner
 from pipelines.planning.allowed_models import AllowedModels
-from pipelines.request import Adjustment, FittedRequest, GenerationRequest
+from pipelines.request import REQUEST_FIELDS, Adjustment, FittedRequest, GenerationRequest
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 UNAVAILABLE = (ErrorCode.MODEL_NOT_FOUND, ErrorCode.MODEL_LOAD, ErrorCode.OUT_OF_DISK)
-KEPT = ("prompt", "negative_prompt", "image", "focus", "format", "quality", "allow_fallback")
+KEPT = tuple(name for name, field in REQUEST_FIELDS.items() if field.kept_by_fallback)
 """Fields that mean the same for every model."""
 
 

@@ -27,11 +27,17 @@ from pipelines.models.duration import (
 )
 from pipelines.models.selection import VERBS
 from pipelines.models.unused_fields import note_unused_fields
-from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, GenerationRequest, Task
+from pipelines.request import (
+    DEFAULT_STRENGTH,
+    MAX_SEED,
+    Adjustment,
+    FittedRequest,
+    Focus,
+    GenerationRequest,
+    Task,
+)
 
 __all__ = ["Limits", "SourceClip", "fit"]
-
-DEFAULT_STRENGTH = 0.8
 
 
 def fit(

@@ -65,7 +65,7 @@ def main() -> None:
         gr.on([], make, [number(), number()], text(), api_name="make", concurrency_limit=None)
         gr.on([], submit_only, number(), text(), api_name="submit_only")
         gr.on([], ask, [text(), text()], text(), api_name="ask")
-        mcp_tools.add(service, Callers(settings).identify)
+        mcp_tools.Tools(service, Callers(settings).identify).add()
     demo.queue(max_size=32, api_open=False)
     _, url, _ = demo.launch(
         prevent_thread_lock=True,

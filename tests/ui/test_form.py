@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from errors import KinoraError
@@ -24,8 +22,8 @@ def card(tiny_cards: dict[str, ModelCard]) -> ModelCard:
 def test_the_controls_stand_at_the_cards_defaults(card: ModelCard, tiny_settings: Settings) -> None:
     offer = slate.offer(card, T2V, tiny_settings)
     assert offer.form.shape == "64x64"
-    assert offer.form.frames == 9
-    assert offer.form.steps == 4
+    assert offer.form.num_frames == 9
+    assert offer.form.num_inference_steps == 4
     assert ("1:1 · 64×64", "64x64") in offer.shapes
     assert ("1.1 s", 9) in offer.lengths
 
@@ -55,10 +53,9 @@ def test_a_picture_is_followed_unless_a_shape_is_chosen(
 
 
 def test_what_is_read_can_be_written_back(card: ModelCard, tiny_settings: Settings) -> None:
-    form = replace(
-        slate.defaults(card, T2V, tiny_settings),
-        prompt="a dog", shape="96x64", frames=13, seed="7", steps=9, guidance=1.5, fps=12,
-        negative_prompt="rain", format="gif", quality="high",
+    form = slate.defaults(card, T2V, tiny_settings).changed(
+        prompt="a dog", shape="96x64", num_frames=13, seed="7", num_inference_steps=9,
+        guidance_scale=1.5, fps=12, negative_prompt="rain", format="gif", quality="high",
     )  # fmt: skip
     assert slate.from_request(slate.to_request(form), card, tiny_settings) == form
 
@@ -81,15 +78,15 @@ def test_no_seed_means_a_new_one_each_time(seed: str | None) -> None:
     [
         {"prompt": "x" * 3000},
         {"shape": "large"},
-        {"steps": 100_000},
-        {"guidance": float("nan")},
+        {"num_inference_steps": 100_000},
+        {"guidance_scale": float("nan")},
         {"format": "avi"},
-        {"frames": "many"},
+        {"num_frames": "many"},
     ],
 )
 def test_what_a_client_could_forge_is_a_sentence_not_a_crash(bad: dict[str, object]) -> None:
     with pytest.raises(KinoraError) as refused:
-        slate.to_request(replace(Form(prompt="a dog"), **bad))  # type: ignore[arg-type]
+        slate.to_request(Form(prompt="a dog").changed(**bad))  # type: ignore[arg-type]
     assert refused.value.message.endswith(".")
 
 
@@ -100,9 +97,9 @@ def test_a_forged_picture_is_refused() -> None:
 
 
 def test_a_repair_speaks_the_requests_words() -> None:
-    form = Form(shape="64x64", frames=99, steps=3)
+    form = Form(shape="64x64", num_frames=99, num_inference_steps=3)
     mended = slate.apply_repair(form, {"num_frames": 17, "duration_s": None, "width": 96})
-    assert (mended.frames, mended.shape, mended.steps) == (17, "96x64", 3)
+    assert (mended.num_frames, mended.shape, mended.num_inference_steps) == (17, "96x64", 3)
     assert slate.apply_repair(form, {"prompt": "hijacked"}).prompt == ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,9 +49,9 @@ def svd(card: ModelCard) -> ModelCard:
 def test_what_stood_at_the_old_defaults_stands_at_the_new_ones(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
-    form = replace(slate.defaults(card, T2V, tiny_settings), prompt="a dog", seed="7")
+    form = slate.defaults(card, T2V, tiny_settings).changed(prompt="a dog", seed="7")
     moved = slate.adapt_to(form, card, other(card), T2V, tiny_settings)
-    assert (moved.steps, moved.fps, moved.frames) == (8, 24, 25)
+    assert (moved.num_inference_steps, moved.fps, moved.num_frames) == (8, 24, 25)
     assert moved.negative_prompt == "dull"
     assert (moved.prompt, moved.seed, moved.model) == ("a dog", "7", "other")
     back = slate.adapt_to(moved, other(card), card, T2V, tiny_settings)
@@ -62,25 +61,32 @@ def test_what_stood_at_the_old_defaults_stands_at_the_new_ones(
 def test_what_the_person_chose_is_kept_where_it_fits(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
-    chosen = replace(
-        slate.defaults(card, T2V, tiny_settings),
-        steps=11, guidance=4.5, negative_prompt="rain", fps=12, format="gif", quality="high",
+    chosen = slate.defaults(card, T2V, tiny_settings).changed(
+        num_inference_steps=11, guidance_scale=4.5, negative_prompt="rain", fps=12, format="gif",
+        quality="high",
     )  # fmt: skip
     moved = slate.adapt_to(chosen, card, other(card), T2V, tiny_settings)
-    for name in ("steps", "guidance", "negative_prompt", "fps", "format", "quality"):
+    for name in (
+        "num_inference_steps",
+        "guidance_scale",
+        "negative_prompt",
+        "fps",
+        "format",
+        "quality",
+    ):
         assert getattr(moved, name) == getattr(chosen, name)
-    too_many = replace(chosen, steps=40, fps=4)
+    too_many = chosen.changed(num_inference_steps=40, fps=4)
     strict = other(card, limits=card.limits.model_copy(update={"max_steps": 12, "min_fps": 8}))
     moved = slate.adapt_to(too_many, card, strict, T2V, tiny_settings)
-    assert (moved.steps, moved.fps) == (8, 24)
+    assert (moved.num_inference_steps, moved.fps) == (8, 24)
 
 
 def test_a_length_is_kept_in_seconds_and_a_shape_by_its_look(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
-    chosen = replace(slate.defaults(card, T2V, tiny_settings), frames=33, shape="96x64")  # 4.1 s
+    chosen = slate.defaults(card, T2V, tiny_settings).changed(num_frames=33, shape="96x64")  # 4.1 s
     moved = slate.adapt_to(chosen, card, other(card), T2V, tiny_settings)
-    assert moved.frames == 25, "the longest it makes"
+    assert moved.num_frames == 25, "the longest it makes"
     assert moved.shape == "64x64", "the most similar of those it offers"
     same = slate.adapt_to(chosen, card, other(card, shapes=card.shapes), T2V, tiny_settings)
     assert same.shape == "96x64"
@@ -88,15 +94,20 @@ def test_a_length_is_kept_in_seconds_and_a_shape_by_its_look(
 
 def test_hidden_controls_ask_for_nothing(card: ModelCard) -> None:
     form = Form(
-        prompt="a dog", negative_prompt="rain", guidance=4.0, strength=0.4, motion=200,
-        sampler="euler", loras=[{"source": "oil", "weight": 1}], last_image="a" * 64,
+        prompt="a dog", negative_prompt="rain", guidance_scale=4.0, strength=0.4,
+        motion_bucket_id=200, sampler="euler", loras=[{"source": "oil", "weight": 1}],
+        last_image="a" * 64,
     )  # fmt: skip
     silent = slate.only_supported(form, svd(card), I2V)
-    assert (silent.prompt, silent.negative_prompt, silent.motion) == ("", None, 200)
+    assert (silent.prompt, silent.negative_prompt, silent.motion_bucket_id) == ("", None, 200)
     request = slate.to_request(silent, {"id": "b" * 64}, I2V)
     assert (request.sampler, request.loras, request.last_image) == (None, (), None)
     distilled = slate.only_supported(form, other(card, takes={"guidance": False}), T2V)
-    assert (distilled.guidance, distilled.motion, distilled.strength) == (None, None, None)
+    assert (distilled.guidance_scale, distilled.motion_bucket_id, distilled.strength) == (
+        None,
+        None,
+        None,
+    )
     assert distilled.loras, "LTX takes them"
     ends = other(card, takes={"last_image": True})
     assert slate.only_supported(form, ends, I2V).last_image == "a" * 64
@@ -106,7 +117,7 @@ def test_hidden_controls_ask_for_nothing(card: ModelCard) -> None:
 def test_twice_as_large_is_asked_only_of_those_that_can(
     card: ModelCard, tiny_settings: Settings
 ) -> None:
-    form = replace(slate.defaults(card, T2V, tiny_settings), prompt="a dog", upscale=True)
+    form = slate.defaults(card, T2V, tiny_settings).changed(prompt="a dog", upscale=True)
     assert not slate.to_request(slate.only_supported(form, card, T2V)).upscale
     able = other(card, latent_upsampler="owner/name")
     assert slate.adapt_to(form, card, able, T2V, tiny_settings).upscale, "kept for the next model"
@@ -120,11 +131,11 @@ def test_over_a_clip_shape_and_length_follow_it(card: ModelCard, tiny_settings: 
     offer = slate.offer(card, V2V, tiny_settings)
     assert ("Like the clip", FOLLOW_PICTURE) in offer.shapes
     assert ("Like the clip", LIKE_THE_CLIP) in offer.lengths
-    request = slate.to_request(replace(offer.form, prompt="in oil"), {"id": "c" * 64}, V2V)
+    request = slate.to_request(offer.form.changed(prompt="in oil"), {"id": "c" * 64}, V2V)
     assert request.task is V2V
     assert (request.num_frames, request.width, request.image) == (None, None, None)
     assert request.strength == 0.8
-    assert slate.from_request(request, card, tiny_settings) == replace(offer.form, prompt="in oil")
+    assert slate.from_request(request, card, tiny_settings) == offer.form.changed(prompt="in oil")
 
 
 @pytest.mark.parametrize(
