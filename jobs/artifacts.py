@@ -1,9 +1,8 @@
-"""Where the files of clips are kept: a folder here, a shared disk, or an object store.
+"""Artifacts: the files of clips and uploads, in a folder, on a shared disk or in an object store.
 
-On a disk, files are made in place or moved into it, and read from it. In an object store
-(ARTIFACTS_URL, through fsspec) they are copied there with the manifest last, and fetched into the
-local folder when somebody here wants to read them; a browser may fetch them itself by a signed
-address. Files never change once they are there. Knows names and folders; knows no job's state.
+On a disk, files are written in place or moved into it. In an object store (ARTIFACTS_URL, through
+fsspec) they are uploaded with the manifest last, and downloaded into the local folder when they are
+read here; a browser may download them itself with a signed URL. Files never change once stored.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from media.files import NO_ROOM, atomic_write
 log = logging.getLogger(__name__)
 
 MANIFEST = "result.json"
-"""Written last: where it is whole, the clip is."""
+"""Written last: if it is complete, the clip is."""
 
 GIVEN_SUFFIXES = (".png", ".mp4", ".json")
 SIGNED_S = 3600
 
 
 class Artifacts:
-    """`root` is a disk's folder; `remote` a place in an object store, or None."""
+    """Methods raise KinoraError: OUT_OF_DISK, or UNAVAILABLE if the store does not answer."""
 
     def __init__(self, data: Path, url: str | None = None) -> None:
         on_disk = url is None or urlsplit(url).scheme in ("", "file")
         self.is_shared = url is not None
-        """Others keep their files there too: nothing unknown may be swept away."""
+        """Other servers store their files there too, so unknown files must not be removed."""
         self.root = _path_of(url) if url and on_disk else data
         self.jobs = self.root / "jobs"
         self.given = self.root / "pictures"
@@ -49,7 +48,7 @@ class Artifacts:
 
     @property
     def is_remote(self) -> bool:
-        """In an object store; what is in the folders here are copies."""
+        """True for an object store; the files in the folders here are copies then."""
         return self._remote is not None
 
     def folder(self, job_id: str) -> Path:
@@ -58,10 +57,10 @@ class Artifacts:
     # -- clips -----------------------------------------------------------------------------------
 
     def publish(self, job_id: str, made: Path) -> None:
-        """Everything of a folder a worker made, to where it is kept; the manifest comes last."""
+        """Stores all files of a worker's folder, the manifest last."""
         names = sorted(path.name for path in made.iterdir() if path.is_file())
         names.sort(key=lambda name: name == MANIFEST)
-        with _told():
+        with _errors_translated():
             if self._remote is None:
                 files.publish([made / name for name in names], self.folder(job_id))
                 return
@@ -69,15 +68,15 @@ class Artifacts:
                 self._remote.put_file(str(made / name), self._key("jobs", job_id, name))
 
     def put(self, job_id: str, made: Path) -> None:
-        """One file, to where it is kept."""
-        with _told():
+        """Stores one file."""
+        with _errors_translated():
             if self._remote is not None:
                 self._remote.put_file(str(made), self._key("jobs", job_id, made.name))
             elif made != self.folder(job_id) / made.name:
                 files.publish([made], self.folder(job_id))
 
     def strip(self, job_id: str, but: frozenset[str]) -> None:
-        """Removes all files of a clip but those."""
+        """Removes all files of a job except those named in `but`."""
         for path in files.list_or_empty(self.folder(job_id)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
@@ -85,37 +84,37 @@ class Artifacts:
                 path.unlink(missing_ok=True)
         if self._remote is None:
             return
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _errors_translated(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()
             for key in self._remote.find(self._key("jobs", job_id)):
                 if key.rsplit("/", 1)[-1] not in but:
                     self._remote.rm_file(key)
 
     def drop(self, job_id: str, name: str) -> None:
-        """Removes one file, wherever it is kept."""
+        """Removes one file of a job."""
         (self.folder(job_id) / name).unlink(missing_ok=True)
         if self._remote is not None:
-            with _told(), contextlib.suppress(FileNotFoundError):
+            with _errors_translated(), contextlib.suppress(FileNotFoundError):
                 self._remote.rm_file(self._key("jobs", job_id, name))
 
     def keep(self, job_id: str) -> None:
-        """What was made in place, so that it is not only here."""
+        """Uploads a clip that was written in the local folder, if there is an object store."""
         if self._remote is not None and (self.folder(job_id) / MANIFEST).is_file():
             self.publish(job_id, self.folder(job_id))
 
     def fetch(self, job_id: str, name: str) -> Path | None:
-        """A file to read, if it is there."""
+        """The local path of a file, downloaded if necessary; None if there is none."""
         path = self.folder(job_id) / name
         if path.is_file() or self._remote is None:
             return path if path.is_file() else None
         return path if self._download(self._key("jobs", job_id, name), path) else None
 
     def size(self, job_id: str, name: str) -> int | None:
-        """Bytes of the kept file; None if there is none."""
+        """The bytes of a stored file; None if there is none."""
         if self._remote is None:
             stat = files.stat_of(self.folder(job_id) / name)
             return stat.st_size if stat else None
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _errors_translated(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()
             return int(self._remote.info(self._key("jobs", job_id, name))["size"])
         return None
@@ -126,7 +125,7 @@ class Artifacts:
                 return (self.folder(job_id) / MANIFEST).read_bytes()
             except OSError:
                 return None
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _errors_translated(), contextlib.suppress(FileNotFoundError):
             return self._remote.cat_file(self._key("jobs", job_id, MANIFEST))
         return None
 
@@ -134,27 +133,30 @@ class Artifacts:
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
         if self._remote is None:
             return
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _errors_translated(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()
-            # the manifest first: a clip that is half removed is not there
+            # the manifest first: without it, a half removed clip does not exist
             keys = self._remote.find(self._key("jobs", job_id))
             for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST)):
                 self._remote.rm_file(key)
 
     def address(self, job_id: str, name: str, *, as_name: str | None = None) -> str | None:
-        """Where a browser may fetch it for an hour; None where only we can hand it out."""
+        """A signed URL for an hour; None where there is no object store, or it cannot sign."""
         if self._remote is None:
             return None
-        said = {"ResponseContentDisposition": f'attachment; filename="{as_name}"'}
-        with _told(), contextlib.suppress(NotImplementedError):  # not every store can sign
+        download = {"ResponseContentDisposition": f'attachment; filename="{as_name}"'}
+        with (
+            _errors_translated(),
+            contextlib.suppress(NotImplementedError),
+        ):  # not every store can sign
             key = self._key("jobs", job_id, name)
-            return self._remote.sign(key, expiration=SIGNED_S, **(said if as_name else {}))
+            return self._remote.sign(key, expiration=SIGNED_S, **(download if as_name else {}))
         return None
 
     # -- how much there is ------------------------------------------------------------------------
 
     def stored_bytes(self, *job_ids: str) -> dict[str, int]:
-        """Of those clips in the object store, or of all of them."""
+        """The bytes in the object store by job id, of those jobs or of all."""
         found = dict.fromkeys(job_ids, 0)
         for place in [self._key("jobs", each) for each in job_ids] or [self._key("jobs")]:
             for key, info in self._listed(place).items():
@@ -163,7 +165,7 @@ class Artifacts:
         return found
 
     def stored_given(self, older_than_s: float) -> set[str]:
-        """The ids of pictures and clips in the object store that came so long ago."""
+        """The ids of uploads in the object store that are older."""
         then = datetime.now(timezone.utc) - timedelta(seconds=older_than_s)
         listed = self._listed(self._key("pictures"))
         return {
@@ -174,16 +176,16 @@ class Artifacts:
 
     def forget_given(self, name: str) -> None:
         for suffix in GIVEN_SUFFIXES:
-            with _told(), contextlib.suppress(FileNotFoundError):
+            with _errors_translated(), contextlib.suppress(FileNotFoundError):
                 self._remote.rm_file(self._key("pictures", f"{name}{suffix}"))
 
     # -- what clips are made from ----------------------------------------------------------------
 
     def share_given(self, job: Job) -> None:
-        """The job's pictures and clips, to where a worker on another machine finds them."""
+        """Uploads the job's pictures and clips for workers on other machines."""
         if self._remote is None:
             return
-        with _told():
+        with _errors_translated():
             for name in _given_to(job):
                 path = self.given / name
                 key = self._key("pictures", name)
@@ -191,14 +193,14 @@ class Artifacts:
                     self._remote.put_file(str(path), key)
 
     def fetch_given(self, job: Job, folder: Path) -> None:
-        """Into a worker's own folder, where they are not on a disk that both see."""
+        """Downloads the job's pictures and clips into a worker's own folder."""
         if self._remote is not None:
             for name in _given_to(job):
                 self._download(self._key("pictures", name), folder / name)
 
     def lend(self, file: Path, name: str) -> None:
-        """A file of ours, to where all workers find it. The name says what is in it."""
-        with _told():
+        """Stores a file of this machine for all workers, named by its content."""
+        with _errors_translated():
             if self._remote is not None:
                 key = self._key("lent", name)
                 if not self._remote.exists(key):
@@ -208,7 +210,7 @@ class Artifacts:
                     files.link_or_copy(file, part)
 
     def borrow(self, name: str) -> Path | None:
-        """What was lent under that name; from an object store it is fetched once and kept."""
+        """The file stored by `lend` under that name; downloaded once from an object store."""
         path = self.root / "lent" / name
         if path.is_file():
             return path
@@ -221,13 +223,17 @@ class Artifacts:
     def _listed(self, place: str) -> dict[str, Any]:
         if self._remote is None:
             return {}
-        with _told(), contextlib.suppress(FileNotFoundError):
+        with _errors_translated(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()
             return self._remote.find(place, detail=True)
         return {}
 
     def _download(self, key: str, path: Path) -> bool:
-        with _told(), contextlib.suppress(FileNotFoundError), atomic_write(path) as part:
+        with (
+            _errors_translated(),
+            contextlib.suppress(FileNotFoundError),
+            atomic_write(path) as part,
+        ):
             self._remote.get_file(key, str(part))
             return True
         return False
@@ -237,8 +243,10 @@ class Artifacts:
 
 
 def _given_to(job: Job) -> Iterator[str]:
-    asked = job.request
-    for name in filter(None, (asked.image, asked.last_image, asked.video, asked.continue_from)):
+    request = job.request
+    for name in filter(
+        None, (request.image, request.last_image, request.video, request.continue_from)
+    ):
         yield from (f"{name}{suffix}" for suffix in GIVEN_SUFFIXES)
 
 
@@ -246,11 +254,11 @@ def _open(url: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        # its listings are not kept: other machines write there too
-        how: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+        # listings are not cached: other machines write there too
+        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
         if urlsplit(url).scheme == "s3":  # the older signatures are refused in newer regions
-            how["config_kwargs"] = {"signature_version": "s3v4"}
-        remote, prefix = fsspec.core.url_to_fs(url, **how)
+            options["config_kwargs"] = {"signature_version": "s3v4"}
+        remote, prefix = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as error:
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
@@ -261,7 +269,7 @@ def _open(url: str) -> tuple[Any, str]:
 
 
 def _path_of(url: str) -> Path:
-    """A disk's folder. `?` and `#` are letters of its name: a folder has no query."""
+    """The folder of a file: URL. `?` and `#` are part of its name: a folder has no query."""
     if "://" not in url:
         return Path(url.removeprefix("file:")).absolute()
     where = url.partition("://")[2]
@@ -273,8 +281,8 @@ def _path_of(url: str) -> Path:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """The libraries below raise whatever they like; a file that is not there stays what it is."""
+def _errors_translated() -> Iterator[None]:
+    """Exceptions of fsspec and its backends as KinoraError; FileNotFoundError stays as it is."""
     try:
         yield
     except (KinoraError, FileNotFoundError):
@@ -292,12 +300,12 @@ FULL_CODES = ("XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity"
 
 
 def _is_store_full(error: BaseException | None) -> bool:
-    """The store's own answer stands behind what s3fs makes of it."""
+    """Looks for the store's own response among the causes of s3fs's exception."""
     while error is not None:
-        answer = getattr(error, "response", None)
-        if isinstance(answer, dict):
-            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            return status == 507 or answer.get("Error", {}).get("Code") in FULL_CODES
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            return status == 507 or response.get("Error", {}).get("Code") in FULL_CODES
         error = error.__cause__
     return False
 

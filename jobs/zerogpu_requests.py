@@ -1,8 +1,8 @@
-"""Which waiting clips have a web request to be made with, and which nobody has asked for lately.
+"""The web requests of queued jobs on ZeroGPU, and which jobs have none.
 
-On ZeroGPU a GPU is granted to the web request of a caller, by a token in it that is valid for about
-170 s. So the newest request counts, a page is asked for another one before the token is too old,
-and a clip without one waits only for a while. Thread-safe. Knows no store, no page and no `spaces`.
+On ZeroGPU a GPU is granted to a caller's web request, by a token in it that is valid for about
+170 s. So the newest request of a job is used, pages send a new one before the token expires, and a
+job without one is given up after a while.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from jobs.queue import Waiting
 
 REFRESH_S = 100.0
-"""A request of that age should be replaced by a new one."""
+"""The age at which a request should be replaced."""
 TOKEN_S = 170.0
-"""A token of that age is not accepted any more."""
+"""The age at which a token is refused."""
 IDLE_S = 300.0
-"""A clip that nobody has driven for so long is given up."""
+"""A job that had no request for so long is given up."""
 GRACE_S = 5.0
-"""From accepting a clip until the request that asked for it drives it."""
+"""From accepting a job until its first request is attached."""
 MOST_EXPIRED = 5
-"""So many expired tokens in a row are no coincidence: new ones would expire too."""
+"""After so many expired tokens in a row, new ones would expire too."""
 
 
 @dataclass
@@ -34,10 +34,12 @@ class Lent:
     context: contextvars.Context
     at: float
     seen_at: float
-    """When the caller was last known to be there."""
+    """When the caller was last known to be connected."""
 
 
 class Drivers:
+    """Thread-safe. Knows neither the store nor `spaces`."""
+
     def __init__(self, idle_s: float | None = None) -> None:
         self.idle_s = IDLE_S if idle_s is None else idle_s
         self._lock = threading.Lock()
@@ -46,14 +48,14 @@ class Drivers:
         self._expired: dict[str, int] = {}
 
     def lend(self, job_id: str) -> None:
-        """The current web request drives the clip from now on."""
+        """The job uses the current web request from now on."""
         now = time.monotonic()
         with self._lock:
             self._lent[job_id] = Lent(contextvars.copy_context(), now, now)
             self._idle_since.pop(job_id, None)
 
     def touch(self, job_id: str) -> None:
-        """The caller is still connected, though its token gets older."""
+        """The caller is still connected; the age of its token does not change."""
         with self._lock:
             lent = self._lent.get(job_id)
             if lent is not None:
@@ -64,7 +66,7 @@ class Drivers:
             return self._lent.get(job_id)
 
     def drop(self, job_id: str, used: Lent | None) -> None:
-        """That request is of no use any more. One that came meanwhile stays."""
+        """Removes a used request; a newer one stays."""
         with self._lock:
             if self._lent.get(job_id) is used:
                 self._lent.pop(job_id, None)
@@ -90,24 +92,24 @@ class Drivers:
             return set(self._lent)
 
     def wants_request(self, job_id: str) -> bool:
-        """True where a page that shows the clip should send a new request for it."""
+        """True if a page that shows the clip should send a new request for it."""
         lent = self.newest(job_id)
         return lent is None or time.monotonic() - lent.at > REFRESH_S
 
     def idle(self, waiting: Iterable[Waiting]) -> set[str]:
-        """The clips that nobody drives: they stand in nobody's way and count for no limit."""
+        """The jobs without a request: they delay no others and count for no limit."""
         with self._lock:
             return {job.id for job in waiting if self._is_idle(job)}
 
     def given_up(self, waiting: Iterable[Waiting]) -> set[str]:
-        """The clips that nobody has driven for too long."""
+        """The jobs that had no request for too long."""
         now, found = time.monotonic(), set[str]()
         with self._lock:
             for job in waiting:
                 lent = self._lent.get(job.id)
                 if lent is not None:
                     since = lent.seen_at
-                elif self._is_idle(job):  # after a restart the time begins when it is first seen
+                elif self._is_idle(job):  # after a restart the time starts when it is first seen
                     since = self._idle_since.setdefault(job.id, now)
                 else:
                     continue
