@@ -1,7 +1,4 @@
-"""Many clips handed in as one: many prompts, many pictures, or a zip of pictures.
-
-Knows what a batch looks like on the wire. Accepting all or none is the service's business.
-"""
+"""Batches: several jobs submitted and followed as one, from prompts, images or a zip of images."""
 
 from __future__ import annotations
 
@@ -155,7 +152,7 @@ class Batches:
         await in_thread(self.core.use_quota, jobs, caller)
         return jobs
 
-    # ---- what came
+    # ---- request
 
     async def _requests(self, body: request_body.Body, caller: Caller) -> list[GenerationRequest]:
         pictures = await self._pictures(body, caller)

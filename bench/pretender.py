@@ -23,7 +23,8 @@ from jobs.artifacts import MANIFEST
 from jobs.event_types import Loading, StepDone
 from jobs.fleet.worker import RedisWorker
 from jobs.job import Job, Result
-from jobs.workers.run import Control, Emit
+from jobs.workers.run import Emit
+from pipelines.control import Control
 from pipelines.preview import Preview
 from settings import Settings
 

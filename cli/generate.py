@@ -131,7 +131,7 @@ def make(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.subscribe(progress.heard)
+    service.subscribe(progress.on_event)
     try:
         service.start_command()
         job = service.submit(gifts.given_to(service, request), OWNER)
@@ -164,7 +164,7 @@ def develop_again(
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
     progress = ProgressLine()
-    service.subscribe(progress.heard)
+    service.subscribe(progress.on_event)
     try:
         service.start_command()
         if output:

@@ -48,7 +48,7 @@ class ProgressLine:
         self._is_terminal = sys.stderr.isatty()
         self._last = ""
 
-    def heard(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event.body:
             case Started() | Loading():
                 self._show("Loading the model")

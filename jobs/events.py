@@ -69,11 +69,7 @@ class EventLog:
         self._closed = False
         self.preview_elsewhere: Callable[[str], Preview | None] = lambda _job_id: None
         """The newest preview of a job that another server follows."""
-        store.listeners.append(self._add)
-
-    def append(self, job_id: str, event: EventBody) -> Event | None:
-        """Stores an event of a running job; returns None if it is not running any more."""
-        return self._store.append(job_id, event)
+        store.subscribe(self._add)
 
     def since(self, job_id: str, after: int = 0) -> list[Event]:
         """The events so far with a number above `after`."""

@@ -111,17 +111,17 @@ class JobLifecycle:
         match event:
             case Preview():  # the JPEG stays in memory, out of the database
                 kept = self.events.keep_preview(job.id, event)
-                self.events.append(job.id, PreviewReady.of(kept))
+                self.store.append(job.id, PreviewReady.of(kept))
             case Fallback():  # another model makes it: the job says so from now on
                 if event.fitted:
                     self.store.replace_fitted(job.id, event.fitted)
-                self.events.append(job.id, replace(event, fitted=None))
+                self.store.append(job.id, replace(event, fitted=None))
             case StepDone(eta_s=float() | int() as sampling_s):
                 tail_s = self.estimator.estimate(job.fitted).tail_s
                 eta_s = round(sampling_s + tail_s, 1)
-                self.events.append(job.id, replace(event, eta_s=eta_s))
+                self.store.append(job.id, replace(event, eta_s=eta_s))
             case StepDone() | WaitingForGpu() | Loading() | Decoding() | Encoding():
-                self.events.append(job.id, event)
+                self.store.append(job.id, event)
             case _:
                 assert_never(event)
 

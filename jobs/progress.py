@@ -1,4 +1,4 @@
-"""How far a job is, as a ring and a line of text show it: a fold over its events."""
+"""Progress: how far a job is, folded from its events."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from jobs.event_types import (
 )
 
 RING = {"loading": 0.06, "denoise": 0.9, "decoding": 0.94, "encoding": 0.97}
-"""How much of the ring each phase has filled when it ends; sampling is nearly all of the wait."""
+"""How full the progress ring is at the end of each phase; sampling takes most of the time."""
 
 
 @dataclass
 class Progress:
-    """What the events of one job add up to."""
+    """The state that the page and the API show of one job."""
 
     phase: str = "queued"
     fraction: float | None = None
@@ -43,7 +43,7 @@ class Progress:
     seen: int = 0
     loading: str = ""
     gpu_reason: str | None = None
-    """Why ZeroGPU queues: `concurrency` where it is for other clips of this Space."""
+    """Why ZeroGPU queues the job: `concurrency` if other jobs of this Space use the GPUs."""
     bytes_done: int | None = None
     bytes_total: int | None = None
 
@@ -81,7 +81,7 @@ class Progress:
 
     @property
     def ring(self) -> float:
-        """0 to 1 for the ring around the stage."""
+        """How full the progress ring is, 0 to 1."""
         if self.phase == "loading":
             return RING["loading"] * (self.fraction or 0.0)
         if self.phase == "denoise" and self.total:

@@ -71,7 +71,7 @@ class QueueEta:
         self._reading = threading.Lock()
         self._fitted: dict[str, FittedRequest] = {}
         self._version = 0
-        store.listeners.append(self._on_event)
+        store.subscribe(self._on_event)
 
     def estimate(self, job: Job) -> QueueEstimate:
         """For a queued job. One that is newer than the snapshot is counted as its owner's last."""

@@ -48,7 +48,7 @@ class Housekeeper:
         self._wake, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="tidy", daemon=True)
         self._known_sizes: Sizes = {}
-        lifecycle.store.listeners.append(self._on_event)
+        lifecycle.store.subscribe(self._on_event)
 
     def start(self) -> None:
         self._thread.start()

@@ -47,10 +47,9 @@ ADD_JOB, ADD_EVENT = insert(jobs), insert(events)
 
 
 class JobStore(StoreQueries):
-    """Thread-safe. `listeners` are called with each event after it is stored, in the order of their
-    numbers. The exception of one is logged and reaches neither the writer nor the others.
+    """Thread-safe.
 
-    The lock is held by writers of this process only: it keeps the listeners in order and spares
+    The lock is held by writers of this process only: it keeps subscribers in order and spares
     SQLite's sleeping retries. Other processes are kept apart by the database itself.
     """
 
@@ -58,7 +57,7 @@ class JobStore(StoreQueries):
         super().__init__(Database(url), server)
         self.knows_all = True
         """False where the database may have been lost: files that it does not know stay."""
-        self.listeners: list[Callable[[Event], None]] = []
+        self._subscribers: list[Callable[[Event], None]] = []
         self.has_others = False
         self._writing = PriorityLock()
         open_database(self.database)
@@ -70,6 +69,12 @@ class JobStore(StoreQueries):
 
     def close(self) -> None:
         self.database.close()
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Calls it for each event of this process after the event is stored, in the order of their
+        numbers: in the thread that wrote it, under the lock for writers, so it must be quick and
+        must not write. An error in it is logged."""
+        self._subscribers.append(subscriber)
 
     # -- accept ------------------------------------------------------------------------------------
 
@@ -271,11 +276,11 @@ class JobStore(StoreQueries):
         self.database.reserve.refill()
 
     def _notify(self, event: Event) -> None:
-        for listener in self.listeners:
+        for subscriber in self._subscribers:
             try:
-                listener(event)
-            except Exception:  # a failing listener must not fail the write
-                log.exception("Event listener failed (event=%d, job=%s).", event.n, event.job_id)
+                subscriber(event)
+            except Exception:  # a failing subscriber must not fail the write
+                log.exception("Event subscriber failed (event=%d, job=%s).", event.n, event.job_id)
 
 
 def _append(tx: Connection, job_id: str, event: EventBody) -> Event:

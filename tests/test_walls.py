@@ -26,7 +26,13 @@ ENGINE = "pipelines.engine"
 """The only package of the app that imports a model library."""
 
 BASE = ("errors", "settings")
-MODELS = ("pipelines.request", "pipelines.field_types", "pipelines.sound", "pipelines.preview")
+MODELS = (
+    "pipelines.request",
+    "pipelines.field_types",
+    "pipelines.sound",
+    "pipelines.preview",
+    "pipelines.control",
+)
 PIPELINES = ("pipelines", "pipelines.models", "pipelines.planning", "pipelines.engine")
 BELOW_JOBS = (*BASE, *PIPELINES, "media")
 

@@ -1,7 +1,4 @@
-"""A job as the page shows it: its log folded into one small picture of where it stands.
-
-Knows jobs, events and the sentences people read. Knows no HTTP and no Gradio.
-"""
+"""A job as the page shows it: JSON with the sentences that people read."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ MAY_BE_UNSET = (
 )
 
 LATENTS_KEPT = "latents_kept"
-"""In an error's details: only decoding failed, and it can be tried again."""
+"""In an error's details: only decoding failed, and it can be retried."""
 
 REMEDIES = {
     ErrorCode.MODEL_NOT_FOUND: "Check the connection, or choose another model.",
@@ -33,13 +30,13 @@ REMEDIES = {
     ErrorCode.ENCODE: "Try again, or choose another format.",
     ErrorCode.GONE: "Its settings are still here: make it again.",
 }
-"""What to do where the message itself does not say it."""
+"""What to do, where the error's message does not say it."""
 
 
 def view(
     job: Job, progress: Progress, *, position: int | None = None, wait_s: float | None = None
 ) -> dict[str, Any]:
-    """One JSON object with everything the stage and the reel show of a job."""
+    """The JSON object from which the page shows a job."""
     fitted, result, preview = job.fitted, job.result, progress.preview
     shown = result or fitted
     width, height = (result.width, result.height) if result else fitted.made_size
@@ -66,25 +63,25 @@ def view(
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
         body["error"] = error_view(job.error)
-    if result is not None and result.gone:  # a state of the page alone: there is nothing to play
+    if result is not None and result.gone:  # a state of the page only: the clip cannot be played
         body |= {"state": "gone", "phase": "gone"}
         body["error"] = error_view(KinoraError(ErrorCode.GONE, result.gone.sentence).as_dict())
     return body
 
 
 def changes(job: Job) -> tuple[Adjustment, ...]:
-    """What was not made as asked: by the model's rules, and then by what the machine could do."""
+    """All adjustments: those that fit the model, then those that fit the memory."""
     return job.fitted.adjustments + (job.result.adjustments if job.result else ())
 
 
 def surprises(job: Job) -> list[str]:
-    """What nobody could say before: another model had to do it, or the memory was short."""
+    """Adjustments that were not known at the start: a fallback model, or too little memory."""
     instead = [a.sentence for a in job.fitted.adjustments if a.field == "model"]
     return instead + [a.sentence for a in (job.result.adjustments if job.result else ())]
 
 
 def error_view(error: dict[str, Any]) -> dict[str, Any]:
-    """What happened, what to do, and the button that does it."""
+    """What happened, what to do, and the action of the button that does it."""
     code = str(error.get("error", ErrorCode.INTERNAL.value))
     known = ErrorCode(code) if code in {c.value for c in ErrorCode} else ErrorCode.INTERNAL
     happened, advice = split_sentence(str(error.get("message") or KinoraError(known).message))
@@ -98,7 +95,7 @@ def error_view(error: dict[str, Any]) -> dict[str, Any]:
 
 
 def line(job: Job, progress: Progress, position: int | None, wait_s: float | None) -> str:
-    """One quiet sentence: what is happening right now."""
+    """One sentence: what is happening now."""
     if job.state is State.QUEUED and (position or progress.phase != "loading"):
         return waiting_line(position, wait_s)
     if job.state is State.SUCCEEDED:
@@ -144,7 +141,7 @@ def done_line(job: Job) -> str:
 
 
 def seconds(value: float) -> str:
-    """About how long, as people say it: 0.4 -> "1 s", 75 -> "1 min 15 s", 5000 -> "1 h 23 min"."""
+    """A rounded duration: 0.4 -> "1 s", 75 -> "1 min 15 s", 5000 -> "1 h 23 min"."""
     whole = max(1, round(value))
     if whole < 60:
         return f"{whole} s"
@@ -155,7 +152,7 @@ def seconds(value: float) -> str:
 
 
 def used(job: Job) -> dict[str, Any]:
-    """The settings that made the clip, in the request's own words: they can be pasted back."""
+    """The settings of the clip, named as in the request, so that they can be sent again."""
     f = job.fitted
     return {
         "prompt": f.prompt,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial, wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -138,7 +138,7 @@ class PageRoutes:
         job = await in_thread(self.service.get, request.path_params["id"], owner)
         return sse.EventStream(self._states(job.id, owner), retry_ms=RETRY_MS)
 
-    async def _states(self, job_id: str, owner: str) -> sse.Source:
+    def _states(self, job_id: str, owner: str) -> sse.Source:
         progress = job_view.Progress()
 
         async def changes() -> AsyncGenerator[None, None]:
@@ -157,10 +157,7 @@ class PageRoutes:
             is_last = job.state.ended and progress.phase == job.state.value
             return json.dumps(self.view(job, progress)), is_last
 
-        with suppress(KinoraError):  # deleted meanwhile; a client that comes back gets 404
-            async with aclosing(sse.states(changes(), partial(in_thread, read))) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+        return sse.states(changes(), partial(in_thread, read))
 
     async def finish(self, request: Request, owner: str) -> Response:
         await in_thread(self.service.finish, request.path_params["id"], owner)

@@ -82,12 +82,16 @@ async def states(
 ) -> Source:
     """Whole states: reads the state after each change and yields it if it differs from the one
     before, so a client may miss any of them. `read` returns the state and whether it is the last
-    one; after the last one comes an `end` event. `pause_s` is the least time between two reads:
-    changes that come in it are read together."""
+    one; after the last one comes an `end` event. It may raise KinoraError, if the job was deleted:
+    that ends the stream. `pause_s` is the least time between two reads: changes that come in it are
+    read together."""
     last = ""
     async with aclosing(changes):
         async for _ in changes:
-            state, is_last = await read()
+            try:
+                state, is_last = await read()
+            except KinoraError:  # a client that comes back gets 404
+                return
             yield None if state == last else message(state, event=event)
             last = state
             if is_last:

@@ -10,7 +10,7 @@ from redis.retry import Retry
 
 
 def connect(url: str, timeout_s: float = 5.0) -> Redis:
-    """Gives up after a good second without Redis: whoever calls goes on and tries again."""
+    """A call fails about a second after Redis became unreachable; callers retry."""
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,

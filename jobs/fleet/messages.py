@@ -91,25 +91,27 @@ def from_fields(fields: dict[str, str]) -> MessageBody:
             raise ValueError(f"unknown message {kind!r}")
 
 
-def store_message(desk: JobLifecycle, fleet: RedisProtocol, job: Job, message: MessageBody) -> bool:
+def store_message(
+    lifecycle: JobLifecycle, fleet: RedisProtocol, job: Job, message: MessageBody
+) -> bool:
     """True if this was the last message of that run. Raises ValueError for an error code that this
     version does not know."""
     match message:
         case Done(result):
-            desk.succeed(job, result)
+            lifecycle.succeed(job, result)
         case Failed():
-            desk.fail(job, message.to_error())
+            lifecycle.fail(job, message.to_error())
         case Returned():
             sentence = "The worker was stopped; the clip is made by another."
-            desk.requeue(job, sentence, refund_attempt=True)
+            lifecycle.requeue(job, sentence, refund_attempt=True)
         case Begun():
             pass
         case PreviewReady():
             newest = fleet.preview(job.id)
             if newest:  # there may be a newer one already, and then this is it
-                desk.progress(job, newest)
+                lifecycle.progress(job, newest)
         case Loading() | Fallback() | StepDone() | Decoding() | Encoding():
-            desk.progress(job, message)
+            lifecycle.progress(job, message)
         case _:
             assert_never(message)
     return isinstance(message, Outcome)

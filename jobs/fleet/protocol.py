@@ -1,16 +1,16 @@
-"""What the servers and the workers of a fleet say to each other through Redis.
+"""The keys in Redis through which servers and remote workers communicate.
 
-Every key and its shape is here, as plain JSON: whoever can write to Redis can send us work, but no
-code. Redis is transport only; what is true is in the store. Knows no desk and no model.
+All values are plain JSON: a client that can write to Redis can add jobs, but no code. Redis is only
+the transport; the store holds the state of every job.
 
     kinora:workers           set     the names of workers
-    kinora:worker:NAME       string  its card, gone ALIVE_S after its last sign of life
-    kinora:slot:NAME         string  the ticket it is reserved for; nobody else sends it work
-    kinora:job:JOB           string  the ticket of a job that was handed out
+    kinora:worker:NAME       string  its WorkerInfo, which expires ALIVE_S after its last heartbeat
+    kinora:slot:NAME         string  the ticket it is reserved for; no other server sends it a job
+    kinora:job:JOB           string  the ticket of a job that was sent to a worker
     kinora:asked:TICKET      string  discard | finish | revoked
     kinora:preview:JOB       hash    the newest preview: number, meta, jpeg
-    kinora:news:SERVER       stream  what the workers tell the server that sent them work
-    kinora:waiting           hash    since when each server has work and nobody to send it to
+    kinora:news:SERVER       stream  messages of the workers to the server that sent them jobs
+    kinora:waiting           hash    since when each server has a job and no worker to send it to
 """
 
 from __future__ import annotations
@@ -32,33 +32,34 @@ from pipelines.preview import Preview
 
 BEAT_S = 2.0
 ALIVE_S = 10
-"""A worker that was not heard of for so long is gone. Five beats."""
+"""A worker without a heartbeat for so long is lost. Five heartbeats."""
 RESERVED_S = 10
-"""A slot is given back by itself if the work never came; the worker extends it while it works."""
+"""A reservation expires if the job never arrives; the worker extends it while it works."""
 PREVIEW_S = 600
-LONGEST_NEWS = 200_000  # entries; only a server that is away for hours can lose any
+MAX_MESSAGES = 200_000  # in a stream; only a server that is down for hours can lose any
 
 LentName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\.safetensors$")]
-Wish = Literal["discard", "finish", "revoked"]
+StopRequest = Literal["discard", "finish", "revoked"]
 RQ_TASK = "kinora.make"
-"""A name for RQ's own pages. Workers do not look it up: they know one thing to do."""
+"""Shown in RQ's own tools. Workers never import it."""
 
 
 class RunTicket(BaseModel):
-    """One run of one job: made anew for every attempt, so late news of an old one is known."""
+    """One run of one job. Every attempt has a new ticket, so late messages of an old attempt can be
+    told from those of the current one."""
 
     model_config = ConfigDict(frozen=True)
     id: str
     job: Job
     worker: str
     server: str
-    """Who hears the news."""
+    """The server that reads the messages of this run."""
     lent: dict[str, LentName] = {}
-    """LoRAs by their source: under which name the server has lent the file."""
+    """LoRAs by their source: the name of the file that the server shared."""
 
 
 class WorkerInfo(BaseModel):
-    """What a worker says of itself, every two seconds."""
+    """What a worker reports about itself with every heartbeat."""
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -66,9 +67,9 @@ class WorkerInfo(BaseModel):
     pid: int
     gpu: str | None = None
     machine: str | None = None
-    """What its pace is filed under."""
+    """The key of its timings in the estimator."""
     models: tuple[str, ...] | None = None
-    """What it may make; None: everything."""
+    """The models it may run; None: all."""
     warm: tuple[str, ...] = ()
     state: Literal["loading", "ready", "stopping"] = "loading"
     ticket: str | None = None
@@ -77,22 +78,22 @@ class WorkerInfo(BaseModel):
     error: dict[str, Any] | None = None
     done: int = 0
     device: Device | None = None
-    """What it computes on, by its own word."""
+    """What it computes on."""
 
     def may_make(self, model: str) -> bool:
         return self.models is None or model in self.models
 
 
 class RedisProtocol:
-    """The keys of one Redis. Every method may raise redis.RedisError."""
+    """Every method may raise redis.RedisError."""
 
     def __init__(self, redis: Redis) -> None:
-        self.redis: Any = redis  # its methods are typed for two worlds at once, of no use here
+        self.redis: Any = redis  # its methods are typed for sync and async at once
 
     # -- workers ---------------------------------------------------------------------------------
 
     def workers(self) -> dict[str, WorkerInfo]:
-        """Those who are alive. The names of others are dropped."""
+        """The workers that are alive, by name. Removes the names of expired ones."""
         names = sorted(name.decode() for name in self.redis.smembers("kinora:workers"))
         if not names:
             return {}
@@ -100,11 +101,11 @@ class RedisProtocol:
         gone: list[str] = []
         bodies = self.redis.mget([f"kinora:worker:{name}" for name in names])
         for name, body in zip(names, bodies, strict=True):
-            card = _parsed(WorkerInfo, body)
-            if card is None:
+            info = _parsed(WorkerInfo, body)
+            if info is None:
                 gone.append(name)
             else:
-                found[name] = card
+                found[name] = info
         if gone:
             self.redis.srem("kinora:workers", *gone)
         return found
@@ -114,16 +115,16 @@ class RedisProtocol:
         slots = self.redis.mget([f"kinora:slot:{name}" for name in names]) if names else []
         return {name for name, slot in zip(names, slots, strict=True) if slot}
 
-    def show(self, card: WorkerInfo, pipe: Pipeline) -> None:
-        pipe.sadd("kinora:workers", card.name)
-        pipe.set(f"kinora:worker:{card.name}", card.model_dump_json(), ex=ALIVE_S)
+    def show(self, info: WorkerInfo, pipe: Pipeline) -> None:
+        pipe.sadd("kinora:workers", info.name)
+        pipe.set(f"kinora:worker:{info.name}", info.model_dump_json(), ex=ALIVE_S)
 
     def leave(self, name: str) -> None:
         self.redis.srem("kinora:workers", name)
         self.redis.delete(f"kinora:worker:{name}", f"kinora:slot:{name}", _queue_key(name))
 
-    def bury(self, ticket: RunTicket) -> None:
-        """What RQ keeps of a worker that is gone, and of its last job."""
+    def remove(self, ticket: RunTicket) -> None:
+        """Removes what RQ keeps of a lost worker and of its last job."""
         name, queue = ticket.worker, queue_name(ticket.worker)
         self.redis.srem("rq:workers", f"rq:worker:{name}")
         self.redis.srem("rq:queues", f"rq:queue:{queue}")
@@ -142,7 +143,7 @@ class RedisProtocol:
     # -- work ------------------------------------------------------------------------------------
 
     def reserve(self, worker: str, ticket: str) -> bool:
-        """True for exactly one of all who try."""
+        """True for exactly one of several servers that try."""
         return bool(self.redis.set(f"kinora:slot:{worker}", ticket, nx=True, ex=RESERVED_S))
 
     def release(self, worker: str, ticket: str) -> None:
@@ -150,13 +151,13 @@ class RedisProtocol:
             self.redis.delete(f"kinora:slot:{worker}")
 
     def send(self, ticket: RunTicket, keep_s: float) -> None:
-        """Through RQ, to that worker's own queue."""
+        """Sends a job through RQ to that worker's own queue."""
         self.redis.set(f"kinora:job:{ticket.job.id}", ticket.model_dump_json(), ex=int(keep_s))
         self.queue(ticket.worker).enqueue_call(
             RQ_TASK,
             args=(ticket.job.id,),
             job_id=ticket.id,
-            timeout=-1,  # run_job keeps the time itself
+            timeout=-1,  # run_job keeps the timeout itself
             result_ttl=0,
             failure_ttl=60,
         )
@@ -168,22 +169,22 @@ class RedisProtocol:
         return _parsed(RunTicket, self.redis.get(f"kinora:job:{job_id}"))
 
     def forget(self, ticket: RunTicket) -> None:
-        """The run is over: nothing of it need stay."""
+        """The run has ended: removes its ticket and preview."""
         held = self.ticket(ticket.job.id)
         if held and held.id == ticket.id:
             self.redis.delete(f"kinora:job:{ticket.job.id}", f"kinora:preview:{ticket.job.id}")
 
-    def ask(self, ticket: str, what: Wish, keep_s: float) -> None:
+    def request_stop(self, ticket: str, what: StopRequest, keep_s: float) -> None:
         self.redis.set(f"kinora:asked:{ticket}", what, ex=int(keep_s))
 
-    def asked(self, ticket: str) -> str | None:
+    def stop_request(self, ticket: str) -> str | None:
         what = self.redis.get(f"kinora:asked:{ticket}")
         return what.decode() if what else None
 
-    # -- news ------------------------------------------------------------------------------------
+    # -- messages --------------------------------------------------------------------------------
 
     def read(self, after: dict[str, str], block_s: float) -> list[tuple[str, str, dict[str, str]]]:
-        """(server, entry id, fields) of what came since; waits a while for the first."""
+        """(server, entry id, fields) of the messages since; waits up to `block_s` for the first."""
         streams = {f"kinora:news:{server}": last for server, last in after.items()}
         answer = self.redis.xread(streams, count=200, block=int(block_s * 1000)) or []
         return [
@@ -196,7 +197,7 @@ class RedisProtocol:
             for entry, fields in entries
         ]
 
-    def done_with(self, server: str, entries: list[str]) -> None:
+    def delete_messages(self, server: str, entries: list[str]) -> None:
         self.redis.xdel(f"kinora:news:{server}", *entries)
 
     def show_preview(self, job_id: str, ready: PreviewReady, jpeg: bytes, pipe: Pipeline) -> None:
@@ -209,10 +210,10 @@ class RedisProtocol:
         ready = held and from_json("preview", json.loads(held[b"meta"]))
         return ready.with_jpeg(held[b"jpeg"]) if isinstance(ready, PreviewReady) else None
 
-    # -- taking turns among servers --------------------------------------------------------------
+    # -- fairness between servers ----------------------------------------------------------------
 
     def wait(self, server: str, waited_s: float | None) -> None:
-        """Tells the other servers how long a job has waited here, or that none does."""
+        """Publishes how long this server's first job has waited; None if none waits."""
         if waited_s is None:
             self.redis.hdel("kinora:waiting", server)
         else:
@@ -220,24 +221,24 @@ class RedisProtocol:
             self.redis.hset("kinora:waiting", server, json.dumps([now - waited_s, now]))
 
     def others_wait(self, server: str, fresh_s: float = 2.0) -> list[float]:
-        """How long the first jobs of other servers have waited, as far as they say so still."""
+        """How long the first jobs of other servers have waited, from what they published lately."""
         now, waited = self._now(), []
         for name, body in self.redis.hgetall("kinora:waiting").items():
-            since, said = json.loads(body)
-            if now - said > 60:
+            since, published = json.loads(body)
+            if now - published > 60:
                 self.redis.hdel("kinora:waiting", name)
-            elif name.decode() != server and now - said < fresh_s:
+            elif name.decode() != server and now - published < fresh_s:
                 waited.append(now - since)
         return waited
 
     def _now(self) -> float:
-        """By the clock of Redis: those of the machines may differ."""
+        """The clock of Redis: those of the machines may differ."""
         seconds, micros = self.redis.time()
         return seconds + micros / 1e6
 
 
 def device_to_show(devices: Iterable[Device | None]) -> Device | None:
-    """Of all workers, the one that an operator should know of: with a problem, else with a GPU."""
+    """The device that an operator should see: one with a problem, else one with a GPU."""
     known = [device for device in devices if device is not None]
     return max(known, key=lambda d: (d.problem is not None, d.vram_gb or 0.0), default=None)
 
@@ -251,7 +252,7 @@ def _queue_key(worker: str) -> str:
 
 
 def _parsed(kind: Any, body: bytes | None) -> Any:
-    """None for what is not there, and for what another version or a stranger wrote."""
+    """None for a missing key and for a value that this version cannot read."""
     if body is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What workers behind Redis need. Imports nothing that a plain installation lacks."""
+"""Checks for what workers behind Redis need; imports only what a plain installation has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from settings import Settings
 
 
 def require_redis(settings: Settings) -> None:
-    """Says what is missing before anything is started."""
+    """Raises KinoraError(INVALID_INPUT) with what is missing."""
     if not settings.redis_address:
         raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
     if not (find_spec("rq") and find_spec("redis")):

@@ -1,8 +1,8 @@
-"""Which waiting clip goes to which free worker: where its model is warm, if that is fair.
+"""Routes queued jobs to idle workers, preferring workers that have the job's model loaded.
 
-A clip may be passed over by later ones whose model a free worker has loaded, but only from a short
-way behind and only so many times; then it goes to any worker that may make it. No worker stays
-idle while there is something it may make. Knows names only; no database, no Redis.
+A later job may overtake a job if its model is loaded on an idle worker, but only from within
+LOOK_AHEAD positions and at most PASSED_AT_MOST times; then the job goes to any worker that may run
+it. No worker stays idle while there is a job that it may run.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ PASSED_AT_MOST = 8
 
 
 class Free(NamedTuple):
-    """A worker that waits for work."""
+    """An idle worker."""
 
     name: str
     warm: frozenset[str]
     models: frozenset[str] | None
-    """What it may make; None: everything."""
+    """The models it may run; None: all."""
 
     def may_make(self, model: str) -> bool:
         return self.models is None or model in self.models
@@ -32,25 +32,25 @@ class Wants(NamedTuple):
 
 
 def route(
-    line: Sequence[Wants], free: Sequence[Free], passed: Mapping[str, int]
+    queue: Sequence[Wants], free: Sequence[Free], passed: Mapping[str, int]
 ) -> list[tuple[str, str]]:
-    """(job, worker) pairs. `line` is in turn; `passed` says how often a job was passed over."""
+    """(job, worker) pairs. `queue` is in order; `passed` says how often each job was overtaken."""
     pairs: list[tuple[str, str]] = []
     idle = list(free)
-    makeable = [job for job in line if any(worker.may_make(job.model) for worker in free)]
+    makeable = [job for job in queue if any(worker.may_make(job.model) for worker in free)]
     todo = list(makeable)
 
-    # 1. Whoever was passed over often enough goes first, warm or not.
+    # 1. Jobs that were overtaken often enough go first, to any worker.
     for job in [job for job in todo if passed.get(job.job_id, 0) >= PASSED_AT_MOST]:
         _pair(job, idle, todo, pairs)
 
-    # 2. In turn, those whose model is warm.
+    # 2. In order, jobs whose model is loaded.
     near = set(makeable[: LOOK_AHEAD + len(free)])
     for job in [job for job in todo if job in near]:
         warm = [worker for worker in idle if job.model in worker.warm]
         _pair(job, idle, todo, pairs, among=warm)
 
-    # 3. In turn, the others: a worker that has nothing loaded before one that would lose it.
+    # 3. In order, the others: to a worker with nothing loaded before one that must unload a model.
     for job in list(todo):
         if not idle:
             break
@@ -58,12 +58,12 @@ def route(
     return pairs
 
 
-def passed_over(line: Sequence[Wants], chosen: set[str]) -> set[str]:
-    """Those who were before a chosen one in the line and were not chosen themselves."""
-    taken = [place for place, job in enumerate(line) if job.job_id in chosen]
+def passed_over(queue: Sequence[Wants], chosen: set[str]) -> set[str]:
+    """The jobs that were not chosen, though a later one was."""
+    taken = [place for place, job in enumerate(queue) if job.job_id in chosen]
     if not taken:
         return set()
-    return {job.job_id for job in line[: max(taken)]} - chosen
+    return {job.job_id for job in queue[: max(taken)]} - chosen
 
 
 def _pair(
@@ -76,7 +76,7 @@ def _pair(
     able = [w for w in (idle if among is None else among) if w.may_make(job.model)]
     if not able:
         return
-    # a worker for few models before one for all, else the one that loses least
+    # a worker for few models before one for all, then the one with the fewest models loaded
     best = min(able, key=lambda w: (job.model not in w.warm, w.models is None, len(w.warm)))
     idle.remove(best)
     todo.remove(job)

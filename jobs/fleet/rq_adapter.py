@@ -1,8 +1,8 @@
-"""RQ's worker as we need it: in this process, one queue, and never anybody else's code.
+"""An RQ worker that runs in this process, with one queue and one function.
 
-What stands here overrides RQ 2.12 (pinned in requirements-scale.txt). The stock SimpleWorker shows
-no sign of life while it works and ignores the stop command; and any RQ worker imports and calls
-whatever a job names. Ours calls one function. Can go when RQ has a worker like that.
+Overrides parts of RQ 2.12 (pinned in requirements-scale.txt). The stock SimpleWorker sends no
+heartbeat while it works and ignores the stop command, and any RQ worker imports and calls whatever
+a job names. This can go when RQ has such a worker.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from rq.timeouts import BaseDeathPenalty
 from jobs.fleet.protocol import queue_name
 
 Make = Callable[[str, str], None]
-"""(job id, ticket id): makes the clip and tells about it; raises nothing that is expected."""
+"""(job id, ticket id): runs the job and reports on it; handles its own errors."""
 
 
 class NoDeathPenalty(BaseDeathPenalty):
-    """Time is kept in run_job, which ends between two steps and not in the middle of one."""
+    """`run_job` keeps the timeout itself and ends between two steps, not in the middle of one."""
 
     def setup_death_penalty(self) -> None: ...
 
@@ -35,13 +35,13 @@ class NoDeathPenalty(BaseDeathPenalty):
 
 
 class ClipJob(RqJob):
-    """What it names as function or callback is never looked up."""
+    """The function and the callbacks that it names are never imported."""
 
     make: Make | None = None
 
     def _execute(self) -> None:
         if self.make is None:
-            raise ValueError("only a WarmWorker makes clips")
+            raise ValueError("only a WarmWorker runs jobs")
         self.make(str(self.args[0]), self.id)
 
     def execute_success_callback(self, *_: Any) -> None: ...
@@ -81,7 +81,7 @@ class WarmWorker(SimpleWorker):
 
     def execute_job(self, job: RqJob, queue: Queue) -> None:
         if not isinstance(job, ClipJob):
-            raise TypeError("job_class says otherwise")
+            raise TypeError("job_class must be ClipJob")
         job.make = self._make
         self._job = job
         try:
@@ -89,28 +89,28 @@ class WarmWorker(SimpleWorker):
         finally:
             self._job = self._stopped_job_id = None
 
-    def show_life(self) -> None:
+    def send_heartbeat(self) -> None:
         """RQ's own heartbeat, called from another thread while a job runs."""
         job = self._job
         if job and self.execution:
-            with contextlib.suppress(AttributeError):  # it ended this very moment
+            with contextlib.suppress(AttributeError):  # the job has just ended
                 self.maintain_heartbeats(job)
 
     def get_heartbeat_ttl(self, job: RqJob) -> int:
         return 15
 
     def kill_horse(self, sig: signal.Signals = signal.SIGTERM) -> None:
-        """Reached by RQ's stop command."""
+        """Called for RQ's stop command."""
         self._discard()
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """Without Redis, which may be away: the stock one would raise in the middle of a clip."""
-        self._stop_requested = True  # read before it waits again, should what is raised get lost
+        """Needs no Redis, unlike the stock method, which could raise in the middle of a clip."""
+        self._stop_requested = True  # read before the next wait, if the exception gets lost
         self._stop()
         if self._job is None:
             raise StopRequested
 
     def end(self) -> None:
-        """After an error, where RQ leaves its listening thread behind."""
+        """Stops the pubsub thread, which RQ leaves running after an error."""
         if self.pubsub_thread:
             self.pubsub_thread.stop()

@@ -1,7 +1,4 @@
-"""`python app.py worker`: one worker process per GPU, started again when one dies.
-
-Knows processes and the names of GPUs. Knows no model and no Redis.
-"""
+"""`python app.py worker`: one worker process per GPU, restarted with a backoff when it dies."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = "jobs.fleet.worker"
 BAD_SETTINGS = 2
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-UP_S = 60.0  # whoever lived that long starts again at once
-LAST_S = 35.0  # a worker gives its clip back after 25 s and then ends; `docker stop` waits 40 s
+UP_S = 60.0  # after so long a restart counts as the first one
+LAST_S = 35.0  # a worker requeues its clip after 25 s and then ends; `docker stop` waits 40 s
 
 
 class WorkerProcess:
@@ -38,15 +35,15 @@ class WorkerProcess:
             env["CUDA_VISIBLE_DEVICES"] = self._gpu
         self._due: float | None = None
         self._began = time.monotonic()
-        # Ctrl-C in a terminal reaches every process there; the worker is told by us alone
+        # Ctrl-C in a terminal reaches every process there; only `run` signals the worker
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process = subprocess.Popen(self._command, env=env)  # noqa: S603 - our own words
+            self.process = subprocess.Popen(self._command, env=env)  # noqa: S603 - fixed arguments
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
-    def look_after(self) -> int | None:
-        """Starts it again where it died; the exit status where that would not help."""
+    def check(self) -> int | None:
+        """Restarts a dead worker. Returns the exit status of one that a restart would not help."""
         if self._due is not None:
             if time.monotonic() >= self._due:
                 self._start()
@@ -62,7 +59,8 @@ class WorkerProcess:
         return None
 
     def end_by(self, ends: float) -> None:
-        """It has been told to stop. Whoever hangs is killed: its clip is made by another."""
+        """Waits for a worker that was signalled to stop; one that hangs is killed, and its clip is
+        made by another worker."""
         try:
             self.process.wait(max(0.0, ends - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -77,21 +75,21 @@ def run(
     module: str = MODULE,
     last_s: float = LAST_S,
 ) -> int:
-    """Returns when told to stop, with the exit status."""
+    """Returns the exit status after SIGTERM or SIGINT, or once no worker can be restarted."""
     stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stop.append(received))
-    members = [WorkerProcess(gpu, arguments, module) for gpu in gpus]
+    workers = [WorkerProcess(gpu, arguments, module) for gpu in gpus]
     ended: dict[int, int] = {}
-    while not stop and len(ended) < len(members):
-        for number, member in enumerate(members):
-            status = None if number in ended else member.look_after()
+    while not stop and len(ended) < len(workers):
+        for number, worker in enumerate(workers):
+            status = None if number in ended else worker.check()
             if status is not None:
                 ended[number] = status
         time.sleep(0.1)
-    for member in members:
-        member.process.send_signal(signal.SIGTERM)
+    for worker in workers:
+        worker.process.send_signal(signal.SIGTERM)
     ends = time.monotonic() + last_s
-    for member in members:
-        member.end_by(ends)
+    for worker in workers:
+        worker.end_by(ends)
     return max(ended.values(), default=0)

@@ -1,10 +1,10 @@
-"""A worker of the fleet: one process, one GPU, models that stay warm, work from Redis.
+"""A remote worker: one process with one GPU, which keeps models loaded and gets jobs from Redis.
 
     python -m jobs.fleet.worker [--models a,b]
 
-started and restarted by `pool`, which has chosen the GPU. Needs Redis and the place where clips
-are kept; no database and no port. Redis may go away and come back; the clip in the making goes on.
-SIGTERM: nothing new; the clip gets GRACE_S to end, else another worker makes it.
+`supervisor` starts and restarts it and chooses the GPU. It needs Redis and the storage for clips,
+but no database and no port. A running job goes on while Redis is unreachable. After SIGTERM it
+takes no more jobs; the running one gets GRACE_S to end, else another worker runs it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from jobs.fleet.messages import Done, Outcome, Returned
 from jobs.fleet.protocol import RedisProtocol, RunTicket, WorkerInfo
 from jobs.fleet.rq_adapter import WarmWorker
 from jobs.workers import inputs
-from jobs.workers.backend import Backend, EngineMaker
+from jobs.workers.backend import Backend, EngineBackend
 from jobs.workers.process_worker import POISONED
 from pipelines.planning.machine import machine_name
 from settings import Settings
@@ -45,14 +45,14 @@ from settings import Settings
 log = logging.getLogger(__name__)
 
 GRACE_S = 25.0
-AGAIN_S = 0.3
+RETRY_S = 0.3
 
 
 class RedisWorker:
-    def __init__(self, settings: Settings, maker: Backend, models: Sequence[str] | None) -> None:
+    def __init__(self, settings: Settings, backend: Backend, models: Sequence[str] | None) -> None:
         if not settings.redis_address:
             raise KinoraError(ErrorCode.INVALID_INPUT, "REDIS_URL must say where Redis is.")
-        self._maker = maker
+        self._backend = backend
         self._artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self._work = settings.data_dir / "work"
         self._redis_url = settings.redis_address
@@ -61,7 +61,7 @@ class RedisWorker:
         self._grace_is_over = False
         self._poisoned = False
         host = socket.gethostname()
-        card = WorkerInfo(
+        info = WorkerInfo(
             name=f"{host}-{os.getpid()}-{secrets.token_hex(4)}".replace(".", "-"),
             host=host,
             pid=os.getpid(),
@@ -69,34 +69,37 @@ class RedisWorker:
             machine=machine_name(),
             models=tuple(models) if models is not None else None,
         )
-        self._line = ServerLink(self._fleet, card, settings.request_timeout_s)
+        self._link = ServerLink(self._fleet, info, settings.request_timeout_s)
 
     def run(self) -> None:
-        """Returns when it is told to stop."""
+        """Returns after SIGTERM."""
         signal.signal(signal.SIGTERM, _stop_at_once)
-        self._line.say(device=self._maker.device())
-        error = self._maker.prepare(lambda progress: self._line.say(loading=progress))
-        warm = tuple(self._maker.warm())
+        self._link.update(device=self._backend.device())
+        error = self._backend.prepare(lambda progress: self._link.update(loading=progress))
+        warm = tuple(self._backend.warm())
         problem = error.as_dict() if error else None
-        self._line.say(state="ready", warm=warm, loading=None, error=problem)
+        self._link.update(state="ready", warm=warm, loading=None, error=problem)
         while not self._stopping.is_set():
-            with contextlib.suppress(StopRequested):  # a signal between two rounds
-                self._listen()
-                self._stopping.wait(AGAIN_S)
-        for number in (signal.SIGTERM, signal.SIGINT):  # the terminal and the pool both tell us
+            with contextlib.suppress(StopRequested):  # a signal between two iterations
+                self._run_rq()
+                self._stopping.wait(RETRY_S)
+        for number in (
+            signal.SIGTERM,
+            signal.SIGINT,
+        ):  # the terminal and the supervisor both send one
             signal.signal(number, signal.SIG_IGN)
-        self._line.close()
+        self._link.close()
 
-    def _listen(self) -> None:
-        """RQ's loop. It ends when Redis does not answer, and is then begun again."""
+    def _run_rq(self) -> None:
+        """RQ's loop, until Redis is unreachable or the worker stops."""
         worker: WarmWorker | None = None
         redis = connect(self._redis_url, timeout_s=30.0)
         try:
             worker = WarmWorker(
-                self._line.card.name, redis, self._make, self._line.discard, self._stop
+                self._link.info.name, redis, self._make, self._link.discard, self._stop
             )
             redis.delete(worker.key)
-            self._line.on_beat = worker.show_life
+            self._link.on_heartbeat = worker.send_heartbeat
             worker.work(logging_level="WARNING")
         except (RedisError, StopRequested):
             if self._stopping.is_set():
@@ -108,67 +111,69 @@ class RedisWorker:
             redis.close()
 
     def _stop(self) -> None:
-        """Called from a signal handler: the rest is left to a thread."""
+        """Called from a signal handler, so a thread does the rest."""
         if not self._stopping.is_set():
             self._stopping.set()
-            threading.Thread(target=self._wait_out_the_grace, daemon=True).start()
+            threading.Thread(target=self._end_after_grace, daemon=True).start()
 
-    def _wait_out_the_grace(self) -> None:
-        self._line.say(state="stopping")
+    def _end_after_grace(self) -> None:
+        self._link.update(state="stopping")
         time.sleep(GRACE_S)
         self._grace_is_over = True
 
-    # -- one clip --------------------------------------------------------------------------------
+    # -- one job ---------------------------------------------------------------------------------
 
     def cancelled(self) -> bool:
-        return self._line.cancelled() or self._grace_is_over
+        return self._link.cancelled() or self._grace_is_over
 
     def finish_now(self) -> bool:
-        return self._line.finish_now()
+        return self._link.finish_now()
 
     def _make(self, job_id: str, ticket_id: str) -> None:
         ticket = self._fleet.ticket(job_id)
         if ticket is None or ticket.id != ticket_id:
-            log.warning("Job %s was given to another worker meanwhile.", job_id)
+            log.warning("Skipping a job that another worker has (job=%s).", job_id)
             return
-        self._line.begin(ticket)
+        self._link.begin(ticket)
         folder = self._work / ticket.id
         try:
             outcome = self._outcome(ticket, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        self._line.end(outcome, warm=tuple(self._maker.warm()))
+        self._link.end(outcome, warm=tuple(self._backend.warm()))
         if self._poisoned:
             log.error("CUDA context is broken; restarting the worker.")
-            self._line.close()
+            self._link.close()
             os._exit(POISONED)
 
     def _outcome(self, ticket: RunTicket, folder: Path) -> Outcome:
         try:
-            inputs.borrow(self._artifacts, ticket.job, ticket.lent, folder, self._say_loading)
+            inputs.fetch_inputs(
+                self._artifacts, ticket.job, ticket.lent, folder, self._report_loading
+            )
             checkpoint.bring(self._artifacts, ticket.job.id, folder)
-            result = self._maker.make(ticket.job, self._line.tell, self, folder)
-            if not self._line.may_publish(ticket):
+            result = self._backend.make(ticket.job, self._link.send, self, folder)
+            if not self._link.may_publish(ticket):
                 raise Cancelled
             self._artifacts.publish(ticket.job.id, folder)
         except KinoraError as error:
-            if self._grace_is_over and isinstance(error, Cancelled) and not self._line.cancelled():
+            if self._grace_is_over and isinstance(error, Cancelled) and not self._link.cancelled():
                 return Returned()
             self._poisoned = "CUDA error" in str(error.__cause__)
             checkpoint.save(self._artifacts, ticket.job.id, folder, error)
             return Failed.of(error)
-        except Exception:  # one clip fails, told and logged; the warm worker goes on
-            log.exception("Job %s failed.", ticket.job.id)
+        except Exception:  # only this job fails; the worker and its loaded models stay
+            log.exception("Job failed (job=%s).", ticket.job.id)
             return Failed.of(KinoraError(ErrorCode.INTERNAL))
-        return Done(result.model_copy(update={"machine": self._line.card.machine}))
+        return Done(result.model_copy(update={"machine": self._link.info.machine}))
 
-    def _say_loading(self, phase: str) -> None:
-        self._line.tell(Loading(phase))
+    def _report_loading(self, phase: str) -> None:
+        self._link.send(Loading(phase))
 
 
 def _stop_at_once(_signum: int, _frame: object) -> NoReturn:
-    """While models load there is nothing to lose; what is raised in an import can get lost, and
-    threads that read weights are waited for."""
+    """While models load there is nothing to save. An exception raised in an import can get lost,
+    and the interpreter would wait for the threads that read weights."""
     os._exit(0)
 
 
@@ -179,7 +184,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
     try:
         settings = Settings.load()
-        worker = RedisWorker(settings, EngineMaker(settings, arguments.models), arguments.models)
+        worker = RedisWorker(settings, EngineBackend(settings, arguments.models), arguments.models)
     except KinoraError as error:
         log.error("%s", error.message)
         sys.exit(2)

@@ -1,6 +1,6 @@
-"""What a worker does with a job, here or in a fleet: loads models, and makes the clip.
+"""Backend: loads models and runs jobs, in a local or a remote worker.
 
-Knows the engine, which it imports when it begins. Knows no Redis and no server.
+Imports the engine only when it is created.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.event_types import Loading
 from jobs.job import Job, Result
-from jobs.workers.inputs import borrowed
-from jobs.workers.run import Control, Emit, as_kinora_error, run_job
+from jobs.workers.inputs import input_folders
+from jobs.workers.run import Emit, as_kinora_error, run_job
+from pipelines.control import Control
 from pipelines.planning import Device
 from settings import Settings
 
@@ -27,21 +28,23 @@ log = logging.getLogger(__name__)
 
 class Backend(Protocol):
     def device(self) -> Device | None:
-        """What it computes on, tried; None for a maker that only pretends."""
+        """What it computes on, after a test computation; None for a backend without an engine."""
         ...
 
     def prepare(self, on_progress: Callable[[Loading], None]) -> KinoraError | None:
-        """Loads what will be asked for first; what went wrong, if anything did."""
+        """Loads the default models; returns the error if that failed."""
         ...
 
-    def warm(self) -> Sequence[str]: ...
+    def warm(self) -> Sequence[str]:
+        """The loaded models."""
+        ...
 
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
-        """Leaves the files in `folder`. Raises KinoraError."""
+        """Writes the files into `folder`. Raises KinoraError."""
         ...
 
 
-class EngineMaker:
+class EngineBackend:
     def __init__(self, settings: Settings, models: Sequence[str] | None) -> None:
         from pipelines.engine.manager import PipelineManager
         from pipelines.models.cards import load_cards
@@ -70,13 +73,13 @@ class EngineMaker:
         if self._models is None:
             first = preload_models(self._cards, settings)
         else:
-            ours = self._models[: settings.max_loaded_models]
-            first = [(name, self._cards[name].tasks[0]) for name in ours]
+            first_models = self._models[: settings.max_loaded_models]
+            first = [(name, self._cards[name].tasks[0]) for name in first_models]
         try:
             for model, task in first:
                 self._manager.get(model, task, report)
         except Exception as error:
-            log.exception("Loading a model failed.")
+            log.exception("Loading a default model failed.")
             return error if isinstance(error, KinoraError) else as_kinora_error(error)
         return None
 
@@ -84,5 +87,5 @@ class EngineMaker:
         return self._manager.loaded()
 
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
-        pictures, settings = borrowed(folder, self._pictures, self._settings)
+        pictures, settings = input_folders(folder, self._pictures, self._settings)
         return run_job(job, self._manager, emit, control, folder, pictures, settings)

@@ -1,7 +1,7 @@
-"""The model a job asks for, or the one its card names for when it cannot be had.
+"""Loads the model of a job, or its card's fallback if the model is not available.
 
-Whoever asked is told which and why: as an adjustment of the job, or in `details` where nothing
-could stand in. Knows the manager and `fit`. Knows no store and no worker.
+The user learns which and why: from an adjustment of the job, or from `details` of the error where
+no fallback is available.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_TO_BE_HAD = (ErrorCode.MODEL_NOT_FOUND, ErrorCode.MODEL_LOAD, ErrorCode.OUT_OF_DISK)
+UNAVAILABLE = (ErrorCode.MODEL_NOT_FOUND, ErrorCode.MODEL_LOAD, ErrorCode.OUT_OF_DISK)
 KEPT = ("prompt", "negative_prompt", "image", "focus", "format", "quality", "allow_fallback")
-"""What a person asked for that means the same to every model."""
+"""Fields that mean the same for every model."""
 
 
 def model_for(
@@ -39,7 +39,7 @@ def model_for(
     pictures: Path,
     settings: Settings,
 ) -> tuple[Loaded, FittedRequest]:
-    """The loaded model and the job's settings as that model takes them."""
+    """The loaded model, and the job's request fitted to it. Raises KinoraError."""
     loaded, fitted = _loaded(job, manager, report, pictures, settings)
     if fitted.upscale:
         try:
@@ -61,12 +61,12 @@ def _loaded(
     try:
         return manager.get(fitted.model, fitted.task, report), fitted
     except KinoraError as error:
-        if error.code not in NOT_TO_BE_HAD:
+        if error.code not in UNAVAILABLE:
             raise
         why = error
     wanted = manager.cards.get(fitted.model)
     allowed = Allowed(manager.cards, settings, Planner(settings))
-    others = [card for card in _instead_of(wanted, manager.cards) if allowed.allows(card)]
+    others = [card for card in _fallbacks_of(wanted, manager.cards) if allowed.allows(card)]
     if wanted is None or not others:
         why.details |= {"requested": fitted.model, "fallback": None}
         raise why
@@ -78,7 +78,7 @@ def _loaded(
     without_network = why.details.get("reason") in ("offline", "unreachable")
     for card in others:
         if without_network and not manager.is_here(card):
-            continue  # it would fail in the same way, and only after a long wait
+            continue  # its download would fail in the same way, after a long wait
         log.warning("Model %s not available (%s); trying the fallback %s.", wanted.id, why, card.id)
         try:
             changed = _refitted(job, card, why, settings, sizes)
@@ -93,8 +93,8 @@ def _loaded(
     raise _not_found(why, fitted.model, last, told) from second
 
 
-def _instead_of(card: ModelCard | None, cards: Mapping[str, ModelCard]) -> Iterator[ModelCard]:
-    """The fallback, its fallback, and so on; none twice."""
+def _fallbacks_of(card: ModelCard | None, cards: Mapping[str, ModelCard]) -> Iterator[ModelCard]:
+    """The fallback, its fallback, and so on, without repeats."""
     seen: set[str] = set()
     while card and card.fallback and card.fallback not in seen:
         seen.add(card.id)
@@ -106,7 +106,7 @@ def _instead_of(card: ModelCard | None, cards: Mapping[str, ModelCard]) -> Itera
 def _refitted(
     job: Job, card: ModelCard, why: KinoraError, settings: Settings, sizes: Callable[..., Any]
 ) -> FittedRequest:
-    """With everything that was asked for if this model takes it, else in its own size and time."""
+    """The whole request if this model accepts it, else at the model's own size and length."""
     request = job.request.model_copy(update={"model": card.id, "seed": job.fitted.seed})
     limits = Limits.from_settings(settings)
     size, clip = sizes(request)
@@ -134,7 +134,7 @@ def _refitted(
 def _dropped(
     request: GenerationRequest, bare: GenerationRequest, fitted: FittedRequest, card: ModelCard
 ) -> Iterator[Adjustment]:
-    """What was asked for and the other model was not asked for, because it does not take all."""
+    """An adjustment for each requested value that the other model did not get."""
     for name in GenerationRequest.model_fields:
         asked = getattr(request, name)
         if name == "model" or asked in (None, ()) or asked == getattr(bare, name):
@@ -142,22 +142,21 @@ def _dropped(
         used = getattr(fitted, name)
         if used == asked:
             continue
-        said = name.replace("_", " ")
+        label = name.replace("_", " ")
         yield Adjustment(
             field=name,
             asked=", ".join(f"{each.source}:{each.weight:g}" for each in request.loras)
             if name == "loras"
             else asked,
             used="" if used in (None, ()) else used,
-            sentence=f"The {said} that you asked for went with the other model: {card.name} "
-            "used its own.",
+            sentence=f"The requested {label} was dropped: {card.name} used its own.",
         )
 
 
-def _not_found(why: KinoraError, requested: str, card: ModelCard, told: str) -> KinoraError:
+def _not_found(why: KinoraError, requested: str, card: ModelCard, outcome: str) -> KinoraError:
     details = why.details | {"requested": requested, "fallback": card.id}
-    action = None if told else {"label": f"Use {card.name}", "set": {"model": card.id}}
-    message = f"{_first_sentence(why)}{told}" if told else why.message
+    action = None if outcome else {"label": f"Use {card.name}", "set": {"model": card.id}}
+    message = f"{_first_sentence(why)}{outcome}" if outcome else why.message
     return KinoraError(ErrorCode.MODEL_NOT_FOUND, message, details=details, action=action)
 
 

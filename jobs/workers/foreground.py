@@ -1,6 +1,6 @@
-"""ForegroundExecutor: a clip is made right here, in the thread that asks. For the command line.
+"""ForegroundExecutor, for the command line: runs a job in the calling thread.
 
-It takes no work of its own: `run` makes one job, named by whoever waits for it. Knows the desk.
+It claims no jobs by itself: `run` claims and runs the one that it is given.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from pipelines.models.cards import load_cards
 from pipelines.planning import Device
 from settings import Settings
 
-LOOK_S = 1.0
+POLL_S = 1.0
 
 
 class PolledStopRequests:
-    """What a server that shares the database was asked of the clip. Who typed the command
-    interrupts the thread instead."""
+    """Reads stop requests from the database, where another process may have stored them. The person
+    at the terminal interrupts the thread instead."""
 
-    def __init__(self, desk: JobLifecycle, job_id: str) -> None:
-        self._desk, self._job_id = desk, job_id
-        self._looked_at = time.monotonic()
+    def __init__(self, lifecycle: JobLifecycle, job_id: str) -> None:
+        self._lifecycle, self._job_id = lifecycle, job_id
+        self._read_at = time.monotonic()
         self._asked: Asked | None = None
 
     def cancelled(self) -> bool:
-        return self._look() == "discard"
+        return self._read() == "discard"
 
     def finish_now(self) -> bool:
-        return self._look() == "finish"
+        return self._read() == "finish"
 
-    def _look(self) -> Asked | None:
-        if time.monotonic() - self._looked_at >= LOOK_S:
-            self._looked_at = time.monotonic()
-            with contextlib.suppress(KinoraError):  # the database is away for a moment
-                self._asked = self._desk.stop_request(self._job_id)
+    def _read(self) -> Asked | None:
+        if time.monotonic() - self._read_at >= POLL_S:
+            self._read_at = time.monotonic()
+            with contextlib.suppress(KinoraError):  # the database is unavailable for a moment
+                self._asked = self._lifecycle.stop_request(self._job_id)
         return self._asked
 
 
@@ -54,77 +54,79 @@ class ForegroundExecutor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device: Device | None = None
-        self._desk: JobLifecycle
+        self._lifecycle: JobLifecycle
 
     def find_device(self) -> Device:
-        """Imports torch, and looks again at what was accepted without it."""
+        """Imports torch, and checks jobs again that were accepted before the device was known."""
         from pipelines.engine.device import torch_device
 
         self._device = torch_device()
-        self._desk.check_queued()
+        self._lifecycle.check_queued()
         return self._device
 
     def run(self, job_id: str) -> None:
-        """Returns when the clip has ended, well or not. An interrupt discards it and goes up,
-        but leaves what an earlier attempt had sampled."""
-        desk = self._desk
-        job = desk.claim({job_id})
+        """Returns when the job has ended, also if it failed. An interrupt discards the job and is
+        raised again; latents of an earlier attempt are kept."""
+        lifecycle = self._lifecycle
+        job = lifecycle.claim({job_id})
         if job is None:
             return
-        was_sampled = desk.is_sampled(job_id)
+        was_sampled = lifecycle.is_sampled(job_id)
 
         def emit(event: WorkerEvent) -> None:
-            desk.progress(job, event)
+            lifecycle.progress(job, event)
 
         try:
             from pipelines.engine.manager import PipelineManager
 
             manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
-            folder = desk.folder(job.id)
-            stop = PolledStopRequests(desk, job.id)
-            result = run_job(job, manager, emit, stop, folder, desk.pictures, self._settings)
+            folder = lifecycle.folder(job.id)
+            stop = PolledStopRequests(lifecycle, job.id)
+            result = run_job(job, manager, emit, stop, folder, lifecycle.pictures, self._settings)
         except KinoraError as error:
-            desk.fail(job, error)
+            lifecycle.fail(job, error)
         except BaseException:
             if was_sampled:
-                desk.fail(job, KinoraError(ErrorCode.WORKER_LOST, "It was stopped in the middle."))
+                lifecycle.fail(
+                    job, KinoraError(ErrorCode.WORKER_LOST, "The command was interrupted.")
+                )
             else:
-                desk.cancel(job)
+                lifecycle.cancel(job)
             raise
         else:
-            desk.succeed(job, result)
+            lifecycle.succeed(job, result)
 
     def end(self) -> None:
-        """After an interrupt: a clip that was accepted and not begun must not wait for a server."""
-        desk = self._desk
-        for job in desk.store.unfinished(desk.store.server):
-            if desk.is_sampled(job.id):  # it was to be developed again
-                end_command(desk, desk.store.server)
+        """After an interrupt: cancels accepted jobs, which would otherwise wait for a server."""
+        lifecycle = self._lifecycle
+        for job in lifecycle.store.unfinished(lifecycle.store.server):
+            if lifecycle.is_sampled(job.id):  # its decoding was to be retried
+                end_command(lifecycle, lifecycle.store.server)
             elif job.state is State.QUEUED:
-                desk.cancel_queued(job.id)
+                lifecycle.cancel_queued(job.id)
             else:
-                desk.cancel(job)
+                lifecycle.cancel(job)
 
-    # -- what every executor offers --------------------------------------------------------------
+    # -- Executor --------------------------------------------------------------------------------
 
-    def start(self, desk: JobLifecycle) -> None:
-        """Claims nothing by itself: `run` is called for each job."""
-        self._desk = desk
+    def start(self, lifecycle: JobLifecycle) -> None:
+        """Claims nothing: `run` is called for each job."""
+        self._lifecycle = lifecycle
 
     def notify(self) -> None:
-        """Work is done when `run` is called."""
+        """Nothing to do: `run` is called for each job."""
 
     def ask(self, job_id: str, what: Asked) -> None:
-        """The thread that makes the clip looks into the database."""
+        """Nothing to do: the running job reads the database."""
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
-        """Nothing to lend."""
+        """Nothing to do: it needs no web request."""
 
     def resume(self, job: Job) -> bool:
-        return False  # the worker went with its server
+        return False  # the worker ended with its server
 
     def health(self) -> Health:
         return Health(state="ready", device=self._device)
 
     def close(self, grace_s: float) -> None:
-        """Nothing runs any more."""
+        """Nothing to do: no job is running."""

@@ -1,11 +1,10 @@
-"""InlineExecutor: clips are made in this process. For ZeroGPU, where models are in the web process.
+"""InlineExecutor: runs jobs in this process, for ZeroGPU, where models are in the web process.
 
-There a GPU is attached per call: `spaces.GPU` forks this process for one clip. The fork sees
-neither our locks nor our threads, and must not touch the database. So events come back as the
-values of a generator, and stop requests go in as a small file beside the clip. Each call needs the
-web request of a caller whose quota it takes: `drive` hands it over, and the clip is then made
-without the page. What ZeroGPU answers is in `zerogpu`, the request of each clip in
-`jobs/zerogpu_requests.py`. One thread runs one clip at a time, so GPU work never overlaps.
+ZeroGPU attaches a GPU per call: `spaces.GPU` forks this process for one job. The fork has neither
+our locks nor our threads, and must not use the database. So its events come back as the values of a
+generator, and stop requests go in as a small file in the job's folder. Each call uses the GPU quota
+of a caller's web request, which `drive` stores (`jobs/zerogpu_requests.py`). One thread runs one
+job at a time, so GPU work never overlaps.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
 from jobs.workers.zerogpu_grants import ASKED, FileControl, Grants, NoGpu
-from jobs.zerogpu_requests import Drivers, Lent
+from jobs.zerogpu_requests import CallerRequest, Drivers
 from pipelines.models.cards import load_cards
 from pipelines.models.selection import preload_models
 from pipelines.planning import Device
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-DOUBT_S = 1.0  # until it is looked again what became of a clip
+RETRY_S = 1.0  # until the state of a job is checked again
 IDLE_CHECK_S = 5.0
 
 RunMessage = WorkerEvent | Result | Failed
@@ -61,18 +60,18 @@ class InlineExecutor:
         self._device: Device | None = None
         self._closing = False
         self._stopped = threading.Event()
-        self._news = False
-        self._desk: JobLifecycle | None = None
+        self._has_new_job = False
+        self._lifecycle: JobLifecycle | None = None
         self._thread: threading.Thread | None = None
         self._gpu: dict[str | None, Callable[..., Generator[RunMessage]]] = {}
 
     # -- for the service -------------------------------------------------------------------------
 
-    def start(self, desk: JobLifecycle) -> None:
-        """On ZeroGPU the models are loaded before this returns: it packs them at launch."""
+    def start(self, lifecycle: JobLifecycle) -> None:
+        """On ZeroGPU the models are loaded before this returns, because it packs them at launch."""
         from pipelines.engine.manager import PipelineManager
 
-        self._desk = desk
+        self._lifecycle = lifecycle
         manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
         self._gpu = {None: self._on_gpu(manager)}
         if self.drivers is not None:
@@ -81,41 +80,41 @@ class InlineExecutor:
             self._grants = Grants(self._run, self.drivers, manager.cards, self._settings)
             self._preload(manager)
             threading.Thread(
-                target=self._give_up_idle, args=(desk,), name="idle-clips", daemon=True
+                target=self._fail_idle, args=(lifecycle,), name="idle-clips", daemon=True
             ).start()
         else:
             from pipelines.engine.device import torch_device
 
             self._device = torch_device()
-            desk.check_queued()
+            lifecycle.check_queued()
         self._thread = threading.Thread(
-            target=self._supervise, args=(desk, manager), name="inline-worker", daemon=True
+            target=self._supervise, args=(lifecycle, manager), name="inline-worker", daemon=True
         )
         self._thread.start()
 
     def notify(self) -> None:
         with self._changed:
-            self._news = True
+            self._has_new_job = True
             self._changed.notify_all()
 
     def ask(self, job_id: str, what: Asked) -> None:
-        if self._desk is None:
+        if self._lifecycle is None:
             return
         from media.files import atomic_write
 
-        with atomic_write(self._desk.folder(job_id) / ASKED) as part:
+        with atomic_write(self._lifecycle.folder(job_id) / ASKED) as part:
             part.write_text(what, encoding="utf-8")
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
         drivers = self.drivers
         if drivers is not None and quota:
-            with_quota(quota, lambda: drivers.lend(job_id))
+            with_quota(quota, lambda: drivers.add(job_id))
         elif drivers is not None:
-            drivers.lend(job_id)
+            drivers.add(job_id)
         self.notify()
 
     def resume(self, job: Job) -> bool:
-        return False  # the worker went with its server
+        return False  # the worker ended with its server
 
     def health(self) -> Health:
         with self._changed:
@@ -135,106 +134,108 @@ class InlineExecutor:
             self._stopped.set()
             self._changed.notify_all()
         self._thread.join(grace_s)
-        if self._thread.is_alive() and self._job and self._desk:
-            self._desk.requeue(
-                self._job, "Kinora was stopped; the clip is made anew.", refund_attempt=True
+        if self._thread.is_alive() and self._job and self._lifecycle:
+            self._lifecycle.requeue(
+                self._job, "Kinora was stopped; the clip is made again.", refund_attempt=True
             )
             self.ask(self._job.id, "discard")
             self._thread.join(grace_s)
 
-    # -- one clip after the other ----------------------------------------------------------------
+    # -- one job after the other -----------------------------------------------------------------
 
-    def _supervise(self, desk: JobLifecycle, manager: PipelineManager) -> None:
+    def _supervise(self, lifecycle: JobLifecycle, manager: PipelineManager) -> None:
         if not self.needs_request:
             self._preload(manager)
         in_doubt = False
         while not self._closing:
             try:
                 if in_doubt:
-                    desk.recover_running()
+                    lifecycle.recover_running()
                 in_doubt = False
-                if self._make_next(desk):
+                if self._run_next(lifecycle):
                     continue
-            except Exception:  # whatever it was, the next visitor's clip is made
+            except Exception:  # the thread must survive to run the next job
                 log.exception("Inline worker failed; checking the state of its job.")
                 in_doubt = True
             with self._changed:
                 self._job = None
-                patience_s = DOUBT_S if in_doubt else None
-                self._changed.wait_for(lambda: self._news or self._closing, patience_s)
-                self._news = False
+                timeout_s = RETRY_S if in_doubt else None
+                self._changed.wait_for(lambda: self._has_new_job or self._closing, timeout_s)
+                self._has_new_job = False
 
-    def _make_next(self, desk: JobLifecycle) -> bool:
-        """False if nothing waits that can be made now."""
-        job = desk.claim(self.drivers.drivable() if self.drivers else None)
+    def _run_next(self, lifecycle: JobLifecycle) -> bool:
+        """Runs the next job; False if there is none that can run now."""
+        job = lifecycle.claim(self.drivers.drivable() if self.drivers else None)
         if job is None:
             return False
-        lent = self.drivers.newest(job.id) if self.drivers else None
+        request = self.drivers.newest(job.id) if self.drivers else None
         with self._changed:
             self._job = job
-        context = lent.context if lent else contextvars.copy_context()
-        context.run(self._make, desk, job, lent)
+        context = request.context if request else contextvars.copy_context()
+        context.run(self._make, lifecycle, job, request)
         with self._changed:
             self._job = None
         if self.drivers is not None:
-            # asked in this order: a clip that is accepted meanwhile keeps its request
+            # in this order: a job that is accepted in between keeps its request
             known = self.drivers.known()
-            left = {job.id for job in desk.store.unfinished(desk.store.server)}
+            left = {job.id for job in lifecycle.store.unfinished(lifecycle.store.server)}
             self.drivers.forget(known - left)
         return True
 
-    def _make(self, desk: JobLifecycle, job: Job, lent: Lent | None) -> None:
-        folder = desk.folder(job.id)
+    def _make(self, lifecycle: JobLifecycle, job: Job, request: CallerRequest | None) -> None:
+        folder = lifecycle.folder(job.id)
         (folder / ASKED).unlink(missing_ok=True)
-        asked = desk.stop_request(job.id)
+        asked = lifecycle.stop_request(job.id)
         if asked:
             self.ask(job.id, asked)
         try:
             if self._grants is None:
-                self._run(desk, job, 0, None)
-            elif self._is_loaded(desk, job):
-                self._grants.make(desk, job, lent)
+                self._run(lifecycle, job, 0, None)
+            elif self._is_loaded(lifecycle, job):
+                self._grants.make(lifecycle, job, request)
         except NoGpu as error:
             log.exception("Job failed (job=%s).", job.id, exc_info=error.why)
-            desk.fail(job, KinoraError(ErrorCode.UNAVAILABLE, "No GPU could be had right now."))
+            lifecycle.fail(
+                job, KinoraError(ErrorCode.UNAVAILABLE, "No GPU is available right now.")
+            )
         finally:
             with contextlib.suppress(OSError):
                 (folder / ASKED).unlink(missing_ok=True)
 
-    def _run(self, desk: JobLifecycle, job: Job, seconds: int, size: str | None) -> None:
-        """On a GPU that is asked for now, for so long."""
-        call = self._gpu[size](job, desk.folder(job.id), desk.pictures, seconds)
-        with contextlib.closing(call) as told:
-            self._follow(desk, job, told)
+    def _run(self, lifecycle: JobLifecycle, job: Job, seconds: int, size: str | None) -> None:
+        """Requests a GPU for that many seconds and runs the job on it. Raises NoGpu."""
+        call = self._gpu[size](job, lifecycle.folder(job.id), lifecycle.pictures, seconds)
+        with contextlib.closing(call) as messages:
+            self._follow(lifecycle, job, messages)
 
-    def _follow(self, desk: JobLifecycle, job: Job, told: Iterator[RunMessage]) -> None:
-        """Writes down what comes, to the end. NoGpu where `spaces` raises."""
+    def _follow(self, lifecycle: JobLifecycle, job: Job, messages: Iterator[RunMessage]) -> None:
+        """Stores the messages until the last one. Raises NoGpu where `spaces` raises."""
         while True:
             try:
-                message = next(told)
-            except StopIteration:  # it ended without a word
-                return desk.worker_lost(job)
+                message = next(messages)
+            except StopIteration:  # it ended without a result
+                return lifecycle.worker_lost(job)
             except Exception as error:  # anything that `spaces` raises where it grants no GPU
                 raise NoGpu(error) from error
             match message:
                 case Result():
-                    return desk.succeed(job, message)
+                    return lifecycle.succeed(job, message)
                 case Failed():
-                    return desk.fail(job, message.to_error())
+                    return lifecycle.fail(job, message.to_error())
                 case _:
-                    desk.progress(job, message)
+                    lifecycle.progress(job, message)
 
-    def _is_loaded(self, desk: JobLifecycle, job: Job) -> bool:
-        """A clip from before a restart may need a model that is not loaded any more: loading it
-        would take its caller's GPU quota. False where it was refused."""
+    def _is_loaded(self, lifecycle: JobLifecycle, job: Job) -> bool:
+        """False if the job was failed: a job from before a restart may need a model that is not
+        loaded any more, and loading it would take its caller's GPU quota."""
         if job.fitted.model in self._loaded or self._settings.heavy_models:
             return True
         sentence = "This model was not loaded when the Space started. Choose another model."
-        desk.fail(job, KinoraError(ErrorCode.MODEL_LOAD, sentence))
+        lifecycle.fail(job, KinoraError(ErrorCode.MODEL_LOAD, sentence))
         return False
 
-    def _give_up_idle(self, desk: JobLifecycle) -> None:
-        """Clips that nobody has driven for some minutes: nobody may come back for them."""
+    def _fail_idle(self, lifecycle: JobLifecycle) -> None:
+        """Fails queued jobs that had no web request for some minutes."""
         assert self.drivers is not None  # noqa: S101 - started on ZeroGPU only
         sentence = (
             "The page was closed while this clip waited for a GPU, so it was given up. "
@@ -242,10 +243,10 @@ class InlineExecutor:
         )
         while not self._closing:
             try:
-                for job_id in self.drivers.given_up(desk.store.queued()[0]):
-                    desk.fail_queued(job_id, KinoraError(ErrorCode.TIMEOUT, sentence))
+                for job_id in self.drivers.idle_too_long(lifecycle.store.queued()[0]):
+                    lifecycle.fail_queued(job_id, KinoraError(ErrorCode.TIMEOUT, sentence))
             except KinoraError as error:
-                log.warning("Idle clips could not be read, trying again: %s", error.message)
+                log.warning("Reading idle jobs failed, retrying: %s", error.message)
             self._stopped.wait(min(IDLE_CHECK_S, self.drivers.idle_s / 4))
 
     def _preload(self, manager: PipelineManager) -> None:
@@ -270,11 +271,11 @@ class InlineExecutor:
     def _on_gpu(
         self, manager: PipelineManager, size: Literal["large", "xlarge"] | None = None
     ) -> Callable[..., Generator[RunMessage]]:
-        """`make` as it runs: forked and with a GPU on ZeroGPU, here anywhere else."""
+        """Runs a job: in a fork with a GPU on ZeroGPU, elsewhere in this process."""
         settings = self._settings
 
         def make(job: Job, folder: Path, pictures: Path, seconds: int) -> Generator[RunMessage]:
-            return (yield from _news_of(job, manager, folder, pictures, settings))
+            return (yield from _run_messages(job, manager, folder, pictures, settings))
 
         if not settings.zero_gpu:
             return make
@@ -286,32 +287,32 @@ class InlineExecutor:
         return spaces.GPU(duration=duration, size=size)(make)
 
 
-def _news_of(
+def _run_messages(
     job: Job, manager: PipelineManager, folder: Path, pictures: Path, settings: Settings
 ) -> Generator[RunMessage]:
-    """run_job turned inside out: what it emits is yielded while it works on a thread."""
-    news: queue.SimpleQueue[RunMessage] = queue.SimpleQueue()
+    """Runs `run_job` in a thread and yields what it emits, then its result or failure."""
+    messages: queue.SimpleQueue[RunMessage] = queue.SimpleQueue()
     control = FileControl(folder)
 
     def work() -> None:
         try:
-            news.put(run_job(job, manager, news.put, control, folder, pictures, settings))
+            messages.put(run_job(job, manager, messages.put, control, folder, pictures, settings))
         except KinoraError as error:
-            news.put(Failed.of(error))
+            messages.put(Failed.of(error))
         except BaseException:
-            news.put(Failed.of(KinoraError(ErrorCode.INTERNAL)))
+            messages.put(Failed.of(KinoraError(ErrorCode.INTERNAL)))
             raise
 
     worker = threading.Thread(target=work, name="run-job", daemon=True)
     worker.start()
     try:
         while True:
-            item = news.get()
+            item = messages.get()
             yield item
             if isinstance(item, Result | Failed):
                 return
     finally:
-        if worker.is_alive():  # whoever listened went away: stop at the next step
+        if worker.is_alive():  # nobody reads the messages any more: stop at the next step
             folder.mkdir(parents=True, exist_ok=True)
             (folder / ASKED).write_text("discard", encoding="utf-8")
         worker.join()
@@ -321,7 +322,7 @@ TOKEN_HEADER = "x-ip-token"  # noqa: S105 - its name
 
 
 class _Headers(dict[str, str]):
-    """`spaces` wants an object that has attributes, and a `get`."""
+    """`spaces` needs an object with attributes and a `get`."""
 
 
 class _Request:
@@ -330,10 +331,10 @@ class _Request:
 
 
 def with_quota(token: str, drive: Callable[[], None]) -> None:
-    """Calls `drive` in a context in which `spaces` finds that token and nothing else."""
+    """Calls `drive` in a context in which `spaces` finds only that token."""
     from spaces.utils import gradio_request_var
 
     context = contextvars.copy_context()
-    of_the_call: contextvars.ContextVar[Any] = gradio_request_var()
-    context.run(of_the_call.set, _Request(token))
+    request_var: contextvars.ContextVar[Any] = gradio_request_var()
+    context.run(request_var.set, _Request(token))
     context.run(drive)

@@ -1,8 +1,7 @@
-"""What a clip is made from, brought to a worker on another machine: pictures, clips, LoRAs.
+"""Brings the inputs of a job to a remote worker: images, clips, LoRAs.
 
-The server lends, under names that say what is in the files; the worker borrows for one clip, into
-its own folder. On one machine, without ARTIFACTS_URL, both have the same folders and nothing moves.
-Knows artifacts and the LoRA folder; knows no Redis and no engine.
+The server shares them as artifacts named by their hash; the worker fetches them into a folder for
+one job. Without ARTIFACTS_URL both use the same folders and nothing is copied.
 """
 
 from __future__ import annotations
@@ -20,34 +19,35 @@ from pipelines.models import loras
 from settings import Settings
 
 PICTURES, LORAS = "pictures", "loras"
-Lent = Mapping[str, str]
-"""LoRAs by their source: the name under which the file was lent."""
+SharedLoras = Mapping[str, str]
+"""LoRAs by their source: the name of the shared file."""
 
 
-def lend(artifacts: Artifacts, job: Job, settings: Settings) -> dict[str, str]:
-    """On the server. LoRAs that only the Hub has are fetched from there by the worker."""
+def share_inputs(artifacts: Artifacts, job: Job, settings: Settings) -> dict[str, str]:
+    """On the server: shares the inputs; returns the shared LoRAs. The worker downloads LoRAs that
+    only the Hub has."""
     artifacts.share_given(job)
-    lent: dict[str, str] = {}
+    shared: dict[str, str] = {}
     for lora in job.fitted.loras if artifacts.is_shared else ():
         path = loras.here(lora.source, settings)
         if path is not None:
             stat = path.stat()
             name = f"{_hash(path, stat.st_size, stat.st_mtime_ns)}{loras.SUFFIX}"
             artifacts.lend(path, name)
-            lent[lora.source] = name
-    return lent
+            shared[lora.source] = name
+    return shared
 
 
-def borrow(
-    artifacts: Artifacts, job: Job, lent: Lent, folder: Path, tell: Callable[[str], None]
+def fetch_inputs(
+    artifacts: Artifacts, job: Job, shared: SharedLoras, folder: Path, report: Callable[[str], None]
 ) -> None:
-    """On the worker, into a folder of this clip."""
+    """On the worker: fetches the inputs into a folder of this job. Raises KinoraError."""
     artifacts.fetch_given(job, folder / PICTURES)
     for lora in job.fitted.loras:
-        if lora.source not in lent:
+        if lora.source not in shared:
             continue
-        tell(f"fetching the LoRA {lora.source}")
-        file = artifacts.borrow(lent[lora.source])
+        report(f"fetching the LoRA {lora.source}")
+        file = artifacts.borrow(shared[lora.source])
         if file is None:
             sentence = f"The LoRA “{lora.source}” did not reach the worker."
             raise KinoraError(ErrorCode.UNAVAILABLE, sentence)
@@ -56,8 +56,8 @@ def borrow(
         link_or_copy(file, target)
 
 
-def borrowed(folder: Path, pictures: Path, settings: Settings) -> tuple[Path, Settings]:
-    """Where the pictures and LoRAs of a clip are: what was borrowed for it, else our own."""
+def input_folders(folder: Path, pictures: Path, settings: Settings) -> tuple[Path, Settings]:
+    """The image folder and settings for a job: with its fetched inputs, else unchanged."""
     if (folder / PICTURES).is_dir():
         pictures = folder / PICTURES
     if (folder / LORAS).is_dir():

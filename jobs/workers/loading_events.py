@@ -1,7 +1,4 @@
-"""What the workers load before anybody can begin, told to the clip that will be first.
-
-It still waits; its log says what for. Knows the store; knows no worker.
-"""
+"""Loading events of a job that is still queued, because every worker is loading models."""
 
 from __future__ import annotations
 
@@ -14,23 +11,27 @@ from jobs.store import JobStore
 
 log = logging.getLogger(__name__)
 
-NEWS = 0.01  # of the whole: less is not worth an event
+MIN_CHANGE = 0.01  # a fraction: less is not worth an event
 
 
 class LoadingReporter:
+    """Appends loading events to the log of the first job in the queue."""
+
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self._told = ("", "", 0.0)
+        self._reported = ("", "", 0.0)
 
-    def tell(self, loading: Loading) -> None:
-        """As often as one likes: only what is new is written down."""
+    def report(self, loading: Loading) -> None:
+        """May be called often: only changes are stored."""
         try:
             first = next(iter(self._store.queued_ids()), None)
             phase, fraction = loading.phase, loading.fraction or 0.0
-            *before, told = self._told
-            if first is None or (before == [first, phase] and abs(fraction - told) < NEWS):
+            *before, reported = self._reported
+            if first is None or (
+                before == [first, phase] and abs(fraction - reported) < MIN_CHANGE
+            ):
                 return
             self._store.append(first, loading, while_=State.QUEUED)
-            self._told = (first, phase, fraction)
+            self._reported = (first, phase, fraction)
         except KinoraError as error:
             log.warning("Publishing loading progress failed: %s", error.message)

@@ -1,6 +1,7 @@
-"""Messages between this process and a worker it spawned, over the worker's own pipes.
+"""MessagePipe: messages between this process and a worker it spawned, over the worker's pipes.
 
-Knows framing only. Both ends are ours, so pickle is safe here; nothing else may write to the pipe.
+They are pickled, which is safe because both ends are this program: nothing else may write to the
+pipe.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ HEADER = struct.Struct(">Q")
 
 
 class MessagePipe:
-    """One end: `send` from any thread, `receive` from one."""
+    """One end. `send` may be called from any thread, `receive` from one."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._incoming = incoming
@@ -22,14 +23,14 @@ class MessagePipe:
         self._sending = threading.Lock()
 
     def send(self, *message: Any) -> None:
-        """Raises OSError if the other end is gone."""
+        """Raises OSError if the other end is closed."""
         body = pickle.dumps(message)
         with self._sending:
             self._outgoing.write(HEADER.pack(len(body)) + body)
             self._outgoing.flush()
 
     def receive(self) -> tuple[Any, ...]:
-        """Raises EOFError if the other end is gone."""
+        """Raises EOFError if the other end is closed."""
         (size,) = HEADER.unpack(self._read(HEADER.size))
         return pickle.loads(self._read(size))  # noqa: S301 - see above
 

@@ -1,12 +1,11 @@
-"""ProcessExecutor: one spawned worker, watched over by one thread of this process.
+"""ProcessExecutor: one spawned worker process, supervised by one thread of this process.
 
-If the worker dies, that is known at once: its job is made again or ends as `worker_lost`, and a new
-worker comes up. This process imports no torch. Knows how to run a worker; the desk decides what
-becomes of jobs.
+If the worker dies, its pipe closes at once: its job is queued again or fails as `worker_lost`, and
+a new worker starts. This process imports no torch.
 
-One thread does everything (`_supervise`), fed through one inbox; `ask` alone writes to the
-worker from other threads. Locks: `_lock` guards the fields that `health` and `ask` read, and is
-held while a job is sent, so that what is asked of it always arrives after it.
+One thread does everything (`_supervise`), fed through one inbox; only `ask` writes to the worker
+from other threads. Locks: `_lock` guards the fields that `health` and `ask` read, and is held while
+a job is sent, so that a stop request always arrives after its job.
 """
 
 from __future__ import annotations
@@ -39,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE = "jobs.workers.process_worker"
 BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 DEFUNCT_AFTER = 4  # workers in a row that died before they were ready
-RETRY_S = 1.0  # how long to wait for a database that is away
-OVERDUE_S = 30.0  # past the request timeout, which the worker keeps itself if it can
+RETRY_S = 1.0  # between attempts while the database is unavailable
+OVERDUE_S = 30.0  # past the request timeout, which the worker normally keeps itself
 
 
 class Child:
@@ -50,7 +49,7 @@ class Child:
         self, settings: Settings, inbox: queue.SimpleQueue[tuple[Any, ...]], module: str
     ) -> None:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        self.process = subprocess.Popen(  # noqa: S603 - our own words
+        self.process = subprocess.Popen(  # noqa: S603 - fixed arguments
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -58,19 +57,19 @@ class Child:
         )
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
-            raise RuntimeError("a worker without pipes")
-        self.wire = MessagePipe(stdout, stdin)  # type: ignore[arg-type]
+            raise RuntimeError("the worker process has no pipes")
+        self.pipe = MessagePipe(stdout, stdin)  # type: ignore[arg-type]
         self._inbox = inbox
         self._reader = threading.Thread(target=self._read, name="worker-reader", daemon=True)
         self._reader.start()
         self.send("setup", settings)
 
     def send(self, *message: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # gone: the reader says so
-            self.wire.send(*message)
+        with contextlib.suppress(OSError, ValueError):  # gone: the reader reports it
+            self.pipe.send(*message)
 
     def end(self, grace_s: float = 1.0) -> None:
-        """Closes the pipes; whoever is still there after the grace time is killed."""
+        """Closes the pipes; kills the process if it still runs after the grace time."""
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.close()  # type: ignore[union-attr]
         try:
@@ -84,7 +83,7 @@ class Child:
     def _read(self) -> None:
         try:
             while True:
-                self._inbox.put((self, *self.wire.receive()))
+                self._inbox.put((self, *self.pipe.receive()))
         except (EOFError, OSError, ValueError):
             self._inbox.put((self, "gone"))
 
@@ -95,7 +94,7 @@ class ProcessExecutor:
     drivers: Drivers | None = None
 
     def __init__(self, settings: Settings, module: str = MODULE) -> None:
-        """`module` is the worker's: one whose engine only pretends, when others are measured."""
+        """`module` is the worker's main module: tests and benchmarks use one without an engine."""
         self._settings = settings
         self._module = module
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
@@ -108,19 +107,19 @@ class ProcessExecutor:
         self._device: Device | None = None
         self._restarts = 0
         self._failures = 0
-        self._fetching_at = 0.0
+        self._loaded_at = 0.0
         self._in_doubt = False
-        """A change may have been made without our knowing, or not at all: see `_settle`."""
+        """A change in the database may have been made or not: its reply was lost."""
         self._closing_by: float | None = None
         self._thread: threading.Thread | None = None
 
     # -- for the service -------------------------------------------------------------------------
 
-    def start(self, desk: JobLifecycle) -> None:
-        # lives as long as the worker: the kernel would end the worker with the thread that
-        # spawned it
+    def start(self, lifecycle: JobLifecycle) -> None:
+        # The thread must live as long as the worker: the kernel kills the worker with the thread
+        # that spawned it.
         self._thread = threading.Thread(
-            target=self._supervise, args=(desk,), name="worker-supervisor", daemon=True
+            target=self._supervise, args=(lifecycle,), name="worker-supervisor", daemon=True
         )
         self._thread.start()
 
@@ -133,10 +132,10 @@ class ProcessExecutor:
                 self._child.send("ask", job_id, what)
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
-        """Nothing to lend: the worker needs no web request."""
+        """Nothing to do: the worker needs no web request."""
 
     def resume(self, job: Job) -> bool:
-        return False  # the worker went with its server
+        return False  # the worker ended with its server
 
     def health(self) -> Health:
         with self._lock:
@@ -158,7 +157,7 @@ class ProcessExecutor:
 
     # -- the supervisor --------------------------------------------------------------------------
 
-    def _supervise(self, desk: JobLifecycle) -> None:
+    def _supervise(self, lifecycle: JobLifecycle) -> None:
         while self._closing_by is None:
             child = Child(self._settings, self._inbox, self._module)
             with self._lock:
@@ -166,32 +165,32 @@ class ProcessExecutor:
                 if self._state != "defunct":
                     self._state = "starting"
             try:
-                self._serve(desk, child)
-            except Exception:  # whatever it was, somebody must supervise; clips are settled later
+                self._serve(lifecycle, child)
+            except Exception:  # the thread must survive and check the running jobs
                 log.exception("Supervisor loop failed; restarting the worker.")
                 self._in_doubt = True
             child.end()
             try:
-                self._after(desk, child)
-            except Exception:  # in doubt, no clip is forgotten: the next round settles it
-                log.exception("Dispatching a job failed; continuing.")
+                self._after(lifecycle, child)
+            except Exception:  # the next iteration checks the running jobs
+                log.exception("Handling the end of a worker failed; checking the running jobs.")
                 self._in_doubt = True
 
-    def _serve(self, desk: JobLifecycle, child: Child) -> None:
-        """Hands out work and passes on news until the worker is gone or we close."""
-        preparing = LoadingReporter(desk.store)
+    def _serve(self, lifecycle: JobLifecycle, child: Child) -> None:
+        """Sends jobs and handles messages until the worker is gone or the executor closes."""
+        reporter = LoadingReporter(lifecycle.store)
         while True:
-            # 1. Work, if the worker is free.
+            # 1. Send a job, if the worker is idle.
             if self._state in ("ready", "setup_failed") and self._job is None:
                 if self._closing_by is not None:
                     return
-                self._hand_out(desk, child)
+                self._send_next_job(lifecycle, child)
 
-            # 2. News, or time over.
+            # 2. Handle a message, or a timeout.
             if self._state == "starting" and self._loading:
-                preparing.tell(self._loading)
+                reporter.report(self._loading)
             try:
-                sender, kind, *rest = self._inbox.get(timeout=self._patience())
+                sender, kind, *rest = self._inbox.get(timeout=self._timeout_s())
             except queue.Empty:
                 if self._waits_for_database():
                     continue
@@ -201,18 +200,18 @@ class ProcessExecutor:
             if kind == "close" and self._job is None:
                 return
             try:
-                if sender is child and not self._heard(desk, kind, rest):
+                if sender is child and not self._handle(lifecycle, kind, rest):
                     return
             except KinoraError as error:
                 log.warning("Storing a worker event failed: %s", error)
                 self._in_doubt = True
 
-    def _hand_out(self, desk: JobLifecycle, child: Child) -> None:
+    def _send_next_job(self, lifecycle: JobLifecycle, child: Child) -> None:
         try:
             if self._in_doubt:
-                desk.recover_running()
+                lifecycle.recover_running()
                 self._in_doubt = False
-            job = desk.claim()
+            job = lifecycle.claim()
         except KinoraError as error:
             log.warning("Claiming a job failed, retrying: %s", error)
             self._in_doubt = True
@@ -221,16 +220,16 @@ class ProcessExecutor:
             return
         with self._lock:
             self._job = job
-            child.send("job", job, desk.folder(job.id))
-        asked = desk.stop_request(job.id)  # between the claim and here nobody could tell the worker
+            child.send("job", job, lifecycle.folder(job.id))
+        asked = lifecycle.stop_request(job.id)  # since the claim it could not reach the worker
         if asked:
             self.ask(job.id, asked)
 
     def _waits_for_database(self) -> bool:
         return self._in_doubt and self._job is None and self._closing_by is None
 
-    def _heard(self, desk: JobLifecycle, kind: str, rest: list[Any]) -> bool:
-        """Deals with one message of the worker; False if it is gone."""
+    def _handle(self, lifecycle: JobLifecycle, kind: str, rest: list[Any]) -> bool:
+        """Handles one message of the worker; False if the worker is gone."""
         job = self._job
         match kind, *rest:
             case ("gone",):
@@ -238,7 +237,7 @@ class ProcessExecutor:
             case "device", device:
                 with self._lock:
                     self._device = device
-                desk.check_queued()
+                lifecycle.check_queued()
             case "loading", progress:
                 self._set(loading=progress)
             case "setup_failed", error:
@@ -248,18 +247,18 @@ class ProcessExecutor:
                 self._set(state="setup_failed" if self._error else "ready")
             case "event", job_id, event if job and job.id == job_id:
                 if isinstance(event, Loading):
-                    self._fetching_at = time.time()  # which takes none of the clip's time
-                desk.progress(job, event)
+                    self._loaded_at = time.time()  # the deadline begins after it
+                lifecycle.progress(job, event)
             case "done", job_id, result if job and job.id == job_id:
                 self._free()
-                desk.succeed(job, result)
+                lifecycle.succeed(job, result)
             case "failed", job_id, error if job and job.id == job_id:
                 self._free()
-                desk.fail(job, error)
+                lifecycle.fail(job, error)
         return True
 
-    def _after(self, desk: JobLifecycle, child: Child) -> None:
-        """The worker is gone: what becomes of its job, and when the next one comes."""
+    def _after(self, lifecycle: JobLifecycle, child: Child) -> None:
+        """The worker is gone: decides about its job, and waits before the next worker starts."""
         job, self._job = self._job, None
         was_up = self._state in ("ready", "setup_failed")
         overdue = job is not None and self._closing_by is None and self._is_overdue(job)
@@ -269,23 +268,25 @@ class ProcessExecutor:
             if self._state != "defunct":
                 self._state = "starting"
         if job and self._closing_by is not None:
-            desk.requeue(job, "Kinora was stopped; the clip is made anew.", refund_attempt=True)
+            lifecycle.requeue(
+                job, "Kinora was stopped; the clip is made again.", refund_attempt=True
+            )
         elif job and overdue:
-            desk.fail(job, KinoraError(ErrorCode.TIMEOUT))
+            lifecycle.fail(job, KinoraError(ErrorCode.TIMEOUT))
         elif job:
             log.error("Worker exited with status %s (job=%s).", child.process.returncode, job.id)
-            desk.worker_lost(job)
+            lifecycle.worker_lost(job)
         if self._closing_by is not None:
             return
 
-        # a worker that never came up: wait longer each time, and do not let people wait in vain
+        # a worker that died before it was ready: wait longer each time, then fail the queued jobs
         self._restarts += 1
         self._failures = 0 if was_up else self._failures + 1
         if self._failures >= DEFUNCT_AFTER:
             self._set(state="defunct")
-            while waiting := desk.claim():
+            while waiting := lifecycle.claim():
                 sentence = "The worker does not start; the log says why."
-                desk.fail(waiting, KinoraError(ErrorCode.UNAVAILABLE, sentence))
+                lifecycle.fail(waiting, KinoraError(ErrorCode.UNAVAILABLE, sentence))
         self._pause(BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)])
 
     def _pause(self, seconds: float) -> None:
@@ -296,8 +297,8 @@ class ProcessExecutor:
                 if kind == "close":
                     self._closing_by = time.monotonic() + rest[0]
 
-    def _patience(self) -> float | None:
-        """How long to wait for news: until the close grace or the job's time is over."""
+    def _timeout_s(self) -> float | None:
+        """How long to wait for a message: until the end of the grace time or the job's deadline."""
         if self._closing_by is not None:
             return max(0.0, self._closing_by - time.monotonic())
         if self._job and self._job.started_at:
@@ -308,7 +309,7 @@ class ProcessExecutor:
         return time.time() >= self._deadline(job)
 
     def _deadline(self, job: Job) -> float:
-        began = max(job.started_at or 0.0, self._fetching_at)
+        began = max(job.started_at or 0.0, self._loaded_at)
         return began + self._settings.request_timeout_s + OVERDUE_S
 
     def _free(self) -> None:

@@ -1,7 +1,7 @@
-"""The worker: a fresh process that loads the models and makes one clip at a time.
+"""The worker process: loads the models and runs one job at a time.
 
-Spawned by `process.ProcessExecutor`, spoken to over its standard input and output. It holds no
-store and no port, and ends as soon as its parent does.
+`process.ProcessExecutor` spawns it and talks to it over standard input and output. It opens no
+store and no port, and ends with its parent.
 
     in    ("setup", settings) ("job", job, folder) ("ask", job_id, what)
     out   ("device", device) ("loading", progress) ("setup_failed", error) ("ready",)
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from errors import KinoraError
 from jobs.event_types import WorkerEvent
 from jobs.job import Asked, Job
-from jobs.workers.backend import Backend, EngineMaker
+from jobs.workers.backend import Backend, EngineBackend
 from jobs.workers.pipe import MessagePipe
 
 if TYPE_CHECKING:
@@ -33,20 +33,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POISONED = 3
-"""Exit status of a worker whose GPU context is broken: only a new process can go on."""
+"""Exit status of a worker whose GPU context is broken: only a new process can use the GPU."""
 
 
 class StopRequests:
-    """What people asked of jobs: heard on one thread, looked up on another."""
+    """Stop requests by job: one thread receives them, another one reads them."""
 
     def __init__(self) -> None:
         self._asked: dict[str, Asked] = {}
 
-    def put(self, job_id: str, what: Asked) -> None:
+    def add(self, job_id: str, what: Asked) -> None:
         if self._asked.get(job_id) != "discard":
             self._asked[job_id] = what
 
-    def of(self, job_id: str) -> StopControl:
+    def control(self, job_id: str) -> StopControl:
         return StopControl(self._asked, job_id)
 
     def forget(self, job_id: str) -> None:
@@ -66,76 +66,80 @@ class StopControl:
 
 
 def main() -> None:
-    serve(lambda settings: EngineMaker(settings, None))
+    serve(lambda settings: EngineBackend(settings, None))
 
 
-def serve(maker_for: Callable[[Settings], Backend]) -> None:
-    """Makes clips until the parent is gone."""
-    # 1. The pipes are ours alone: whatever prints, prints to the log.
-    wire = MessagePipe(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+def serve(backend_for: Callable[[Settings], Backend]) -> None:
+    """Runs jobs until the parent is gone."""
+    # 1. Nothing else may write to the pipes: file descriptor 1 becomes the log.
+    pipe = MessagePipe(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
-    # Ctrl-C, and the SIGTERM that systemd sends to every process, are for the parent, which ends us
+    # Ctrl-C, and the SIGTERM that systemd sends to every process, are handled by the parent, which
+    # then ends this process
     for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
 
     try:
-        _, settings = wire.receive()
-    except EOFError:  # the parent is gone already
+        _, settings = pipe.receive()
+    except EOFError:  # the parent is gone
         return
-    asks: StopRequests = StopRequests()
+    requests = StopRequests()
     work: queue.SimpleQueue[tuple[Job, Path]] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(wire, asks, work), daemon=True).start()
+    threading.Thread(target=_listen, args=(pipe, requests, work), daemon=True).start()
 
-    # 2. The models that will be asked for first.
-    maker = maker_for(settings)
-    wire.send("device", maker.device())
-    error = maker.prepare(lambda progress: wire.send("loading", progress))
+    # 2. The default models.
+    backend = backend_for(settings)
+    pipe.send("device", backend.device())
+    error = backend.prepare(lambda progress: pipe.send("loading", progress))
     if error:
-        wire.send("setup_failed", error.as_dict())
-    wire.send("ready")
+        pipe.send("setup_failed", error.as_dict())
+    pipe.send("ready")
 
-    # 3. One clip after the other.
+    # 3. One job after the other.
     while True:
-        _work(wire, maker, asks, *work.get())
+        _work(pipe, backend, requests, *work.get())
 
 
 def _listen(
-    wire: MessagePipe, asks: StopRequests, work: queue.SimpleQueue[tuple[Job, Path]]
+    pipe: MessagePipe, requests: StopRequests, work: queue.SimpleQueue[tuple[Job, Path]]
 ) -> None:
     try:
         while True:
-            match wire.receive():
+            match pipe.receive():
                 case ("job", job, folder):
                     work.put((job, folder))
                 case ("ask", job_id, what):
-                    asks.put(job_id, what)
+                    requests.add(job_id, what)
     finally:
-        os._exit(0)  # the parent is gone, or we no longer understand it
+        os._exit(0)  # the parent is gone, or its message cannot be read
 
 
-def _work(wire: MessagePipe, maker: Backend, asks: StopRequests, job: Job, folder: Path) -> None:
+def _work(
+    pipe: MessagePipe, backend: Backend, requests: StopRequests, job: Job, folder: Path
+) -> None:
     def emit(event: WorkerEvent) -> None:
-        wire.send("event", job.id, event)
+        pipe.send("event", job.id, event)
 
     poisoned = False
     try:
-        result = maker.make(job, emit, asks.of(job.id), folder)
-        wire.send("done", job.id, result)
+        result = backend.make(job, emit, requests.control(job.id), folder)
+        pipe.send("done", job.id, result)
     except KinoraError as error:
         poisoned = "CUDA error" in str(error.__cause__)
-        wire.send("failed", job.id, error)
+        pipe.send("failed", job.id, error)
     finally:
-        asks.forget(job.id)
+        requests.forget(job.id)
     if poisoned:
         log.error("CUDA context is broken; restarting the worker.")
         os._exit(POISONED)
 
 
 def _die_with_parent() -> None:
-    """The kernel ends us with the thread that spawned us, even while Python is stuck in a call."""
+    """The kernel kills this process with the thread that spawned it, even while Python is stuck in
+    a call."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

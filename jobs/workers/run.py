@@ -1,7 +1,7 @@
-"""run_job: the one function that makes a clip, in every kind of worker.
+"""run_job: the function that makes a clip, in every kind of worker.
 
-It talks to the outside only through `emit` and `control`, and leaves its files in `folder`.
-Knows the engine and the media tools, which it imports when it is called; knows no store.
+Its only connections to the outside are `emit`, `control` and the files in `folder`. It imports the
+engine and the media tools when it is called.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, Wo
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
-from jobs.workers.timing import Control, LoadingThrottle, PhaseTimer, StepTimer, TimedControl
+from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
+from pipelines.control import Control
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,7 +51,7 @@ def run_job(
     pictures: Path,
     settings: Settings,
 ) -> Result:
-    """Makes the clip, or raises a KinoraError (Cancelled if the person discarded it)."""
+    """Makes the clip. Raises KinoraError; Cancelled if the job was discarded."""
     try:
         with _as_kinora_errors(job.id), TimedControl(control, settings.request_timeout_s) as timed:
             return _run(job, manager, emit, timed, folder, pictures, settings)
@@ -79,14 +80,14 @@ def _run(
     from pipelines.planning.demand import ClipShape
     from pipelines.request import Adjustment
 
-    clock, told = PhaseTimer(), LoadingThrottle()
+    timer, throttle = PhaseTimer(), LoadingThrottle()
 
-    # 1. The model, or the one that stands in for it.
+    # 1. Load the model, or its fallback.
     def on_progress(progress: LoadProgress) -> None:
         control.check()
-        if told.has_more_bytes(progress):
+        if throttle.has_more_bytes(progress):
             control.deadline.renew()
-        if told.is_news(progress):
+        if throttle.is_due(progress):
             emit(Loading.of(progress))
 
     loaded, fitted = model_for(job, manager, on_progress, pictures, settings)
@@ -94,30 +95,30 @@ def _run(
         sentence = fitted.adjustments[0].sentence
         emit(Fallback(sentence, fitted))
         job = job.model_copy(update={"fitted": fitted})
-    clock.lap("load")
+    timer.lap("load")
     control.check()
     peak, is_cold = Peak(loaded.device), loaded.weights.clips == 0
     loaded.weights.clips += 1
 
-    # 2. What was given, cut to the clip's shape.
+    # 2. Read the inputs, cropped to the size of the clip.
     lead = _lead(fitted, pictures)
     inputs = _inputs(job, lead, pictures, settings, on_progress)
 
-    # 3. Sampling.
-    pace = StepTimer()
+    # 3. Sample, unless a checkpoint has the latents.
+    step_timer = StepTimer()
 
     def on_step(step: Step) -> None:
-        eta_s = pace.eta_s(step.seconds, step.total - step.index)
+        eta_s = step_timer.eta_s(step.seconds, step.total - step.index)
         emit(StepDone(step.index, step.total, eta_s))
 
     changes: list[Adjustment] = []
 
     def on_change(change: Adjustment) -> None:
-        if change not in changes:  # sampling that begins again reports the same again
+        if change not in changes:  # sampling that was restarted reports the same changes
             changes.append(change)
 
-    kept, died = folder / LATENTS, (folder / DECODING).exists()
-    sampled = latents_file.load(kept, loaded.device)
+    checkpoint, died = folder / LATENTS, (folder / DECODING).exists()
+    sampled = latents_file.load(checkpoint, loaded.device)
     if sampled is None:
         sampled = sample(
             loaded,
@@ -126,28 +127,28 @@ def _run(
             control,
             on_step,
             emit if settings.previews else None,
-            make_room=lambda: _only(manager, loaded),
+            make_room=lambda: _evict_others(manager, loaded),
             on_change=on_change,
         )
-        said = tuple(change.model_dump() for change in changes)
-        _keep(replace(sampled, changes=said), kept)
+        dumped = tuple(change.model_dump() for change in changes)
+        _write_checkpoint(replace(sampled, changes=dumped), checkpoint)
     else:
         changes += [Adjustment.model_validate(each) for each in sampled.changes or ()]
-    clock.seconds.update(sampled.seconds)
-    clock.skip()
+    timer.seconds.update(sampled.seconds)
+    timer.skip()
     control.check()
 
-    # 4. Frames. From here on a failure does not cost the sampling.
+    # 4. Decode. From here on, a failed job can be retried without sampling.
     emit(Decoding())
     tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
     with _decoding(folder), check_between_layers(loaded, control.check):
         frames = decode(
             loaded, sampled.latents, fitted, sampled.noise, tiles=tiles, on_change=on_change
         )
-    clock.lap("decode")
+    timer.lap("decode")
     control.check()
 
-    # 5. Files, the manifest last: where it is, everything is.
+    # 5. Write the files, the manifest last: if it exists, all files are complete.
     emit(Encoding())
     frames = frames[fitted.overlap :]
     clip = encode(
@@ -158,12 +159,12 @@ def _run(
         quality=fitted.quality,
         comment=_settings_used(job, loaded.card, sampled.steps_done),
         max_bytes=settings.max_video_file_size_bytes,
-        sound=sampled.sound or _sound_of_given(fitted, pictures),
+        sound=sampled.sound or _sound_of_input(fitted, pictures),
         lead=lead,
     )
     write_poster(frames, folder / "poster.jpg")
     write_last_frame(frames, folder / "last.png")
-    clock.lap("encode")
+    timer.lap("encode")
     result = Result(
         clip=clip.path.name,
         poster="poster.jpg",
@@ -175,35 +176,35 @@ def _run(
         size_bytes=clip.size_bytes,
         finished_early=sampled.finished_early,
         steps_done=sampled.steps_done,
-        seconds=clock.total(),
-        step_s=pace.step_s(),
+        seconds=timer.total(),
+        step_s=step_timer.step_s(),
         cold=is_cold,
         peak_gb=peak.gb(),
         adjustments=tuple(changes),
     )
     _write_manifest(folder, result)
     with contextlib.suppress(OSError):
-        kept.unlink()
+        checkpoint.unlink()
     return result
 
 
-def _only(manager: PipelineManager, loaded: Loaded) -> bool:
-    """Puts the other models away; False if there were none."""
+def _evict_others(manager: PipelineManager, loaded: Loaded) -> bool:
+    """Evicts the other models; False if there were none."""
     others = [model_id for model_id in manager.loaded() if model_id != loaded.card.id]
     for model_id in others:
         manager.evict(model_id)
     return bool(others)
 
 
-def _keep(sampled: Sampled, file: Path) -> None:
-    """An insurance only: where it cannot be had, the clip is made all the same."""
+def _write_checkpoint(sampled: Sampled, file: Path) -> None:
+    """If it fails, the clip is made without a checkpoint."""
     from media.files import atomic_write
     from pipelines.engine.latents_file import save
 
     try:
         with atomic_write(file) as part:
             save(sampled, part)
-    except Exception:  # of any kind: the clip itself is not in danger
+    except Exception:  # of any kind: the clip itself can still be made
         log.warning(
             "Writing the checkpoint failed; a failed decode cannot be retried.",
             exc_info=True,
@@ -212,20 +213,20 @@ def _keep(sampled: Sampled, file: Path) -> None:
 
 @contextmanager
 def _decoding(folder: Path) -> Iterator[None]:
-    """Leaves a sign while it lasts: if the worker dies of it, the next one goes about it with less
+    """Marks that decoding runs: if the worker dies of it, the next attempt decodes with less
     memory."""
-    sign = folder / DECODING
+    marker = folder / DECODING
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        sign.touch()
+        marker.touch()
     try:
         yield
     finally:
-        sign.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
 
 
 def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
-    """The clip that comes first in the file, cut to this one's pace and shape."""
+    """The clip that this one continues, at its frame rate and size."""
     from media.prefix import Lead
 
     if fitted.continue_from is None:
@@ -242,8 +243,8 @@ def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
     )
 
 
-def _sound_of_given(fitted: FittedRequest, pictures: Path) -> Sound | None:
-    """A clip that is worked over keeps its sound, unless the model makes one. `encode` cuts it."""
+def _sound_of_input(fitted: FittedRequest, pictures: Path) -> Sound | None:
+    """The sound of the input video, for models without sound. `encode` cuts it."""
     from media.soundtrack import load_sound
     from media.videos import SOUND_RATE_HZ, find_video
 
@@ -267,7 +268,7 @@ def _inputs(
 
     fitted = job.fitted
 
-    def fetching(done: int, total: int) -> None:
+    def on_bytes(done: int, total: int) -> None:
         on_progress(LoadProgress("downloading the LoRA", done / total if total else None))
 
     def picture(image_id: str | None) -> Image.Image | None:
@@ -291,7 +292,7 @@ def _inputs(
         last_image=picture(fitted.last_image),
         video=video or (),
         lead=ending if len(ending) > 1 else (),
-        loras=tuple(find(lora, settings, fetching) for lora in fitted.loras),
+        loras=tuple(find(lora, settings, on_bytes) for lora in fitted.loras),
     )
 
 
@@ -315,15 +316,15 @@ def _write_manifest(folder: Path, result: Result) -> None:
 
 @contextmanager
 def _as_kinora_errors(job_id: str) -> Iterator[None]:
-    """Whatever goes wrong leaves as one of our codes; the log keeps the rest."""
+    """Turns every exception into a KinoraError and logs its traceback."""
     try:
         yield
     except KinoraError as error:
         if error.__cause__ is not None:
-            log.warning("Job %s: %s", job_id, error, exc_info=error)
+            log.warning("Job failed: %s (job=%s).", error, job_id, exc_info=error)
         raise
     except Exception as error:
-        log.exception("Job %s failed.", job_id)
+        log.exception("Job failed (job=%s).", job_id)
         raise as_kinora_error(error) from error
 
 

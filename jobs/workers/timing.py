@@ -1,26 +1,17 @@
-"""Time in a run: what each phase took, when the rest will be there, and when it is over.
-
-Knows the person's control, beside which the deadline stands. Knows no engine and no file.
-"""
+"""Time in a run: seconds by phase, the ETA of sampling, throttled loading events, the deadline."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from errors import Cancelled, ErrorCode, KinoraError
+from pipelines.control import Control
 
 if TYPE_CHECKING:
     from pipelines.engine.manager import LoadProgress
-
-
-class Control(Protocol):
-    """What the person wants, asked at every step."""
-
-    def cancelled(self) -> bool: ...
-    def finish_now(self) -> bool: ...
 
 
 class PhaseTimer:
@@ -43,14 +34,14 @@ class PhaseTimer:
 
 
 class LoadingThrottle:
-    """What was said of loading: a download is told by the half percent, not by the packet."""
+    """Limits loading events: a download reports every half percent, not every chunk."""
 
     def __init__(self) -> None:
         self._phase = ""
         self._fraction = -1.0
         self._bytes = 0
 
-    def is_news(self, progress: LoadProgress) -> bool:
+    def is_due(self, progress: LoadProgress) -> bool:
         fraction = progress.fraction or 0.0
         if progress.phase == self._phase and fraction - self._fraction < 0.005:
             return False
@@ -58,7 +49,7 @@ class LoadingThrottle:
         return True
 
     def has_more_bytes(self, progress: LoadProgress) -> bool:
-        """True while a download gets on."""
+        """True while a download makes progress."""
         before, self._bytes = self._bytes, max(self._bytes, progress.bytes_done or 0)
         return self._bytes > before
 
@@ -76,7 +67,7 @@ class StepTimer:
         return round(statistics.median(self._steps) * remaining, 2)
 
     def step_s(self) -> float | None:
-        """Of the whole run; None where nothing was sampled."""
+        """The median of the whole run; None where nothing was sampled."""
         steps = self._all[1:] or self._all
         return round(statistics.median(steps), 5) if steps else None
 

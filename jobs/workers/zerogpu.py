@@ -1,8 +1,7 @@
-"""What may be asked of ZeroGPU, and what its answers mean.
+"""How many seconds of a GPU a job may request from ZeroGPU, and what its answers mean.
 
-`spaces` asks for the GPU; how many seconds it asks for is ours. Its answer is read where `spaces`
-reads it, because what `spaces` raises is a text for other pages. Knows `spaces`, where it is
-installed; knows no store and no page.
+`spaces` requests the GPU, for as long as we say. The answer of the device API is read inside
+`spaces`, because what `spaces` raises is a text for its own pages.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ Outcome = Literal[
 ]
 
 QUOTA_S: dict[Level, float] = {"anonymous": 120.0, "regular": 300.0, "pro": 2400.0}
-"""The quota of a day. One request for more than that is illegal."""
+"""The quota of a day. A request for more than that is illegal."""
 LONGEST_S = 600.0
-"""No clip asks for more GPU time, whatever the caller's quota."""
+"""No job requests more GPU time, whatever the caller's quota."""
 XLARGE_CHARGE = 2.0
 KNOWN_CALLERS = 2000
 
 
 class Seconds(NamedTuple):
-    """What a clip asks for: what it should have, and what it cannot do without."""
+    """The GPU time that a job should have, and the least that it can do with."""
 
     wanted: float
     needed: float
@@ -51,12 +50,12 @@ class Seconds(NamedTuple):
 
 @dataclass
 class Watch:
-    """One request for a GPU: `spaces` makes it, this sees how it goes."""
+    """Observes one request for a GPU that `spaces` makes."""
 
     on_queue: Callable[[str | None], None] = lambda _reason: None
     on_gpu: Callable[[], None] = lambda: None
     check: Callable[[], None] = lambda: None
-    """Called while ZeroGPU queues; raises where the clip was discarded."""
+    """Called while ZeroGPU queues the job; raises if the job was discarded."""
     outcome: Outcome | None = None
     level: Level | None = None
     left_s: float = 0.0
@@ -68,20 +67,20 @@ _watch: contextvars.ContextVar[Watch | None] = contextvars.ContextVar("watch", d
 
 
 def watch_with(watch: Watch) -> None:
-    """From now on in this context."""
+    """Sets the observer of this context."""
     _watch.set(watch)
 
 
 def install() -> None:
-    """Lets `Watch` see the answers of the device API. A patch of `spaces`: it can go when what
-    `spaces` raises carries the answer, and when it calls somebody at the start of its queue."""
+    """Patches `spaces` so that `Watch` sees the answers of the device API. It can go when the
+    exceptions of `spaces` carry the answer and `spaces` has a callback for its queue."""
     from spaces.zero import api
 
     client = getattr(api, "APIClient", None)
     original = getattr(client, "schedule", None)
     parts = [getattr(api, name, None) for name in ("QuotaInfos", "ScheduleResponse")]
     if client is None or original is None or None in parts:
-        log.warning("This version of spaces is unknown: its answers are read from its sentences.")
+        log.warning("Unknown version of spaces: reading its answers from its messages.")
         return
     if hasattr(original, "by_kinora"):
         return
@@ -91,14 +90,14 @@ def install() -> None:
         watch = _watch.get()
         if watch is not None:
             watch.has_token = kwargs.get("token") is not None
-            answer = _see(watch, answer, about)
+            answer = _observe(watch, answer, about)
         return answer, about
 
     schedule.by_kinora = True  # type: ignore[attr-defined]
     client.schedule = schedule
 
 
-def _see(watch: Watch, answer: Any, about: Any) -> Any:
+def _observe(watch: Watch, answer: Any, about: Any) -> Any:
     from spaces.zero import api
 
     auth = getattr(about, "auth", None)
@@ -118,11 +117,11 @@ def _see(watch: Watch, answer: Any, about: Any) -> Any:
         watch.outcome = {401: "expired", 503: "busy"}.get(int(answer), "error")  # type: ignore
     else:
         watch.on_queue(getattr(about, "queuing_reason", None))
-        return _see_queue(watch, answer)
+        return _observe_queue(watch, answer)
     return answer
 
 
-def _see_queue(watch: Watch, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
+def _observe_queue(watch: Watch, events: Generator[Any, None, None]) -> Generator[Any, None, None]:
     try:
         for event in events:
             watch.check()
@@ -136,11 +135,11 @@ def _see_queue(watch: Watch, events: Generator[Any, None, None]) -> Generator[An
         events.close()
 
 
-# -- what may be asked for -----------------------------------------------------------------------
+# -- how many seconds to request -----------------------------------------------------------------
 
 
 class Levels:
-    """What the device API said of each caller's account. The oldest are forgotten."""
+    """The level of each caller's account, from the device API. The oldest ones are removed."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Level] = OrderedDict()
@@ -149,7 +148,7 @@ class Levels:
         return self._known.get(owner)
 
     def forget(self, owner: str) -> None:
-        """They may log in meanwhile."""
+        """The caller may log in before the next request."""
         self._known.pop(owner, None)
 
     def learn(self, owner: str, level: Level | None) -> None:
@@ -162,7 +161,7 @@ class Levels:
 
 
 def charge_of(size: str | None) -> float:
-    """Seconds of quota that are compared with what is left, for each second asked for."""
+    """Seconds of quota that ZeroGPU counts for each requested second."""
     if size == "xlarge":
         return XLARGE_CHARGE
     try:
@@ -176,24 +175,24 @@ def charge_of(size: str | None) -> float:
 
 
 def most_s(level: Level | None, charge: float) -> int:
-    """The longest that may be asked for. Of an unknown caller it is taken that the account is a
-    free one, which most are."""
+    """The longest request that is allowed. An unknown caller is taken for one with a free account,
+    which most are."""
     return math.floor(min(LONGEST_S, QUOTA_S[level or "regular"] / charge))
 
 
-def first_ask_s(seconds: Seconds, level: Level | None, charge: float) -> int | None:
-    """None where the caller's account is known to be granted less than the clip needs: asking for
-    that would only spend the quota on a clip that is aborted. An unknown caller who needs more than
-    a free account has may be one who has it; a refusal costs nothing."""
+def first_request_s(seconds: Seconds, level: Level | None, charge: float) -> int | None:
+    """None if the caller's account is known to get less than the job needs: a shorter request would
+    only spend the quota on a job that is aborted. An unknown caller may have a larger quota than a
+    free account has; a refused request costs nothing."""
     needed = math.ceil(seconds.needed)
     if level is None and needed > most_s("regular", charge):
         level = "pro"
-    ask = max(1, min(math.ceil(seconds.wanted), most_s(level, charge)))
-    return ask if ask >= needed else None
+    request = max(1, min(math.ceil(seconds.wanted), most_s(level, charge)))
+    return request if request >= needed else None
 
 
-def next_ask_s(watch: Watch, asked: int, seconds: Seconds, charge: float) -> int | None:
-    """Less, where that may be granted and is still enough; None where there is nothing to try."""
+def next_request_s(watch: Watch, asked: int, seconds: Seconds, charge: float) -> int | None:
+    """A shorter request that may be granted and is still enough; None if there is none."""
     if watch.outcome == "illegal":
         most = [most_s(watch.level, charge), *(most_s(x, charge) for x in ("regular", "anonymous"))]
     elif watch.outcome == "quota":
@@ -203,11 +202,11 @@ def next_ask_s(watch: Watch, asked: int, seconds: Seconds, charge: float) -> int
     return next((s for s in most if math.ceil(seconds.needed) <= s < asked), None)
 
 
-# -- what a refusal means ------------------------------------------------------------------------
+# -- refusals ------------------------------------------------------------------------------------
 
 
 def outcome_of(error: Exception, watch: Watch) -> Outcome:
-    """What happened: as the device API said it, else by the words of what `spaces` raised."""
+    """The answer of the device API, else what the message of the exception says."""
     about = f"{getattr(error, 'title', '')} {getattr(error, 'message', error)}"
     if "Connection closed by visitor" in about:
         return "closed"
@@ -232,7 +231,7 @@ WORDS: tuple[tuple[str, Outcome], ...] = (
 
 
 def refusal(outcome: Outcome, watch: Watch, asked: int, charge: float) -> KinoraError:
-    """A sentence that says what happened, and what to do."""
+    """The error for the user."""
     counted = round(asked * charge)
     fewer = "Use fewer frames or steps"
     match outcome:

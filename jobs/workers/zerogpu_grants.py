@@ -1,7 +1,4 @@
-"""One clip on ZeroGPU: how long a GPU is asked for, and what is done where it is not granted.
-
-Knows the desk, the drivers and what ZeroGPU answers. Does not know how a clip is made.
-"""
+"""Grants: requests a GPU from ZeroGPU for one job, and handles refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from jobs.job import Job
 from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.zerogpu import Seconds, Watch
-from jobs.zerogpu_requests import MOST_EXPIRED, Drivers, Lent
+from jobs.zerogpu_requests import MOST_EXPIRED, CallerRequest, Drivers
 from pipelines.models.cards import ModelCard
 from pipelines.planning import ClipShape, Planner
 from settings import Settings
@@ -30,14 +27,14 @@ GPU_STARTS = Loading("starting on the GPU", absent=frozenset({"fraction"}))
 GPU_START_S = 10.0  # the fork, and the weights' way to the GPU
 GPU_LEAST_START_S = 4.0  # the same where it goes well
 NEARLY = 0.9
-"""A task that was aborted after this share of its time was aborted for its time."""
+"""A task that was aborted after this share of its time was aborted for a timeout."""
 
 Run = Callable[[JobLifecycle, Job, int, str | None], None]
-"""Makes the clip on a GPU of that size that is asked for so many seconds. Raises NoGpu."""
+"""Runs the job on a GPU of that size, requested for so many seconds. Raises NoGpu."""
 
 
 class NoGpu(Exception):
-    """What `spaces` raised."""
+    """`spaces` raised `why` instead of granting a GPU."""
 
     def __init__(self, why: Exception) -> None:
         self.why = why
@@ -45,7 +42,7 @@ class NoGpu(Exception):
 
 
 class FileControl:
-    """What a person asked, as a file: the one thing both sides of a fork can see."""
+    """Stop requests through a file, because both sides of a fork can see it."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / ASKED
@@ -65,7 +62,7 @@ class FileControl:
 
 @dataclass(frozen=True)
 class _Spent:
-    """What was asked for, what that counts, and how long it took until it was refused or ended."""
+    """The requested seconds, their factor in quota, and the time until the refusal or the end."""
 
     asked: int
     charge: float
@@ -82,97 +79,99 @@ class Grants:
         self._planner = Planner(settings)
         self._levels = zerogpu.Levels()
 
-    def make(self, desk: JobLifecycle, job: Job, lent: Lent | None) -> None:
-        """Asks for a GPU for as long as the clip may take, or for less where only that is granted
-        and is still enough. The clip has ended or waits again when this returns."""
+    def make(self, lifecycle: JobLifecycle, job: Job, request: CallerRequest | None) -> None:
+        """Requests a GPU for as long as the job may take, or for less if only that is granted and
+        is still enough. The job has ended or is queued again when this returns."""
         size = self.size_for(job)
-        charge, seconds = zerogpu.charge_of(size), self._seconds(desk, job)
-        control = FileControl(desk.folder(job.id))
+        charge, seconds = zerogpu.charge_of(size), self._seconds(lifecycle, job)
+        control = FileControl(lifecycle.folder(job.id))
 
         def check() -> None:
             if control.cancelled():
                 raise Cancelled
 
         level = self._levels.get(job.owner)
-        ask = zerogpu.first_ask_s(seconds, level, charge)
+        ask = zerogpu.first_request_s(seconds, level, charge)
         if ask is None:
             self._levels.forget(job.owner)
             needed = math.ceil(seconds.needed)
-            desk.fail(job, zerogpu.refusal("illegal", Watch(level=level), needed, charge))
+            lifecycle.fail(job, zerogpu.refusal("illegal", Watch(level=level), needed, charge))
         while ask is not None:
             watch = Watch(
-                on_queue=lambda why: desk.progress(job, WaitingForGpu(why)),
-                on_gpu=lambda: desk.progress(job, GPU_STARTS),
+                on_queue=lambda why: lifecycle.progress(job, WaitingForGpu(why)),
+                on_gpu=lambda: lifecycle.progress(job, GPU_STARTS),
                 check=check,
             )
             zerogpu.watch_with(watch)
-            # until the GPU is there nothing is loaded, whether ZeroGPU says so at once or not
-            desk.progress(job, WaitingForGpu())
+            # nothing is loaded before the GPU is granted, even if ZeroGPU reports no queue
+            lifecycle.progress(job, WaitingForGpu())
             began, refused = time.monotonic(), None
             try:
-                self._run(desk, job, ask, size)
+                self._run(lifecycle, job, ask, size)
             except NoGpu as error:
                 refused = error.why
             self._levels.learn(job.owner, watch.level)
             if refused is None:
                 return
             spent = _Spent(ask, charge, time.monotonic() - began)
-            ask = self._after_refusal(desk, job, lent, refused, watch, seconds, spent)
+            ask = self._after_refusal(lifecycle, job, request, refused, watch, seconds, spent)
 
     def size_for(self, job: Job) -> str | None:
-        """`xlarge` where the clip needs it, which takes twice the quota. Else None, the default:
-        `spaces` makes that xlarge where all that is loaded needs it."""
+        """`xlarge` if the job needs it, which takes twice the quota; else None, the default, which
+        `spaces` makes xlarge if the loaded models need it."""
         card = self._cards.get(job.fitted.model)
         size = self._planner.plan(card, ClipShape.of(job.fitted)).gpu_size if card else None
         return size if size == "xlarge" else None
 
     def _after_refusal(
         self,
-        desk: JobLifecycle,
+        lifecycle: JobLifecycle,
         job: Job,
-        lent: Lent | None,
+        request: CallerRequest | None,
         error: Exception,
         watch: Watch,
         seconds: Seconds,
         spent: _Spent,
     ) -> int | None:
-        """No quota, no GPU, a task that took too long, a page that closed. Returns the seconds to
-        ask for instead, or None where the clip has ended or waits again."""
+        """No quota, no GPU, a timeout, or a closed page. Returns the seconds to request instead, or
+        None if the job has ended or is queued again."""
         if isinstance(error, Cancelled):
-            desk.cancel(job)
+            lifecycle.cancel(job)
             return None
         outcome = zerogpu.outcome_of(error, watch)
         match outcome:
             case "closed":
-                self._drivers.drop(job.id, lent)
-                desk.requeue(job, "The page closed before a GPU was free.", refund_attempt=True)
+                self._drivers.drop(job.id, request)
+                lifecycle.requeue(
+                    job, "The page closed before a GPU was free.", refund_attempt=True
+                )
             case "expired" if self._drivers.count_expired(job.id) < MOST_EXPIRED:
-                self._drivers.drop(job.id, lent)
+                self._drivers.drop(job.id, request)
                 again = "The Hub's permission to use your GPU quota expired; it is renewed."
-                desk.requeue(job, again, refund_attempt=True)
-            case "aborted" if self._was_too_short(desk, job, spent):
-                desk.fail(job, zerogpu.too_short(spent.asked))
+                lifecycle.requeue(job, again, refund_attempt=True)
+            case "aborted" if self._was_too_short(lifecycle, job, spent):
+                lifecycle.fail(job, zerogpu.too_short(spent.asked))
             case "aborted":
-                desk.worker_lost(job)
+                lifecycle.worker_lost(job)
             case _:
-                less = zerogpu.next_ask_s(watch, spent.asked, seconds, spent.charge)
+                less = zerogpu.next_request_s(watch, spent.asked, seconds, spent.charge)
                 if less is not None:
-                    text = "ZeroGPU does not grant %d s, asking for %d s (job=%s)."
+                    text = "ZeroGPU did not grant %d s, requesting %d s (job=%s)."
                     log.info(text, spent.asked, less, job.id)
                     return less
                 unknown = error if outcome == "error" else None
-                log.warning("No GPU was granted: %s (job=%s).", outcome, job.id, exc_info=unknown)
-                desk.fail(job, zerogpu.refusal(outcome, watch, spent.asked, spent.charge))
+                log.warning("GPU request failed: %s (job=%s).", outcome, job.id, exc_info=unknown)
+                lifecycle.fail(job, zerogpu.refusal(outcome, watch, spent.asked, spent.charge))
         return None
 
-    def _was_too_short(self, desk: JobLifecycle, job: Job, spent: _Spent) -> bool:
-        """It was ended for its time, and no more time could be asked for."""
+    def _was_too_short(self, lifecycle: JobLifecycle, job: Job, spent: _Spent) -> bool:
+        """The task timed out, and no longer request is allowed."""
         most = zerogpu.most_s(self._levels.get(job.owner), spent.charge)
         took_all = spent.seconds >= spent.asked * NEARLY
-        return took_all and spent.asked >= most and not desk.is_sampled(job.id)
+        return took_all and spent.asked >= most and not lifecycle.is_sampled(job.id)
 
-    def _seconds(self, desk: JobLifecycle, job: Job) -> Seconds:
-        estimate = desk.estimator.estimate(job.fitted)
+    def _seconds(self, lifecycle: JobLifecycle, job: Job) -> Seconds:
+        estimate = lifecycle.estimator.estimate(job.fitted)
         wanted = (GPU_START_S + estimate.high) * job.attempts
         least = estimate.seconds if estimate.learned else estimate.low
         return Seconds(wanted, min(wanted, GPU_LEAST_START_S + least))

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from errors import Cancelled
+from pipelines.control import Control
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.lora_adapters import applied
@@ -28,15 +29,7 @@ from pipelines.engine.x0 import StepState, moment, x0_estimate
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
-__all__ = ["Control", "Sampled", "Step", "denoise"]
-
-
-class Control(Protocol):
-    """What a person may want in the middle of a run. Asked often: must be quick."""
-
-    def cancelled(self) -> bool: ...
-
-    def finish_now(self) -> bool: ...
+__all__ = ["Sampled", "Step", "denoise"]
 
 
 @dataclass(frozen=True)

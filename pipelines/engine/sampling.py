@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import get_args
 
 from errors import ErrorCode, KinoraError
+from pipelines.control import Control
 from pipelines.engine.decode import OnChange
-from pipelines.engine.denoise import Control, Sampled, Step, denoise
+from pipelines.engine.denoise import Sampled, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.memory import free_memory

@@ -38,7 +38,7 @@ def main() -> None:
     settings = Settings.load()
     say("opening")
     store = JobStore(settings.database_url)
-    store.listeners.append(tell)
+    store.subscribe(tell)
     executor = ProcessExecutor(settings, MODULE)
     with JobService(store, executor, load_cards(settings.models_dir), settings) as service:
         say("started", store.server)

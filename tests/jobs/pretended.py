@@ -16,8 +16,9 @@ from jobs.artifacts import MANIFEST
 from jobs.event_types import Encoding, Loading, StepDone
 from jobs.job import Job, Result
 from jobs.workers.process_worker import serve
-from jobs.workers.run import Control, Emit
+from jobs.workers.run import Emit
 from media.files import atomic_write
+from pipelines.control import Control
 
 MODULE = "tests.jobs.pretended"
 LEDGER = "KINORA_TEST_LEDGER"

@@ -27,7 +27,7 @@ def run(store: JobStore, log: EventLog, make_job: MakeJob, steps: int = 0) -> st
     job = accept(store, make_job())
     store.claim()
     for index in range(steps):
-        log.append(job.id, StepDone(index))
+        store.append(job.id, StepDone(index))
     return job.id
 
 
@@ -66,7 +66,7 @@ def test_a_log_that_began_before_a_restart_joins_up(
 ) -> None:
     job_id = run(store, log, make_job, steps=5)
     after_restart = EventLog(store)
-    after_restart.append(job_id, StepDone(5))
+    store.append(job_id, StepDone(5))
     end(store, job_id)
     assert numbers(after_restart.watch(job_id)) == list(range(1, 10))
     assert numbers(after_restart.watch(job_id, after=7)) == [8, 9]
@@ -88,9 +88,9 @@ def test_thirty_watchers_who_come_at_any_time_see_everything_in_order(
     threads = [threading.Thread(target=watch, args=(place,)) for place in range(30)]
     for thread in threads:
         thread.start()
-        log.append(job_id, StepDone())
+        store.append(job_id, StepDone())
     for _ in range(50):
-        log.append(job_id, StepDone())
+        store.append(job_id, StepDone())
     end(store, job_id)
     for thread in threads:
         thread.join(30)
@@ -109,7 +109,7 @@ def test_news_arrives_at_once(store: JobStore, log: EventLog, make_job: MakeJob)
     watcher.start()
     for _ in range(10):
         time.sleep(0.02)
-        log.append(job_id, StepDone())
+        store.append(job_id, StepDone())
     end(store, job_id)
     watcher.join(30)
     assert len(delays) == 11
@@ -199,7 +199,7 @@ def test_async_watchers_see_everything_in_order(
 
     def work() -> None:
         for _ in range(50):
-            log.append(job_id, StepDone())
+            store.append(job_id, StepDone())
             time.sleep(0.002)
         end(store, job_id)
 
@@ -267,7 +267,7 @@ def test_however_many_watch_in_one_loop_it_is_called_once_for_an_event(
         await asyncio.sleep(0.2)
         really = loop.call_soon_threadsafe
         loop.call_soon_threadsafe = lambda *call: called.append(call) or really(*call)  # type: ignore[method-assign]
-        log.append(job_id, StepDone())
+        store.append(job_id, StepDone())
         end(store, job_id)
         loop.call_soon_threadsafe = really  # type: ignore[method-assign]
         return await asyncio.gather(*watchers)

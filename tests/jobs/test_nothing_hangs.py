@@ -67,7 +67,7 @@ def test_a_stumble_right_after_a_change_costs_no_clip(
             raise RuntimeError("somebody who listens stumbles")
 
     with serving(tmp_path, monkeypatch) as service:
-        service._store.listeners.append(stumble)
+        service._store.subscribe(stumble)
         jobs = [service.submit(CLIP, ME) for _ in range(2)]
         until(lambda: all(state(service, job.id) is State.SUCCEEDED for job in jobs), 60)
         assert service._store.running() == []

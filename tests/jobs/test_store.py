@@ -151,7 +151,8 @@ def test_who_listens_badly_costs_neither_the_writer_nor_the_others(
     def fails(event: Event) -> None:
         raise ValueError(event.kind)
 
-    store.listeners += [fails, lambda event: heard.append(event.kind)]
+    store.subscribe(fails)
+    store.subscribe(lambda event: heard.append(event.kind))
     job = make_job()
     store.add(job, max_queue=9, max_per_owner=9)
     claimed = store.claim()

@@ -177,6 +177,24 @@ def test_a_quiet_stream_sends_heartbeats(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 1 <= len(beats) <= 3
 
 
+def test_a_clip_that_is_deleted_meanwhile_ends_its_stream() -> None:
+    states = iter([("queued", False)])
+
+    async def changes() -> AsyncGenerator[None, None]:
+        while True:
+            yield
+
+    async def read() -> tuple[str, bool]:
+        for state in states:
+            return state
+        raise KinoraError(ErrorCode.NOT_FOUND)
+
+    async def follow() -> list[bytes | None]:
+        return [chunk async for chunk in sse.states(changes(), read)]
+
+    assert asyncio.run(asyncio.wait_for(follow(), 30)) == [sse.message("queued")]
+
+
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
 def test_a_client_that_leaves_closes_the_source(spec_version: str) -> None:
     closed: list[bool] = []

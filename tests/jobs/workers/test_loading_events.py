@@ -24,18 +24,18 @@ def fractions(store: JobStore, job_id: str) -> list[float]:
 def test_only_the_first_in_the_line_is_told_and_only_what_is_new(
     store: JobStore, make_job: MakeJob
 ) -> None:
-    preparing = LoadingReporter(store)
-    preparing.tell(loading(0.1))  # to nobody
+    reporter = LoadingReporter(store)
+    reporter.report(loading(0.1))  # to nobody
     first, second = accept(store, make_job()), accept(store, make_job())
     for fraction in (0.1, 0.1, 0.101, 0.2, 0.2):
-        preparing.tell(loading(fraction))
-    preparing.tell(loading(0.2, "text encoder"))
+        reporter.report(loading(fraction))
+    reporter.report(loading(0.2, "text encoder"))
     assert fractions(store, first.id) == [0.1, 0.2, 0.2]
     assert fractions(store, second.id) == []
     found = store.get(first.id)
     assert found and found.state is State.QUEUED
     store.move(first.id, State.QUEUED, State.CANCELLED, JobCancelled())
-    preparing.tell(loading(0.2, "text encoder"))
+    reporter.report(loading(0.2, "text encoder"))
     assert fractions(store, second.id) == [0.2]
 
 

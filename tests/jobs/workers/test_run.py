@@ -15,8 +15,9 @@ from errors import Cancelled, ErrorCode, KinoraError
 from jobs.event_types import Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result
 from jobs.workers.run import as_kinora_error, run_job
-from jobs.workers.timing import Control, LoadingThrottle, StepTimer, TimedControl
+from jobs.workers.timing import LoadingThrottle, StepTimer, TimedControl
 from media.metadata import read_comment
+from pipelines.control import Control
 from pipelines.preview import Preview
 from pipelines.request import Task
 from settings import Settings
@@ -152,7 +153,7 @@ def test_the_way_of_a_model_to_this_machine_is_not_the_clips_time(
         progress = LoadProgress("downloading", here / 1000, here, 1000)
         assert told.has_more_bytes(progress) is is_more
     assert not told.has_more_bytes(LoadProgress("transformer", 0.9))
-    news = [told.is_news(LoadProgress("downloading", f / 1000)) for f in range(11)]
+    news = [told.is_due(LoadProgress("downloading", f / 1000)) for f in range(11)]
     assert sum(news) == 3
 
     timed = TimedControl(Person(), 200)

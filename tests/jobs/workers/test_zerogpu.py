@@ -46,7 +46,7 @@ seconds = st.floats(0.1, 5000).flatmap(
 def test_what_is_asked_for_stays_under_the_cap_of_a_known_caller(
     clip: Seconds, level: Level, charge: float
 ) -> None:
-    asked = zerogpu.first_ask_s(clip, level, charge)
+    asked = zerogpu.first_request_s(clip, level, charge)
     if asked is None:
         assert clip.needed * charge > min(QUOTA_S[level], zerogpu.LONGEST_S * charge) - charge
         return
@@ -60,7 +60,7 @@ def test_what_an_unknown_caller_asks_for_is_never_illegal_for_a_free_account(
     clip: Seconds, charge: float
 ) -> None:
     """Where such an account can make the clip at all."""
-    asked = zerogpu.first_ask_s(clip, None, charge)
+    asked = zerogpu.first_request_s(clip, None, charge)
     if math.ceil(clip.needed) * charge <= QUOTA_S["regular"]:
         assert asked is not None
         assert asked * charge <= max(QUOTA_S["regular"], charge)
@@ -78,7 +78,7 @@ def test_asking_ends_and_a_clip_that_can_be_granted_is(
 ) -> None:
     """Played against the device API's own rule. Each time less is asked for."""
     asks: list[int] = []
-    ask: int | None = zerogpu.first_ask_s(clip, believed, charge)
+    ask: int | None = zerogpu.first_request_s(clip, believed, charge)
     granted = False
     while ask is not None and not granted:
         assert not asks or ask < asks[-1]
@@ -91,7 +91,7 @@ def test_asking_ends_and_a_clip_that_can_be_granted_is(
         else:
             granted = True
             break
-        ask = zerogpu.next_ask_s(watch, ask, clip, charge)
+        ask = zerogpu.next_request_s(watch, ask, clip, charge)
         sentence = zerogpu.refusal(watch.outcome, watch, asks[-1], charge).message
         assert "Use fewer frames or steps" in sentence
     assert len(asks) <= 4
@@ -106,13 +106,13 @@ def test_asking_ends_and_a_clip_that_can_be_granted_is(
 def test_what_360_s_were_is_granted_to_a_free_account() -> None:
     """240 s, times 1.5, were more than its whole day, and illegal for ever."""
     long = Seconds(wanted=240, needed=150)
-    assert zerogpu.first_ask_s(long, None, 1.5) == 200  # 300 s as it counts
+    assert zerogpu.first_request_s(long, None, 1.5) == 200  # 300 s as it counts
     anonymous = Watch(outcome="illegal", wait_s=-1, level="anonymous")
-    assert zerogpu.next_ask_s(anonymous, 200, long, 1.5) is None, "not enough for this clip"
+    assert zerogpu.next_request_s(anonymous, 200, long, 1.5) is None, "not enough for this clip"
     sentence = zerogpu.refusal("illegal", anonymous, 200, 1.5).message
     assert "Use fewer frames or steps, or log in to Hugging Face" in sentence
     short = Seconds(wanted=240, needed=60)
-    assert zerogpu.next_ask_s(anonymous, 200, short, 1.5) == 80
+    assert zerogpu.next_request_s(anonymous, 200, short, 1.5) == 80
 
 
 def test_a_callers_level_is_remembered_and_the_oldest_forgotten() -> None:
@@ -294,16 +294,16 @@ def test_a_clip_from_before_a_restart_is_nobodys_until_it_is_driven(
     old = Waiting("a" * 32, ME, time.time() - 3600)
     fresh = Waiting("b" * 32, ME, time.time())
     assert drivers.idle([old, fresh]) == {old.id}
-    assert drivers.given_up([old, fresh]) == set(), "its page has some minutes to come back"
-    drivers.lend(old.id)
+    assert drivers.idle_too_long([old, fresh]) == set(), "its page has some minutes to come back"
+    drivers.add(old.id)
     assert drivers.idle([old]) == set()
 
 
 def test_the_newest_request_is_used_and_outlives_the_one_before(resting: JobService) -> None:
     drivers = Drivers()
-    drivers.lend("job")
+    drivers.add("job")
     used = drivers.newest("job")
-    drivers.lend("job")
+    drivers.add("job")
     newer = drivers.newest("job")
     assert newer is not used
     drivers.drop("job", used)  # the old page closed
@@ -326,7 +326,7 @@ def test_a_clip_is_never_idle_and_driven_at_once(steps: list[tuple[str, str]]) -
         match step:
             case "lend":
                 stale = drivers.newest(job)
-                drivers.lend(job)
+                drivers.add(job)
                 lent.add(job)
                 dropped.discard(job)
             case "drop" if job in lent:
@@ -340,7 +340,7 @@ def test_a_clip_is_never_idle_and_driven_at_once(steps: list[tuple[str, str]]) -
         waiting = [Waiting(name, ME, time.time()) for name in "abc"]
         assert drivers.drivable() == lent
         assert drivers.idle(waiting) == dropped
-        assert not drivers.given_up(waiting)
+        assert not drivers.idle_too_long(waiting)
         assert all(drivers.wants_request(name) == (name not in lent) for name in "abc")
     assert drivers.idle_s == IDLE_S
 
@@ -353,7 +353,7 @@ def test_a_clip_that_nobody_drives_expires_with_a_sentence(tiny_settings: Settin
     cards = load_cards(settings.models_dir)
     with JobService(JobStore(settings.database_url), executor, cards, settings) as service:
         job = service.submit(GenerationRequest(prompt="a dog", seed=1), ME)
-        executor.drivers.lend(job.id)
+        executor.drivers.add(job.id)
         lose(service, job)
         until(lambda: service.get(job.id).state is State.FAILED)
         error = service.get(job.id).error
