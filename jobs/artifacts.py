@@ -297,10 +297,10 @@ FULL_CODES = ("XMinioStorageFull", "InsufficientStorage", "InsufficientCapacity"
 def _is_store_full(error: BaseException | None) -> bool:
     """s3fs wraps the store's response in exceptions of its own."""
     while error is not None:
-        answer = getattr(error, "response", None)
-        if isinstance(answer, dict):
-            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            return status == 507 or answer.get("Error", {}).get("Code") in FULL_CODES
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            return status == 507 or response.get("Error", {}).get("Code") in FULL_CODES
         error = error.__cause__
     return False
 

@@ -1,8 +1,8 @@
-"""Copies of a SQLite database on a mount that keeps whole files and nothing finer.
+"""Copies of a SQLite database on a mounted bucket, which stores whole files only.
 
-A bucket's mount may write a file late, in part or not at all if the machine dies first, and gives
-no order between two files. So a copy is one file that is never changed, and its name has the hash
-of its content: what arrived in part is known by that, and the copy before it is there still.
+Such a mount may write a file late, in part, or not at all if the machine dies first, and keeps no
+order between two files. So a copy is one file that never changes, with the hash of its content in
+its name: a partial one is recognised by that, and the copy before it still exists.
 
     kinora-000003-00000017-<sha256>.db      generation (a start of a server), number, content
 """
@@ -23,12 +23,12 @@ from typing import NamedTuple
 NAME = re.compile(r"kinora-(\d{6,})-(\d{8,})-([0-9a-f]{64})\.db")
 KEPT = 3
 KEPT_S = 180.0
-"""Longer than a mount takes to write: a removal may arrive there before a newer copy does."""
+"""Longer than a mount takes to write: a removal may arrive before a newer copy does."""
 
 
 class Number(NamedTuple):
-    """In the order in which they count. A server that is still stopping while the next one runs
-    has the lower generation, so its last copies do not hide the newer ones."""
+    """The order of the copies. A server that is stopping while the next one runs has the lower
+    generation, so its last copies do not replace the newer ones."""
 
     generation: int = 0
     serial: int = 0
@@ -51,7 +51,7 @@ class Copies:
         self.folder = folder
 
     def newest_first(self) -> list[Copy]:
-        """All, whole or not. Raises OSError."""
+        """All copies, complete or not. Raises OSError."""
         found = list(self._found())
         return sorted(found, key=lambda copy: copy.number, reverse=True)
 
@@ -59,7 +59,7 @@ class Copies:
         return max((copy.number for copy in self._found()), default=Number())
 
     def restore(self, target: Path) -> Copy | None:
-        """The newest whole copy becomes `target`; None, and no file, if there is none."""
+        """Copies the newest complete copy to `target`; None, and no file, if there is none."""
         for copy in self.newest_first():
             part = target.with_name(f"{target.name}.{os.getpid()}.part")
             try:
@@ -68,13 +68,13 @@ class Copies:
                     put_in_place(part, target)
                     return copy
             except OSError:
-                continue  # unreadable: as good as in part
+                continue  # unreadable: treated as incomplete
             finally:
                 part.unlink(missing_ok=True)
         return None
 
     def write(self, snapshot: Path, number: Number) -> Copy:
-        """One more copy; then those that it makes superfluous go. Raises OSError."""
+        """Writes one more copy and removes old ones. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         digest = _sha256(snapshot)
         name = f"kinora-{number.generation:06d}-{number.serial:08d}-{digest}.db"
@@ -104,7 +104,7 @@ class Copies:
 
 
 def take_snapshot(database: Path, target: Path) -> None:
-    """All that is committed, as one consistent file, while others read and write."""
+    """Writes all committed data as one consistent file, while others read and write."""
     target.unlink(missing_ok=True)
     connect = sqlite3.connect
     with closing(connect(database, timeout=30)) as source, closing(connect(target)) as copy:
@@ -113,7 +113,7 @@ def take_snapshot(database: Path, target: Path) -> None:
 
 
 def adopt(database: Path, target: Path) -> bool:
-    """A database that was used in place, with its log; False if it is not sound."""
+    """Takes over a database that was used in place, with its log; False if it is damaged."""
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     logs = ("-wal", "-journal")
     try:
@@ -135,7 +135,7 @@ def adopt(database: Path, target: Path) -> bool:
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Without the log of the database that was there."""
+    """Replaces the database and removes the log of the old one."""
     for ending in ("-wal", "-shm", "-journal"):
         Path(f"{target}{ending}").unlink(missing_ok=True)
     part.replace(target)

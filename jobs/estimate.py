@@ -1,9 +1,9 @@
-"""How long a clip will take and how much memory, learned from clips made on the same machines.
+"""Estimator: the time and memory of a clip, learned from clips made on the same machines.
 
-Sampling is paced per step, decoding and encoding per clip, each by the number of pixels. A guess
-for another size follows how time grew with size so far. A clip that was finished early counts as
-much as it has steps, the first one after a model was loaded only while there is no other.
-Knows the `timings` table and the plan's guesses; knows no torch.
+Sampling is estimated per step, decoding and encoding per clip, each by the number of pixels. For
+another size, time is extrapolated by how it grew with size so far. A clip that was finished early
+is weighted by its steps; the first one after a model was loaded counts only while it is the only
+one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SECONDS_PER_UNIT = 1.5e-7  # per pixel, frame and step, of a model about which n
 
 
 class Estimate(BaseModel):
-    """Wall seconds once the work has begun: most likely, and the span it probably lies in."""
+    """Wall seconds from the start of the run: the most likely value and a probable range."""
 
     model_config = ConfigDict(frozen=True)
     seconds: float
@@ -45,12 +45,12 @@ class Estimate(BaseModel):
     high: float
     learned: bool
     tail_s: float = 0.0
-    """The part that comes after the last step: decoding and writing the file."""
+    """The part after the last step: decoding and encoding."""
     memory_gb: float | None = None
-    """The most it takes at once."""
+    """Peak memory."""
     memory_of: Literal["gpu", "ram"] = "ram"
     memory_learned: bool = False
-    """Measured here, not worked out from the number of parameters."""
+    """Measured here, not derived from the number of parameters."""
 
 
 class Point(NamedTuple):
@@ -60,14 +60,14 @@ class Point(NamedTuple):
 
 
 class Recent(NamedTuple):
-    """What the last clips of a model took."""
+    """The timings of the last clips of a model."""
 
     steps: list[Point]
-    """Seconds of a step by its work."""
+    """Seconds per step, by pixels times passes."""
     prompt: list[float]
     """Seconds before the first step."""
     tail: list[Point]
-    """Seconds after the last by the number of pixels."""
+    """Seconds after the last step, by pixels."""
 
 
 class Estimator:
@@ -82,17 +82,17 @@ class Estimator:
         self._cards = cards
         here = machine or machine_name()
         self.machines: Callable[[], Collection[str] | None] = lambda: [here]
-        """Where clips are made: behind Redis, where the workers are. None: nobody knows yet."""
+        """The machines that make clips: behind Redis, the workers'. None: not known yet."""
         self._given_planner = planner
         self._kept: dict[tuple[str, ClipShape], tuple[float, Estimate]] = {}
 
     def learn(self, job: Job) -> None:
-        """Takes the timings of a clip that was made."""
+        """Stores the timings of a finished clip."""
         if job.result is None or "denoise" not in job.result.seconds:
             return
         fitted, result = job.fitted, job.result
         if fitted.upscale:
-            return  # its end would be no example for the others
+            return  # its decoding is not comparable with that of others
         machines = self.machines() or ()
         machine = result.machine or (next(iter(machines)) if len(machines) == 1 else None)
         if machine is None:
@@ -119,7 +119,7 @@ class Estimator:
         self._kept.clear()
 
     def estimate(self, fitted: FittedRequest) -> Estimate:
-        """The same for a moment for all clips of one shape: there may be a thousand of them."""
+        """Cached for a moment per model and shape: a thousand queued clips may be alike."""
         shape, now = (fitted.model, ClipShape.of(fitted)), time.monotonic()
         made_at, kept = self._kept.get(shape, (now, None))
         if kept is not None and now - made_at < KEPT_S:
@@ -138,13 +138,13 @@ class Estimator:
             return self._with_memory(self._guess(fitted, per_step), fitted, rows)
         recent = _recent(rows)
         begin = statistics.median(recent.prompt)
-        end = _at(ClipShape.of(fitted).pixels, recent.tail)
-        seconds = begin + _at(per_step, recent.steps) * fitted.num_inference_steps + end
-        doubt = _doubt(per_step, recent.steps)
+        end = _seconds_at(ClipShape.of(fitted).pixels, recent.tail)
+        seconds = begin + _seconds_at(per_step, recent.steps) * fitted.num_inference_steps + end
+        spread = _uncertainty(per_step, recent.steps)
         learned = Estimate(
             seconds=seconds,
-            low=seconds / (1 + doubt),
-            high=seconds * (1 + doubt),
+            low=seconds / (1 + spread),
+            high=seconds * (1 + spread),
             learned=True,
             tail_s=end,
         )
@@ -157,7 +157,7 @@ class Estimator:
         return self._given_planner
 
     def _rows(self, model: str | None) -> Sequence[RowMapping]:
-        """The last clips made there, of that model or of all; the cold ones only if all are."""
+        """The timings of the last clips, of that model or of all; cold ones only if all are."""
         query, machines = select(timings), self.machines()
         if machines is not None:
             query = query.where(timings.c.machine.in_(machines))
@@ -169,21 +169,21 @@ class Estimator:
         return [row for row in rows if not json.loads(row["seconds"]).get("cold")] or rows
 
     def _guess(self, fitted: FittedRequest, per_step: float) -> Estimate:
-        """From the number of parameters, and from how far off such guesses were here so far."""
+        """From the number of parameters, corrected by how far off such guesses were here so far."""
         card = self._cards.get(fitted.model)
         if card is None:
             end = 0.5 + SECONDS_PER_UNIT * 3 * per_step
             seconds = 0.2 + SECONDS_PER_UNIT * per_step * fitted.num_inference_steps + end
         else:
             pace = self._planner.speed(card, ClipShape.of(fitted))
-            off = self._off()
+            off = self._correction()
             end = pace.end * off
             seconds = pace.begin * off + pace.step * off * fitted.num_inference_steps + end
         return Estimate(
             seconds=seconds, low=seconds / 3, high=seconds * 4, learned=False, tail_s=end
         )
 
-    def _off(self) -> float:
+    def _correction(self) -> float:
         """How many times longer than guessed the steps of other models took on this machine."""
         ratios: list[float] = []
         for row in self._rows(None):
@@ -196,7 +196,7 @@ class Estimator:
     def _with_memory(
         self, estimate: Estimate, fitted: FittedRequest, rows: Sequence[RowMapping]
     ) -> Estimate:
-        """The plan's figure, moved by how far it was off so far."""
+        """Adds the plan's figure, corrected by how far it was off so far."""
         card = self._cards.get(fitted.model)
         if card is None:
             return estimate
@@ -247,16 +247,16 @@ def _recent(rows: Sequence[RowMapping]) -> Recent:
     return recent
 
 
-def _at(size: float, points: Sequence[Point]) -> float:
-    """The median of the nearest sizes' seconds, carried over to this size."""
-    grows = _growth(points)
+def _seconds_at(size: float, points: Sequence[Point]) -> float:
+    """The median of the seconds of the nearest sizes, scaled to this size."""
+    exponent = _growth(points)
     nearest = min(abs(math.log(size / p.size)) for p in points)
     near = [p for p in points if abs(math.log(size / p.size)) <= nearest + ALIKE]
-    return _weighted_median([(p.seconds * (size / p.size) ** grows, p.weight) for p in near])
+    return _weighted_median([(p.seconds * (size / p.size) ** exponent, p.weight) for p in near])
 
 
 def _weighted_median(values: Sequence[tuple[float, float]]) -> float:
-    """Where half of the weight lies on either side; between two such values, their mean."""
+    """The value with half of the weight on either side; between two such values, their mean."""
     ordered = sorted(values)
     half, below = sum(weight for _, weight in ordered) / 2, 0.0
     for (value, weight), (above, _) in zip(ordered, [*ordered[1:], ordered[-1]], strict=True):
@@ -281,10 +281,11 @@ def _growth(points: Sequence[Point]) -> float:
     return min(max(statistics.median(slopes), GROWTH[0]), GROWTH[1])
 
 
-def _doubt(size: float, points: Sequence[Point]) -> float:
-    """A fraction: how far apart the points are, how few, and how far away."""
-    grows = _growth(points)
-    logs = [math.log(p.seconds) - grows * math.log(p.size) for p in points]
+def _uncertainty(size: float, points: Sequence[Point]) -> float:
+    """The relative uncertainty: larger the more the points scatter, the fewer and the farther away
+    they are."""
+    exponent = _growth(points)
+    logs = [math.log(p.seconds) - exponent * math.log(p.size) for p in points]
     middle = statistics.median(logs)
     spread = statistics.median(abs(x - middle) for x in logs)
     distance = min(abs(math.log(size / p.size)) for p in points)

@@ -1,7 +1,7 @@
-"""The database's shape, as numbered steps that are only ever appended to.
+"""The database schema as numbered migrations.
 
-A step that has been released is never edited; the next change is a new step. The SQL is kept to
-what SQLite and PostgreSQL both accept. Knows nothing of jobs beyond their columns.
+A migration that was released is never edited; the next change is a new one. The SQL is limited to
+what SQLite and PostgreSQL both accept.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
 
 
 def open_database(database: Database) -> None:
-    """Brings it up to date, on a full disk with what is kept for that. KinoraError where the disk
-    is the reason that it cannot be opened."""
+    """Migrates the database, on a full disk with the reserve. Raises KinoraError if it cannot be
+    opened because of the disk."""
     database.reserve.use_for(lambda: _open(database))
     database.reserve.refill()
 
@@ -136,7 +136,7 @@ def _open(database: Database) -> None:
 
 
 def migrate(engine: Engine) -> list[str]:
-    """Brings the database up to date; the names of the steps that were run."""
+    """Runs the migrations that are missing and returns their names."""
     with engine.begin() as connection:
         one_at_a_time(connection)
         connection.execute(

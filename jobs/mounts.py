@@ -1,8 +1,7 @@
-"""Whether a folder is on a disk of this machine, by the kernel's own list of mounts.
+"""Whether a folder is on a local disk, by the kernel's list of mounts.
 
-SQLite's write-ahead log needs memory that is shared through the file system, and locks that hold;
-file systems over a network, and those in user space that stand for an object store, give neither.
-Linux only: elsewhere every folder counts as local.
+SQLite's write-ahead log needs shared memory and reliable locks, which network file systems and FUSE
+mounts of object stores do not provide. Linux only: elsewhere every folder counts as local.
 """
 
 from __future__ import annotations
@@ -42,21 +41,21 @@ NETWORK = frozenset(
         "wekafs",
     }
 )
-"""Those of other machines, and those by which a virtual machine sees the folders of its host."""
+"""Network file systems, and those by which a virtual machine sees its host's folders."""
 LOCAL_FUSE = frozenset({"fuseblk"})
-"""NTFS and the like, on a disk that is in this machine."""
+"""NTFS and the like, on a local disk."""
 
 
 def network_kind(path: Path) -> str | None:
-    """The type of the network or user-space file system that a path is on, or will be on once it
-    is made; None for a local disk."""
-    kind = mount_kind(_as_it_will_be(path), _read())
+    """The type of the network or FUSE file system of a path, which need not exist yet; None for a
+    local disk."""
+    kind = mount_kind(_resolved(path), _read())
     is_far = kind in NETWORK or (kind.startswith("fuse") and kind not in LOCAL_FUSE)
     return kind if is_far else None
 
 
 def mount_kind(path: Path, mountinfo: str) -> str:
-    """By the longest mount point above the path; of two at one place, the later one covers it."""
+    """The type by the longest mount point above the path; the later one of two at one place."""
     found, longest = "", -1
     for line in mountinfo.splitlines():
         before, dash, after = line.partition(" - ")
@@ -71,13 +70,13 @@ def mount_kind(path: Path, mountinfo: str) -> str:
 
 
 def is_mounted(path: Path) -> bool:
-    """Whether something was mounted at this very folder."""
+    """True if the folder is a mount point."""
     points = (line.split(" ")[4:5] for line in _read().splitlines())
     return any(Path(_unescaped(point[0])) == path for point in points if point)
 
 
 def why_not_writable(folder: Path) -> str | None:
-    """Tried: what the permissions say is not what a mount does. None if it can be written."""
+    """The reason, or None if it can be written. It is tried: a mount may ignore the permissions."""
     probe = folder / f".kinora-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,8 +87,8 @@ def why_not_writable(folder: Path) -> str | None:
     return None
 
 
-def _as_it_will_be(path: Path) -> Path:
-    return path.resolve()  # not strict: what is missing at the end stays as it is
+def _resolved(path: Path) -> Path:
+    return path.resolve()  # not strict: missing parts at the end are kept
 
 
 def _read() -> str:
@@ -100,5 +99,5 @@ def _read() -> str:
 
 
 def _unescaped(point: str) -> str:
-    """The kernel writes blanks, tabs, line ends and backslashes as three octal digits."""
+    """The kernel escapes blanks, tabs, line ends and backslashes as three octal digits."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)

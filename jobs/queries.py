@@ -104,10 +104,9 @@ class JobQueries:
         check."""
         return self._events.achanges(job_ids, tick_s)
 
-    def subscribe(self, listener: Callable[[Event], None]) -> None:
-        """Calls the listener with every event that this process stores, in the order of their
-        numbers, in the thread that stored it."""
-        self._store.subscribe(listener)
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Calls it for each event of this process: see `JobStore.subscribe`."""
+        self._store.subscribe(subscriber)
 
     def preview(self, job_id: str, owner: str | None = None) -> Preview | None:
         """The newest preview: a JPEG strip of frames."""

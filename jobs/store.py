@@ -49,8 +49,8 @@ ADD_JOB, ADD_EVENT = insert(jobs), insert(events)
 class JobStore(StoreQueries):
     """Thread-safe.
 
-    The lock is only for writers of this process: it keeps subscribers in order and spares SQLite's
-    sleeping retries. Other processes are kept apart by the database itself.
+    The lock is held by writers of this process only: it keeps subscribers in order and spares
+    SQLite's sleeping retries. Other processes are kept apart by the database itself.
     """
 
     def __init__(self, url: str, server: str = "server") -> None:

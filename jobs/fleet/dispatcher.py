@@ -303,9 +303,7 @@ class RedisExecutor:
                 self._remove_run(run)
             elif settled and (info is None or now - run.seen_at > START_S):
                 self._handle_lost(lifecycle, run, info)
-            elif asked := lifecycle.stop_request(
-                run.job.id
-            ):  # again, in case Redis was unreachable
+            elif asked := lifecycle.stop_request(run.job.id):  # again: Redis may have been away
                 self._fleet.request_stop(run.ticket.id, asked, self._keep_s())
 
     def _handle_lost(

@@ -54,7 +54,7 @@ class ForegroundExecutor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device: Device | None = None
-        self._desk: JobLifecycle
+        self._lifecycle: JobLifecycle
 
     def find_device(self) -> Device:
         """Imports torch, and checks jobs again that were accepted before the device was known."""
