@@ -228,9 +228,7 @@ def _fit_to_source_clip(
             if request.duration_s > clip.seconds
             else f"{used} frames is the nearest length {card.name} makes"
         )
-        sentence = (
-            f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
-        )
+        sentence = f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
     else:
         return used
     for field, value in (("num_frames", request.num_frames), ("duration_s", request.duration_s)):

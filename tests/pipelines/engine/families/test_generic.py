@@ -104,7 +104,8 @@ def test_reading_a_call_loads_no_torch() -> None:
     code = (
         "import sys; from pipelines.models.generic_card import generic_card;"
         "from pipelines.models.call_signatures import call_signature;"
-        "print(call_signature('WanPipeline').side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
+        "call = call_signature('WanPipeline');"
+        "print(call.side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
