@@ -87,7 +87,7 @@ def test_a_pipeline_that_shortens_the_text_itself_is_seen_through() -> None:
     prompt = "A ship on the sea at night, and a lighthouse"
     watch = _TruncationWatch({"prompt": prompt})
     given_text = "Describe this: a ship on the sea at night,"
-    watch.saw(given_text, len(given_text), 30)
+    watch.record(given_text, len(given_text), 30)
     read, _ = watch.read["prompt"]
     assert prompt[:read].rstrip() == "A ship on the sea at night,"
 
@@ -95,8 +95,8 @@ def test_a_pipeline_that_shortens_the_text_itself_is_seen_through() -> None:
 def test_of_two_encoders_the_one_that_reads_more_counts() -> None:
     prompt = "a ship on the sea at night, and a lighthouse"
     watch = _TruncationWatch({"prompt": prompt})
-    watch.saw(f"<s>{prompt}</s>", 4 + len(prompt), 77)
-    watch.saw(prompt, 10, 12)
+    watch.record(f"<s>{prompt}</s>", 4 + len(prompt), 77)
+    watch.record(prompt, 10, 12)
     assert watch.read["prompt"] == (len(prompt), 77)
 
 

@@ -103,8 +103,9 @@ def test_what_diffusers_does_not_have_is_not_found(name: str) -> None:
 def test_reading_a_call_loads_no_torch() -> None:
     code = (
         "import sys; from pipelines.models.generic_card import generic_card;"
-        "from pipelines.models.call_signatures import call_of;"
-        "print(call_of('WanPipeline').side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
+        "from pipelines.models.call_signatures import call_signature;"
+        "call = call_signature('WanPipeline');"
+        "print(call.side, 'torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
