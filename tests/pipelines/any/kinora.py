@@ -123,5 +123,5 @@ class Kinora:
 
 def quiet() -> None:
     """Failures are what is looked for: their tracebacks would bury the table."""
-    for name in ("jobs", "pipelines", "media"):
+    for name in ("jobs", "pipelines", "media", "diffusers", "transformers"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

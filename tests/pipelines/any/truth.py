@@ -6,6 +6,9 @@ Of a class that is not listed here the checks fail by its name.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from tests.zoo.any.classes import frame_rate_of
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,27 @@ REAL_SIZES: dict[str, tuple[float, ...]] = {
 """GB of the checkpoints that people run, whole and halved: 108 pairs."""
 
 
+RATES: dict[str, int] = {
+    "AnimateDiffPAGPipeline": 8,
+    "AnimateDiffPipeline": 8,
+    "AnimateDiffSDXLPipeline": 8,
+    "AnimateDiffSparseControlNetPipeline": 8,
+    "AnimateDiffVideoToVideoPipeline": 8,
+    "HunyuanSkyreelsImageToVideoPipeline": 24,  # its example says 15, the model was trained with 24
+    "PIAPipeline": 8,
+    "SkyReelsV2Pipeline": 24,
+}
+"""Frames per second of a model whose class does not say them."""
+
+
+def rate_of(of: type[Any]) -> int | None:
+    return RATES.get(of.__name__) or frame_rate_of(of)
+
+
 def truth_of(folder: str, class_name: str) -> Truth:
     found = OF_FOLDERS.get(folder) or TRUTHS.get(class_name)
     if found is None:
-        raise LookupError(f"{class_name} is new: say in tests/pipelines/any/truth.py what it can do")
+        raise LookupError(
+            f"{class_name} is new: say in tests/pipelines/any/truth.py what it can do"
+        )
     return found

@@ -34,6 +34,9 @@ class Builder:
     """Makes folders, and each shared part once."""
 
     def __init__(self, root: Path) -> None:
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
         self.root = root
         self._made: dict[str, Any] = {}
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
+import textwrap
 from functools import lru_cache
 from typing import Any
 
@@ -30,13 +32,10 @@ def video_classes() -> dict[str, type[Any]]:
 
 def frame_rate_of(of: type[Any]) -> int | None:
     """Frames per second: the default of the call's own argument, else its documented example."""
-    import re
-
     parameters = inspect.signature(of.__call__).parameters
-    for name in ("frame_rate", "fps"):
-        default = getattr(parameters.get(name), "default", None)
-        if isinstance(default, int | float) and default > 1 and name != "fps":
-            return int(default)
+    default = getattr(parameters.get("frame_rate"), "default", None)
+    if isinstance(default, int | float):
+        return int(default)
     module = inspect.getmodule(of)
     text = inspect.getsource(module) if module else ""
     rates = re.findall(r"export_to_(?:video|gif)\([^\n]*fps=(\d+)", text)
@@ -65,8 +64,6 @@ def _returns_a_clip(of: type[Any]) -> bool:
 def _source_of_call(kind: type[Any]) -> ast.AST | None:
     if "__call__" not in vars(kind) or not kind.__module__.startswith("diffusers.pipelines"):
         return None
-    import textwrap
-
     return ast.parse(textwrap.dedent(inspect.getsource(vars(kind)["__call__"])))
 
 

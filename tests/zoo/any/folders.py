@@ -10,31 +10,52 @@ from typing import Any
 
 from tests.zoo.any.build import Folder
 from tests.zoo.any.classes import video_classes
-from tests.zoo.any.models import WAN_22_VAE
+from tests.zoo.any.others import WAN_22_VAE
 
 SEES = {"in_channels": 36, "image_dim": 4, "added_kv_proj_dim": 24}
 CLIP = {"image_encoder": {}, "image_processor": {}}
 UNIPC = ("UniPCMultistepScheduler", {"flow_shift": 6.0})
 EXPERTS: dict[str, Any] = {"transformer": {}, "transformer_2": {}}
-BYT5 = ("ByT5Encoder", {})
-SMALL_LTX2_SPEECH = {"audio_vae": {}, "vocoder": ("LTX2Vocoder", {})}
 MOTION: dict[str, Any] = {"motion_adapter": {}}
-FOUR_LEVELS = {"block_out_channels": (8, 8)}
+LTX2: dict[str, Any] = {"vocoder": ("LTX2Vocoder", {}), "tokenizer": ("LeftWords", {})}
+SDXL: dict[str, Any] = {
+    "unet": {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 56,
+        "cross_attention_dim": 16,
+        "use_linear_projection": True,
+    }
+}
+HUNYUAN_15: dict[str, Any] = {
+    "text_encoder_2": ("ByT5Encoder", {}),
+    "tokenizer_2": ("ByT5Tokenizer", {}),
+    "tokenizer": ("Hunyuan15Words", {}),
+}
 
 
-def wan(name: str, of: str, shift: float = 6.0, config: dict[str, Any] | None = None, **parts: Any) -> Folder:  # noqa: E501
+def wan(
+    name: str, of: str, shift: float = 6.0, config: dict[str, Any] | None = None, **parts: Any
+) -> Folder:
     scheduler = ("UniPCMultistepScheduler", {"flow_shift": shift})
     return Folder(name, of, {"transformer": {}, "scheduler": scheduler} | parts, config or {})
 
 
-TEXT_OF_ITS_OWN: dict[str, Any] = {"vocoder": ("LTX2Vocoder", {}), "tokenizer": ("LeftWords", {})}
-
 FOLDERS: tuple[Folder, ...] = (
-    Folder("allegro", "AllegroPipeline", {"scheduler": ("EulerAncestralDiscreteScheduler", {"beta_schedule": "scaled_linear", "beta_start": 0.0001, "beta_end": 0.004})}),
+    Folder(
+        "allegro",
+        "AllegroPipeline",
+        {
+            "scheduler": (
+                "EulerAncestralDiscreteScheduler",
+                {"beta_schedule": "scaled_linear", "beta_start": 0.0001, "beta_end": 0.004},
+            )
+        },
+    ),
     Folder("animatediff", "AnimateDiffPipeline", MOTION),
     Folder("animatediff-controlnet", "AnimateDiffControlNetPipeline", MOTION),
     Folder("animatediff-pag", "AnimateDiffPAGPipeline", MOTION),
-    Folder("animatediff-sdxl", "AnimateDiffSDXLPipeline", MOTION | {"unet": {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 56, "cross_attention_dim": 16, "use_linear_projection": True}}),
+    Folder("animatediff-sdxl", "AnimateDiffSDXLPipeline", MOTION | SDXL),
     Folder("animatediff-sparsectrl", "AnimateDiffSparseControlNetPipeline", MOTION),
     Folder("animatediff-v2v", "AnimateDiffVideoToVideoPipeline", MOTION),
     Folder("animatediff-v2v-controlnet", "AnimateDiffVideoToVideoControlNetPipeline", MOTION),
@@ -42,33 +63,110 @@ FOLDERS: tuple[Folder, ...] = (
     Folder("anyflow-far", "AnyFlowFARPipeline"),
     Folder("chronoedit", "ChronoEditPipeline"),
     Folder("cogvideox", "CogVideoXPipeline"),
-    Folder("cogvideox-fun", "CogVideoXFunControlPipeline", {"transformer": {"in_channels": 8}, "scheduler": ("CogVideoXDDIMScheduler", {})}),
+    Folder(
+        "cogvideox-fun",
+        "CogVideoXFunControlPipeline",
+        {"transformer": {"in_channels": 8}, "scheduler": ("CogVideoXDDIMScheduler", {})},
+    ),
     Folder("cogvideox-i2v", "CogVideoXImageToVideoPipeline", {"transformer": {"in_channels": 8}}),
     Folder("cogvideox-v2v", "CogVideoXVideoToVideoPipeline"),
     Folder("consisid", "ConsisIDPipeline"),
-    Folder("cosmos-t2w", "CosmosTextToWorldPipeline", {"transformer": {"in_channels": 4, "out_channels": 4}}),
-    Folder("cosmos-v2w", "CosmosVideoToWorldPipeline", {"transformer": {"in_channels": 5, "out_channels": 4}}),
+    Folder(
+        "cosmos-t2w",
+        "CosmosTextToWorldPipeline",
+        {"transformer": {"in_channels": 4, "out_channels": 4}},
+    ),
+    Folder(
+        "cosmos-v2w",
+        "CosmosVideoToWorldPipeline",
+        {"transformer": {"in_channels": 5, "out_channels": 4}},
+    ),
     Folder("cosmos2-t2i", "Cosmos2TextToImagePipeline", {"transformer": {"in_channels": 16}}),
     Folder("cosmos2-v2w", "Cosmos2VideoToWorldPipeline"),
     Folder("cosmos25-predict", "Cosmos2_5_PredictBasePipeline"),
-    Folder("cosmos25-transfer", "Cosmos2_5_TransferPipeline", {"transformer": {"controlnet_block_every_n": 1, "img_context_dim_in": 32, "img_context_num_tokens": 4, "img_context_dim_out": 32}}),
-    Folder("cosmos3", "Cosmos3OmniPipeline", {"text_tokenizer": ("Qwen2Tokenizer", {})}, {"enable_safety_checker": False}),
+    Folder(
+        "cosmos25-transfer",
+        "Cosmos2_5_TransferPipeline",
+        {
+            "transformer": {
+                "controlnet_block_every_n": 1,
+                "img_context_dim_in": 32,
+                "img_context_num_tokens": 4,
+                "img_context_dim_out": 32,
+            }
+        },
+    ),
+    Folder(
+        "cosmos3",
+        "Cosmos3OmniPipeline",
+        {"text_tokenizer": ("Qwen2Tokenizer", {})},
+        {"enable_safety_checker": False},
+    ),
     Folder("easyanimate", "EasyAnimatePipeline"),
-    Folder("easyanimate-control", "EasyAnimateControlPipeline", {"transformer": {"in_channels": 8}}),
-    Folder("easyanimate-inpaint", "EasyAnimateInpaintPipeline", {"transformer": {"in_channels": 9}}),
+    Folder(
+        "easyanimate-control", "EasyAnimateControlPipeline", {"transformer": {"in_channels": 8}}
+    ),
+    Folder(
+        "easyanimate-inpaint", "EasyAnimateInpaintPipeline", {"transformer": {"in_channels": 9}}
+    ),
     Folder("helios", "HeliosPipeline"),
-    Folder("helios-distilled", "HeliosPyramidPipeline", {"scheduler": ("HeliosDMDScheduler", {"stages": 3})}, {"is_distilled": True}),
-    Folder("helios-pyramid", "HeliosPyramidPipeline", {"scheduler": ("HeliosScheduler", {"stages": 3, "stage_range": [0, 1 / 3, 2 / 3, 1]})}),
+    Folder(
+        "helios-distilled",
+        "HeliosPyramidPipeline",
+        {"scheduler": ("HeliosDMDScheduler", {"stages": 3})},
+        {"is_distilled": True},
+    ),
+    Folder(
+        "helios-pyramid",
+        "HeliosPyramidPipeline",
+        {"scheduler": ("HeliosScheduler", {"stages": 3, "stage_range": [0, 1 / 3, 2 / 3, 1]})},
+    ),
     Folder("hunyuan", "HunyuanVideoPipeline"),
     Folder("hunyuan-framepack", "HunyuanVideoFramepackPipeline"),
-    Folder("hunyuan-i2v", "HunyuanVideoImageToVideoPipeline", {"tokenizer": ("LlamaTokenizer", {"kind": "pipeline_hunyuan_video_image2video"}), "transformer": {"image_condition_type": "token_replace"}, "image_processor": ("CLIPImageProcessor", {"image": 48})}),
-    Folder("hunyuan-skyreels", "HunyuanSkyreelsImageToVideoPipeline", {"transformer": {"in_channels": 8}}),
-    Folder("hunyuan15", "HunyuanVideo15Pipeline", {"text_encoder_2": BYT5, "tokenizer_2": ("ByT5Tokenizer", {}), "tokenizer": ("Hunyuan15Words", {})}),
-    Folder("hunyuan15-i2v", "HunyuanVideo15ImageToVideoPipeline", {"text_encoder_2": BYT5, "tokenizer_2": ("ByT5Tokenizer", {}), "tokenizer": ("Hunyuan15Words", {}), "transformer": {"task_type": "i2v"}}),
-    Folder("i2vgenxl", "I2VGenXLPipeline", {"image_encoder": ("CLIPVisionModelWithProjection", {"width": 8})}),
-    Folder("kandinsky5", "Kandinsky5T2VPipeline", {"tokenizer": ("KandinskyWords", {"of": "Kandinsky5T2VPipeline"})}),
-    Folder("kandinsky5-i2v", "Kandinsky5I2VPipeline", {"tokenizer": ("KandinskyWords", {"of": "Kandinsky5I2VPipeline"})}),
-    Folder("kandinsky6", "Kandinsky6TI2VAPipeline", {"tokenizer": ("KandinskyWords", {"of": "Kandinsky6TI2VAPipeline"}), "audio_vae": {}, "vocoder": {}}),
+    Folder(
+        "hunyuan-i2v",
+        "HunyuanVideoImageToVideoPipeline",
+        {
+            "tokenizer": ("LlamaTokenizer", {"kind": "pipeline_hunyuan_video_image2video"}),
+            "transformer": {"image_condition_type": "token_replace"},
+            "image_processor": ("CLIPImageProcessor", {"image": 48}),
+        },
+    ),
+    Folder(
+        "hunyuan-skyreels",
+        "HunyuanSkyreelsImageToVideoPipeline",
+        {"transformer": {"in_channels": 8}},
+    ),
+    Folder("hunyuan15", "HunyuanVideo15Pipeline", HUNYUAN_15),
+    Folder(
+        "hunyuan15-i2v",
+        "HunyuanVideo15ImageToVideoPipeline",
+        HUNYUAN_15 | {"transformer": {"task_type": "i2v"}},
+    ),
+    Folder(
+        "i2vgenxl",
+        "I2VGenXLPipeline",
+        {"image_encoder": ("CLIPVisionModelWithProjection", {"width": 8})},
+    ),
+    Folder(
+        "kandinsky5",
+        "Kandinsky5T2VPipeline",
+        {"tokenizer": ("KandinskyWords", {"of": "Kandinsky5T2VPipeline"})},
+    ),
+    Folder(
+        "kandinsky5-i2v",
+        "Kandinsky5I2VPipeline",
+        {"tokenizer": ("KandinskyWords", {"of": "Kandinsky5I2VPipeline"})},
+    ),
+    Folder(
+        "kandinsky6",
+        "Kandinsky6TI2VAPipeline",
+        {
+            "tokenizer": ("KandinskyWords", {"of": "Kandinsky6TI2VAPipeline"}),
+            "audio_vae": {},
+            "vocoder": {},
+        },
+    ),
     Folder("kandinsky6-sr", "Kandinsky6SRPipeline"),
     Folder("latte", "LattePipeline"),
     Folder("ltx", "LTXPipeline"),
@@ -76,14 +174,19 @@ FOLDERS: tuple[Folder, ...] = (
     Folder("ltx-i2v", "LTXImageToVideoPipeline"),
     Folder("ltx-long", "LTXI2VLongMultiPromptPipeline"),
     Folder("ltx-upsample", "LTXLatentUpsamplePipeline"),
-    Folder("ltx2", "LTX2Pipeline", TEXT_OF_ITS_OWN),
-    Folder("ltx2-condition", "LTX2ConditionPipeline", TEXT_OF_ITS_OWN),
-    Folder("ltx2-dfr", "LTX2DFRPipeline", TEXT_OF_ITS_OWN),
-    Folder("ltx2-dfr-temporal", "LTX2DFRTemporalRefinePipeline", TEXT_OF_ITS_OWN | {"temporal_latent_upsampler": {"spatial_upsample": False, "temporal_upsample": True}}),
+    Folder("ltx2", "LTX2Pipeline", LTX2),
+    Folder("ltx2-condition", "LTX2ConditionPipeline", LTX2),
+    Folder("ltx2-dfr", "LTX2DFRPipeline", LTX2),
+    Folder(
+        "ltx2-dfr-temporal",
+        "LTX2DFRTemporalRefinePipeline",
+        LTX2
+        | {"temporal_latent_upsampler": {"spatial_upsample": False, "temporal_upsample": True}},
+    ),
     Folder("ltx2-diffusion-decode", "LTX2VideoDiffusionDecodePipeline"),
-    Folder("ltx2-hdr", "LTX2HDRPipeline", TEXT_OF_ITS_OWN),
-    Folder("ltx2-i2v", "LTX2ImageToVideoPipeline", TEXT_OF_ITS_OWN),
-    Folder("ltx2-ic", "LTX2InContextPipeline", TEXT_OF_ITS_OWN),
+    Folder("ltx2-hdr", "LTX2HDRPipeline", LTX2),
+    Folder("ltx2-i2v", "LTX2ImageToVideoPipeline", LTX2),
+    Folder("ltx2-ic", "LTX2InContextPipeline", LTX2),
     Folder("ltx2-upsample", "LTX2LatentUpsamplePipeline"),
     Folder("lucy", "LucyEditPipeline", {"transformer": {"in_channels": 32}, "scheduler": UNIPC}),
     Folder("mochi", "MochiPipeline", {"scheduler": {"invert_sigmas": True, "shift": 1.0}}),
@@ -100,19 +203,55 @@ FOLDERS: tuple[Folder, ...] = (
     Folder("skyreels-df-i2v", "SkyReelsV2DiffusionForcingImageToVideoPipeline"),
     Folder("skyreels-df-v2v", "SkyReelsV2DiffusionForcingVideoToVideoPipeline"),
     Folder("skyreels-i2v", "SkyReelsV2ImageToVideoPipeline", {"transformer": SEES}),
-    Folder("svd", "StableVideoDiffusionPipeline", {"unet": {"in_channels": 8, "out_channels": 4}, "image_encoder": ("CLIPVisionModelWithProjection", {"width": 32, "image": 224}), "feature_extractor": ("CLIPImageProcessor", {"image": 224}), "scheduler": {"beta_schedule": "scaled_linear", "prediction_type": "v_prediction", "sigma_min": 0.002, "sigma_max": 700.0, "timestep_spacing": "leading", "timestep_type": "continuous", "use_karras_sigmas": True, "steps_offset": 1}}),
-    Folder("t2v-zero", "TextToVideoZeroPipeline", {"safety_checker": None, "feature_extractor": None}, {"requires_safety_checker": False}),
-    Folder("t2v-zero-sdxl", "TextToVideoZeroSDXLPipeline", {"unet": {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 56, "cross_attention_dim": 16, "use_linear_projection": True}}),
+    Folder(
+        "svd",
+        "StableVideoDiffusionPipeline",
+        {
+            "unet": {"in_channels": 8, "out_channels": 4},
+            "image_encoder": ("CLIPVisionModelWithProjection", {"width": 32, "image": 224}),
+            "feature_extractor": ("CLIPImageProcessor", {"image": 224}),
+            "scheduler": {
+                "beta_schedule": "scaled_linear",
+                "prediction_type": "v_prediction",
+                "sigma_min": 0.002,
+                "sigma_max": 700.0,
+                "timestep_spacing": "leading",
+                "timestep_type": "continuous",
+                "use_karras_sigmas": True,
+                "steps_offset": 1,
+            },
+        },
+    ),
+    Folder(
+        "t2v-zero",
+        "TextToVideoZeroPipeline",
+        {"safety_checker": None, "feature_extractor": None},
+        {"requires_safety_checker": False},
+    ),
+    Folder("t2v-zero-sdxl", "TextToVideoZeroSDXLPipeline", SDXL),
     wan("wan", "WanPipeline"),
     wan("wan-animate", "WanAnimatePipeline"),
-    wan("wan-flf", "WanImageToVideoPipeline", transformer=SEES | {"pos_embed_seq_len": 10}, image_encoder=("CLIPVisionModel", {"image": 64}), image_processor=("CLIPImageProcessor", {"image": 64})),
+    wan(
+        "wan-flf",
+        "WanImageToVideoPipeline",
+        transformer=SEES | {"pos_embed_seq_len": 10},
+        image_encoder=("CLIPVisionModel", {"image": 64}),
+        image_processor=("CLIPImageProcessor", {"image": 64}),
+    ),
     wan("wan-i2v", "WanImageToVideoPipeline", transformer=SEES, **CLIP),
     wan("wan-v2v", "WanVideoToVideoPipeline"),
     wan("wan-vace", "WanVACEPipeline"),
     wan("wan22", "WanPipeline", config={"boundary_ratio": 0.875}, **EXPERTS),
     wan("wan22-5b", "WanPipeline", 7.0, {"expand_timesteps": True}, vae=WAN_22_VAE),
     wan("wan22-5b-i2v", "WanImageToVideoPipeline", 7.0, {"expand_timesteps": True}, vae=WAN_22_VAE),
-    wan("wan22-i2v", "WanImageToVideoPipeline", 6.0, {"boundary_ratio": 0.9}, transformer={"in_channels": 36}, transformer_2={"in_channels": 36}),
+    wan(
+        "wan22-i2v",
+        "WanImageToVideoPipeline",
+        6.0,
+        {"boundary_ratio": 0.9},
+        transformer={"in_channels": 36},
+        transformer_2={"in_channels": 36},
+    ),
 )
 
 

@@ -6,6 +6,7 @@ Their modules lie beside diffusers' own, so that they are found both by import a
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,8 @@ def in_diffusers(folder: Path) -> Iterator[None]:
 def _register(new: str, of: type, folder: Path) -> str:
     import diffusers
 
-    source = Path(inspect.getfile(of)).read_text(encoding="utf-8").replace(of.__name__, new)
+    source = Path(inspect.getfile(of)).read_text(encoding="utf-8")
+    source = re.sub(rf"\b{of.__name__}\b", new, source)
     place = folder / "pipelines" / new.lower() / f"pipeline_{new.lower()}.py"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(source, encoding="utf-8")

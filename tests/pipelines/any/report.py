@@ -1,0 +1,125 @@
+"""Prints what Kinora makes of every video class of diffusers: a row for each folder, and totals.
+
+python -m tests.pipelines.any.report [NAME ...] [--quick] [--known]
+
+NAME is a folder of the zoo or a class. --quick leaves half precision out. --known prints the lines
+of known.txt instead of the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from tests.pipelines.any.examine import examine
+from tests.pipelines.any.findings import KINDS, Report
+from tests.pipelines.any.kinora import Kinora, forget_classes, quiet
+from tests.zoo.any.build import Builder, Folder
+from tests.zoo.any.classes import video_classes
+from tests.zoo.any.folders import folders
+from tests.zoo.any.made_up import MADE_UP, in_diffusers, made_up_folders
+
+
+class Ground:
+    """The folders, the made-up classes among those of diffusers, and Kinora beside them."""
+
+    def __init__(self, root: Path, *, half: bool = True) -> None:
+        self.builder = Builder(root / "models")
+        self.folders = folders()
+        self.folders |= made_up_folders(self.folders)
+        self.kinora = Kinora(root / "models", root / "data")
+        self.half = Kinora(root / "models", root / "half", "bfloat16") if half else None
+        self._overlay = in_diffusers(root / "overlay")
+
+    def __enter__(self) -> Ground:
+        self._overlay.__enter__()
+        forget_classes()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._overlay.__exit__(*error)
+        forget_classes()
+
+    @property
+    def classes(self) -> list[type[Any]]:
+        import diffusers
+
+        return [*video_classes().values(), *(getattr(diffusers, name) for name in MADE_UP)]
+
+    def examine(self, folder: Folder) -> Report:
+        path = self.builder.build(folder)
+        return examine(self.kinora, folder, path, self.classes, self.half)
+
+
+def row(report: Report) -> str:
+    clips = "; ".join(f"{task}: {words}" for task, words in report.clips.items())
+    found = "; ".join(
+        f"{each.kind} {each.task + ' ' if each.task else ''}{each.check}: {each.words}"
+        for each in report.findings
+    )
+    cells = [report.folder, report.class_name, report.family, report.offers, clips, found]
+    return "| " + " | ".join(cells) + f" | {report.seconds:.1f} |"
+
+
+def known_lines(reports: Iterable[Report]) -> list[str]:
+    return [
+        f"{report.folder} {each.task or '-'} {each.check} {each.kind}: {each.words}"
+        for report in reports
+        for each in sorted(report.findings)
+    ]
+
+
+def totals(reports: list[Report]) -> list[str]:
+    found = [each for report in reports for each in report.findings]
+    clean = [report for report in reports if not report.findings]
+    kinds = Counter(each.kind for each in found)
+    holders = {
+        kind: sum(any(f.kind == kind for f in r.findings) for r in reports) for kind in KINDS
+    }
+    checks = Counter((each.kind, each.check) for each in found)
+    lines = [f"{len(reports)} folders, {len(clean)} without a finding, {len(found)} findings."]
+    lines += [f"{kind}: {kinds[kind]} findings in {holders[kind]} folders" for kind in KINDS]
+    lines.append(", ".join(f"{kind} {check} {n}" for (kind, check), n in sorted(checks.items())))
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--known", action="store_true")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    quiet()
+    with (
+        tempfile.TemporaryDirectory() as place,
+        Ground(Path(place), half=not given.quick) as ground,
+    ):
+        wanted = [
+            each
+            for each in ground.folders.values()
+            if not given.names or {each.name, each.of} & set(given.names)
+        ]
+        reports: list[Report] = []
+        if not given.known:
+            print("| folder | class | family | offers | clips | findings | s |")
+            print("|---|---|---|---|---|---|---|")
+        for each in wanted:
+            reports.append(ground.examine(each))
+            lines = known_lines(reports[-1:]) if given.known else [row(reports[-1])]
+            print(*lines, sep="\n", flush=True)
+        print(*totals(reports), sep="\n", file=sys.stderr if given.known else sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
