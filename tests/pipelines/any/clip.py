@@ -14,6 +14,7 @@ from tests.pipelines.any.kinora import Cancelled, Kinora, KinoraError, Task, is_
 
 SIDE, FRAMES, STEPS, GUIDANCE, SEED, STRENGTH = 64, 9, 3, 3.0, 7, 0.8
 PROMPT, NEGATIVE = "a dog in the snow", "dull"
+OTHERS: dict[str, Any] = {"negative_prompt": "a blue sky", "guidance_scale": 12.0, "strength": 0.5}
 MOST_PIXELS = 1_200_000
 """Of a clip that is really made here; larger ones take minutes."""
 HALF_PIXELS = 128 * 128
@@ -110,8 +111,8 @@ class Clip:
         self.done(f"{result.width}x{result.height} f{result.num_frames}@{result.fps}")
 
         # 3. The same from diffusers alone, then the buttons, then half precision
-        self._equal(fitted, calls.seen, folder)
-        self._finish(fitted)
+        self._equal(fitted, calls.seen, folder, said)
+        self._finish()
         self._discard(fitted)
         self._half()
 
@@ -221,7 +222,7 @@ class Clip:
         }
         return plain.asked_of(of, given)
 
-    def _equal(self, fitted: Any, calls: list[plain.Call], folder: Path) -> None:
+    def _equal(self, fitted: Any, calls: list[plain.Call], folder: Path, said: set[str]) -> None:
         """The last frame, which is kept without loss."""
         import diffusers
 
@@ -236,7 +237,8 @@ class Clip:
         own = self._own(of, fitted)
         for arguments in (own, call.arguments):
             try:
-                output = plain.make(plain.load(of, self.path, storage), arguments, SEED)
+                pipe = plain.load(of, self.path, storage)
+                output = plain.make(pipe, arguments, SEED)
                 frames = plain.frames_of(output)
             except Exception as error:  # whatever a pipeline raises
                 notes.append(f"{type(error).__name__}: {error}")
@@ -255,6 +257,7 @@ class Clip:
                 if arguments is not own and extra | changed - ADAPTED:
                     lent = ", ".join(sorted(extra | changed - ADAPTED))
                     self.say("A", "arguments", f"equal only with lent or dropped: {lent}")
+                self._effects(pipe, arguments, frames, said)
                 return
             notes.append(_difference(frames[-1], kept))
         if all(note.startswith("differs") for note in notes):
@@ -264,14 +267,30 @@ class Clip:
         else:
             self.report.clips[self.task.value] += f"; plain fails: {notes[-1][:60]}"
 
+    def _effects(
+        self, pipe: Any, arguments: dict[str, Any], frames: np.ndarray, said: set[str]
+    ) -> None:
+        """What is handed on and moves no pixel, which a person should be told."""
+        if self.width * self.height > HALF_PIXELS:
+            return
+        for name, other in OTHERS.items():
+            if name in arguments and name not in said:
+                moved = plain.frames_of(plain.make(pipe, arguments | {name: other}, SEED))
+                if moved.shape == frames.shape and np.array_equal(moved, frames):
+                    self.say("E", f"effect-{name}", "handed on, changes nothing, unsaid")
+
     # -- the buttons ------------------------------------------------------------------------------
 
-    def _finish(self, fitted: Any) -> None:
-        person = Person(finish_at=1)
+    def _finish(self) -> None:
+        """Of a request that says no more than it must."""
+        request, clip = self._request(self.kinora)
+        bare = {k: v for k, v in request.items() if k not in ("negative_prompt", "guidance_scale")}
         try:
-            result, _ = self.kinora.run(fitted, [], person)
+            fitted = self.kinora.fitted(bare, self.card, clip)
+            result, _ = self.kinora.run(fitted, [], Person(finish_at=1))
         except KinoraError as error:
-            self.say("D", "finish", f"crash: {error.__cause__ or error.message}")
+            below = error.__cause__ or error.message
+            self.say("H", "bare", f"without a negative prompt and guidance: {below}")
             return
         if not result.finished_early:
             self.say("D", "finish", "“finish now” after the first step changes nothing")

@@ -20,7 +20,7 @@ def examine(
 ) -> Report:
     import diffusers
 
-    began = time.perf_counter()
+    began = time.process_time()
     report = Report(folder.name, folder.of)
     of: type[Any] = getattr(diffusers, folder.of)
     card = offered(kinora, folder.name, folder.name, folder.of, report)
@@ -29,7 +29,7 @@ def examine(
         for task in card.tasks:
             Clip(kinora, card, task, of, path, report, classes, half).examine()
         kinora.forget(card)
-    report.seconds = time.perf_counter() - began
+    report.seconds = time.process_time() - began
     return report
 
 
@@ -42,7 +42,8 @@ def offered(kinora: Kinora, name: str, folder: str, class_name: str, report: Rep
         report.sentence = error.message
         said = error.message.replace(class_name, "")
         if truth.unless is None or not re.search(truth.unless, said, re.I):
-            report.say("C", "tasks", f"refused: “{error.message}”; true is: {truth.words}")
+            sentence = error.message.replace(f"local/{name}", "it")
+            report.say("C", "tasks", f"refused: “{sentence}”; true is: {truth.words}")
         return None
     tasks = {task.value for task in card.tasks}
     report.family, report.offers = card.family, ",".join(task.value for task in card.tasks)
@@ -74,8 +75,15 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
         )
     if not m.min_steps <= STEPS <= m.max_steps:
         report.say("A", "steps-limits", f"{m.min_steps} to {m.max_steps} steps only, lent")
-    for field_, name in (("negative_prompt", "negative_prompt"), ("guidance", "guidance_scale")):
-        if name in parameters and not getattr(card.rules, field_):
-            report.say(
-                "A", f"takes-{field_}", f"the class takes {name}, the card does not offer it"
-            )
+    if _can_be_guided(of) and not card.rules.guidance:
+        report.say("A", "takes-guidance", "the class is guided, which is not offered")
+    if "negative_prompt" in parameters and not card.rules.negative_prompt:
+        own = getattr(parameters.get("true_cfg_scale"), "default", None)
+        if own is None or own > 1:
+            report.say("A", "takes-negative_prompt", "the class takes one, which is not offered")
+
+
+def _can_be_guided(of: type[Any]) -> bool:
+    """By an argument, or by a guider of its own."""
+    names = {*inspect.signature(of.__call__).parameters, *inspect.signature(of.__init__).parameters}
+    return bool(names & {"guidance_scale", "true_cfg_scale", "guider"})

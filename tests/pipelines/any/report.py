@@ -1,32 +1,34 @@
 """Prints what Kinora makes of every video class of diffusers: a row for each folder, and totals.
 
-python -m tests.pipelines.any.report [NAME ...] [--quick] [--known]
+python -m tests.pipelines.any.report [NAME ...] [--quick] [--offers] [--known FILE]
 
-NAME is a folder of the zoo or a class. --quick leaves half precision out. --known prints the lines
-of known.txt instead of the table.
+NAME is a folder of the zoo or a class. --quick leaves half precision out. --offers makes no clips:
+it shows what is offered under neutral names and with the sizes of real checkpoints. --known adds
+the findings to FILE as lines of known.txt.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
+import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tests.pipelines.any.examine import examine
+from tests.pipelines.any.examine import examine, offered
 from tests.pipelines.any.findings import KINDS, Report
 from tests.pipelines.any.kinora import Kinora, forget_classes, quiet
+from tests.pipelines.any.truth import REAL_SIZES
 from tests.zoo.any.build import Builder, Folder
 from tests.zoo.any.classes import video_classes
-from tests.zoo.any.folders import folders
+from tests.zoo.any.folders import FOLDERS, folders
 from tests.zoo.any.made_up import MADE_UP, in_diffusers, made_up_folders
 
 
@@ -59,6 +61,37 @@ class Ground:
     def examine(self, folder: Folder) -> Report:
         path = self.builder.build(folder)
         return examine(self.kinora, folder, path, self.classes, self.half)
+
+    def offered(self, name: str, gb: float = 0.0) -> Report:
+        """What is offered for that folder under a name that says nothing; with `gb`, with as many
+        bytes on the disk."""
+        folder = self.folders[name]
+        source = self.builder.build(folder)
+        neutral = f"x{sum(1 for _ in self.builder.root.iterdir())}"
+        target = self.builder.root / neutral
+        shutil.copytree(source, target, copy_function=os.link)
+        if gb:
+            with (target / "weights.safetensors").open("wb") as file:
+                file.truncate(int(gb * 1e9))  # sparse: it takes no room
+        as_what = f"{gb:g}gb/{folder.of}" if gb else f"neutral/{name}"
+        report = Report(as_what, folder.of)
+        offered(self.kinora, neutral, name, folder.of, report)
+        return report
+
+    def all_offered(self) -> Iterator[Report]:
+        """By neutral names, then with the sizes of real checkpoints."""
+        for name in self.folders:
+            yield self.offered(name)
+        for of, gb in sized():
+            yield self.offered(plainest(of).name, gb)
+
+
+def sized() -> list[tuple[str, float]]:
+    return [(of, gb) for of, sizes in REAL_SIZES.items() for gb in sizes]
+
+
+def plainest(of: str) -> Folder:
+    return next(each for each in FOLDERS if each.of == of)
 
 
 def row(report: Report) -> str:
@@ -97,7 +130,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--known", action="store_true")
+    parser.add_argument("--known", type=Path, metavar="FILE")
+    parser.add_argument("--offers", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     quiet()
@@ -111,14 +145,16 @@ def main() -> None:
             if not given.names or {each.name, each.of} & set(given.names)
         ]
         reports: list[Report] = []
-        if not given.known:
-            print("| folder | class | family | offers | clips | findings | s |")
-            print("|---|---|---|---|---|---|---|")
-        for each in wanted:
-            reports.append(ground.examine(each))
-            lines = known_lines(reports[-1:]) if given.known else [row(reports[-1])]
-            print(*lines, sep="\n", flush=True)
-        print(*totals(reports), sep="\n", file=sys.stderr if given.known else sys.stdout)
+        examined = ground.all_offered() if given.offers else map(ground.examine, wanted)
+        print("| folder | class | family | offers | clips | findings | CPU s |")
+        print("|---|---|---|---|---|---|---|")
+        for each in examined:
+            reports.append(each)
+            print(row(each), flush=True)
+            if given.known:
+                with given.known.open("a", encoding="utf-8") as file:
+                    file.writelines(f"{line}\n" for line in known_lines([each]))
+        print(*totals(reports), sep="\n")
 
 
 if __name__ == "__main__":

@@ -151,11 +151,13 @@ RATES: dict[str, int] = {
     "AnimateDiffSDXLPipeline": 8,
     "AnimateDiffSparseControlNetPipeline": 8,
     "AnimateDiffVideoToVideoPipeline": 8,
-    "HunyuanSkyreelsImageToVideoPipeline": 24,  # its example says 15, the model was trained with 24
+    "HunyuanSkyreelsImageToVideoPipeline": 24,
+    "HunyuanVideoImageToVideoPipeline": 24,
+    "HunyuanVideoPipeline": 24,
     "PIAPipeline": 8,
     "SkyReelsV2Pipeline": 24,
 }
-"""Frames per second of a model whose class does not say them."""
+"""Frames per second of models whose class does not say them, or (HunyuanVideo) wrongly."""
 
 
 def rate_of(of: type[Any]) -> int | None:

@@ -89,17 +89,14 @@ def components_of(of: type[Any]) -> list[tuple[str, list[str], bool]]:
 PLAIN = {"NoneType", "str", "bool", "int", "float", "list", "tuple", "dict", "_empty"}
 
 
-def assembled(of: type[Any], components: dict[str, Any], config: dict[str, Any]) -> Any:
+def assembled(of: Any, components: dict[str, Any], config: dict[str, Any]) -> Any:
     """The pipeline; without its constructor, where that wants a package that is not here."""
-    import torch
-
     try:
         return of(**components, **config)
     except ImportError:
-        pipe = of.__new__(of)
+        pipe = object.__new__(of)
         pipe.register_modules(**components)
         pipe.register_to_config(**config)
-        del torch
         return pipe
 
 

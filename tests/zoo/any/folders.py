@@ -15,7 +15,15 @@ from tests.zoo.any.others import WAN_22_VAE
 SEES = {"in_channels": 36, "image_dim": 4, "added_kv_proj_dim": 24}
 CLIP = {"image_encoder": {}, "image_processor": {}}
 UNIPC = ("UniPCMultistepScheduler", {"flow_shift": 6.0})
+PYRAMID = {"stages": 3, "stage_range": [0, 1 / 3, 2 / 3, 1], "gamma": 0.3}
+"""With a noise whose covariance can be factored: a third, as by default, is at the very edge."""
+TWO_PICTURES: dict[str, Any] = {
+    "transformer": SEES | {"pos_embed_seq_len": 10},
+    "image_encoder": ("CLIPVisionModel", {"image": 64}),
+    "image_processor": ("CLIPImageProcessor", {"image": 64}),
+}
 EXPERTS: dict[str, Any] = {"transformer": {}, "transformer_2": {}}
+SEEING_EXPERTS: dict[str, Any] = {name: {"in_channels": 36} for name in EXPERTS}
 MOTION: dict[str, Any] = {"motion_adapter": {}}
 LTX2: dict[str, Any] = {"vocoder": ("LTX2Vocoder", {}), "tokenizer": ("LeftWords", {})}
 SDXL: dict[str, Any] = {
@@ -35,10 +43,15 @@ HUNYUAN_15: dict[str, Any] = {
 
 
 def wan(
-    name: str, of: str, shift: float = 6.0, config: dict[str, Any] | None = None, **parts: Any
+    name: str,
+    of: str,
+    parts: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
+    shift: float = 6.0,
 ) -> Folder:
-    scheduler = ("UniPCMultistepScheduler", {"flow_shift": shift})
-    return Folder(name, of, {"transformer": {}, "scheduler": scheduler} | parts, config or {})
+    """With the sampler that Wan's repositories have, which is not the one of the annotation."""
+    own = {"transformer": {}, "scheduler": ("UniPCMultistepScheduler", {"flow_shift": shift})}
+    return Folder(name, of, own | (parts or {}), config or {})
 
 
 FOLDERS: tuple[Folder, ...] = (
@@ -113,14 +126,10 @@ FOLDERS: tuple[Folder, ...] = (
     Folder(
         "helios-distilled",
         "HeliosPyramidPipeline",
-        {"scheduler": ("HeliosDMDScheduler", {"stages": 3})},
+        {"scheduler": ("HeliosDMDScheduler", {"gamma": 0.3})},
         {"is_distilled": True},
     ),
-    Folder(
-        "helios-pyramid",
-        "HeliosPyramidPipeline",
-        {"scheduler": ("HeliosScheduler", {"stages": 3, "stage_range": [0, 1 / 3, 2 / 3, 1]})},
-    ),
+    Folder("helios-pyramid", "HeliosPyramidPipeline", {"scheduler": ("HeliosScheduler", PYRAMID)}),
     Folder("hunyuan", "HunyuanVideoPipeline"),
     Folder("hunyuan-framepack", "HunyuanVideoFramepackPipeline"),
     Folder(
@@ -231,27 +240,20 @@ FOLDERS: tuple[Folder, ...] = (
     Folder("t2v-zero-sdxl", "TextToVideoZeroSDXLPipeline", SDXL),
     wan("wan", "WanPipeline"),
     wan("wan-animate", "WanAnimatePipeline"),
-    wan(
-        "wan-flf",
-        "WanImageToVideoPipeline",
-        transformer=SEES | {"pos_embed_seq_len": 10},
-        image_encoder=("CLIPVisionModel", {"image": 64}),
-        image_processor=("CLIPImageProcessor", {"image": 64}),
-    ),
-    wan("wan-i2v", "WanImageToVideoPipeline", transformer=SEES, **CLIP),
+    wan("wan-flf", "WanImageToVideoPipeline", TWO_PICTURES),
+    wan("wan-i2v", "WanImageToVideoPipeline", {"transformer": SEES} | CLIP),
     wan("wan-v2v", "WanVideoToVideoPipeline"),
     wan("wan-vace", "WanVACEPipeline"),
-    wan("wan22", "WanPipeline", config={"boundary_ratio": 0.875}, **EXPERTS),
-    wan("wan22-5b", "WanPipeline", 7.0, {"expand_timesteps": True}, vae=WAN_22_VAE),
-    wan("wan22-5b-i2v", "WanImageToVideoPipeline", 7.0, {"expand_timesteps": True}, vae=WAN_22_VAE),
+    wan("wan22", "WanPipeline", EXPERTS, {"boundary_ratio": 0.875}),
+    wan("wan22-5b", "WanPipeline", {"vae": WAN_22_VAE}, {"expand_timesteps": True}, 7.0),
     wan(
-        "wan22-i2v",
+        "wan22-5b-i2v",
         "WanImageToVideoPipeline",
-        6.0,
-        {"boundary_ratio": 0.9},
-        transformer={"in_channels": 36},
-        transformer_2={"in_channels": 36},
+        {"vae": WAN_22_VAE},
+        {"expand_timesteps": True},
+        7.0,
     ),
+    wan("wan22-i2v", "WanImageToVideoPipeline", SEEING_EXPERTS, {"boundary_ratio": 0.9}),
 )
 
 

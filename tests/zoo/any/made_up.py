@@ -53,7 +53,8 @@ def in_diffusers(folder: Path) -> Iterator[None]:
         if str(folder) in spec.submodule_search_locations:
             spec.submodule_search_locations.remove(str(folder))
         for new, module in zip(MADE_UP, names, strict=False):
-            vars(diffusers).pop(new, None)
+            if hasattr(diffusers, new):
+                delattr(diffusers, new)
             sys.modules.pop(module, None)
 
 
