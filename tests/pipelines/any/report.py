@@ -139,11 +139,8 @@ def main() -> None:
         tempfile.TemporaryDirectory() as place,
         Ground(Path(place), half=not given.quick) as ground,
     ):
-        wanted = [
-            each
-            for each in ground.folders.values()
-            if not given.names or {each.name, each.of} & set(given.names)
-        ]
+        every = list(ground.folders.values())
+        wanted = [e for name in given.names for e in every if name in (e.name, e.of)] or every
         reports: list[Report] = []
         examined = ground.all_offered() if given.offers else map(ground.examine, wanted)
         print("| folder | class | family | offers | clips | findings | CPU s |")
