@@ -40,7 +40,7 @@ def offered(kinora: Kinora, name: str, folder: str, class_name: str, report: Rep
         card = kinora.card(name)
     except KinoraError as error:
         report.sentence = error.message
-        said = error.message.replace(class_name, "")
+        said = error.message.replace(class_name, "").replace(name, "")  # names prove nothing
         if truth.unless is None or not re.search(truth.unless, said, re.I):
             sentence = error.message.replace(f"local/{name}", "it")
             report.say("C", "tasks", f"refused: “{sentence}”; true is: {truth.words}")

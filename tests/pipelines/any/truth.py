@@ -152,12 +152,17 @@ RATES: dict[str, int] = {
     "AnimateDiffSparseControlNetPipeline": 8,
     "AnimateDiffVideoToVideoPipeline": 8,
     "HunyuanSkyreelsImageToVideoPipeline": 24,
+    "HunyuanVideo15ImageToVideoPipeline": 24,
+    "HunyuanVideo15Pipeline": 24,
     "HunyuanVideoImageToVideoPipeline": 24,
     "HunyuanVideoPipeline": 24,
+    "LTXConditionPipeline": 24,
+    "LTXImageToVideoPipeline": 24,
+    "LTXPipeline": 24,
     "PIAPipeline": 8,
     "SkyReelsV2Pipeline": 24,
 }
-"""Frames per second of models whose class does not say them, or (HunyuanVideo) wrongly."""
+"""Frames per second of models whose class does not say them, or another's."""
 
 
 def rate_of(of: type[Any]) -> int | None:

@@ -28,6 +28,8 @@ class Folder:
     """Component -> settings that differ, or (class name, settings), or None where it has none."""
     config: dict[str, Any] = field(default_factory=dict)
     """Settings in model_index.json."""
+    names_processor: bool = True
+    """Its model_index.json names the processor of the annotation, where that is one."""
 
 
 class Builder:
@@ -52,7 +54,8 @@ class Builder:
         of = getattr(diffusers, folder.of)
         pipe = assembled(of, self._components(of, folder), folder.config)
         pipe.save_pretrained(target)
-        _name_processors(of, target)
+        if folder.names_processor:
+            _name_processors(of, target)
         return target
 
     def _components(self, of: type[Any], folder: Folder) -> dict[str, Any]:

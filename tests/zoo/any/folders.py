@@ -15,6 +15,11 @@ from tests.zoo.any.others import WAN_22_VAE
 SEES = {"in_channels": 36, "image_dim": 4, "added_kv_proj_dim": 24}
 CLIP = {"image_encoder": {}, "image_processor": {}}
 UNIPC = ("UniPCMultistepScheduler", {"flow_shift": 6.0})
+SOUNDING: dict[str, Any] = {
+    "tokenizer": ("KandinskyWords", {"of": "Kandinsky6TI2VAPipeline"}),
+    "audio_vae": {},
+    "vocoder": {},
+}
 PYRAMID = {"stages": 3, "stage_range": [0, 1 / 3, 2 / 3, 1], "gamma": 0.3}
 """With a noise whose covariance can be factored: a third, as by default, is at the very edge."""
 TWO_PICTURES: dict[str, Any] = {
@@ -170,12 +175,9 @@ FOLDERS: tuple[Folder, ...] = (
     Folder(
         "kandinsky6",
         "Kandinsky6TI2VAPipeline",
-        {
-            "tokenizer": ("KandinskyWords", {"of": "Kandinsky6TI2VAPipeline"}),
-            "audio_vae": {},
-            "vocoder": {},
-        },
+        SOUNDING,
     ),
+    Folder("kandinsky6-tokenizer", "Kandinsky6TI2VAPipeline", SOUNDING, names_processor=False),
     Folder("kandinsky6-sr", "Kandinsky6SRPipeline"),
     Folder("latte", "LattePipeline"),
     Folder("ltx", "LTXPipeline"),
