@@ -150,10 +150,12 @@ class Clip:
         below = f"{type(cause).__name__}: {cause}" if cause is not None else ""
         if not is_internal(error):
             self.say("C", "clip", f"“{error.message}” ({below})")
-        elif reason is None:
-            self.say("D", "clip", f"crash, and diffusers alone makes it: {below}")
         else:
-            self.say("H", "clip", f"“on our side”: {below}")
+            self.say("H", "sentence", f"“{error.message}”")
+            if reason is None:
+                self.say("D", "clip", f"crash, and diffusers alone makes it: {below}")
+            else:
+                self.say("C", "clip", f"crash, as of diffusers alone: {below}")
         self.done("crash" if is_internal(error) else "refused")
 
     def _plain_failure(self, fitted: Any) -> str | None:

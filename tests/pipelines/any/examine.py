@@ -56,7 +56,7 @@ def offered(kinora: Kinora, name: str, folder: str, class_name: str, report: Rep
 
 def _defaults(card: Any, of: type[Any], report: Report) -> None:
     parameters = inspect.signature(of.__call__).parameters
-    d, rate = card.defaults, rate_of(of)
+    d, rate = card.defaults, rate_of(report.folder, of)
     if rate is not None and rate != d.fps:
         report.say("F", "fps", f"{d.fps} frames per second; the class says {rate}")
     for name, value in (

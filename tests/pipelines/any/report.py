@@ -1,10 +1,11 @@
 """Prints what Kinora makes of every video class of diffusers: a row for each folder, and totals.
 
-python -m tests.pipelines.any.report [NAME ...] [--quick] [--offers] [--known FILE]
+python -m tests.pipelines.any.report [NAME ...] [--quick] [--offers] [--known FILE] [--pixels N]
 
 NAME is a folder of the zoo or a class. --quick leaves half precision out. --offers makes no clips:
 it shows what is offered under neutral names and with the sizes of real checkpoints. --known adds
-the findings to FILE as lines of known.txt.
+the findings to FILE as lines of known.txt. --pixels: clips of more are not made, only their card is
+looked at.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from tests.pipelines.any import clip
 from tests.pipelines.any.examine import examine, offered
 from tests.pipelines.any.findings import KINDS, Report
 from tests.pipelines.any.kinora import Kinora, forget_classes, quiet
@@ -132,9 +134,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--known", type=Path, metavar="FILE")
     parser.add_argument("--offers", action="store_true")
+    parser.add_argument("--pixels", type=int, default=clip.MOST_PIXELS)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     quiet()
+    clip.MOST_PIXELS = given.pixels
     with (
         tempfile.TemporaryDirectory() as place,
         Ground(Path(place), half=not given.quick) as ground,

@@ -92,7 +92,7 @@ TRUTHS: dict[str, Truth] = {
     "PIAPipeline": Truth("i2v"),
     "SanaImageToVideoPipeline": Truth("i2v", "t2v"),
     "SanaVideoPipeline": Truth("t2v", "i2v"),
-    "SanaWMPipeline": Truth("i2v"),
+    "SanaWMPipeline": Truth("i2v", unless="camera|action"),
     "SkyReelsV2DiffusionForcingImageToVideoPipeline": Truth("i2v"),
     "SkyReelsV2DiffusionForcingPipeline": Truth("t2v"),
     "SkyReelsV2DiffusionForcingVideoToVideoPipeline": Truth("v2v", unless="overlap|history"),
@@ -165,8 +165,12 @@ RATES: dict[str, int] = {
 """Frames per second of models whose class does not say them, or another's."""
 
 
-def rate_of(of: type[Any]) -> int | None:
-    return RATES.get(of.__name__) or frame_rate_of(of)
+OF_FOLDER_RATES = {"wan22-5b": 24, "wan22-5b-i2v": 24}
+"""TI2V-5B is faster than the others of its class."""
+
+
+def rate_of(folder: str, of: type[Any]) -> int | None:
+    return OF_FOLDER_RATES.get(folder) or RATES.get(of.__name__) or frame_rate_of(of)
 
 
 def truth_of(folder: str, class_name: str) -> Truth:

@@ -15,6 +15,7 @@ from tests.zoo.any.others import WAN_22_VAE
 SEES = {"in_channels": 36, "image_dim": 4, "added_kv_proj_dim": 24}
 CLIP = {"image_encoder": {}, "image_processor": {}}
 UNIPC = ("UniPCMultistepScheduler", {"flow_shift": 6.0})
+KEYFRAMES: dict[str, Any] = {"transformer": {"use_keyframes_abs_pos_embedding": True}}
 SOUNDING: dict[str, Any] = {
     "tokenizer": ("KandinskyWords", {"of": "Kandinsky6TI2VAPipeline"}),
     "audio_vae": {},
@@ -187,11 +188,12 @@ FOLDERS: tuple[Folder, ...] = (
     Folder("ltx-upsample", "LTXLatentUpsamplePipeline"),
     Folder("ltx2", "LTX2Pipeline", LTX2),
     Folder("ltx2-condition", "LTX2ConditionPipeline", LTX2),
-    Folder("ltx2-dfr", "LTX2DFRPipeline", LTX2),
+    Folder("ltx2-dfr", "LTX2DFRPipeline", LTX2 | KEYFRAMES),
     Folder(
         "ltx2-dfr-temporal",
         "LTX2DFRTemporalRefinePipeline",
         LTX2
+        | KEYFRAMES
         | {"temporal_latent_upsampler": {"spatial_upsample": False, "temporal_upsample": True}},
     ),
     Folder("ltx2-diffusion-decode", "LTX2VideoDiffusionDecodePipeline"),
