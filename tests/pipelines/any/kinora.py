@@ -90,7 +90,8 @@ class Kinora:
     ) -> tuple[Result, Path]:
         """The job, as a worker does it. Its events go into `events` as they come."""
 
-        def emit(kind: str, data: dict[str, Any]) -> None:
+        def emit(*event: Any) -> None:
+            kind, data = event if len(event) == 2 else _plain_event(*event)
             events.append((kind, data))
             person.heard(kind, data)
 
@@ -119,6 +120,12 @@ class Kinora:
 
     def forget(self, card: ModelCard) -> None:
         self.manager.evict(card.id)
+
+
+def _plain_event(body: Any) -> tuple[str, dict[str, Any]]:
+    """An event that has a class of its own."""
+    data = {name: getattr(body, name) for name in ("index", "total") if hasattr(body, name)}
+    return getattr(body, "kind", "preview"), data
 
 
 def quiet() -> None:
