@@ -221,6 +221,7 @@ DENOISERS: dict[str, dict[str, Any]] = {
         "axes_dims": (2, 2, 4),
         "in_audio_dim": 4,
         "out_audio_dim": 4,
+        "visual_token_type_num_embeddings": 2,
     },
     "Kandinsky6SRTransformer3DModel": {
         "in_visual_dim": 4,
