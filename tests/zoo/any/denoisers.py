@@ -232,7 +232,7 @@ DENOISERS: dict[str, dict[str, Any]] = {
         "num_visual_blocks": 1,
         "axes_dims": (4, 6, 6),
         "nabla_window": (3, 3, 3),
-        "tile_sizes": ((48, 48), (48, 96), (96, 48)),
+        "tile_sizes": ((32, 32), (32, 64), (64, 32)),
     },
     "LTXVideoTransformer3DModel": {
         "in_channels": 16,
