@@ -1,0 +1,134 @@
+"""All that these checks use of Kinora: where a name changes there, one line changes here.
+
+The way of a user's model: a folder under KINORA_LOCAL_MODELS_DIR, its card, the fitted request,
+and the job, in this process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from errors import Cancelled, ErrorCode, KinoraError
+from jobs.job import Job, Result, State, new_id
+from jobs.workers.run import run_job
+from media.encode import encode
+from media.images import store_picture
+from media.videos import store_video
+from pipelines.engine.manager import PipelineManager
+from pipelines.models.cards import ModelCard, load_cards
+from pipelines.models.catalog import Catalog
+from pipelines.models.fit import GivenClip, Limits, fit
+from pipelines.models.signatures import _sources, call_of
+from pipelines.planning.demand import ClipShape
+from pipelines.planning.machine import Machine
+from pipelines.planning.plan import PlanOptions, plan_for
+from pipelines.request import FittedRequest, GenerationRequest, Task
+from settings import Settings
+
+__all__ = ["Cancelled", "FittedRequest", "Kinora", "KinoraError", "ModelCard", "Result", "Task"]
+
+SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
+"""For the plan: what this very machine has must not change what a test finds."""
+
+
+def forget_classes() -> None:
+    """Classes were added to diffusers, or taken away."""
+    call_of.cache_clear()
+    _sources.cache_clear()
+
+
+def is_internal(error: KinoraError) -> bool:
+    """A defect of ours, as it is said to people."""
+    return error.code is ErrorCode.INTERNAL
+
+
+class Kinora:
+    def __init__(self, models: Path, data: Path, dtype: str = "float32") -> None:
+        self.settings = Settings(
+            _env_file=None,  # pyright: ignore[reportCallIssue]
+            data_dir=data,
+            local_models_dir=models,
+            torch_dtype=dtype,  # pyright: ignore[reportArgumentType]
+        )
+        self.data = data
+        self.pictures = data / "pictures"
+        catalog = Catalog(load_cards(self.settings.models_dir), self.settings)
+        self.manager = PipelineManager(catalog, self.settings)
+
+    def card(self, name: str) -> ModelCard:
+        """KinoraError where the folder cannot be used, with the sentence for people."""
+        card = self.manager.cards.find(f"local/{name}")
+        if card is None:
+            raise LookupError(name)
+        return card
+
+    def picture(self, image: Image.Image) -> str:
+        return store_picture(image, self.pictures).id
+
+    def clip(self, frames: Sequence[Image.Image], fps: int) -> tuple[str, GivenClip]:
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        path = self.data / "given.mp4"
+        stacked = np.stack([np.asarray(frame) for frame in frames])
+        encoded = encode(stacked, path, fps=fps, format="mp4", quality="high")
+        stored = store_video(encoded.path, self.pictures)
+        seconds = stored.num_frames / stored.fps
+        return stored.id, GivenClip(stored.width, stored.height, seconds, stored.fps)
+
+    def fitted(
+        self, request: dict[str, Any], card: ModelCard, clip: GivenClip | None
+    ) -> FittedRequest:
+        return fit(GenerationRequest.model_validate(request), card, Limits(), clip=clip)
+
+    def run(
+        self, fitted: FittedRequest, events: list[tuple[str, dict[str, Any]]], person: Any
+    ) -> tuple[Result, Path]:
+        """The job, as a worker does it. Its events go into `events` as they come."""
+
+        def emit(*event: Any) -> None:
+            kind, data = event if len(event) == 2 else _plain_event(*event)
+            events.append((kind, data))
+            person.heard(kind, data)
+
+        job = Job(
+            id=new_id(),
+            owner="visitor",
+            state=State.RUNNING,
+            request=fitted.as_request(),
+            fitted=fitted,
+            created_at=0.0,
+        )
+        folder = self.data / job.id
+        folder.mkdir(parents=True)
+        result = run_job(job, self.manager, emit, person, folder, self.pictures, self.settings)
+        return result, folder
+
+    def storage(self, card: ModelCard, fitted: FittedRequest) -> tuple[str | None, str | None]:
+        """How a small machine keeps its weights: as it is planned, and as this clip needs it."""
+        options = PlanOptions.of(self.settings)
+        planned = plan_for(card, SMALL_MACHINE, options)
+        needed = plan_for(card, SMALL_MACHINE, options, ClipShape.of(fitted))
+        return planned.storage, needed.storage
+
+    def storage_here(self, card: ModelCard, task: Task) -> str | None:
+        return self.manager.get(card.id, task).weights.plan.storage
+
+    def forget(self, card: ModelCard) -> None:
+        self.manager.evict(card.id)
+
+
+def _plain_event(body: Any) -> tuple[str, dict[str, Any]]:
+    """An event that has a class of its own."""
+    data = {name: getattr(body, name) for name in ("index", "total") if hasattr(body, name)}
+    return getattr(body, "kind", "preview"), data
+
+
+def quiet() -> None:
+    """Failures are what is looked for: their tracebacks would bury the table."""
+    for name in ("jobs", "pipelines", "media", "diffusers", "transformers"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
