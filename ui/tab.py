@@ -293,9 +293,9 @@ class TaskTab:
         estimate = {"fn": self.answers.estimate, "inputs": asked, "outputs": self.outlook, **SMALL}
 
         starts = LASTS if self.answers.service.executor.needs_request else STARTS
-        wake = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
+        start = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
         lost = {"fn": None, "js": f"() => {dispatch(task, 'no answer')}", **QUIET}
-        self.generate.click(self.answers.generate, asked, self.post, js=wake, **starts).failure(
+        self.generate.click(self.answers.generate, asked, self.post, js=start, **starts).failure(
             **lost
         )
         self.finish.click(None, js=f"() => {dispatch(task, 'finish')}", **QUIET)
