@@ -226,9 +226,9 @@ class TaskTab:
         }
 
         starts = LASTS if self.handlers.service.needs_request else STARTS
-        wake = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
+        start = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
         lost = {"fn": None, "js": f"() => {dispatch(task, 'no answer')}", **QUIET}
-        self.generate.click(self.handlers.generate, inputs, self.post, js=wake, **starts).failure(
+        self.generate.click(self.handlers.generate, inputs, self.post, js=start, **starts).failure(
             **lost
         )
         self.finish.click(None, js=f"() => {dispatch(task, 'finish')}", **QUIET)

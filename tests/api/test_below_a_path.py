@@ -93,6 +93,11 @@ def test_the_documents_and_the_page_lead_back_here(site: tuple[Proxy, httpx.Clie
     page = client.get(f"{proxy.url}/").text
     (root,) = set(re.findall(r'"root":\s*"([^"]+)"', page))
     assert root.endswith(BELOW)  # what the page's own scripts ask goes below it
+    (script,) = re.findall(
+        r"<([^>]+)>; rel=modulepreload", client.get(f"{proxy.url}/").headers["link"]
+    )
+    assert f'src=\\"{script}\\"' in page
+    assert client.get(urljoin(f"{proxy.url}/", script)).status_code == 200
     assert client.get(f"{proxy.url}/kinora/jobs").json()["jobs"] == []
     error = client.get(f"{proxy.url}/v1/videos/{'0' * 32}").json()["error"]
     assert error["code"] == "not_found", "in OpenAI's shape"

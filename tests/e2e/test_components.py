@@ -57,6 +57,15 @@ def test_at_rest_the_stage_says_what_the_model_knows(here: Here) -> None:
     expect(page.locator(".k-reel-part")).to_be_hidden()
 
 
+def test_the_page_has_one_global_of_ours(here: Here) -> None:
+    page, _ = here
+    own = page.evaluate("""() => {
+      const blank = document.body.appendChild(document.createElement("iframe")).contentWindow;
+      return Object.keys(window).filter((name) => !(name in blank));
+    }""")
+    assert set(own) - {"mount", "ports", "store"} - {"0"} == {"kinora"}  # the others are the test's
+
+
 def test_a_job_that_loads_has_its_line_its_ring_and_a_sentence_for_screen_readers(
     here: Here,
 ) -> None:

@@ -28,7 +28,7 @@ export function dropClip(id) {
 
 /**
  * On ZeroGPU a clip is made with the quota of a web request, which ends with its page and whose
- * token expires: then the server says so, and a queued Gradio event brings a new one.
+ * token expires: then the server sets `drive`, and a queued Gradio event brings a new one.
  * @param {string} id
  */
 export function driveClip(id) {

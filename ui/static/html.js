@@ -1,5 +1,5 @@
 // @ts-check
-/* Preact and its templates, from the copies in vendor/: nothing else knows where they are. */
+/* Preact and its templates, from the copies in vendor/: the only module that imports them. */
 import { useLayoutEffect, useState } from "./vendor/hooks.js";
 import htm from "./vendor/htm.js";
 import { h } from "./vendor/preact.js";

@@ -1,5 +1,6 @@
 // @ts-check
-/* The page's own script: starts what belongs to the whole page, then mounts what Gradio wants drawn. */
+/* The page's own script: starts what belongs to the whole page, then mounts each component into the
+   element that Gradio has made for it. */
 import { onGradioAction } from "./actions.js";
 import { CardFacts } from "./components/card_facts.js";
 import { ClipList } from "./components/clip_list.js";

@@ -23,7 +23,7 @@ export class TabState {
     this.turn = signal(0);
     /** A line that stands in for the job's own until the next state arrives. */
     this.notice = signal(/** @type {string | null} */ (null));
-    /** What the line says while there is no job. */
+    /** The line while there is no job. */
     this.restLine = signal("");
     this.shape = signal({ width: 1, height: 1 });
     /** The preview that is shown. */

@@ -33,7 +33,7 @@ const session = {
   },
 };
 
-/** Asks the server whether the cookie comes back; the first answer offers it, the second shows it. */
+/** Finds out whether the cookie comes back: the first answer offers it, the second shows it. */
 async function identify() {
   let name = session.read();
   store.visitor.value = { hasCookie: true, survivesReload: true, name };
@@ -45,7 +45,7 @@ async function identify() {
         credentials: "same-origin",
         cache: "no-store",
       });
-      if (!response.ok) return; // refused: the requests that matter will say why
+      if (!response.ok) return; // refused: the requests that matter will show why
       const { kept, visitor } = await response.json();
       if (kept) return;
       name = visitor;

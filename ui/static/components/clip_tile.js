@@ -84,6 +84,8 @@ function TilePicture({ clip, opener }) {
 /** @param {{ clip: Job, opener: Ref<HTMLElement> }} props */
 function TileClip({ clip, opener }) {
   const video = /** @type {Ref<HTMLVideoElement>} */ (useRef(null));
+  const newest = useRef(clip); // its address may be signed anew before it is first played
+  newest.current = clip;
   // Signed addresses change with every state: what was loaded first stays.
   const [clipUrl] = useState(fileUrl(clip, "clip"));
   const [posterUrl] = useState(fileUrl(clip, "poster"));
@@ -92,7 +94,7 @@ function TileClip({ clip, opener }) {
     const button = opener.current;
     if (!player || !button || prefersReducedMotion()) return;
     const play = () => {
-      if (!player.src) player.src = fileUrl(clip, "clip");
+      if (!player.src) player.src = fileUrl(newest.current, "clip");
       player.play().catch(() => {});
     };
     const pause = () => player.pause();
