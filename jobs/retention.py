@@ -23,7 +23,7 @@ from jobs.database import jobs
 from jobs.job import WHY as WHY  # also for those who look after room only
 from jobs.job import Event, Gone, Result, State
 from jobs.lifecycle import JobLifecycle
-from media.files import list_or_empty, remove_partial, stat_of
+from media.files import list_or_empty, remove_partial, stat_or_none
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -155,10 +155,10 @@ def _look_up(desk: JobLifecycle, job_ids: list[str], known: Sizes) -> None:
 def _drop_copies(desk: JobLifecycle, quota: float) -> None:
     """Of what is in the object store: fetched again when somebody wants to see it."""
     used, now = 0, time.time()
-    copies = [(stat_of(folder), folder) for folder in list_or_empty(desk.artifacts.jobs)]
+    copies = [(stat_or_none(folder), folder) for folder in list_or_empty(desk.artifacts.jobs)]
     changed = [(stat.st_mtime, folder) for stat, folder in copies if stat and folder.is_dir()]
     for changed_at, folder in sorted(changed, reverse=True):
-        used += sum(stat.st_size for stat in map(stat_of, list_or_empty(folder)) if stat)
+        used += sum(stat.st_size for stat in map(stat_or_none, list_or_empty(folder)) if stat)
         if used > quota and now - changed_at > SETTLED_S:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -166,7 +166,7 @@ def _drop_copies(desk: JobLifecycle, quota: float) -> None:
 def _new_bytes(desk: JobLifecycle, job_id: str, seen: set[tuple[int, int]]) -> int:
     """Of files not counted yet: a clip handed out again shares them with the first."""
     total = 0
-    for stat in filter(None, map(stat_of, list_or_empty(desk.folder(job_id)))):
+    for stat in filter(None, map(stat_or_none, list_or_empty(desk.folder(job_id)))):
         if (stat.st_dev, stat.st_ino) not in seen:
             seen.add((stat.st_dev, stat.st_ino))
             total += stat.st_size
@@ -212,5 +212,5 @@ def tidy(desk: JobLifecycle, settled_s: float = 0.0) -> None:
 
 
 def _age_s(path: Path) -> float:
-    stat = stat_of(path)
+    stat = stat_or_none(path)
     return time.time() - stat.st_mtime if stat else 0.0

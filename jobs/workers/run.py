@@ -25,7 +25,7 @@ from jobs.workers.timing import Control, Deadline, LoadingThrottle, PhaseTimer, 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from media.prefix import Lead
+    from media.prefix import LeadIn
     from pipelines.engine.denoise import Preview, Sampled, Step
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.loaded import Loaded
@@ -236,13 +236,13 @@ def _decoding(folder: Path) -> Iterator[None]:
         sign.unlink(missing_ok=True)
 
 
-def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
+def _lead(fitted: FittedRequest, pictures: Path) -> LeadIn | None:
     """The clip that comes first in the file, cut to this one's pace and shape."""
-    from media.prefix import Lead
+    from media.prefix import LeadIn
 
     if fitted.continue_from is None:
         return None
-    return Lead(
+    return LeadIn(
         fitted.continue_from,
         pictures,
         fps=fitted.fps,
@@ -266,7 +266,7 @@ def _sound_of_given(fitted: FittedRequest, pictures: Path) -> Sound | None:
 
 def _inputs(
     job: Job,
-    lead: Lead | None,
+    lead: LeadIn | None,
     pictures: Path,
     settings: Settings,
     on_progress: Callable[[LoadProgress], None],
@@ -297,7 +297,7 @@ def _inputs(
         height=fitted.height,
         focus=fitted.focus,
     )
-    ending = lead.ending(fitted.overlap) if lead else ()
+    ending = lead.last_images(fitted.overlap) if lead else ()
     return Inputs(
         image=picture(fitted.image) or (ending[-1] if ending else None),
         last_image=picture(fitted.last_image),
