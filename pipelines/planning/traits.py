@@ -34,7 +34,7 @@ class Traits:
 NO_MASKS = frozenset({"xformers", "flash", "sage"})
 
 # `activations` and `decoded` were counted on models of real size and tensors that only pretend to
-# be there (bench/pretend.py); those of hunyuan15, mochi, allegro, latte, kandinsky5 and sana's
+# be there (bench/peak_memory.py); those of hunyuan15, mochi, allegro, latte, kandinsky5 and sana's
 # activations are from their nearest kin.
 TRAITS: dict[str, Traits] = {
     "ltx": Traits(activations=15.5, decoded=50, step_cache="first_block", compiles=True),
