@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from errors import ErrorCode, KinoraError
-from media.image_limits import too_many_bytes
+from media.image_limits import too_large_error
 
 MAX_DIRECTORY_BYTES = 1 << 20
 """Room for thousands of names; `zipfile` makes an object of each before anything can be checked."""
@@ -116,7 +116,7 @@ def _content(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo, most_by
     except Exception as error:
         raise bad_zip(f"“{shown(name)}” in it is damaged") from error
     if len(data) > most_bytes:
-        raise about_file(name, too_many_bytes(most_bytes))
+        raise about_file(name, too_large_error(most_bytes))
     return data
 
 

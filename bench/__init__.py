@@ -1,1 +1,1 @@
-"""Benchmarks: figures and ratios for people, never run as tests."""
+"""Benchmarks, run by hand, never as tests."""

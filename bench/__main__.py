@@ -1,8 +1,8 @@
-"""`make bench`: what a person waits for, in seconds, and our path against bare diffusers.
+"""`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
     python -m bench [page] [generate] [clip] [overhead] [scaling] [--rounds N]
 
-Exit status 1 where a figure misses its bound.
+Exit status 1 if a figure misses its bound.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> int:
     print(f"{os.cpu_count()} CPUs, Python {platform.python_version()}, {versions}")
     load = os.getloadavg()[0]
     if load > QUIET_LOAD:
-        print(f"Something else is running (load {load:.1f}): the seconds below are too long.")
+        print(f"The machine is busy (load {load:.1f}): the seconds below are too high.")
 
     missed = False
     with tempfile.TemporaryDirectory() as temporary:

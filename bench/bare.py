@@ -1,6 +1,6 @@
-"""The clip as bare diffusers makes it: one pipeline call and `export_to_video`. None of our code.
+"""The same clip with plain diffusers: one pipeline call and `export_to_video`, none of our code.
 
-python bench/bare.py FOLDER < one JSON of arguments a line > the seconds it took, a line each
+python bench/bare.py FOLDER < a line of JSON arguments per clip > a line of seconds per clip
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def main(folder: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for line in sys.stdin:
             arguments = json.loads(line)
-            began = time.perf_counter()
+            started = time.perf_counter()
             generator = torch.Generator().manual_seed(arguments.pop("seed"))
             output: Any = pipe(**arguments, generator=generator)
             path = str(Path(temporary) / "clip.mp4")
             export_to_video(output.frames[0], path, arguments["frame_rate"])
-            print(time.perf_counter() - began, flush=True)
+            print(time.perf_counter() - started, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python app.py generate` from nothing: Python, libraries, model, clip."""
+"""Seconds of a cold `python app.py generate`: Python, libraries, model, clip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from settings import ROOT
 def measure(folder: Path, rounds: int) -> list[Figure]:
     seconds: list[float] = []
     for number in range(rounds):
-        began = time.perf_counter()
+        started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, "app.py", "generate", PROMPT, "--seed", str(SEED), "--json"],
             cwd=ROOT,
@@ -24,6 +24,6 @@ def measure(folder: Path, rounds: int) -> list[Figure]:
             text=True,
             check=True,
         )
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - started)
         assert Path(json.loads(done.stdout)["path"]).is_file()
-    return [figure("`generate`, from cold", seconds, 15)]
+    return [figure("`generate`, cold start", seconds, 15)]

@@ -1,7 +1,4 @@
-"""What the benchmarks share: a server of their own, and how a figure is told.
-
-Knows how `python app.py` is started. Nothing of it touches the developer's own data.
-"""
+"""Shared by the benchmarks: a server with a temporary data folder, and how figures are printed."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ from settings import ROOT
 
 PROMPT = "a dog running to the right in the snow"
 SEED = 3
-PATIENCE_S = 300.0
+TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    what: str
+    label: str
     value: float
     at_most: float
     unit: str = "s"
@@ -39,13 +36,13 @@ class Figure:
 
     def __str__(self) -> str:
         spread = f" ({self.spread[0]:.2f} to {self.spread[1]:.2f})" if self.spread else ""
-        verdict = "" if self.holds else "   MISSED"
+        note = "" if self.holds else "   MISSED"
         bound = f"at most {self.at_most:g}"
-        return f"{self.what:<48} {self.value:6.2f} {self.unit}{spread}   {bound}{verdict}"
+        return f"{self.label:<48} {self.value:6.2f} {self.unit}{spread}   {bound}{note}"
 
 
-def figure(what: str, values: Sequence[float], at_most: float, unit: str = "s") -> Figure:
-    return Figure(what, statistics.median(values), at_most, unit, (min(values), max(values)))
+def figure(label: str, values: Sequence[float], at_most: float, unit: str = "s") -> Figure:
+    return Figure(label, statistics.median(values), at_most, unit, (min(values), max(values)))
 
 
 def environment(data_dir: Path) -> dict[str, str]:
@@ -61,13 +58,15 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 @contextmanager
 def server(data_dir: Path, **more: str) -> Iterator[tuple[str, float]]:
-    """(address, seconds until the page answered) of a fresh `python app.py`; `more` goes into its
-    environment."""
+    """Starts `python app.py` on a free port; yields (address, seconds until the page answered).
+
+    `more` is added to its environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    began = time.perf_counter()
+    started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "app.py"],
         cwd=ROOT,
@@ -76,19 +75,19 @@ def server(data_dir: Path, **more: str) -> Iterator[tuple[str, float]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        yield url, _answers_after(url, process, began)
+        yield url, _wait_for_page(url, process, started)
     finally:
         process.terminate()
         process.wait()
 
 
-def _answers_after(url: str, process: subprocess.Popen[bytes], began: float) -> float:
-    while time.perf_counter() - began < PATIENCE_S:
+def _wait_for_page(url: str, process: subprocess.Popen[bytes], started: float) -> float:
+    while time.perf_counter() - started < TIMEOUT_S:
         if process.poll() is not None:
-            raise RuntimeError("the server ended")
+            raise RuntimeError("the server exited")
         try:
             if httpx.get(url, trust_env=False).is_success:
-                return time.perf_counter() - began
+                return time.perf_counter() - started
         except httpx.TransportError:
             time.sleep(0.02)
-    raise RuntimeError("the page does not answer")
+    raise RuntimeError(f"the page did not answer in {TIMEOUT_S:g} s")

@@ -1,10 +1,10 @@
-"""What a GPU makes of the plans: pipelines of real size, random weights, every profile.
+"""Checks plans on a GPU: pipelines of real size with random weights, in every profile.
 
     python -m bench.gpu_profiles [--steps N] [--folder F]
 
 Builds LTX-2B- and Wan-1.3B-sized pipelines (30 GB of disk), makes a clip of each at real size
 through the manager in every profile, and prints peak memory and seconds against the plan. Random
-weights take as long and as much as trained ones. Without CUDA it says so and ends well.
+weights cost the same as trained ones. Without CUDA it prints so and exits with 0.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from pipelines.planning.plan import Profile
 from pipelines.request import FittedRequest, Focus, Task
 from settings import Settings
 
-WITHIN = 0.15
-"""How far the plan's memory may be off."""
+TOLERANCE = 0.15
+"""Allowed relative error of the planned memory."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -73,7 +73,7 @@ def build_wan(folder: Path) -> None:
     from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
     WanPipeline(
-        scheduler=UniPCMultistepScheduler(  # type: ignore[arg-type]  # what the model ships with
+        scheduler=UniPCMultistepScheduler(  # type: ignore[arg-type]  # as shipped with the model
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
         ),
         vae=AutoencoderKLWan(),
@@ -130,7 +130,7 @@ SUBJECTS = (
 
 
 def planned(card: ModelCard, machine: Machine, settings: Settings) -> dict[Profile, Plan]:
-    """What each profile would do with a card on a machine."""
+    """The plan of each profile for a card on this machine."""
     return {
         profile: Planner(settings.model_copy(update={"profile": profile}), machine).plan(card)
         for profile in get_args(Profile)
@@ -138,7 +138,7 @@ def planned(card: ModelCard, machine: Machine, settings: Settings) -> dict[Profi
 
 
 def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, float, float]:
-    """(peak GB, seconds of a step, seconds of decoding) of a clip, after one to warm up."""
+    """(peak GB, seconds per step, seconds of decoding) of a clip, after a warm-up clip."""
     from pipelines.engine.decode import decode
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.manager import PipelineManager
@@ -151,18 +151,18 @@ def measure(card: ModelCard, settings: Settings, steps: int) -> tuple[float, flo
     peak_gb = step_s = decode_s = 0.0
     for _ in range(2):
         peak = PeakMemory(loaded.device)
-        sampled = sample(loaded, fitted, Inputs(), _GoOn(), lambda _step: None)
-        began = time.perf_counter()
+        sampled = sample(loaded, fitted, Inputs(), _NeverStop(), lambda _step: None)
+        started = time.perf_counter()
         tiles = Planner(settings, this_machine(settings)).plan(card, ClipShape.of(fitted)).tiles
         decode(loaded, sampled, fitted, tiles=tiles)
-        decode_s, peak_gb = time.perf_counter() - began, peak.gb() or 0.0
+        decode_s, peak_gb = time.perf_counter() - started, peak.gb() or 0.0
         step_s = sampled.seconds["denoise"] / steps
     del loaded, sampled
     manager.close()
     return peak_gb, step_s, decode_s
 
 
-class _GoOn:
+class _NeverStop:
     def cancelled(self) -> bool:
         return False
 
@@ -194,13 +194,13 @@ def _fitted(card: ModelCard, steps: int) -> FittedRequest:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu_profiles", description=__doc__)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--folder", type=Path, help="where the pipelines are built, and kept")
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--folder", type=Path, help="where the pipelines are built and kept")
+    options = parser.parse_args(arguments)
     if not torch.cuda.is_available():
-        print("There is no CUDA GPU here, so there is nothing to measure.")
+        print("No CUDA GPU, nothing to measure.")
         return 0
     with tempfile.TemporaryDirectory() as temporary:
-        return _run(asked.folder or Path(temporary), asked.steps)
+        return _run(options.folder or Path(temporary), options.steps)
 
 
 def _run(folder: Path, steps: int) -> int:
@@ -214,7 +214,9 @@ def _run(folder: Path, steps: int) -> int:
             before = torch.get_default_dtype()
             torch.set_default_dtype(torch.bfloat16)
             try:
-                with torch.device("cuda"):  # random numbers come a hundred times quicker there
+                with torch.device(
+                    "cuda"
+                ):  # random initialisation is a hundred times faster on the GPU
                     subject.build(folder / name)
             finally:
                 torch.set_default_dtype(before)
@@ -224,13 +226,13 @@ def _run(folder: Path, steps: int) -> int:
             print(f"{name}, {profile}: {plan.sentence()}", flush=True)
             settings = base.model_copy(update={"profile": profile})
             peak_gb, step_s, decode_s = measure(card, settings, steps)
-            pace = Planner(settings, machine).speed(card)
-            off = peak_gb / plan.vram_gb - 1
-            missed = missed or abs(off) > WITHIN
+            guess = Planner(settings, machine).speed(card)
+            error = peak_gb / plan.vram_gb - 1
+            missed = missed or abs(error) > TOLERANCE
             print(
-                f"    {peak_gb:.1f} GB, {off:+.0%} of the plan;"
-                f" a step {step_s:.2f} s (guessed {pace.step:.2f});"
-                f" decoding {decode_s:.1f} s (guessed {pace.end:.1f})",
+                f"    {peak_gb:.1f} GB ({error:+.0%} against the plan);"
+                f" a step {step_s:.2f} s (guessed {guess.step:.2f});"
+                f" decoding {decode_s:.1f} s (guessed {guess.end:.1f})",
                 flush=True,
             )
     return int(missed)

@@ -1,7 +1,7 @@
-"""Our whole path against a bare diffusers call with the same settings, turn by turn.
+"""The whole job against a plain diffusers call with the same settings, alternately.
 
 Ours: submit, store, queue, worker, sampling with previews, decoding, encoding, poster, last frame,
-events, until the clip has succeeded. Theirs: `LTXPipeline(...)` and `export_to_video`.
+events, until the job has succeeded. Theirs: `LTXPipeline(...)` and `export_to_video`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.request import FittedRequest, GenerationRequest
 from settings import ROOT, Settings
 
 MODEL = "pocket"
-"""Its weights lie whole in one folder, as the bare pipeline needs them."""
+"""All its weights are in one folder, as plain diffusers needs them."""
 
 
 def measure(folder: Path, rounds: int) -> list[Figure]:
@@ -33,59 +33,59 @@ def measure(folder: Path, rounds: int) -> list[Figure]:
     with build_service(settings) as service:
         request = GenerationRequest(model=MODEL, prompt=PROMPT, seed=SEED)
         fitted = service.fit(request)
-        bare = _Bare(service, fitted, folder)
+        bare = _BarePipeline(service, fitted, folder)
         while service.health()["state"] == "starting":
             time.sleep(0.1)
         ours_s: list[float] = []
         bare_s: list[float] = []
-        worked = Worked(bare=bare.pid, worker=service.health()["worker_pid"])
+        cpu_time = CpuTime(bare=bare.pid, worker=service.health()["worker_pid"])
         for number in range(rounds + 1):
             seed = SEED + number
-            theirs = bare.clip(seed)
-            ours = _our_clip(service, request.model_copy(update={"seed": seed}))
-            if number:  # the first round warms both up
+            theirs = bare.time_clip(seed)
+            ours = _time_our_clip(service, request.model_copy(update={"seed": seed}))
+            if number:  # the first round is a warm-up
                 bare_s.append(theirs)
                 ours_s.append(ours)
             else:
-                worked.begin()
-        ours_cpu_s, bare_cpu_s = (seconds / rounds for seconds in worked.since())
+                cpu_time.restart()
+        ours_cpu_s, bare_cpu_s = (seconds / rounds for seconds in cpu_time.elapsed())
         bare.close()
     ratios = [ours / theirs for ours, theirs in zip(ours_s, bare_s, strict=True)]
     print(
         f"    ours {statistics.median(ours_s):.3f} s ({ours_cpu_s:.2f} s of CPU), "
         f"bare {statistics.median(bare_s):.3f} s ({bare_cpu_s:.2f} s of CPU)"
     )
-    whole = statistics.median(ours_s) / statistics.median(bare_s)
+    ratio = statistics.median(ours_s) / statistics.median(bare_s)
     spread = (min(ratios), max(ratios))
-    return [Figure("our whole path : bare diffusers", whole, 1.05, "x", spread)]
+    return [Figure("the whole job : bare diffusers", ratio, 1.05, "x", spread)]
 
 
-def _our_clip(service: JobService, request: GenerationRequest) -> float:
-    began = time.perf_counter()
+def _time_our_clip(service: JobService, request: GenerationRequest) -> float:
+    started = time.perf_counter()
     job = service.submit(request, "bench")
     for _ in service.watch(job.id):
         pass
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     if service.get(job.id).state is not State.SUCCEEDED:
-        raise RuntimeError(f"the clip did not succeed: {service.get(job.id).error}")
+        raise RuntimeError(f"the job failed: {service.get(job.id).error}")
     return seconds
 
 
-class Worked:
-    """Seconds of CPU on both sides, programs that were started included: for a busy machine."""
+class CpuTime:
+    """CPU seconds of both sides with their child processes: comparable on a busy machine."""
 
     def __init__(self, bare: int, worker: int) -> None:
         self._bare = [psutil.Process(bare)]
         self._ours = [psutil.Process(), psutil.Process(worker)]
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        self._began = self._now()
+    def restart(self) -> None:
+        self.x = self._now()
 
-    def since(self) -> tuple[float, float]:
+    def elapsed(self) -> tuple[float, float]:
         """(ours, bare)"""
-        now, began = self._now(), self._began
-        return now[0] - began[0], now[1] - began[1]
+        now, started = self._now(), self.x
+        return now[0] - started[0], now[1] - started[1]
 
     def _now(self) -> tuple[float, float]:
         return sum(map(_cpu_s, self._ours)), sum(map(_cpu_s, self._bare))
@@ -96,8 +96,8 @@ def _cpu_s(process: psutil.Process) -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-class _Bare:
-    """The bare pipeline in a process of its own, without our imports."""
+class _BarePipeline:
+    """Plain diffusers in a separate process, without our imports."""
 
     def __init__(self, service: JobService, fitted: FittedRequest, folder: Path) -> None:
         weights = service.cards[fitted.model].local_path
@@ -121,20 +121,20 @@ class _Bare:
             text=True,
         )
         self.pid = self._process.pid
-        self._line()
+        self._read_line()
 
-    def clip(self, seed: int) -> float:
+    def time_clip(self, seed: int) -> float:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(self._arguments | {"seed": seed}) + "\n")
         self._process.stdin.flush()
-        return float(self._line())
+        return float(self._read_line())
 
     def close(self) -> None:
         self._process.communicate()
 
-    def _line(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the bare pipeline ended")
+            raise RuntimeError("the bare pipeline exited")
         return line

@@ -1,4 +1,4 @@
-"""From `python app.py` to a page that answers."""
+"""Seconds from `python app.py` to a page that answers."""
 
 from __future__ import annotations
 

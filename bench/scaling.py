@@ -1,7 +1,7 @@
-"""More workers, more clips: throughput against the ideal, and what a clip costs the server.
+"""Throughput with 1 to 8 workers against the ideal, and the server's cost per clip.
 
-Workers here are real ones whose GPU is a clock (`pretender`): a clip takes a fixed time, however
-busy the processor is, so what is missing to the ideal is ours. Then a thousand clips wait at once.
+The workers are real, their GPU is simulated by a clock (`fake_gpu_worker`): a clip takes a fixed
+time whatever the CPU load, so any loss is our overhead. Then a thousand jobs are queued at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLIP_S = 2.0
 STEPS = 4
 CLIPS_PER_WORKER = 6
 WORKERS = (1, 2, 4, 8)
-LEAST = 0.95
+MIN_THROUGHPUT = 0.95
 QUEUED = 1000
 SUBMIT_MS = 150.0
 CLIP = GenerationRequest(prompt="a dog", seed=1)
@@ -39,92 +39,95 @@ CLIP = GenerationRequest(prompt="a dog", seed=1)
 
 def measure(folder: Path, rounds: int) -> Iterator[Figure]:
     if not shutil.which("redis-server"):
-        print("scaling: redis-server is not installed; left out")
+        print("scaling: skipped, redis-server is not installed")
         return
     for count in WORKERS:
         share = max(_throughput(folder / f"{count}-{n}", count) for n in range(min(rounds, 2)))
         yield Figure(
-            f"{count} workers: time lost to the ideal", 100 * (1 - share), 100 * (1 - LEAST), "%"
+            f"{count} workers: loss against the ideal",
+            100 * (1 - share),
+            100 * (1 - MIN_THROUGHPUT),
+            "%",
         )
-    yield from _thousand(folder / "queued")
-    yield from _thousand_requests(folder / "asked")
+    yield from _submit_thousand(folder / "queued")
+    yield from _request_thousand(folder / "asked")
 
 
 def _throughput(folder: Path, count: int) -> float:
-    """A fraction of what that many workers could make if nothing else took time."""
+    """Clips per second as a fraction of the ideal."""
     with fleet(folder, count) as service:
-        # all there at once: what handing them in takes is measured below
+        # one batch: the cost of submitting is measured below
         handed_in = service.submit_batch([CLIP] * (count * CLIPS_PER_WORKER), "somebody")
         ids = [job.id for job in handed_in]
         for job_id in ids:
-            _end(service, job_id)
+            _wait_for(service, job_id)
         jobs = [service.get(job_id) for job_id in ids]
-    began = min(job.started_at or 0.0 for job in jobs)
+    started = min(job.started_at or 0.0 for job in jobs)
     ended = max(job.ended_at or 0.0 for job in jobs)
-    return CLIPS_PER_WORKER * CLIP_S / (ended - began)
+    return CLIPS_PER_WORKER * CLIP_S / (ended - started)
 
 
-def _thousand(folder: Path) -> Iterator[Figure]:
+def _submit_thousand(folder: Path) -> Iterator[Figure]:
     with fleet(folder, 2) as service:
-        took: list[float] = []
+        seconds: list[float] = []
         for n in range(QUEUED):
-            began = time.perf_counter()
+            started = time.perf_counter()
             service.submit(CLIP, f"v{n % 50}")
-            took.append(time.perf_counter() - began)
-        yield from _of_the_last(took, "a submit")
+            seconds.append(time.perf_counter() - started)
+        yield from _percentiles(seconds, "a submit")
 
-        # what the clips that are made meanwhile cost this process
-        me, before = psutil.Process(), _done(service)
-        spent, began = sum(me.cpu_times()[:2]), time.perf_counter()
+        # CPU time of this process per clip that the workers make meanwhile
+        me, before = psutil.Process(), _count_succeeded(service)
+        cpu_before, started = sum(me.cpu_times()[:2]), time.perf_counter()
         time.sleep(5 * CLIP_S)
-        made = _done(service) - before
-        cost = (sum(me.cpu_times()[:2]) - spent) / max(made, 1)
-        yield Figure("processor time of the server per clip made", 1000 * cost, SUBMIT_MS, "ms")
-        waits = made * CLIP_S / 2 / (time.perf_counter() - began)
-        print(f"   meanwhile the two workers were busy {100 * waits:.0f} % of the time")
+        made = _count_succeeded(service) - before
+        cost = (sum(me.cpu_times()[:2]) - cpu_before) / max(made, 1)
+        yield Figure("CPU time of the server per clip", 1000 * cost, SUBMIT_MS, "ms")
+        busy = made * CLIP_S / 2 / (time.perf_counter() - started)
+        print(f"    the two workers were busy {100 * busy:.0f} % of that time")
 
 
-def _thousand_requests(folder: Path) -> Iterator[Figure]:
-    """The same through the API, one after the other, with two workers at it."""
+def _request_thousand(folder: Path) -> Iterator[Figure]:
+    """The same through the HTTP API, one request after the other, with two workers."""
     with ExitStack() as stack:
-        redis_url = _redis(stack, folder)
-        _workers(stack, 2, redis_url, folder / "data")
+        redis_url = _start_redis(stack, folder)
+        _start_workers(stack, 2, redis_url, folder / "data")
         unlimited = dict.fromkeys(("MAX_QUEUE", "MAX_JOBS_PER_VISITOR"), str(10 * QUEUED))
         unlimited |= {"CLIPS_PER_MINUTE": "0"}
         more = {f"KINORA_{name}": value for name, value in unlimited.items()}
         url, _ = stack.enter_context(server(folder / "data", REDIS_URL=redis_url, **more))
         client = stack.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
-        took: list[float] = []
+        seconds: list[float] = []
         for _ in range(QUEUED):
-            began = time.perf_counter()
+            started = time.perf_counter()
             client.post("/api/generate", json={"prompt": CLIP.prompt}).raise_for_status()
-            took.append(time.perf_counter() - began)
-        yield from _of_the_last(took, "a request to the API")
+            seconds.append(time.perf_counter() - started)
+        yield from _percentiles(seconds, "a request to the API")
 
 
-def _of_the_last(took: list[float], what: str) -> Iterator[Figure]:
-    full = took[-200:]  # with 800 and more before them
+def _percentiles(seconds: list[float], what: str) -> Iterator[Figure]:
+    last = seconds[-200:]  # with at least 800 queued
     for name, share in (("p50", 0.5), ("p95", 0.95)):
         label = f"{what} with {QUEUED} waiting, {name}"
-        yield Figure(label, 1000 * _at(full, share), SUBMIT_MS, "ms")
+        yield Figure(label, 1000 * _quantile(last, share), SUBMIT_MS, "ms")
 
 
-def _done(service: JobService) -> int:
+def _count_succeeded(service: JobService) -> int:
     return sum(n for (state, _), n in service.counts().items() if state == "succeeded")
 
 
-def _end(service: JobService, job_id: str) -> None:
+def _wait_for(service: JobService, job_id: str) -> None:
     for _ in service.watch(job_id):
         pass
 
 
-def _at(values: list[float], share: float) -> float:
+def _quantile(values: list[float], share: float) -> float:
     return statistics.quantiles(values, n=100)[round(share * 100) - 1]
 
 
 @contextmanager
 def fleet(folder: Path, count: int) -> Iterator[JobService]:
-    """A server in this process, a Redis, and that many workers, all up."""
+    """Yields a service in this process with a Redis and `count` workers, once all are ready."""
     from jobs.fleet.dispatcher import RedisExecutor
     from jobs.store import JobStore
     from pipelines.models.cards import load_cards
@@ -133,12 +136,12 @@ def fleet(folder: Path, count: int) -> Iterator[JobService]:
         settings = Settings(
             _env_file=None,  # pyright: ignore[reportCallIssue]
             data_dir=folder / "data",
-            redis_url=_redis(stack, folder),
+            redis_url=_start_redis(stack, folder),
             max_queue=10 * QUEUED,
             max_jobs_per_visitor=10 * QUEUED,
             max_batch=QUEUED,
         )
-        _workers(stack, count, settings.redis_url or "", settings.data_dir)
+        _start_workers(stack, count, settings.redis_url or "", settings.data_dir)
         store, cards = JobStore(settings.database_url), load_cards(settings.models_dir)
         service = stack.enter_context(JobService(store, RedisExecutor(settings), cards, settings))
         ready = threading.Event()
@@ -147,25 +150,25 @@ def fleet(folder: Path, count: int) -> Iterator[JobService]:
         yield service
 
 
-def _redis(stack: ExitStack, folder: Path) -> str:
-    """The address of one of our own."""
+def _start_redis(stack: ExitStack, folder: Path) -> str:
+    """Starts a Redis server; returns its URL."""
     folder.mkdir(parents=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(folder)]
-    _begin(stack, [*command, "--loglevel", "warning"], {})
+    _start_process(stack, [*command, "--loglevel", "warning"], {})
     return f"redis://127.0.0.1:{port}/0"
 
 
-def _workers(stack: ExitStack, count: int, redis_url: str, data_dir: Path) -> None:
-    pretend = json.dumps({"steps": STEPS, "step_s": CLIP_S / STEPS})
-    env = {"REDIS_URL": redis_url, "KINORA_DATA_DIR": str(data_dir), "PRETEND": pretend}
+def _start_workers(stack: ExitStack, count: int, redis_url: str, data_dir: Path) -> None:
+    timing = json.dumps({"steps": STEPS, "step_s": CLIP_S / STEPS})
+    env = {"REDIS_URL": redis_url, "KINORA_DATA_DIR": str(data_dir), "FAKE_GPU": timing}
     for _ in range(count):
-        _begin(stack, [sys.executable, "-m", "bench.pretender"], env)
+        _start_process(stack, [sys.executable, "-m", "bench.fake_gpu_worker"], env)
 
 
-def _begin(stack: ExitStack, command: list[str], env: dict[str, str]) -> None:
+def _start_process(stack: ExitStack, command: list[str], env: dict[str, str]) -> None:
     process = subprocess.Popen(
         command,
         cwd=ROOT,

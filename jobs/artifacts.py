@@ -112,7 +112,7 @@ class Artifacts:
     def size(self, job_id: str, name: str) -> int | None:
         """Bytes of the stored file; None if it does not exist."""
         if self._remote is None:
-            stat = files.stat_of(self.folder(job_id) / name)
+            stat = files.stat_or_none(self.folder(job_id) / name)
             return stat.st_size if stat else None
         with _storage_errors(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()

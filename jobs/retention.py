@@ -23,7 +23,7 @@ from jobs.job import WHY as WHY  # also for tests of retention
 from jobs.job import Gone
 from jobs.lifecycle import JobLifecycle
 from jobs.store import JobStore
-from media.files import list_or_empty, remove_partial, stat_of
+from media.files import list_or_empty, remove_partial, stat_or_none
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -149,10 +149,10 @@ def _look_up_sizes(artifacts: Artifacts, job_ids: list[str], sizes: Sizes) -> No
 def _remove_local_copies(artifacts: Artifacts, quota: float) -> None:
     """Copies of what is in the object store: they are fetched again when they are needed."""
     used, now = 0, time.time()
-    copies = [(stat_of(folder), folder) for folder in list_or_empty(artifacts.jobs)]
+    copies = [(stat_or_none(folder), folder) for folder in list_or_empty(artifacts.jobs)]
     changed = [(stat.st_mtime, folder) for stat, folder in copies if stat and folder.is_dir()]
     for changed_at, folder in sorted(changed, reverse=True):
-        used += sum(stat.st_size for stat in map(stat_of, list_or_empty(folder)) if stat)
+        used += sum(stat.st_size for stat in map(stat_or_none, list_or_empty(folder)) if stat)
         if used > quota and now - changed_at > SETTLED_S:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -160,7 +160,7 @@ def _remove_local_copies(artifacts: Artifacts, quota: float) -> None:
 def _new_bytes(artifacts: Artifacts, job_id: str, counted: set[tuple[int, int]]) -> int:
     """The size of files not counted yet: a reused clip shares its files with the first one."""
     total = 0
-    for stat in filter(None, map(stat_of, list_or_empty(artifacts.folder(job_id)))):
+    for stat in filter(None, map(stat_or_none, list_or_empty(artifacts.folder(job_id)))):
         if (stat.st_dev, stat.st_ino) not in counted:
             counted.add((stat.st_dev, stat.st_ino))
             total += stat.st_size
@@ -212,5 +212,5 @@ def _unused_for_a_day(paths: Iterable[Path]) -> list[Path]:
 
 
 def _age_s(path: Path) -> float:
-    stat = stat_of(path)
+    stat = stat_or_none(path)
     return time.time() - stat.st_mtime if stat else 0.0

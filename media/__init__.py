@@ -1,1 +1,1 @@
-"""Pictures in, clips out. Knows no job and no model."""
+"""Reads images and clips, writes clips. No jobs, no models."""

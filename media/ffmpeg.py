@@ -1,17 +1,27 @@
-"""How ffmpeg is called: one quiet prelude, one set of colour tags."""
+"""What every ffmpeg call shares: the start of its command, colour tags, the disk-full message."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
 
-if TYPE_CHECKING:
-    pass
+import imageio_ffmpeg
 
+SOUND_RATE_HZ = 48_000
+"""The rate Opus works at; every player supports it."""
 
-# Really converted to BT.709, and said so: players take an untagged clip for BT.601 or for BT.709
-# depending on its size. `setparams` is needed because RGB frames carry no primaries to pass on.
+DISK_FULL = re.compile("No space left on device|Disk quota exceeded")
+"""Matches ffmpeg's output when the disk or the quota is full."""
+
+# Converts to BT.709 and tags it: players take an untagged clip for BT.601 or for BT.709 depending
+# on its size. `setparams` is needed because RGB frames carry no primaries to pass on.
 BT709 = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
     "+full_chroma_inp,format=yuv420p,"
     "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
 )
+
+
+def base_command(level: str = "error") -> tuple[str, ...]:
+    """The start of every command: quiet, no keyboard input, overwrites its output."""
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    return (ffmpeg, "-hide_banner", "-loglevel", level, "-nostdin", "-y")

@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all: a temporary name, synced, renamed.
+"""Atomic file writes: a temporary `.part` file is synced and renamed.
 
-Knows no format. Temporary names end in `.part`; `sweep` takes what a killed process left.
+`remove_partial` deletes what a killed process left behind.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from pathlib import Path
 from errors import ErrorCode, KinoraError
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
-LONG_BYTES = 150
-"""Most file systems take names of 255 bytes, encrypted ones of 143 letters and fewer."""
+MAX_NAME_BYTES = 150
+"""Most file systems allow names of 255 bytes, encrypted ones about 143 characters."""
 
 
 def part_name(path: Path) -> Path:
-    """Two threads or processes writing the same file do not meet in the same temporary one."""
+    """A temporary name of this thread's own, so that concurrent writers do not share a file."""
     name, own = path.name, f"{os.getpid()}-{threading.get_ident()}"
-    if len(os.fsencode(name)) > LONG_BYTES:  # with what comes after it, it would be too long
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:  # too long once the suffix is added
         name = f"{zlib.crc32(os.fsencode(name)):08x}"
     return path.with_name(f"{name}.{own}.part")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yields a temporary name; what was written there becomes `path` if the block ends well."""
+    """Yields a temporary path, renamed to `path` if the block raises nothing.
+
+    Raises KinoraError(OUT_OF_DISK).
+    """
     part = part_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,13 +51,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def publish(files: Sequence[Path], folder: Path) -> None:
-    """Whole files of another folder, in this order, here as well. On the same disk they get a
-    second name, which costs one sync for all of them; so they must not be written to any more."""
+    """Adds complete files from another folder to `folder`, in this order. On the same disk they are
+    hard-linked, with one sync for all, so they must not be written to afterwards.
+
+    Raises KinoraError(OUT_OF_DISK).
+    """
     parts = [part_name(folder / file.name) for file in files]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file, part in zip(files, parts, strict=True):
-            part.unlink(missing_ok=True)  # a killed process of the same number may have left one
+            part.unlink(missing_ok=True)  # may be left over from a killed process with the same id
             if not link_or_copy(file, part):
                 _sync(part)
         for file, part in zip(files, parts, strict=True):
@@ -70,7 +76,7 @@ def publish(files: Sequence[Path], folder: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> bool:
-    """True if it is linked, as two names of one file; on a disk where that cannot be, a copy."""
+    """Hard-links the file and returns True; copies it and returns False if it cannot be linked."""
     try:
         os.link(source, target)
     except (OSError, NotImplementedError):
@@ -80,15 +86,15 @@ def link_or_copy(source: Path, target: Path) -> bool:
 
 
 def list_or_empty(folder: Path) -> list[Path]:
-    """What lies there now; nothing in a folder that somebody else has just removed."""
+    """The folder's entries; empty if it does not exist, for example removed a moment ago."""
     try:
         return list(folder.iterdir())
     except FileNotFoundError:
         return []
 
 
-def stat_of(path: Path) -> os.stat_result | None:
-    """None where there is no file, also if it went this instant."""
+def stat_or_none(path: Path) -> os.stat_result | None:
+    """The file's status, or None if it does not exist."""
     try:
         return path.stat()
     except OSError:
@@ -96,7 +102,7 @@ def stat_of(path: Path) -> os.stat_result | None:
 
 
 def remove_partial(folder: Path) -> int:
-    """Removes temporary files. Only for when nobody is writing: at startup."""
+    """Removes temporary files, returns their number. Only at startup: no writer may be active."""
     parts = [
         Path(where, name)
         for where, _, names in os.walk(folder)
@@ -114,7 +120,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened, and a rename needs no sync
+    if os.name != "posix":  # on Windows a folder cannot be opened, and a rename needs no sync
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

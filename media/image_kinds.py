@@ -1,7 +1,4 @@
-"""What kind of picture a file is, by its content: names and endings are often wrong.
-
-Decodes nothing and reads only the first bytes.
-"""
+"""Detects the kind of an image file from its first bytes: file names are often wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 import struct
 
 READABLE = "PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
-"""For sentences: what may be used instead."""
+"""For error messages: the formats that can be used instead."""
 
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIF_BRANDS = frozenset(
@@ -18,8 +15,8 @@ HEIF_BRANDS = frozenset(
 )  # fmt: skip
 MAX_BRANDS = 64
 
-NOT_PICTURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
-    ("a camera's raw file", re.compile(
+OTHER_KINDS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("a camera raw file", re.compile(
         rb"....ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIR[OS]|MMOR|II\*\0.{4}CR|\0MRM|FOVb", re.DOTALL)),
     ("a JPEG XL picture", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
     ("a JPEG 2000 picture", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
@@ -39,7 +36,7 @@ NOT_PICTURES: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 
 
 def picture_kind(data: bytes) -> str | None:
-    """The Pillow name of the format, or None where it is none that is read here."""
+    """Pillow's name of the format, or None if the format is not supported."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if data.startswith(b"\xff\xd8"):
@@ -59,15 +56,15 @@ def picture_kind(data: bytes) -> str | None:
 
 
 def refused_kind(data: bytes) -> str | None:
-    """A name for what cannot be used, with its article."""
+    """Names an unsupported kind with its article, or None if it is unknown."""
     start = data[:4096].removeprefix(b"\xef\xbb\xbf")
     if start.lstrip().startswith(b"<") and b"<svg" in start.lower():
         return "an SVG drawing"
-    return next((name for name, magic in NOT_PICTURES if magic.match(start)), None)
+    return next((name for name, magic in OTHER_KINDS if magic.match(start)), None)
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """The major and the compatible brands of an ISO base media file."""
+    """Major and compatible brands of an ISO base media file; empty for other files."""
     if data[4:8] != b"ftyp":
         return set()
     (size,) = struct.unpack(">I", data[:4])

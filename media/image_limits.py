@@ -1,4 +1,4 @@
-"""What is refused of pictures, and the sentences for it."""
+"""Limits on untrusted images, and the errors for images that are rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_SIDE = 65_535
 
 @dataclass(frozen=True)
 class PictureLimits:
-    """Refused before anything is decoded. What is within them is reduced, not refused."""
+    """Checked before anything is decoded. Images within the limits are scaled down."""
 
     max_bytes: int = 64_000_000
     max_pixels: int = MAX_PIXELS
@@ -27,38 +27,38 @@ def check_size(width: int, height: int, max_pixels: int, max_side: int) -> None:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
             f"The picture is {width} x {height}; at most {max_pixels / 1e6:g} megapixels "
-            f"and {max_side} pixels a side are accepted.",
+            f"and {max_side} pixels per side are accepted.",
         )
 
 
 def check_bytes(count: int, most: int) -> None:
     if count > most:
-        raise too_many_bytes(most)
+        raise too_large_error(most)
 
 
-def too_many_bytes(most: int) -> KinoraError:
+def too_large_error(most: int) -> KinoraError:
     sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
     return KinoraError(ErrorCode.TOO_LARGE, sentence)
 
 
-def unusable(what: str | None) -> KinoraError:
-    """`what` is "a PDF", or None where it is not known."""
-    sentence = f"This is {what}, not a picture that can be used. " if what else None
+def unsupported_error(what: str | None) -> KinoraError:
+    """`what` is a kind with its article, as "a PDF", or None if unknown."""
+    sentence = f"This is {what}, which is not supported. " if what else None
     return KinoraError(
         ErrorCode.INVALID_IMAGE,
         f"{sentence or 'This picture cannot be read. '}Use a {READABLE}.",
     )
 
 
-def unreadable(kind: str) -> KinoraError:
-    """`kind` as Pillow calls it. A damaged head and a rare variant look the same to it."""
+def unreadable_error(kind: str) -> KinoraError:
+    """`kind` is Pillow's name, which cannot tell a damaged header from an unsupported variant."""
     name = "HEIC" if kind == "HEIF" else kind
     return KinoraError(
         ErrorCode.INVALID_IMAGE,
-        f"This {name} picture cannot be read: it is damaged, or of a kind that is not supported. "
+        f"This {name} picture is damaged, or a variant that is not supported. "
         "Save it as PNG or JPEG.",
     )
 
 
-def raw_file() -> KinoraError:
-    return unusable("a camera's raw file")
+def raw_file_error() -> KinoraError:
+    return unsupported_error("a camera raw file")

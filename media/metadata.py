@@ -1,7 +1,4 @@
-"""What made a clip, as one JSON that travels inside the file.
-
-Knows the JSON and how to find it in an MP4. Does not know how a clip is encoded.
-"""
+"""The settings that made a clip, as JSON in the file's comment tag."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from pipelines.request import FittedRequest
 
 SCHEMA = 1
 MAX_BYTES = 256 * 1024
-"""Of a comment that is read. The longest that is written is about 50 kB."""
+"""Longer comments are not read. The longest that Kinora writes is about 50 kB."""
 
 COMMENT = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
 TYPE_AND_LOCALE = 8
@@ -28,7 +25,7 @@ def settings_json(
     versions: Mapping[str, str] | None = None,
     **more: object,
 ) -> str:
-    """Everything needed to make the clip again. `more` is kept beside the settings, as given."""
+    """Everything needed to make the clip again; `more` is added at the top level."""
     return json.dumps(
         {
             "made_by": "Kinora",
@@ -44,7 +41,7 @@ def settings_json(
 
 
 def read_comment(path: Path) -> dict[str, Any] | None:
-    """The JSON object in an MP4's comment tag, or None: of any file, however malformed."""
+    """The JSON object in an MP4's comment tag, or None. Safe on malformed files."""
     with path.open("rb") as file:
         atom = mp4.find(file, *COMMENT)
         if atom is None or not TYPE_AND_LOCALE < atom.end - atom.start <= MAX_BYTES:

@@ -1,7 +1,4 @@
-"""A small, bounded reader of MP4 atoms, safe on files from strangers.
-
-Knows how atoms nest and where a size is written. Does not decode anything.
-"""
+"""A small, bounded reader of MP4 atoms, safe on untrusted files."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 MAX_ATOMS = 1000
-"""In one level. A clip of ours has about ten; a hostile file may be nothing but atoms."""
+"""In one level. Our clips have about ten; a hostile file may consist of nothing else."""
 
 
 class Atom(NamedTuple):
@@ -21,7 +18,7 @@ class Atom(NamedTuple):
 
 
 def atoms(file: BinaryIO, start: int, end: int) -> Iterator[Atom]:
-    """The atoms between two offsets. Stops at the first whose size cannot be true."""
+    """Yields the atoms between two offsets; stops at the first with an impossible size."""
     for _ in range(MAX_ATOMS):
         file.seek(start)
         head = file.read(min(16, end - start))
@@ -39,7 +36,7 @@ def atoms(file: BinaryIO, start: int, end: int) -> Iterator[Atom]:
 
 
 def find(file: BinaryIO, *path: bytes) -> Atom | None:
-    """The first atom along a path of names, from the top of the file."""
+    """The first atom along a path of names from the top level, or None."""
     here = Atom(b"", 0, file.seek(0, 2))
     for kind in path:
         start = here.start + BEFORE_CHILDREN.get(here.kind, 0)
@@ -51,14 +48,14 @@ def find(file: BinaryIO, *path: bytes) -> Atom | None:
 
 
 BEFORE_CHILDREN = {b"meta": 4, b"stsd": 8}
-"""Bytes of an atom's own between its header and its first child: version, flags, a count."""
+"""Bytes between an atom's header and its first child: version, flags, a count."""
 
 
 def declare_size(path: Path, width: int, height: int) -> None:
-    """Says in a finished file that its pictures are a pixel smaller than they are coded.
+    """Writes the display size into a finished file, for clips with an odd width or height.
 
-    H.264 4:2:0 codes and crops in steps of two, so a clip of odd size is coded with its last
-    column or row twice, and players crop to the size that the container declares.
+    H.264 4:2:0 codes and crops in steps of two, so such a clip is coded with its last column or row
+    repeated, and players crop to the size that the container declares.
     """
     with path.open("rb+") as file:
         track = find(file, b"moov", b"trak", b"tkhd")

@@ -1,8 +1,4 @@
-"""A clip that comes first in the file of another: its frames at the other's pace and size, and its
-sound.
-
-Knows clips that were stored here. Does not know what is joined to it, or how a file is written.
-"""
+"""The stored clip that a continuation starts with, at the continuation's rate and size."""
 
 from __future__ import annotations
 
@@ -15,19 +11,20 @@ import numpy as np
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
+from media.ffmpeg import SOUND_RATE_HZ
 from media.images import crop_to
 from media.soundtrack import load_sound
-from media.videos import CENTRE, find_video, pictures_of
+from media.videos import CENTRE, find_video, read_images
 from pipelines.request import Focus
 from pipelines.sound import Sound
 
-RATE_HZ = 48_000
-CHANNELS = 2
+DEFAULT_CHANNELS = 2
 
 
 @dataclass(frozen=True)
-class Lead:
-    """`count` frames; `skip` frames of what follows are in it already, and so is their sound."""
+class LeadIn:
+    """The first `count` frames of the file. The new frames overlap them: `skip` frames of what
+    follows, with their sound, are already in here."""
 
     video: str
     folder: Path
@@ -38,47 +35,47 @@ class Lead:
     focus: Focus = CENTRE
     skip: int = 0
 
-    def pictures(self) -> Iterator[Image.Image]:
-        """Exactly `count`: its last picture is held if it is short."""
+    def images(self) -> Iterator[Image.Image]:
+        """Yields exactly `count` images; repeats the last one if the clip is shorter."""
         stored = find_video(self.video, self.folder)
         last: Image.Image | None = None
-        sent = 0
-        for picture in pictures_of(self._file, stored, self.fps, self.count):
+        yielded = 0
+        for picture in read_images(self._file, stored, self.fps, self.count):
             last = crop_to(picture, self.width, self.height, self.focus)
-            sent += 1
+            yielded += 1
             yield last
         if last is None:
             raise KinoraError(ErrorCode.INVALID_VIDEO)
-        for _ in range(self.count - sent):
+        for _ in range(self.count - yielded):
             yield last
 
     def frames(self) -> Iterator[np.ndarray]:
-        return (np.asarray(picture.convert("RGB")) for picture in self.pictures())
+        return (np.asarray(picture.convert("RGB")) for picture in self.images())
 
-    def ending(self, count: int) -> tuple[Image.Image, ...]:
-        """The last few pictures."""
-        return tuple(deque(self.pictures(), maxlen=count))
+    def last_images(self, count: int) -> tuple[Image.Image, ...]:
+        """The last `count` images, which the model continues from."""
+        return tuple(deque(self.images(), maxlen=count))
 
-    def heard_before(self, sound: Sound | None, fps: int) -> Sound | None:
-        """Its own sound and then that of what follows; where one is silent, silence as long.
+    def prepend_sound(self, sound: Sound | None, fps: int) -> Sound | None:
+        """This clip's sound followed by `sound`, with silence where either has none.
 
-        What follows begins with its first picture. The first clip's sound may end a part of a
-        frame later: its end is added to what follows rather than cut."""
+        `sound` starts with the first new frame. This clip's sound may end a fraction of a frame
+        later: the overlap is mixed rather than cut."""
         stored = find_video(self.video, self.folder)
-        rate_hz = sound.rate_hz if sound else RATE_HZ
-        channels = sound.samples.shape[0] if sound else stored.channels or CHANNELS
+        rate_hz = sound.rate_hz if sound else SOUND_RATE_HZ
+        channels = sound.samples.shape[0] if sound else stored.channels or DEFAULT_CHANNELS
         own = load_sound(self._file, rate_hz, channels)
         if own is None and sound is None:
             return None
-        begins = round(self.count / fps * rate_hz)
+        start = round(self.count / fps * rate_hz)
         after = np.zeros((channels, 0), np.float32)
         if sound is not None:
             after = sound.samples[:, round(self.skip / fps * rate_hz) :]
         before = own.samples if own is not None else after[:, :0]
-        both = np.zeros((channels, max(before.shape[1], begins + after.shape[1])), np.float32)
-        both[:, : before.shape[1]] = before
-        both[:, begins : begins + after.shape[1]] += after
-        return Sound(both, rate_hz)
+        joined = np.zeros((channels, max(before.shape[1], start + after.shape[1])), np.float32)
+        joined[:, : before.shape[1]] = before
+        joined[:, start : start + after.shape[1]] += after
+        return Sound(joined, rate_hz)
 
     @property
     def _file(self) -> Path:

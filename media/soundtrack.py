@@ -1,25 +1,22 @@
-"""The sound of a clip that was stored here, as plain numbers.
-
-Knows the stored files only: what a stranger sent was decoded and checked before.
-"""
+"""Reads the sound of a stored clip. Only for our own files, never for an upload."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 
+from media.ffmpeg import base_command
 from pipelines.sound import Sound
 
 TIMEOUT_S = 120.0
 
 
 def load_sound(path: Path, rate_hz: int, channels: int) -> Sound | None:
-    """None where there is no track."""
+    """Decodes the first audio track at this rate and channel count; None if there is none."""
     command = [
-        *(imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-nostdin"),
+        *base_command(),
         *("-protocol_whitelist", "file,pipe", "-f", "mov", "-i", f"file:{path}"),
         *("-map", "0:a:0?", "-af", "aresample=async=1:first_pts=0", "-ar", str(rate_hz)),
         *("-ac", str(channels), "-f", "f32le", "pipe:1"),
@@ -28,5 +25,5 @@ def load_sound(path: Path, rate_hz: int, channels: int) -> Sound | None:
     samples = np.frombuffer(done.stdout[: len(done.stdout) // 4 * 4], "<f4")
     if done.returncode or samples.size < channels:
         return None
-    whole = samples[: samples.size // channels * channels]
-    return Sound(whole.reshape(-1, channels).T.copy(), rate_hz)
+    complete = samples[: samples.size // channels * channels]
+    return Sound(complete.reshape(-1, channels).T.copy(), rate_hz)

@@ -1,10 +1,9 @@
-"""A picture's file without its notes, before a decoder sees it: what is not pixels or colours goes.
+"""Removes metadata from an image file before a decoder sees it: only pixels and colours stay.
 
-Pillow reads notes eagerly, and in Python: a PNG of 1 MB whose EXIF names the same megabyte 60,000
-times took all the memory there was, and a JPEG of 100 kB with 300 passes over its pixels took nine
-seconds. So chunks and segments are walked and counted here, by hand, and of the notes only the
-orientation is read. Of GIF and TIFF only the first
-picture is kept. Knows the containers; decodes nothing.
+Pillow parses metadata eagerly, in Python: a PNG of 1 MB whose EXIF refers to the same megabyte
+60,000 times used up all memory, and a JPEG of 100 kB with 300 scans took nine seconds. So chunks
+and segments are walked and counted here, and of the metadata only the orientation is read. Of a GIF
+or TIFF only the first image is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from media.nclx import Nclx
-from media.strip_tiff import first_tiff_picture
+from media.strip_tiff import first_tiff_page
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -22,13 +21,13 @@ PNG_KEPT = frozenset({b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"})
 EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 ORIENTATION, SHORT = 0x0112, 3
 
-MOST_PARTS = 20_000
-"""Encoders write pixels in parts of 8 kB and more; a file of crumbs costs more than it shows."""
-MOST_PASSES = 64
-"""Over the pixels of a progressive JPEG; encoders make about ten."""
-MOST_ENTRIES = 500
+MAX_PARTS = 20_000
+"""Chunks or segments. Encoders write them in 8 kB and more; many tiny ones only cost time."""
+MAX_SCANS = 64
+"""Scans of a progressive JPEG; encoders make about ten."""
+MAX_ENTRIES = 500
 MAX_EXIF_BYTES = 1_000_000
-MOST_GIF_BLOCKS = 500_000
+MAX_GIF_BLOCKS = 500_000
 """Of up to 255 bytes each."""
 
 APP0, APP1, APP2, APP14, APP15, COMMENT = 0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE
@@ -37,145 +36,147 @@ GIF_EXTENSION, GIF_CONTROL, GIF_PICTURE, GIF_END = 0x21, 0xF9, 0x2C, b";"
 WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
-class Bare(NamedTuple):
+class StrippedImage(NamedTuple):
     data: bytes
     orientation: int | None
     nclx: Nclx | None = None
-    """A PNG's colours by number (cICP), as macOS and HDR screenshots have them."""
+    """A PNG's cICP chunk, as in macOS and HDR screenshots."""
 
 
-def bare(data: bytes) -> Bare:
-    """ValueError where the file is damaged, or a maze."""
+def strip_metadata(data: bytes) -> StrippedImage:
+    """Raises ValueError if the file is damaged or has too many parts."""
     if data.startswith(PNG):
-        return _png(data)
+        return _strip_png(data)
     if data.startswith(JPEG):
-        return _jpeg(data)
+        return _strip_jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Bare(data, _webp_orientation(data))
+        return StrippedImage(data, _webp_orientation(data))
     if data[:4] == b"GIF8":
-        return Bare(_first_gif_picture(data), None)
+        return StrippedImage(_first_gif_frame(data), None)
     if data[:4] in TIFF:
-        return Bare(first_tiff_picture(data), None)  # Pillow turns it upright by its tag
-    return Bare(data, None)
+        return StrippedImage(
+            first_tiff_page(data), None
+        )  # Pillow applies its orientation tag itself
+    return StrippedImage(data, None)
 
 
-def _png(data: bytes) -> Bare:
+def _strip_png(data: bytes) -> StrippedImage:
     kept, orientation, nclx = [data[:8]], None, None
-    place, count = 8, 0
-    while place + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        end = place + 12 + length
+    position, count = 8, 0
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
         count += 1
-        _refuse_crumbs(count)
+        _check_part_count(count)
         if kind == b"eXIf" and orientation is None:
-            orientation = orientation_in(data[place + 8 : end - 4])
+            orientation = read_orientation(data[position + 8 : end - 4])
         if kind == b"cICP" and length == 4 and end <= len(data):
-            nclx = Nclx(data[place + 8], data[place + 9])
+            nclx = Nclx(data[position + 8], data[position + 9])
         if kind in PNG_KEPT:
-            kept.append(data[place:end])
+            kept.append(data[position:end])
         if kind == b"IEND":
             break
-        place = end
-    return Bare(b"".join(kept), orientation, nclx)
+        position = end
+    return StrippedImage(b"".join(kept), orientation, nclx)
 
 
-def _jpeg(data: bytes) -> Bare:
+def _strip_jpeg(data: bytes) -> StrippedImage:
     kept, orientation = [data[:2]], None
-    place = 2
+    position = 2
     for count, (marker, start, end) in enumerate(_segments(data)):
-        _refuse_crumbs(count)
+        _check_part_count(count)
         body = data[start + 4 : end]
         if marker == APP1 and orientation is None and body.startswith(EXIF):
-            orientation = orientation_in(body[len(EXIF) :])
+            orientation = read_orientation(body[len(EXIF) :])
         is_note = (APP0 < marker <= APP15 and marker != APP14) or marker == COMMENT
         if not is_note or (marker == APP2 and body.startswith(ICC)):
             kept.append(data[start:end])
-        place = end
-    pixels = data[place:]
+        position = end
+    pixels = data[position:]
     if (end := pixels.find(b"\xff\xd9")) >= 0:
         pixels = pixels[: end + 2]
-    if pixels.count(b"\xff\xda") > MOST_PASSES:
-        raise ValueError("too many passes over the pixels")
-    return Bare(b"".join(kept) + pixels, orientation)
+    if pixels.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError("too many scans")
+    return StrippedImage(b"".join(kept) + pixels, orientation)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of those before the pixels."""
-    place = 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
-            raise ValueError("no marker where one should be")
-        marker = data[place + 1]
+    """Yields (marker, start, end) of each segment before the pixels."""
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            raise ValueError("missing marker")
+        marker = data[position + 1]
         if marker in (START_OF_SCAN, END):
             return
         if marker == 0xFF:  # padding
-            place += 1
+            position += 1
             continue
         if marker == 0 or marker in WITHOUT_LENGTH:
-            raise ValueError("a marker that has no place here")
-        end = place + 2 + struct.unpack_from(">H", data, place + 2)[0]
-        if end < place + 4:
-            raise ValueError("a segment shorter than its head")
-        yield marker, place, end
-        place = end
+            raise ValueError("unexpected marker")
+        end = position + 2 + struct.unpack_from(">H", data, position + 2)[0]
+        if end < position + 4:
+            raise ValueError("segment shorter than its header")
+        yield marker, position, end
+        position = end
 
 
 def _webp_orientation(data: bytes) -> int | None:
-    place, count = 12, 0
-    while place + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sI", data, place)
+    position, count = 12, 0
+    while position + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
         count += 1
-        _refuse_crumbs(count)
+        _check_part_count(count)
         if kind == b"EXIF":
-            return orientation_in(data[place + 8 : place + 8 + length].removeprefix(EXIF))
-        place += 8 + length + length % 2
+            return read_orientation(data[position + 8 : position + 8 + length].removeprefix(EXIF))
+        position += 8 + length + length % 2
     return None
 
 
-def _first_gif_picture(data: bytes) -> bytes:
-    """The head, the first picture and the control block that says which of its colours is clear."""
+def _first_gif_frame(data: bytes) -> bytes:
+    """Header, first frame, and the control block that names its transparent colour."""
     try:
-        place = 13 + _gif_table_bytes(data[10])
-        kept, control = data[:place], b""
-        for _ in range(MOST_PARTS):
-            if data[place] == GIF_PICTURE:
-                start = place + 10 + _gif_table_bytes(data[place + 9]) + 1
+        position = 13 + _gif_table_bytes(data[10])
+        kept, control = data[:position], b""
+        for _ in range(MAX_PARTS):
+            if data[position] == GIF_PICTURE:
+                start = position + 10 + _gif_table_bytes(data[position + 9]) + 1
                 end = _gif_blocks_end(data, start)
-                return kept + control + data[place:end] + GIF_END
-            if data[place] != GIF_EXTENSION:
+                return kept + control + data[position:end] + GIF_END
+            if data[position] != GIF_EXTENSION:
                 break
-            end = _gif_blocks_end(data, place + 2)
-            if data[place + 1] == GIF_CONTROL:
-                control = data[place:end]
-            place = end
+            end = _gif_blocks_end(data, position + 2)
+            if data[position + 1] == GIF_CONTROL:
+                control = data[position:end]
+            position = end
     except IndexError:
         pass
-    raise ValueError("no picture where one should be")
+    raise ValueError("no image")
 
 
 def _gif_table_bytes(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _gif_blocks_end(data: bytes, place: int) -> int:
-    for _ in range(MOST_GIF_BLOCKS):
-        if data[place] == 0:
-            return place + 1
-        place += data[place] + 1
+def _gif_blocks_end(data: bytes, position: int) -> int:
+    for _ in range(MAX_GIF_BLOCKS):
+        if data[position] == 0:
+            return position + 1
+        position += data[position] + 1
     raise ValueError("too many parts")
 
 
-def orientation_in(exif: bytes) -> int | None:
-    """1 to 8, if the first directory says so in the usual way."""
+def read_orientation(exif: bytes) -> int | None:
+    """The orientation, 1 to 8, from the first EXIF directory; None if it is missing or damaged."""
     exif = exif[:MAX_EXIF_BYTES].removeprefix(EXIF)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     try:
         if order is None:
             return None
-        (place,) = struct.unpack_from(f"{order}I", exif, 4)
-        (entries,) = struct.unpack_from(f"{order}H", exif, place)
-        for n in range(min(entries, MOST_ENTRIES)):
-            entry = struct.unpack_from(f"{order}HHIH", exif, place + 2 + 12 * n)
+        (position,) = struct.unpack_from(f"{order}I", exif, 4)
+        (entries,) = struct.unpack_from(f"{order}H", exif, position)
+        for n in range(min(entries, MAX_ENTRIES)):
+            entry = struct.unpack_from(f"{order}HHIH", exif, position + 2 + 12 * n)
             tag, kind, count, value = entry
             if (tag, kind, count) == (ORIENTATION, SHORT, 1):
                 return value if 1 <= value <= 8 else None
@@ -184,6 +185,6 @@ def orientation_in(exif: bytes) -> int | None:
     return None
 
 
-def _refuse_crumbs(parts: int) -> None:
-    if parts > MOST_PARTS:
+def _check_part_count(parts: int) -> None:
+    if parts > MAX_PARTS:
         raise ValueError("too many parts")

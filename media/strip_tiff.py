@@ -1,7 +1,7 @@
-"""The first picture of a TIFF file, with the tags that its pixels need and no others.
+"""Reduces a TIFF file to its first image and the tags needed to decode it.
 
-Pillow reads every tag in Python, however long it says that it is and however many name the same
-bytes. Here a new directory is written behind the file's own bytes, and the head points to it.
+Pillow reads every tag in Python, whatever its declared length and even if many refer to the same
+bytes. So a new directory is appended to the file, and the header is pointed to it.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ KEPT = frozenset({
     317, 320, 322, 323, 324, 325, SUB_IFDS, 332, 338, 339, JPEG_TABLES, 512, 513, 514, 529, 530,
     531, 532, ICC, DNG_VERSION,
 })  # fmt: skip
-MOST_ENTRIES = 4_000
-MOST_BYTES = 8_000_000
-"""Of all tags that are kept: strips and tiles are listed in them, and a profile may be large."""
+MAX_ENTRIES = 4_000
+MAX_TAG_BYTES = 8_000_000
+"""Of all tags that are kept: they list strips and tiles, and may hold a large profile."""
 
 
 class _Layout(NamedTuple):
-    """How a classic TIFF and a BigTIFF write their directories."""
+    """Directory layout of a classic TIFF or a BigTIFF, as struct formats."""
 
     order: str
-    head_bytes: int
+    header_bytes: int
     count: str
     entry: str
-    room: int
+    value_bytes: int
     offset: str
 
 
-def first_tiff_picture(data: bytes) -> bytes:
-    """ValueError where the directory is damaged or too large."""
+def first_tiff_page(data: bytes) -> bytes:
+    """Raises ValueError if the directory is damaged or too large."""
     layout = _layout(data)
     try:
-        return _rebuilt(data, layout)
+        return _rebuild(data, layout)
     except struct.error as error:
         raise ValueError("the directory is damaged") from error
 
@@ -49,36 +49,42 @@ def _layout(data: bytes) -> _Layout:
     return _Layout(order, 4, "H", "HHI", 4, "I")
 
 
-def _rebuilt(data: bytes, layout: _Layout) -> bytes:
-    order, head, count_is, entry_is, room, offset_is = layout
-    (place,) = struct.unpack_from(order + offset_is, data, head)
-    (entries,) = struct.unpack_from(order + count_is, data, place)
-    if entries > MOST_ENTRIES:
+def _rebuild(data: bytes, layout: _Layout) -> bytes:
+    order, header_bytes, count_format, entry_format, value_bytes, offset_format = layout
+    (position,) = struct.unpack_from(order + offset_format, data, header_bytes)
+    (entries,) = struct.unpack_from(order + count_format, data, position)
+    if entries > MAX_ENTRIES:
         raise ValueError("too many tags")
-    place += struct.calcsize(order + count_is)
-    entry_bytes = struct.calcsize(order + entry_is) + room
+    position += struct.calcsize(order + count_format)
+    entry_bytes = struct.calcsize(order + entry_format) + value_bytes
     kept: dict[int, bytes] = {}
     total = 0
     for n in range(entries):
-        start = place + n * entry_bytes
-        tag, kind, count = struct.unpack_from(order + entry_is, data, start)
+        start = position + n * entry_bytes
+        tag, kind, count = struct.unpack_from(order + entry_format, data, start)
         if tag not in KEPT or tag in kept or kind not in TYPE_BYTES:
             continue
         size = count * TYPE_BYTES[kind]
         total += size
-        if total > MOST_BYTES:
+        if total > MAX_TAG_BYTES:
             raise ValueError("its tags are too long")
-        whole = data[start : start + entry_bytes]
-        if len(whole) < entry_bytes:
+        entry_data = data[start : start + entry_bytes]
+        if len(entry_data) < entry_bytes:
             raise ValueError("the directory is cut off")
-        kept[tag] = whole
-    # directories begin at even places
+        kept[tag] = entry_data
+    # directories start at even offsets
     end = len(data) + len(data) % 2
-    directory = struct.pack(order + count_is, len(kept)) + b"".join(
+    directory = struct.pack(order + count_format, len(kept)) + b"".join(
         kept[tag] for tag in sorted(kept)
     )
-    directory += struct.pack(order + offset_is, 0)  # and no second picture
-    pointer = struct.pack(order + offset_is, end)
+    directory += struct.pack(order + offset_format, 0)  # no second image
+    pointer = struct.pack(order + offset_format, end)
     return b"".join(
-        (data[:head], pointer, data[head + len(pointer) :], bytes(end - len(data)), directory)
+        (
+            data[:header_bytes],
+            pointer,
+            data[header_bytes + len(pointer) :],
+            bytes(end - len(data)),
+            directory,
+        )
     )

@@ -1,11 +1,9 @@
-"""Clips from strangers: measured, decoded with care, and kept as plain H.264 with their sound.
+"""Transcodes untrusted clips to plain H.264 with lossless sound, and reads the stored clips.
 
-Knows containers, codecs and limits. Does not know who sent a clip or what it is for.
-
-ffmpeg sees a stranger's file under a forced container, with a short list of decoders, no protocol
-but `file`, a ceiling on pixels, seconds and single allocations, and a clock. Everything after that
-(the page, the worker) only ever sees the file that was written here: upright, square pixels, SDR
-BT.709, an even frame rate, each picture at its time, lossless sound from the first moment on.
+ffmpeg opens an upload with a fixed container, a short list of decoders, no protocol but `file`, a
+time limit, and limits on pixels, seconds and single allocations. The page and the workers only ever
+see the file that is written here: upright, square pixels, SDR BT.709, a constant frame rate that
+keeps each picture at its time, sound that starts with the first frame.
 """
 
 from __future__ import annotations
@@ -28,38 +26,37 @@ from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from media.colours import Colours, decide_colours, describe_conversion, write_tables
+from media.ffmpeg import SOUND_RATE_HZ, base_command
 from media.files import atomic_write
 from media.images import crop_to
 from media.probe import (
+    AudioTrack,
     Description,
-    PictureTrack,
-    SoundTrack,
     Timing,
+    VideoTrack,
     describe,
     parse_description,
-    quiet,
     read_timing,
-    reading,
-    run,
+    run_ffmpeg,
+    untrusted_input,
 )
 from media.rates import choose_rate
 from pipelines.request import Focus
 
-KEPT_SIDE = 1280
-"""Larger clips are reduced to this: no model here works over more."""
-SMALLEST_SIDE = 16
-SOUND_RATE_HZ = 48_000
-MOST_CHANNELS = 2
-SHORTEST_HOLD_S = Fraction(1, 10)
-"""Where the sound lasts longer than the pictures by more than this, the last picture is held until
-it ends. Encoders fill the sound's last packet up, which is less."""
+MAX_STORED_SIDE = 1280
+"""Larger clips are scaled down to this: no model here takes more."""
+MIN_SIDE = 16
+MAX_CHANNELS = 2
+MIN_HOLD_S = Fraction(1, 10)
+"""If the sound is longer than the pictures by more than this, the last picture is held until the
+sound ends. Smaller differences are encoders padding the last audio packet."""
 
 DEMUXERS = {
-    # QuickTime files of old begin without `ftyp`
+    # old QuickTime files have no `ftyp`
     "mov": re.compile(rb"....(ftyp|moov|mdat|wide|free|skip|pnot)", re.DOTALL),
     "matroska": re.compile(rb"\x1aE\xdf\xa3"),
 }
-PICTURES = {
+IMAGE_FILES = {
     "an AVIF picture": re.compile(rb"....ftypavi[fs]", re.DOTALL),
     "an HEIC picture": re.compile(rb"....ftyp(hei|hev|mif1|msf1)", re.DOTALL),
     "a PNG picture": re.compile(rb"\x89PNG"),
@@ -78,15 +75,15 @@ OTHER_CONTAINERS = {
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
 
 CENTRE = Focus()
-AT_ONCE = threading.BoundedSemaphore(2)
-"""Clips decoded at the same time: many givers wait for each other, not the machine for them."""
+DECODE_SLOTS = threading.BoundedSemaphore(2)
+"""Clips decoded at the same time; further uploads wait, so that they cannot occupy all cores."""
 
 FRAMES_WRITTEN = re.compile(r"^frame=\s*(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class VideoLimits:
-    """What is refused before a picture is decoded."""
+    """Checked before anything is decoded."""
 
     max_bytes: int = 100 * 1024 * 1024
     max_pixels: int = 3840 * 2160
@@ -96,8 +93,8 @@ class VideoLimits:
 
 @dataclass(frozen=True)
 class StoredVideo:
-    """`id` is the SHA-256 of the stored file; the figures are the stored, upright ones. Those of
-    the file that was sent begin with `sent`."""
+    """`id` is the SHA-256 of the stored file. Size, rate and length are those of the stored clip;
+    the `sent_` fields are those of the uploaded file. Stored as JSON beside the clip."""
 
     id: str
     width: int
@@ -105,14 +102,14 @@ class StoredVideo:
     fps: float
     num_frames: int
     channels: int = 0
-    """Of its sound; 0 where it has none."""
+    """Audio channels; 0 without sound."""
     sent_size: tuple[int, int] | None = None
     sent_fps: float | None = None
     sent_channels: int = 0
     sent_hdr: str | None = None
     """HLG or PQ."""
     lost_sound: str | None = None
-    """The codec of a sound that cannot be read here."""
+    """The codec of an audio track that could not be decoded."""
 
     @property
     def seconds(self) -> float:
@@ -121,13 +118,13 @@ class StoredVideo:
 
 @dataclass(frozen=True)
 class _Source:
-    """A file that may be decoded, and how."""
+    """An uploaded file that passed the checks, and how to decode it."""
 
     path: Path
     demuxer: str
     limits: VideoLimits
-    picture: PictureTrack
-    sound: SoundTrack | None
+    picture: VideoTrack
+    sound: AudioTrack | None
     lost_sound: str | None
     colours: Colours
     rate: Fraction
@@ -138,10 +135,12 @@ class _Source:
 def store_video(
     source: Path, folder: Path, limits: VideoLimits = VideoLimits(), *, sound: bool = True
 ) -> StoredVideo:
-    """Keeps a clip as `folder/<id>.mp4`, its figures beside it. The same bytes, the same id.
+    """Stores an upload as `folder/<id>.mp4` with `<id>.json` beside it. Equal files get equal ids.
 
-    Without `sound` its sound is not even decoded."""
-    # 1. What it is and says of itself, read from its head and its timestamps
+    Without `sound`, audio is not decoded at all. Raises KinoraError(INVALID_VIDEO | TOO_LARGE |
+    OUT_OF_DISK).
+    """
+    # 1. Read header and timestamps, check the limits
     size_bytes = source.stat().st_size
     if size_bytes > limits.max_bytes:
         raise KinoraError(
@@ -149,33 +148,35 @@ def store_video(
             f"The clip is {size_bytes / 2**20:.1f} MB; at most {limits.max_bytes / 2**20:.0f} MB "
             "are accepted.",
         )
-    clip = _examined(source, limits, sound)
+    clip = _inspect(source, limits, sound)
 
-    # 2. Its pictures, decoded under the same limits whatever it said, and written anew
+    # 2. Transcode, under the same limits whatever the header says
     folder.mkdir(parents=True, exist_ok=True)
-    with AT_ONCE, tempfile.TemporaryDirectory(dir=folder, suffix=".part") as place:
-        written = Path(place).absolute() / "clip.mp4"
-        write_tables(clip.colours, written.parent)
+    with DECODE_SLOTS, tempfile.TemporaryDirectory(dir=folder, suffix=".part") as place:
+        output = Path(place).absolute() / "clip.mp4"
+        write_tables(clip.colours, output.parent)
         try:
-            counted = _write(clip, written)
+            num_frames = _transcode(clip, output)
         except KinoraError as error:
             if clip.sound is None or error.code is not ErrorCode.INVALID_VIDEO:
                 raise
-            clip = replace(clip, sound=None, lost_sound=clip.sound.codec)  # it may be the sound
-            counted = _write(clip, written)
-        # 3. What was written, under the name of its content
-        stored = _described(written, counted, clip)
+            clip = replace(
+                clip, sound=None, lost_sound=clip.sound.codec
+            )  # maybe only the sound is damaged
+            num_frames = _transcode(clip, output)
+        # 3. Store the output under its hash
+        stored = _describe_output(output, num_frames, clip)
         path = folder / f"{stored.id}.mp4"
         with atomic_write(path.with_suffix(".json")) as part:
             part.write_text(json.dumps(asdict(stored)), encoding="utf-8")
         if not path.exists():
             with atomic_write(path) as part:
-                written.replace(part)
+                output.replace(part)
     return stored
 
 
 def find_video(video_id: str, folder: Path) -> StoredVideo:
-    """The figures of a clip that was stored here."""
+    """Reads the stored figures of a clip. Raises KinoraError(NOT_FOUND)."""
     path = folder / f"{video_id}.json"
     if re.fullmatch(r"[0-9a-f]{64}", video_id) and path.with_suffix(".mp4").is_file():
         try:
@@ -184,7 +185,7 @@ def find_video(video_id: str, folder: Path) -> StoredVideo:
             return StoredVideo(**figures | {"sent_size": tuple(size) if size else None})
         except (OSError, ValueError, TypeError):
             pass
-    raise KinoraError(ErrorCode.NOT_FOUND, "That clip is not here any more. Add it again.")
+    raise KinoraError(ErrorCode.NOT_FOUND, "This clip is no longer available. Add it again.")
 
 
 def load_frames(
@@ -197,10 +198,10 @@ def load_frames(
     height: int,
     focus: Focus = CENTRE,
 ) -> tuple[Image.Image, ...]:
-    """The clip's beginning at another pace and shape; its last picture is held if it is short."""
+    """The start of a clip at another rate and size; the last image is repeated if it is short."""
     stored = find_video(video_id, folder)
     frames: list[Image.Image] = []
-    for picture in pictures_of(folder / f"{video_id}.mp4", stored, fps, num_frames):
+    for picture in read_images(folder / f"{video_id}.mp4", stored, fps, num_frames):
         frames.append(crop_to(picture, width, height, focus))
     if not frames:
         raise KinoraError(ErrorCode.INVALID_VIDEO)
@@ -208,18 +209,18 @@ def load_frames(
     return tuple(frames)
 
 
-def pictures_of(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterator[Image.Image]:
-    """From our own file, one at a time: a clip's pixels are many times its file."""
+def read_images(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterator[Image.Image]:
+    """Yields up to `count` images of a stored clip at `fps`, one at a time to save memory."""
     size = stored.width * stored.height * 3
-    # `up`: picture n is the one that is shown at n / fps, also where the clip is one picture long
+    # round=up: image n is the one shown at n / fps, also if the clip is one image long
     rgb = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"
     command = [
-        *quiet(),
+        *base_command(),
         *("-protocol_whitelist", "file,pipe", "-f", "mov", "-i", f"file:{path}"),
         *("-map", "0:v:0", "-vf", f"fps={fps}:round=up,{rgb}", "-frames:v", str(count)),
         *("-f", "rawvideo", "pipe:1"),
     ]
-    with subprocess.Popen(  # noqa: S603 - our own words and numbers, and no shell
+    with subprocess.Popen(  # noqa: S603 - our own arguments, no shell
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as ffmpeg:
         try:
@@ -231,38 +232,38 @@ def pictures_of(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterat
             ffmpeg.kill()
 
 
-def _demuxer_of(source: Path) -> str:
+def _choose_demuxer(source: Path) -> str:
     with source.open("rb") as file:
         head = file.read(16)
-    for what, magic in PICTURES.items():
+    for kind, magic in IMAGE_FILES.items():
         if magic.match(head):
             raise KinoraError(
                 ErrorCode.INVALID_VIDEO,
-                f"This is {what}, not a clip. Add it as a picture instead, or use an MP4 or WebM.",
+                f"This is {kind}, not a clip. Add it as a picture instead, or use an MP4 or WebM.",
             )
     for name, magic in DEMUXERS.items():
         if magic.match(head):
             return name
-    what = next((what for what, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
+    kind = next((kind for kind, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
     raise KinoraError(
-        ErrorCode.INVALID_VIDEO, f"This is {what}. Use an MP4 or WebM." if what else None
+        ErrorCode.INVALID_VIDEO, f"This is {kind}. Use an MP4 or WebM." if kind else None
     )
 
 
-def _examined(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
-    demuxer = _demuxer_of(source)
-    how = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
-    said = describe(source, *how)
-    picture = _checked(said, limits)
+def _inspect(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
+    demuxer = _choose_demuxer(source)
+    how_to_read = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
+    description = describe(source, *how_to_read)
+    picture = _check_limits(description, limits)
     colours = decide_colours(
         picture.pix_fmt, *picture.tags, codec=picture.codec, height=picture.height
     )
-    sound = said.sound if with_sound else None
+    sound = description.sound if with_sound else None
     readable = sound if sound and sound.is_readable else None
     tracks = picture.index, readable.index if readable else None
-    timing = read_timing(source, *how, tracks)
+    timing = read_timing(source, *how_to_read, tracks)
     rate = (
-        choose_rate(timing.shown, timing.picture_ends, timing.tick, picture.fps)
+        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps)
         if timing
         else choose_rate((), Fraction(0), Fraction(1), picture.fps)
     )
@@ -275,129 +276,147 @@ def _examined(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
         lost_sound=sound.codec if sound and not readable else None,
         colours=colours,
         rate=rate,
-        num_frames=_count_frames(timing, said.lasts_s, rate, limits),
+        num_frames=_count_frames(timing, description.duration_s, rate, limits),
         sent_fps=float(picture.fps) if picture.fps and picture.fps > rate else float(rate),
     )
 
 
-def _checked(said: Description, limits: VideoLimits) -> PictureTrack:
-    """Its pictures, once codec, size and length are known to be acceptable."""
-    picture = said.picture
-    if picture is None and not said.sounds:
-        sentence = "This clip is damaged or not complete: no track of it can be read."
+def _check_limits(description: Description, limits: VideoLimits) -> VideoTrack:
+    """Returns the video track if codec, size and length are acceptable.
+
+    Raises KinoraError(INVALID_VIDEO | TOO_LARGE).
+    """
+    picture = description.picture
+    if picture is None and not description.audio:
+        sentence = "This clip is damaged or incomplete: it has no readable track."
         raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
     if picture is None:
-        raise KinoraError(ErrorCode.INVALID_VIDEO, "There is no picture track in this clip.")
+        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip has no video track.")
     if picture.codec not in CODECS:
         raise KinoraError(
             ErrorCode.INVALID_VIDEO,
-            f"This clip is coded as {picture.codec}. Use an MP4 with H.264 or a WebM.",
+            f"This clip is encoded as {picture.codec}. Use an MP4 with H.264 or a WebM.",
         )
     width, height = picture.width, picture.height
     if not width or not height:
-        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip does not say how large it is.")
+        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip does not state its size.")
     if width * height > limits.max_pixels:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
             f"The clip is {width} x {height}; at most {limits.max_pixels / 1e6:.1f} megapixels "
-            "are accepted. Make it smaller first.",
+            "are accepted. Scale it down first.",
         )
-    if said.lasts_s is not None and said.lasts_s > limits.max_seconds + 0.5:
+    if description.duration_s is not None and description.duration_s > limits.max_seconds + 0.5:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
-            f"The clip lasts {said.lasts_s:.0f} s; at most {limits.max_seconds:g} s are accepted. "
-            "Cut it first.",
+            f"The clip lasts {description.duration_s:.0f} s; at most {limits.max_seconds:g} s "
+            "are accepted. Trim it first.",
         )
     if picture.dolby_vision is not None and picture.dolby_vision[1] == 0:
         raise KinoraError(
             ErrorCode.INVALID_VIDEO,
-            f"This clip is Dolby Vision profile {picture.dolby_vision[0]}, whose colours cannot be "
-            "read here. Export it as HDR (HLG or HDR10) or as SDR.",
+            f"This clip uses Dolby Vision profile {picture.dolby_vision[0]}, which is not "
+            "supported. Export it as HDR (HLG or HDR10) or as SDR.",
         )
     return picture
 
 
 def _count_frames(
-    timing: Timing | None, lasts_s: float | None, rate: Fraction, limits: VideoLimits
+    timing: Timing | None, duration_s: float | None, rate: Fraction, limits: VideoLimits
 ) -> int:
-    """Until its pictures end, or its sound if that goes on for longer."""
-    most = Fraction(limits.max_seconds)
-    if lasts_s is not None:  # what an edit list cuts off is still in the packets
-        most = min(most, Fraction(lasts_s) + Fraction(1, 100))
+    """Frames at `rate` until the pictures end, or until the sound ends if that is later."""
+    longest = Fraction(limits.max_seconds)
+    if duration_s is not None:  # packets that an edit list cuts are still in the file
+        longest = min(longest, Fraction(duration_s) + Fraction(1, 100))
     if timing is None:
-        return max(1, int(most * rate))
-    ends = min(max(timing.picture_ends, timing.shown[-1] + timing.tick), most)
-    if timing.picture_ends == timing.shown[-1]:  # some files do not say how long the last one is
-        ends = min(timing.shown[-1] + 1 / rate, most)
-    sound_ends = min(timing.sound_ends, most)
-    if sound_ends > ends + SHORTEST_HOLD_S:
-        ends = sound_ends
-    count = math.floor(ends * rate + Fraction(1, 2))
-    if ends - timing.shown[-1] >= 1 / (2 * rate):  # long enough to be seen: it has a place
-        count = max(count, math.floor(timing.shown[-1] * rate + Fraction(1, 2)) + 1)
-    return max(1, min(count, math.ceil(most * rate)))
+        return max(1, int(longest * rate))
+    end = min(max(timing.video_end, timing.timestamps[-1] + timing.tick), longest)
+    if timing.video_end == timing.timestamps[-1]:  # no duration for the last frame
+        end = min(timing.timestamps[-1] + 1 / rate, longest)
+    audio_end = min(timing.audio_end, longest)
+    if audio_end > end + MIN_HOLD_S:
+        end = audio_end
+    count = math.floor(end * rate + Fraction(1, 2))
+    if end - timing.timestamps[-1] >= 1 / (2 * rate):  # long enough for a frame of its own
+        count = max(count, math.floor(timing.timestamps[-1] * rate + Fraction(1, 2)) + 1)
+    return max(1, min(count, math.ceil(longest * rate)))
 
 
-def _write(clip: _Source, written: Path) -> int:
-    """Decodes, converts and encodes; returns how many frames there are."""
+def _transcode(clip: _Source, output: Path) -> int:
+    """Decodes, converts and encodes; returns the number of frames written."""
     limits, sound = clip.limits, clip.sound
-    heard: list[str] = ["-an"]
+    sound_options: list[str] = ["-an"]
     if sound is not None:
-        heard = [
-            # silence where it begins later than the pictures or has a gap, so that nothing moves
+        sound_options = [
+            # fills gaps and a late start with silence, so that sound and pictures stay in sync
             *("-map", f"0:{sound.index}", "-af", "aresample=async=1:first_pts=0"),
-            *("-ac", str(min(sound.channels, MOST_CHANNELS)), "-ar", str(SOUND_RATE_HZ)),
+            *("-ac", str(min(sound.channels, MAX_CHANNELS)), "-ar", str(SOUND_RATE_HZ)),
             *("-sample_fmt", "s16", "-c:a", "flac", "-strict", "experimental"),
             *("-flags:a", "+bitexact"),
         ]
-    told = run(
+    progress = run_ffmpeg(
         [
-            *reading(clip.path, clip.demuxer, limits.max_seconds, limits.max_pixels),
-            *("-map", f"0:{clip.picture.index}", "-vf", _filters(clip)),
-            *(*heard, "-sn", "-dn", "-map_metadata", "-1", "-map_chapters", "-1", "-threads", "2"),
+            *untrusted_input(clip.path, clip.demuxer, limits.max_seconds, limits.max_pixels),
+            *("-map", f"0:{clip.picture.index}", "-vf", _build_filters(clip)),
+            *(
+                *sound_options,
+                "-sn",
+                "-dn",
+                "-map_metadata",
+                "-1",
+                "-map_chapters",
+                "-1",
+                "-threads",
+                "2",
+            ),
             *("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-g", "30"),
             *("-fflags", "+bitexact", "-flags:v", "+bitexact", "-movflags", "+faststart"),
-            *("-progress", "pipe:1", "-nostats", "-f", "mp4", f"file:{written}"),
+            *("-progress", "pipe:1", "-nostats", "-f", "mp4", f"file:{output}"),
         ],
         limits.timeout_s,
-        folder=written.parent,
+        folder=output.parent,
     )
-    counted = FRAMES_WRITTEN.findall(told)
-    return int(counted[-1]) if counted else 0
+    counts = FRAMES_WRITTEN.findall(progress)
+    return int(counts[-1]) if counts else 0
 
 
-def _filters(clip: _Source) -> str:
-    """Each picture at its time, square pixels, at most the kept size, colours as BT.709."""
+def _build_filters(clip: _Source) -> str:
+    """Constant rate, square pixels, at most MAX_STORED_SIDE, BT.709 colours."""
     return (
         f"fps={clip.rate}:round=near:start_time=0:eof_action=pass,tpad=stop={clip.num_frames}:stop_mode=clone,"
         # not -frames:v, which would end the sound as well
         f"trim=end_frame={clip.num_frames},"
         f"scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
-        f"scale=w='min({KEPT_SIDE},iw)':h='min({KEPT_SIDE},ih)'"
+        f"scale=w='min({MAX_STORED_SIDE},iw)':h='min({MAX_STORED_SIDE},ih)'"
         f":force_original_aspect_ratio=decrease:force_divisible_by=2,"
         f"{describe_conversion(clip.colours)}"
     )
 
 
-def _described(written: Path, counted: int, clip: _Source) -> StoredVideo:
-    """Counted and measured in the file we wrote, not believed."""
-    head = run([*quiet("info"), "-f", "mov", "-i", f"file:{written}"], 30, may_fail=True)
-    said = parse_description(head)
-    if counted < 1 or said.picture is None or not said.picture.width:
-        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is damaged: it holds no picture.")
-    width, height = said.picture.width, said.picture.height
-    if min(width, height) < SMALLEST_SIDE:
-        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is too narrow to work over.")
-    sent = max(1, round(clip.picture.width * clip.picture.pixel_shape)), clip.picture.height
-    if (width > height) != (sent[0] > sent[1]):  # it was turned upright
+def _describe_output(output: Path, num_frames: int, clip: _Source) -> StoredVideo:
+    """Measures the file we wrote instead of trusting the uploaded header."""
+    head = run_ffmpeg(
+        [*base_command("info"), "-f", "mov", "-i", f"file:{output}"], 30, may_fail=True
+    )
+    description = parse_description(head)
+    if num_frames < 1 or description.picture is None or not description.picture.width:
+        raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip is damaged: it contains no frames.")
+    width, height = description.picture.width, description.picture.height
+    if min(width, height) < MIN_SIDE:
+        raise KinoraError(
+            ErrorCode.INVALID_VIDEO,
+            f"This clip is too small: both sides need at least {MIN_SIDE} pixels.",
+        )
+    sent = max(1, round(clip.picture.width * clip.picture.pixel_aspect)), clip.picture.height
+    if (width > height) != (sent[0] > sent[1]):  # rotated upright while decoding
         sent = sent[1], sent[0]
     return StoredVideo(
-        id=hashlib.sha256(written.read_bytes()).hexdigest(),
+        id=hashlib.sha256(output.read_bytes()).hexdigest(),
         width=width,
         height=height,
         fps=float(clip.rate),
-        num_frames=counted,
-        channels=said.sound.channels if said.sound else 0,
+        num_frames=num_frames,
+        channels=description.sound.channels if description.sound else 0,
         sent_size=sent,
         sent_fps=clip.sent_fps,
         sent_channels=clip.sound.channels if clip.sound else 0,

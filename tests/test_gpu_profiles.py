@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu_profiles, pretend
+from bench import gpu_profiles, peak_memory
 from bench.gpu_profiles import SUBJECTS, planned
 from pipelines.models.cards import ModelCard
 from pipelines.planning import ClipShape, Machine
@@ -48,8 +48,8 @@ def test_every_profile_has_its_own_plan(family: str) -> None:
 @pytest.mark.parametrize(
     ("family", "step", "decoding"),
     [
-        ("ltx", pretend.ltx_step, pretend.ltx_decoder),
-        ("wan", pretend.wan_step, pretend.wan_decoder),
+        ("ltx", peak_memory.ltx_step, peak_memory.ltx_decoder),
+        ("wan", peak_memory.wan_step, peak_memory.wan_decoder),
     ],
 )
 def test_the_demand_is_what_models_of_real_size_hold(

@@ -1,4 +1,1 @@
-"""How the pocket model is made: the world, the trainings, the evaluation.
-
-The app never imports this.
-"""
+"""Training and evaluation of the pocket model. The app never imports this."""

@@ -1,8 +1,9 @@
-"""Stage 2: films of the world as latents, once.  python -m training.cache_latents --clips 10000
+"""Stage 2: renders clips and caches their latents.  python -m training.cache_latents --clips 10000
 
-For each clip: its latents, one of its frames as a latent of its own (pictures teach looks cheaply),
-how much of each latent is the subject, and what it shows; captions are worded anew at every use.
-With `--strangers`, films from outside the world instead, which are for beginning from pictures.
+Per clip: its latents, one random frame as a latent of its own (single frames teach appearance
+cheaply), the share of each latent that the subject covers, and labels. Captions are not cached:
+they are generated at every use. `--strangers` renders clips from outside the world instead, for
+image-to-video.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from torch.utils.data import DataLoader, Dataset
 from training.crops import to_tensor
 from training.current_world import COLOURS, FRAMES, PLACES, SIDE, SUBJECTS, render
 from training.loop import RUNS
-from training.models import ARCHITECTURE, LATENT_CHANNELS, trained_autoencoder
+from training.models import ARCHITECTURE, LATENT_CHANNELS, load_autoencoder
 from training.world.motions import MOTIONS
-from training.world.strangers import calm_stranger
+from training.world.ood_clips import single_object_clip
 
 Item = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-class Films(Dataset):  # type: ignore[type-arg]
-    """Clip i of the endless world: (video, one frame, mask per latent, labels).
+class ClipDataset(Dataset):  # type: ignore[type-arg]
+    """Clip i: (video, one frame, mask per latent, labels).
 
-    Every triple of subject, place and motion comes equally often.
+    Every triple of subject, place and motion is equally frequent.
     """
 
     def __init__(self, seed: int, count: int) -> None:
@@ -46,11 +47,11 @@ class Films(Dataset):  # type: ignore[type-arg]
         triple = np.random.default_rng(self.seed).permutation(int(np.prod(kinds)))
         s, p, m = (int(v) for v in np.unravel_index(triple[i % len(triple)], kinds))
         clip = render(rng, subject=SUBJECTS[s], place=PLACES[p], motion=MOTIONS[m])
-        return item(clip.pixels, clip.masks, (s, p, m, COLOURS.index(clip.colour)), rng)
+        return make_item(clip.pixels, clip.masks, (s, p, m, COLOURS.index(clip.colour)), rng)
 
 
-class Strangers(Films):
-    """Their words name any subject and place, and the motion that is there."""
+class OutOfDomainDataset(ClipDataset):
+    """Clips from outside the world. Subject and place labels are random, the motion is true."""
 
     def __getitem__(self, i: int) -> Item:
         cv2.setNumThreads(1)
@@ -58,12 +59,12 @@ class Strangers(Films):
         if i >= self.count:
             raise IndexError(i)
         rng = np.random.default_rng((self.seed, i, 1))
-        pixels, masks, motion = calm_stranger(rng, FRAMES, SIDE)
+        pixels, masks, motion = single_object_clip(rng, FRAMES, SIDE)
         subject, place = rng.integers(len(SUBJECTS)), rng.integers(len(PLACES))
-        return item(pixels, masks, (int(subject), int(place), MOTIONS.index(motion), 0), rng)
+        return make_item(pixels, masks, (int(subject), int(place), MOTIONS.index(motion), 0), rng)
 
 
-def item(
+def make_item(
     pixels: np.ndarray,
     masks: np.ndarray,
     labels: tuple[int, int, int, int],
@@ -85,12 +86,13 @@ def main() -> None:
     )
     parser.add_argument("--run", default="latents")
     parser.add_argument("--clips", type=int, default=9600)
-    parser.add_argument("--strangers", action="store_true", help="films from outside the world")
+    parser.add_argument("--strangers", action="store_true", help="clips from outside the world")
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
 
-    vae = trained_autoencoder(RUNS / args.autoencoder)
+    # 1. Autoencoder and output files.
+    vae = load_autoencoder(RUNS / args.autoencoder)
     encoder = vae.encoder.eval().requires_grad_(False).to(args.device)
     out = RUNS / args.run
     out.mkdir(parents=True, exist_ok=True)
@@ -104,9 +106,10 @@ def main() -> None:
     )
     masks = np.zeros((n, t, s, s), np.float16)
     labels = np.zeros((n, 4), np.int64)
-    films = Strangers if args.strangers else Films
+    # 2. Render and encode.
+    dataset = OutOfDomainDataset if args.strangers else ClipDataset
     loader = DataLoader(
-        films(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
+        dataset(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
     at = 0
     with torch.no_grad(), torch.autocast(args.device, torch.bfloat16):
@@ -120,11 +123,12 @@ def main() -> None:
                 print(f"{at} of {n} clips", flush=True)
     videos.flush()
     stills.flush()
+    # 3. Masks, labels, and the channels' statistics, which normalise the latents.
     np.savez(out / "about.npz", masks=masks, labels=labels)
     if bool((vae.latents_std == 1).all()):
         sample = np.asarray(videos[:: max(1, n // 1000)], np.float32)
         mean, std = sample.mean((0, 2, 3, 4)), sample.std((0, 2, 3, 4))
-    else:  # a denoiser already learned from these
+    else:  # a trained denoiser depends on these
         mean, std = vae.latents_mean.numpy(), vae.latents_std.numpy()
     np.savez(out / "statistics.npz", mean=mean, std=std)
     print(

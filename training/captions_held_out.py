@@ -1,10 +1,10 @@
-"""Sentences for the evaluation alone: the world's words in frames that training never uses."""
+"""Prompts for evaluation only: the world's words in sentence patterns that training never uses."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from training.world.captions import GOING
+from training.world.captions import PARTICIPLES
 from training.world.motions import Motion
 from training.world.places import Place
 from training.world.subjects import Subject
@@ -23,7 +23,7 @@ def sentence(
     subject: Subject, place: Place, motion: Motion, rng: np.random.Generator, colour: str = ""
 ) -> str:
     bare = (f"{colour} " if colour else "") + subject.words[rng.integers(len(subject.words))]
-    going = GOING[subject.verb][rng.integers(len(GOING[subject.verb]))]
+    going = PARTICIPLES[subject.verb][rng.integers(len(PARTICIPLES[subject.verb]))]
     return FRAMES[rng.integers(len(FRAMES))].format(
         noun=("an " if bare[0] in "aeiou" else "a ") + bare,
         bare=bare,

@@ -1,4 +1,4 @@
-"""What the autoencoder is shown: crops near the subject, or whole clips, rendered on the fly."""
+"""Training data of the autoencoder: crops or whole clips, rendered on the fly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from training.current_world import FRAMES, SIDE, render
-from training.world.strangers import calm_stranger, stranger
+from training.world.ood_clips import emoji_clip, single_object_clip
 
 Rng = np.random.Generator
 
@@ -20,8 +20,12 @@ def to_tensor(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels.copy()).permute(3, 0, 1, 2).float().div_(127.5).sub_(1)
 
 
-class Crops(IterableDataset):  # type: ignore[type-arg]
-    """(video [3, F, S, S] in -1..1, weight [1, F, S, S]); subjects weigh more than backdrops."""
+class CropDataset(IterableDataset):  # type: ignore[type-arg]
+    """Yields (video [3, F, S, S] in -1..1, weight [1, F, S, S]); subjects weigh twice as much.
+
+    Three in four crops of a clip with a subject are near it; `strangers` is the share of clips from
+    outside the world.
+    """
 
     def __init__(
         self, seed: int, side: int = 64, frames: int = 9, per_clip: int = 4, strangers: float = 0.16
@@ -46,9 +50,9 @@ class Crops(IterableDataset):  # type: ignore[type-arg]
     def _from_one_clip(self, rng: Rng) -> list[tuple[torch.Tensor, torch.Tensor]]:
         if rng.random() < self.strangers:
             pixels = (
-                stranger(rng, FRAMES, SIDE)
+                emoji_clip(rng, FRAMES, SIDE)
                 if rng.random() < 0.5
-                else calm_stranger(rng, FRAMES, SIDE)[0]
+                else single_object_clip(rng, FRAMES, SIDE)[0]
             )
             masks = np.zeros(pixels.shape[:3], np.uint8)
         else:

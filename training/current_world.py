@@ -1,7 +1,7 @@
-"""The world that a training or an evaluation is about: `KINORA_WORLD=storybook`, or `emoji`.
+"""Selects the world to train on or evaluate: `KINORA_WORLD=storybook`, or `emoji`.
 
-The shipped weights are of `emoji`, so that is the default; when weights of the storybook are
-shipped, `emoji` goes and with it this module.
+The default is `emoji`, the world of the shipped weights. Can go, with `emoji`, once storybook
+weights are shipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ else:
     from training.storybook.render import FPS, FRAMES, SIDE, render, render_labels
     from training.storybook.subjects import COLOURS, SUBJECT_NAMES, SUBJECTS
 if NAME not in ("emoji", "storybook"):
-    raise ValueError(f"KINORA_WORLD={NAME}: there are emoji and storybook")
+    raise ValueError(f"KINORA_WORLD={NAME}: expected emoji or storybook")
 
 __all__ = [
     "COLOURS",

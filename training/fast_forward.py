@@ -1,8 +1,7 @@
-"""LTXVideoTransformer3DModel's own forward, with a timestep per latent frame, not per token.
+"""LTXVideoTransformer3DModel.forward with one timestep per latent frame instead of per token.
 
-The same weights and the same result (a test holds it); per-token modulation of a clip costs more
-memory traffic than the matrices do, and films with a given first frame need nothing finer than
-frames.
+Same weights, same result (tested). Per-token modulation costs more memory traffic than the matrix
+products, and clips with a given first frame only need timesteps per frame.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ def _gate(h: Tensor, by: Tensor) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Softmax attention from plain products, [B, H, N, D].
+    """Softmax attention from plain matrix products, [B, H, N, D].
 
-    On a CPU, compiled, twice as fast to train through as the fused kernel.
+    Compiled for a CPU, training through it is twice as fast as through the fused kernel.
     """
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
     if bias is not None:
@@ -47,7 +46,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tenso
 def block_forward(
     block: Any, h: Tensor, text: Tensor, temb: Tensor, cos: Tensor, sin: Tensor, bias: Tensor
 ) -> Tensor:
-    """block: LTXVideoTransformerBlock; h: [B, F * S, D]; temb: [B, F, 1, 6, D]."""
+    """One LTXVideoTransformerBlock. h: [B, F * S, D]; temb: [B, F, 1, 6, D]."""
     shift1, scale1, gate1, shift2, scale2, gate2 = (block.scale_shift_table + temb).unbind(3)
     a = block.attn1
     n = _modulate(block.norm1(h), scale1, shift1)
@@ -74,7 +73,10 @@ def forward(
     rope: tuple[Tensor, Tensor],
     block_step: Callable[..., Tensor] = block_forward,
 ) -> Tensor:
-    """x [B, F * S, C], text [B, T, D], timestep [B, F], text_mask [B, T] bool -> velocity as x."""
+    """Returns the velocity, [B, F * S, C].
+
+    x: [B, F * S, C]; text: [B, T, D]; timestep: [B, F]; text_mask: [B, T] bool.
+    """
     b, frames = timestep.shape
     cos, sin = (part.to(torch.bfloat16) for part in rope)
     h = model.proj_in(x)

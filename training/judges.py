@@ -1,9 +1,9 @@
-"""Judges of a clip: what and where (a classifier), how it moved (the subject's outline, tracked).
+"""Judges for the evaluation: a classifier of subject and place, a segmenter to track the motion.
 
-    python -m training.judges [--steps 700]    trains them anew, and says how good they are
+    python -m training.judges [--steps 700]    trains both and prints their accuracy
 
-They learn from renderings only, blurred and noised as a model's frames are; their own accuracy on
-fresh renderings is always printed beside what they say of a model.
+Trained on renderings only, with blur and noise like a model's frames. The evaluation prints their
+accuracy on new renderings beside every figure.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from training.loop import RUNS
 from training.world.motions import MOTIONS
 
 SIDE = 64
-SCORERS = RUNS / ("scorers-storybook.pt" if STORYBOOK else "scorers.pt")
-CLIPS_A_STEP = 10
+WEIGHTS_FILE = RUNS / ("scorers-storybook.pt" if STORYBOOK else "scorers.pt")
+CLIPS_PER_STEP = 10
 
 
 def _stage(a: int, b: int) -> nn.Sequential:
@@ -35,7 +35,7 @@ def _stage(a: int, b: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-class Looks(nn.Module):
+class AppearanceClassifier(nn.Module):
     """[N, 3, 64, 64] in 0..1 -> logits of subject and of place."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Looks(nn.Module):
         return self.subject(h.amax((2, 3))), self.place(h.mean((2, 3)))
 
 
-class Outline(nn.Module):
+class SubjectSegmenter(nn.Module):
     """[N, 3, 64, 64] in 0..1 -> [N, 64, 64] logits: is this pixel the subject?"""
 
     def __init__(self) -> None:
@@ -78,8 +78,8 @@ class Outline(nn.Module):
         return self.out(h)[:, 0]
 
 
-def small(pixels: np.ndarray) -> Tensor:
-    """[F, H, W, 3] uint8 -> [F, 3, 64, 64] in 0..1."""
+def to_judge_input(pixels: np.ndarray) -> Tensor:
+    """[F, H, W, 3] uint8 -> [F, 3, SIDE, SIDE] in 0..1."""
     return (
         torch.from_numpy(
             np.stack([cv2.resize(f, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for f in pixels])
@@ -88,8 +88,8 @@ def small(pixels: np.ndarray) -> Tensor:
     )
 
 
-def _worn(x: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blurred, noised, tinted: what a small model's frames look like at worst."""
+def _degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Augments with blur, noise and tint, like the worst frames of a small model."""
     if rng.random() < 0.6:
         size = int(rng.integers(24, 56))
         x = F.interpolate(
@@ -99,20 +99,20 @@ def _worn(x: Tensor, rng: np.random.Generator) -> Tensor:
     return (x * float(rng.uniform(0.9, 1.1)) + float(rng.uniform(-0.05, 0.05))).clamp(0, 1)
 
 
-def train(steps: int = 700, seed: int = 9) -> tuple[Looks, Outline]:
+def train(steps: int = 700, seed: int = 9) -> tuple[AppearanceClassifier, SubjectSegmenter]:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    looks = Looks().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    outline = Outline().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    looks = AppearanceClassifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    outline = SubjectSegmenter().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parameters = [*looks.parameters(), *outline.parameters()]
     optimiser = torch.optim.AdamW(parameters, 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps)
     for step in range(steps):
         frames, masks, subjects, places = [], [], [], []
-        for _ in range(CLIPS_A_STEP):
+        for _ in range(CLIPS_PER_STEP):
             clip = render(rng)
             pick = rng.choice(len(clip.pixels), 4, replace=False)
-            frames.append(_worn(small(clip.pixels[pick]), rng))
+            frames.append(_degrade(to_judge_input(clip.pixels[pick]), rng))
             masks.append(
                 torch.from_numpy(
                     np.stack(
@@ -129,58 +129,59 @@ def train(steps: int = 700, seed: int = 9) -> tuple[Looks, Outline]:
         mask = torch.cat(masks).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
             subject, place = looks(x)
-            drawn = outline(x)
+            segmented = outline(x)
         loss = F.cross_entropy(subject.float(), torch.tensor(subjects)) + F.cross_entropy(
             place.float(), torch.tensor(places)
         )
-        loss = loss + 3 * F.binary_cross_entropy_with_logits(drawn.float(), mask)
+        loss = loss + 3 * F.binary_cross_entropy_with_logits(segmented.float(), mask)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
         schedule.step()
         if (step + 1) % 100 == 0:
-            print(f"scorers: step {step + 1}, loss {loss.item():.3f}", flush=True)
-    SCORERS.parent.mkdir(parents=True, exist_ok=True)
+            print(f"judges: step {step + 1}, loss {loss.item():.3f}", flush=True)
+    WEIGHTS_FILE.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
-        {"looks": looks.state_dict(), "outline": outline.state_dict(), "world": _world()}, SCORERS
+        {"looks": looks.state_dict(), "outline": outline.state_dict(), "world": _world_digest()},
+        WEIGHTS_FILE,
     )
     return looks.eval(), outline.eval()
 
 
-def _world() -> str:
-    """A digest of what is shown: the names in their order, and a film of each motion."""
+def _world_digest() -> str:
+    """A hash of the labels in their order and of one clip per motion."""
     digest = hashlib.sha256(repr((SUBJECT_NAMES, PLACE_NAMES)).encode())
     for i, motion in enumerate(MOTIONS):
         digest.update(render(np.random.default_rng(i), motion=motion).pixels.tobytes())
     return digest.hexdigest()
 
 
-def fit(state: dict[str, Any]) -> bool:
-    """Whether judges were trained for the world as it is."""
-    return state.get("world") == _world()
+def matches_world(state: dict[str, Any]) -> bool:
+    """Whether these weights were trained on the present world."""
+    return state.get("world") == _world_digest()
 
 
-def load() -> tuple[Looks, Outline]:
-    if not SCORERS.exists():
+def load() -> tuple[AppearanceClassifier, SubjectSegmenter]:
+    if not WEIGHTS_FILE.exists():
         return train()
-    state = torch.load(SCORERS, weights_only=True)
-    if not fit(state):
-        print("scorers: the world has changed since they learned it; they learn it anew")
+    state = torch.load(WEIGHTS_FILE, weights_only=True)
+    if not matches_world(state):
+        print("judges: the world has changed; training them again")
         return train()
-    looks, outline = Looks(), Outline()
+    looks, outline = AppearanceClassifier(), SubjectSegmenter()
     looks.load_state_dict(state["looks"])
     outline.load_state_dict(state["outline"])
     return looks.eval(), outline.eval()
 
 
-class Scorer:
+class ClipJudge:
     def __init__(self) -> None:
         self.looks, self.outline = load()
 
     @torch.no_grad()
     def judge(self, pixels: np.ndarray) -> Verdict:
         """pixels: [F, H, W, 3] uint8."""
-        x = small(pixels)
+        x = to_judge_input(pixels)
         subject, place = self.looks(x)
         masks = self.outline(x).sigmoid().numpy()
         subjects = subject.softmax(1).mean(0)
@@ -192,17 +193,17 @@ class Scorer:
         )
 
 
-def _largest(mask: np.ndarray) -> np.ndarray:
+def _largest_component(mask: np.ndarray) -> np.ndarray:
     count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).astype(np.uint8))
     if count < 2:
         return np.zeros_like(mask, bool)
     return labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
 
 
-def _turns(t: np.ndarray, width: np.ndarray, height: np.ndarray) -> bool:
-    """Whether it went round once: from the front to an edge, the back, an edge and the front.
+def _is_full_turn(t: np.ndarray, width: np.ndarray, height: np.ndarray) -> bool:
+    """Whether it rotated once about its upright axis: narrow twice, wide in between.
 
-    Width and height as logarithms, a value a frame.
+    width, height: [F], logarithms.
     """
     if np.ptp(width) < max(0.5, 1.5 * np.ptp(height)):
         return False
@@ -211,33 +212,33 @@ def _turns(t: np.ndarray, width: np.ndarray, height: np.ndarray) -> bool:
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """Each value's median with its neighbours: one frame's wrong outline moves nothing."""
+    """Median of each value and its neighbours, against single wrong outlines."""
     padded = np.pad(values, 1, mode="edge")
     return np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), 0)
 
 
-def _line(t: np.ndarray, values: np.ndarray) -> tuple[float, float]:
-    """(change over the whole clip, how much of the variance a steady change explains)."""
+def _fit_line(t: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """(slope over the whole clip, R squared of the linear fit)."""
     slope, start = np.polyfit(t, values, 1)
     spread = float(np.var(values))
     unexplained = float(np.mean((values - start - slope * t) ** 2))
     return float(slope), 1 - unexplained / spread if spread > 1e-9 else 0.0
 
 
-def _sweep(angles: np.ndarray) -> float:
-    """How far it turned in one direction; 0 if it went to and fro."""
-    ways = float(np.abs(np.diff(angles)).sum())
+def _net_rotation(angles: np.ndarray) -> float:
+    """Total rotation in radians; 0 if it changed direction too often."""
+    total = float(np.abs(np.diff(angles)).sum())
     net = abs(float(angles[-1] - angles[0]))
-    return net if net > 0.6 * ways else 0.0
+    return net if net > 0.6 * total else 0.0
 
 
 def motion_of(masks: np.ndarray) -> str:
-    """The name of the motion, by rules on the path of the subject's outline.
+    """Classifies the motion by rules on position and size of the segmented subject.
 
-    masks: [F, 64, 64] in 0..1. "none" if there is no subject in most frames,
-    or if its path is none of the ten: a subject that leaps about has not moved as it was told.
+    masks: [F, 64, 64] in 0..1. Returns "none" if most frames have no subject or its path is none of
+    the ten, for example erratic.
     """
-    outlines = [_largest(mask) for mask in masks]
+    outlines = [_largest_component(mask) for mask in masks]
     keep = [i for i, outline in enumerate(outlines) if outline.sum() >= 12]
     if len(keep) < 0.6 * len(masks):
         return "none"
@@ -248,37 +249,37 @@ def motion_of(masks: np.ndarray) -> str:
     size = _smooth(np.array([np.log(len(p)) / 2 for p in points]))
     height, width = (_smooth(np.log([p[:, k].std() + 0.3 for p in points])) for k in (0, 1))
     x, y = _smooth(centres[:, 0]), _smooth(centres[:, 1])
-    wide, tall = float(np.ptp(x)), float(np.ptp(y))
-    growth, steadily = _line(t, size)
-    if abs(growth) > 0.5 and steadily > 0.6 and max(wide, tall) < 0.3:
+    range_x, range_y = float(np.ptp(x)), float(np.ptp(y))
+    growth, linear_size = _fit_line(t, size)
+    if abs(growth) > 0.5 and linear_size > 0.6 and max(range_x, range_y) < 0.3:
         return "closer" if growth > 0 else "away"
-    (across, straight_x), (along, straight_y) = _line(t, x), _line(t, y)
-    if abs(across) > 0.2 and straight_x > 0.75 and wide > tall:
-        return "right" if across > 0 else "left"
-    if abs(along) > 0.2 and straight_y > 0.75 and tall > wide:
-        return "down" if along > 0 else "up"
-    if min(wide, tall) > 0.15:
+    (dx, linear_x), (dy, linear_y) = _fit_line(t, x), _fit_line(t, y)
+    if abs(dx) > 0.2 and linear_x > 0.75 and range_x > range_y:
+        return "right" if dx > 0 else "left"
+    if abs(dy) > 0.2 and linear_y > 0.75 and range_y > range_x:
+        return "down" if dy > 0 else "up"
+    if min(range_x, range_y) > 0.15:
         around = np.arctan2(y - (y.max() + y.min()) / 2, x - (x.max() + x.min()) / 2)
-        return "circle" if _sweep(np.unwrap(around)) > np.pi else "none"
-    if tall > 0.12 and tall > 1.5 * wide:
-        return "bounce" if 1.6 < np.abs(np.diff(y)).sum() / tall < 5 else "none"
-    if max(wide, tall) > 0.2:
+        return "circle" if _net_rotation(np.unwrap(around)) > np.pi else "none"
+    if range_y > 0.12 and range_y > 1.5 * range_x:
+        return "bounce" if 1.6 < np.abs(np.diff(y)).sum() / range_y < 5 else "none"
+    if max(range_x, range_y) > 0.2:
         return "none"
-    if _turns(t, width, height):
+    if _is_full_turn(t, width, height):
         return "spin"
     return "none" if np.ptp(size) > 0.75 else "still"
 
 
 def main() -> None:
-    from training.evaluation.judge_accuracy import judges
+    from training.evaluation.judge_accuracy import measure_judge_accuracy
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--renderings", type=int, default=400)
     args = parser.parse_args()
     train(args.steps)
-    right = judges(Scorer().judge, args.renderings)
-    print("on fresh renderings: " + ", ".join(f"{k} {v}" for k, v in right.items()))
+    accuracy = measure_judge_accuracy(ClipJudge().judge, args.renderings)
+    print("on new renderings: " + ", ".join(f"{k} {v}" for k, v in accuracy.items()))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""What every training shares: a clock that survives being stopped, an average of weights, a log.
-
-Knows no model and no data.
-"""
+"""What every training shares: training time, averaged weights, checkpoints, the log."""
 
 from __future__ import annotations
 
 import json
+import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ RUNS = Path(__file__).parent / "runs"
 
 
 class Ema:
-    """A slow copy of the weights; young at first, so that it is useful early."""
+    """An exponential moving average of the weights, with a lower decay at first, so that it is
+    useful early."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -33,10 +33,10 @@ class Ema:
 
 
 class Clock:
-    """Training time in seconds, over all runs; the learning rate is a function of it alone.
+    """Training time in seconds, summed over restarts. The learning rate depends on it alone.
 
-    by_steps: a second is a step, so that a run on a machine that is busy with other work learns
-    the same as one on an idle machine.
+    by_steps: each tick counts as one second, so that a busy machine trains the same weights as an
+    idle one.
     """
 
     def __init__(
@@ -49,33 +49,81 @@ class Clock:
 
     def tick(self) -> None:
         now = time.monotonic()
+        # 60 s at most: a laptop that slept did not train
         self.spent_s += 1 if self.by_steps else min(now - self._mark, 60)
         self._mark = now
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         return self.spent_s >= self.budget_s
 
     @property
-    def done(self) -> float:
+    def progress(self) -> float:
         return min(self.spent_s / self.budget_s, 1)
 
     @property
-    def factor(self) -> float:
-        """Warm-up, a plateau, then a line down to 2 %."""
-        up = min(1.0, 0.05 + self.spent_s / self.warmup_s)
-        left = 1 - self.done
-        return up * max(0.02, min(1.0, left / self.cooldown))
+    def lr_factor(self) -> float:
+        """Warm-up, constant, then linear decay to 2 %."""
+        warmup = min(1.0, 0.05 + self.spent_s / self.warmup_s)
+        remaining = 1 - self.progress
+        return warmup * max(0.02, min(1.0, remaining / self.cooldown))
 
 
-def save(path: Path, state: dict[str, Any]) -> None:
+@dataclass
+class TrainingState:
+    """What a stopped training resumes from. Keys stay as they are in existing checkpoints."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    ema: Ema
+    clock: Clock
+    step: int = 0
+
+    def load(self, state: dict[str, Any], with_optimiser: bool = True) -> None:
+        self.model.load_state_dict(state["model"])
+        if with_optimiser:
+            self.optimiser.load_state_dict(state["optimiser"])
+        self.ema.values, self.ema.steps = state["ema"], state["ema_steps"]
+        self.clock.spent_s, self.step = state["spent_s"], state["step"]
+
+    def save(self, path: Path, **more: Any) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "ema": self.ema.values,
+            "ema_steps": self.ema.steps,
+            "spent_s": self.clock.spent_s,
+            "step": self.step,
+        }
+        save_checkpoint(path, state | more)
+
+
+class AverageLoss:
+    """An exponential moving average for the log."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.value: float | None = None
+
+    def update(self, loss: float, step: int) -> float:
+        """Returns the new average. Raises RuntimeError if the loss is not finite."""
+        if not math.isfinite(loss):
+            raise RuntimeError(f"the loss is {loss} at step {step}")
+        before = loss if self.value is None else self.value
+        self.value = self.decay * before + (1 - self.decay) * loss
+        return self.value
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Atomic: a run that is killed while it writes keeps its last checkpoint."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
 
 
-def log(run: Path, **values: Any) -> None:
+def log_metrics(run: Path, **values: Any) -> None:
+    """Appends a line of JSON to the run's log.jsonl and prints it."""
     run.mkdir(parents=True, exist_ok=True)
     line = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
     print(json.dumps(line), flush=True)
@@ -97,6 +145,7 @@ class Every:
 
 
 def psnr(a: torch.Tensor, b: torch.Tensor, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB."""
     return float(
         10 * torch.log10(peak**2 / (a.float() - b.float()).square().mean().clamp_min(1e-10))
     )

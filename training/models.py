@@ -1,4 +1,4 @@
-"""The pocket model's three networks, as diffusers and transformers know them. Knows no data."""
+"""The pocket model's three networks, built from diffusers and transformers classes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from training import current_world
 
 @dataclass(frozen=True)
 class Architecture:
-    """Of the autoencoder; each level halves height, width and time, after patches of 8 x 8."""
+    """The autoencoder's sizes. Each level halves height, width and time, after 8 x 8 patches."""
 
     latent_channels: int
     space: int
-    """Pixels to a latent, along height and width."""
+    """Pixels per latent, along height and width."""
     time: int
-    """Frames to a latent; the first frame has one of its own."""
+    """Frames per latent; the first frame has a latent of its own."""
     encoder: tuple[int, ...]
-    """Widths, from pixels to latents."""
+    """Channels per level, from pixels to latents."""
     encoder_layers: tuple[int, ...]
     """Residual layers on each level, and between the last level and the latents."""
     decoder: tuple[int, ...]
-    """As diffusers counts: what a level has before its upsampler divides it."""
+    """Channels per level as diffusers counts them: before the upsampler divides them."""
     decoder_layers: tuple[int, ...]
     upsample_factor: tuple[int, ...]
 
@@ -37,65 +37,64 @@ ARCHITECTURES = {
 }
 ARCHITECTURE = ARCHITECTURES[current_world.NAME]
 LATENT_CHANNELS = ARCHITECTURE.latent_channels
-LEAST_LOG_VARIANCE = -30.0
+MIN_LOG_VARIANCE = -30.0
 """What diffusers' DiagonalGaussianDistribution clamps to."""
 TOKENS = 128
-"""The padded prompt length LTXPipeline uses when it is not told otherwise."""
+"""LTXPipeline's default prompt length, with padding."""
 
 
-def autoencoder() -> AutoencoderKLLTXVideo:
-    """16 x 16 pixels x 2 frames to a latent of 64 channels, or 32 x 32 x 4 to 128 (the storybook).
+def build_autoencoder() -> AutoencoderKLLTXVideo:
+    """Untrained. 16 x 16 pixels x 2 frames per 64-channel latent; storybook: 32 x 32 x 4, 128.
 
-    The first frame has a latent of its own. Pixels go through the residual down- and
-    upsamplers of LTX-Video 0.9.5 (space to channel averages, as in DC-AE, arXiv:2410.10733), which
-    learn much faster than strided convolutions.
+    Uses the residual down- and upsamplers of LTX-Video 0.9.5 (space-to-channel averages, as in
+    DC-AE, arXiv:2410.10733), which learn much faster than strided convolutions.
     """
-    is_a = ARCHITECTURE
-    levels = len(is_a.decoder)
+    architecture = ARCHITECTURE
+    levels = len(architecture.decoder)
     model = AutoencoderKLLTXVideo(
-        latent_channels=is_a.latent_channels,
-        block_out_channels=is_a.encoder,
+        latent_channels=architecture.latent_channels,
+        block_out_channels=architecture.encoder,
         down_block_types=("LTXVideo095DownBlock3D",) * levels,
         downsample_type=("spatiotemporal",) * levels,
         spatio_temporal_scaling=(True,) * levels,
-        layers_per_block=is_a.encoder_layers,
-        decoder_block_out_channels=is_a.decoder,
+        layers_per_block=architecture.encoder_layers,
+        decoder_block_out_channels=architecture.decoder,
         decoder_spatio_temporal_scaling=(True,) * levels,
-        decoder_layers_per_block=is_a.decoder_layers,
+        decoder_layers_per_block=architecture.decoder_layers,
         decoder_inject_noise=(False,) * (levels + 1),
         upsample_residual=(True,) * levels,
-        upsample_factor=is_a.upsample_factor,
+        upsample_factor=architecture.upsample_factor,
         patch_size=8,
-        spatial_compression_ratio=is_a.space,
-        temporal_compression_ratio=is_a.time,
+        spatial_compression_ratio=architecture.space,
+        temporal_compression_ratio=architecture.time,
         encoder_causal=True,
         decoder_causal=False,
     )
-    return certain(model)
+    return make_deterministic(model)
 
 
 @torch.no_grad()
-def certain(model: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
-    """Its posterior is its mode. Pipelines draw a given picture's latents from the posterior, whose
-    variance nothing here trains: left as it began, it is noise of half the latents' own spread.
+def make_deterministic(model: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
+    """Sets the posterior's variance to zero, in place. Pipelines sample a given picture's latents
+    from the posterior, whose variance is not trained here: at its initial value it would add noise
+    of half the latents' standard deviation.
     """
     last: torch.nn.Conv3d = model.encoder.conv_out.conv
     assert last.bias is not None
     last.weight[LATENT_CHANNELS:] = 0
-    last.bias[LATENT_CHANNELS:] = LEAST_LOG_VARIANCE
+    last.bias[LATENT_CHANNELS:] = MIN_LOG_VARIANCE
     return model
 
 
 @torch.no_grad()
-def grown(smaller: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
-    """One that does the same, with the layers that `autoencoder` has now: new ones add nothing yet.
-
-    Errors: ValueError when `smaller` is of another kind.
+def grow_autoencoder(smaller: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
+    """Copies an older autoencoder into the present architecture. New residual layers output zero,
+    so the result is the same. Raises ValueError if the architectures do not match otherwise.
     """
-    model = autoencoder()
+    model = build_autoencoder()
     missing, unknown = model.load_state_dict(smaller.state_dict(), strict=False)
     if unknown or any(".resnets." not in name for name in missing):
-        raise ValueError(f"not an autoencoder to grow from: {[*unknown, *missing][:3]}")
+        raise ValueError(f"cannot grow this autoencoder: {[*unknown, *missing][:3]}")
     state = model.state_dict()
     for name in missing:
         if ".conv2." in name:
@@ -103,20 +102,20 @@ def grown(smaller: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
     return model
 
 
-def trained_autoencoder(path: Path) -> AutoencoderKLLTXVideo:
-    """From a run of `train_autoencoder`, or from a pipeline's folder such as the shipped one."""
+def load_autoencoder(path: Path) -> AutoencoderKLLTXVideo:
+    """Loads from a run of `train_autoencoder` (averaged weights) or from a pipeline's folder."""
     if (path / "vae").is_dir():
-        return certain(
+        return make_deterministic(
             AutoencoderKLLTXVideo.from_pretrained(path, subfolder="vae", use_safetensors=True)
         )
-    model = autoencoder()
+    model = build_autoencoder()
     model.load_state_dict(
         torch.load(path / "state.pt", map_location="cpu", weights_only=True)["ema"]
     )
-    return certain(model)
+    return make_deterministic(model)
 
 
-def denoiser() -> LTXVideoTransformer3DModel:
+def build_denoiser() -> LTXVideoTransformer3DModel:
     return LTXVideoTransformer3DModel(
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -128,7 +127,7 @@ def denoiser() -> LTXVideoTransformer3DModel:
     )
 
 
-def text_encoder(vocab_size: int) -> T5EncoderModel:
+def build_text_encoder(vocab_size: int) -> T5EncoderModel:
     return T5EncoderModel(
         T5Config(
             vocab_size=vocab_size,

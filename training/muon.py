@@ -1,6 +1,6 @@
-"""Muon: momentum whose every matrix is orthogonalised (K. Jordan, 2024), with AdamW for the rest.
+"""Muon (K. Jordan, 2024): momentum with orthogonalised matrices, and AdamW for other parameters.
 
-The update's size follows Moonlight (arXiv:2502.16982), so that one learning rate serves both.
+Updates are scaled as in Moonlight (arXiv:2502.16982), so that both use the same learning rate.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic iteration."""
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """[m, n] -> [m, n] with singular values near 1."""
+    """Returns [m, n] with the same singular vectors and singular values near 1."""
     a, b, c = NEWTON_SCHULZ
     x = matrix.bfloat16()
     x = x / (x.norm() + 1e-7)
@@ -28,19 +29,20 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Matrices and convolution kernels (as [out, rest]) by Muon; vectors and `plain` by AdamW."""
+    """Muon for matrices and convolution kernels (as [out, rest]); AdamW for vectors and for
+    parameters whose name contains one of `adamw_names`."""
 
     def __init__(
         self,
         named: Iterable[tuple[str, nn.Parameter]],
         lr: float,
-        plain: tuple[str, ...] = (),
+        adamw_names: tuple[str, ...] = (),
         weight_decay: float = 0.01,
     ) -> None:
         matrices, others = [], []
         for name, parameter in named:
             wide = parameter.ndim >= 2 and min(parameter.shape[0], parameter[0].numel()) > 1
-            kind = matrices if wide and not any(part in name for part in plain) else others
+            kind = matrices if wide and not any(part in name for part in adamw_names) else others
             kind.append(parameter)
         groups = [{"params": matrices, "muon": True}, {"params": others, "muon": False}]
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})

@@ -1,7 +1,7 @@
-"""Stage 4: the shipped weights.  python -m training.pack
+"""Stage 4: writes the weights as an LTXPipeline folder.  python -m training.pack
 
-Half precision, safetensors, no file over 9 MB and all of them under 46 MB, so that the repository
-can be pushed to a Space as it is. The folder is an ordinary LTXPipeline.
+Half precision, safetensors, files under 9 MB and 46 MB in total, so that the repository can be
+pushed to a Space as it is.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from training.evaluate import POCKET
+from training.evaluation.generate import POCKET
 from training.loop import RUNS
-from training.tokenizer import tokenizer
-from training.train_denoiser import Latents, Model, export
+from training.tokenizer import build_tokenizer
+from training.train_denoiser import ConditionedDenoiser, LatentDataset, build_pipeline
 
 FILE_LIMIT_BYTES = 9_000_000
 ALL_LIMIT_BYTES = 46_000_000
@@ -32,23 +32,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=POCKET)
     args = parser.parse_args()
 
-    words = tokenizer()
+    # 1. The pipeline from the checkpoint's averaged weights.
+    tokenizer = build_tokenizer()
     state = torch.load(RUNS / args.denoiser / "state.pt", map_location="cpu", weights_only=True)
-    pipe = export(
-        Model(words), words, state["ema"], RUNS / args.autoencoder, Latents(RUNS / args.latents)
+    pipe = build_pipeline(
+        ConditionedDenoiser(tokenizer),
+        tokenizer,
+        state["ema"],
+        RUNS / args.autoencoder,
+        LatentDataset(RUNS / args.latents),
     )
     pipe.to(dtype=torch.float16)
+
+    # 2. Write to a temporary folder, in half precision and small shards.
     part = args.out.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     pipe.save_pretrained(part, safe_serialization=True, max_shard_size="8MB")
-    # transformers loads in the precision that a config names, diffusers in single: agree on single
+    # transformers loads in the config's precision, diffusers in float32: use float32 for both
     config = part / "text_encoder" / "config.json"
     about = json.loads(config.read_text()) | {"dtype": "float32"}
     config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-    for config in part.rglob("*.json"):  # where a part was loaded from is nobody's business
+    for config in part.rglob("*.json"):  # do not publish local paths
         about = json.loads(config.read_text())
         if about.pop("_name_or_path", None) is not None:
             config.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+    # 3. Keep the model card, check the sizes, replace the old folder.
     card = args.out / "README.md"
     if card.exists():
         shutil.copy(card, part / "README.md")
@@ -56,11 +64,13 @@ def main() -> None:
     for path, size in sorted(sizes.items()):
         print(f"{size / 1e6:7.2f} MB  {path.relative_to(part)}")
     if max(sizes.values()) > FILE_LIMIT_BYTES or sum(sizes.values()) > ALL_LIMIT_BYTES:
-        raise SystemExit(f"too large for the repository: {sum(sizes.values()) / 1e6:.1f} MB in all")
+        raise SystemExit(
+            f"too large for the repository: {sum(sizes.values()) / 1e6:.1f} MB in total"
+        )
     shutil.rmtree(args.out, ignore_errors=True)
     part.rename(args.out)
     print(
-        f"{sum(sizes.values()) / 1e6:.1f} MB in all; step {state['step']}, "
+        f"{sum(sizes.values()) / 1e6:.1f} MB in total; step {state['step']}, "
         f"{state['spent_s'] / 60:.0f} minutes of training"
     )
 

@@ -1,7 +1,4 @@
-"""The pocket model's tokenizer: the world's words whole, and single letters for all others.
-
-A word it never saw falls apart into letters instead of failing.
-"""
+"""The pocket model's tokenizer: one token per word of the world, letters for other words."""
 
 from __future__ import annotations
 
@@ -15,17 +12,18 @@ from transformers import PreTrainedTokenizerFast
 
 from training.current_world import render_labels
 from training.models import TOKENS
-from training.world.captions import words_of
+from training.world.captions import split_words
 
 LETTERS = string.ascii_lowercase + string.digits
 MARKS = ".,;:!?'\"()-"
 LETTER_SCORE = -20.0
-"""So low that a known word is never spelled."""
+"""So low that a known word is never split into letters."""
 
 
-def tokenizer(captions: int = 40_000, seed: int = 3) -> PreTrainedTokenizerFast:
+def build_tokenizer(captions: int = 40_000, seed: int = 3) -> PreTrainedTokenizerFast:
+    """Unigram model with word scores from the frequencies in this many random captions."""
     rng = np.random.default_rng(seed)
-    counts = Counter(word for _ in range(captions) for word in words_of(render_labels(rng)[0]))
+    counts = Counter(word for _ in range(captions) for word in split_words(render_labels(rng)[0]))
     total = sum(counts.values())
     words = [(f"▁{word}", math.log(count / total)) for word, count in sorted(counts.items())]
     known = {word for word, _ in words}

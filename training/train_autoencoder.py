@@ -1,9 +1,9 @@
-"""Stage 1: pixels to latents and back.  python -m training.train_autoencoder --minutes 45
+"""Stage 1: trains the autoencoder.  python -m training.train_autoencoder --minutes 45
 
-L1, decibels and edges in space and time, the posterior's mode with noise in proportion to the
-latents' own spread: the decoder learns to forgive a denoiser's mistakes, and nothing rewards ever
-larger latents. Without the edges in time the two frames of a latent differ in what stands still,
-which is seen as flicker.
+The loss has L1, PSNR, and edges in space and time. The latents (the posterior's mode) get noise in
+proportion to their own standard deviation: the decoder learns to tolerate a denoiser's errors, and
+larger latents bring no advantage. Without the edges in time, static areas differ between the frames
+of one latent, which shows as flicker.
 """
 
 from __future__ import annotations
@@ -18,21 +18,30 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from training.crops import Crops, to_tensor
+from training.crops import CropDataset, to_tensor
 from training.current_world import PLACES, SIDE, SUBJECTS, render
-from training.loop import RUNS, Clock, Ema, Every, log, psnr, save
-from training.models import LATENT_CHANNELS, autoencoder, grown, trained_autoencoder
+from training.loop import (
+    RUNS,
+    AverageLoss,
+    Clock,
+    Ema,
+    Every,
+    TrainingState,
+    log_metrics,
+    psnr,
+)
+from training.models import LATENT_CHANNELS, build_autoencoder, grow_autoencoder, load_autoencoder
 from training.muon import Muon
 from training.world.motions import MOTIONS
 
-STEPS_A_LOOK = 250
-"""When steps are counted."""
-FLOOR = 1e-4
-"""Squares under which a clip is as good as given: 46 dB."""
+VALIDATE_EVERY_STEPS = 250
+"""With `--steps`."""
+MSE_FLOOR = 1e-4
+"""A mean squared error below this no longer counts: 46 dB."""
 
 
-def held_out(count: int = 16) -> Tensor:
-    """Whole clips from seeds that training never draws: [N, 3, F, SIDE, SIDE]."""
+def validation_clips(count: int = 16) -> Tensor:
+    """Whole clips from seeds not used in training: [N, 3, F, SIDE, SIDE]."""
     clips = [
         render(
             np.random.default_rng((77_000, i)),
@@ -45,55 +54,54 @@ def held_out(count: int = 16) -> Tensor:
     return torch.stack([to_tensor(clip.pixels) for clip in clips])
 
 
-def noise_shares(clips: int, frames: int, most: float) -> Tensor:
-    """Each latent frame its own share, and every other clip's first one none, as when a picture is
-    given: the decoder learns that a frame's own latent knows better than its neighbours.
+def latent_noise_shares(clips: int, frames: int, max_share: float) -> Tensor:
+    """Noise per latent frame, [B, 1, F, 1, 1], 0 to `most`.
 
-    [B, 1, F, 1, 1], 0 to `most`.
+    Every other clip has a clean first frame, as in image-to-video: with different noise per frame
+    the decoder learns to rely on a frame's own latent rather than its neighbours'.
     """
-    shares = torch.rand(clips, 1, frames, 1, 1) * most
+    shares = torch.rand(clips, 1, frames, 1, 1) * max_share
     shares[::2, :, 0] = 0
     return shares
 
 
 def edges(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of [B, 3, F, H, W], along F, H and W."""
+    """Differences of [B, 3, F, H, W] along F, H and W."""
     return x.diff(dim=2), x.diff(dim=3), x.diff(dim=4)
 
 
-def difference(made: Tensor, video: Tensor, weight: Tensor) -> Tensor:
-    """What the two halves learn to make small: decibels of each clip, and edges, which eyes count.
+def reconstruction_loss(decoded: Tensor, video: Tensor, weight: Tensor) -> Tensor:
+    """L1, log of each clip's squared error (PSNR, as in NAFNet, arXiv:2204.04676), and edges.
 
-    The mean of decibels is that of a logarithm (as in NAFNet, arXiv:2204.04676), so that plain
-    clips gain as much by getting better as busy ones do.
+    With the logarithm, improving plain clips counts as much as improving detailed ones.
     made, video: [B, 3, F, H, W] in -1..1; weight: [B, 1, F, H, W].
     """
-    error = made - video
+    error = decoded - video
     squares = (error.square() * weight).mean((1, 2, 3, 4))
-    loss = 0.25 * (error.abs() * weight).mean() + 0.05 * (squares / FLOOR).log1p().mean()
+    loss = 0.25 * (error.abs() * weight).mean() + 0.05 * (squares / MSE_FLOOR).log1p().mean()
     for share, edge in zip((0.25, 0.35, 0.35), edges(error), strict=True):
         loss = loss + share * edge.abs().mean()
     return loss
 
 
-def halved(x: Tensor) -> Tensor:
-    """[B, C, F, H, W] at half the height and width, by area."""
+def halve(x: Tensor) -> Tensor:
+    """Halves height and width of [B, C, F, H, W] by averaging."""
     return F.avg_pool3d(x, (1, 2, 2))
 
 
-def mirrored(x: Tensor) -> Tensor:
+def mirror(x: Tensor) -> Tensor:
     return x.flip(-1)
 
 
-TRANSFORMS = (halved, mirrored)
-"""What may be done to latents as to pixels: EQ-VAE (arXiv:2502.09509), with what the world does."""
+TRANSFORMS = (halve, mirror)
+"""Applied to latents and pixels alike, as in EQ-VAE (arXiv:2502.09509)."""
 
 
-def sheet(truth: Tensor, made: Tensor, path: Path) -> None:
-    """Rows of pairs: four frames as they are, and under them as they came back."""
+def save_sheet(truth: Tensor, decoded: Tensor, path: Path) -> None:
+    """Four frames each of six clips; below each row its reconstruction."""
     pick = np.linspace(0, truth.shape[2] - 1, 4).astype(int).tolist()
     rows = []
-    for a, b in zip(truth[:6], made[:6], strict=True):
+    for a, b in zip(truth[:6], decoded[:6], strict=True):
         for x in (a, b):
             frames = x[:, pick].permute(1, 2, 3, 0).clamp(-1, 1)
             rows.append(torch.cat(list(frames), 1))
@@ -101,143 +109,142 @@ def sheet(truth: Tensor, made: Tensor, path: Path) -> None:
     Image.fromarray(picture).save(path)
 
 
+@torch.no_grad()
+def validate(state: TrainingState, clips: Tensor, run: Path) -> None:
+    """Reconstructs whole clips, [N, 3, F, H, W], with the averaged weights; logs PSNR, saves a
+    sheet."""
+    model = build_autoencoder()
+    model.load_state_dict(state.ema.values)
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = [model.encode(x[None]).latent_dist.mode() for x in clips]  # type: ignore[union-attr]
+        decoded = torch.cat([model.decode(z).sample for z in latents])  # type: ignore[union-attr]
+    scores = [psnr(a / 2, b.clamp(-1, 1) / 2) for a, b in zip(clips, decoded, strict=True)]
+    save_sheet(clips, decoded.float(), run / f"sheet-{state.step:06d}.png")
+    log_metrics(
+        run,
+        step=state.step,
+        minutes=state.clock.spent_s / 60,
+        psnr=sum(scores) / len(scores),
+        worst=min(scores),
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", default="autoencoder")
     parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--steps", type=int, help="instead of minutes, on a busy machine")
+    parser.add_argument("--steps", type=int, help="count steps instead of minutes")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--frames", type=int, default=9)
     parser.add_argument(
-        "--latent-noise", type=float, default=0.25, help="at most, as a share of their spread"
+        "--latent-noise",
+        type=float,
+        default=0.25,
+        help="at most, as a share of their standard deviation",
     )
     parser.add_argument(
         "--equivariance",
         type=float,
         default=0.0,
-        help="share of batches whose latents are halved or mirrored, and so must be decoded",
+        help="share of batches whose latents and pixels are halved or mirrored",
     )
-    parser.add_argument("--stop-at", type=int, help="stop after so many steps; for comparisons")
+    parser.add_argument("--stop-at", type=int, help="stop after this step, for comparisons")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--decoder-only", action="store_true", help="keep the latents as they are")
-    parser.add_argument("--start-from", type=Path, help="a pipeline's folder to go on from")
+    parser.add_argument("--start-from", type=Path, help="a pipeline's folder to start from")
     args = parser.parse_args()
 
+    # 1. Model, optimiser, averaged weights. With --decoder-only the latents stay as they are.
     torch.manual_seed(args.seed)
-    run = RUNS / args.run
-    checkpoint = run / "state.pt"
-    model = grown(trained_autoencoder(args.start_from)) if args.start_from else autoencoder()
-    if not args.decoder_only:  # the latents change: their mean and spread are to be measured anew
+    run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
+    model = (
+        grow_autoencoder(load_autoencoder(args.start_from))
+        if args.start_from
+        else build_autoencoder()
+    )
+    if not args.decoder_only:  # the latents change: cache_latents measures their statistics again
         model.latents_mean.zero_()  # type: ignore[operator]
         model.latents_std.fill_(1)  # type: ignore[operator]
     model = model.to(args.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     trained = model.decoder if args.decoder_only else model
-    optimiser = Muon(trained.named_parameters(), args.lr, plain=("decoder.conv_out",))
+    optimiser = Muon(trained.named_parameters(), args.lr, adamw_names=("decoder.conv_out",))
     ema = Ema(model, 0.998)
     clock = Clock(args.steps or args.minutes * 60, by_steps=bool(args.steps))
-    step = 0
+    state = TrainingState(model, optimiser, ema, clock)
+
+    # 2. Resume. The optimiser is only restored if it trained the same parameters.
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=args.device, weights_only=True)
-        model.load_state_dict(state["model"])
-        if state["trained"] == args.decoder_only:
-            optimiser.load_state_dict(state["optimiser"])
-        ema.values, ema.steps = state["ema"], state["ema_steps"]
-        clock.spent_s, step = state["spent_s"], state["step"]
+        saved = torch.load(checkpoint, map_location=args.device, weights_only=True)
+        state.load(saved, with_optimiser=saved["trained"] == args.decoder_only)
     if args.decoder_only:
         model.encoder.requires_grad_(False)
-    encoder, decoder = (model.encoder, model.decoder)
+    encoder, decoder = model.encoder, model.decoder
     if not args.no_compile:
-        # one graph for each shape: latents of half the size are no reason for a general one
+        # one graph per shape: a dynamic graph for the half-size latents would be slower for all
         encoder = torch.compile(encoder, dynamic=False)  # type: ignore[assignment]
         decoder = torch.compile(decoder, dynamic=False)  # type: ignore[assignment]
 
-    per_clip = 4 if args.side < SIDE else 1
-    data = Crops(args.seed * 1000 + step, args.side, args.frames, per_clip)
+    # 3. Data. The seeds depend on the step, so that no crop is drawn twice.
+    crops_per_clip = 4 if args.side < SIDE else 1
+    data = CropDataset(args.seed * 1000 + state.step, args.side, args.frames, crops_per_clip)
     loader = DataLoader(
         data, args.batch, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
-    validation = held_out()
-    rng = np.random.default_rng((args.seed, step))
-    save_now, look_by_time = Every(120), Every(240)
-    running = 0.0
+    validation = validation_clips()
+    rng = np.random.default_rng((args.seed, state.step))
+    save_due, validation_due = Every(120), Every(240)
+    average = AverageLoss(0.98)
 
-    def keep() -> None:
-        save(
-            checkpoint,
-            {
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "trained": args.decoder_only,
-                "ema": ema.values,
-                "ema_steps": ema.steps,
-                "spent_s": clock.spent_s,
-                "step": step,
-            },
-        )
-
-    def look() -> None:
-        judge = autoencoder()
-        judge.load_state_dict(ema.values)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            latents = [judge.encode(x[None]).latent_dist.mode() for x in validation]  # type: ignore[union-attr]
-            made = torch.cat([judge.decode(z).sample for z in latents])  # type: ignore[union-attr]
-        scores = [psnr(a / 2, b.clamp(-1, 1) / 2) for a, b in zip(validation, made, strict=True)]
-        sheet(validation, made.float(), run / f"sheet-{step:06d}.png")
-        log(
-            run,
-            step=step,
-            minutes=clock.spent_s / 60,
-            psnr=sum(scores) / len(scores),
-            worst=min(scores),
-        )
-
-    for video, weight in loader:
+    for video, weight in loader:  # [B, 3, F, S, S] and [B, 1, F, S, S]
         clock.tick()
-        if clock.over or (args.stop_at and step >= args.stop_at):
+        if clock.is_over or (args.stop_at and state.step >= args.stop_at):
             break
         video = video.to(args.device).to(memory_format=torch.channels_last_3d)
         weight = weight.to(args.device)
-        for group in optimiser.param_groups:
-            group["lr"] = args.lr * clock.factor
+
+        # 4. Encode, add noise to the latents, decode.
         with torch.autocast(args.device, torch.bfloat16):
             z = encoder(video)[:, :LATENT_CHANNELS]
             spread = z.detach().float().std((0, 2, 3, 4), keepdim=True)
-            share = noise_shares(len(z), z.shape[2], args.latent_noise).to(z.device)
+            share = latent_noise_shares(len(z), z.shape[2], args.latent_noise).to(z.device)
             if args.equivariance and float(rng.random()) < args.equivariance:
-                change = TRANSFORMS[int(rng.integers(len(TRANSFORMS)))]
-                z, video, weight = change(z), change(video), change(weight)
+                transform = TRANSFORMS[int(rng.integers(len(TRANSFORMS)))]
+                z, video, weight = transform(z), transform(video), transform(weight)
                 z = z.contiguous(memory_format=torch.channels_last_3d)
-            made = decoder(
-                (z + share * spread * torch.randn_like(z, dtype=torch.float32)).to(z.dtype)
-            )
-        made = made.float()
-        loss = difference(made, video, weight)
+            noise = share * spread * torch.randn_like(z, dtype=torch.float32)
+            decoded = decoder((z + noise).to(z.dtype))
+
+        # 5. Loss and update. The small term keeps the latents from growing.
+        loss = reconstruction_loss(decoded.float(), video, weight)
+        for group in optimiser.param_groups:
+            group["lr"] = args.lr * clock.lr_factor
         (loss + 1e-4 * z.float().square().mean()).backward()
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         ema.update(model)
-        running = loss.item() if step == 0 else 0.98 * running + 0.02 * loss.item()
-        step += 1
-        if step % 100 == 0:
-            log(
-                run,
-                step=step,
-                minutes=clock.spent_s / 60,
-                loss=running,
-                spread=spread.mean().item(),
+        average_loss = average.update(loss.item(), state.step)
+        state.step += 1
+
+        # 6. Log, checkpoint, validation.
+        if state.step % 100 == 0:
+            minutes, mean_spread = clock.spent_s / 60, spread.mean().item()
+            log_metrics(
+                run, step=state.step, minutes=minutes, loss=average_loss, spread=mean_spread
             )
-        if save_now():
-            keep()
-        # a machine that is busy would do nothing but look
-        if step % STEPS_A_LOOK == 0 if args.steps else look_by_time():
-            look()
-    keep()
-    look()
+        if save_due():
+            state.save(checkpoint, trained=args.decoder_only)
+        # by time when counting minutes, else by steps: a slow machine would do little but validate
+        if state.step % VALIDATE_EVERY_STEPS == 0 if args.steps else validation_due():
+            validate(state, validation, run)
+
+    # 7. Last checkpoint and validation.
+    state.save(checkpoint, trained=args.decoder_only)
+    validate(state, validation, run)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
-from media.files import atomic_write, stat_of
+from media.files import atomic_write, stat_or_none
 from settings import Settings
 
 OWN_SECRET = 20
@@ -235,11 +235,11 @@ def load_secret(path: Path) -> bytes:
     """A random secret, created once per data folder."""
     made = secrets.token_bytes(32)
     try:
-        if stat_of(path) is None or not path.read_bytes():  # a full disk leaves an empty one
+        if stat_or_none(path) is None or not path.read_bytes():  # a full disk leaves an empty one
             with atomic_write(path) as part:
                 part.touch(0o600)
                 part.write_bytes(made)
-                if stat_of(path) is None:
+                if stat_or_none(path) is None:
                     _link(part, path)
     except FileExistsError:
         pass

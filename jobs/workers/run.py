@@ -27,7 +27,7 @@ from pipelines.control import Control
 if TYPE_CHECKING:
     from PIL import Image
 
-    from media.prefix import Lead
+    from media.prefix import LeadIn
     from pipelines.engine.denoise import Sampled, Step
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.loaded import Loaded
@@ -223,13 +223,13 @@ def _decoding(folder: Path) -> Iterator[None]:
         marker.unlink(missing_ok=True)
 
 
-def _lead(fitted: FittedRequest, pictures: Path) -> Lead | None:
+def _lead(fitted: FittedRequest, pictures: Path) -> LeadIn | None:
     """The clip that this one continues, at its frame rate and size."""
-    from media.prefix import Lead
+    from media.prefix import LeadIn
 
     if fitted.continue_from is None:
         return None
-    return Lead(
+    return LeadIn(
         fitted.continue_from,
         pictures,
         fps=fitted.fps,
@@ -253,7 +253,7 @@ def _sound_of_input(fitted: FittedRequest, pictures: Path) -> Sound | None:
 
 def _inputs(
     job: Job,
-    lead: Lead | None,
+    lead: LeadIn | None,
     pictures: Path,
     settings: Settings,
     on_progress: Callable[[LoadProgress], None],
@@ -284,7 +284,7 @@ def _inputs(
         height=fitted.height,
         focus=fitted.focus,
     )
-    ending = lead.ending(fitted.overlap) if lead else ()
+    ending = lead.last_images(fitted.overlap) if lead else ()
     return Inputs(
         image=picture(fitted.image) or (ending[-1] if ending else None),
         last_image=picture(fitted.last_image),

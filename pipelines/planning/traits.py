@@ -34,7 +34,7 @@ class Traits:
 NO_MASKS = frozenset({"xformers", "flash", "sage"})
 
 # `activations` and `decoded` were counted on models of real size with fake tensors
-# (bench/pretend.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, and sana's
+# (bench/peak_memory.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, and sana's
 # activations, are taken from the most similar family.
 TRAITS: dict[str, Traits] = {
     "ltx": Traits(activations=15.5, decoded=50, step_cache="first_block", compiles=True),

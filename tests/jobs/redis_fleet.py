@@ -67,11 +67,11 @@ class Worker:
         **more: str,
     ) -> None:
         """`more` goes into its environment."""
-        start = ["app.py", "worker"] if pretends is None else ["-m", "bench.pretender"]
+        start = ["app.py", "worker"] if pretends is None else ["-m", "bench.fake_gpu_worker"]
         self.process = subprocess.Popen(
             [sys.executable, *start, *arguments],
             cwd=ROOT,
-            env=environment(settings) | {"PRETEND": json.dumps(pretends or {})} | more,
+            env=environment(settings) | {"FAKE_GPU": json.dumps(pretends or {})} | more,
         )
 
     def kill(self) -> None:

@@ -16,7 +16,7 @@ from jobs.job import Job, Result, State
 from jobs.retention import WHY, Housekeeper, make_room, remove_leftovers
 from jobs.service import JobService
 from jobs.store import JobStore
-from media.files import list_or_empty, stat_of
+from media.files import list_or_empty, stat_or_none
 from pipelines.models.cards import ModelCard
 from settings import Settings
 from tests.jobs.conftest import MakeJob
@@ -66,7 +66,10 @@ def finished(service: JobService, job: Job) -> Job:
 def used_bytes(service: JobService) -> int:
     folders = list_or_empty(service._artifacts.jobs)
     stats = [
-        stat_of(path) for folder in folders for path in list_or_empty(folder) if path.name != "gone"
+        stat_or_none(path)
+        for folder in folders
+        for path in list_or_empty(folder)
+        if path.name != "gone"
     ]
     return sum(stat.st_size for stat in stats if stat)
 

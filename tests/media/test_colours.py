@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from errors import KinoraError
-from media.prefix import Lead
+from media.prefix import LeadIn
 from media.videos import StoredVideo, load_frames, store_video
 from tests.media.making import (
     FFMPEG,
@@ -102,8 +102,8 @@ def test_hdr_clips_are_shown_as_sdr(tmp_path: Path, kind: str, codec: str, name:
     kept = read(tmp_path / f"{stored.id}.mp4")
     assert kept.colour == (1, 1, 1, 1)
     assert far_off(colours_in(kept.frames[0]), COLOURS) <= CLOSE
-    first = Lead(stored.id, tmp_path, 8, 4, width=stored.width, height=stored.height)
-    assert far_off(colours_in(np.asarray(first.ending(1)[0])), COLOURS) <= CLOSE
+    first = LeadIn(stored.id, tmp_path, 8, 4, width=stored.width, height=stored.height)
+    assert far_off(colours_in(np.asarray(first.last_images(1)[0])), COLOURS) <= CLOSE
 
 
 @pytest.mark.parametrize("kind", HDR)

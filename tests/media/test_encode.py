@@ -235,5 +235,5 @@ def test_two_clips_at_once_do_not_touch_each_other(tmp_path: Path) -> None:
     ids=["none", "floats", "a picture"],
 )
 def test_what_are_not_frames_is_refused(tmp_path: Path, frames: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="not frames"):
+    with pytest.raises(ValueError, match="expected uint8 frames"):
         encode(frames, tmp_path / "clip.mp4", fps=8)

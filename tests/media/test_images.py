@@ -18,7 +18,7 @@ from errors import ErrorCode, KinoraError
 from media.files import part_name
 from media.image_limits import PictureLimits
 from media.images import crop_to, load_picture, store_picture
-from media.pixels import KEPT_SIDE
+from media.pixels import MAX_STORED_SIDE
 from pipelines.request import Focus
 from tests.media.malformed import chunk, pictures, png, saved, scene
 
@@ -168,7 +168,7 @@ def test_a_broken_profile_is_ignored(tmp_path: Path, profile: bytes) -> None:
 
 def test_a_very_large_picture_is_kept_smaller(tmp_path: Path) -> None:
     stored = store_picture(png(5000, 2500, 1, 0, (b"\0" * 626) * 2500), tmp_path)
-    assert (stored.width, stored.height) == (KEPT_SIDE, KEPT_SIDE // 2)
+    assert (stored.width, stored.height) == (MAX_STORED_SIDE, MAX_STORED_SIDE // 2)
 
 
 def test_too_many_bytes_are_refused_unread(tmp_path: Path) -> None:

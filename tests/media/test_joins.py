@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from jobs.uploads import Uploads
 from media.encode import EncodedClip, encode
-from media.prefix import Lead
+from media.prefix import LeadIn
 from media.videos import StoredVideo, find_video, load_frames, store_video
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
@@ -78,7 +78,7 @@ def going_on(
     card = ModelCard.model_validate(tiny.CARD | {"repo": "nowhere"})
     _, clip = keeper.sizes(request)
     fitted = fit(request, card, Limits(), clip=clip)
-    first = Lead(stored.id, keeper.folder, fitted.fps, fitted.lead_frames, fitted.width,
+    first = LeadIn(stored.id, keeper.folder, fitted.fps, fitted.lead_frames, fitted.width,
                  fitted.height, skip=fitted.overlap)  # fmt: skip
     added = np.full((fitted.num_frames - fitted.overlap, fitted.height, fitted.width, 3), 128,
                     np.uint8)  # fmt: skip

@@ -20,7 +20,7 @@ from media.image_kinds import picture_kind
 from media.image_limits import MAX_PIXELS, PictureLimits
 from media.images import load_picture, store_picture
 from media.nclx import HLG, PQ, Nclx, converter
-from media.pixels import KEPT_SIDE
+from media.pixels import MAX_STORED_SIDE
 from tests.media.formats import (
     AS_SHOT,
     MODES,
@@ -188,7 +188,7 @@ def test_large_photos_and_panoramas_are_reduced(
     before = peak_mb()
     stored = store_picture(data, tmp_path)
     assert peak_mb() - before < 150  # whatever it took, this process did not
-    scale = KEPT_SIDE / max(size)
+    scale = MAX_STORED_SIDE / max(size)
     assert (stored.width, stored.height) == (round(size[0] * scale), round(size[1] * scale))
     shown = np.asarray(load_picture(stored.id, tmp_path)).astype(int)
     expected = np.asarray(image.resize((stored.width, stored.height), Image.Resampling.BOX))
@@ -197,7 +197,7 @@ def test_large_photos_and_panoramas_are_reduced(
 
 def test_as_many_pixels_as_are_accepted_are_reduced(tmp_path: Path) -> None:
     stored = store_picture(flat_png(20_000, MAX_PIXELS // 20_000), tmp_path)
-    assert max(stored.width, stored.height) == KEPT_SIDE
+    assert max(stored.width, stored.height) == MAX_STORED_SIDE
 
 
 def tiff_that_says(width: int, height: int) -> bytes:
@@ -227,7 +227,7 @@ NOT_USED = {
     "a Photoshop document": b"8BPS\0\1" + bytes(40),
     "a JPEG XL picture": b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40),
     "a JPEG 2000 picture": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40),
-    "a camera's raw file": b"II*\0\x10\0\0\0CR\2\0" + bytes(40),
+    "a camera raw file": b"II*\0\x10\0\0\0CR\2\0" + bytes(40),
     "a video": b"\0\0\0\x18ftypisom" + bytes(40),
     "an icon": b"\0\0\1\0\1\0" + bytes(40),
     "a web page": b"<!doctype html><script>alert(1)</script>",
@@ -258,7 +258,7 @@ def test_a_rare_variant_is_not_only_called_damaged(format: str, tmp_path: Path) 
 
 def test_a_raw_file_that_looks_like_a_tiff_is_refused_by_name(tmp_path: Path) -> None:
     dng = saved(smooth(20, 20), "TIFF", tiffinfo={0xC612: b"\1\4\0\0"})
-    with pytest.raises(KinoraError, match="a camera's raw file"):
+    with pytest.raises(KinoraError, match="a camera raw file"):
         store_picture(dng, tmp_path)
 
 
@@ -352,13 +352,13 @@ def test_a_phone_photo_of_many_tiles_is_read(tmp_path: Path) -> None:
 def test_only_some_may_wait_for_a_picture_that_is_decoded_apart(tmp_path: Path) -> None:
     """Each holds a thread of the server's."""
     data = sample("AVIF", "RGB").data
-    held = [image_sandbox.WAITING.acquire(blocking=False) for _ in range(8)]
+    held = [image_sandbox.QUEUE_SLOTS.acquire(blocking=False) for _ in range(8)]
     try:
         assert all(held)
         with pytest.raises(KinoraError) as refusal:
             store_picture(data, tmp_path)
     finally:
         for _ in held:
-            image_sandbox.WAITING.release()
+            image_sandbox.QUEUE_SLOTS.release()
     assert refusal.value.code is ErrorCode.UNAVAILABLE
     store_picture(data, tmp_path)

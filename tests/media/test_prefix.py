@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from media.encode import encode
-from media.prefix import Lead
+from media.prefix import LeadIn
 from media.videos import store_video
 from pipelines.sound import Sound
 from tests.media.reading import read
@@ -29,8 +29,8 @@ def tone(pitch_hz: int, seconds: float, rate_hz: int = 24_000, channels: int = 2
     return Sound(np.stack([wave] * channels), rate_hz)
 
 
-def lead(video: str, folder: Path, count: int, fps: int = FPS, skip: int = 0) -> Lead:
-    return Lead(video, folder, fps, count, width=64, height=64, skip=skip)
+def lead(video: str, folder: Path, count: int, fps: int = FPS, skip: int = 0) -> LeadIn:
+    return LeadIn(video, folder, fps, count, width=64, height=64, skip=skip)
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm", "gif"])
@@ -94,7 +94,7 @@ def test_the_end_of_the_first_sound_is_added_to_what_follows_not_cut(tmp_path: P
     first = lead(video, tmp_path, 10, fps=5)
     after = Sound(np.zeros((2, 24_000), np.float32), 24_000)
     for sound in (None, after):
-        whole = first.heard_before(sound, 5)
+        whole = first.prepend_sound(sound, 5)
         assert whole is not None
         loud = np.abs(whole.samples[0]) > 0.1
         assert np.flatnonzero(loud)[-1] / whole.rate_hz == pytest.approx(2.1, abs=0.03)
@@ -109,4 +109,4 @@ def test_another_pace_and_shape_give_exactly_the_count_that_was_promised(tmp_pat
         frames = list(lead(video, tmp_path, count, fps).frames())
         assert len(frames) == count
         assert {frame.shape for frame in frames} == {(64, 64, 3)}
-    assert len(lead(video, tmp_path, 12).ending(3)) == 3
+    assert len(lead(video, tmp_path, 12).last_images(3)) == 3

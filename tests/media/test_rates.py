@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from media.prefix import Lead
+from media.prefix import LeadIn
 from media.rates import choose_rate
 from media.videos import StoredVideo, load_frames, store_video
 from tests.media.making import shown_values, write_timed
@@ -147,7 +147,7 @@ def test_both_sides_of_a_seam_move_where_the_first_clip_held_a_picture(tmp_path:
     times, values = shown_values(made)
     for fps in (8, 24, 60):
         count = round(stored.seconds * fps)
-        first = Lead(stored.id, tmp_path, fps, count, width=64, height=48)
+        first = LeadIn(stored.id, tmp_path, fps, count, width=64, height=48)
         greys = [frame[8:-8, 8:-8].mean() for frame in first.frames()]
         assert len(greys) == count
         for n, grey in enumerate(greys):

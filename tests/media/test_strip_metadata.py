@@ -13,7 +13,7 @@ from PIL import Image
 
 from errors import KinoraError
 from media.images import load_picture, store_picture
-from media.strip_metadata import bare, orientation_in
+from media.strip_metadata import read_orientation, strip_metadata
 from tests.media.malformed import chunk, peak_mb, png, saved, scene
 
 ROWS = (b"\0" + b"\1" * 12) * 4
@@ -80,14 +80,14 @@ def test_a_small_file_costs_neither_memory_nor_time(
 def test_of_the_notes_the_orientation_is_read(kind: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "at home" * 1000, orientation
-    plain = bare(saved(scene(), kind, exif=exif))
+    plain = strip_metadata(saved(scene(), kind, exif=exif))
     assert plain.orientation == orientation
     assert kind == "WEBP" or b"at home" not in plain.data
 
 
 @pytest.mark.parametrize("exif", [b"", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"x" * 99, bytes(99)])
 def test_notes_that_make_no_sense_say_nothing(exif: bytes) -> None:
-    assert orientation_in(exif) is None
+    assert read_orientation(exif) is None
 
 
 @pytest.mark.parametrize("size", [(5000, 3000), (2561, 2), (3, 7999), (7001, 600)], ids=str)

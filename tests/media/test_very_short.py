@@ -13,7 +13,7 @@ from PIL import Image
 
 from errors import ErrorCode, KinoraError
 from media.encode import encode
-from media.prefix import Lead
+from media.prefix import LeadIn
 from media.videos import load_frames, store_video
 from tests.media.making import FFMPEG, write_timed
 from tests.media.reading import read
@@ -33,7 +33,7 @@ def test_one_picture_is_enough_at_any_pace(tmp_path: Path, lasts: Fraction, coun
         assert len(frames) == 9
         assert {round(float(np.asarray(frame).mean())) for frame in frames} <= {89, 90, 91}
         lead_frames = max(1, round(stored.seconds * fps))
-        first = Lead(stored.id, tmp_path, fps, lead_frames, 64, 48)
+        first = LeadIn(stored.id, tmp_path, fps, lead_frames, 64, 48)
         made = encode(np.full((3, 48, 64, 3), 200, np.uint8), tmp_path / f"{fps}.mp4", fps=fps,
                       lead=first)  # fmt: skip
         greys = read(made.path).frames.mean(axis=(1, 2, 3)).round()
@@ -125,7 +125,7 @@ def test_half_an_upload_is_called_damaged(tmp_path: Path) -> None:
     source = write_timed(tmp_path / "a.mp4", [40] * 9, [Fraction(n, 8) for n in range(9)],
                          Fraction(9, 8))  # fmt: skip
     source.write_bytes(source.read_bytes()[:-300])
-    assert "damaged or not complete" in refusal(source)
+    assert "damaged or incomplete" in refusal(source)
 
 
 def test_an_old_quicktime_file_without_a_type_is_read(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_other_codecs_and_things_that_are_no_clips_are_refused_by_name(tmp_path:
     assert "prores" in refused(prores, tmp_path / "kept").message
     silent = tmp_path / "sound.mp4"
     subprocess.run([FFMPEG, "-y", "-loglevel", "error", *SOUND, "-c:a", "aac", silent], check=True)
-    assert "no picture track" in refused(silent, tmp_path / "kept").message
+    assert "no video track" in refused(silent, tmp_path / "kept").message
     gif = made(tmp_path / "x.gif", "-map", "0:v")
     assert "This is a GIF" in refused(gif, tmp_path / "kept").message
 

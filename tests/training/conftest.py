@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from training.tokenizer import tokenizer
+from training.tokenizer import build_tokenizer
 from training.world.motions import MOTIONS
 from training.world.render import Clip, render
 
@@ -20,7 +20,7 @@ CLIPS_A_MOTION = 12
 
 @pytest.fixture(scope="session")
 def words() -> PreTrainedTokenizerFast:
-    return tokenizer()
+    return build_tokenizer()
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,21 @@ import pytest
 import torch
 from transformers import AutoTokenizer, T5EncoderModel
 
-from training.align_words import MEANS, Words, align, distance, other_wording, sentences
-from training.evaluate import POCKET
+from training.align_words import (
+    PLAIN_WORDINGS,
+    TokenAligner,
+    align,
+    embedding_distance,
+    plain_wording,
+    random_pairs,
+)
+from training.evaluation.generate import POCKET
 from training.loop import Clock
 
 
 @pytest.fixture(scope="module")
-def words() -> Words:
-    return Words(AutoTokenizer.from_pretrained(POCKET / "tokenizer"))
+def words() -> TokenAligner:
+    return TokenAligner(AutoTokenizer.from_pretrained(POCKET / "tokenizer"))
 
 
 @pytest.fixture
@@ -35,12 +42,12 @@ def encoder() -> T5EncoderModel:
 def test_each_word_of_a_wording_has_its_own_in_the_plain_one(
     told: str, meant: str, rows: list[int]
 ) -> None:
-    assert other_wording(told) == (told, meant, rows)
+    assert plain_wording(told) == (told, meant, rows)
 
 
-def test_a_word_in_letters_keeps_what_comes_after_it_in_place(words: Words) -> None:
-    pair = other_wording("a zyx dog at sea")
-    mine, theirs = words.rows(pair)
+def test_a_word_in_letters_keeps_what_comes_after_it_in_place(words: TokenAligner) -> None:
+    pair = plain_wording("a zyx dog at sea")
+    mine, theirs = words.aligned_tokens(pair)
     one, other = (
         words.tokenizer.convert_ids_to_tokens(words.ids([text])[0].tolist()) for text in pair[:2]
     )
@@ -50,31 +57,33 @@ def test_a_word_in_letters_keeps_what_comes_after_it_in_place(words: Words) -> N
 
 
 def test_half_of_the_sentences_hold_a_misread_wording() -> None:
-    pairs = sentences(40, np.random.default_rng(0))
+    pairs = random_pairs(40, np.random.default_rng(0))
     assert [told != meant for told, meant, _ in pairs] == [True] * 20 + [False] * 20
-    assert {told for told in MEANS if any(told in pair[0] for pair in pairs)} == set(MEANS)
+    assert {told for told in PLAIN_WORDINGS if any(told in pair[0] for pair in pairs)} == set(
+        PLAIN_WORDINGS
+    )
 
 
 def test_a_wording_that_was_forgotten_is_learned_again_and_nothing_else(
-    encoder: T5EncoderModel, words: Words
+    encoder: T5EncoderModel, words: TokenAligner
 ) -> None:
     row = words.tokenizer.get_vocab()["▁sea"]
     with torch.no_grad():
         encoder.shared.weight[row] = encoder.shared.weight.mean(0)
-    before, unseen = copy.deepcopy(encoder), sentences(48, np.random.default_rng(2))
-    told, others = distance(encoder, before, words, unseen).detach().chunk(2)
+    before, unseen = copy.deepcopy(encoder), random_pairs(48, np.random.default_rng(2))
+    told, others = embedding_distance(encoder, before, words, unseen).detach().chunk(2)
     torch.manual_seed(0)
     align(encoder, words, Steps(12), np.random.default_rng(1), 1e-3)
-    told_now, others_now = distance(encoder, before, words, unseen).detach().chunk(2)
+    told_now, others_now = embedding_distance(encoder, before, words, unseen).detach().chunk(2)
     assert told_now.mean() < 0.7 * told.mean()
     assert others.mean() < 1e-6
     assert others_now.mean() < 0.3 * told.mean()
 
 
-def test_the_shipped_encoder_reads_them_alike(encoder: T5EncoderModel, words: Words) -> None:
-    pairs = sentences(64, np.random.default_rng(3))
+def test_the_shipped_encoder_reads_them_alike(encoder: T5EncoderModel, words: TokenAligner) -> None:
+    pairs = random_pairs(64, np.random.default_rng(3))
     with torch.no_grad():
-        apart = distance(encoder, encoder, words, pairs)[:32]
+        apart = embedding_distance(encoder, encoder, words, pairs)[:32]
         made = encoder(words.ids([told for told, _, _ in pairs]))[0]
     assert apart.mean() < 0.02 * made[:, :8].var()
 

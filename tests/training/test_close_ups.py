@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from training.close_ups import MOST_NOISE, SIDE, seen, windows
-from training.train_denoiser import noise_levels, subject_weight
+from training.close_ups import MAX_NOISE, SIDE, select_tokens, subject_windows
+from training.train_denoiser import loss_weights, sample_noise_levels
 from training.world.motions import MOTIONS
 from training.world.render import render
 from training.world.subjects import SUBJECTS
@@ -33,8 +33,8 @@ def masks(motion: str, films: int = 3) -> Tensor:
 @pytest.mark.parametrize("motion", ["left", "up", "bounce", "circle", "still", "spin", "away"])
 def test_a_close_up_follows_the_subject(motion: str) -> None:
     films = masks(motion)
-    near = windows(films, np.random.default_rng(0))
-    whole, held = films.flatten(2).sum(2), seen(films.flatten(1), near)
+    near = subject_windows(films, np.random.default_rng(0))
+    whole, held = films.flatten(2).sum(2), select_tokens(films.flatten(1), near)
     held = held.view(*films.shape[:2], -1).sum(2)
     assert (held > 0.6 * whole).float().mean() > 0.95, "up to a token aside of the best window"
     assert held.sum() > 0.75 * whole.sum()
@@ -52,7 +52,7 @@ def test_every_frame_has_one_whole_window(
 ) -> None:
     rng = np.random.default_rng(seed)
     given_masks = torch.from_numpy(rng.random((films, frames, GRID, GRID)) < filled).float()
-    near = windows(given_masks, rng)
+    near = subject_windows(given_masks, rng)
     assert near.shape == (films, frames * SIDE * SIDE)
     frame, row, column = (
         near // GRID**2,
@@ -66,31 +66,31 @@ def test_every_frame_has_one_whole_window(
     for place in (row, column):
         place = place.view(films, frames, SIDE * SIDE)
         assert (place.amax(2) - place.amin(2) == SIDE - 1).all()
-    assert all(len(set(film.tolist())) == near.shape[1] for film in near)
+    assert all(len(set(draw_clip.tolist())) == near.shape[1] for draw_clip in near)
 
 
 def test_windows_differ_from_time_to_time() -> None:
     films = masks("left").repeat(8, 1, 1, 1)
-    near = windows(films, np.random.default_rng(0))
-    assert len({tuple(film.tolist()) for film in near}) > 6
+    near = subject_windows(films, np.random.default_rng(0))
+    assert len({tuple(draw_clip.tolist()) for draw_clip in near}) > 6
 
 
 def test_tokens_are_taken_with_all_their_channels() -> None:
     x = torch.arange(2 * 64 * 3.0).view(2, 64, 3)
     near = torch.tensor([[5, 60], [0, 63]])
-    assert torch.equal(seen(x, near)[1, 1], x[1, 63])
-    assert torch.equal(seen(x[..., 0], near), x[..., 0].gather(1, near))
+    assert torch.equal(select_tokens(x, near)[1, 1], x[1, 63])
+    assert torch.equal(select_tokens(x[..., 0], near), x[..., 0].gather(1, near))
 
 
 def test_a_close_up_is_never_so_noisy_that_the_window_alone_tells_where_the_subject_is() -> None:
     torch.manual_seed(0)
-    assert noise_levels(5000, 9, close=True, shift=1.2).max() <= MOST_NOISE
-    assert noise_levels(5000, 9, close=False, shift=1.2).max() > 0.97
+    assert sample_noise_levels(5000, 9, close_up=True, shift=1.2).max() <= MAX_NOISE
+    assert sample_noise_levels(5000, 9, close_up=False, shift=1.2).max() > 0.97
 
 
 def test_the_subject_counts_more_wherever_it_can_be_told() -> None:
     mask, sigma = torch.tensor([[0.0, 1.0]] * 3), torch.tensor([0.3, 0.7, 1.0])
-    begun, ended = (subject_weight(mask, sigma, 6, done) for done in (0.0, 1.0))
+    begun, ended = (loss_weights(mask, sigma, 6, done) for done in (0.0, 1.0))
     assert torch.equal(begun, torch.tensor([[1.0, 7.0]] * 3))
     assert torch.equal(ended[:, 0], torch.ones(3))
     assert ended[0, 1] > 6.9 and ended[1, 1] > 6 and ended[2, 1] == 1, "at full noise no bias"

@@ -18,7 +18,7 @@ from training.world.render import Clip
 from training.world.subjects import SUBJECT_NAMES
 
 Films = dict[str, list[Clip]]
-Seen = dict[str, list[np.ndarray]]
+JudgedClip = dict[str, list[np.ndarray]]
 """Outlines [F, 64, 64]."""
 
 BACKWARDS = {
@@ -31,7 +31,7 @@ BACKWARDS = {
 }
 
 
-def shrunk(frames: np.ndarray) -> np.ndarray:
+def downscale(frames: np.ndarray) -> np.ndarray:
     """As the judge's network sees and draws: 64 x 64, 0..1."""
     return (
         np.stack([cv2.resize(f, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for f in frames]) / 255
@@ -39,8 +39,8 @@ def shrunk(frames: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def seen(films: Films) -> Seen:
-    return {name: [shrunk(clip.masks) for clip in clips] for name, clips in films.items()}
+def seen(films: Films) -> JudgedClip:
+    return {name: [downscale(clip.masks) for clip in clips] for name, clips in films.items()}
 
 
 def worn(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -65,12 +65,12 @@ def worn(masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("motion", MOTION_NAMES)
-def test_every_motion_is_recognised_by_its_true_outline(seen: Seen, motion: str) -> None:
+def test_every_motion_is_recognised_by_its_true_outline(seen: JudgedClip, motion: str) -> None:
     said = Counter(motion_of(masks) for masks in seen[motion])
     assert said[motion] / len(seen[motion]) >= 0.9, said
 
 
-def test_outlines_worse_than_a_network_draws_are_right_nine_times_in_ten(seen: Seen) -> None:
+def test_outlines_worse_than_a_network_draws_are_right_nine_times_in_ten(seen: JudgedClip) -> None:
     said: dict[str, Counter[str]] = {}
     for m, motion in enumerate(MOTION_NAMES):
         rng = np.random.default_rng((8, m))
@@ -81,13 +81,13 @@ def test_outlines_worse_than_a_network_draws_are_right_nine_times_in_ten(seen: S
 
 
 @pytest.mark.parametrize("motion", MOTION_NAMES)
-def test_backwards_it_is_the_opposite(seen: Seen, motion: str) -> None:
+def test_backwards_it_is_the_opposite(seen: JudgedClip, motion: str) -> None:
     for masks in seen[motion][:6]:
         assert motion_of(masks[::-1]) == BACKWARDS.get(motion, motion)
 
 
 @pytest.mark.parametrize("motion", MOTION_NAMES)
-def test_a_frozen_frame_stands_still(seen: Seen, motion: str) -> None:
+def test_a_frozen_frame_stands_still(seen: JudgedClip, motion: str) -> None:
     for masks in seen[motion][:3]:
         assert motion_of(np.repeat(masks[8:9], 17, 0)) == "still"
 
@@ -95,7 +95,7 @@ def test_a_frozen_frame_stands_still(seen: Seen, motion: str) -> None:
 @pytest.mark.parametrize(
     "motion", ["left", "right", "up", "down", "closer", "away", "circle", "spin"]
 )
-def test_leaping_about_is_not_moving_as_told(seen: Seen, motion: str) -> None:
+def test_leaping_about_is_not_moving_as_told(seen: JudgedClip, motion: str) -> None:
     """The same frames in any order: no credit for a subject that merely is somewhere else."""
     fooled = 0
     for i, masks in enumerate(seen[motion]):
@@ -137,7 +137,7 @@ def test_no_subject_no_motion() -> None:
     assert motion_of(np.zeros((17, SIDE, SIDE))) == "none"
 
 
-def test_a_subject_that_is_there_only_half_of_the_time_does_not_count(seen: Seen) -> None:
+def test_a_subject_that_is_there_only_half_of_the_time_does_not_count(seen: JudgedClip) -> None:
     masks = seen["left"][0].copy()
     masks[::2] = 0
     assert motion_of(masks) == "none"
@@ -146,15 +146,15 @@ def test_a_subject_that_is_there_only_half_of_the_time_does_not_count(seen: Seen
 def test_judges_of_another_world_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judges, "SCORERS", tmp_path / "scorers.pt")
+    monkeypatch.setattr(judges, "WEIGHTS_FILE", tmp_path / "scorers.pt")
     judges.train(steps=1)
-    state = torch.load(judges.SCORERS, weights_only=True)
-    assert judges.fit(state)
-    assert not judges.fit({})
+    state = torch.load(judges.WEIGHTS_FILE, weights_only=True)
+    assert judges.matches_world(state)
+    assert not judges.matches_world({})
     with monkeypatch.context() as other:
         other.setattr(judges, "SUBJECT_NAMES", SUBJECT_NAMES[::-1])
-        assert not judges.fit(state), "in another order the names mean others"
+        assert not judges.matches_world(state), "in another order the names mean others"
     with monkeypatch.context() as other:
         other.setattr(render, "EDGE", 0.5)
-        assert not judges.fit(state), "a turn looks otherwise"
-    assert judges.fit(state)
+        assert not judges.matches_world(state), "a turn looks otherwise"
+    assert judges.matches_world(state)

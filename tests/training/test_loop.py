@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from training import loop
-from training.loop import Clock, Ema, Every, log, psnr, save
+from training.loop import Clock, Ema, Every, log_metrics, psnr, save_checkpoint
 
 
 class Time:
@@ -28,7 +28,7 @@ class Time:
 def factor_at(spent_s: float, budget_s: float = 3600) -> float:
     clock = Clock(budget_s)
     clock.spent_s = spent_s
-    return clock.factor
+    return clock.lr_factor
 
 
 @given(st.floats(300, 1e6), st.floats(0, 1.5))
@@ -51,14 +51,14 @@ def test_a_clock_counts_training_time_only(monkeypatch: pytest.MonkeyPatch) -> N
     clock = Clock(100)
     time.now += 30
     clock.tick()
-    assert (clock.spent_s, clock.over) == (30, False)
+    assert (clock.spent_s, clock.is_over) == (30, False)
     time.now += 8 * 3600  # the laptop slept
     clock.tick()
-    assert (clock.spent_s, clock.over) == (90, False)
+    assert (clock.spent_s, clock.is_over) == (90, False)
     time.now += 15
     clock.tick()
-    assert clock.over
-    assert clock.done == 1
+    assert clock.is_over
+    assert clock.progress == 1
 
 
 def test_a_clock_goes_on_from_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_a_clock_goes_on_from_where_it_was_stopped(monkeypatch: pytest.MonkeyPat
     time.now += 10
     clock.tick()
     assert clock.spent_s == 80
-    assert clock.factor == factor_at(80, 100)
+    assert clock.lr_factor == factor_at(80, 100)
 
 
 def test_every_is_true_once_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_averages_are_copies_in_single_precision_that_load_back() -> None:
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "run" / "state.pt"
-    save(path, {"model": nn.Linear(2, 2).state_dict(), "spent_s": 12.5, "step": 3})
+    save_checkpoint(path, {"model": nn.Linear(2, 2).state_dict(), "spent_s": 12.5, "step": 3})
     state = torch.load(path, weights_only=True)
     assert (state["spent_s"], state["step"]) == (12.5, 3)
     assert [p.name for p in path.parent.iterdir()] == ["state.pt"]
@@ -133,17 +133,17 @@ class Interrupting:
 
 def test_a_checkpoint_interrupted_while_it_is_written_leaves_the_last_one(tmp_path: Path) -> None:
     path = tmp_path / "state.pt"
-    save(path, {"step": 1})
+    save_checkpoint(path, {"step": 1})
     with pytest.raises(KeyboardInterrupt):
-        save(path, {"step": 2, "big": torch.zeros(1000), "stop": Interrupting()})
+        save_checkpoint(path, {"step": 2, "big": torch.zeros(1000), "stop": Interrupting()})
     assert torch.load(path, weights_only=True) == {"step": 1}
 
 
 def test_the_log_is_a_line_of_json_a_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log(tmp_path / "run", step=1, loss=0.123456789)
-    log(tmp_path / "run", step=2, loss=0.1)
+    log_metrics(tmp_path / "run", step=1, loss=0.123456789)
+    log_metrics(tmp_path / "run", step=2, loss=0.1)
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"step": 1, "loss": 0.12346},

@@ -39,7 +39,7 @@ class Net(nn.Module):
 
 def test_matrices_go_to_muon_and_the_rest_to_adamw() -> None:
     net = Net()
-    optimiser = Muon(net.named_parameters(), 1e-2, plain=("embed",))
+    optimiser = Muon(net.named_parameters(), 1e-2, adamw_names=("embed",))
     names = {id(parameter): name for name, parameter in net.named_parameters()}
     by_kind = {
         group["muon"]: {names[id(p)] for p in group["params"]} for group in optimiser.param_groups
@@ -48,12 +48,12 @@ def test_matrices_go_to_muon_and_the_rest_to_adamw() -> None:
     assert by_kind[False] == set(names.values()) - by_kind[True]
 
 
-@pytest.mark.parametrize("plain", [(), ("weight",)], ids=["muon", "adamw"])
-def test_steps_reduce_a_quadratic_loss(plain: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("adamw_names", [(), ("weight",)], ids=["muon", "adamw"])
+def test_steps_reduce_a_quadratic_loss(adamw_names: tuple[str, ...]) -> None:
     torch.manual_seed(0)
     layer, goal = nn.Linear(12, 8), nn.Linear(12, 8)
     x = torch.randn(64, 12)
-    optimiser = Muon(layer.named_parameters(), 0.03, plain=plain)
+    optimiser = Muon(layer.named_parameters(), 0.03, adamw_names=adamw_names)
 
     def loss() -> torch.Tensor:
         return (layer(x) - goal(x).detach()).square().mean()

@@ -29,7 +29,7 @@ from settings import Settings
 from tests.pipelines.engine.test_denoise import Wishes
 from tests.training import judging
 from training.crops import to_tensor
-from training.evaluate import POCKET
+from training.evaluation.generate import POCKET
 from training.pack import ALL_LIMIT_BYTES, FILE_LIMIT_BYTES
 from training.train_student import STEPS, STUDENT
 from training.world.motions import MOTIONS

@@ -41,7 +41,7 @@ STEP_S = 60
 """One training step: the clock is looked at three times in each, and counts no more than this."""
 
 
-def autoencoder() -> AutoencoderKLLTXVideo:
+def build_autoencoder() -> AutoencoderKLLTXVideo:
     return AutoencoderKLLTXVideo(
         latent_channels=models.LATENT_CHANNELS,
         block_out_channels=(8, 16),
@@ -63,7 +63,7 @@ def autoencoder() -> AutoencoderKLLTXVideo:
     )
 
 
-def denoiser() -> LTXVideoTransformer3DModel:
+def build_denoiser() -> LTXVideoTransformer3DModel:
     return LTXVideoTransformer3DModel(
         in_channels=models.LATENT_CHANNELS,
         out_channels=models.LATENT_CHANNELS,
@@ -75,7 +75,7 @@ def denoiser() -> LTXVideoTransformer3DModel:
     )
 
 
-def text_encoder(vocab_size: int) -> T5EncoderModel:
+def build_text_encoder(vocab_size: int) -> T5EncoderModel:
     config = T5Config(
         vocab_size=vocab_size, d_model=24, d_kv=12, num_heads=2, d_ff=32, num_layers=1
     )
@@ -90,19 +90,19 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: PreTrainedToke
     """Runs a stage's `main` with these arguments, in a folder of its own."""
     rebuilt: dict[str, Any] = {
         "RUNS": tmp_path / "runs",
-        "autoencoder": autoencoder,
-        "denoiser": denoiser,
-        "text_encoder": text_encoder,
-        "tokenizer": lambda: words,
-        "TOKENS_A_BATCH": 64 * 9 * 2,
-        "LOOK_AT": ("a dog in the snow",),
+        "build_autoencoder": build_autoencoder,
+        "build_denoiser": build_denoiser,
+        "build_text_encoder": build_text_encoder,
+        "build_tokenizer": lambda: words,
+        "TOKENS_PER_BATCH": 64 * 9 * 2,
+        "SAMPLE_PROMPTS": ("a dog in the snow",),
         "DataLoader": lambda data, batch, **_: DataLoader(data, batch),  # no second process
     }
     for module in (models, cache_latents, train_autoencoder, train_denoiser, train_student, pack):
         for name, value in rebuilt.items():
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(train_autoencoder.held_out, "__defaults__", (2,))
+    monkeypatch.setattr(train_autoencoder.validation_clips, "__defaults__", (2,))
     looks = count(step=STEP_S // 3)
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(looks))))
 
@@ -123,7 +123,7 @@ def logged(folder: Path, key: str) -> list[Any]:
 
 
 def test_the_decoder_meets_clean_first_latents_and_noisy_ones() -> None:
-    shares = train_autoencoder.noise_shares(200, 9, 0.4).squeeze()
+    shares = train_autoencoder.latent_noise_shares(200, 9, 0.4).squeeze()
     assert shares.shape == (200, 9) and shares.min() >= 0 and 0.35 < shares.max() <= 0.4
     assert (shares[::2, 0] == 0).all() and (shares[1::2, 0] > 0).all()
     assert (shares[:, 1:].std(1) > 0).all(), "each latent frame has its own"
@@ -135,7 +135,7 @@ def test_what_flickers_costs_more_than_what_is_off_for_good() -> None:
     weight = torch.ones(2, 1, 9, 16, 16)
     off = 0.05 * torch.randn(2, 3, 1, 16, 16)
     turns = torch.tensor([1.0, -1.0] * 4 + [1.0]).view(1, 1, 9, 1, 1)
-    difference = train_autoencoder.difference
+    difference = train_autoencoder.reconstruction_loss
     assert difference(video, video, weight) == 0
     assert difference(video + off * turns, video, weight) > 1.05 * difference(
         video + off, video, weight
@@ -156,7 +156,7 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
     stage(train_autoencoder, f"{command} --minutes 4")
     second = state(runs / "autoencoder")
     assert (second["step"], second["ema_steps"], second["spent_s"]) == (2, 2, 4 * STEP_S)
-    assert set(first["model"]) == set(autoencoder().state_dict())
+    assert set(first["model"]) == set(build_autoencoder().state_dict())
     assert logged(runs / "autoencoder", "psnr")[-1] > 0
 
     # 2. the decoder alone: the latents stay as they are
@@ -172,20 +172,20 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
 
     # 3. films as latents
     stage(cache_latents, "--clips 12 --device cpu")
-    data = train_denoiser.Latents(runs / "latents")
+    data = train_denoiser.LatentDataset(runs / "latents")
     assert data.videos.shape == (12, models.LATENT_CHANNELS, 9, 8, 8)
     assert data.stills.shape == (12, models.LATENT_CHANNELS, 1, 8, 8)
-    normal = data.normalised(data.videos[:])
+    normal = data.normalise(data.videos[:])
     assert normal.mean().abs() < 0.05 and abs(float(normal.std()) - 1) < 0.05
     assert 0.01 < data.masks.mean() < 0.5
     assert len({tuple(row) for row in data.labels.tolist()}) == 12
 
     stage(cache_latents, "--clips 4 --device cpu --strangers --run strangers")
-    strangers = train_denoiser.Latents.of_strangers(runs / "strangers", data)
+    strangers = train_denoiser.LatentDataset.load_out_of_domain(runs / "strangers", data)
     rng = np.random.default_rng(0)
-    x, masks, captions = train_denoiser.mixed(data, strangers, 0.5, 9, 4, rng)
+    x, masks, captions = train_denoiser.mixed_batch(data, strangers, 0.5, 9, 4, rng)
     assert (len(x), len(masks), len(captions)) == (4, 4, 4)
-    own = [strangers.normalised(strangers.videos[i : i + 1])[0] for i in range(4)]
+    own = [strangers.normalise(strangers.videos[i : i + 1])[0] for i in range(4)]
     assert [any(torch.equal(a, b) for b in own) for a in x] == [False, False, True, True]
 
     # 4. the denoiser: pictures, then films, with a stop between
@@ -222,7 +222,7 @@ def test_from_nothing_to_a_pipeline_with_a_stop_in_every_training(
 
     # 7. and what is packed is enough to go on from, with the numbers its denoiser learned
     stage(cache_latents, f"--clips 12 --device cpu --autoencoder {out} --run more-latents --seed 6")
-    more = train_denoiser.Latents(runs / "more-latents")
+    more = train_denoiser.LatentDataset(runs / "more-latents")
     assert torch.equal(more.mean, pipe.vae.latents_mean)
     assert torch.equal(more.std, pipe.vae.latents_std)
     stage(train_autoencoder, f"{quick} --batch 2 --frames 3 --side 32 --start-from {out}"
@@ -271,10 +271,12 @@ def test_a_packed_model_that_is_too_large_is_refused_and_the_old_one_stays(
     out.mkdir()
     (out / "model_index.json").write_text("the old one")
     runs = tmp_path / "runs"
-    words = pack.tokenizer()
-    loop.save(runs / "autoencoder" / "state.pt", {"ema": autoencoder().state_dict()})
-    model = train_denoiser.Model(words)
-    loop.save(
+    words = pack.build_tokenizer()
+    loop.save_checkpoint(
+        runs / "autoencoder" / "state.pt", {"ema": build_autoencoder().state_dict()}
+    )
+    model = train_denoiser.ConditionedDenoiser(words)
+    loop.save_checkpoint(
         runs / "denoiser" / "state.pt", {"ema": model.state_dict(), "step": 1, "spent_s": 1.0}
     )
     folder = runs / "latents"
@@ -292,15 +294,15 @@ def test_a_packed_model_that_is_too_large_is_refused_and_the_old_one_stays(
 
 def test_what_was_learned_of_a_word_stays_with_it_when_the_words_change(tmp_path: Path) -> None:
     """And a verb's new form starts as the verb."""
-    words = pack.tokenizer()
-    trained = train_denoiser.Model(words)
+    words = pack.build_tokenizer()
+    trained = train_denoiser.ConditionedDenoiser(words)
     old = tokenizer_without(words, {"▁runs", "▁dog", "▁puppy"})
-    encoder = models.text_encoder(len(old))
+    encoder = models.build_text_encoder(len(old))
     LTXPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(), vae=autoencoder(), text_encoder=encoder,
+        scheduler=FlowMatchEulerDiscreteScheduler(), vae=build_autoencoder(), text_encoder=encoder,
         tokenizer=old, transformer=trained.transformer,
     ).save_pretrained(tmp_path)  # fmt: skip
-    model = train_denoiser.Model(words, tmp_path)
+    model = train_denoiser.ConditionedDenoiser(words, tmp_path)
     rows, known = model.text_encoder.shared.weight, encoder.shared.weight
     then, now = old.get_vocab(), words.get_vocab()
     assert then.keys() < now.keys()
@@ -329,27 +331,27 @@ def tokenizer_without(words: PreTrainedTokenizerFast, missing: set[str]) -> PreT
 
 def test_the_plan_goes_from_pictures_to_films() -> None:
     plan = [(1, 60.0), (3, 120.0), (9, 60.0)]
-    at = [train_denoiser.frames_at(plan, spent) for spent in (0, 59, 60, 179, 180, 239, 999)]
+    at = [train_denoiser.frames_for(plan, spent) for spent in (0, 59, 60, 179, 180, 239, 999)]
     assert at == [1, 1, 3, 3, 9, 9, 9]
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(1, 1), (3, 4), (5, 2), (9, 1)])
 def test_fewer_latent_frames_span_the_same_two_seconds(frames: int, stride: int) -> None:
-    assert train_denoiser.stride(frames) == stride
+    assert train_denoiser.frame_stride(frames) == stride
     if frames > 1:
         assert (frames - 1) * stride == train_denoiser.LATENT_FRAMES - 1
 
 
 def test_noise_levels_lean_to_noise_and_stay_in_range() -> None:
     torch.manual_seed(0)
-    drawn = train_denoiser.sigmas(4000, 0.8)
+    drawn = train_denoiser.sample_sigmas(4000, 0.8)
     assert drawn.min() >= 0.002 and drawn.max() <= 1
     assert 0.6 < drawn.mean() < 0.75
     assert (drawn < 0.2).float().mean() > 0.03, "fine detail is trained too"
 
 
 def test_every_combination_of_the_world_is_filmed_once_before_any_comes_again() -> None:
-    films = cache_latents.Films(seed=5, count=9600)
+    films = cache_latents.ClipDataset(seed=5, count=9600)
     video, still, mask, labels = films[3]
     assert video.shape == (3, 17, 128, 128)
     assert mask.shape == (9, 8, 8)

@@ -10,7 +10,7 @@ import pytest
 
 from training.storybook.captions import caption, vocabulary
 from training.storybook.places import PLACE_NAMES, PLACES, Place, backdrop
-from training.storybook.render import FRAMES, SIDE, film, render
+from training.storybook.render import FRAMES, SIDE, draw_clip, render
 from training.storybook.subjects import (
     COLOURS,
     FRONT,
@@ -24,7 +24,7 @@ from training.storybook.subjects import (
     Subject,
     sprite,
 )
-from training.world.captions import words_of
+from training.world.captions import split_words
 from training.world.motions import MOTION_NAMES, MOTIONS, Path, path
 
 Clips = dict[str, list[np.ndarray]]
@@ -58,7 +58,7 @@ def masks() -> Clips:
             curve = path(motion.name, FRAMES, rng)
             back = plain(128, 128)
             found[motion.name].append(
-                film(subject, subject.colours[0], motion.name, curve, back)[1]
+                draw_clip(subject, subject.colours[0], motion.name, curve, back)[1]
             )
     return found
 
@@ -93,7 +93,7 @@ def test_no_words_mean_two_things(of: str) -> None:
 
 @pytest.mark.parametrize(("subject", "colour"), coloured(), ids=lambda v: getattr(v, "name", v))
 def test_every_subject_is_found_where_it_was_drawn(subject: Subject, colour: str) -> None:
-    pixels, masks = film(subject, colour, "still", standing(128), plain(128, 128))
+    pixels, masks = draw_clip(subject, colour, "still", standing(128), plain(128, 128))
     changed = np.abs(pixels[0].astype(int) - np.array(GROUND)).max(-1)
     assert (changed[masks[0] == 0] == 0).all(), "nothing is painted outside the mask"
     assert (changed[masks[0] == 255] > 8).mean() > 0.98
@@ -116,7 +116,9 @@ def test_no_two_subjects_look_the_same() -> None:
 @pytest.mark.parametrize("subject", [s for s in SUBJECTS if s.profile], ids=lambda s: s.name)
 def test_what_is_seen_from_the_side_faces_the_way_it_moves(subject: Subject) -> None:
     colour, curve = subject.colours[0], standing(128)
-    made = {m: film(subject, colour, m, curve, plain(128, 128))[0] for m in (LEFT, RIGHT, "still")}
+    made = {
+        m: draw_clip(subject, colour, m, curve, plain(128, 128))[0] for m in (LEFT, RIGHT, "still")
+    }
     flipped = made[LEFT][:, :, ::-1]
     assert np.abs(made[RIGHT].astype(int) - flipped).max() <= 2
     assert np.abs(made[LEFT].astype(int) - made[RIGHT]).mean() > 0.5, "it has a front"
@@ -248,5 +250,5 @@ def test_a_whole_caption_names_subject_and_place_and_no_wrong_colour() -> None:
         rest = text.replace("in a green field", "").replace("in a blue sky", "")
         assert not said(rest, others), text
         named += colour != PLAIN_COLOUR and said(rest, (colour,))
-        assert set(words_of(text)) <= vocabulary(), text
+        assert set(split_words(text)) <= vocabulary(), text
     assert named > 20

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from training.storybook.likeness import find, likeness
+from training.storybook.likeness import find_drawing, likeness
 from training.storybook.places import PLACES
-from training.storybook.render import film, render
+from training.storybook.render import draw_clip, render
 from training.storybook.subjects import SUBJECTS, Subject
 from training.world.motions import MOTIONS, Path
 
@@ -25,8 +25,8 @@ def test_it_is_found_as_it_was_drawn(name: str) -> None:
     back = np.full((256, 256, 3), (214, 236, 240), np.uint8)
     one = np.ones(1)
     curve = Path(x=0.41 * one, y=0.57 * one, size=0.43 * one, turn=0 * one)
-    frame = film(subject, colour, "right", curve, back)[0][0]
-    found = find(frame, subject)
+    frame = draw_clip(subject, colour, "right", curve, back)[0][0]
+    found = find_drawing(frame, subject)
     assert found.value > 0.95
     assert found.colour == colour
     assert found.size == pytest.approx(0.43, rel=0.05)
@@ -61,7 +61,7 @@ def test_its_colour_is_found_in_clips_as_small_as_they_are_kept(
         np.random.default_rng(2), subject=subject, colour=colour, motion=MOTION["left"], frames=3
     )
     small = cv2.resize(clip.pixels[1], (64, 64), interpolation=cv2.INTER_AREA)
-    assert find(small, subject).colour == colour
+    assert find_drawing(small, subject).colour == colour
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])

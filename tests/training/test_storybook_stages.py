@@ -30,12 +30,12 @@ runs = Path(sys.argv[1])
 models.ARCHITECTURE = replace(
     models.ARCHITECTURE, encoder=(8, 16, 16), decoder=(16, 16), decoder_layers=(1, 1, 1)
 )
-models.denoiser = lambda: LTXVideoTransformer3DModel(
+models.build_denoiser = lambda: LTXVideoTransformer3DModel(
     in_channels=models.LATENT_CHANNELS, out_channels=models.LATENT_CHANNELS,
     num_attention_heads=2, attention_head_dim=16, cross_attention_dim=32, num_layers=1,
     caption_channels=24,
 )
-models.text_encoder = lambda vocab_size: T5EncoderModel(
+models.build_text_encoder = lambda vocab_size: T5EncoderModel(
     T5Config(vocab_size=vocab_size, d_model=24, d_kv=12, num_heads=2, d_ff=32, num_layers=1)
 )
 loop.RUNS = runs
@@ -43,14 +43,14 @@ from training import (
     cache_latents, pack, tokenizer as tokens, train_autoencoder, train_denoiser, train_student
 )
 
-tokenizer = tokens.tokenizer(captions=6000)
-train_autoencoder.held_out.__defaults__ = (2,)
-train_denoiser.TOKENS_A_BATCH = 64 * 7 * 2
-train_denoiser.LOOK_AT = ("a green balloon in the snow",)
+tokenizer = tokens.build_tokenizer(captions=6000)
+train_autoencoder.validation_clips.__defaults__ = (2,)
+train_denoiser.TOKENS_PER_BATCH = 64 * 7 * 2
+train_denoiser.SAMPLE_PROMPTS = ("a green balloon in the snow",)
 for module in (train_autoencoder, cache_latents):
     module.DataLoader = lambda data, batch, **_: DataLoader(data, batch)
 for module in (train_denoiser, pack):
-    module.tokenizer = lambda: tokenizer
+    module.build_tokenizer = lambda: tokenizer
 
 
 def stage(module, arguments):
@@ -66,7 +66,7 @@ state = torch.load(runs / "autoencoder" / "state.pt", weights_only=True)
 assert (state["step"], state["spent_s"]) == (2, 4), "a step for the last tick of each start"
 stage(cache_latents, "--clips 6 --device cpu")
 stage(cache_latents, "--clips 2 --device cpu --strangers --run strangers")
-data = train_denoiser.Latents(runs / "latents")
+data = train_denoiser.LatentDataset(runs / "latents")
 assert data.videos.shape == (6, 128, 7, 8, 8), data.videos.shape
 assert data.masks.shape == (6, 7, 8, 8) and 0.01 < data.masks.mean() < 0.5
 plan = "--by-steps --plan 1:2,3:2,7:2 --clean-first 1 --strangers strangers --close-ups 0.5"
@@ -87,22 +87,22 @@ from training import judges
 from training.current_world import SUBJECT_NAMES
 from training.evaluation import generate, likeness, plan as plans
 
-judges.SCORERS, judges.CLIPS_A_STEP = runs / "scorers.pt", 2
+judges.WEIGHTS_FILE, judges.CLIPS_PER_STEP = runs / "scorers.pt", 2
 judges.train(steps=1)
-assert judges.fit(torch.load(judges.SCORERS, weights_only=True))
-rows = plans.plan(plans.Size(), plans.Settings())
+assert judges.matches_world(torch.load(judges.WEIGHTS_FILE, weights_only=True))
+rows = plans.plan(plans.PlanSize(), plans.SamplingOptions())
 assert {row.request.words for row in rows if row.section == "text"}
-coloured = [row for row in rows if row.section == "text" and row.asked.colour]
+coloured = [row for row in rows if row.section == "text" and row.expected.colour]
 assert len(coloured) > 50
-assert all(f"{row.asked.colour[0]} " in row.request.words for row in coloured)
-shown = {name for row in rows for name in row.asked.subject}
+assert all(f"{row.expected.colour[0]} " in row.request.words for row in coloured)
+shown = {name for row in rows for name in row.expected.subject}
 assert shown >= set(SUBJECT_NAMES)
 row = next(row for row in rows if row.section == "autoencoder")
-clip = generate.given(row.request.picture)
+clip = generate.load_source(row.request.picture)
 assert clip.shape == (25, 256, 256, 3), clip.shape
-verdict = judges.Scorer().judge(clip)
+verdict = judges.ClipJudge().judge(clip)
 assert verdict.subject in SUBJECT_NAMES
-subject = next(s for s in likeness.SUBJECTS if s.name == row.asked.subject[0])
+subject = next(s for s in likeness.SUBJECTS if s.name == row.expected.subject[0])
 assert likeness.clip_likeness(clip, subject) > 0.6
 print("made")
 """

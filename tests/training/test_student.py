@@ -11,11 +11,19 @@ from diffusers import LTXImageToVideoPipeline, LTXPipeline
 from PIL import Image
 from torch import Tensor
 
-from training.evaluate import POCKET
+from training.evaluation.generate import POCKET
 from training.fast_forward import block_forward
 from training.muon import Muon
-from training.train_denoiser import LATENT_FRAMES, PLAIN
-from training.train_student import STEPS, Paths, Teacher, goals, lesson, sigma_grid, walk
+from training.train_denoiser import ADAMW_NAMES, LATENT_FRAMES
+from training.train_student import (
+    STEPS,
+    Teacher,
+    TeacherPaths,
+    distillation_loss,
+    sample_path,
+    sigma_grid,
+    student_targets,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
@@ -40,12 +48,12 @@ def test_the_grid_is_where_a_pipeline_of_so_many_steps_stops(pipe: Any, steps: i
 def test_a_straight_path_is_walked_exactly_and_taught_exactly() -> None:
     torch.manual_seed(0)
     start, speed = torch.randn(8, 18, 3), torch.randn(8, 18, 3)
-    stops = walk(lambda x, sigma: speed, start, 20)
+    stops = sample_path(lambda x, sigma: speed, start, 20)
     assert stops.shape == (STEPS + 1, 8, 18, 3)
     torch.testing.assert_close(stops[0], start)
     torch.testing.assert_close(stops[-1], start - speed)
-    paths = Paths(stops, torch.zeros(8, 1, 1), torch.ones(8, 1, dtype=torch.bool), False)
-    here, wanted = goals(paths, torch.arange(8) % STEPS)
+    paths = TeacherPaths(stops, torch.zeros(8, 1, 1), torch.ones(8, 1, dtype=torch.bool), False)
+    here, wanted = student_targets(paths, torch.arange(8) % STEPS)
     torch.testing.assert_close(wanted, speed)
     torch.testing.assert_close(here[5], stops[1, 5])
 
@@ -58,11 +66,11 @@ def test_a_student_who_does_as_told_ends_where_the_teacher_did() -> None:
     def bent(x: Tensor, sigma: Tensor) -> Tensor:
         return x * 3 * sigma
 
-    taught, plain = walk(bent, start, 40), walk(bent, start, STEPS)
-    paths = Paths(taught, torch.zeros(2, 1, 1), torch.ones(2, 1, dtype=torch.bool), False)
+    taught, plain = sample_path(bent, start, 40), sample_path(bent, start, STEPS)
+    paths = TeacherPaths(taught, torch.zeros(2, 1, 1), torch.ones(2, 1, dtype=torch.bool), False)
     x, sigmas = start, sigma_grid(STEPS)
     for stop in range(STEPS):
-        _, velocity = goals(paths, torch.full((2,), stop))
+        _, velocity = student_targets(paths, torch.full((2,), stop))
         x = x + (sigmas[stop + 1] - sigmas[stop]) * velocity
     torch.testing.assert_close(x, taught[-1])
     assert (plain[-1] - taught[-1]).abs().mean() > 0.05
@@ -70,7 +78,7 @@ def test_a_student_who_does_as_told_ends_where_the_teacher_did() -> None:
 
 def test_the_teachers_steps_must_fit_the_students() -> None:
     with pytest.raises(ValueError, match="multiple of 4"):
-        walk(lambda x, sigma: x, torch.zeros(1, 18, 3), 10)
+        sample_path(lambda x, sigma: x, torch.zeros(1, 18, 3), 10)
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -98,10 +106,10 @@ def test_lessons_make_the_student_better_at_clips_it_has_seen(teacher: Teacher) 
     start = torch.randn(4, LATENT_FRAMES * 64, 64)
     paths = teacher.paths(start, ["a dog in the snow"] * 4, False, 8, 3.0)
     student = copy.deepcopy(teacher.transformer).requires_grad_(True)
-    optimiser = Muon(student.named_parameters(), 5e-4, plain=PLAIN)
+    optimiser = Muon(student.named_parameters(), 5e-4, adamw_names=ADAMW_NAMES)
     losses = []
     for _ in range(6):
-        loss = lesson(teacher, student, paths)
+        loss = distillation_loss(teacher, student, paths)
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()

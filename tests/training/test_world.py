@@ -10,11 +10,11 @@ import pytest
 
 from training.captions_held_out import FRAMES as HELD_OUT_FRAMES
 from training.captions_held_out import sentence
-from training.world.captions import ANY_GOING, GOING, caption, finite
+from training.world.captions import GENERIC_PARTICIPLES, PARTICIPLES, caption, finite
 from training.world.motions import MOTION_NAMES, MOTIONS, Motion, Path, path
+from training.world.ood_clips import STILL, emoji_clip, single_object_clip
 from training.world.places import PLACE_NAMES, PLACES, Place, backdrop
-from training.world.render import EDGE, FRAMES, SIDE, Clip, film, render
-from training.world.strangers import STILL, calm_stranger, stranger
+from training.world.render import EDGE, FRAMES, SIDE, Clip, draw_clip, render
 from training.world.subjects import SUBJECT_NAMES, SUBJECTS, Subject, other_emoji, sprite
 
 Films = dict[str, list[Clip]]
@@ -33,7 +33,7 @@ def sizes(clip: Clip) -> np.ndarray:
 
 
 def phrases(motion: Motion) -> set[str]:
-    verbs = {*ANY_GOING, *itertools.chain.from_iterable(GOING.values())}
+    verbs = {*GENERIC_PARTICIPLES, *itertools.chain.from_iterable(PARTICIPLES.values())}
     doing = {words.format(go=go) for words in motion.words for go in verbs}
     return doing | {finite(words) for words in doing}
 
@@ -115,7 +115,7 @@ def test_half_way_round_it_is_seen_from_its_other_side(subject: Subject) -> None
     middle, one = 0.5 - 0.5 / SIDE, np.ones(FRAMES)
     turn = path("spin", FRAMES, np.random.default_rng(0)).turn
     curve = Path(x=one * middle, y=one * middle, size=one * 0.4, turn=turn)
-    pixels, _ = film(subject, "spin", curve, np.zeros((SIDE, SIDE, 3), np.float32))
+    pixels, _ = draw_clip(subject, "spin", curve, np.zeros((SIDE, SIDE, 3), np.float32))
     assert np.abs(pixels[8].astype(int) - pixels[0, :, ::-1]).max() <= 1
 
 
@@ -169,8 +169,8 @@ def test_what_is_seen_from_the_side_turns_round_to_go_right(subject: Subject) ->
     middle, one = 0.5 - 0.5 / SIDE, np.ones(1)
     curve = Path(x=one * middle, y=one * middle, size=one * 0.4, turn=one * 0)
     back = np.zeros((SIDE, SIDE, 3), np.float32)
-    left, _ = film(subject, "left", curve, back)
-    right, _ = film(subject, "right", curve, back)
+    left, _ = draw_clip(subject, "left", curve, back)
+    right, _ = draw_clip(subject, "right", curve, back)
     expected = left[:, :, ::-1] if subject.profile else left
     assert np.abs(right.astype(int) - expected).max() <= 1
     asymmetric = np.abs(left.astype(int) - left[:, :, ::-1]).mean() > 0.5
@@ -190,11 +190,11 @@ def test_strangers_are_not_of_the_world() -> None:
     known = {subject.emoji[0] for subject in SUBJECTS}
     assert not known & set(other_emoji())
     assert len(other_emoji()) > 300
-    assert stranger(np.random.default_rng(0)).shape == (FRAMES, SIDE, SIDE, 3)
+    assert emoji_clip(np.random.default_rng(0)).shape == (FRAMES, SIDE, SIDE, 3)
 
 
 def test_of_calm_strangers_half_stand_still_and_the_others_move_as_said() -> None:
-    shown = [calm_stranger(np.random.default_rng(seed)) for seed in range(60)]
+    shown = [single_object_clip(np.random.default_rng(seed)) for seed in range(60)]
     still = [pixels for pixels, _, motion in shown if motion is STILL]
     assert 24 < len(still) < 42
     assert {motion.name for _, _, motion in shown} > {"left", "up", "spin"}

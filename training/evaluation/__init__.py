@@ -1,12 +1,11 @@
-"""How good the pocket model is: what it is asked, what it makes, what the judges say, the tables.
+"""Evaluation of the pocket model.
 
-plan.py          which clips: everything asked of the model, as data
-sentences.py     words from outside the world          strangers.py  pictures from outside it
-maker.py         request -> clip                       shelf.py      clips that are done, on disk
-run.py           what is missing, by several processes evidence.py   clips with their verdicts
-measures.py      what can be said of a clip without having learned anything
-intervals.py     how far a share or a mean may be trusted
-obedience.py pairs.py curves.py strange.py   what was found, each as figures and tables
-report.py        all of it on the screen, as JSON and in the form of the model card
-sheets.py        contact sheets
+plan.py           which clips to generate, as data      coverage.py       balanced combinations
+request.py        one clip and what it should show       sentences.py      unknown words in prompts
+ood_images.py     images from outside the world          generate.py       request -> clip
+run.py            generates what is missing              results_store.py  finished clips on disk
+judged_clips.py   clips with the judges' verdicts        judge_accuracy.py the judges' own accuracy
+metrics.py        metrics without a trained model        confidence.py     confidence intervals
+prompt_following.py pairs.py likeness.py sweeps.py ood_prompts.py   figures and tables
+report.py         as text, JSON and model card           sheets.py         contact sheets
 """

@@ -1,4 +1,4 @@
-"""Which subject, place and motion each clip shows, so that few clips cover every pair evenly."""
+"""Balanced combinations of subject, place and motion, so that few clips cover every pair."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Triple = tuple[int, int, int]
 PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
-def triples(count: int, seed: int) -> list[Triple]:
-    """Each as seldom shown as possible: single kinds first, then pairs; any beginning is even."""
+def balanced_triples(count: int, seed: int) -> list[Triple]:
+    """Greedy: balances single labels first, then pairs, so that every prefix is balanced too."""
     rng = np.random.default_rng(seed)
     sizes = (len(SUBJECTS), len(PLACES), len(MOTIONS))
     everything = np.stack(np.meshgrid(*map(np.arange, sizes), indexing="ij"), -1).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""Request -> clip, with the pipelines that everybody has."""
+"""Generates the clip of a request with diffusers' LTX pipelines, and measures it."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from PIL import Image
 
 from training.current_world import FPS, FRAMES, PLACES, SIDE, SUBJECTS, render
 from training.evaluation.metrics import measure, psnr
-from training.evaluation.ood_images import draw
-from training.evaluation.request import Request
+from training.evaluation.ood_images import draw_image
+from training.evaluation.request import ClipRequest
 from training.world.motions import MOTIONS
 
 POCKET = Path(__file__).parents[2] / "presets" / "pocket"
-SMALL = 64
-"""Side at which clips are kept: the judges' own."""
+JUDGED_SIDE = 64
+"""Side at which clips are stored: the judges' input size."""
 
 
-def to_bytes(frames: np.ndarray) -> np.ndarray:
+def to_uint8(frames: np.ndarray) -> np.ndarray:
     return (frames.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def given(picture: str) -> np.ndarray:
-    """The clip or the single picture that is meant, [F, H, W, 3] uint8."""
+def load_source(picture: str) -> np.ndarray:
+    """The source clip or picture of a request, [F, H, W, 3] uint8; a picture has F = 1."""
     kind, *rest = picture.split(":")
     if kind == "stranger":
-        return draw(rest[0], int(rest[1]))[None]
+        return draw_image(rest[0], int(rest[1]))[None]
     seed, i, s, p, m = map(int, rest)
     return render(
         np.random.default_rng((seed, i)), subject=SUBJECTS[s], place=PLACES[p], motion=MOTIONS[m]
     ).pixels
 
 
-class Maker:
+class ClipGenerator:
     def __init__(self, weights: Path = POCKET, transformer: Path | None = None) -> None:
-        """transformer: a folder with one that takes the place of the pipeline's own."""
+        """transformer: a folder with a transformer that replaces the pipeline's."""
         self.text: Any = LTXPipeline.from_pretrained(weights, use_safetensors=True)
         if transformer:
             self.text.transformer = LTXVideoTransformer3DModel.from_pretrained(
@@ -51,10 +51,10 @@ class Maker:
         for pipe in (self.text, self.picture):
             pipe.set_progress_bar_config(disable=True)
 
-    def clip(self, request: Request) -> np.ndarray:
+    def clip(self, request: ClipRequest) -> np.ndarray:
         """[F, SIDE, SIDE, 3] uint8."""
         if request.recode:
-            return self._recoded(given(request.picture))
+            return self._reconstruct(load_source(request.picture))
         call: dict[str, Any] = {
             "prompt": request.words,
             "negative_prompt": request.negative or None,
@@ -68,30 +68,36 @@ class Maker:
             "output_type": "np",
         }
         if not request.picture:
-            return to_bytes(self.text(**call).frames[0])
-        picture = Image.fromarray(given(request.picture)[0])
-        return to_bytes(self.picture(image=picture, **call).frames[0])
+            return to_uint8(self.text(**call).frames[0])
+        picture = Image.fromarray(load_source(request.picture)[0])
+        return to_uint8(self.picture(image=picture, **call).frames[0])
 
     @torch.no_grad()
-    def _recoded(self, pixels: np.ndarray) -> np.ndarray:
+    def _reconstruct(self, pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(pixels).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         x = x.to(self.device)
         vae = self.text.vae
         made = vae.decode(vae.encode(x).latent_dist.mode()).sample[0]
-        return to_bytes((made.permute(1, 2, 3, 0).cpu().numpy() + 1) / 2)
+        return to_uint8((made.permute(1, 2, 3, 0).cpu().numpy() + 1) / 2)
 
-    def facts(self, request: Request, clip: np.ndarray) -> dict[str, float]:
-        facts = measure(clip)
+    def compute_metrics(self, request: ClipRequest, clip: np.ndarray) -> dict[str, float]:
+        compute_metrics = measure(clip)
         if request.picture:
-            source = given(request.picture)
-            facts["first_frame_db"] = psnr(clip[0], source[0])
+            source = load_source(request.picture)
+            compute_metrics["first_frame_db"] = psnr(clip[0], source[0])
             if request.recode:
-                facts["clip_db"] = psnr(clip, source)
-                facts["edges_kept"] = facts["sharpness"] / measure(source)["sharpness"]
+                compute_metrics["clip_db"] = psnr(clip, source)
+                compute_metrics["edges_kept"] = (
+                    compute_metrics["sharpness"] / measure(source)["sharpness"]
+                )
             else:
-                facts["first_frame_at_best_db"] = psnr(self._recoded(source[:1])[0], source[0])
-        return facts
+                compute_metrics["first_frame_at_best_db"] = psnr(
+                    self._reconstruct(source[:1])[0], source[0]
+                )
+        return compute_metrics
 
 
-def shrunk(clip: np.ndarray) -> np.ndarray:
-    return np.stack([cv2.resize(f, (SMALL, SMALL), interpolation=cv2.INTER_AREA) for f in clip])
+def downscale(clip: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [cv2.resize(f, (JUDGED_SIDE, JUDGED_SIDE), interpolation=cv2.INTER_AREA) for f in clip]
+    )

@@ -1,4 +1,4 @@
-"""The clips that were made, with what the judges say of them; and how findings are written down."""
+"""Generated clips with the judges' verdicts, and the tables that hold the findings."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, cast
 import numpy as np
 
 from training.current_world import PLACES, SUBJECTS, render
-from training.evaluation.confidence import Mean, Share, share
-from training.evaluation.generate import SMALL, shrunk
-from training.evaluation.request import Row
-from training.evaluation.results_store import Shelf
+from training.evaluation.confidence import Mean, Proportion, proportion
+from training.evaluation.generate import JUDGED_SIDE, downscale
+from training.evaluation.request import PlannedClip
+from training.evaluation.results_store import ResultsStore
 from training.evaluation.verdict import Verdict
-from training.storybook.likeness import find
+from training.storybook.likeness import find_drawing
 from training.world.motions import MOTIONS
 
 Judge = Callable[[np.ndarray], Verdict]
@@ -23,23 +23,23 @@ KINDS = ("subject", "place", "motion")
 
 
 @dataclass
-class Seen:
-    row: Row
+class JudgedClip:
+    row: PlannedClip
     measures: dict[str, float]
     seconds: float
-    _shelf: Shelf = field(repr=False)
+    _shelf: ResultsStore = field(repr=False)
     _judge: Judge = field(repr=False)
 
     @property
-    def whole(self) -> np.ndarray:
-        """As it was kept: small, or in full size."""
+    def stored_clip(self) -> np.ndarray:
+        """As stored: small or at full size."""
         return self._shelf.clip(self.row.request.key)
 
     @cached_property
     def clip(self) -> np.ndarray:
         """[F, SMALL, SMALL, 3] uint8."""
-        clip = self.whole
-        return clip if clip.shape[1] == SMALL else shrunk(clip)
+        clip = self.stored_clip
+        return clip if clip.shape[1] == JUDGED_SIDE else downscale(clip)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -47,42 +47,42 @@ class Seen:
 
     @cached_property
     def colour(self) -> str:
-        """The colour in which the drawing of the subject that was asked for fits best."""
-        subject = next(x for x in SUBJECTS if (x.name,) == self.row.asked.subject)
-        return find(self.clip[len(self.clip) // 2], cast(Any, subject)).colour
+        """The colour in which the expected subject's drawing matches best."""
+        subject = next(x for x in SUBJECTS if (x.name,) == self.row.expected.subject)
+        return find_drawing(self.clip[len(self.clip) // 2], cast(Any, subject)).colour
 
     def right(self, kind: str) -> bool:
         found = self.colour if kind == "colour" else getattr(self.verdict, kind)
-        return found in getattr(self.row.asked, kind)
+        return found in getattr(self.row.expected, kind)
 
-    def all_right(self) -> bool:
-        return all(self.right(kind) for kind in self.row.asked.parts())
+    def is_all_right(self) -> bool:
+        return all(self.right(kind) for kind in self.row.expected.parts())
 
 
-def rendered(seen: Seen, count: int) -> list[np.ndarray]:
-    """Renderings of what the same sentence asks for, [F, SIDE, SIDE, 3] uint8."""
-    asked = seen.row.asked
+def render_expected(seen: JudgedClip, count: int) -> list[np.ndarray]:
+    """Renderings of the same subject, place and motion, [F, SIDE, SIDE, 3] uint8 each."""
+    expected = seen.row.expected
     return [
         render(
             np.random.default_rng((606, seen.row.number, k)),
-            subject=next(x for x in SUBJECTS if x.name == asked.subject[0]),
-            place=next(x for x in PLACES if x.name == asked.place[0]),
-            motion=next(x for x in MOTIONS if x.name == asked.motion[0]),
+            subject=next(x for x in SUBJECTS if x.name == expected.subject[0]),
+            place=next(x for x in PLACES if x.name == expected.place[0]),
+            motion=next(x for x in MOTIONS if x.name == expected.motion[0]),
         ).pixels
         for k in range(count)
     ]
 
 
-class Evidence:
-    def __init__(self, rows: Sequence[Row], shelf: Shelf, judge: Judge) -> None:
-        made = shelf.made
+class JudgedClips:
+    def __init__(self, rows: Sequence[PlannedClip], shelf: ResultsStore, judge: Judge) -> None:
+        made = shelf.results
         self._seen = [
-            Seen(row, made[key].measures, made[key].seconds, shelf, judge)
+            JudgedClip(row, made[key].measures, made[key].seconds, shelf, judge)
             for row in rows
             if (key := row.request.key) in made
         ]
 
-    def of(self, section: str, group: str | None = None) -> list[Seen]:
+    def of(self, section: str, group: str | None = None) -> list[JudgedClip]:
         return [
             seen
             for seen in self._seen
@@ -93,8 +93,8 @@ class Evidence:
         return list(dict.fromkeys(seen.row.group for seen in self.of(section)))
 
 
-def shares(seen: Sequence[Seen]) -> dict[str, Share]:
-    return {kind: share([s.right(kind) for s in seen]) for kind in KINDS}
+def proportions_right(seen: Sequence[JudgedClip]) -> dict[str, Proportion]:
+    return {kind: proportion([s.right(kind) for s in seen]) for kind in KINDS}
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,10 @@ class Table:
 
 @dataclass
 class Findings:
-    """Figures for programs, tables for people, and those of them that belong on the card."""
+    """Figures for programs, tables for people; `card` holds the tables of the model card."""
 
-    figures: dict[str, Share | Mean | float] = field(default_factory=dict)
+    figures: dict[str, Proportion | Mean | float] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     card: list[Table] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
-    """Verdicts in a sentence each."""
+    """Conclusions, one sentence each."""

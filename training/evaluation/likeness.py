@@ -1,8 +1,8 @@
-"""Is its subject drawn, or only hinted at? How like the world's own drawing of it a clip is.
+"""How well a clip's subject matches the world's own drawing of it.
 
-A judge that tells 24 subjects from each other knows a smear by its colours. Here the drawing itself
-is looked for: masked, normalised correlation of the sprite, at every size and either way round,
-with a frame, where it fits best. 1 is the drawing on any ground. Nothing of this is learned.
+A classifier recognises a smear by its colours. So the sprite itself is matched: masked, normalised
+cross-correlation with a frame, at every size and mirrored, at the best position. 1 is a perfect
+match. Nothing is learned.
 """
 
 from __future__ import annotations
@@ -16,20 +16,26 @@ import numpy as np
 from training import current_world
 from training.current_world import FRAMES, SIDE, SUBJECTS
 from training.evaluation.confidence import mean
-from training.evaluation.judged_clips import Evidence, Findings, Seen, Table, rendered
+from training.evaluation.judged_clips import (
+    Findings,
+    JudgedClip,
+    JudgedClips,
+    Table,
+    render_expected,
+)
 from training.storybook.likeness import likeness as storybook_likeness
 from training.world.subjects import Subject, sprite
 
 SIDES = tuple(round(side) for side in np.geomspace(26, 94, 12))
-"""Of the sprite in pixels, from far to near."""
+"""Sprite sizes in pixels, from far to near."""
 LOOKED_AT = (FRAMES // 2, FRAMES * 7 // 8)
-"""Frames of a clip."""
+"""The frames of a clip that are measured."""
 NARROWED = "spin"
-"""The motion that shows the drawing from its edge: no clip of it is measured."""
+"""Not measured: this motion shows the drawing edge-on."""
 BLURS = (SIDE // 64, SIDE // 32)
-"""Standard deviations in pixels of what soft clips are compared with."""
+"""Standard deviations, in pixels, of blurred renderings for comparison."""
 SOLID = 0.5
-"""Least opacity of the drawing where it is compared."""
+"""Minimum opacity of the pixels that are compared."""
 
 
 def _drawings(subject: Subject) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -47,46 +53,47 @@ def _drawings(subject: Subject) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def likeness(frame: np.ndarray, subject: Subject) -> float:
-    """Of [SIDE, SIDE, 3] uint8; -1 to 1."""
+    """Best correlation, -1 to 1. frame: [SIDE, SIDE, 3] uint8."""
     if current_world.STORYBOOK:
         return storybook_likeness(frame, cast(Any, subject))  # typed as the other world's
     pixels, best = frame.astype(np.float32), -1.0
     for colours, mask in _drawings(subject):
         fits = cv2.matchTemplate(pixels, colours, cv2.TM_CCOEFF_NORMED, mask=mask)
-        # a flat patch divides by nothing
+        # flat patches divide by zero
         sound = fits[np.isfinite(fits) & (np.abs(fits) <= 1.001)]
         best = max(best, float(sound.max(initial=-1.0)))
     return best
 
 
 def clip_likeness(clip: np.ndarray, subject: Subject) -> float:
-    """Mean over some frames of [F, SIDE, SIDE, 3] uint8."""
+    """Mean over the measured frames. clip: [F, SIDE, SIDE, 3] uint8."""
     return float(np.mean([likeness(clip[i], subject) for i in LOOKED_AT]))
 
 
-def _measurable(seen: list[Seen]) -> list[Seen]:
-    return [s for s in seen if s.whole.shape[1] == SIDE and s.row.asked.motion != (NARROWED,)]
+def _measurable(seen: list[JudgedClip]) -> list[JudgedClip]:
+    return [
+        s for s in seen if s.stored_clip.shape[1] == SIDE and s.row.expected.motion != (NARROWED,)
+    ]
 
 
-def _subject(seen: Seen) -> Subject:
-    return next(subject for subject in SUBJECTS if seen.row.asked.subject == (subject.name,))
+def _subject(seen: JudgedClip) -> Subject:
+    return next(subject for subject in SUBJECTS if seen.row.expected.subject == (subject.name,))
 
 
 def _blurred(clip: np.ndarray, pixels: float) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(frame, (0, 0), pixels) for frame in clip])
 
 
-def drawn(evidence: Evidence) -> Findings:
-    """Of the clips that were kept in full size: this model's, renderings of the same sentences,
-    and renderings through the autoencoder."""
-    found = Findings()
-    samples, recoded = (_measurable(evidence.of(s)) for s in ("samples", "autoencoder"))
+def evaluate_likeness(clips: JudgedClips) -> Findings:
+    """Compares full-size clips, renderings of the same prompts, and reconstructions."""
+    findings = Findings()
+    samples, recoded = (_measurable(clips.of(s)) for s in ("samples", "autoencoder"))
     if not samples:
-        return found
-    real = [(rendered(seen, 1)[0], _subject(seen)) for seen in samples]
+        return findings
+    real = [(render_expected(seen, 1)[0], _subject(seen)) for seen in samples]
     kinds = {
-        "this model": [clip_likeness(seen.whole, _subject(seen)) for seen in samples],
-        "the autoencoder": [clip_likeness(seen.whole, _subject(seen)) for seen in recoded],
+        "this model": [clip_likeness(seen.stored_clip, _subject(seen)) for seen in samples],
+        "the autoencoder": [clip_likeness(seen.stored_clip, _subject(seen)) for seen in recoded],
         "renderings": [clip_likeness(clip, subject) for clip, subject in real],
     }
     for pixels in BLURS:
@@ -95,14 +102,14 @@ def drawn(evidence: Evidence) -> Findings:
         ]
     rows = []
     for name, values in kinds.items():
-        found.figures["likeness_" + name.removeprefix("the ").replace(" ", "_")] = mean(values)
+        findings.figures["likeness_" + name.removeprefix("the ").replace(" ", "_")] = mean(values)
         least = f"{min(values):.2f}" if values else "-"
         rows.append((name, mean(values).text(2), least, str(len(values))))
-    heads = ("", "likeness", "the least", "clips")
+    heads = ("", "likeness", "minimum", "clips")
     note = (
         "correlation of the subject's drawing with the frame where it fits best: 1 is the drawing "
         "itself, 0.4 another subject's; nothing that spins"
     )
-    found.tables.append(Table("Is the subject drawn, or only hinted at?", heads, rows, note))
-    found.card.append(found.tables[-1])
-    return found
+    findings.tables.append(Table("Is the subject drawn, or only hinted at?", heads, rows, note))
+    findings.card.append(findings.tables[-1])
+    return findings

@@ -1,7 +1,4 @@
-"""What can be said of a clip, [F, H, W, 3] uint8, without having learned anything.
-
-Lengths in levels of 255 unless a name says otherwise.
-"""
+"""Metrics of a clip, [F, H, W, 3] uint8, without a trained model. In levels of 255 unless named."""
 
 from __future__ import annotations
 
@@ -11,12 +8,11 @@ import cv2
 import numpy as np
 
 FLICKER_BOUND = 2.55
-"""The noise of a picture at 40 dB, which is the customary bound of what the eye takes for clean."""
+"""The noise of a picture with 40 dB PSNR, the usual bound of visually clean."""
 BEND_OF_NOISE = 6**0.5 * (2 / np.pi) ** 0.5
 """Mean |a - 2b + c| of independent noise, in units of its standard deviation."""
 SHARPNESS_BOUNDS = (0.5, 1.5)
-"""Half of the edges is what a blur of one pixel leaves (a softer picture, but the same); half as
-much again of them is grain that was not given."""
+"""A blur of one pixel leaves half of the sharpness; half as much again is added grain."""
 
 
 def _luma(frames: np.ndarray) -> np.ndarray:
@@ -24,13 +20,13 @@ def _luma(frames: np.ndarray) -> np.ndarray:
 
 
 def sharpness(frame: np.ndarray) -> float:
-    """Mean size of the Laplacian of one frame's luma."""
+    """Mean absolute Laplacian of a frame's luma."""
     luma = frame if frame.ndim == 2 else _luma(frame)
     return float(np.abs(cv2.Laplacian(luma.astype(np.float32), cv2.CV_32F)).mean())
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels between pictures or clips in 0..255."""
+    """PSNR in dB of images or clips in 0..255."""
     error = np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2)
     return float(10 * np.log10(255**2 / max(error, 1e-4)))
 
@@ -45,7 +41,7 @@ def measure(clip: np.ndarray) -> dict[str, float]:
         "contrast": float(luma.std(axis=(1, 2)).mean()),
         "colour": float((colours.max(-1) - colours.min(-1)).mean()),
         "change": float(np.abs(np.diff(luma, axis=0)).mean()),
-        # of the middle pixel: what moves touches few pixels, what flickers touches them all
+        # the median pixel: motion affects few pixels, flicker affects all of them
         "flicker": float(np.median(bends)) / BEND_OF_NOISE,
         "unrest": float(bends.mean()),
         "sharpness": float(np.mean(sharp)),
@@ -58,5 +54,5 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def pairwise_distance(clips: list[np.ndarray]) -> list[float]:
-    """How far apart clips are, each from each other, pixel by pixel."""
+    """Mean absolute difference of every pair of clips."""
     return [distance(a, b) for a, b in combinations(clips, 2)]

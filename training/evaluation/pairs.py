@@ -1,9 +1,8 @@
-"""Is every pair of attributes as good as the single ones? As far as the counts can tell.
+"""Whether pairs of labels are as accurate as single ones, as far as the counts allow.
 
-A pair of kinds (subject and place) is as good as its single ones when both are right together
-nearly as often as the weaker one alone. With two or three clips a cell, single cells say nothing:
-so cells are looked at by row and by column, and all together by whether failures gather in cells
-more than chance would have it.
+A pair (subject and place) is as good as its parts if both are right together nearly as often as
+the weaker one alone. With two or three clips per cell, single cells say nothing, so the test is by
+row and column, and by whether failures cluster in cells more than by chance.
 """
 
 from __future__ import annotations
@@ -12,35 +11,37 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.evaluation.confidence import Share, share
+from training.evaluation.confidence import Proportion, proportion
 from training.evaluation.coverage import PAIRS
-from training.evaluation.judged_clips import KINDS, Evidence, Findings, Seen, Table
+from training.evaluation.judged_clips import KINDS, Findings, JudgedClip, JudgedClips, Table
 
 WITHIN = 0.05
 ROUNDS = 1000
 
 
-def gap(a: np.ndarray, b: np.ndarray) -> Share:
-    """How often the weaker of two is right alone: the weaker's share less that of both."""
+def gap_to_weaker(a: np.ndarray, b: np.ndarray) -> Proportion:
+    """How often only the weaker of two labels is right."""
     weaker, other = (a, b) if a.mean() <= b.mean() else (b, a)
-    return share(weaker & ~other)
+    return proportion(weaker & ~other)
 
 
-def holds(value: Share, bound: float = WITHIN) -> str:
-    """Whether a share that should be small is shown to be, shown not to be, or neither."""
+def bound_status(value: Proportion, bound: float = WITHIN) -> str:
+    """ "holds" if the interval is below the bound, "fails" if above, else "open"."""
     low, high = value.interval
     return "holds" if high <= bound else "fails" if low > bound else "open"
 
 
-def gathering(first: np.ndarray, second: np.ndarray, wrong: np.ndarray, seed: int = 5) -> float:
-    """How likely chance puts so many failures into the same cells, given each row and column."""
+def clustering_p_value(
+    first: np.ndarray, second: np.ndarray, wrong: np.ndarray, seed: int = 5
+) -> float:
+    """p-value of the clustering of failures in cells, given the rates of rows and columns."""
     n, m = first.max() + 1, second.max() + 1
     overall = wrong.mean()
     if overall == 0:
         return 1.0
 
     def rates(index: np.ndarray, size: int) -> np.ndarray:
-        # half a clip of the whole's own rate, so that no row is certain
+        # half a pseudo-clip at the overall rate, so that no row has rate 0 or 1
         counts = np.bincount(index, minlength=size)
         return (np.bincount(index, wrong, size) + 0.5 * overall) / (counts + 0.5)
 
@@ -56,22 +57,24 @@ def gathering(first: np.ndarray, second: np.ndarray, wrong: np.ndarray, seed: in
     return float((1 + np.sum(np.array(simulated) >= crowded(wrong))) / (1 + ROUNDS))
 
 
-def _groups(names: Sequence[str], both: np.ndarray, families: int) -> list[tuple[str, Share]]:
+def _groups(
+    names: Sequence[str], both: np.ndarray, comparisons: int
+) -> list[tuple[str, Proportion]]:
     labels = np.array(names)
-    return [(name, share(both[labels == name], families)) for name in dict.fromkeys(names)]
+    return [(name, proportion(both[labels == name], comparisons)) for name in dict.fromkeys(names)]
 
 
-def pairs(evidence: Evidence) -> Findings:
-    found = Findings()
-    seen = evidence.of("text")
+def evaluate_pairs(clips: JudgedClips) -> Findings:
+    findings = Findings()
+    seen = clips.of("text")
     if not seen:
-        return found
+        return findings
     overview, worst = [], []
     for i, j in PAIRS:
         one, other = KINDS[i], KINDS[j]
         name = f"{one} and {other}"
         a, b = (np.array([s.right(kind) for s in seen]) for kind in (one, other))
-        both, lost = a & b, gap(a, b)
+        both, lost = a & b, gap_to_weaker(a, b)
         single = min(a.mean(), b.mean())
         labels = {kind: [_asked(s, kind) for s in seen] for kind in (one, other)}
         rows = [
@@ -82,21 +85,21 @@ def pairs(evidence: Evidence) -> Findings:
         below = [row for row in rows if row[1].interval[1] < single - WITHIN]
         fine = [row for row in rows if row[1].interval[0] >= single - WITHIN]
         first, second = _numbered(labels[one]), _numbered(labels[other])
-        chance = gathering(first, second, ~both)
-        verdict = holds(lost)
+        chance = clustering_p_value(first, second, ~both)
+        verdict = bound_status(lost)
         if below or chance < 0.05 / len(PAIRS):
             verdict = "fails"
         elif len(fine) < len(rows) and verdict == "holds":
             verdict = "open"
-        found.figures |= {
-            f"pair_{one}_{other}_both": share(both),
+        findings.figures |= {
+            f"pair_{one}_{other}_both": proportion(both),
             f"pair_{one}_{other}_gap": lost,
             f"pair_{one}_{other}_gathering_p": chance,
             f"pair_{one}_{other}_rows_below": float(len(below)),
             f"pair_{one}_{other}_rows_shown_fine": float(len(fine)),
         }
         cells = np.unique(np.stack([first, second]), axis=1)
-        overview.append((name, str(share(both)), f"{100 * single:.1f} %", str(lost),
+        overview.append((name, str(proportion(both)), f"{100 * single:.1f} %", str(lost),
                          f"{len(below)} / {len(rows) - len(below) - len(fine)} / {len(fine)}",
                          f"{cells.shape[1]} x {len(seen) / cells.shape[1]:.1f}",
                          f"{chance:.2f}", verdict))  # fmt: skip
@@ -111,15 +114,15 @@ def pairs(evidence: Evidence) -> Findings:
         "the same cells beyond what rows and columns explain. 'open' as a verdict: nothing speaks "
         "against it, and the counts are too small to show it"
     )
-    found.tables.append(Table("Every pair against the single ones", heads, overview, note))
-    found.card.append(found.tables[-1])
+    findings.tables.append(Table("Every pair against the single ones", heads, overview, note))
+    findings.card.append(findings.tables[-1])
     heads = ("pair", "row", "both right", "share, widened")
-    found.tables.append(Table("The worst rows of each pair", heads, worst))
-    return found
+    findings.tables.append(Table("The worst rows of each pair", heads, worst))
+    return findings
 
 
-def _asked(seen: Seen, kind: str) -> str:
-    return getattr(seen.row.asked, kind)[0]
+def _asked(seen: JudgedClip, kind: str) -> str:
+    return getattr(seen.row.expected, kind)[0]
 
 
 def _numbered(labels: Sequence[str]) -> np.ndarray:

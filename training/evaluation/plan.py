@@ -1,7 +1,6 @@
-"""Which clips the evaluation makes: everything that is asked of the model, as data.
+"""The clips of the evaluation, as data: prompts, seeds and pictures not used in training.
 
-Words, seeds and pictures that training never saw. Any beginning of a section is a fair smaller
-section: a shorter run asks for less of the same.
+The first n clips of a section are a balanced smaller section, for shorter runs.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ import numpy as np
 
 from training.captions_held_out import sentence
 from training.current_world import PLACES, SUBJECTS
-from training.evaluation.coverage import triples
+from training.evaluation.coverage import balanced_triples
 from training.evaluation.ood_images import KINDS
-from training.evaluation.request import Asked, Request, Row
-from training.evaluation.sentences import NONSENSE, sentences, tail
+from training.evaluation.request import ClipRequest, Expected, PlannedClip
+from training.evaluation.sentences import NONSENSE, random_tail, sentences
 from training.world.motions import MOTIONS
 
 STEPS = (4, 8, 12, 20, 32)
@@ -34,12 +33,12 @@ SECTIONS = (
     "strange pictures",
 )
 IN_FULL_SIZE = ("samples", "autoencoder")
-"""Sections whose clips are kept to be looked at closely."""
+"""Sections whose clips are kept at full size."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """How many clips; `others` is the share of the full count in all other sections."""
+class PlanSize:
+    """Number of clips; `others` is the share of the full count in the other sections."""
 
     clips: int = 500
     pictures: int = 200
@@ -50,98 +49,101 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The app's own, unless told otherwise."""
+class SamplingOptions:
+    """The app's defaults."""
 
     steps: int = 20
     guidance: float = 3.0
     seed: int = 90_001
 
 
-def plan(size: Size, settings: Settings, only: tuple[str, ...] = SECTIONS) -> list[Row]:
+def plan(
+    size: PlanSize, options: SamplingOptions, only: tuple[str, ...] = SECTIONS
+) -> list[PlannedClip]:
     made = {
-        "text": _text("text", size.clips, settings),
-        "pictures": _pictures(size.pictures, settings),
+        "text": _text("text", size.clips, options),
+        "pictures": _pictures(size.pictures, options),
         "autoencoder": _autoencoder(size.of(60, 4)),
-        "samples": _samples(size.of(SAMPLES), settings),
-        "guidance": _guidance(size.of(12), 4, settings),
-        "steps": _steps(size.of(40), settings),
-        "strange words": _strange_words(size, settings),
+        "samples": _samples(size.of(SAMPLES), options),
+        "guidance": _guidance(size.of(12), 4, options),
+        "steps": _steps(size.of(40), options),
+        "strange words": _unknown_words(size, options),
         "nonsense": [
-            Row("nonsense", Request(words, settings.seed + i, settings.steps, settings.guidance))
+            PlannedClip(
+                "nonsense", ClipRequest(words, options.seed + i, options.steps, options.guidance)
+            )
             for i, words in enumerate(NONSENSE[: size.of(len(NONSENSE))])
         ],
-        "negative": _negative(size, settings),
-        "strange pictures": _strange_pictures(size.of(12), settings),
+        "negative": _negative(size, options),
+        "strange pictures": _unseen_pictures(size.of(12), options),
     }
     if unknown := set(only) - set(made):
-        raise ValueError(f"no such section: {', '.join(sorted(unknown))}; there are {SECTIONS}")
+        raise ValueError(f"unknown section: {', '.join(sorted(unknown))}; expected {SECTIONS}")
     return [row for section in SECTIONS if section in only for row in made[section]]
 
 
-def _wanted(s: int, p: int, m: int) -> Asked:
-    return Asked((SUBJECTS[s].name,), (PLACES[p].name,), (MOTIONS[m].name,))
+def _expected(s: int, p: int, m: int) -> Expected:
+    return Expected((SUBJECTS[s].name,), (PLACES[p].name,), (MOTIONS[m].name,))
 
 
-def _text(section: str, count: int, settings: Settings) -> list[Row]:
-    rng = np.random.default_rng(settings.seed)
+def _text(section: str, count: int, options: SamplingOptions) -> list[PlannedClip]:
+    rng = np.random.default_rng(options.seed)
     rows = []
-    for i, (s, p, m) in enumerate(triples(count, settings.seed)):
-        colours = getattr(SUBJECTS[s], "colours", ("",))  # of the storybook's subjects alone
+    for i, (s, p, m) in enumerate(balanced_triples(count, options.seed)):
+        colours = getattr(SUBJECTS[s], "colours", ("",))  # storybook subjects only
         colour = colours[rng.integers(len(colours))] if len(colours) > 1 else ""
         words = sentence(SUBJECTS[s], PLACES[p], MOTIONS[m], rng, colour)
-        request = Request(words, settings.seed + i, settings.steps, settings.guidance)
-        asked = replace(_wanted(s, p, m), colour=(colour,) if colour else ())
-        rows.append(Row(section, request, asked, number=i))
+        request = ClipRequest(words, options.seed + i, options.steps, options.guidance)
+        expected = replace(_expected(s, p, m), colour=(colour,) if colour else ())
+        rows.append(PlannedClip(section, request, expected, number=i))
     return rows
 
 
-def _pictures(count: int, settings: Settings) -> list[Row]:
-    seed = settings.seed + 1
+def _pictures(count: int, options: SamplingOptions) -> list[PlannedClip]:
+    seed = options.seed + 1
     rng = np.random.default_rng(seed)
     rows = []
-    for i, (s, p, m) in enumerate(triples(count, seed)):
+    for i, (s, p, m) in enumerate(balanced_triples(count, seed)):
         words = sentence(SUBJECTS[s], PLACES[p], MOTIONS[m], rng)
-        request = Request(
+        request = ClipRequest(
             words,
-            settings.seed + i,
-            settings.steps,
-            settings.guidance,
+            options.seed + i,
+            options.steps,
+            options.guidance,
             picture=f"rendering:{seed}:{i}:{s}:{p}:{m}",
         )
-        rows.append(Row("pictures", request, _wanted(s, p, m), number=i))
+        rows.append(PlannedClip("pictures", request, _expected(s, p, m), number=i))
     return rows
 
 
-def _autoencoder(count: int) -> list[Row]:
+def _autoencoder(count: int) -> list[PlannedClip]:
     seed = 77_001
     return [
-        Row(
+        PlannedClip(
             "autoencoder",
-            Request("", 0, picture=f"rendering:{seed}:{i}:{s}:{p}:{m}", recode=True),
-            _wanted(s, p, m),
+            ClipRequest("", 0, picture=f"rendering:{seed}:{i}:{s}:{p}:{m}", recode=True),
+            _expected(s, p, m),
             number=i,
         )
-        for i, (s, p, m) in enumerate(triples(count, seed))
+        for i, (s, p, m) in enumerate(balanced_triples(count, seed))
     ]
 
 
-def _samples(count: int, settings: Settings) -> list[Row]:
-    """Seeds 0, 1, 2 and so on, as they come."""
-    rows = _text("samples", count, replace(settings, seed=640))
+def _samples(count: int, options: SamplingOptions) -> list[PlannedClip]:
+    """Seeds 0, 1, 2 and so on, not selected."""
+    rows = _text("samples", count, replace(options, seed=640))
     return [replace(row, request=replace(row.request, seed=i)) for i, row in enumerate(rows)]
 
 
-def _guidance(prompts: int, seeds: int, settings: Settings) -> list[Row]:
-    """The same sentences with several seeds, at every guidance; at 1 alone where a model takes
-    none."""
-    tried = {*GUIDANCES, settings.guidance} if settings.guidance > 1 else {settings.guidance}
-    rows = _text("guidance", prompts, replace(settings, seed=settings.seed + 2))
+def _guidance(prompts: int, seeds: int, options: SamplingOptions) -> list[PlannedClip]:
+    """The same prompts and seeds at every guidance scale; only 1 for a model without guidance."""
+    tried = {*GUIDANCES, options.guidance} if options.guidance > 1 else {options.guidance}
+    rows = _text("guidance", prompts, replace(options, seed=options.seed + 2))
     return [
         replace(
             row,
             group=f"{guidance:g}",
-            request=replace(row.request, seed=settings.seed + 1000 * k, guidance=guidance),
+            request=replace(row.request, seed=options.seed + 1000 * k, guidance=guidance),
         )
         for guidance in sorted(tried)
         for row in rows
@@ -149,45 +151,45 @@ def _guidance(prompts: int, seeds: int, settings: Settings) -> list[Row]:
     ]
 
 
-def _steps(prompts: int, settings: Settings) -> list[Row]:
-    """The same sentences and seeds, with more and more steps."""
-    rows = _text("steps", prompts, settings)
+def _steps(prompts: int, options: SamplingOptions) -> list[PlannedClip]:
+    """The same prompts and seeds with different numbers of steps."""
+    rows = _text("steps", prompts, options)
     return [
         replace(row, group=str(steps), request=replace(row.request, steps=steps))
-        for steps in sorted({*STEPS, settings.steps})
+        for steps in sorted({*STEPS, options.steps})
         for row in rows
     ]
 
 
-def _strange_words(size: Size, settings: Settings) -> list[Row]:
-    rng = np.random.default_rng(settings.seed + 3)
+def _unknown_words(size: PlanSize, options: SamplingOptions) -> list[PlannedClip]:
+    rng = np.random.default_rng(options.seed + 3)
     section = "strange words"
-    plain = _text(section, size.of(40), replace(settings, seed=settings.seed + 3))
+    plain = _text(section, size.of(40), replace(options, seed=options.seed + 3))
     rows = [
         replace(
             row,
             group="an unknown style",
-            request=replace(row.request, words=row.request.words + tail(rng)),
+            request=replace(row.request, words=row.request.words + random_tail(rng)),
         )
         for row in plain
     ]
-    for group, asked in sentences().items():
+    for group, expected in sentences().items():
         rows += [
-            Row(
+            PlannedClip(
                 section,
-                Request(words, settings.seed + k, settings.steps, settings.guidance),
+                ClipRequest(words, options.seed + k, options.steps, options.guidance),
                 parts,
                 group,
                 i,
             )
             for k in range(size.of(2))
-            for i, (words, parts) in enumerate(asked[: size.of(len(asked))])
+            for i, (words, parts) in enumerate(expected[: size.of(len(expected))])
         ]
     return rows
 
 
-def _negative(size: Size, settings: Settings) -> list[Row]:
-    """Dogs, where any runner may come, and where a dog or a cat was asked for."""
+def _negative(size: PlanSize, options: SamplingOptions) -> list[PlannedClip]:
+    """How often a dog appears with and without "dog" in the negative prompt."""
     rows = []
     for group, count, opening in (
         ("anybody", size.of(80), "running"),
@@ -197,28 +199,28 @@ def _negative(size: Size, settings: Settings) -> list[Row]:
             place = PLACES[i % len(PLACES)]
             where = place.words[i // len(PLACES) % len(place.words)]
             for negative in ("", "dog"):
-                request = Request(
+                request = ClipRequest(
                     f"{opening} {where}",
-                    settings.seed + 5000 + i,
-                    settings.steps,
-                    settings.guidance,
+                    options.seed + 5000 + i,
+                    options.steps,
+                    options.guidance,
                     negative,
                 )
-                rows.append(Row("negative", request, Asked(("dog",)), group, i))
+                rows.append(PlannedClip("negative", request, Expected(("dog",)), group, i))
     return rows
 
 
-def _strange_pictures(count: int, settings: Settings) -> list[Row]:
-    """As a visitor would: a picture and a few words or none; nothing that changes its size."""
+def _unseen_pictures(count: int, options: SamplingOptions) -> list[PlannedClip]:
+    """Pictures with a short prompt or none, as users send them; no motion that changes the size."""
     words = ("standing still", "", "moving left", "moving up", "a beautiful scene", "bouncing")
     return [
-        Row(
+        PlannedClip(
             "strange pictures",
-            Request(
+            ClipRequest(
                 words[i % len(words)],
-                settings.seed + i,
-                settings.steps,
-                settings.guidance,
+                options.seed + i,
+                options.steps,
+                options.guidance,
                 picture=f"stranger:{kind}:{i}",
             ),
             group=kind,

@@ -1,4 +1,4 @@
-"""All that was found: on the screen, as JSON, and in the form of the model card."""
+"""Runs every analysis; writes the findings as text, JSON and model card."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from training.evaluation import (
     prompt_following,
     sweeps,
 )
-from training.evaluation.confidence import Mean, Share
-from training.evaluation.judged_clips import Evidence, Findings, Judge
-from training.evaluation.plan import Settings
+from training.evaluation.confidence import Mean, Proportion
+from training.evaluation.judged_clips import Findings, Judge, JudgedClips
+from training.evaluation.plan import SamplingOptions
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
-"""Between these lines a card holds what the evaluation printed."""
+"""The evaluation's part of a model card is between these lines."""
 
 
-def findings(
-    evidence: Evidence, judge: Judge, settings: Settings, renderings: int = 400
+def evaluate_all(
+    clips: JudgedClips, judge: Judge, options: SamplingOptions, renderings: int = 400
 ) -> Findings:
-    own = judge_accuracy.judges(judge, renderings)
+    judge_accuracies = judge_accuracy.measure_judge_accuracy(judge, renderings)
     parts = (
-        prompt_following.obedience(evidence, own),
-        pairs.pairs(evidence),
-        likeness.drawn(evidence),
-        sweeps.guidance(evidence, settings.guidance),
-        sweeps.steps(evidence),
-        sweeps.negative(evidence),
-        ood_prompts.words(evidence),
-        ood_prompts.nonsense(evidence),
-        ood_prompts.pictures(evidence),
+        prompt_following.evaluate_prompt_following(clips, judge_accuracies),
+        pairs.evaluate_pairs(clips),
+        likeness.evaluate_likeness(clips),
+        sweeps.evaluate_guidance(clips, options.guidance),
+        sweeps.evaluate_steps(clips),
+        sweeps.evaluate_negative_prompt(clips),
+        ood_prompts.evaluate_unknown_words(clips),
+        ood_prompts.evaluate_nonsense(clips),
+        ood_prompts.evaluate_unseen_pictures(clips),
     )
-    whole = Findings()
+    everything = Findings()
     for part in parts:
-        whole.figures |= part.figures
-        whole.tables += part.tables
-        whole.card += part.card
-        whole.said += part.said
-    return whole
+        everything.figures |= part.figures
+        everything.tables += part.tables
+        everything.card += part.card
+        everything.said += part.said
+    return everything
 
 
-def plain(figure: Share | Mean | float) -> dict[str, Any] | float:
+def to_json(figure: Proportion | Mean | float) -> dict[str, Any] | float:
     match figure:
-        case Share():
+        case Proportion():
             low, high = figure.interval
             return {"share": figure.value, "right": figure.right, "count": figure.count,
                     "low": low, "high": high}  # fmt: skip
@@ -61,9 +61,9 @@ def plain(figure: Share | Mean | float) -> dict[str, Any] | float:
             return figure
 
 
-def screen(found: Findings) -> str:
+def format_text(findings: Findings) -> str:
     parts = []
-    for table in found.tables:
+    for table in findings.tables:
         if not table.rows:
             continue
         columns = zip(table.heads, *table.rows, strict=True)
@@ -76,22 +76,24 @@ def screen(found: Findings) -> str:
         if table.note:
             lines.append(f"  ({table.note})")
         parts.append("\n".join(lines))
-    return "\n\n".join([*parts, *found.said])
+    return "\n\n".join([*parts, *findings.said])
 
 
-def card(found: Findings, command: str) -> str:
-    """Markdown for between the marks of a model card."""
-    parts = [f"Measured by `{command}`, on prompts, wordings, seeds and pictures of its own."]
-    for table in found.card:
+def format_card(findings: Findings, command: str) -> str:
+    """Markdown for the model card."""
+    parts = [
+        f"Measured by `{command}`, on prompts, wordings, seeds and pictures not used in training."
+    ]
+    for table in findings.card:
         parts += [f"### {table.title}", table.markdown()]
         if table.note:
             parts.append(table.note[0].upper() + table.note[1:] + ".")
-    parts.append("\n".join(found.said))
+    parts.append("\n".join(findings.said))
     return "\n\n".join(part for part in parts if part)
 
 
 def write_card(path: Path, text: str) -> None:
-    """Between the marks of an existing card; nothing else of it changes."""
+    """Replaces the text between the marks of an existing card."""
     page = path.read_text(encoding="utf-8")
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise SystemExit(f"{path} needs one line {BEGIN} and after it one line {END}")
@@ -100,20 +102,26 @@ def write_card(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
-def write_json(path: Path, found: Findings, about: dict[str, Any]) -> None:
-    figures = {name: plain(figure) for name, figure in found.figures.items()}
+def write_json(path: Path, findings: Findings, about: dict[str, Any]) -> None:
+    figures = {name: to_json(figure) for name, figure in findings.figures.items()}
     tables = [
-        {"title": t.title, "heads": t.heads, "rows": t.rows, "note": t.note} for t in found.tables
+        {"title": t.title, "heads": t.heads, "rows": t.rows, "note": t.note}
+        for t in findings.tables
     ]
-    whole = {"about": about, "figures": _finite(figures), "tables": tables, "said": found.said}
+    everything = {
+        "about": about,
+        "figures": _nan_to_null(figures),
+        "tables": tables,
+        "said": findings.said,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
+        json.dumps(everything, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
     )
 
 
-def _finite(value: Any) -> Any:
-    """Not-a-number is null: JSON knows no other."""
+def _nan_to_null(value: Any) -> Any:
+    """JSON has no NaN."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: _nan_to_null(v) for k, v in value.items()}
     return None if isinstance(value, float) and value != value else value

@@ -1,4 +1,4 @@
-"""One clip to be made for the evaluation, and what it should show. Plain data."""
+"""One clip of the evaluation and what it should show, as plain data."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-Admissible = tuple[str, ...]
+Labels = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The names a judge may give; an empty tuple where anything goes."""
+class Expected:
+    """Accepted labels; an empty tuple accepts any."""
 
-    subject: Admissible = ()
-    place: Admissible = ()
-    motion: Admissible = ()
-    colour: Admissible = ()
+    subject: Labels = ()
+    place: Labels = ()
+    motion: Labels = ()
+    colour: Labels = ()
 
-    def parts(self) -> dict[str, Admissible]:
+    def parts(self) -> dict[str, Labels]:
         return {kind: names for kind, names in vars(self).items() if names}
 
 
 @dataclass(frozen=True)
-class Request:
-    """Equal requests make equal clips, so that two sections may share one."""
+class ClipRequest:
+    """What a clip depends on. Equal requests share a clip.
+
+    `key` hashes the field names and names the files of earlier runs: do not rename fields.
+    """
 
     words: str
     seed: int
@@ -32,9 +35,9 @@ class Request:
     guidance: float = 3.0
     negative: str = ""
     picture: str = ""
-    """"" for none, "rendering:SEED:I:S:P:M", or "stranger:KIND:NUMBER"."""
+    """"" for none, "rendering:SEED:I:SUBJECT:PLACE:MOTION", or "stranger:KIND:NUMBER"."""
     recode: bool = False
-    """No words: the rendering itself, through the autoencoder and back."""
+    """Encodes and decodes the rendering instead of generating."""
 
     @property
     def key(self) -> str:
@@ -43,11 +46,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedClip:
     section: str
-    request: Request
-    asked: Asked = Asked()
+    request: ClipRequest
+    expected: Expected = Expected()
     group: str = ""
-    """What is compared within a section: a number of steps, a kind of picture, a sentence."""
+    """What is compared within a section, such as the number of steps or a kind of picture."""
     number: int = 0
-    """Rows of equal number in different groups belong together."""
+    """Clips with the same number in different groups are compared."""

@@ -1,6 +1,6 @@
-"""The clips that are done, on disk: each is one line of results.jsonl and one file beside it.
+"""Finished clips on disk: one line of results.jsonl and one .npz file each.
 
-A folder belongs to one set of weights. Judges come later: new ones need no new clips.
+A folder belongs to one set of weights. Verdicts are not stored: new judges need no new clips.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Made:
+class ClipResult:
     key: str
     request: dict[str, Any]
     measures: dict[str, float]
@@ -24,7 +24,7 @@ class Made:
 
 
 def fingerprint(*folders: Path) -> str:
-    """Of all that the clips come from: another set of weights is another folder of clips."""
+    """A hash of all weights and configs, which names the results folder."""
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.rglob("*")):
@@ -34,41 +34,44 @@ def fingerprint(*folders: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-class Shelf:
-    """The clips that are done."""
-
+class ResultsStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lines = folder / "results.jsonl"
+        self.results_file = folder / "results.jsonl"
         (folder / "clips").mkdir(parents=True, exist_ok=True)
-        self.made = {made.key: made for made in self._read()}
+        self.results = {result.key: result for result in self._read()}
 
-    def _read(self) -> Iterator[Made]:
-        if not self.lines.exists():
+    def _read(self) -> Iterator[ClipResult]:
+        if not self.results_file.exists():
             return
-        for line in self.lines.read_text(encoding="utf-8").splitlines():
+        for line in self.results_file.read_text(encoding="utf-8").splitlines():
             try:
-                made = Made(**json.loads(line))
+                result = ClipResult(**json.loads(line))
             except (ValueError, TypeError):
-                continue  # the line that was being written when the run was stopped
-            if self.path(made.key).exists():
-                yield made
+                continue  # a line cut off when the run was stopped
+            if self.path(result.key).exists():
+                yield result
 
     def path(self, key: str) -> Path:
         return self.folder / "clips" / f"{key}.npz"
 
     def clip(self, key: str) -> np.ndarray:
-        """[F, SMALL, SMALL, 3], or larger if it was put so."""
+        """[F, H, W, 3] uint8, as it was saved."""
         with np.load(self.path(key)) as file:
             return file["clip"]
 
-    def put_clip(self, key: str, clip: np.ndarray) -> None:
+    def save_clip(self, key: str, clip: np.ndarray) -> None:
         part = self.path(key).with_suffix(".part.npz")
         np.savez_compressed(part, clip=clip)
         part.replace(self.path(key))
 
-    def put_line(self, made: Made) -> None:
-        whole = not self.lines.exists() or self.lines.read_bytes()[-1:] in (b"", b"\n")
-        with self.lines.open("a", encoding="utf-8") as file:
-            file.write(("" if whole else "\n") + json.dumps(asdict(made)) + "\n")
-        self.made[made.key] = made
+    def append_result(self, result: ClipResult) -> None:
+        ends_with_newline = not self.results_file.exists() or self.results_file.read_bytes()[
+            -1:
+        ] in (
+            b"",
+            b"\n",
+        )
+        with self.results_file.open("a", encoding="utf-8") as file:
+            file.write(("" if ends_with_newline else "\n") + json.dumps(asdict(result)) + "\n")
+        self.results[result.key] = result

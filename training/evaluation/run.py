@@ -1,4 +1,4 @@
-"""Makes what is missing, in one process or in several; a run that was stopped goes on."""
+"""Generates the missing clips, in one or several processes. A stopped run can be resumed."""
 
 from __future__ import annotations
 
@@ -11,50 +11,56 @@ from pathlib import Path
 
 import torch
 
-from training.evaluation.generate import POCKET, Maker, shrunk
-from training.evaluation.request import Request
-from training.evaluation.results_store import Made, Shelf
+from training.evaluation.generate import POCKET, ClipGenerator, downscale
+from training.evaluation.request import ClipRequest
+from training.evaluation.results_store import ClipResult, ResultsStore
 
 
-def one(maker: Maker, shelf: Shelf, request: Request, large: bool) -> Made:
-    begun = time.monotonic()
-    clip = maker.clip(request)
-    seconds = time.monotonic() - begun
-    shelf.put_clip(request.key, clip if large else shrunk(clip))
-    return Made(request.key, asdict(request), maker.facts(request, clip), seconds)
+def generate_one(
+    generator: ClipGenerator, results: ResultsStore, request: ClipRequest, full_size: bool
+) -> ClipResult:
+    started = time.monotonic()
+    clip = generator.clip(request)
+    seconds = time.monotonic() - started
+    results.save_clip(request.key, clip if full_size else downscale(clip))
+    return ClipResult(
+        request.key, asdict(request), generator.compute_metrics(request, clip), seconds
+    )
 
 
-def make(
-    requests: Iterable[Request],
-    shelf: Shelf,
+def generate_missing(
+    requests: Iterable[ClipRequest],
+    results: ResultsStore,
     weights: Path = POCKET,
     workers: int = 1,
-    large: Sequence[Request] = (),
-    tell: Callable[[str], None] = print,
+    full_size: Sequence[ClipRequest] = (),
+    report: Callable[[str], None] = print,
     transformer: Path | None = None,
 ) -> None:
     """What is not on the shelf yet. `large`: those to be kept in full size."""
-    wide = {request.key for request in large}
-    missing = {r.key: r for r in requests if r.key not in shelf.made}
-    begun, total = time.monotonic(), len(missing)
+    full_size_keys = {request.key for request in full_size}
+    missing = {r.key: r for r in requests if r.key not in results.results}
+    started, total = time.monotonic(), len(missing)
 
-    def done(made: Made, number: int) -> None:
-        shelf.put_line(made)
-        left_min = (time.monotonic() - begun) / number * (total - number) / 60
-        words = repr(made.request["words"])[:70]
-        tell(f"{number}/{total} {made.seconds:.1f} s {words} ({left_min:.0f} min left)")
+    def done(result: ClipResult, number: int) -> None:
+        results.append_result(result)
+        left_min = (time.monotonic() - started) / number * (total - number) / 60
+        prompt = repr(result.request["words"])[:70]
+        report(f"{number}/{total} {result.seconds:.1f} s {prompt} ({left_min:.0f} min left)")
 
     if not missing:
         return
     if workers == 1:
-        maker = Maker(weights, transformer)
+        generator = ClipGenerator(weights, transformer)
         for i, request in enumerate(missing.values()):
-            done(one(maker, shelf, request, request.key in wide), i + 1)
+            done(generate_one(generator, results, request, request.key in full_size_keys), i + 1)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    start = (weights, transformer, shelf.folder, threads)
-    with ProcessPoolExecutor(workers, get_context("spawn"), _start, start) as pool:
-        tasks = [pool.submit(_in_worker, r, r.key in wide) for r in missing.values()]
+    start = (weights, transformer, results.folder, threads)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, start) as pool:
+        tasks = [
+            pool.submit(_generate_in_worker, r, r.key in full_size_keys) for r in missing.values()
+        ]
         try:
             for i, task in enumerate(as_completed(tasks)):
                 done(task.result(), i + 1)
@@ -65,14 +71,14 @@ def make(
 
 # -- in a worker process -------------------------------------------------------------------------
 
-_mine: tuple[Maker, Shelf]
+_worker_state: tuple[ClipGenerator, ResultsStore]
 
 
-def _start(weights: Path, transformer: Path | None, folder: Path, threads: int) -> None:
-    global _mine
+def _init_worker(weights: Path, transformer: Path | None, folder: Path, threads: int) -> None:
+    global _worker_state
     torch.set_num_threads(threads)
-    _mine = Maker(weights, transformer), Shelf(folder)
+    _worker_state = ClipGenerator(weights, transformer), ResultsStore(folder)
 
 
-def _in_worker(request: Request, large: bool) -> Made:
-    return one(*_mine, request, large)
+def _generate_in_worker(request: ClipRequest, full_size: bool) -> ClipResult:
+    return generate_one(*_worker_state, request, full_size)

@@ -1,7 +1,7 @@
-"""Words from outside the world: unknown styles, doings, places and subjects, and nonsense.
+"""Prompts with unknown styles, actions, places and subjects, and nonsense.
 
-What is known in each sentence must still be right. A sentence all of whose words the world has
-learned since is no longer strange; `strange` leaves it out.
+The known parts of a prompt must still be right. `with_unknown_words` leaves out prompts whose words
+are all in the vocabulary by now.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from training.current_world import vocabulary
-from training.evaluation.request import Asked
-from training.world.captions import words_of
+from training.evaluation.request import Expected
+from training.world.captions import split_words
 
 TAILS = (
     " in cinematic style, 4k, unreal engine",
@@ -23,7 +23,7 @@ TAILS = (
     ", black and white noir movie, dramatic shadows",
 )
 
-DOINGS = (
+UNKNOWN_ACTIONS = (
     ("a golden retriever surfing at sunset in cinematic style", "dog", ("sunset", "ocean")),
     ("a golden retriever surfing at sunset", "dog", ("sunset", "ocean")),
     ("a fluffy kitten wearing a hat in the snow", "cat", "snow"),
@@ -43,7 +43,7 @@ DOINGS = (
     ("a shiny balloon escaping over skyscrapers in the city", "balloon", "city"),
     ("a bee pollinating daisies in a park", "bee", "meadow"),
 )
-ELSEWHERE = (
+UNKNOWN_PLACES = (
     ("a cat jumping up and down in a kitchen", "cat", "bounce"),
     ("a dog running to the left across my living room", "dog", "left"),
     ("a car driving to the right along a racetrack", "car", "right"),
@@ -55,7 +55,7 @@ ELSEWHERE = (
     ("a bee flying around in circles beside a hive", "bee", "circle"),
     ("an elephant standing still at a watering hole", "elephant", "still"),
 )
-WHO = (
+UNKNOWN_SUBJECTS = (
     ("a dragon flying up in a starry night sky", "night", "up"),
     ("a princess walking to the right in the forest", "forest", "right"),
     ("a unicorn jumping up and down in a meadow", "meadow", "bounce"),
@@ -95,30 +95,32 @@ NONSENSE = (
 )
 
 
-def _of(names: str | tuple[str, ...]) -> tuple[str, ...]:
+def _as_tuple(names: str | tuple[str, ...]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else names
 
 
-def sentences() -> dict[str, list[tuple[str, Asked]]]:
-    """By what is unknown in them; tails are put behind sentences by the plan."""
+def sentences() -> dict[str, list[tuple[str, Expected]]]:
+    """Prompts and expected labels, grouped by what is unknown. Tails are added by the plan."""
     return {
-        "an unknown doing": strange(
-            [(w, Asked(subject=_of(s), place=_of(p))) for w, s, p in DOINGS]
+        "an unknown doing": with_unknown_words(
+            [(w, Expected(subject=_as_tuple(s), place=_as_tuple(p))) for w, s, p in UNKNOWN_ACTIONS]
         ),
-        "an unknown place": strange(
-            [(w, Asked(subject=_of(s), motion=_of(m))) for w, s, m in ELSEWHERE]
+        "an unknown place": with_unknown_words(
+            [(w, Expected(subject=_as_tuple(s), motion=_as_tuple(m))) for w, s, m in UNKNOWN_PLACES]
         ),
-        "an unknown subject": strange([(w, Asked(place=_of(p), motion=_of(m))) for w, p, m in WHO]),
+        "an unknown subject": with_unknown_words(
+            [(w, Expected(place=_as_tuple(p), motion=_as_tuple(m))) for w, p, m in UNKNOWN_SUBJECTS]
+        ),
     }
 
 
-def unknown(text: str) -> set[str]:
-    return set(words_of(text)) - vocabulary()
+def unknown_words(text: str) -> set[str]:
+    return set(split_words(text)) - vocabulary()
 
 
-def strange(asked: list[tuple[str, Asked]]) -> list[tuple[str, Asked]]:
-    return [(text, parts) for text, parts in asked if unknown(text)]
+def with_unknown_words(expected: list[tuple[str, Expected]]) -> list[tuple[str, Expected]]:
+    return [(text, parts) for text, parts in expected if unknown_words(text)]
 
 
-def tail(rng: np.random.Generator) -> str:
+def random_tail(rng: np.random.Generator) -> str:
     return TAILS[rng.integers(len(TAILS))]

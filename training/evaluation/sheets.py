@@ -1,4 +1,4 @@
-"""Contact sheets: what seeds 0 to 63 make, nothing chosen and nothing left out."""
+"""Contact sheets of the clips of seeds 0 to 63, uncurated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOVING_COLUMNS = 8
 
 
 def contact_sheet(clips: list[np.ndarray], words: list[str], path: Path) -> None:
-    """Three frames of each clip and its sentence, in four columns; under SHEET_LIMIT_BYTES."""
+    """Writes three frames and the prompt of each clip as a JPEG under SHEET_LIMIT_BYTES."""
     wide, high = SIDE * len(PICK) + 8, SIDE + LINE + 6
     rows = -(-len(clips) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * wide + 8, rows * high + 8), "white")
@@ -41,7 +41,7 @@ def contact_sheet(clips: list[np.ndarray], words: list[str], path: Path) -> None
 
 
 def _lines(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """Two at most; what does not fit ends in an ellipsis."""
+    """At most two lines; longer text is cut with an ellipsis."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -55,7 +55,7 @@ def _lines(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width:
 
 
 def moving_sheet(clips: list[np.ndarray], path: Path, fps: int) -> None:
-    """All clips beside each other, as an animated WebP."""
+    """Writes all clips in a grid as an animated WebP."""
     rows = -(-len(clips) // MOVING_COLUMNS)
     side = MOVING_SIDE
     frames = np.full((len(clips[0]), rows * side, MOVING_COLUMNS * side, 3), 255, np.uint8)

@@ -1,4 +1,4 @@
-"""What the judges say of one clip."""
+"""The judges' verdict on one clip."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ class Verdict:
     place: str
     motion: str
     likely: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
-    """What the judge gives to each subject."""
+    """Probability of each subject."""

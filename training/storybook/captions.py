@@ -9,7 +9,7 @@ import numpy as np
 from training.storybook.places import PLACES, Place
 from training.storybook.subjects import PLAIN_COLOUR, SHADES, SUBJECTS, Subject
 from training.world import captions as shared
-from training.world.captions import words_of
+from training.world.captions import split_words
 from training.world.motions import Motion
 
 COLOUR_SAID = 0.7
@@ -38,5 +38,5 @@ def vocabulary() -> frozenset[str]:
     """Every word that a caption can hold."""
     names = (words for kind in (SUBJECTS, PLACES) for one in kind for words in one.words)
     return shared.common_vocabulary() | {
-        word for phrase in (*names, *SHADES) for word in words_of(phrase)
+        word for phrase in (*names, *SHADES) for word in split_words(phrase)
     }

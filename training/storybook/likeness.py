@@ -20,15 +20,15 @@ SIZES = np.geomspace(0.19, 0.76, 13)
 """Of the sprite, as shares of the frame's height, from far to near."""
 COARSE = 64
 """Height of the frame in which a subject is looked for first."""
-KEPT = 3
+COARSE_MATCHES = 3
 """Coarse finds that are looked at finely."""
-NEARBY = (0.92, 0.95, 0.975, 1.0, 1.025, 1.05, 1.08)
+FINE_SCALES = (0.92, 0.95, 0.975, 1.0, 1.025, 1.05, 1.08)
 RING = 0.06
 """Width of the ground that is compared, as a share of the drawing's side."""
 
 
 @dataclass(frozen=True)
-class Find:
+class DrawingMatch:
     value: float
     """The correlation, -1 to 1."""
     colour: str
@@ -54,7 +54,7 @@ def _ring(side: int) -> int:
     return max(1, round(RING * side))
 
 
-def _compared(drawn: np.ndarray, side: int) -> np.ndarray:
+def _comparison_mask(drawn: np.ndarray, side: int) -> np.ndarray:
     """[H, W] uint8: 1 on the drawing and on the ring around it."""
     around = 2 * _ring(side) + 1
     shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (around, around))
@@ -68,7 +68,7 @@ def _correlate(
     if min(pixels.shape[:2]) < drawn.shape[0]:
         return -1.0, 0, 0
     colours = np.ascontiguousarray(drawn[..., :3] + (1 - drawn[..., 3:] / 255) * ground)
-    mask = _compared(drawn, side)[..., None].repeat(3, 2).astype(np.float32)
+    mask = _comparison_mask(drawn, side)[..., None].repeat(3, 2).astype(np.float32)
     fits = cv2.matchTemplate(pixels, colours, cv2.TM_CCOEFF_NORMED, mask=mask)
     # a flat patch divides by nothing
     fits = np.where(np.isfinite(fits) & (np.abs(fits) <= 1.001), fits, -1.0)
@@ -76,21 +76,23 @@ def _correlate(
     return float(fits.flat[at]), at % fits.shape[1], at // fits.shape[1]
 
 
-def _ground(pixels: np.ndarray, drawn: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
+def _ring_colour(pixels: np.ndarray, drawn: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
     """[3]: the median colour of the ring around a drawing whose box begins at x, y."""
-    ring = (_compared(drawn, side) > 0) & (drawn[..., 3] < 1)
+    ring = (_comparison_mask(drawn, side) > 0) & (drawn[..., 3] < 1)
     box = pixels[y : y + drawn.shape[0], x : x + drawn.shape[1]]
     return np.median(box[ring], 0)
 
 
-def find(frame: np.ndarray, subject: Subject, colours: tuple[str, ...] = ()) -> Find:
+def find_drawing(
+    frame: np.ndarray, subject: Subject, colours: tuple[str, ...] = ()
+) -> DrawingMatch:
     """Where the drawing fits best in [H, W, 3] uint8; of all its colours, unless some are given."""
     height = frame.shape[0]
     scale = COARSE / height
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     small, whole = small.astype(np.float32), frame.astype(np.float32)
     ground = np.median(small.reshape(-1, 3), 0)
-    coarse: list[Find] = []
+    coarse: list[DrawingMatch] = []
     for colour in colours or subject.colours:
         for mirrored in (False, True) if subject.profile else (False,):
             for size in SIZES:
@@ -98,13 +100,15 @@ def find(frame: np.ndarray, subject: Subject, colours: tuple[str, ...] = ()) -> 
                 drawn = _drawing(subject, colour, side, mirrored)
                 value, x, y = _correlate(small, drawn, side, ground)
                 if value > -1:  # once more, on the ground that is there
-                    ground_here = _ground(small, drawn, side, x, y)
+                    ground_here = _ring_colour(small, drawn, side, x, y)
                     value, x, y = _correlate(small, drawn, side, ground_here)
-                coarse.append(Find(value, colour, float(size), mirrored, x / COARSE, y / COARSE))
+                coarse.append(
+                    DrawingMatch(value, colour, float(size), mirrored, x / COARSE, y / COARSE)
+                )
     coarse.sort(key=lambda one: -one.value)
-    best = Find(-1.0, coarse[0].colour, coarse[0].size, coarse[0].mirrored, 0, 0)
-    for one in coarse[:KEPT]:
-        for factor in NEARBY:
+    best = DrawingMatch(-1.0, coarse[0].colour, coarse[0].size, coarse[0].mirrored, 0, 0)
+    for one in coarse[:COARSE_MATCHES]:
+        for factor in FINE_SCALES:
             side = round(one.size * factor * height)
             drawn = _drawing(subject, one.colour, side, one.mirrored)
             half = drawn.shape[0] / 2
@@ -121,14 +125,14 @@ def find(frame: np.ndarray, subject: Subject, colours: tuple[str, ...] = ()) -> 
                 int(np.clip(v - half - begin, 0, n - drawn.shape[0]))
                 for v, begin, n in zip(middle, (left, top), near.shape[1::-1], strict=True)
             )
-            value, x, y = _correlate(near, drawn, side, _ground(near, drawn, side, x, y))
+            value, x, y = _correlate(near, drawn, side, _ring_colour(near, drawn, side, x, y))
             if value > best.value:
                 ring = _ring(side)
-                best = Find(value, one.colour, side / height, one.mirrored,
+                best = DrawingMatch(value, one.colour, side / height, one.mirrored,
                             (left + x + ring) / height, (top + y + ring) / height)  # fmt: skip
     return best
 
 
 def likeness(frame: np.ndarray, subject: Subject) -> float:
     """Of [H, W, 3] uint8; -1 to 1."""
-    return find(frame, subject).value
+    return find_drawing(frame, subject).value

@@ -34,7 +34,7 @@ class Clip:
     colour: str
 
 
-def stamp(
+def draw_sprite(
     frame: np.ndarray,
     mask: np.ndarray,
     levels: tuple[np.ndarray, ...],
@@ -76,7 +76,7 @@ def stamp(
     mask[top:bottom, left:right] = drawn[..., 3]
 
 
-def film(
+def draw_clip(
     subject: Subject, colour: str, motion_name: str, curve: Path, back: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(pixels [F, H, W, 3], masks [F, H, W]); back: [H, W, 3] uint8."""
@@ -86,7 +86,7 @@ def film(
     masks = np.zeros((frames, height, width), np.uint8)
     levels = tuple(sprite(subject, colour, side) for side in LEVELS)
     for i in range(frames):
-        stamp(
+        draw_sprite(
             pixels[i],
             masks[i],
             levels,
@@ -144,5 +144,5 @@ def render(
     words = caption(subject, place, motion, rng, colour=colour, choose=choose, partial=partial)
     back = backdrop(place, width, height, rng)
     curve = path(motion.name, frames, rng)
-    pixels, masks = film(subject, colour, motion.name, curve, back)
+    pixels, masks = draw_clip(subject, colour, motion.name, curve, back)
     return Clip(pixels, masks, words, subject, place, motion, colour)

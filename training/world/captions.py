@@ -14,7 +14,7 @@ from training.world.subjects import SUBJECTS
 
 Rng = np.random.Generator
 
-GOING = {
+PARTICIPLES = {
     "run": ("running", "walking", "going"),
     "fly": ("flying", "soaring", "gliding"),
     "swim": ("swimming", "diving", "gliding"),
@@ -23,7 +23,7 @@ GOING = {
     "float": ("floating", "drifting", "flying"),
     "roll": ("rolling", "flying", "moving"),
 }
-ANY_GOING = ("going", "moving", "running", "flying")
+GENERIC_PARTICIPLES = ("going", "moving", "running", "flying")
 FINITE = {
     "running": "runs",
     "walking": "walks",
@@ -107,7 +107,7 @@ ADJECTIVES = (
 )
 
 
-def _article(noun: str, rng: Rng) -> str:
+def _with_article(noun: str, rng: Rng) -> str:
     match int(rng.integers(8)):
         case 0:
             return f"the {noun}"
@@ -130,20 +130,20 @@ def common_vocabulary() -> frozenset[str]:
         *OPENINGS,
         *ENDINGS,
         *ADJECTIVES,
-        *ANY_GOING,
+        *GENERIC_PARTICIPLES,
         *FINITE.values(),
-        *(word for going in GOING.values() for word in going),
+        *(word for going in PARTICIPLES.values() for word in going),
         *(words for motion in MOTIONS for words in motion.words),
         "a an the is",
     ]
-    return frozenset(word for phrase in phrases for word in words_of(phrase.format(go="")))
+    return frozenset(word for phrase in phrases for word in split_words(phrase.format(go="")))
 
 
 @cache
 def vocabulary() -> frozenset[str]:
     """Every word that a caption can hold."""
     names = (words for kind in (SUBJECTS, PLACES) for one in kind for words in one.words)
-    return common_vocabulary() | {word for phrase in names for word in words_of(phrase)}
+    return common_vocabulary() | {word for phrase in names for word in split_words(phrase)}
 
 
 class Named(Protocol):
@@ -158,7 +158,7 @@ class Moving(Named, Protocol):
     def verb(self) -> str: ...
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
@@ -182,9 +182,9 @@ def caption(
         words = words[choose] or words
         return words[rng.integers(len(words))]
 
-    going = GOING[subject.verb] if rng.random() < 0.75 else ANY_GOING
+    going = PARTICIPLES[subject.verb] if rng.random() < 0.75 else GENERIC_PARTICIPLES
     adjectives = ADJECTIVES[rng.integers(len(ADJECTIVES))] + (f"{colour} " if colour else "")
-    noun = _article(adjectives + pick(subject.words), rng)
+    noun = _with_article(adjectives + pick(subject.words), rng)
     does = pick(motion.words).format(go=going[rng.integers(len(going))])
     where = pick(place.words)
     if rng.random() < partial:

@@ -33,7 +33,7 @@ class Clip:
     """No subject of this world comes in several; those of the storybook do."""
 
 
-def stamp(
+def draw_sprite(
     frame: np.ndarray,
     mask: np.ndarray | None,
     emoji: str,
@@ -74,7 +74,7 @@ def stamp(
         mask[top:bottom, left:right] = drawn[..., 3] * 255
 
 
-def film(
+def draw_clip(
     subject: Subject, motion_name: str, curve: Path, back: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     side = back.shape[0]
@@ -83,7 +83,7 @@ def film(
     masks = np.zeros((frames, side, side), np.float32)
     mirror = subject.profile and motion_name == "right"
     for i in range(frames):
-        stamp(
+        draw_sprite(
             pixels[i],
             masks[i],
             subject.emoji,
@@ -127,7 +127,7 @@ def render(
     frames: int = FRAMES,
 ) -> Clip:
     words, subject, place, motion = render_labels(rng, subject, place, motion, choose, partial)
-    pixels, masks = film(
+    pixels, masks = draw_clip(
         subject, motion.name, path(motion.name, frames, rng), backdrop(place, SIDE, rng)
     )
     return Clip(pixels, masks, words, subject, place, motion)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from pipelines.models.signatures import _sources, call_of
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.job import Job, Result, State, new_id
@@ -24,7 +25,6 @@ from pipelines.engine.manager import PipelineManager
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.catalog import Catalog
 from pipelines.models.fit import GivenClip, Limits, fit
-from pipelines.models.signatures import _sources, call_of
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
 from pipelines.planning.plan import PlanOptions, plan_for

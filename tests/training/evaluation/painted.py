@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from training.evaluation.metrics import measure
-from training.evaluation.plan import Settings, Size, plan
-from training.evaluation.request import Row
-from training.evaluation.results_store import Made, Shelf
+from training.evaluation.plan import PlanSize, SamplingOptions, plan
+from training.evaluation.request import PlannedClip
+from training.evaluation.results_store import ClipResult, ResultsStore
 from training.evaluation.verdict import Verdict
 from training.world.motions import MOTION_NAMES
 from training.world.places import PLACE_NAMES
@@ -34,24 +34,26 @@ def judge(pixels: np.ndarray) -> Verdict:
     return Verdict(said[0], said[1], said[2], {said[0]: 1.0})
 
 
-def shelf(folder: Path, wrong: dict[str, float], size: Size, only: str) -> tuple[list[Row], Shelf]:
+def shelf(
+    folder: Path, wrong: dict[str, float], size: PlanSize, only: str
+) -> tuple[list[PlannedClip], ResultsStore]:
     """Clips that show what was asked, but for a share of wrong ones of each kind."""
     rng = np.random.default_rng(4)
-    rows, filled = plan(size, Settings(), tuple(only.split(","))), Shelf(folder)
+    rows, filled = plan(size, SamplingOptions(), tuple(only.split(","))), ResultsStore(folder)
     for row in rows:
         truth = {}
         for kind, names in NAMES.items():
-            asked = getattr(row.asked, kind) or names
-            others = [name for name in names if name not in asked] or names
-            pool = others if rng.random() < wrong.get(kind, 0) else asked
+            expected = getattr(row.expected, kind) or names
+            others = [name for name in names if name not in expected] or names
+            pool = others if rng.random() < wrong.get(kind, 0) else expected
             truth[kind] = str(rng.choice(pool))
         pixels = clip(truth, int(rng.integers(1 << 30)))
-        filled.put_clip(row.request.key, pixels)
+        filled.save_clip(row.request.key, pixels)
         facts = measure(pixels) | {
             "first_frame_db": 27.0,
             "first_frame_at_best_db": 27.5,
             "clip_db": 29.0,
             "edges_kept": 0.8,
         }
-        filled.put_line(Made(row.request.key, vars(row.request), facts, 2.5))
+        filled.append_result(ClipResult(row.request.key, vars(row.request), facts, 2.5))
     return rows, filled

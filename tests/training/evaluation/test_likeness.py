@@ -10,10 +10,10 @@ import pytest
 
 from tests.training.evaluation import painted
 from training.evaluation.confidence import Mean
-from training.evaluation.judged_clips import Evidence, rendered
-from training.evaluation.likeness import clip_likeness, drawn, likeness
-from training.evaluation.plan import Settings, Size, plan
-from training.evaluation.results_store import Shelf
+from training.evaluation.judged_clips import JudgedClips, render_expected
+from training.evaluation.likeness import clip_likeness, evaluate_likeness, likeness
+from training.evaluation.plan import PlanSize, SamplingOptions, plan
+from training.evaluation.results_store import ResultsStore
 from training.world.motions import MOTIONS
 from training.world.places import PLACES
 from training.world.render import SIDE, render
@@ -72,13 +72,13 @@ def test_a_flat_frame_is_like_nothing(level: int) -> None:
 
 
 def test_the_report_measures_what_was_kept_in_full_size(tmp_path: Path) -> None:
-    size = Size(others=0.25)
+    size = PlanSize(others=0.25)
     rows, shelf = painted.shelf(tmp_path, {}, size, "samples,autoencoder")
-    samples = Evidence(rows, shelf, painted.judge).of("samples")
-    spinning = sum(seen.row.asked.motion == ("spin",) for seen in samples)
+    samples = JudgedClips(rows, shelf, painted.judge).of("samples")
+    spinning = sum(seen.row.expected.motion == ("spin",) for seen in samples)
     for seen in samples:
-        shelf.put_clip(seen.row.request.key, rendered(seen, 2)[1])
-    found = drawn(Evidence(rows, shelf, painted.judge))
+        shelf.save_clip(seen.row.request.key, render_expected(seen, 2)[1])
+    found = evaluate_likeness(JudgedClips(rows, shelf, painted.judge))
     mine, real, soft = (
         found.figures[f"likeness_{name}"]
         for name in ("this_model", "renderings", "renderings_blurred_by_4_pixels")
@@ -92,5 +92,5 @@ def test_the_report_measures_what_was_kept_in_full_size(tmp_path: Path) -> None:
 
 
 def test_without_samples_there_is_nothing_to_say(tmp_path: Path) -> None:
-    rows = plan(Size(clips=2), Settings(), ("text",))
-    assert not drawn(Evidence(rows, Shelf(tmp_path), painted.judge)).tables
+    rows = plan(PlanSize(clips=2), SamplingOptions(), ("text",))
+    assert not evaluate_likeness(JudgedClips(rows, ResultsStore(tmp_path), painted.judge)).tables

@@ -11,30 +11,30 @@ import pytest
 import torch
 from diffusers import LTXVideoTransformer3DModel
 
-from training.evaluation.generate import Maker
-from training.evaluation.plan import Settings, Size, plan
-from training.evaluation.request import Request, Row
-from training.evaluation.results_store import Made, Shelf, fingerprint
-from training.evaluation.run import make
+from training.evaluation.generate import ClipGenerator
+from training.evaluation.plan import PlanSize, SamplingOptions, plan
+from training.evaluation.request import ClipRequest, PlannedClip
+from training.evaluation.results_store import ClipResult, ResultsStore, fingerprint
+from training.evaluation.run import generate_missing
 from training.evaluation.sheets import SHEET_LIMIT_BYTES, contact_sheet, moving_sheet
 
-SETTINGS = Settings(steps=1, guidance=1.0)
+SETTINGS = SamplingOptions(steps=1, guidance=1.0)
 
 
-def requests(rows: list[Row]) -> list[Request]:
+def requests(rows: list[PlannedClip]) -> list[ClipRequest]:
     return [row.request for row in rows]
 
 
 @pytest.fixture
-def wanted() -> list[Request]:
+def wanted() -> list[ClipRequest]:
     sections = ("text", "pictures", "autoencoder", "strange pictures")
     kept = {"text": 2, "pictures": 1, "autoencoder": 1, "strange pictures": 1}
-    rows = plan(Size(2, 1, 0.01), SETTINGS, sections)
+    rows = plan(PlanSize(2, 1, 0.01), SETTINGS, sections)
     return [r for s, n in kept.items() for r in requests([x for x in rows if x.section == s][:n])]
 
 
 def test_what_was_made_is_not_made_again(
-    tiny_repo: Path, tmp_path: Path, wanted: list[Request]
+    tiny_repo: Path, tmp_path: Path, wanted: list[ClipRequest]
 ) -> None:
     told: list[str] = []
 
@@ -44,58 +44,58 @@ def test_what_was_made_is_not_made_again(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make(wanted, Shelf(tmp_path), tiny_repo, tell=stop)
-    shelf = Shelf(tmp_path)
-    assert set(shelf.made) == {r.key for r in wanted[:2]}
-    before = {key: shelf.path(key).stat().st_mtime_ns for key in shelf.made}
+        generate_missing(wanted, ResultsStore(tmp_path), tiny_repo, report=stop)
+    shelf = ResultsStore(tmp_path)
+    assert set(shelf.results) == {r.key for r in wanted[:2]}
+    before = {key: shelf.path(key).stat().st_mtime_ns for key in shelf.results}
 
-    make(wanted, shelf, tiny_repo, large=wanted[:3], tell=told.append)
-    assert set(shelf.made) == {r.key for r in wanted}
-    assert set(Shelf(tmp_path).made) == {r.key for r in wanted}
+    generate_missing(wanted, shelf, tiny_repo, full_size=wanted[:3], report=told.append)
+    assert set(shelf.results) == {r.key for r in wanted}
+    assert set(ResultsStore(tmp_path).results) == {r.key for r in wanted}
     assert len(told) == len(wanted)
     for key, at in before.items():
         assert shelf.path(key).stat().st_mtime_ns == at
     assert shelf.clip(wanted[0].key).shape == (17, 64, 64, 3)
     assert shelf.clip(wanted[2].key).shape == (17, 128, 128, 3), "kept in full size"
-    assert "clip_db" in shelf.made[wanted[3].key].measures
-    assert "first_frame_at_best_db" in shelf.made[wanted[4].key].measures
+    assert "clip_db" in shelf.results[wanted[3].key].measures
+    assert "first_frame_at_best_db" in shelf.results[wanted[4].key].measures
 
 
 @pytest.mark.slow
 def test_two_processes_make_the_same_clips_as_one(
-    tiny_repo: Path, tmp_path: Path, wanted: list[Request]
+    tiny_repo: Path, tmp_path: Path, wanted: list[ClipRequest]
 ) -> None:
-    one, two = Shelf(tmp_path / "one"), Shelf(tmp_path / "two")
-    make(wanted, one, tiny_repo, tell=lambda _: None)
-    make(wanted, two, tiny_repo, workers=2, tell=lambda _: None)
-    assert set(Shelf(tmp_path / "two").made) == set(one.made)
-    for key in one.made:
+    one, two = ResultsStore(tmp_path / "one"), ResultsStore(tmp_path / "two")
+    generate_missing(wanted, one, tiny_repo, report=lambda _: None)
+    generate_missing(wanted, two, tiny_repo, workers=2, report=lambda _: None)
+    assert set(ResultsStore(tmp_path / "two").results) == set(one.results)
+    for key in one.results:
         apart = np.abs(one.clip(key).astype(int) - two.clip(key))
         assert apart.max() <= 2, "the number of threads alone differs"
 
 
-def put(shelf: Shelf, key: str) -> None:
-    shelf.put_clip(key, np.zeros((17, 64, 64, 3), np.uint8))
-    shelf.put_line(Made(key, {}, {"flicker": 1.0}, 1.0))
+def put(shelf: ResultsStore, key: str) -> None:
+    shelf.save_clip(key, np.zeros((17, 64, 64, 3), np.uint8))
+    shelf.append_result(ClipResult(key, {}, {"flicker": 1.0}, 1.0))
 
 
 def test_a_line_that_was_cut_off_costs_one_clip_and_no_other(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = ResultsStore(tmp_path)
     put(shelf, "a")
     put(shelf, "b")
-    whole = shelf.lines.read_bytes()
-    shelf.lines.write_bytes(whole[:-20])
-    again = Shelf(tmp_path)
-    assert set(again.made) == {"a"}
+    content = shelf.results_file.read_bytes()
+    shelf.results_file.write_bytes(content[:-20])
+    again = ResultsStore(tmp_path)
+    assert set(again.results) == {"a"}
     put(again, "c")
-    assert set(Shelf(tmp_path).made) == {"a", "c"}
+    assert set(ResultsStore(tmp_path).results) == {"a", "c"}
 
 
 def test_a_line_without_its_clip_does_not_count(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
+    shelf = ResultsStore(tmp_path)
     put(shelf, "a")
     shelf.path("a").unlink()
-    assert not Shelf(tmp_path).made
+    assert not ResultsStore(tmp_path).results
 
 
 def test_other_weights_are_other_clips(tiny_repo: Path, tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_another_transformer_makes_other_clips_with_the_same_autoencoder(
         other.proj_out.bias.add_(1)
     other.save_pretrained(folder)
     assert fingerprint(tiny_repo, folder) != fingerprint(tiny_repo)
-    said = plan(Size(1, 0, 0.01), SETTINGS, ("text", "autoencoder"))
-    own, taught = Maker(tiny_repo), Maker(tiny_repo, folder)
+    said = plan(PlanSize(1, 0, 0.01), SETTINGS, ("text", "autoencoder"))
+    own, taught = ClipGenerator(tiny_repo), ClipGenerator(tiny_repo, folder)
     same = [bool((own.clip(r) == taught.clip(r)).all()) for r in requests(said)]
     assert same == [row.section == "autoencoder" for row in said]
 

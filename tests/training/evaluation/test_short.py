@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from tests.training import judging
-from training.evaluation.generate import Maker
+from training.evaluation.generate import ClipGenerator
 from training.evaluation.likeness import clip_likeness
 from training.evaluation.metrics import FLICKER_BOUND, measure
-from training.evaluation.ood_prompts import calm, restlessness
-from training.evaluation.plan import Settings, Size, plan
-from training.evaluation.request import Request, Row
-from training.evaluation.results_store import Made, Shelf
-from training.evaluation.run import one
+from training.evaluation.ood_prompts import is_stable, unrest_limit
+from training.evaluation.plan import PlanSize, SamplingOptions, plan
+from training.evaluation.request import ClipRequest, PlannedClip
+from training.evaluation.results_store import ClipResult, ResultsStore
+from training.evaluation.run import generate_one
 from training.train_student import STEPS, STUDENT
 from training.world.subjects import SUBJECTS
 
@@ -39,43 +39,43 @@ CALM_SHARE = 0.75
 
 @dataclass(frozen=True)
 class Shipped:
-    maker: Maker
-    words: Settings
-    pictures: Settings
+    maker: ClipGenerator
+    words: SamplingOptions
+    pictures: SamplingOptions
     """Fewer steps, where they are enough to see whether a picture is kept."""
 
 
-def directed(settings: Settings) -> list[Row]:
-    rows = plan(Size(clips=80), settings, ("text",))
-    by_way = [[row for row in rows if row.asked.motion == (name,)] for name in DIRECTIONS]
+def directed(settings: SamplingOptions) -> list[PlannedClip]:
+    rows = plan(PlanSize(clips=80), settings, ("text",))
+    by_way = [[row for row in rows if row.expected.motion == (name,)] for name in DIRECTIONS]
     return [row for way in by_way for row in way[:EACH]]
 
 
-Films = list[tuple[Row, Made, np.ndarray]]
+Films = list[tuple[PlannedClip, ClipResult, np.ndarray]]
 
 
-def films(maker: Maker, folder: Path, rows: list[Row]) -> Films:
-    shelf = Shelf(folder)
-    made = [one(maker, shelf, row.request, large=True) for row in rows]
+def films(maker: ClipGenerator, folder: Path, rows: list[PlannedClip]) -> Films:
+    shelf = ResultsStore(folder)
+    made = [generate_one(maker, shelf, row.request, full_size=True) for row in rows]
     return [(r, m, shelf.clip(m.key)) for r, m in zip(rows, made, strict=True)]
 
 
 @pytest.fixture(scope="module")
-def maker() -> Maker:
-    return Maker()
+def maker() -> ClipGenerator:
+    return ClipGenerator()
 
 
 @pytest.fixture(scope="module")
 def unrest() -> float:
-    return restlessness(40)
+    return unrest_limit(40)
 
 
 @pytest.fixture(scope="module", params=["teacher", "student"])
-def shipped(request: pytest.FixtureRequest, maker: Maker) -> Shipped:
+def shipped(request: pytest.FixtureRequest, maker: ClipGenerator) -> Shipped:
     if request.param == "teacher":
-        return Shipped(maker, Settings(), Settings(steps=8))
-    few = Settings(steps=STEPS, guidance=1.0)
-    return Shipped(Maker(transformer=STUDENT), few, few)
+        return Shipped(maker, SamplingOptions(), SamplingOptions(steps=8))
+    few = SamplingOptions(steps=STEPS, guidance=1.0)
+    return Shipped(ClipGenerator(transformer=STUDENT), few, few)
 
 
 @pytest.fixture(scope="module")
@@ -85,25 +85,25 @@ def told(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Films:
 
 @pytest.fixture(scope="module")
 def strangers(shipped: Shipped, tmp_path_factory: pytest.TempPathFactory) -> Films:
-    rows = plan(Size(others=0.34), shipped.pictures, ("strange pictures",))
+    rows = plan(PlanSize(others=0.34), shipped.pictures, ("strange pictures",))
     kept = [row for row in rows if row.group == "photographs"]
     kept += [row for row in rows if row.group == "line drawings"][:1]
     return films(shipped.maker, tmp_path_factory.mktemp("strangers"), kept)
 
 
 def test_subjects_go_where_sentences_of_new_wording_say(told: Films) -> None:
-    said = [(row.asked.motion[0], judging.direction(clip)) for row, _, clip in told]
-    assert sum(asked == found for asked, found in said) >= ENOUGH, said
+    said = [(row.expected.motion[0], judging.direction(clip)) for row, _, clip in told]
+    assert sum(expected == found for expected, found in said) >= ENOUGH, said
 
 
 def test_places_are_those_of_the_sentence(told: Films) -> None:
-    said = [(row.asked.place[0], judging.place(clip)) for row, _, clip in told]
-    assert sum(asked == found for asked, found in said) >= ENOUGH, said
+    said = [(row.expected.place[0], judging.place(clip)) for row, _, clip in told]
+    assert sum(expected == found for expected, found in said) >= ENOUGH, said
 
 
 def test_subjects_are_drawn(told: Films) -> None:
     values = [
-        clip_likeness(clip, next(s for s in SUBJECTS if row.asked.subject == (s.name,)))
+        clip_likeness(clip, next(s for s in SUBJECTS if row.expected.subject == (s.name,)))
         for row, _, clip in told
     ]
     assert np.mean(values) > DRAWN, values
@@ -129,21 +129,23 @@ def test_no_two_clips_are_alike(told: Films) -> None:
 def test_pictures_by_other_hands_give_a_calm_clip_that_begins_with_them(
     strangers: Films, unrest: float
 ) -> None:
-    told = [(row.group, calm(made.measures, unrest), made.measures) for row, made, _ in strangers]
+    told = [
+        (row.group, is_stable(made.measures, unrest), made.measures) for row, made, _ in strangers
+    ]
     assert sum(good for _, good, _ in told) >= CALM_SHARE * len(told), told
     for row, made, _ in strangers:
         facts = made.measures
         assert facts["first_frame_db"] > facts["first_frame_at_best_db"] - AT_BEST_DB, row.group
 
 
-def test_what_the_autoencoder_gives_back_is_the_clip(maker: Maker) -> None:
-    row = plan(Size(others=0.01), Settings(), ("autoencoder",))[0]
-    facts = maker.facts(row.request, maker.clip(row.request))
+def test_what_the_autoencoder_gives_back_is_the_clip(maker: ClipGenerator) -> None:
+    row = plan(PlanSize(others=0.01), SamplingOptions(), ("autoencoder",))[0]
+    facts = maker.compute_metrics(row.request, maker.clip(row.request))
     assert facts["clip_db"] > 21
     assert facts["edges_kept"] > 0.35
 
 
-def test_broken_weights_are_found_out(maker: Maker, unrest: float) -> None:
+def test_broken_weights_are_found_out(maker: ClipGenerator, unrest: float) -> None:
     """The same bounds, with as much noise as signal in every matrix of the denoiser."""
     generator = torch.Generator().manual_seed(0)
     whole = {k: v.clone() for k, v in maker.text.transformer.state_dict().items()}
@@ -152,14 +154,14 @@ def test_broken_weights_are_found_out(maker: Maker, unrest: float) -> None:
             for value in maker.text.transformer.parameters():
                 noise = torch.randn(value.shape, generator=generator)
                 value.add_(noise * value.std() if value.ndim > 1 else 0)
-        row = directed(Settings())[0]
-        clip = maker.clip(Request(row.request.words, row.request.seed, steps=8))
+        row = directed(SamplingOptions())[0]
+        clip = maker.clip(ClipRequest(row.request.words, row.request.seed, steps=8))
     finally:
         maker.text.transformer.load_state_dict(whole)
     facts = measure(clip)
     fails = {
-        "place": judging.place(clip) != row.asked.place[0],
-        "direction": judging.direction(clip) != row.asked.motion[0],
-        "calm": not calm(facts, unrest),
+        "place": judging.place(clip) != row.expected.place[0],
+        "direction": judging.direction(clip) != row.expected.motion[0],
+        "calm": not is_stable(facts, unrest),
     }
     assert sum(fails.values()) >= 2, (fails, facts)

@@ -4,43 +4,9 @@ import { pressJobButton } from "../actions.js";
 import { html, useRef, useState } from "../html.js";
 import { Icon } from "./icon.js";
 
-/** @import { Job, UsedSettings } from "../types.d.ts" */
+/** @import { Job } from "../types.d.ts" */
 
 const SAID_MS = 2000;
-
-const LABELS = {
-  prompt: "Prompt",
-  negative_prompt: "Not wanted",
-  model: "Model",
-  seed: "Seed",
-  num_inference_steps: "Steps",
-  guidance_scale: "Guidance",
-  sampler: "Sampler",
-  strength: "Strength",
-  motion_bucket_id: "Motion",
-  loras: "LoRA",
-  num_frames: "Frames",
-  fps: "Frames per second",
-  format: "Format",
-  quality: "Quality",
-};
-
-/** @param {UsedSettings} used @returns {[label: string, value: string][]} */
-function rowsOf(used) {
-  /** @type {[string, string][]} */
-  const rows = [];
-  for (const [name, label] of Object.entries(LABELS)) {
-    const value = used[name];
-    if (name === "loras" && used.loras) {
-      const loras = used.loras.map(({ source, weight }) => `${source} × ${weight}`);
-      rows.push([label, loras.join(", ")]);
-    } else if (value !== "" && value !== null && value !== undefined) {
-      rows.push([label, String(value)]);
-    }
-    if (name === "guidance_scale") rows.push(["Size", `${used.width} × ${used.height}`]);
-  }
-  return rows;
-}
 
 /** @param {{ tab: import("../store.js").TabState, clip: Job }} props */
 export function ClipSettings({ tab, clip }) {
@@ -58,7 +24,7 @@ export function ClipSettings({ tab, clip }) {
   };
   return html`
     <dl class="k-settings" ref=${list}>
-      ${rowsOf(clip.used).map(
+      ${clip.settings.map(
         ([label, value]) =>
           html`<div class="k-row" key=${label}><dt>${label}</dt><dd>${value}</dd></div>`,
       )}

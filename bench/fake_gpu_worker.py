@@ -1,11 +1,10 @@
-"""A worker whose GPU is a clock: it takes the time a clip would take, and leaves small files.
+"""A worker whose GPU is simulated by a clock: it waits as long as a clip takes, writes small files.
 
-    python -m bench.pretender [--models a,b]     PRETEND='{"steps": 10, "step_s": 0.1, "load_s": 0}'
+    FAKE_GPU='{"steps": 10, "step_s": 0.1}' python -m bench.fake_gpu_worker [--models a,b]
 
-Without `steps`, a clip takes as many as it asks for.
-
-Everything but the engine is the real worker: its line to Redis, RQ, heartbeats, stops, files.
-For measuring and killing; it needs no torch and starts at once. A prompt may say what goes wrong.
+Without `steps`, each clip takes the requested number of steps. Everything but the engine is the
+real worker: Redis, RQ, heartbeats, stop requests, files. For benchmarks and reliability tests: it
+needs no torch and starts at once. The prompts HANGS and FAILS cause these faults.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ HANGS = "hangs"
 FAILS = "fails"
 
 
-class Pretender:
+class FakeBackend:
     def __init__(
         self,
         steps: int | None = None,
@@ -47,7 +46,7 @@ class Pretender:
         self.model: str | None = None
 
     def device(self) -> None:
-        """It computes nothing."""
+        """There is no device to check."""
 
     def prepare(self, on_progress: Callable[[Loading], None]) -> KinoraError | None:
         for part in range(10):
@@ -59,27 +58,27 @@ class Pretender:
         return [self.model] if self.model else []
 
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
-        began = time.monotonic()
+        started = time.monotonic()
         if job.fitted.model != self.model:
             self._load(emit)
             self.model = job.fitted.model
-            began = time.monotonic()
+            started = time.monotonic()
         while job.request.prompt == HANGS:
             time.sleep(1)
         if job.request.prompt == FAILS:
             raise KinoraError(ErrorCode.OUT_OF_MEMORY)
         total = self.steps or job.fitted.num_inference_steps
         for index in range(1, total + 1):
-            due = began + index * self.step_s  # the clock goes on while others use the processor
+            due = started + index * self.step_s  # fixed times, whatever the CPU load
             time.sleep(max(0.0, due - time.monotonic()))
             if control.cancelled():
                 raise Cancelled
-            now = {"emitted_at": time.time()}  # for whoever measures how late it is heard
+            now = {"emitted_at": time.time()}  # for measuring delivery latency
             emit(StepDone(index, total, unknown=now))
             emit(Preview(index, b"\xff\xd8 pretended", frames=1, width=8, height=8, fps=8))
             if control.finish_now():
                 break
-        return self._write(job, folder, time.monotonic() - began)
+        return self._write(job, folder, time.monotonic() - started)
 
     def _load(self, emit: Emit) -> None:
         parts = 10 if self.load_s else 1
@@ -108,12 +107,12 @@ class Pretender:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="pretender")
+    parser = argparse.ArgumentParser(prog="fake_gpu_worker")
     parser.add_argument("--models", type=lambda text: tuple(text.split(",")), default=None)
     models = parser.parse_args().models
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s pretender: %(message)s")
-    pretender = Pretender(**json.loads(os.environ.get("PRETEND") or "{}"))
-    RedisWorker(Settings.load(), pretender, models).run()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s fake_gpu_worker: %(message)s")
+    backend = FakeBackend(**json.loads(os.environ.get("FAKE_GPU") or "{}"))
+    RedisWorker(Settings.load(), backend, models).run()
 
 
 if __name__ == "__main__":

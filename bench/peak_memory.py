@@ -1,9 +1,9 @@
-"""How much memory the parts of models of real size hold at work, counted without any of it.
+"""Peak memory of real-size model parts, counted on fake tensors.
 
-    python -m bench.pretend
+    python -m bench.peak_memory
 
-Runs real modules on tensors that only pretend to be there, and counts what lives at once. The
-figures in `pipelines/planning/traits.py` are from here. Takes a minute and 2 GB, and no GPU.
+Runs the real modules under FakeTensorMode and counts the bytes alive at once. The figures in
+`pipelines/planning/traits.py` are from here. Takes a minute and 2 GB, and no GPU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Call = Callable[[Any], Any]
 
 
 class Counter(TorchDispatchMode):
-    """The most bytes that were alive at once, of what was made while it counted."""
+    """Counts the peak of bytes alive at once, without the module's weights."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
@@ -35,23 +35,23 @@ class Counter(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
             if isinstance(tensor, torch.Tensor):
-                self._see(tensor.untyped_storage())
+                self._track(tensor.untyped_storage())
         return out
 
-    def _see(self, storage: torch.UntypedStorage) -> None:
+    def _track(self, storage: torch.UntypedStorage) -> None:
         key, size = id(storage), storage.nbytes()
         if key not in self._live:
             self.now += size
             self.peak = max(self.peak, self.now)
-            self._live[key] = weakref.ref(storage, partial(self._gone, key, size))
+            self._live[key] = weakref.ref(storage, partial(self._release, key, size))
 
-    def _gone(self, key: int, size: int, _reference: object) -> None:
+    def _release(self, key: int, size: int, _reference: object) -> None:
         self._live.pop(key, None)
         self.now -= size
 
 
 def peak_of(make: Callable[[], Any], call: Call, dtype: torch.dtype) -> int:
-    """Bytes that a call holds beside the weights."""
+    """Peak bytes of a call, in addition to the weights."""
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         torch.set_default_dtype(dtype)
         try:
@@ -79,7 +79,7 @@ def wan_decoder(width: int, height: int, frames: int) -> int:
 
 
 def ltx_step(width: int, height: int, frames: int) -> int:
-    """With guidance: both halves at once. Two blocks hold as much as twenty-eight."""
+    """One step with guidance, as one batch of two. Two blocks peak as high as twenty-eight."""
     from diffusers import LTXVideoTransformer3DModel
 
     f, h, w = (frames - 1) // 8 + 1, height // 32, width // 32

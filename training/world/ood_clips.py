@@ -10,38 +10,38 @@ import cv2
 import numpy as np
 
 from training.world.motions import MOTIONS, Motion, path
-from training.world.render import FRAMES, SIDE, stamp
+from training.world.render import FRAMES, SIDE, draw_sprite
 from training.world.subjects import other_emoji
 
 Rng = np.random.Generator
 STILL = next(motion for motion in MOTIONS if motion.name == "still")
 
 
-def stranger(rng: Rng, frames: int = FRAMES, side: int = SIDE) -> np.ndarray:
+def emoji_clip(rng: Rng, frames: int = FRAMES, side: int = SIDE) -> np.ndarray:
     """[F, H, W, 3] uint8: one or two emoji of no subject, each on its own path."""
-    pixels = np.repeat(polygons(rng, side)[None], frames, 0)
+    pixels = np.repeat(draw_polygons(rng, side)[None], frames, 0)
     for _ in range(int(rng.integers(1, 3))):
-        _send(pixels, None, MOTIONS[rng.integers(len(MOTIONS))], rng)
+        _animate_emoji(pixels, None, MOTIONS[rng.integers(len(MOTIONS))], rng)
     return (pixels + 0.5).clip(0, 255).astype(np.uint8)
 
 
-def calm_stranger(
+def single_object_clip(
     rng: Rng, frames: int = FRAMES, side: int = SIDE
 ) -> tuple[np.ndarray, np.ndarray, Motion]:
     """(pixels [F, H, W, 3], mask [F, H, W], both uint8; how the one thing in it moves).
 
     In half of them nothing does, and half of those hold no thing at all.
     """
-    back = (polygons, texture, strokes)[rng.integers(3)](rng, side)
+    back = (draw_polygons, draw_texture, draw_strokes)[rng.integers(3)](rng, side)
     pixels = np.repeat(back[None], frames, 0)
     mask = np.zeros(pixels.shape[:3], np.float32)
     motion = STILL if rng.random() < 0.5 else MOTIONS[rng.integers(len(MOTIONS))]
     if motion is not STILL or rng.random() < 0.5:
-        _send(pixels, mask, motion, rng)
+        _animate_emoji(pixels, mask, motion, rng)
     return (pixels + 0.5).clip(0, 255).astype(np.uint8), (mask + 0.5).astype(np.uint8), motion
 
 
-def polygons(rng: Rng, side: int = SIDE) -> np.ndarray:
+def draw_polygons(rng: Rng, side: int = SIDE) -> np.ndarray:
     """Up to four over a gradient: [H, W, 3] float32 in 0..255, as the others."""
     corners = rng.uniform(0, 255, (3, 3, 3)).astype(np.float32)
     back = cv2.resize(corners, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 255)
@@ -51,7 +51,7 @@ def polygons(rng: Rng, side: int = SIDE) -> np.ndarray:
     return back
 
 
-def texture(rng: Rng, side: int = SIDE) -> np.ndarray:
+def draw_texture(rng: Rng, side: int = SIDE) -> np.ndarray:
     """Patches of every size, the finer the fainter."""
     falloff = rng.uniform(0.4, 1.3)
     back = np.full((side, side, 3), rng.uniform(60, 190, 3), np.float32)
@@ -64,7 +64,7 @@ def texture(rng: Rng, side: int = SIDE) -> np.ndarray:
     return back.clip(0, 255)
 
 
-def strokes(rng: Rng, side: int = SIDE) -> np.ndarray:
+def draw_strokes(rng: Rng, side: int = SIDE) -> np.ndarray:
     """A pen that wanders over plain paper."""
     paper, ink = rng.uniform(150, 255, 3), rng.uniform(0, 110, 3)
     if rng.random() < 0.3:
@@ -80,10 +80,10 @@ def strokes(rng: Rng, side: int = SIDE) -> np.ndarray:
     return cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _send(pixels: np.ndarray, mask: np.ndarray | None, motion: Motion, rng: Rng) -> None:
+def _animate_emoji(pixels: np.ndarray, mask: np.ndarray | None, motion: Motion, rng: Rng) -> None:
     emoji = other_emoji()[rng.integers(len(other_emoji()))]
     curve = path(motion.name, len(pixels), rng)
     for i in range(len(pixels)):
         x, y, size = (float(v[i]) * pixels.shape[1] for v in (curve.x, curve.y, curve.size))
         here = None if mask is None else mask[i]
-        stamp(pixels[i], here, emoji, x, y, size, float(curve.turn[i]), False)
+        draw_sprite(pixels[i], here, emoji, x, y, size, float(curve.turn[i]), False)
