@@ -13,7 +13,7 @@ import click
 import pytest
 from sqlalchemy import create_engine
 
-from api.ops import Word
+from api.ops import HealthStatus
 from jobs.migrations import applied
 from jobs.store import JobStore
 from settings import ROOT, Settings
@@ -34,7 +34,7 @@ def block(having: str) -> str:
 def test_every_setting_on_the_page_is_one() -> None:
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     known = {name for name, _, _ in Settings.table()} | OTHERS
-    known |= {name for name, _ in VARIABLE.findall(compose)} | set(get_args(Word))
+    known |= {name for name, _ in VARIABLE.findall(compose)} | set(get_args(HealthStatus))
     words = " ".join(re.findall(r"`([^`\n]+)`", PAGE)) + "".join(text for _, text in BLOCKS)
     named = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]*\b", words))
     assert len(named) > 20

@@ -58,6 +58,7 @@ def job(**different: Any) -> dict[str, Any]:
         "width": 64, "height": 64, "duration_s": 1.0, "format": "gif", "phase": "denoise",
         "line": "Step 3 of 20, 9 s left", "ring": 0.25, "preview": None, "adjustments": [],
         "surprises": [], "used": {"prompt": "a dog", "seed": 7, "width": 64, "height": 64},
+        "settings": [["Prompt", "a dog"], ["Seed", "7"], ["Size", "64 × 64"]],
         "signed": "sign=s",
     } | different  # fmt: skip
 

@@ -278,7 +278,8 @@ SHOW_EVERYWHERE = """async (text) => {
   };
   const problem = { message: text, remedy: text, action: { label: text, set: {} } };
   const made = { ...job, prompt: text, line: text, adjustments: [text], surprises: [text],
-    used: { prompt: text, width: 1, height: 1, loras: [{ source: text, weight: text }] } };
+    used: { prompt: text, width: 1, height: 1, loras: [{ source: text, weight: text }] },
+    settings: [["Prompt", text], [text, text]] };
   show("examples", [text]);
   show("knows", { name: text, about: text, license: text, knows: { [text]: [text] } });
   show("facts", { id: text, name: text, prompt: true, lora: true, loras: [text], lora_hub: true });

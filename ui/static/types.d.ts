@@ -51,8 +51,8 @@ export interface Job {
   adjustments: string[];
   surprises: string[];
   used: UsedSettings;
-  /** The same for people: label and value. */
-  settings: [label: string, value: string][];
+  /** The same for people, of a finished clip: label and value. */
+  settings?: [label: string, value: string][];
   error?: Problem;
   size_bytes?: number;
   /** The query that signs the addresses of its files. */

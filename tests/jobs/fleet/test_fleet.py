@@ -18,7 +18,7 @@ from rq.command import send_stop_job_command
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
-from api.schemas import standing
+from api.schemas import job_progress
 from errors import ErrorCode, KinoraError
 from jobs.database import timings
 from jobs.estimate import Estimator
@@ -114,8 +114,8 @@ def test_the_clip_that_will_be_first_hears_what_is_loaded_for_it(
     first, second = service.submit(A_CLIP, ME), service.submit(A_CLIP, ME)
     wait_for_kind(service, first.id, "loading")
     assert service.get(first.id).state is State.QUEUED
-    assert standing(service, service.get(first.id)).phase == "loading"
-    assert standing(service, service.get(second.id)).phase == "queued"
+    assert job_progress(service, service.get(first.id)).phase == "loading"
+    assert job_progress(service, service.get(second.id)).phase == "queued"
     progress = job_view.Progress.of(service._events.since(first.id))
     assert job_view.line(service.get(first.id), progress, 0, None).startswith("Loading the model")
     events = list(service.watch(first.id))

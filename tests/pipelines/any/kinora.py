@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pipelines.models.signatures import _sources, call_of
 
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.job import Job, Result, State, new_id
@@ -22,9 +21,10 @@ from media.encode import encode
 from media.images import store_picture
 from media.videos import store_video
 from pipelines.engine.manager import PipelineManager
+from pipelines.models.call_signatures import _sources, call_signature
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.catalog import Catalog
-from pipelines.models.fit import GivenClip, Limits, fit
+from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
 from pipelines.planning.plan import PlanOptions, plan_for
@@ -39,7 +39,7 @@ SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
 
 def forget_classes() -> None:
     """Classes were added to diffusers, or taken away."""
-    call_of.cache_clear()
+    call_signature.cache_clear()
     _sources.cache_clear()
 
 
@@ -71,17 +71,17 @@ class Kinora:
     def picture(self, image: Image.Image) -> str:
         return store_picture(image, self.pictures).id
 
-    def clip(self, frames: Sequence[Image.Image], fps: int) -> tuple[str, GivenClip]:
+    def clip(self, frames: Sequence[Image.Image], fps: int) -> tuple[str, SourceClip]:
         self.pictures.mkdir(parents=True, exist_ok=True)
         path = self.data / "given.mp4"
         stacked = np.stack([np.asarray(frame) for frame in frames])
         encoded = encode(stacked, path, fps=fps, format="mp4", quality="high")
         stored = store_video(encoded.path, self.pictures)
         seconds = stored.num_frames / stored.fps
-        return stored.id, GivenClip(stored.width, stored.height, seconds, stored.fps)
+        return stored.id, SourceClip(stored.width, stored.height, seconds, stored.fps)
 
     def fitted(
-        self, request: dict[str, Any], card: ModelCard, clip: GivenClip | None
+        self, request: dict[str, Any], card: ModelCard, clip: SourceClip | None
     ) -> FittedRequest:
         return fit(GenerationRequest.model_validate(request), card, Limits(), clip=clip)
 

@@ -24,7 +24,7 @@ export function ClipSettings({ tab, clip }) {
   };
   return html`
     <dl class="k-settings" ref=${list}>
-      ${clip.settings.map(
+      ${(clip.settings ?? []).map(
         ([label, value]) =>
           html`<div class="k-row" key=${label}><dt>${label}</dt><dd>${value}</dd></div>`,
       )}
