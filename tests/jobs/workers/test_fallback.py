@@ -27,6 +27,7 @@ class Home:
         cards = load_cards(settings.models_dir)
         store = JobStore(settings.database_url)
         self.service = JobService(store, self.executor, cards, settings)
+        self.executor.start(self.service._lifecycle)
 
     def make(self, **asked: object) -> Job:
         asked = {"prompt": "a dog", "seed": 3, "num_inference_steps": 1} | asked
