@@ -60,6 +60,7 @@ def test_clips_that_were_accepted_for_a_gpu_fail_with_a_sentence_once_it_turns_o
     settings = tiny_settings.model_copy(update={"models_dir": cards})
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
+    executor.start(service._lifecycle)
     asked = GenerationRequest(prompt="a dog", num_inference_steps=1)
     try:
         huge = service.submit(asked.model_copy(update={"model": "huge"}), ME)

@@ -292,7 +292,9 @@ def clips_survive_a_new_machine(folder: Path, disk: Path, tiny_settings: Setting
 
     def service() -> tuple[ServerExecutor, JobService]:
         executor = ServerExecutor(settings)
-        return executor, build_service(settings, executor)
+        service = build_service(settings, executor)
+        executor.start(service._lifecycle)
+        return executor, service
 
     executor, first = service()
     made, waits = first.submit(REQUEST, "me"), first.submit(REQUEST, "me")
@@ -346,6 +348,7 @@ def test_clips_are_left_alone_by_a_database_that_had_to_begin_empty(
     settings = on(far, tiny_settings)
     executor = ServerExecutor(settings)
     first = build_service(settings, executor)
+    executor.start(first._lifecycle)
     made = first.submit(REQUEST, "me")
     executor.run(made.id)
     first.close()

@@ -243,7 +243,11 @@ def test_what_is_missing_or_cannot_be_made_is_said(
         ("edits", {"prompt": "oil"}, "Send the video"),
         ("extensions", {"prompt": "on", **own}, "how many seconds"),
         ("extensions", {"prompt": "on", "seconds": "40", **own}, "frames"),
-        ("extensions", {"prompt": "on", "seconds": "1", "model": "words", **own}, "cannot continue"),
+        (
+            "extensions",
+            {"prompt": "on", "seconds": "1", "model": "words", **own},
+            "cannot continue",
+        ),
         ("edits", {"prompt": "oil", "model": "words", **own}, "cannot work over"),
     ):
         answer = raw.post(f"/v1/videos/{door}", json=asked)

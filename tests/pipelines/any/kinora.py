@@ -6,8 +6,9 @@ and the job, in this process.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
 __all__ = ["Cancelled", "FittedRequest", "Kinora", "KinoraError", "ModelCard", "Result", "Task"]
+
+LOGGERS = ("jobs", "pipelines", "media", "diffusers", "transformers")
 
 SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
 """For the plan: what this very machine has must not change what a test finds."""
@@ -128,7 +131,15 @@ def _plain_event(body: Any) -> tuple[str, dict[str, Any]]:
     return getattr(body, "kind", "preview"), data
 
 
-def quiet() -> None:
-    """Failures are what is looked for: their tracebacks would bury the table."""
-    for name in ("jobs", "pipelines", "media", "diffusers", "transformers"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+@contextlib.contextmanager
+def without_logs() -> Iterator[None]:
+    """Failures are expected: their tracebacks would hide the table."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

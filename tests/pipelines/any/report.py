@@ -26,7 +26,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from tests.pipelines.any import clip
 from tests.pipelines.any.examine import examine, offered
 from tests.pipelines.any.findings import KINDS, Report
-from tests.pipelines.any.kinora import Kinora, forget_classes, quiet
+from tests.pipelines.any.kinora import Kinora, forget_classes, without_logs
 from tests.pipelines.any.truth import REAL_SIZES
 from tests.zoo.any.build import Builder, Folder
 from tests.zoo.any.classes import video_classes
@@ -135,25 +135,25 @@ def main() -> None:
     parser.add_argument("--known", type=Path, metavar="FILE")
     parser.add_argument("--offers", action="store_true")
     parser.add_argument("--pixels", type=int, default=clip.MOST_PIXELS)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    quiet()
-    clip.MOST_PIXELS = given.pixels
+    clip.MOST_PIXELS = arguments.pixels
     with (
+        without_logs(),
         tempfile.TemporaryDirectory() as place,
-        Ground(Path(place), half=not given.quick) as ground,
+        Ground(Path(place), half=not arguments.quick) as ground,
     ):
         every = list(ground.folders.values())
-        wanted = [e for name in given.names for e in every if name in (e.name, e.of)] or every
+        wanted = [e for name in arguments.names for e in every if name in (e.name, e.of)] or every
         reports: list[Report] = []
-        examined = ground.all_offered() if given.offers else map(ground.examine, wanted)
+        examined = ground.all_offered() if arguments.offers else map(ground.examine, wanted)
         print("| folder | class | family | offers | clips | findings | CPU s |")
         print("|---|---|---|---|---|---|---|")
         for each in examined:
             reports.append(each)
             print(row(each), flush=True)
-            if given.known:
-                with given.known.open("a", encoding="utf-8") as file:
+            if arguments.known:
+                with arguments.known.open("a", encoding="utf-8") as file:
                     file.writelines(f"{line}\n" for line in known_lines([each]))
         print(*totals(reports), sep="\n")
 

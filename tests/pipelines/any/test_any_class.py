@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipelines.any.kinora import quiet
+from tests.pipelines.any.kinora import without_logs
 from tests.pipelines.any.known import compare, known
 from tests.pipelines.any.report import Ground, plainest, sized
 from tests.pipelines.any.truth import truth_of
@@ -31,8 +31,7 @@ KNOWN = known()
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    quiet()
-    with Ground(tmp_path_factory.mktemp("any")) as ground:
+    with without_logs(), Ground(tmp_path_factory.mktemp("any")) as ground:
         yield ground
 
 

@@ -21,7 +21,6 @@ from pathlib import Path
 import psutil
 from pipelines.models.cards import load_cards
 from pipelines.engine.manager import PipelineManager
-from pipelines.engine.memory import bytes_of
 from pipelines.request import Task
 from settings import Settings
 
