@@ -131,7 +131,7 @@ def test_a_cards_scheduler_keeps_what_the_repositorys_scheduler_left_to_its_defa
 def test_a_card_with_an_unknown_scheduler_is_refused_with_its_name(tmp_path: Path) -> None:
     manager = manager_of(modelscope.SPECIMENS[0], tmp_path)
     card = manager.cards["modelscope"].model_copy(update={"scheduler": {"class": "NoSuch"}})
-    with pytest.raises(KinoraError, match="scheduler that is unknown here: NoSuch"):
+    with pytest.raises(KinoraError, match="unknown scheduler: NoSuch"):
         PipelineManager({"modelscope": card}, manager.settings).get(
             "modelscope", Task.TEXT_TO_VIDEO
         )
