@@ -20,9 +20,10 @@ import typer
 
 from cli.generate import InputFiles, about, make, request_from, retry_decoding
 from cli.output import Output, choose_output
-from cli.request_options import with_request_options
+from cli.request_options import option_name, with_request_options
 from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
 from errors import ErrorCode, KinoraError
+from pipelines.request import REQUEST_FIELDS
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -53,8 +54,16 @@ def command_line(parts: Parts) -> NoReturn:
         sys.exit(0)
     except KinoraError as error:
         log.debug("Cause:", exc_info=error)
-        say(error.message)
+        say(message_with_option(error))
         sys.exit(exit_status(error))
+
+
+def message_with_option(error: KinoraError) -> str:
+    """The message, after the option that it is about: messages name fields as the page does."""
+    field = REQUEST_FIELDS.get(str(error.details.get("field", "")).partition(".")[0])
+    option = option_name(field) if field else ""
+    is_named = not option.startswith("--") or option in error.message
+    return error.message if is_named else f"{option}: {error.message}"
 
 
 def exit_status(error: KinoraError) -> int:
@@ -67,7 +76,7 @@ def exit_status(error: KinoraError) -> int:
 def main(context: typer.Context) -> None:
     """Kinora makes short videos from a prompt or a picture. Without a command, it serves the page.
 
-    Every setting comes from the environment or a .env file; the README lists them all.
+    Every setting comes from the environment or a .env file; docs/settings.md lists them all.
     """
     if context.invoked_subcommand is None:
         serve(context)

@@ -101,8 +101,10 @@ class Doors:
         self.demo = self.loop.run_until_complete(make())
         self.endpoints: dict[Any, Any] = {fn.api_name: fn for fn in self.demo.fns.values()}
 
-    def build_service(self, *_: Any) -> JobService:
-        return build_service(self.settings, ForegroundExecutor(self.settings))
+    def build_service(self, *arguments: Any) -> JobService:
+        """With these doors' settings; the command line also gives its executor."""
+        executor = arguments[1] if len(arguments) > 1 else ForegroundExecutor(self.settings)
+        return build_service(self.settings, executor)
 
     def close(self) -> None:
         self.http.close()

@@ -160,7 +160,7 @@ def test_a_failure_is_a_sentence_and_status_1(run: Run, tmp_path: Path, tiny_rep
 BAD = {
     "no prompt": (["generate"], "prompt is empty"),
     "blank prompt": (["generate", "  \n "], "prompt is empty"),
-    "endless prompt": (["generate", "dog " * 1000], "The prompt"),
+    "endless prompt": (["generate", "dog " * 1000], "“Prompt”"),
     "no steps": (["generate", "x", "--steps", "0"], "--steps"),
     "steps in words": (["generate", "x", "--steps", "ten"], "--steps"),
     "too many steps": (["generate", "x", "--steps", "51"], "50"),
