@@ -184,7 +184,7 @@ class Batches:
             each = [common | {"prompt": prompt} for prompt in prompts]
         if not each:
             raise KinoraError(
-                ErrorCode.INVALID_INPUT, "A batch wants “prompts”, “images”, a “zip” or “requests”."
+                ErrorCode.INVALID_INPUT, "A batch needs “prompts”, “images”, a “zip” or “requests”."
             )
         most = self.service.settings.max_batch
         if len(each) > most:

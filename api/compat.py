@@ -49,7 +49,7 @@ ALSO_CALLED = {
 LOOK_S = 0.5
 
 
-class TaskView(BaseModel):
+class Task(BaseModel):
     """A job in the format of a task queue."""
 
     task_id: str
@@ -73,11 +73,11 @@ class Compat:
             "responses": {**ERRORS, **mp4},
         }
         router.add_api_route(
-            "/generate", self.generate, methods=["POST"], status_code=202, response_model=TaskView,
+            "/generate", self.generate, methods=["POST"], status_code=202, response_model=Task,
             operation_id="task_generate",
         )  # fmt: skip
         router.add_api_route(
-            "/status/{task_id}", self.status, response_model=TaskView, operation_id="task_status"
+            "/status/{task_id}", self.status, response_model=Task, operation_id="task_status"
         )
         router.add_api_route(
             "/results/{task_id}", self.results, operation_id="task_results", **file
@@ -156,9 +156,9 @@ class Compat:
         response.headers["X-Kinora-Job"] = job.id
         return response
 
-    def _task(self, job: Job) -> TaskView:
+    def _task(self, job: Job) -> Task:
         now = schemas.job_progress(self.service, job)
-        return TaskView(
+        return Task(
             task_id=job.id,
             status=TASK_STATUS[job.state],
             progress=now.progress,

@@ -314,6 +314,7 @@ SHARED_CLASS_NAMES = {
     "Health": "the OpenAPI component of api/ops.py keeps it; to be renamed in jobs/executor.py",
     "Place": SAME_RECIPE,
     "Subject": SAME_RECIPE,
+    "Task": "their OpenAPI components are named after their modules: api/compat.py keeps it",
 }
 """Class names that stand for two things, and why."""
 
