@@ -50,7 +50,7 @@ def _is_balanced(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Kind:
+class ErrorKind:
     http_status: int
     retryable: bool
     message: str
@@ -88,35 +88,35 @@ class ErrorCode(str, Enum):
 
 
 # fmt: off
-KINDS: dict[ErrorCode, Kind] = {
-    ErrorCode.INVALID_INPUT: Kind(422, False, "One of the values is invalid."),
-    ErrorCode.INVALID_IMAGE: Kind(422, False, "This picture cannot be read. Use a PNG, JPEG, WebP, AVIF or HEIC."),
-    ErrorCode.INVALID_VIDEO: Kind(422, False, "This clip cannot be read. Use an MP4 or WebM."),
-    ErrorCode.TOO_LARGE: Kind(413, False, "The upload is too large."),
-    ErrorCode.TOO_MANY_FRAMES: Kind(422, False, "The clip is too long for this model. Make it shorter."),
-    ErrorCode.TASK_NOT_SUPPORTED: Kind(422, False, "This model does not support that task. Choose another model."),
-    ErrorCode.UNKNOWN_MODEL: Kind(404, False, "There is no model with that name."),
-    ErrorCode.MODEL_NOT_FOUND: Kind(502, True, "The model could not be downloaded."),
-    ErrorCode.MODEL_LOAD: Kind(500, True, "The model could not be loaded."),
-    ErrorCode.MODEL_REFUSED: Kind(422, False, "This model cannot be used here. Choose another model."),
-    ErrorCode.OUT_OF_MEMORY: Kind(507, True, "Not enough memory. Make the clip smaller or shorter."),
-    ErrorCode.OUT_OF_DISK: Kind(507, True, "The disk is full. Delete some clips and try again."),
-    ErrorCode.DECODE: Kind(500, True, "Decoding failed. The sampled latents are kept, so it can be retried."),
-    ErrorCode.ENCODE: Kind(500, True, "The video file could not be written."),
-    ErrorCode.WORKER_LOST: Kind(500, True, "The worker stopped in the middle of this clip. Try again."),
-    ErrorCode.TIMEOUT: Kind(504, True, "The time limit was exceeded. Make the clip shorter."),
-    ErrorCode.QUEUE_FULL: Kind(429, True, "Too many clips are waiting. Try again in a minute."),
-    ErrorCode.RATE_LIMITED: Kind(429, True, "Too many requests. Try again in a moment."),
-    ErrorCode.NOT_FOUND: Kind(404, False, "Not found."),
-    ErrorCode.GONE: Kind(410, False, "The file of this clip was removed."),
-    ErrorCode.CONFLICT: Kind(409, False, "The clip's state does not allow this."),
-    ErrorCode.UNAUTHORIZED: Kind(401, False, "Authentication required: send a key as Authorization: Bearer."),
-    ErrorCode.FORBIDDEN: Kind(403, False, "Requests from pages of other sites are not allowed."),
-    ErrorCode.METHOD_NOT_ALLOWED: Kind(405, False, "Method not allowed."),
-    ErrorCode.CONTENT_POLICY: Kind(422, False, "This request is not allowed here."),
-    ErrorCode.CANCELLED: Kind(409, False, "The clip was discarded."),
-    ErrorCode.UNAVAILABLE: Kind(503, True, "This is not available right now. Try again soon."),
-    ErrorCode.INTERNAL: Kind(500, True, "Something went wrong on our side. Try again."),
+KINDS: dict[ErrorCode, ErrorKind] = {
+    ErrorCode.INVALID_INPUT: ErrorKind(422, False, "One of the values is invalid."),
+    ErrorCode.INVALID_IMAGE: ErrorKind(422, False, "This picture cannot be read. Use a PNG, JPEG, WebP, AVIF or HEIC."),
+    ErrorCode.INVALID_VIDEO: ErrorKind(422, False, "This clip cannot be read. Use an MP4 or WebM."),
+    ErrorCode.TOO_LARGE: ErrorKind(413, False, "The upload is too large."),
+    ErrorCode.TOO_MANY_FRAMES: ErrorKind(422, False, "The clip is too long for this model. Make it shorter."),
+    ErrorCode.TASK_NOT_SUPPORTED: ErrorKind(422, False, "This model does not support that task. Choose another model."),
+    ErrorCode.UNKNOWN_MODEL: ErrorKind(404, False, "There is no model with that name."),
+    ErrorCode.MODEL_NOT_FOUND: ErrorKind(502, True, "The model could not be downloaded."),
+    ErrorCode.MODEL_LOAD: ErrorKind(500, True, "The model could not be loaded."),
+    ErrorCode.MODEL_REFUSED: ErrorKind(422, False, "This model cannot be used here. Choose another model."),
+    ErrorCode.OUT_OF_MEMORY: ErrorKind(507, True, "Not enough memory. Make the clip smaller or shorter."),
+    ErrorCode.OUT_OF_DISK: ErrorKind(507, True, "The disk is full. Delete some clips and try again."),
+    ErrorCode.DECODE: ErrorKind(500, True, "Decoding failed. The sampled latents are kept, so it can be retried."),
+    ErrorCode.ENCODE: ErrorKind(500, True, "The video file could not be written."),
+    ErrorCode.WORKER_LOST: ErrorKind(500, True, "The worker stopped in the middle of this clip. Try again."),
+    ErrorCode.TIMEOUT: ErrorKind(504, True, "The time limit was exceeded. Make the clip shorter."),
+    ErrorCode.QUEUE_FULL: ErrorKind(429, True, "Too many clips are waiting. Try again in a minute."),
+    ErrorCode.RATE_LIMITED: ErrorKind(429, True, "Too many requests. Try again in a moment."),
+    ErrorCode.NOT_FOUND: ErrorKind(404, False, "Not found."),
+    ErrorCode.GONE: ErrorKind(410, False, "The file of this clip was removed."),
+    ErrorCode.CONFLICT: ErrorKind(409, False, "The clip's state does not allow this."),
+    ErrorCode.UNAUTHORIZED: ErrorKind(401, False, "Authentication required: send a key as Authorization: Bearer."),
+    ErrorCode.FORBIDDEN: ErrorKind(403, False, "Requests from pages of other sites are not allowed."),
+    ErrorCode.METHOD_NOT_ALLOWED: ErrorKind(405, False, "Method not allowed."),
+    ErrorCode.CONTENT_POLICY: ErrorKind(422, False, "This request is not allowed here."),
+    ErrorCode.CANCELLED: ErrorKind(409, False, "The clip was discarded."),
+    ErrorCode.UNAVAILABLE: ErrorKind(503, True, "This is not available right now. Try again soon."),
+    ErrorCode.INTERNAL: ErrorKind(500, True, "Something went wrong on our side. Try again."),
 }
 # fmt: on
 
@@ -142,7 +142,7 @@ class KinoraError(Exception):
         super().__init__(self.message)
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ErrorKind:
         return KINDS[self.code]
 
     def as_dict(self) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Batches:
         caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """Ask for many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
+        """Submit many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
         `requests` (a list of whole requests). Other settings hold for all of them. All are accepted
         or none."""
         request_body.refuse_settings_in_query(request)
@@ -163,8 +163,11 @@ class Batches:
                  if name in body}  # fmt: skip
         common = await request_body.store_files(body, self.service, caller)
         prompts = lists.get("prompts", [])
-        for each, many, is_given in (("prompt", "prompts", prompts), ("image", "images", pictures)):
-            if each in body and is_given:
+        for each, many, is_listed in (
+            ("prompt", "prompts", prompts),
+            ("image", "images", pictures),
+        ):
+            if each in body and is_listed:
                 raise unusable(each, f"it stands beside “{many}”, which says the same of each clip")
         if "requests" in lists and (prompts or pictures):
             raise unusable("requests", "it stands alone, without prompts and pictures")
@@ -181,7 +184,7 @@ class Batches:
             each = [common | {"prompt": prompt} for prompt in prompts]
         if not each:
             raise KinoraError(
-                ErrorCode.INVALID_INPUT, "A batch wants “prompts”, “images”, a “zip” or “requests”."
+                ErrorCode.INVALID_INPUT, "A batch needs “prompts”, “images”, a “zip” or “requests”."
             )
         most = self.service.settings.max_batch
         if len(each) > most:
@@ -189,8 +192,8 @@ class Batches:
         return [request_body.build_request(one) for one in each]
 
     async def _pictures(self, body: request_body.Body, caller: Caller) -> list[str]:
-        given = body.pop("images", [])
-        pictures: list[Any] = list(given) if isinstance(given, list) else [given]
+        sent = body.pop("images", [])
+        pictures: list[Any] = list(sent) if isinstance(sent, list) else [sent]
         zipped = body.pop("zip", None)
         most, settings = self.service.settings.max_batch, self.service.settings
         if len(pictures) > most:
@@ -217,11 +220,11 @@ class Batches:
                 raise
             raise about_file(f"request {number}", error) from error
 
-    async def _picture(self, number: int, given: Any, caller: Caller) -> str:
+    async def _picture(self, number: int, value: Any, caller: Caller) -> str:
         """In the order in which they were sent. What cannot be read is called by its name."""
-        name = given.filename if isinstance(given, UploadFile) else None
+        name = value.filename if isinstance(value, UploadFile) else None
         try:
-            found = await request_body.store_given_picture("images", given, self.service, caller)
+            found = await request_body.store_picture_field("images", value, self.service, caller)
         except KinoraError as error:
             if error.code is ErrorCode.INVALID_INPUT:
                 raise

@@ -65,20 +65,20 @@ class ApiContext:
         return self.limits.take(caller.limited_as, clips)
 
     async def submit(
-        self, asked: request_body.ParsedRequest, caller: Caller, parent: str | None = None
+        self, parsed: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
         """The accepted job and the RateLimit headers."""
-        return await in_thread(self.accept, asked, caller, parent)
+        return await in_thread(self.accept, parsed, caller, parent)
 
     def accept(
-        self, asked: request_body.ParsedRequest, caller: Caller, parent: str | None = None
+        self, parsed: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
         headers = self.count_clips(caller)
         job = self.service.submit(
-            asked.request,
+            parsed.request,
             caller.owner,
-            idempotency_key=asked.once,
-            reuse=asked.reuse,
+            idempotency_key=parsed.once,
+            reuse=parsed.reuse,
             parent=parent,
         )
         self.service.use_quota(job, caller.quota)

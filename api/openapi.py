@@ -190,8 +190,8 @@ def _operation(
 ) -> list[str]:
     parts = [f"<h2><b>{escape(method.upper())}</b><code>{escape(path)}</code></h2>"]
     parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
-    given = [(p["name"], p["in"], p.get("schema", {})) for p in operation.get("parameters", [])]
-    parts += _table("Parameters", given, document)
+    rows = [(p["name"], p["in"], p.get("schema", {})) for p in operation.get("parameters", [])]
+    parts += _table("Parameters", rows, document)
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         fields = _properties(content["schema"], document)
         parts += _table(f"Body: {kind}", [(n, "", s) for n, s in fields.items()], document)

@@ -96,7 +96,7 @@ def rename_aliases(body: Body, aliases: Mapping[str, str]) -> Body:
     for name, value in body.items():
         own = aliases.get(name, name)
         if own in found and found[own] != value:
-            raise unusable(name, f"it is given under two names, one of them “{own}”")
+            raise unusable(name, f"it was sent under two names, one of them “{own}”")
         found[own] = value
     return found
 
@@ -132,9 +132,9 @@ async def parse_request(
     body = rename_aliases(body, aliases)
     key = body.pop("idempotency_key", None)
     reuse = as_bool(body.pop("reuse", reuse), "reuse")
-    asked = build_request(await store_files(body, service, caller))
+    wanted = build_request(await store_files(body, service, caller))
     return ParsedRequest(
-        asked, reuse, idempotency_key_of(request, key, asked.model_dump_json(), str(reuse))
+        wanted, reuse, idempotency_key_of(request, key, wanted.model_dump_json(), str(reuse))
     )
 
 
@@ -156,15 +156,15 @@ async def store_files(fields: Body, service: JobService, caller: Caller) -> Body
     fields = dict(fields)
     for name, value in fields.items():
         if name in PICTURES:
-            fields[name] = await store_given_picture(name, value, service, caller)
+            fields[name] = await store_picture_field(name, value, service, caller)
         elif name in CLIPS:
-            fields[name] = await store_given_clip(name, value, service, caller)
+            fields[name] = await store_clip_field(name, value, service, caller)
         elif isinstance(value, UploadFile):
             raise unusable(name, "it is no picture field; send the picture as “image”")
     return fields
 
 
-async def store_given_picture(
+async def store_picture_field(
     name: str, value: object, service: JobService, caller: Caller
 ) -> object:
     """Stores an uploaded picture or data: URI and returns its id; returns an id as it is."""
@@ -181,7 +181,7 @@ async def store_given_picture(
     return (await in_thread(service.store_picture, data, caller.owner)).id
 
 
-async def store_given_clip(name: str, value: object, service: JobService, caller: Caller) -> object:
+async def store_clip_field(name: str, value: object, service: JobService, caller: Caller) -> object:
     """Stores an uploaded clip, or that of a finished job, and returns its id; returns the id of a
     stored clip as it is."""
     if isinstance(value, UploadFile):

@@ -20,7 +20,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api import request_body, schemas
 from api.core import ApiContext, IdentifiedCaller, JobId
-from api.sse import JobStreams
+from api.job_streams import JobStreams
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.models.loras import list_names
@@ -99,15 +99,15 @@ class Native:
         caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """Ask for a clip: JSON, or a form with the picture as `image`. It is accepted for good when
-        this answers. Under the same Idempotency-Key, 24 hours long, the same job comes back.
+        """Submit a clip: JSON, or a form with the picture as `image`. Once this responds, the job
+        is stored. Under the same Idempotency-Key, 24 hours long, the same job comes back.
 
-        With a `seed`, a clip that you had made of the very same settings is given again at once
-        (`reused`); `"reuse": false` makes it anew."""
-        asked = await request_body.read_request(request, self.service, caller)
+        With a `seed`, a clip that you made before with the same settings is returned at once
+        (`reused`); with `"reuse": false` it is made again."""
+        parsed = await request_body.read_request(request, self.service, caller)
 
         def accept() -> Response:
-            job, limits = self.core.accept(asked, caller)
+            job, limits = self.core.accept(parsed, caller)
             location = {"Location": address(f"/api/jobs/{job.id}")}
             return _json(schemas.job_view(self.service, job), 202, location | limits)
 
@@ -211,7 +211,7 @@ class Native:
     async def last_frame(
         self, request: Request, job_id: JobId, caller: IdentifiedCaller
     ) -> Response:
-        """The last frame, every pixel: a clip made from it goes on exactly there."""
+        """The last frame, every pixel: a clip made from it continues exactly there."""
         job = await self.core.get_job_in_thread(job_id, caller)
         path = await in_thread(self.service.last_frame_path, job.id)
         return send_file(request, path, f"kinora-{job.id[:8]}-last")

@@ -110,14 +110,14 @@ def generate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
-    **given: Any,
+    **options: Any,
 ) -> None:
     """Make one clip. Prints its path, or with --json all about it."""
     configure_logging(verbose)
     settings = Settings.load()
-    format, output = choose_output(given.pop("format"), out, as_json=as_json)
-    request = request_from(given | {"format": format}, settings)
-    files = InputFiles.read(given, settings)
+    format, output = choose_output(options.pop("format"), out, as_json=as_json)
+    request = request_from(options | {"format": format}, settings)
+    files = InputFiles.read(options, settings)
     with stoppable():
         with only_results_on_stdout():
             job, clip = make(context.obj.build_service, settings, request, files)
@@ -175,7 +175,7 @@ def models(
     settings = Settings.load()
     if profile is not None:
         settings = settings.model_copy(update={"profile": parse_profile(profile)})
-    # only torch knows whether it can use a GPU; where none is listed, there is nothing to ask
+    # only torch knows whether it can use a GPU; where none is listed, torch is not needed
     device = probe_with_torch() if list_gpus().is_any and not settings.zero_gpu else None
     cards, planner = load_cards(settings.models_dir), Planner(settings, device=lambda: device)
     here = {card.id: planner.describe(card, cards) for card in cards.values()}

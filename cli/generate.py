@@ -31,11 +31,11 @@ PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)
 CLIPS = names_of(REQUEST_FIELDS.values(), Kind.CLIP)
 
 
-def request_from(given: Mapping[str, Any], settings: Settings) -> GenerationRequest:
+def request_from(options: Mapping[str, Any], settings: Settings) -> GenerationRequest:
     """The request of a command line's values. Its files are stored later."""
     fields = {
         name: value
-        for name, value in given.items()
+        for name, value in options.items()
         if value is not None and name not in (*PICTURES, *CLIPS)
     }
     for name, field in REQUEST_FIELDS.items():
@@ -76,12 +76,12 @@ class InputFiles(NamedTuple):
     clips: Mapping[str, Path]
 
     @classmethod
-    def read(cls, given: Mapping[str, Any], settings: Settings) -> InputFiles:
-        clips = {name: given[name] for name in CLIPS if given.get(name)}
+    def read(cls, options: Mapping[str, Any], settings: Settings) -> InputFiles:
+        clips = {name: options[name] for name in CLIPS if options.get(name)}
         for path in clips.values():
             if not path.is_file():
                 raise KinoraError(ErrorCode.INVALID_VIDEO, f"There is no clip {path}.")
-        pictures = {name: given[name] for name in PICTURES if given.get(name)}
+        pictures = {name: options[name] for name in PICTURES if options.get(name)}
         return cls({name: picture_bytes(p, settings) for name, p in pictures.items()}, clips)
 
     def stored_for(self, request: GenerationRequest, service: JobService) -> GenerationRequest:

@@ -36,8 +36,8 @@ def offered_fields() -> list[RequestField]:
 
 
 def with_request_options(command: Command) -> Command:
-    """Decorates a command with `**given`: for Typer, its parameters are its own and, in the place
-    of `**given`, the request's fields."""
+    """Decorates a command with `**options`: for Typer, its parameters are its own and, in the place
+    of `**options`, the request's fields."""
     own = inspect.signature(command, eval_str=True).parameters.values()
     first = [each for each in own if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     last = [each for each in own if each.kind is inspect.Parameter.KEYWORD_ONLY]

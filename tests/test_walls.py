@@ -310,16 +310,11 @@ def test_weights_are_safetensors_and_code_is_never_remote() -> None:
 SAME_RECIPE = "training/world and training/storybook are two recipes with the same parts"
 
 SHARED_CLASS_NAMES = {
-    "Caller": "to be renamed in ui/mcp_tools.py",
-    "Clip": "to be renamed in api/schemas.py and training/",
-    "Control": "to be one protocol: jobs/workers/timing.py repeats the engine's",
-    "Health": "to be renamed in api/ops.py or jobs/executor.py",
+    "Clip": "the OpenAPI component of api/schemas.py keeps it; to be renamed in training/",
+    "Health": "the OpenAPI component of api/ops.py keeps it; to be renamed in jobs/executor.py",
     "Place": SAME_RECIPE,
-    "Preview": "to be one class: jobs/events.py repeats the engine's",
-    "Settings": "to be renamed in training/evaluation/plan.py",
     "Subject": SAME_RECIPE,
-    "Task": "to be renamed in api/compat.py",
-    "Words": "to be renamed in ui/tab.py or training/align_words.py",
+    "Task": "their OpenAPI components are named after their modules: api/compat.py keeps it",
 }
 """Class names that stand for two things, and why."""
 
@@ -330,9 +325,9 @@ SHARED_STEMS = {
     "generate": "to be renamed in training/evaluation",
     "likeness": "to be renamed in training/evaluation or training/storybook",
     "metrics": "to be renamed in training/evaluation",
-    "page": "to be renamed in bench",
     "places": SAME_RECIPE,
     "plan": "to be renamed in training/evaluation",
+    "preview": "the dataclass that every package may import, and the thread that draws it",
     "render": SAME_RECIPE,
     "request": "to be renamed in training/evaluation",
     "run": "to be renamed in training/evaluation",

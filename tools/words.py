@@ -51,6 +51,7 @@ LEFT_OUT = {
 ON_DISK_OR_WIRE = {
     "asked": "column of `jobs`, and field of Adjustment in every response",
     "lent": "folder of LoRAs that are sent to workers",
+    "develop": "field of an error on the page's own routes, and event of the stage",
 }
 """Allowed as an attribute, a keyword, a field, a string that is nothing else, or in the code of a
 page of documentation; never as the name of a variable or in a sentence."""

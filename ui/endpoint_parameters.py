@@ -119,14 +119,16 @@ def parameters_for(
     return found
 
 
-def request_values(given: dict[str, Any]) -> dict[str, Any]:
+def request_values(arguments: dict[str, Any]) -> dict[str, Any]:
     """Of an endpoint's arguments, the fields of the request."""
     values: dict[str, Any] = {}
     for name, field in REQUEST_FIELDS.items():
-        if field.kind is Kind.POINT and f"{name}_x" in given:
-            values[name] = {axis: given[f"{name}_{axis}"] for axis in field.default.model_dump()}
-        elif name in given and not (field.kind is Kind.LORAS and given[name] is None):
-            values[name] = given[name]
+        if field.kind is Kind.POINT and f"{name}_x" in arguments:
+            values[name] = {
+                axis: arguments[f"{name}_{axis}"] for axis in field.default.model_dump()
+            }
+        elif name in arguments and not (field.kind is Kind.LORAS and arguments[name] is None):
+            values[name] = arguments[name]
     return values
 
 
@@ -138,8 +140,8 @@ def endpoint(
     *,
     has_progress: bool = False,
 ) -> Callable[..., Any]:
-    """A function for Gradio with this signature, which calls `handler(given, request)` or
-    `handler(given, request, progress)`."""
+    """A function for Gradio with this signature, which calls `handler(arguments, request)` or
+    `handler(arguments, request, progress)`."""
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     listed = [
         inspect.Parameter(each.name, keyword, default=each.default, annotation=each.annotation)
@@ -152,18 +154,18 @@ def endpoint(
         )
     signature = inspect.Signature(listed, return_annotation=Any)
 
-    def arguments(values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
+    def handler_arguments(values: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
         bound = signature.bind(*values, **named)
         bound.apply_defaults()
-        given = dict(bound.arguments)
-        special = [given.pop(each) for each in ("request", "progress") if each in given]
-        return [given, *special]
+        arguments = dict(bound.arguments)
+        special = [arguments.pop(each) for each in ("request", "progress") if each in arguments]
+        return [arguments, *special]
 
     async def run_async(*values: Any, **named: Any) -> Any:
-        return await handler(*arguments(values, named))
+        return await handler(*handler_arguments(values, named))
 
     def run(*values: Any, **named: Any) -> Any:
-        return handler(*arguments(values, named))
+        return handler(*handler_arguments(values, named))
 
     described: Any = run_async if inspect.iscoroutinefunction(handler) else run
     described.__signature__ = signature

@@ -38,10 +38,10 @@ class Form:
 
     def __init__(self, *values: Any, **named: Any) -> None:
         self._values: dict[str, Any] = {name: _unset(name) for name in NAMES}
-        given = dict(zip(NAMES, values)) | named  # noqa: B905  # as many as there are
-        if unknown := sorted(set(given) - set(NAMES)):
+        values_by_name = dict(zip(NAMES, values)) | named  # noqa: B905  # as many as there are
+        if unknown := sorted(set(values_by_name) - set(NAMES)):
             raise TypeError(f"the form has no {', '.join(unknown)}")
-        self._values |= given
+        self._values |= values_by_name
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -265,11 +265,11 @@ def _shapes(card: ModelCard, task: Task, also: str | None) -> list[Choice]:
 
 
 def to_request(
-    form: Form, given: Mapping[str, Any] | None = None, task: Task = Task.IMAGE_TO_VIDEO
+    form: Form, upload: Mapping[str, Any] | None = None, task: Task = Task.IMAGE_TO_VIDEO
 ) -> GenerationRequest:
-    """The request that the controls stand for. `given` is the stage's picture, or in video to video
-    its clip: {"id", "focus": {"x", "y"}}. Raises KinoraError(INVALID_INPUT)."""
-    given = given or {}
+    """The request that the controls stand for. `upload` is the stage's picture, or its clip in
+    video to video: {"id", "focus": {"x", "y"}}. Raises KinoraError(INVALID_INPUT)."""
+    upload = upload or {}
     width, height = _size(form.shape)
     source = "video" if task is Task.VIDEO_TO_VIDEO else "image"
     values: dict[str, Any] = {
@@ -277,8 +277,8 @@ def to_request(
         for name, field in PAGE_FIELDS.items()
         if task in field.tasks
     }
-    values |= {"width": width, "height": height, source: given.get("id")}
-    values |= {"focus": given.get("focus")}
+    values |= {"width": width, "height": height, source: upload.get("id")}
+    values |= {"focus": upload.get("focus")}
     try:
         return GenerationRequest.model_validate(
             {name: value for name, value in values.items() if value is not None}

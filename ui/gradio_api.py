@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 15.0
 CALL_AGAIN = (
     "The Hub's permission to use your GPU quota expired while this clip waited. Call again, or use "
-    "/make_clip and ask /clip_state for it: each of those calls brings a new permission."
+    "/make_clip and then /clip_state: each of those calls brings a new permission."
 )
 
 
@@ -88,11 +88,11 @@ class Endpoints:
             gr.api(function, api_name=function.__name__, concurrency_limit=None)
 
     async def clip(
-        self, given: dict[str, Any], request: gr.Request, progress: gr.Progress
+        self, arguments: dict[str, Any], request: gr.Request, progress: gr.Progress
     ) -> tuple[str, dict[str, Any]]:
         who = owner(request)
         with errors_for_gradio():
-            values = await self._with_files_stored(request_values(given), who)
+            values = await self._with_files_stored(request_values(arguments), who)
         return await wait_for_clip(self.service, values, who, progress)
 
     async def _with_files_stored(self, values: dict[str, Any], who: str) -> dict[str, Any]:
@@ -135,8 +135,8 @@ class Endpoints:
             [prompt, *(replace(each, help="") for each in parameters_for(fields))],
         )
 
-    def estimate(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        values = given | {"prompt": given["prompt"] or ANYTHING}
+    def estimate(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        values = arguments | {"prompt": arguments["prompt"] or ANYTHING}
         with errors_for_gradio():
             fitted, took = self.service.estimate(GenerationRequest.model_validate(values))
         return {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jobs.service import JobService
 
 
-class Caller(Protocol):
+class ToolCaller(Protocol):
     @property
     def owner(self) -> str: ...
     @property
@@ -35,7 +35,7 @@ class Caller(Protocol):
     def may_see(self, job: Job) -> bool: ...
 
 
-Identify = Callable[["Request"], Caller]
+Identify = Callable[["Request"], ToolCaller]
 
 
 IN_A_BATCH = ("model", "seed", "num_inference_steps")
@@ -110,18 +110,18 @@ class Tools:
         doc = inspect.cleandoc(doc)
         return endpoint(handler, handler.__name__, doc, parameters)
 
-    def make_clip(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+    def make_clip(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
             caller = self._caller(request)
-            wanted = GenerationRequest.model_validate(given)
+            wanted = GenerationRequest.model_validate(arguments)
             job = self.service.submit(wanted, caller.owner, reuse=True)
             return self._started(job, caller, request)
 
-    def continue_clip(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+    def continue_clip(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
             caller = self._caller(request)
-            before = self._job(given.pop("job_id"), request)
-            values = given | {
+            before = self._job(arguments.pop("job_id"), request)
+            values = arguments | {
                 "continue_from": self.service.store_finished_clip(before.id, caller.owner).id,
             }
             card = self.service.cards.get(before.fitted.model)
@@ -131,32 +131,32 @@ class Tools:
             job = self.service.submit(wanted, caller.owner, parent=before.id)
             return self._started(job, caller, request)
 
-    def clip_state(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+    def clip_state(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            return self._state(self._job(given["job_id"], request), request)
+            return self._state(self._job(arguments["job_id"], request), request)
 
-    def discard_clip(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+    def discard_clip(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            job = self._job(given["job_id"], request)
+            job = self._job(arguments["job_id"], request)
             return self._state(self.service.cancel(job.id), request)
 
-    def make_batch(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
-        prompts = given.pop("prompts")
+    def make_batch(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        prompts = arguments.pop("prompts")
         with errors_for_gradio():
             caller = self._caller(request)
-            wanted = [GenerationRequest.model_validate(given | {"prompt": p}) for p in prompts]
+            wanted = [GenerationRequest.model_validate(arguments | {"prompt": p}) for p in prompts]
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
             return self._batch(jobs, caller, request)
 
-    def batch_state(self, given: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+    def batch_state(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            jobs = self.service.batch(given["batch_id"])
+            jobs = self.service.batch(arguments["batch_id"])
             caller = self.identify(_web_request(request))
             if not jobs or not caller.may_see(jobs[0]):
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
             return self._batch(jobs, caller, request)
 
-    def _caller(self, request: gr.Request) -> Caller:
+    def _caller(self, request: gr.Request) -> ToolCaller:
         caller = self.identify(_web_request(request))
         if self.service.needs_request and not caller.quota:
             raise KinoraError(
@@ -174,7 +174,7 @@ class Tools:
         self.service.use_quota(job, caller.quota)
         return job
 
-    def _started(self, job: Job, caller: Caller, request: gr.Request) -> dict[str, Any]:
+    def _started(self, job: Job, caller: ToolCaller, request: gr.Request) -> dict[str, Any]:
         self.service.use_quota(job, caller.quota)
         return self._state(job, request)
 
@@ -199,7 +199,7 @@ class Tools:
             state["error"] = job.error
         return state
 
-    def _batch(self, jobs: list[Job], caller: Caller, request: gr.Request) -> dict[str, Any]:
+    def _batch(self, jobs: list[Job], caller: ToolCaller, request: gr.Request) -> dict[str, Any]:
         for job in jobs:
             self.service.use_quota(job, caller.quota)
         states = [self._state(job, request) for job in jobs]

@@ -14,7 +14,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.request import Task
 from ui import gradio_api, mcp_tools
 from ui.model_picker import Models
-from ui.tab import SMALL, WORDS, TaskTab, js_component
+from ui.tab import PROMPT_FIELDS, SMALL, TaskTab, js_component
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -30,22 +30,22 @@ def build(
     settings: Settings,
     identify: mcp_tools.Identify | None = None,
 ) -> gr.Blocks:
-    """`identify` tells who calls the tools; without it there are none."""
+    """`identify` returns who calls the tools; without it there are no tools."""
     with gr.Blocks(
         title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
     ) as demo:
         models = Models(service.cards, settings, service.planner)
-        gradio_api.Endpoints(service).add()  # first: the names they ask for are still free
+        gradio_api.Endpoints(service).add()  # first, while no other endpoint has these names
         if identify:
             mcp_tools.Tools(service, identify).add()
         gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
         studios: dict[Task, TaskTab] = {}
         with gr.Tabs(elem_id="k-tabs"):
-            for task in WORDS:
+            for task in PROMPT_FIELDS:
                 able = (card for card in cards.values() if task in card.tasks)
                 if not any(map(models.allowed.allows, able)):
                     continue
-                with gr.Tab(WORDS[task].tab, id=task.value):
+                with gr.Tab(PROMPT_FIELDS[task].tab, id=task.value):
                     studios[task] = TaskTab(task, service, cards, settings, models)
         js_component("reel", Task.TEXT_TO_VIDEO)
         for studio in studios.values():

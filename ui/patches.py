@@ -117,8 +117,8 @@ UPLOADED = re.compile(r"/gradio_api/file=(?P<path>/[^?#]+)")
 
 def take_files_from_agents() -> None:
     """Over MCP, a file is what its description says: a data: URI, the address of one that was
-    uploaded here, or null where it may be left out. Gradio asks for any http address and would
-    download it, which is never done (see `fetch_nothing`).
+    uploaded here, or null where it may be left out. Gradio's schema takes any http address,
+    which Gradio would download; nothing is ever downloaded here (see `fetch_nothing`).
 
     Can go when uploaded files are taken by their address without a download, and when
     `get_input_schema` lets a component describe its own string.

@@ -1,7 +1,7 @@
 """One tab: stage, prompt, chips, folds, and what happens when they are used.
 
-What a press does is in `handlers`. The tabs are the same class; their own words are in `WORDS`, and
-what a model does not take is not shown.
+What a press does is in `handlers`. The tabs are the same class; their own texts are in
+`PROMPT_FIELDS`, and what a model does not take is not shown.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "de
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
 SMALL: dict[str, Any] = QUIET | {"queue": False}
-"""For what answers at once. Presses that start a clip go through Gradio's queue, because that is
-where a Space passes on who is asking for its GPU."""
+"""For handlers that return at once. Presses that start a clip go through Gradio's queue, because
+that is where a Space passes on whose GPU quota the clip uses."""
 STARTS: dict[str, Any] = QUIET | {"concurrency_limit": None}
 LASTS: dict[str, Any] = STARTS | {"trigger_mode": "multiple"}
 """On ZeroGPU such an event lasts as long as its clip, and must hold up no other one."""
 
 
 @dataclass(frozen=True)
-class Words:
+class PromptFields:
     tab: str
     placeholder: str
 
 
-WORDS = {
-    Task.TEXT_TO_VIDEO: Words(
+PROMPT_FIELDS = {
+    Task.TEXT_TO_VIDEO: PromptFields(
         tab="Text to video",
         placeholder="What should happen?",
     ),
-    Task.IMAGE_TO_VIDEO: Words(
+    Task.IMAGE_TO_VIDEO: PromptFields(
         tab="Image to video",
         placeholder="How should it move?",
     ),
-    Task.VIDEO_TO_VIDEO: Words(
+    Task.VIDEO_TO_VIDEO: PromptFields(
         tab="Video to video",
         placeholder="What should it become?",
     ),
@@ -61,9 +61,9 @@ WORDS = {
 def js_component(name: str, task: Task, value: Any = None, **options: Any) -> gr.HTML:
     """A piece of the page drawn by our own script; it gets data, never HTML."""
     elem_classes = ["k-part", f"k-part-{name}"]
-    given = json.dumps({"task": task.value, **options})
+    data = json.dumps({"task": task.value, **options})
     # main.js mounts what waits in this list when it has loaded, and from then on what is pushed
-    script = f"(window.kinora ??= []).push([{name!r}, element, {{trigger, props, watch}}, {given}])"
+    script = f"(window.kinora ??= []).push([{name!r}, element, {{trigger, props, watch}}, {data}])"
     return gr.HTML(
         value,
         html_template="",
@@ -103,7 +103,7 @@ class TaskTab:
     # ---- what is seen
 
     def _build(self) -> None:
-        d, words = self.card.defaults, WORDS[self.task]
+        d, words = self.card.defaults, PROMPT_FIELDS[self.task]
         with gr.Column(elem_id=f"k-{self.task.value}", elem_classes="k-studio"):
             self.stage = js_component(
                 "stage",
@@ -126,7 +126,7 @@ class TaskTab:
                 with gr.Accordion("What to write", open=False, elem_classes="k-fold"):
                     self.knows = js_component("knows", self.task, about(self.card))
 
-    def _build_slate(self, words: Words) -> None:
+    def _build_slate(self, words: PromptFields) -> None:
         with gr.Row(elem_classes="k-slate"):
             self.facts = js_component("facts", self.task, self.facts_at_first)
             self.prompt = gr.Textbox(

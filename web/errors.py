@@ -47,7 +47,9 @@ class ErrorBody(BaseModel):
     message: str = Field(description="A sentence a person can act on.")
     details: dict[str, Any] = {}
     timestamp: str = Field(description="When it happened, ISO 8601, UTC.")
-    request_id: str = Field(description="To be named to whoever runs this; in X-Request-Id, too.")
+    request_id: str = Field(
+        description="Quote it when you report a problem. Also in the header X-Request-Id."
+    )
     action: dict[str, Any] | None = Field(default=None, description="Settings that would work.")
 
 

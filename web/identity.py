@@ -118,8 +118,8 @@ class Callers:
 def _bearer(headers: Headers) -> str | None:
     """X-Api-Key first: behind the Hub's proxy, Authorization may hold the Hub's own token."""
     scheme, _, secret = headers.get("authorization", "").partition(" ")
-    given = secret.strip() if scheme.lower() == "bearer" else ""
-    return headers.get("x-api-key") or given or None
+    bearer = secret.strip() if scheme.lower() == "bearer" else ""
+    return headers.get("x-api-key") or bearer or None
 
 
 def _is_address(text: str) -> bool:
@@ -260,8 +260,8 @@ def proxy_fault(headers: Headers) -> str | None:
     if site != "same-origin" and (site or not _is_internal(host) or _is_internal(_netloc(origin))):
         return None
     return (
-        f"This page was opened at {_netloc(origin)}, but the server was asked as {host}. The proxy "
-        "must pass on the header Host (nginx: proxy_set_header Host $http_host)."
+        f"This page was opened at {_netloc(origin)}, but the request names the host {host}. "
+        "The proxy must pass on the header Host (nginx: proxy_set_header Host $http_host)."
     )
 
 

@@ -126,19 +126,19 @@ class Edits:
 
 def _source(body: request_body.Body) -> UploadFile | str:
     """Removes the source from the body: a file, or the id of a video in any of its notations."""
-    given: Any = body.pop(SOURCE, None)
+    sent: Any = body.pop(SOURCE, None)
     named = body.pop(ITS_ID, None)
-    if isinstance(given, str) and given.lstrip().startswith("{"):
+    if isinstance(sent, str) and sent.lstrip().startswith("{"):
         try:
-            given = json.loads(given)
+            sent = json.loads(sent)
         except (ValueError, RecursionError):
-            given = None
-    if isinstance(given, dict):
-        given = given.get("id")
-    given = given or named
-    if isinstance(given, UploadFile) or (isinstance(given, str) and ID.fullmatch(given)):
-        return given
-    if isinstance(given, str):
+            sent = None
+    if isinstance(sent, dict):
+        sent = sent.get("id")
+    sent = sent or named
+    if isinstance(sent, UploadFile) or (isinstance(sent, str) and ID.fullmatch(sent)):
+        return sent
+    if isinstance(sent, str):
         raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
     raise _missing(SOURCE, "Send the video as a file, or the id of a finished one: “video”.")
 

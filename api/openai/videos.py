@@ -51,7 +51,7 @@ class Videos:
 
     async def create(self, request: Request, caller: IdentifiedCaller) -> Response:
         """Create a video: `prompt`, `model`, `seconds`, `size`, `input_reference`, and any setting
-        of `/api/generate` besides. The job is accepted for good when this answers."""
+        of `/api/generate` besides. Once this responds, the job is stored."""
         body = from_openai_names(await request_body.read_body(request))
         parsed = await request_body.parse_request(
             body, request, self.service, caller, {}, reuse=True

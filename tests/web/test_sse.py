@@ -14,7 +14,7 @@ from starlette.types import Message
 
 from api.batches import Batches
 from api.core import ApiContext
-from api.sse import JobStreams
+from api.job_streams import JobStreams
 from app import executor_for
 from errors import ErrorCode, KinoraError
 from jobs.event_types import StepDone

@@ -110,9 +110,9 @@ def evaluate_pairs(clips: JudgedClips) -> Findings:
     note = (
         "gap: the weaker alone less both, at most 5 %. Rows: each name with all its partners, "
         "its interval widened for their number; below: surely more than 5 points under the weaker "
-        "alone, fine: surely not, open: too few clips to tell. Gathering: whether failures meet in "
-        "the same cells beyond what rows and columns explain. 'open' as a verdict: nothing speaks "
-        "against it, and the counts are too small to show it"
+        "alone, fine: surely not, open: too few clips to decide. Gathering: whether failures meet "
+        "in the same cells beyond what rows and columns explain. 'open' as a verdict: nothing "
+        "speaks against it, and the counts are too small to show it"
     )
     findings.tables.append(Table("Every pair against the single ones", heads, overview, note))
     findings.card.append(findings.tables[-1])

@@ -131,7 +131,13 @@ def evaluate_negative_prompt(clips: JudgedClips) -> Findings:
         rows.append((group, str(proportion(before)), str(proportion(after)), f"{p_value:.3f}",
                      f"{belief[0].text(2)} to {belief[1].text(2)}"))  # fmt: skip
     if rows:
-        heads = ("who was asked for", "dogs", 'dogs with "dog" in the negative', "chance", "belief")
+        heads = (
+            "prompted subject",
+            "dogs",
+            'dogs with "dog" in the negative',
+            "chance",
+            "belief",
+        )
         note = (
             "the same seeds with and without; chance: how likely as one-sided a change is without "
             "any effect; belief: what the judge gives to 'dog', on average"

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 20000;
 const UNREACHABLE = {
   code: "unavailable",
   message: "Kinora cannot be reached right now.",
-  remedy: "A clip that is being made goes on; try again in a moment.",
+  remedy: "Clips in progress continue; try again in a moment.",
 };
 
 /** @type {Problem} */

@@ -93,7 +93,7 @@ function followUpdates(tab, job) {
   source.addEventListener("end", () => source.close());
   source.onerror = () => {
     if (tab.source !== source) return;
-    tab.notice.value = "The connection is gone; the clip goes on. Reconnecting…";
+    tab.notice.value = "Connection lost; the clip continues. Reconnecting…";
     if (source.readyState === EventSource.CLOSED) recover(tab, job.id);
   };
 }

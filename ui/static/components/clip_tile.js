@@ -84,7 +84,7 @@ function TilePicture({ clip, opener }) {
 /** @param {{ clip: Job, opener: Ref<HTMLElement> }} props */
 function TileClip({ clip, opener }) {
   const video = /** @type {Ref<HTMLVideoElement>} */ (useRef(null));
-  const newest = useRef(clip); // its address may be signed anew before it is first played
+  const newest = useRef(clip); // a newer signed address may arrive before it is first played
   newest.current = clip;
   // Signed addresses change with every state: what was loaded first stays.
   const [clipUrl] = useState(fileUrl(clip, "clip"));

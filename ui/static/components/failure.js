@@ -8,7 +8,8 @@ export function Failure({ tab }) {
   const job = useSignal(tab.job);
   const error = job?.id ? job.error : null;
   if (!job?.id || !error) return html`<div class="k-layer k-failure" hidden></div>`;
-  const { message, remedy, action, develop } = error;
+  const { message, remedy, action } = error;
+  const canDecodeAgain = error.develop; // the latents are kept
   return html`
     <div class="k-layer k-failure">
       <p class="k-failure-title">${message}</p>
@@ -25,7 +26,7 @@ export function Failure({ tab }) {
           </button>`
         }
         ${
-          develop &&
+          canDecodeAgain &&
           html`<button
             class="k-press"
             type="button"
@@ -36,7 +37,7 @@ export function Failure({ tab }) {
           </button>`
         }
         <button class="k-press" type="button" onClick=${() => pressJobButton(tab, "again", job)}>
-          ${develop ? "From the start" : "Try again"}
+          ${canDecodeAgain ? "From the start" : "Try again"}
         </button>
       </div>
     </div>

@@ -16,7 +16,7 @@ const ADVICE = {
   i2v: [
     ["✓", "it runs to the right", "Says what moves and where to. The picture says the rest."],
     ["✓", "it spins on the spot", "One movement, plainly named."],
-    ["✗", "a red car on a road", "Tells what is in the picture, not what happens."],
+    ["✗", "a red car on a road", "Describes what is in the picture, not what happens."],
     ["✗", "make it cool", "Nothing to see in it."],
   ],
   v2v: [
