@@ -227,7 +227,7 @@ DISK_FULL = ("53100",)
 
 
 def all_rows(
-    tx: Connection, query: Select[Unpack[tuple[Any, ...]]], **given: Any
+    tx: Connection, query: Select[Unpack[tuple[Any, ...]]], **parameters: Any
 ) -> list[tuple[Any, ...]]:
     """What the query finds, read in one step. No float of it may be NULL.
 
@@ -235,8 +235,8 @@ def all_rows(
     for 5 ms each time: a thousand rows can take a second. So there they come as one piece of JSON.
     """
     if tx.dialect.name != "sqlite":
-        return [tuple(row) for row in tx.execute(query, given)]
-    found = json.loads(tx.execute(_as_json(query), given).scalar_one())
+        return [tuple(row) for row in tx.execute(query, parameters)]
+    found = json.loads(tx.execute(_as_json(query), parameters).scalar_one())
     reads = [float if isinstance(c.type, Float) else _as_it_is for c in query.selected_columns]
     return [tuple(read(value) for read, value in zip(reads, row, strict=True)) for row in found]
 

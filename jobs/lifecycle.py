@@ -35,7 +35,7 @@ from jobs.event_types import (
     WorkerEvent,
 )
 from jobs.events import EventLog
-from jobs.job import Asked, Job, Result, State
+from jobs.job import Job, Result, State, StopRequest
 from jobs.store import JobStore
 from pipelines.preview import Preview
 
@@ -60,7 +60,7 @@ class JobLifecycle:
         self.events = events
         self.estimator = estimator
         self.artifacts = artifacts or Artifacts(data)
-        self.pictures = self.artifacts.given
+        self.pictures = self.artifacts.uploads_folder
         self._paused = False
         self.check_queued: Callable[[], None] = lambda: None
         """An executor calls this once its worker's device is known: jobs that were accepted before
@@ -101,7 +101,7 @@ class JobLifecycle:
 
     # -- running jobs ------------------------------------------------------------------------------
 
-    def stop_request(self, job_id: str) -> Asked | None:
+    def stop_request(self, job_id: str) -> StopRequest | None:
         """Whether the user wants the running job to be discarded or finished now."""
         job = self.store.get(job_id)
         return job.asked if job else None
@@ -138,7 +138,7 @@ class JobLifecycle:
             State.SUCCEEDED,
             Succeeded(result.seconds, result.finished_early),
             result=result,
-            unless_asked="discard",
+            unless_stop_request="discard",
             run=job.started_at,
         )
         if not succeeded:

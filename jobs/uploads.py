@@ -62,7 +62,7 @@ class Uploads:
         raise KinoraError(ErrorCode.NOT_FOUND, "That is not here any more. Add it again.")
 
     def check(self, request: GenerationRequest, owner: str) -> None:
-        """Raises KinoraError(NOT_FOUND) if the request names an upload of somebody else."""
+        """Raises KinoraError(NOT_FOUND) if the request names another caller's upload."""
         for name in (request.image, request.last_image, request.video, request.continue_from):
             if name is not None:
                 self.path(name, owner)

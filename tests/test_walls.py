@@ -313,7 +313,6 @@ SHARED_CLASS_NAMES = {
     "Caller": "to be renamed in ui/mcp_tools.py",
     "Clip": "to be renamed in api/schemas.py and training/",
     "Control": "to be one protocol: jobs/workers/timing.py repeats the engine's",
-    "Health": "to be renamed in api/ops.py or jobs/executor.py",
     "Place": SAME_RECIPE,
     "Preview": "to be one class: jobs/events.py repeats the engine's",
     "Settings": "to be renamed in training/evaluation/plan.py",

@@ -44,7 +44,7 @@ Progress: TypeAlias = Loading | Fallback | StepDone | PreviewReady | Decoding | 
 MessageBody: TypeAlias = Begun | Progress | Outcome
 
 RENEWS_DEADLINE = (Begun, Loading, Fallback)
-"""After these the deadline of a run begins anew: loading takes none of the clip's time."""
+"""After these the deadline of a run starts again: loading takes none of the clip's time."""
 
 
 @dataclass(frozen=True)

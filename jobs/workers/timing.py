@@ -80,7 +80,7 @@ class Deadline:
         self.renew()
 
     def renew(self) -> None:
-        """Begins anew: the time a model takes to load or download is not the clip's."""
+        """Starts again: the time a model takes to load or download is not the clip's."""
         self._ends = time.monotonic() + self.seconds
 
     def is_over(self) -> bool:
