@@ -45,8 +45,8 @@ MAX_ATTEMPTS = 2
 
 
 class JobLifecycle:
-    """Thread-safe. Every change is a compare-and-set in the store: of two threads or processes that
-    want to end a job one succeeds, and for the other nothing happens."""
+    """Thread-safe. Every change is a compare-and-set in the store: if two threads or processes try
+    to end a job, one succeeds and the other changes nothing."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class JobLifecycle:
             case Preview():  # the JPEG stays in memory, out of the database
                 kept = self.events.keep_preview(job.id, event)
                 self.store.append(job.id, PreviewReady.of(kept))
-            case Fallback():  # another model makes it: the job says so from now on
+            case Fallback():  # another model makes it: stored in the job
                 if event.fitted:
                     self.store.replace_fitted(job.id, event.fitted)
                 self.store.append(job.id, replace(event, fitted=None))
@@ -228,8 +228,8 @@ class JobLifecycle:
         return bool(self.artifacts.size(job_id, LATENTS))
 
     def _clear(self, job: Job, keep: Collection[str] = ()) -> None:
-        """Removes the files of this run, unless the job was given to another worker since: then
-        they are that worker's."""
+        """Removes the files of this run, unless another worker has the job by now: then they
+        belong to that one."""
         now = self.store.get(job.id)
         if now and (now.state, now.started_at) == (State.RUNNING, job.started_at):
             if keep and any(self.artifacts.size(job.id, name) is not None for name in keep):

@@ -54,7 +54,7 @@ def end_commands(lifecycle: JobLifecycle, liveness: ServerLiveness) -> None:
 
 
 def end_command(lifecycle: JobLifecycle, server: str) -> None:
-    """A command line's jobs end with it: nobody waits for their clips. A complete clip and stored
+    """Ends the running and queued jobs of a command that has ended. A complete clip and stored
     latents are kept."""
     error = KinoraError(ErrorCode.WORKER_LOST, "The command that made this clip was stopped.")
     for job in lifecycle.store.unfinished(server, State.RUNNING):

@@ -224,7 +224,7 @@ class JobService(JobQueries):
         return self._uploads.store_video(self.clip_path(job_id), owner, made_here=True)
 
     def upload_path(self, name: str, owner: str | None) -> Path:
-        """The file of an upload. Raises KinoraError(NOT_FOUND) for anybody but who uploaded it."""
+        """The file of an upload. Raises KinoraError(NOT_FOUND) for other owners."""
         return self._uploads.path(name, owner)
 
     # -- web requests that bring GPU quota (ZeroGPU) -----------------------------------------------

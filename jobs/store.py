@@ -56,7 +56,8 @@ class JobStore(StoreQueries):
     def __init__(self, url: str, server: str = "server") -> None:
         super().__init__(Database(url), server)
         self.knows_all = True
-        """False where the database may have been lost: files that it does not know stay."""
+        """False if the database may have been lost: files without a row in it must not be
+        removed."""
         self._subscribers: list[Callable[[Event], None]] = []
         self.has_others = False
         self._writing = PriorityLock()

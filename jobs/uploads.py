@@ -1,7 +1,7 @@
 """Uploads: pictures and clips that requests refer to, and who uploaded them.
 
 A file's name is the hash of its content, so several owners may have uploaded the same file. Each
-owner's mark is an empty file beside it; for anybody without a mark the file does not exist.
+owner's mark is an empty file beside it; for an owner without a mark the file does not exist.
 """
 
 from __future__ import annotations

@@ -312,9 +312,7 @@ SAME_RECIPE = "training/world and training/storybook are two recipes with the sa
 SHARED_CLASS_NAMES = {
     "Caller": "to be renamed in ui/mcp_tools.py",
     "Clip": "to be renamed in api/schemas.py and training/",
-    "Control": "to be one protocol: jobs/workers/timing.py repeats the engine's",
     "Place": SAME_RECIPE,
-    "Preview": "to be one class: jobs/events.py repeats the engine's",
     "Settings": "to be renamed in training/evaluation/plan.py",
     "Subject": SAME_RECIPE,
     "Task": "to be renamed in api/compat.py",

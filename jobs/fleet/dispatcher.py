@@ -2,8 +2,8 @@
 
 The store holds the state: a job is claimed when a worker is idle, and the worker's messages are
 stored through the lifecycle. If Redis is unreachable for longer than AWAY_S, new requests are
-refused and running jobs go on; jobs that were lost in that time are queued again. Jobs of a server
-that stops stay with their workers, and the next server reads their messages.
+refused and running jobs continue; jobs that were lost in that time are queued again. When a server
+stops, its jobs stay with their workers, and the next server reads their messages.
 
 Two threads: one dispatches jobs and watches the workers, one reads messages. `_lock` guards `_runs`
 and the fields that `health` reads.
@@ -25,7 +25,7 @@ from jobs.executor import ExecutorHealth
 from jobs.fleet.client import connect
 from jobs.fleet.messages import RENEWS_DEADLINE, from_fields, store_message
 from jobs.fleet.protocol import ALIVE_S, RedisProtocol, RunTicket, WorkerInfo, device_to_show
-from jobs.fleet.routing import Free, Wants, passed_over, route
+from jobs.fleet.routing import Free, WaitingJob, passed_over, route
 from jobs.job import Job, State, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.workers.inputs import share_inputs
@@ -154,7 +154,7 @@ class RedisExecutor:
         )
 
     def close(self, grace_s: float) -> None:
-        """Running jobs go on; the next server reads their messages."""
+        """Running jobs continue; the next server reads their messages."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -194,7 +194,7 @@ class RedisExecutor:
         return self._closing or self._freed or (self._has_new_job and not self._all_busy)
 
     def _note_contact(self, workers: dict[str, WorkerInfo] | None = None) -> None:
-        """Redis has answered, with the workers it knows."""
+        """Redis has answered, with the registered workers."""
         now = time.monotonic()
         with self._lock:
             if now - self._contact_at > AWAY_S:
@@ -225,7 +225,7 @@ class RedisExecutor:
         if waited_s is None or not free:
             self._publish_waiting(lifecycle, waited_s)
             return False
-        queue = [Wants(job.id, job.model or "") for job in lifecycle.store.waiting()]
+        queue = [WaitingJob(job.id, job.model or "") for job in lifecycle.store.waiting()]
         pairs = route(queue, free, self._passed)
         before = [w for w in self._fleet.others_wait(lifecycle.store.server) if w > waited_s]
         if not pairs or len(free) <= len(before):  # other servers' jobs have waited longer
