@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 MANIFEST = "result.json"
 """Written last: if it is complete, so is the clip."""
 
-GIVEN_SUFFIXES = (".png", ".mp4", ".json")
+UPLOAD_SUFFIXES = (".png", ".mp4", ".json")
 SIGNED_S = 3600
 
 
@@ -40,7 +40,7 @@ class Artifacts:
         """Other servers store files there too, so unknown files must not be deleted."""
         self.root = _path_of(url) if url and on_disk else data
         self.jobs = self.root / "jobs"
-        self.given = self.root / "pictures"
+        self.uploads_folder = self.root / "pictures"
         self._remote: Any = None
         self._prefix = ""
         if url and not on_disk:
@@ -164,7 +164,7 @@ class Artifacts:
                 found[job_id] = found.get(job_id, 0) + int(info["size"])
         return found
 
-    def stored_given(self, older_than_s: float) -> set[str]:
+    def stored_uploads(self, older_than_s: float) -> set[str]:
         """The ids of uploads in the object store that are older than this."""
         then = datetime.now(timezone.utc) - timedelta(seconds=older_than_s)
         listed = self._listed(self._key("pictures"))
@@ -174,31 +174,31 @@ class Artifacts:
             if info.get("LastModified") and info["LastModified"] < then
         }
 
-    def forget_given(self, name: str) -> None:
-        for suffix in GIVEN_SUFFIXES:
+    def remove_upload(self, name: str) -> None:
+        for suffix in UPLOAD_SUFFIXES:
             with _storage_errors(), contextlib.suppress(FileNotFoundError):
                 self._remote.rm_file(self._key("pictures", f"{name}{suffix}"))
 
     # -- inputs ---------------------------------------------------------------------------------
 
-    def share_given(self, job: Job) -> None:
+    def share_uploads(self, job: Job) -> None:
         """Uploads the job's inputs for workers on other machines."""
         if self._remote is None:
             return
         with _storage_errors():
             for name in _input_files(job):
-                path = self.given / name
+                path = self.uploads_folder / name
                 key = self._key("pictures", name)
                 if path.is_file() and not self._remote.exists(key):
                     self._remote.put_file(str(path), key)
 
-    def fetch_given(self, job: Job, folder: Path) -> None:
+    def fetch_uploads(self, job: Job, folder: Path) -> None:
         """Downloads the job's inputs to a worker's folder, unless they are on a shared disk."""
         if self._remote is not None:
             for name in _input_files(job):
                 self._download(self._key("pictures", name), folder / name)
 
-    def lend(self, file: Path, name: str) -> None:
+    def store_shared(self, file: Path, name: str) -> None:
         """Stores a file for all workers. The name is a hash of its content."""
         with _storage_errors():
             if self._remote is not None:
@@ -209,7 +209,7 @@ class Artifacts:
                 with atomic_write(self.root / "lent" / name) as part:
                     files.link_or_copy(file, part)
 
-    def borrow(self, name: str) -> Path | None:
+    def fetch_shared(self, name: str) -> Path | None:
         """The local path of such a file, downloaded once; None if it does not exist."""
         path = self.root / "lent" / name
         if path.is_file():
@@ -242,7 +242,7 @@ def _input_files(job: Job) -> Iterator[str]:
     request = job.request
     inputs = (request.image, request.last_image, request.video, request.continue_from)
     for name in filter(None, inputs):
-        yield from (f"{name}{suffix}" for suffix in GIVEN_SUFFIXES)
+        yield from (f"{name}{suffix}" for suffix in UPLOAD_SUFFIXES)
 
 
 def _open(url: str) -> tuple[Any, str]:

@@ -1,7 +1,7 @@
-"""The tables as SQLAlchemy sees them, and how a database is opened.
+"""Declares the tables for SQLAlchemy, opens a database, and translates its errors.
 
-`migrations` makes the tables; this only names their columns. Knows the manners of SQLite
-and PostgreSQL, and what their complaints mean for a person.
+`migrations` creates the tables; this only names their columns. Handles the differences between
+SQLite and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ servers = Table(
 
 
 class DatabaseHandle:
-    """One way into the database. What goes wrong there leaves as one of our errors."""
+    """An engine of the database, with its errors raised as `kinora_error` translates them."""
 
     def __init__(self, engine: Engine, folder: Path | None = None) -> None:
         self.engine = engine
@@ -145,10 +145,10 @@ class DatabaseHandle:
 
 
 class Database:
-    """Three ways into one database.
+    """One database with three engines.
 
-    `durable` commits reach the disk before anyone is answered. `light` commits survive the death of
-    this process but maybe not a power cut, which is enough for progress and 50 times cheaper.
+    `durable` commits are on the disk when they return. `light` commits survive the end of this
+    process but maybe not a power cut, which is enough for progress and 50 times cheaper.
     `reading` never waits for a writer.
     """
 
@@ -165,13 +165,13 @@ class Database:
             journal = _journal(Path(path)) if path and path != ":memory:" else "WAL"
             light = "NORMAL" if journal == "WAL" else "FULL"
 
-            def way(synchronous: str, begin: str) -> DatabaseHandle:
+            def handle(synchronous: str, begin: str) -> DatabaseHandle:
                 engine = _sqlite(parsed, journal, synchronous=synchronous, begin=begin)
                 return DatabaseHandle(engine, self.folder)
 
-            self.durable = way("FULL", "BEGIN IMMEDIATE")
-            self.light = way(light, "BEGIN IMMEDIATE")
-            self.reading = way(light, "BEGIN")
+            self.durable = handle("FULL", "BEGIN IMMEDIATE")
+            self.light = handle(light, "BEGIN IMMEDIATE")
+            self.reading = handle(light, "BEGIN")
         else:
             self.durable = self.reading = DatabaseHandle(_postgresql(parsed))
             self.light = DatabaseHandle(_postgresql(parsed, "-c synchronous_commit=off"))
@@ -192,12 +192,12 @@ class Database:
             refuse_if_full(self.folder)
 
     def close(self) -> None:
-        for way in {self.durable, self.light, self.reading}:
-            way.dispose()
+        for each in {self.durable, self.light, self.reading}:
+            each.dispose()
 
 
 def kinora_error(error: Exception) -> Exception:
-    """A full disk or a database that is away, as a sentence; a mistake of ours as it is."""
+    """A KinoraError for a full disk or an unavailable database; any other error unchanged."""
     cause = getattr(error, "orig", None)
     is_full = (
         getattr(cause, "sqlstate", None) in DISK_FULL
@@ -219,7 +219,7 @@ def _name_of(error: Exception) -> str:
 
 
 def _may_be_the_disk(error: Exception) -> bool:
-    """SQLite says so where one of its other files cannot be made or become larger."""
+    """SQLite raises these if one of its other files cannot be created or extended."""
     return _name_of(error).startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_FULL"))
 
 
@@ -227,7 +227,7 @@ DISK_FULL = ("53100",)
 
 
 def all_rows(
-    tx: Connection, query: Select[Unpack[tuple[Any, ...]]], **given: Any
+    tx: Connection, query: Select[Unpack[tuple[Any, ...]]], **parameters: Any
 ) -> list[tuple[Any, ...]]:
     """What the query finds, read in one step. No float of it may be NULL.
 
@@ -235,8 +235,8 @@ def all_rows(
     for 5 ms each time: a thousand rows can take a second. So there they come as one piece of JSON.
     """
     if tx.dialect.name != "sqlite":
-        return [tuple(row) for row in tx.execute(query, given)]
-    found = json.loads(tx.execute(_as_json(query), given).scalar_one())
+        return [tuple(row) for row in tx.execute(query, parameters)]
+    found = json.loads(tx.execute(_as_json(query), parameters).scalar_one())
     reads = [float if isinstance(c.type, Float) else _as_it_is for c in query.selected_columns]
     return [tuple(read(value) for read, value in zip(reads, row, strict=True)) for row in found]
 
@@ -282,7 +282,7 @@ def _postgresql(url: URL, options: str = "") -> Engine:
 
 
 def _journal(database: Path) -> str:
-    """The write-ahead log needs memory that its readers share, which network mounts do not give;
+    """The write-ahead log needs memory that its readers share, which network mounts do not have;
     the rollback journal does with locks. A DATABASE_URL that names such a place gets that one."""
     kind = network_kind(database)
     if kind is None:

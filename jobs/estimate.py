@@ -83,7 +83,7 @@ class Estimator:
         here = machine or machine_name()
         self.machines: Callable[[], Collection[str] | None] = lambda: [here]
         """The machines that make clips: behind Redis, the workers'. None: not known yet."""
-        self._given_planner = planner
+        self._loaded_planner = planner
         self._kept: dict[tuple[str, ClipShape], tuple[float, Estimate]] = {}
 
     def learn(self, job: Job) -> None:
@@ -152,9 +152,9 @@ class Estimator:
 
     @property
     def _planner(self) -> Planner:
-        if self._given_planner is None:
-            self._given_planner = Planner(Settings.load())
-        return self._given_planner
+        if self._loaded_planner is None:
+            self._loaded_planner = Planner(Settings.load())
+        return self._loaded_planner
 
     def _rows(self, model: str | None) -> Sequence[RowMapping]:
         """The timings of the last clips, of that model or of all; cold ones only if all are."""

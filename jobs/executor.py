@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from jobs.event_types import LoadingJson
-from jobs.job import Asked, Job
+from jobs.job import Job, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.zerogpu_requests import Drivers
 from pipelines.planning import Device
@@ -15,7 +15,7 @@ from pipelines.planning import Device
 WorkerState = Literal["starting", "ready", "busy", "setup_failed", "defunct"]
 
 
-class Health(BaseModel):
+class ExecutorHealth(BaseModel):
     """starting: models are loading. setup_failed: loading failed. defunct: the worker repeatedly
     died before it was ready."""
 
@@ -48,7 +48,7 @@ class Executor(Protocol):
         """The queue may have new jobs."""
         ...
 
-    def ask(self, job_id: str, what: Asked) -> None:
+    def request_stop(self, job_id: str, what: StopRequest) -> None:
         """Passes a stop request on to the worker of a running job; the store has it already."""
         ...
 
@@ -62,7 +62,7 @@ class Executor(Protocol):
         is responsible for it."""
         ...
 
-    def health(self) -> Health: ...
+    def health(self) -> ExecutorHealth: ...
 
     def close(self, grace_s: float) -> None:
         """Claims no more jobs; a running one gets `grace_s` seconds, else it is queued again."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from errors import ErrorCode, KinoraError
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 
-Asked = Literal["discard", "finish"]
+StopRequest = Literal["discard", "finish"]
 
 
 class State(str, Enum):
@@ -107,7 +107,7 @@ class Job(BaseModel):
     started_at: float | None = None
     ended_at: float | None = None
     attempts: int = 0
-    asked: Asked | None = None
+    asked: StopRequest | None = None
     """The stop request of a running job: discard it, or finish with the steps done so far."""
     result: Result | None = None
     error: dict[str, Any] | None = None

@@ -35,7 +35,7 @@ from jobs.event_types import (
     WorkerEvent,
 )
 from jobs.events import EventLog
-from jobs.job import Asked, Job, Result, State
+from jobs.job import Job, Result, State, StopRequest
 from jobs.store import JobStore
 from pipelines.preview import Preview
 
@@ -45,8 +45,8 @@ MAX_ATTEMPTS = 2
 
 
 class JobLifecycle:
-    """Thread-safe. Every change is a compare-and-set in the store: of two threads or processes that
-    want to end a job one succeeds, and for the other nothing happens."""
+    """Thread-safe. Every change is a compare-and-set in the store: if two threads or processes try
+    to end a job, one succeeds and the other changes nothing."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class JobLifecycle:
         self.events = events
         self.estimator = estimator
         self.artifacts = artifacts or Artifacts(data)
-        self.pictures = self.artifacts.given
+        self.pictures = self.artifacts.uploads_folder
         self._paused = False
         self.check_queued: Callable[[], None] = lambda: None
         """An executor calls this once its worker's device is known: jobs that were accepted before
@@ -101,7 +101,7 @@ class JobLifecycle:
 
     # -- running jobs ------------------------------------------------------------------------------
 
-    def stop_request(self, job_id: str) -> Asked | None:
+    def stop_request(self, job_id: str) -> StopRequest | None:
         """Whether the user wants the running job to be discarded or finished now."""
         job = self.store.get(job_id)
         return job.asked if job else None
@@ -112,7 +112,7 @@ class JobLifecycle:
             case Preview():  # the JPEG stays in memory, out of the database
                 kept = self.events.keep_preview(job.id, event)
                 self.store.append(job.id, PreviewReady.of(kept))
-            case Fallback():  # another model makes it: the job says so from now on
+            case Fallback():  # another model makes it: stored in the job
                 if event.fitted:
                     self.store.replace_fitted(job.id, event.fitted)
                 self.store.append(job.id, replace(event, fitted=None))
@@ -138,7 +138,7 @@ class JobLifecycle:
             State.SUCCEEDED,
             Succeeded(result.seconds, result.finished_early),
             result=result,
-            unless_asked="discard",
+            unless_stop_request="discard",
             run=job.started_at,
         )
         if not succeeded:
@@ -228,8 +228,8 @@ class JobLifecycle:
         return bool(self.artifacts.size(job_id, LATENTS))
 
     def _clear(self, job: Job, keep: Collection[str] = ()) -> None:
-        """Removes the files of this run, unless the job was given to another worker since: then
-        they are that worker's."""
+        """Removes the files of this run, unless another worker has the job by now: then they
+        belong to that one."""
         now = self.store.get(job.id)
         if now and (now.state, now.started_at) == (State.RUNNING, job.started_at):
             if keep and any(self.artifacts.size(job.id, name) is not None for name in keep):

@@ -1,8 +1,8 @@
-"""The database of a data folder that is on a network mount: near by, with copies over there.
+"""The database of a data folder on a network mount: a local file, with copies on the mount.
 
 SQLite itself runs on a disk of this machine. A thread copies it to the mount while it changes, and
-once more at the end; where the disk is empty at the start (a Space after a restart), the newest
-whole copy is put there first. Knows files and SQLite; knows no job.
+once more at the end; if the disk is empty at the start (a Space after a restart), the newest
+complete copy is restored first. Handles files and SQLite, no jobs.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class NearDatabase:
         self.file = self.folder / "kinora.db"
         self.copies = Copies(data_dir / "database")
         self.knows_all = True
-        """False where the database began empty though clips are on the mount: then what it does
-        not know is no rubbish."""
+        """False if the database began empty though clips are on the mount: then files that are not
+        in it must not be removed."""
         self._noted = self.folder / "copied.json"
         self._number = Number()
         self._version: int | None = None
@@ -85,7 +85,7 @@ class NearDatabase:
         self._thread.start()
 
     def close(self) -> None:
-        """With a last copy of what has changed."""
+        """Stops copying, after a last copy if anything has changed."""
         self._stopping.set()
         if self._thread:
             self._thread.join()
@@ -180,8 +180,8 @@ class NearDatabase:
 
 
 def near_database(settings: Settings) -> NearDatabase | None:
-    """Where the data folder is on a network mount and no DATABASE_URL says otherwise; else None.
-    Says what was chosen."""
+    """The local database if the data folder is on a network mount and DATABASE_URL is not set, else
+    None. Logs the choice."""
     if "database_url" in settings.model_fields_set:
         return None
     kind = network_kind(settings.data_dir)

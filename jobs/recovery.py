@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from errors import ErrorCode, KinoraError
 from jobs.checkpoint import with_note
-from jobs.job import Asked, Job, State
+from jobs.job import Job, State, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import ServerLiveness, is_command
 
@@ -54,7 +54,7 @@ def end_commands(lifecycle: JobLifecycle, liveness: ServerLiveness) -> None:
 
 
 def end_command(lifecycle: JobLifecycle, server: str) -> None:
-    """A command line's jobs end with it: nobody waits for their clips. A complete clip and stored
+    """Ends the running and queued jobs of a command that has ended. A complete clip and stored
     latents are kept."""
     error = KinoraError(ErrorCode.WORKER_LOST, "The command that made this clip was stopped.")
     for job in lifecycle.store.unfinished(server, State.RUNNING):
@@ -70,10 +70,12 @@ def end_command(lifecycle: JobLifecycle, server: str) -> None:
             lifecycle.fail_queued(job.id, error)
 
 
-def forward_stop_requests(lifecycle: JobLifecycle, ask: Callable[[str, Asked], None]) -> None:
+def forward_stop_requests(
+    lifecycle: JobLifecycle, request_stop: Callable[[str, StopRequest], None]
+) -> None:
     """Passes on stop requests for this server's running jobs that another process has stored: it
     knows the database but not our worker. Repeating one changes nothing."""
     for job in lifecycle.store.running():
         if job.asked:
             with contextlib.suppress(OSError):  # the worker is gone, which its supervisor handles
-                ask(job.id, job.asked)
+                request_stop(job.id, job.asked)

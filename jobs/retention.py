@@ -192,14 +192,14 @@ def remove_leftovers(lifecycle: JobLifecycle, settled_s: float = 0.0) -> None:
 
 
 def _remove_unused_uploads(store: JobStore, artifacts: Artifacts) -> None:
-    folder = artifacts.given
+    folder = artifacts.uploads_folder
     for path in _unused_for_a_day([*folder.glob("*.png"), *folder.glob("*.mp4")]):
         if not store.uses_upload(path.stem):
             uploads.remove(folder, path.stem)
     if artifacts.is_remote:
-        for name in artifacts.stored_given(UNUSED_UPLOAD_S):
+        for name in artifacts.stored_uploads(UNUSED_UPLOAD_S):
             if not store.uses_upload(name):
-                artifacts.forget_given(name)
+                artifacts.remove_upload(name)
     for part in _unused_for_a_day(folder.glob("*.part")):
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)

@@ -16,7 +16,7 @@ from jobs.estimate import Estimate, Estimator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
-from jobs.job import Asked, IdempotencyKey, Job, State, new_id
+from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.queries import JobQueries, Jobs
@@ -52,7 +52,7 @@ class JobService(JobQueries):
         self.cards = cards if isinstance(cards, Catalog) else Catalog(cards, settings)
         self.planner = Planner(settings, device=lambda: executor.health().device)
         artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
-        self._uploads = Uploads(artifacts.given, settings)
+        self._uploads = Uploads(artifacts.uploads_folder, settings)
         self._liveness = liveness_for(
             store.database, settings.data_dir, command=executor.in_foreground
         )
@@ -128,7 +128,7 @@ class JobService(JobQueries):
             self._store.has_others = True
             self._events.wake_all()  # from now on watchers must read the database as well
         self._recover()
-        forward_stop_requests(self._lifecycle, self._executor.ask)
+        forward_stop_requests(self._lifecycle, self._executor.request_stop)
 
     def _fail_queued_that_cannot_run(self) -> None:
         """Called once the worker's device is known: jobs that were accepted for a GPU which it does
@@ -224,7 +224,7 @@ class JobService(JobQueries):
         return self._uploads.store_video(self.clip_path(job_id), owner, made_here=True)
 
     def upload_path(self, name: str, owner: str | None) -> Path:
-        """The file of an upload. Raises KinoraError(NOT_FOUND) for anybody but who uploaded it."""
+        """The file of an upload. Raises KinoraError(NOT_FOUND) for other owners."""
         return self._uploads.path(name, owner)
 
     # -- web requests that bring GPU quota (ZeroGPU) -----------------------------------------------
@@ -323,12 +323,12 @@ class JobService(JobQueries):
         self._executor.notify()
         return requeued or self.get(job_id, owner)
 
-    def _request_stop(self, job: Job, what: Asked) -> bool:
+    def _request_stop(self, job: Job, what: StopRequest) -> bool:
         """True if the request is stored, now or earlier; False if the job does not run any more."""
         if job.asked == "discard":
             return True
-        if not self._store.ask(job.id, what):
+        if not self._store.request_stop(job.id, what):
             return False
         with contextlib.suppress(OSError):  # the store has it; the worker may be gone
-            self._executor.ask(job.id, what)
+            self._executor.request_stop(job.id, what)
         return True

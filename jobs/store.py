@@ -19,7 +19,7 @@ from jobs import queue
 from jobs.admission_sql import check_key, check_limits, store_key
 from jobs.database import Database, events, jobs, one_at_a_time
 from jobs.event_types import Event, EventBody, Failed, Queued, Started, Succeeded, to_json
-from jobs.job import Asked, Gone, IdempotencyKey, Job, Result, State, check_move
+from jobs.job import Gone, IdempotencyKey, Job, Result, State, StopRequest, check_move
 from jobs.job_rows import job_of, row_of
 from jobs.migrations import open_database
 from jobs.priority_lock import PriorityLock
@@ -56,7 +56,8 @@ class JobStore(StoreQueries):
     def __init__(self, url: str, server: str = "server") -> None:
         super().__init__(Database(url), server)
         self.knows_all = True
-        """False where the database may have been lost: files that it does not know stay."""
+        """False if the database may have been lost: files without a row in it must not be
+        removed."""
         self._subscribers: list[Callable[[Event], None]] = []
         self.has_others = False
         self._writing = PriorityLock()
@@ -145,15 +146,16 @@ class JobStore(StoreQueries):
         event: EventBody,
         *,
         result: Result | None = None,
-        unless_asked: Asked | None = None,
+        unless_stop_request: StopRequest | None = None,
         refund_attempt: bool = False,
         run: float | None = None,
     ) -> Job | None:
         """Compare and set: returns the changed job, or None if it was not in `before` any more.
 
-        `unless_asked` also refuses the move if that stop request was stored meanwhile; `run` (when
-        the job was started) if it was requeued since and runs again. On a full disk the reserve is
-        used to end a job. Raises KinoraError(CONFLICT) for a move that is not in the table.
+        `unless_stop_request` also refuses the move if that stop request was stored meanwhile; `run`
+        (when the job was started) if it was requeued since and runs again. On a full disk the
+        reserve is used to end a job. Raises KinoraError(CONFLICT) for a move that is not in the
+        table.
         """
         check_move(before, after)
         values: dict[str, Any] = {"state": after.value}
@@ -169,9 +171,9 @@ class JobStore(StoreQueries):
             if refund_attempt:
                 values |= {"attempts": jobs.c.attempts - 1}
         is_unchanged = and_(jobs.c.id == job_id, jobs.c.state == before.value)
-        if unless_asked:
+        if unless_stop_request:
             is_unchanged = and_(
-                is_unchanged, or_(jobs.c.asked.is_(None), jobs.c.asked != unless_asked)
+                is_unchanged, or_(jobs.c.asked.is_(None), jobs.c.asked != unless_stop_request)
             )
         if run is not None:
             is_unchanged = and_(is_unchanged, jobs.c.started_at == run)
@@ -188,7 +190,7 @@ class JobStore(StoreQueries):
 
         return self.database.reserve.use_for(change) if after.ended else change()
 
-    def ask(self, job_id: str, what: Asked) -> bool:
+    def request_stop(self, job_id: str, what: StopRequest) -> bool:
         """Stores a stop request of a running job; False if it does not run, or is to be discarded
         already: a discard cannot be taken back."""
         with self._writing, self.database.durable.begin() as tx:

@@ -1,7 +1,7 @@
 """Uploads: pictures and clips that requests refer to, and who uploaded them.
 
 A file's name is the hash of its content, so several owners may have uploaded the same file. Each
-owner's mark is an empty file beside it; for anybody without a mark the file does not exist.
+owner's mark is an empty file beside it; for an owner without a mark the file does not exist.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Uploads:
         raise KinoraError(ErrorCode.NOT_FOUND, "That is not here any more. Add it again.")
 
     def check(self, request: GenerationRequest, owner: str) -> None:
-        """Raises KinoraError(NOT_FOUND) if the request names an upload of somebody else."""
+        """Raises KinoraError(NOT_FOUND) if the request names another caller's upload."""
         for name in (request.image, request.last_image, request.video, request.continue_from):
             if name is not None:
                 self.path(name, owner)

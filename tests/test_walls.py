@@ -311,7 +311,6 @@ SAME_RECIPE = "training/world and training/storybook are two recipes with the sa
 
 SHARED_CLASS_NAMES = {
     "Clip": "the OpenAPI component of api/schemas.py keeps it; to be renamed in training/",
-    "Health": "the OpenAPI component of api/ops.py keeps it; to be renamed in jobs/executor.py",
     "Place": SAME_RECIPE,
     "Subject": SAME_RECIPE,
     "Task": "their OpenAPI components are named after their modules: api/compat.py keeps it",

@@ -2,8 +2,8 @@
 
 The store holds the state: a job is claimed when a worker is idle, and the worker's messages are
 stored through the lifecycle. If Redis is unreachable for longer than AWAY_S, new requests are
-refused and running jobs go on; jobs that were lost in that time are queued again. Jobs of a server
-that stops stay with their workers, and the next server reads their messages.
+refused and running jobs continue; jobs that were lost in that time are queued again. When a server
+stops, its jobs stay with their workers, and the next server reads their messages.
 
 Two threads: one dispatches jobs and watches the workers, one reads messages. `_lock` guards `_runs`
 and the fields that `health` reads.
@@ -21,12 +21,12 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from errors import ErrorCode, KinoraError
-from jobs.executor import Health
+from jobs.executor import ExecutorHealth
 from jobs.fleet.client import connect
 from jobs.fleet.messages import RENEWS_DEADLINE, from_fields, store_message
 from jobs.fleet.protocol import ALIVE_S, RedisProtocol, RunTicket, WorkerInfo, device_to_show
-from jobs.fleet.routing import Free, Wants, passed_over, route
-from jobs.job import Asked, Job, State
+from jobs.fleet.routing import Free, WaitingJob, passed_over, route
+from jobs.job import Job, State, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.workers.inputs import share_inputs
 from jobs.workers.loading_events import LoadingReporter
@@ -107,7 +107,7 @@ class RedisExecutor:
             self._has_new_job = True
             self._changed.notify_all()
 
-    def ask(self, job_id: str, what: Asked) -> None:
+    def request_stop(self, job_id: str, what: StopRequest) -> None:
         try:
             ticket = self._fleet.ticket(job_id)
             if ticket:
@@ -124,19 +124,19 @@ class RedisExecutor:
             self._orphans.append(job)
         return True
 
-    def health(self) -> Health:
+    def health(self) -> ExecutorHealth:
         with self._lock:
             workers = list(self._workers.values())
             away = time.monotonic() - self._contact_at > AWAY_S
             lost = self._lost
         if away:
-            return Health(state="defunct", error=GONE.as_dict(), restarts=lost, workers=0)
+            return ExecutorHealth(state="defunct", error=GONE.as_dict(), restarts=lost, workers=0)
         ready = [info for info in workers if info.state == "ready"]
         busy = [info for info in ready if info.ticket]
         failed = next((info.error for info in workers if info.error), None)
         device = device_to_show(info.device for info in workers)
         if not ready:
-            return Health(
+            return ExecutorHealth(
                 device=device,
                 state="starting",
                 loading=next((info.loading for info in workers if info.loading), None),
@@ -144,7 +144,7 @@ class RedisExecutor:
                 restarts=lost,
                 workers=len(workers),
             )
-        return Health(
+        return ExecutorHealth(
             device=device,
             state="busy" if len(busy) == len(ready) else "setup_failed" if failed else "ready",
             job_id=busy[0].job_id if busy else None,
@@ -154,7 +154,7 @@ class RedisExecutor:
         )
 
     def close(self, grace_s: float) -> None:
-        """Running jobs go on; the next server reads their messages."""
+        """Running jobs continue; the next server reads their messages."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -194,7 +194,7 @@ class RedisExecutor:
         return self._closing or self._freed or (self._has_new_job and not self._all_busy)
 
     def _note_contact(self, workers: dict[str, WorkerInfo] | None = None) -> None:
-        """Redis has answered, with the workers it knows."""
+        """Redis has answered, with the registered workers."""
         now = time.monotonic()
         with self._lock:
             if now - self._contact_at > AWAY_S:
@@ -225,7 +225,7 @@ class RedisExecutor:
         if waited_s is None or not free:
             self._publish_waiting(lifecycle, waited_s)
             return False
-        queue = [Wants(job.id, job.model or "") for job in lifecycle.store.waiting()]
+        queue = [WaitingJob(job.id, job.model or "") for job in lifecycle.store.waiting()]
         pairs = route(queue, free, self._passed)
         before = [w for w in self._fleet.others_wait(lifecycle.store.server) if w > waited_s]
         if not pairs or len(free) <= len(before):  # other servers' jobs have waited longer
@@ -257,12 +257,12 @@ class RedisExecutor:
         with self._lock:
             self._runs[ticket_id] = run  # before its first message can arrive
         try:
-            lent = share_inputs(lifecycle.artifacts, job, self._settings)
-            self._fleet.send(ticket.model_copy(update={"lent": lent}), self._keep_s())
+            shared_loras = share_inputs(lifecycle.artifacts, job, self._settings)
+            self._fleet.send(ticket.model_copy(update={"lent": shared_loras}), self._keep_s())
             run.seen_at = time.monotonic()
-            asked = lifecycle.stop_request(job_id)  # since the claim it could not reach the worker
-            if asked:
-                self._fleet.request_stop(ticket_id, asked, self._keep_s())
+            what = lifecycle.stop_request(job_id)  # since the claim it could not reach the worker
+            if what:
+                self._fleet.request_stop(ticket_id, what, self._keep_s())
         except RedisError:
             # The job may have arrived all the same: then the worker finds its ticket revoked, or
             # its messages are ignored.
@@ -303,8 +303,8 @@ class RedisExecutor:
                 self._remove_run(run)
             elif settled and (info is None or now - run.seen_at > START_S):
                 self._handle_lost(lifecycle, run, info)
-            elif asked := lifecycle.stop_request(run.job.id):  # again: Redis may have been away
-                self._fleet.request_stop(run.ticket.id, asked, self._keep_s())
+            elif what := lifecycle.stop_request(run.job.id):  # again: Redis may have been away
+                self._fleet.request_stop(run.ticket.id, what, self._keep_s())
 
     def _handle_lost(
         self, lifecycle: JobLifecycle, run: ActiveRun, info: WorkerInfo | None

@@ -1,6 +1,6 @@
 """ServerLink: a remote worker's connection to its servers: heartbeats, messages, stop requests.
 
-One thread does everything. While Redis is unreachable, messages are kept here and the job goes on.
+One thread does everything. While Redis is unreachable, it keeps the messages and the job continues.
 """
 
 from __future__ import annotations
@@ -199,10 +199,10 @@ class ServerLink:
         ticket = self._ticket
         if ticket is None:
             return
-        asked = self._fleet.stop_request(ticket.id)
+        what = self._fleet.stop_request(ticket.id)
         with self._changed:
-            if asked and self._ticket is ticket and self._stop_request != "discard":
-                self._stop_request = asked
+            if what and self._ticket is ticket and self._stop_request != "discard":
+                self._stop_request = what
 
     def _end_if_hung(self) -> None:
         ticket = self._ticket

@@ -44,7 +44,7 @@ Progress: TypeAlias = Loading | Fallback | StepDone | PreviewReady | Decoding | 
 MessageBody: TypeAlias = Begun | Progress | Outcome
 
 RENEWS_DEADLINE = (Begun, Loading, Fallback)
-"""After these the deadline of a run begins anew: loading takes none of the clip's time."""
+"""These restart the deadline of a run: loading does not count as the clip's time."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def to_fields(message: Message) -> dict[str, str]:
 
 
 def from_fields(fields: dict[str, str]) -> MessageBody:
-    """Raises KeyError, ValueError or pydantic.ValidationError for what is no message of ours."""
+    """Raises KeyError, ValueError or pydantic.ValidationError for any other entry."""
     kind, data = fields["kind"], json.loads(fields["data"])
     match kind:
         case "begun":

@@ -38,15 +38,15 @@ RESERVED_S = 10
 PREVIEW_S = 600
 MAX_MESSAGES = 200_000  # in a stream; only a server that is down for hours can lose any
 
-LentName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\.safetensors$")]
-StopRequest = Literal["discard", "finish", "revoked"]
+LoraFileName = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}\.safetensors$")]
+RunStopRequest = Literal["discard", "finish", "revoked"]
 RQ_TASK = "kinora.make"
 """Shown in RQ's own tools. Workers never import it."""
 
 
 class RunTicket(BaseModel):
-    """One run of one job. Every attempt has a new ticket, so late messages of an old attempt can be
-    told from those of the current one."""
+    """One run of one job. Every attempt has a new ticket, so late messages of an old attempt
+    cannot be mistaken for those of the current one."""
 
     model_config = ConfigDict(frozen=True)
     id: str
@@ -54,7 +54,7 @@ class RunTicket(BaseModel):
     worker: str
     server: str
     """The server that reads the messages of this run."""
-    lent: dict[str, LentName] = {}
+    lent: dict[str, LoraFileName] = {}
     """LoRAs by their source: the name of the file that the server shared."""
 
 
@@ -174,7 +174,7 @@ class RedisProtocol:
         if held and held.id == ticket.id:
             self.redis.delete(f"kinora:job:{ticket.job.id}", f"kinora:preview:{ticket.job.id}")
 
-    def request_stop(self, ticket: str, what: StopRequest, keep_s: float) -> None:
+    def request_stop(self, ticket: str, what: RunStopRequest, keep_s: float) -> None:
         self.redis.set(f"kinora:asked:{ticket}", what, ex=int(keep_s))
 
     def stop_request(self, ticket: str) -> str | None:

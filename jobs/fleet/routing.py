@@ -26,13 +26,13 @@ class Free(NamedTuple):
         return self.models is None or model in self.models
 
 
-class Wants(NamedTuple):
+class WaitingJob(NamedTuple):
     job_id: str
     model: str
 
 
 def route(
-    queue: Sequence[Wants], free: Sequence[Free], passed: Mapping[str, int]
+    queue: Sequence[WaitingJob], free: Sequence[Free], passed: Mapping[str, int]
 ) -> list[tuple[str, str]]:
     """(job, worker) pairs. `queue` is in order; `passed` says how often each job was overtaken."""
     pairs: list[tuple[str, str]] = []
@@ -58,7 +58,7 @@ def route(
     return pairs
 
 
-def passed_over(queue: Sequence[Wants], chosen: set[str]) -> set[str]:
+def passed_over(queue: Sequence[WaitingJob], chosen: set[str]) -> set[str]:
     """The jobs that were not chosen, though a later one was."""
     taken = [place for place, job in enumerate(queue) if job.job_id in chosen]
     if not taken:
@@ -67,9 +67,9 @@ def passed_over(queue: Sequence[Wants], chosen: set[str]) -> set[str]:
 
 
 def _pair(
-    job: Wants,
+    job: WaitingJob,
     idle: list[Free],
-    todo: list[Wants],
+    todo: list[WaitingJob],
     pairs: list[tuple[str, str]],
     among: list[Free] | None = None,
 ) -> None:

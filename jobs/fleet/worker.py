@@ -3,7 +3,7 @@
     python -m jobs.fleet.worker [--models a,b]
 
 `supervisor` starts and restarts it and chooses the GPU. It needs Redis and the storage for clips,
-but no database and no port. A running job goes on while Redis is unreachable. After SIGTERM it
+but no database and no port. A running job continues while Redis is unreachable. After SIGTERM it
 takes no more jobs; the running one gets GRACE_S to end, else another worker runs it.
 """
 

@@ -50,7 +50,7 @@ class EngineBackend:
         from pipelines.models.cards import load_cards
 
         self._settings = settings
-        self._pictures = Artifacts(settings.data_dir, settings.artifacts_url).given
+        self._pictures = Artifacts(settings.data_dir, settings.artifacts_url).uploads_folder
         self._cards = load_cards(settings.models_dir)
         self._models = models
         if unknown := sorted(set(models or ()) - set(self._cards)):

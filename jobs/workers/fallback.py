@@ -88,9 +88,9 @@ def _loaded(
                 raise
             second = error
     last = others[-1]
-    told = f" {last.name}, which stands in for it, cannot be used either"
-    told += "." if second is why else f": {second.message}"
-    raise _not_found(why, fitted.model, last, told) from second
+    second_failure = f" {last.name}, which stands in for it, cannot be used either"
+    second_failure += "." if second is why else f": {second.message}"
+    raise _not_found(why, fitted.model, last, second_failure) from second
 
 
 def _fallbacks_of(card: ModelCard | None, cards: Mapping[str, ModelCard]) -> Iterator[ModelCard]:
@@ -114,10 +114,10 @@ def _refitted(
     try:
         fitted = fit(request, card, limits, source_size=size, clip=clip)
     except KinoraError:
-        given = {
+        kept = {
             name: getattr(request, name) for name in (*KEPT, "video", "continue_from", "strength")
         }
-        bare = GenerationRequest.model_validate(given | {"model": card.id, "seed": request.seed})
+        bare = GenerationRequest.model_validate(kept | {"model": card.id, "seed": request.seed})
         fitted = fit(bare, card, limits, source_size=size, clip=clip)
         own = ", at its own size and length"
         dropped = tuple(_dropped(request, bare, fitted, card))
@@ -136,18 +136,18 @@ def _dropped(
 ) -> Iterator[Adjustment]:
     """An adjustment for each requested value that the other model did not get."""
     for name in GenerationRequest.model_fields:
-        asked = getattr(request, name)
-        if name == "model" or asked in (None, ()) or asked == getattr(bare, name):
+        requested = getattr(request, name)
+        if name == "model" or requested in (None, ()) or requested == getattr(bare, name):
             continue
         used = getattr(fitted, name)
-        if used == asked:
+        if used == requested:
             continue
         label = name.replace("_", " ")
         yield Adjustment(
             field=name,
             asked=", ".join(f"{each.source}:{each.weight:g}" for each in request.loras)
             if name == "loras"
-            else asked,
+            else requested,
             used="" if used in (None, ()) else used,
             sentence=f"The requested {label} was dropped: {card.name} used its own.",
         )

@@ -10,8 +10,8 @@ import time
 
 from errors import ErrorCode, KinoraError
 from jobs.event_types import WorkerEvent
-from jobs.executor import Health
-from jobs.job import Asked, Job, State
+from jobs.executor import ExecutorHealth
+from jobs.job import Job, State, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.recovery import end_command
 from jobs.workers.run import run_job
@@ -30,7 +30,7 @@ class PolledStopRequests:
     def __init__(self, lifecycle: JobLifecycle, job_id: str) -> None:
         self._lifecycle, self._job_id = lifecycle, job_id
         self._read_at = time.monotonic()
-        self._asked: Asked | None = None
+        self._stop_request: StopRequest | None = None
 
     def cancelled(self) -> bool:
         return self._read() == "discard"
@@ -38,12 +38,12 @@ class PolledStopRequests:
     def finish_now(self) -> bool:
         return self._read() == "finish"
 
-    def _read(self) -> Asked | None:
+    def _read(self) -> StopRequest | None:
         if time.monotonic() - self._read_at >= POLL_S:
             self._read_at = time.monotonic()
             with contextlib.suppress(KinoraError):  # the database is unavailable for a moment
-                self._asked = self._lifecycle.stop_request(self._job_id)
-        return self._asked
+                self._stop_request = self._lifecycle.stop_request(self._job_id)
+        return self._stop_request
 
 
 class ForegroundExecutor:
@@ -116,7 +116,7 @@ class ForegroundExecutor:
     def notify(self) -> None:
         """Nothing to do: `run` is called for each job."""
 
-    def ask(self, job_id: str, what: Asked) -> None:
+    def request_stop(self, job_id: str, what: StopRequest) -> None:
         """Nothing to do: the running job reads the database."""
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
@@ -125,8 +125,8 @@ class ForegroundExecutor:
     def resume(self, job: Job) -> bool:
         return False  # the worker ended with its server
 
-    def health(self) -> Health:
-        return Health(state="ready", device=self._device)
+    def health(self) -> ExecutorHealth:
+        return ExecutorHealth(state="ready", device=self._device)
 
     def close(self, grace_s: float) -> None:
         """Nothing to do: no job is running."""

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.event_types import Failed, Loading, WorkerEvent
-from jobs.executor import Health, WorkerState
-from jobs.job import Asked, Job, Result
+from jobs.executor import ExecutorHealth, WorkerState
+from jobs.job import Job, Result, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
-from jobs.workers.zerogpu_grants import ASKED, FileControl, Grants, NoGpu
+from jobs.workers.zerogpu_grants import STOP_FILE, FileControl, Grants, NoGpu
 from jobs.zerogpu_requests import CallerRequest, Drivers
 from pipelines.models.cards import load_cards
 from pipelines.models.selection import preload_models
@@ -97,12 +97,12 @@ class InlineExecutor:
             self._has_new_job = True
             self._changed.notify_all()
 
-    def ask(self, job_id: str, what: Asked) -> None:
+    def request_stop(self, job_id: str, what: StopRequest) -> None:
         if self._lifecycle is None:
             return
         from media.files import atomic_write
 
-        with atomic_write(self._lifecycle.folder(job_id) / ASKED) as part:
+        with atomic_write(self._lifecycle.folder(job_id) / STOP_FILE) as part:
             part.write_text(what, encoding="utf-8")
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
@@ -116,9 +116,9 @@ class InlineExecutor:
     def resume(self, job: Job) -> bool:
         return False  # the worker ended with its server
 
-    def health(self) -> Health:
+    def health(self) -> ExecutorHealth:
         with self._changed:
-            return Health(
+            return ExecutorHealth(
                 state="busy" if self._job else self._state,
                 job_id=self._job.id if self._job else None,
                 loading=self._loading if self._state == "starting" else None,
@@ -138,7 +138,7 @@ class InlineExecutor:
             self._lifecycle.requeue(
                 self._job, "Kinora was stopped; the clip is made again.", refund_attempt=True
             )
-            self.ask(self._job.id, "discard")
+            self.request_stop(self._job.id, "discard")
             self._thread.join(grace_s)
 
     # -- one job after the other -----------------------------------------------------------------
@@ -184,10 +184,10 @@ class InlineExecutor:
 
     def _make(self, lifecycle: JobLifecycle, job: Job, request: CallerRequest | None) -> None:
         folder = lifecycle.folder(job.id)
-        (folder / ASKED).unlink(missing_ok=True)
-        asked = lifecycle.stop_request(job.id)
-        if asked:
-            self.ask(job.id, asked)
+        (folder / STOP_FILE).unlink(missing_ok=True)
+        what = lifecycle.stop_request(job.id)
+        if what:
+            self.request_stop(job.id, what)
         try:
             if self._grants is None:
                 self._run(lifecycle, job, 0, None)
@@ -200,7 +200,7 @@ class InlineExecutor:
             )
         finally:
             with contextlib.suppress(OSError):
-                (folder / ASKED).unlink(missing_ok=True)
+                (folder / STOP_FILE).unlink(missing_ok=True)
 
     def _run(self, lifecycle: JobLifecycle, job: Job, seconds: int, size: str | None) -> None:
         """Requests a GPU for that many seconds and runs the job on it. Raises NoGpu."""
@@ -314,7 +314,7 @@ def _run_messages(
     finally:
         if worker.is_alive():  # nobody reads the messages any more: stop at the next step
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / ASKED).write_text("discard", encoding="utf-8")
+            (folder / STOP_FILE).write_text("discard", encoding="utf-8")
         worker.join()
 
 

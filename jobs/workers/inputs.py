@@ -26,14 +26,14 @@ SharedLoras = Mapping[str, str]
 def share_inputs(artifacts: Artifacts, job: Job, settings: Settings) -> dict[str, str]:
     """On the server: shares the inputs; returns the shared LoRAs. The worker downloads LoRAs that
     only the Hub has."""
-    artifacts.share_given(job)
+    artifacts.share_uploads(job)
     shared: dict[str, str] = {}
     for lora in job.fitted.loras if artifacts.is_shared else ():
         path = loras.find_local(lora.source, settings)
         if path is not None:
             stat = path.stat()
             name = f"{_hash(path, stat.st_size, stat.st_mtime_ns)}{loras.SUFFIX}"
-            artifacts.lend(path, name)
+            artifacts.store_shared(path, name)
             shared[lora.source] = name
     return shared
 
@@ -42,12 +42,12 @@ def fetch_inputs(
     artifacts: Artifacts, job: Job, shared: SharedLoras, folder: Path, report: Callable[[str], None]
 ) -> None:
     """On the worker: fetches the inputs into a folder of this job. Raises KinoraError."""
-    artifacts.fetch_given(job, folder / PICTURES)
+    artifacts.fetch_uploads(job, folder / PICTURES)
     for lora in job.fitted.loras:
         if lora.source not in shared:
             continue
         report(f"fetching the LoRA {lora.source}")
-        file = artifacts.borrow(shared[lora.source])
+        file = artifacts.fetch_shared(shared[lora.source])
         if file is None:
             sentence = f"The LoRA “{lora.source}” did not reach the worker."
             raise KinoraError(ErrorCode.UNAVAILABLE, sentence)

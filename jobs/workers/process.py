@@ -3,9 +3,9 @@
 If the worker dies, its pipe closes at once: its job is queued again or fails as `worker_lost`, and
 a new worker starts. This process imports no torch.
 
-One thread does everything (`_supervise`), fed through one inbox; only `ask` writes to the worker
-from other threads. Locks: `_lock` guards the fields that `health` and `ask` read, and is held while
-a job is sent, so that a stop request always arrives after its job.
+One thread does everything (`_supervise`), fed through one inbox; only `request_stop` writes to the
+worker from other threads. Locks: `_lock` guards the fields that `health` and `request_stop` read,
+and is held while a job is sent, so that a stop request always arrives after its job.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from typing import Any
 
 from errors import ErrorCode, KinoraError
 from jobs.event_types import Loading
-from jobs.executor import Health, WorkerState
-from jobs.job import Asked, Job
+from jobs.executor import ExecutorHealth, WorkerState
+from jobs.job import Job, StopRequest
 from jobs.lifecycle import JobLifecycle
 from jobs.workers.loading_events import LoadingReporter
 from jobs.workers.pipe import MessagePipe
@@ -126,10 +126,10 @@ class ProcessExecutor:
     def notify(self) -> None:
         self._inbox.put((None, "work"))
 
-    def ask(self, job_id: str, what: Asked) -> None:
+    def request_stop(self, job_id: str, what: StopRequest) -> None:
         with self._lock:
             if self._child and self._job and self._job.id == job_id:
-                self._child.send("ask", job_id, what)
+                self._child.send("stop", job_id, what)
 
     def drive(self, job_id: str, quota: str | None = None) -> None:
         """Nothing to do: the worker needs no web request."""
@@ -137,9 +137,9 @@ class ProcessExecutor:
     def resume(self, job: Job) -> bool:
         return False  # the worker ended with its server
 
-    def health(self) -> Health:
+    def health(self) -> ExecutorHealth:
         with self._lock:
-            return Health(
+            return ExecutorHealth(
                 state="busy" if self._job else self._state,
                 worker_pid=self._child.process.pid if self._child else None,
                 job_id=self._job.id if self._job else None,
@@ -221,9 +221,9 @@ class ProcessExecutor:
         with self._lock:
             self._job = job
             child.send("job", job, lifecycle.folder(job.id))
-        asked = lifecycle.stop_request(job.id)  # since the claim it could not reach the worker
-        if asked:
-            self.ask(job.id, asked)
+        what = lifecycle.stop_request(job.id)  # since the claim it could not reach the worker
+        if what:
+            self.request_stop(job.id, what)
 
     def _waits_for_database(self) -> bool:
         return self._in_doubt and self._job is None and self._closing_by is None

@@ -3,7 +3,7 @@
 `process.ProcessExecutor` spawns it and talks to it over standard input and output. It opens no
 store and no port, and ends with its parent.
 
-    in    ("setup", settings) ("job", job, folder) ("ask", job_id, what)
+    in    ("setup", settings) ("job", job, folder) ("stop", job_id, what)
     out   ("device", device) ("loading", progress) ("setup_failed", error) ("ready",)
           ("event", job_id, event) ("done", job_id, result) ("failed", job_id, error)
 """
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from errors import KinoraError
 from jobs.event_types import WorkerEvent
-from jobs.job import Asked, Job
+from jobs.job import Job, StopRequest
 from jobs.workers.backend import Backend, EngineBackend
 from jobs.workers.pipe import MessagePipe
 
@@ -40,29 +40,29 @@ class StopRequests:
     """Stop requests by job: one thread receives them, another one reads them."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, Asked] = {}
+        self._by_job: dict[str, StopRequest] = {}
 
-    def add(self, job_id: str, what: Asked) -> None:
-        if self._asked.get(job_id) != "discard":
-            self._asked[job_id] = what
+    def add(self, job_id: str, what: StopRequest) -> None:
+        if self._by_job.get(job_id) != "discard":
+            self._by_job[job_id] = what
 
     def control(self, job_id: str) -> StopControl:
-        return StopControl(self._asked, job_id)
+        return StopControl(self._by_job, job_id)
 
     def forget(self, job_id: str) -> None:
-        self._asked.pop(job_id, None)
+        self._by_job.pop(job_id, None)
 
 
 class StopControl:
-    def __init__(self, asked: dict[str, Asked], job_id: str) -> None:
-        self._asked = asked
+    def __init__(self, by_job: dict[str, StopRequest], job_id: str) -> None:
+        self._by_job = by_job
         self._job_id = job_id
 
     def cancelled(self) -> bool:
-        return self._asked.get(self._job_id) == "discard"
+        return self._by_job.get(self._job_id) == "discard"
 
     def finish_now(self) -> bool:
-        return self._asked.get(self._job_id) == "finish"
+        return self._by_job.get(self._job_id) == "finish"
 
 
 def main() -> None:
@@ -111,7 +111,7 @@ def _listen(
             match pipe.receive():
                 case ("job", job, folder):
                     work.put((job, folder))
-                case ("ask", job_id, what):
+                case ("stop", job_id, what):
                     requests.add(job_id, what)
     finally:
         os._exit(0)  # the parent is gone, or its message cannot be read

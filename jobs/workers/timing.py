@@ -80,7 +80,7 @@ class Deadline:
         self.renew()
 
     def renew(self) -> None:
-        """Begins anew: the time a model takes to load or download is not the clip's."""
+        """Restarts it: loading or downloading a model does not count as the clip's time."""
         self._ends = time.monotonic() + self.seconds
 
     def is_over(self) -> bool:
@@ -89,7 +89,7 @@ class Deadline:
 
 class TimedControl:
     """A control that also cancels at a deadline. As a context manager it turns that into
-    KinoraError(TIMEOUT); a person's own discard stays `Cancelled`."""
+    KinoraError(TIMEOUT); a user's discard stays `Cancelled`."""
 
     def __init__(self, control: Control, seconds: float) -> None:
         self._control = control

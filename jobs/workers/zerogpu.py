@@ -191,7 +191,7 @@ def first_request_s(seconds: Seconds, level: Level | None, charge: float) -> int
     return request if request >= needed else None
 
 
-def next_request_s(watch: Watch, asked: int, seconds: Seconds, charge: float) -> int | None:
+def next_request_s(watch: Watch, requested_s: int, seconds: Seconds, charge: float) -> int | None:
     """A shorter request that may be granted and is still enough; None if there is none."""
     if watch.outcome == "illegal":
         most = [most_s(watch.level, charge), *(most_s(x, charge) for x in ("regular", "anonymous"))]
@@ -199,7 +199,7 @@ def next_request_s(watch: Watch, asked: int, seconds: Seconds, charge: float) ->
         most = [math.floor(watch.left_s / charge)]
     else:
         return None
-    return next((s for s in most if math.ceil(seconds.needed) <= s < asked), None)
+    return next((s for s in most if math.ceil(seconds.needed) <= s < requested_s), None)
 
 
 # -- refusals ------------------------------------------------------------------------------------
@@ -230,9 +230,9 @@ WORDS: tuple[tuple[str, Outcome], ...] = (
 )
 
 
-def refusal(outcome: Outcome, watch: Watch, asked: int, charge: float) -> KinoraError:
+def refusal(outcome: Outcome, watch: Watch, requested_s: int, charge: float) -> KinoraError:
     """The error for the user."""
-    counted = round(asked * charge)
+    counted = round(requested_s * charge)
     fewer = "Use fewer frames or steps"
     match outcome:
         case "illegal":
@@ -242,7 +242,7 @@ def refusal(outcome: Outcome, watch: Watch, asked: int, charge: float) -> Kinora
             }.get(watch.level or "", ("without logging in", "or log in to Hugging Face"))
             return KinoraError(
                 ErrorCode.TOO_LARGE,
-                f"This clip asks for {counted} s of GPU time, which is more than ZeroGPU grants "
+                f"This clip requests {counted} s of GPU time, which is more than ZeroGPU grants "
                 f"{whom}. {fewer}, {more}.",
             )
         case "quota":
@@ -251,7 +251,7 @@ def refusal(outcome: Outcome, watch: Watch, asked: int, charge: float) -> Kinora
             left = f"{watch.left_s:.0f} s are left" if watch.wait_s else "less is left"
             return KinoraError(
                 ErrorCode.RATE_LIMITED,
-                f"Your GPU quota is not enough: this clip asks for {counted} s, and {left}. "
+                f"Your GPU quota is not enough: this clip requests {counted} s, and {left}. "
                 f"{fewer}, {login}or {when}.",
             )
         case "runs":
@@ -274,10 +274,10 @@ def refusal(outcome: Outcome, watch: Watch, asked: int, charge: float) -> Kinora
             return KinoraError(ErrorCode.UNAVAILABLE, "The GPU could not be started. Try again.")
 
 
-def too_short(asked: int) -> KinoraError:
+def too_short(requested_s: int) -> KinoraError:
     return KinoraError(
         ErrorCode.TIMEOUT,
-        f"This clip was not done in the {asked} s of GPU time that could be asked for. "
+        f"This clip was not done in the {requested_s} s of GPU time that could be requested. "
         "Use fewer frames or steps.",
     )
 

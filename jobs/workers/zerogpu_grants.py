@@ -22,7 +22,7 @@ from settings import Settings
 
 log = logging.getLogger(__name__)
 
-ASKED = "asked"
+STOP_FILE = "asked"
 GPU_STARTS = Loading("starting on the GPU", absent=frozenset({"fraction"}))
 GPU_START_S = 10.0  # the fork, and the weights' way to the GPU
 GPU_LEAST_START_S = 4.0  # the same where it goes well
@@ -45,8 +45,8 @@ class FileControl:
     """Stop requests through a file, because both sides of a fork can see it."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / ASKED
-        self._asked: str | None = None
+        self._file = folder / STOP_FILE
+        self._stop_request: str | None = None
 
     def cancelled(self) -> bool:
         return self._read() == "discard"
@@ -55,16 +55,16 @@ class FileControl:
         return self._read() == "finish"
 
     def _read(self) -> str | None:
-        if self._asked != "discard" and self._file.exists():
-            self._asked = self._file.read_text(encoding="utf-8")
-        return self._asked
+        if self._stop_request != "discard" and self._file.exists():
+            self._stop_request = self._file.read_text(encoding="utf-8")
+        return self._stop_request
 
 
 @dataclass(frozen=True)
 class _Spent:
     """The requested seconds, their factor in quota, and the time until the refusal or the end."""
 
-    asked: int
+    requested_s: int
     charge: float
     seconds: float
 
@@ -91,12 +91,12 @@ class Grants:
                 raise Cancelled
 
         level = self._levels.get(job.owner)
-        ask = zerogpu.first_request_s(seconds, level, charge)
-        if ask is None:
+        requested_s = zerogpu.first_request_s(seconds, level, charge)
+        if requested_s is None:
             self._levels.forget(job.owner)
             needed = math.ceil(seconds.needed)
             lifecycle.fail(job, zerogpu.refusal("illegal", Watch(level=level), needed, charge))
-        while ask is not None:
+        while requested_s is not None:
             watch = Watch(
                 on_queue=lambda why: lifecycle.progress(job, WaitingForGpu(why)),
                 on_gpu=lambda: lifecycle.progress(job, GPU_STARTS),
@@ -107,14 +107,16 @@ class Grants:
             lifecycle.progress(job, WaitingForGpu())
             began, refused = time.monotonic(), None
             try:
-                self._run(lifecycle, job, ask, size)
+                self._run(lifecycle, job, requested_s, size)
             except NoGpu as error:
                 refused = error.why
             self._levels.learn(job.owner, watch.level)
             if refused is None:
                 return
-            spent = _Spent(ask, charge, time.monotonic() - began)
-            ask = self._after_refusal(lifecycle, job, request, refused, watch, seconds, spent)
+            spent = _Spent(requested_s, charge, time.monotonic() - began)
+            requested_s = self._after_refusal(
+                lifecycle, job, request, refused, watch, seconds, spent
+            )
 
     def size_for(self, job: Job) -> str | None:
         """`xlarge` if the job needs it, which takes twice the quota; else None, the default, which
@@ -150,25 +152,27 @@ class Grants:
                 again = "The Hub's permission to use your GPU quota expired; it is renewed."
                 lifecycle.requeue(job, again, refund_attempt=True)
             case "aborted" if self._was_too_short(lifecycle, job, spent):
-                lifecycle.fail(job, zerogpu.too_short(spent.asked))
+                lifecycle.fail(job, zerogpu.too_short(spent.requested_s))
             case "aborted":
                 lifecycle.worker_lost(job)
             case _:
-                less = zerogpu.next_request_s(watch, spent.asked, seconds, spent.charge)
+                less = zerogpu.next_request_s(watch, spent.requested_s, seconds, spent.charge)
                 if less is not None:
                     text = "ZeroGPU did not grant %d s, requesting %d s (job=%s)."
-                    log.info(text, spent.asked, less, job.id)
+                    log.info(text, spent.requested_s, less, job.id)
                     return less
                 unknown = error if outcome == "error" else None
                 log.warning("GPU request failed: %s (job=%s).", outcome, job.id, exc_info=unknown)
-                lifecycle.fail(job, zerogpu.refusal(outcome, watch, spent.asked, spent.charge))
+                lifecycle.fail(
+                    job, zerogpu.refusal(outcome, watch, spent.requested_s, spent.charge)
+                )
         return None
 
     def _was_too_short(self, lifecycle: JobLifecycle, job: Job, spent: _Spent) -> bool:
         """The task timed out, and no longer request is allowed."""
         most = zerogpu.most_s(self._levels.get(job.owner), spent.charge)
-        took_all = spent.seconds >= spent.asked * NEARLY
-        return took_all and spent.asked >= most and not lifecycle.is_sampled(job.id)
+        took_all = spent.seconds >= spent.requested_s * NEARLY
+        return took_all and spent.requested_s >= most and not lifecycle.is_sampled(job.id)
 
     def _seconds(self, lifecycle: JobLifecycle, job: Job) -> Seconds:
         estimate = lifecycle.estimator.estimate(job.fitted)

@@ -41,7 +41,7 @@ def service_in(data: Path, models: Path, quota_bytes: int) -> JobService:
 
 
 def make_clip(service: JobService, job: Job) -> None:
-    """What a worker leaves: the files, then the manifest, then the word at the desk."""
+    """What a worker leaves: the files, then the manifest, then the report to the lifecycle."""
     folder, chance = service._lifecycle.folder(job.id), np.random.default_rng(job.fitted.seed)
     frames = chance.integers(0, 256, (5, 96, 96, 3), np.uint8)
     clip = encode(frames, folder / "clip.mp4", fps=8, quality="high")

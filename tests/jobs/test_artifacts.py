@@ -80,25 +80,29 @@ def test_what_was_removed_is_gone_everywhere(artifacts: Artifacts, made: Path) -
 def test_a_clip_is_finished_only_when_every_file_of_it_is_there(
     artifacts: Artifacts, made: Path, store: JobStore, tmp_path: Path
 ) -> None:
-    desk = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts)
-    assert desk.finished_result(JOB) is None
+    lifecycle = JobLifecycle(
+        store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts
+    )
+    assert lifecycle.finished_result(JOB) is None
     artifacts.publish(JOB, made)
-    assert desk.finished_result(JOB) == RESULT
+    assert lifecycle.finished_result(JOB) == RESULT
     (made / RESULT.poster).unlink()
     artifacts.remove(JOB)
     artifacts.publish(JOB, made)
-    assert desk.finished_result(JOB) is None
+    assert lifecycle.finished_result(JOB) is None
 
 
 def test_a_finished_clip_of_a_lost_worker_is_kept(
     artifacts: Artifacts, made: Path, store: JobStore, tmp_path: Path, make_job: MakeJob
 ) -> None:
-    desk = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts)
+    lifecycle = JobLifecycle(
+        store, EventLog(store), Estimator(store, {}, "here"), tmp_path, artifacts
+    )
     job = accept(store, make_job())
     claimed = store.claim()
     assert claimed
     artifacts.publish(job.id, made)
-    desk.worker_lost(claimed)
+    lifecycle.worker_lost(claimed)
     found = store.get(job.id)
     assert found and found.state is State.SUCCEEDED
 
@@ -109,15 +113,15 @@ def test_what_was_given_reaches_a_worker_on_another_machine(
     job = make_job()
     name = "b" * 64
     job = job.model_copy(update={"request": job.request.model_copy(update={"image": name})})
-    artifacts.given.mkdir(parents=True)
-    (artifacts.given / f"{name}.png").write_bytes(b"a picture")
-    artifacts.share_given(job)
+    artifacts.uploads_folder.mkdir(parents=True)
+    (artifacts.uploads_folder / f"{name}.png").write_bytes(b"a picture")
+    artifacts.share_uploads(job)
     if artifacts.address(JOB, "clip.mp4") is None:
         there = artifacts  # a disk: both machines see it
     else:
         there = Artifacts(tmp_path / "elsewhere", f"s3://clips/{tmp_path.name}")
-    there.fetch_given(job, there.given)
-    assert (there.given / f"{name}.png").read_bytes() == b"a picture"
+    there.fetch_uploads(job, there.uploads_folder)
+    assert (there.uploads_folder / f"{name}.png").read_bytes() == b"a picture"
 
 
 def test_what_an_earlier_attempt_sampled_is_brought_to_a_worker_and_leaves_nothing_else(

@@ -36,7 +36,7 @@ from jobs.event_types import (
     to_json,
 )
 from jobs.events import EventLog
-from jobs.executor import Health
+from jobs.executor import ExecutorHealth
 from jobs.fleet.protocol import WorkerInfo
 from jobs.progress import Progress
 from jobs.store import JobStore
@@ -194,9 +194,9 @@ def test_a_kind_of_a_newer_version_breaks_no_watcher(store: JobStore, make_job: 
 
 @pytest.mark.parametrize("loading", [None, Loading("transformer", 0.5), GPU_STARTS])
 def test_health_says_what_loads_as_the_event_does(loading: Loading | None) -> None:
-    health = Health(state="starting", loading=loading)
+    health = ExecutorHealth(state="starting", loading=loading)
     assert health.model_dump()["loading"] == (loading and to_json(loading))
-    assert Health.model_validate_json(health.model_dump_json()) == health
+    assert ExecutorHealth.model_validate_json(health.model_dump_json()) == health
 
 
 def test_what_a_newer_worker_loads_hides_no_worker() -> None:

@@ -116,14 +116,14 @@ def test_the_limits_hold_across_servers(store_url: str, make_job: MakeJob) -> No
 
 
 class Server:
-    """Of one process what matters here: its store, its sign of life, its desk."""
+    """Of one process what matters here: its store, its sign of life, its lifecycle."""
 
     def __init__(self, url: str, tmp_path: object, silent_s: float = 1.5) -> None:
         self.store = JobStore(url)
         self.presence = Heartbeat(self.store.database, silent_s)
         self.store.server = self.presence.name
-        events = EventLog(self.store)
-        self.desk = JobLifecycle(self.store, events, Estimator(self.store, {}, "here"), tmp_path)  # type: ignore[arg-type]
+        events, estimator = EventLog(self.store), Estimator(self.store, {}, "here")
+        self.lifecycle = JobLifecycle(self.store, events, estimator, tmp_path)  # type: ignore[arg-type]
 
     def dies(self) -> None:
         """It says nothing any more, and cleans up nothing."""
@@ -164,7 +164,7 @@ def test_a_living_server_keeps_its_work(
     here, there = patient_pair
     job = accept(there.store, make_job())
     time.sleep(5.5)
-    assert recover(here.desk, here.presence) == 0
+    assert recover(here.lifecycle, here.presence) == 0
     claimed = there.store.claim()
     assert claimed and claimed.id == job.id
 
@@ -176,7 +176,7 @@ def test_the_work_of_a_silent_server_is_taken_up_by_the_others(
     waiting = accept(there.store, make_job())
     running = accept(there.store, make_job(owner="b"))
     assert there.store.claim({running.id})
-    here.presence.watch(lambda: recover(here.desk, here.presence))
+    here.presence.watch(lambda: recover(here.lifecycle, here.presence))
     there.dies()
     until(lambda: {j.id for j in here.store.unfinished(here.store.server)} == {
         waiting.id, running.id
@@ -197,7 +197,7 @@ def test_only_one_server_takes_up_the_work_of_a_silent_one(
         assert gone.store.claim({job_id})
     gone.dies()
     time.sleep(2)
-    threads = [threading.Thread(target=recover, args=(s.desk, s.presence)) for s in servers]
+    threads = [threading.Thread(target=recover, args=(s.lifecycle, s.presence)) for s in servers]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -217,7 +217,7 @@ def test_a_clip_that_another_server_goes_on_with_is_followed_without_a_gap(
     job = accept(here.store, make_job())
     heard: list[str] = []
     watcher = threading.Thread(
-        target=lambda: heard.extend(e.kind for e in here.desk.events.watch(job.id))
+        target=lambda: heard.extend(e.kind for e in here.lifecycle.events.watch(job.id))
     )
     watcher.start()
     until(lambda: heard == ["queued"], 5)
@@ -225,7 +225,7 @@ def test_a_clip_that_another_server_goes_on_with_is_followed_without_a_gap(
     claimed = there.store.claim()
     assert claimed
     there.store.append(job.id, StepDone(1))
-    there.desk.fail(claimed, KinoraError(ErrorCode.INTERNAL))
+    there.lifecycle.fail(claimed, KinoraError(ErrorCode.INTERNAL))
     watcher.join(20)
     assert heard == ["queued", "started", "step", "failed"]
 

@@ -39,7 +39,7 @@ def service(
 
 
 def finished(service: JobService, job: Job) -> Job:
-    """The clip of that job, written as a worker leaves it, and told at the desk."""
+    """The clip of that job, written as a worker leaves it, and reported to the lifecycle."""
     service._store.add(job, max_queue=1000, max_per_owner=1000)
     running = service._store.claim()
     assert running
@@ -228,12 +228,12 @@ def test_what_visitors_gave_goes_from_the_object_store_too(
 ) -> None:
     used, unused = make_job(image="a" * 64), make_job(image="b" * 64)
     far._store.add(used, max_queue=1000, max_per_owner=1000)
-    far._artifacts.given.mkdir(parents=True)
+    far._artifacts.uploads_folder.mkdir(parents=True)
     for job in (used, unused):
-        (far._artifacts.given / f"{job.request.image}.png").write_bytes(b"a picture")
-        far._artifacts.share_given(job)
+        (far._artifacts.uploads_folder / f"{job.request.image}.png").write_bytes(b"a picture")
+        far._artifacts.share_uploads(job)
     remove_leftovers(far._lifecycle)
-    assert far._artifacts.stored_given(0) == {used.request.image, unused.request.image}
+    assert far._artifacts.stored_uploads(0) == {used.request.image, unused.request.image}
     monkeypatch.setattr("jobs.retention.UNUSED_UPLOAD_S", -1.0)
     remove_leftovers(far._lifecycle)
-    assert far._artifacts.stored_given(-1) == {used.request.image}
+    assert far._artifacts.stored_uploads(-1) == {used.request.image}

@@ -140,16 +140,16 @@ def test_where_a_worker_died_developing_the_next_one_uses_less_memory(
     assert max(seen) == (4, 4)  # of 8x8
 
 
-# -- at the desk and in the service --------------------------------------------------------------
+# -- in the lifecycle and the service ------------------------------------------------------------
 
 
 @pytest.fixture
-def desk(tmp_path: Path, store: JobStore) -> JobLifecycle:
+def lifecycle(tmp_path: Path, store: JobStore) -> JobLifecycle:
     return JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path / "data")
 
 
-def sampled(desk: JobLifecycle, job: Job) -> Path:
-    folder = desk.folder(job.id)
+def sampled(lifecycle: JobLifecycle, job: Job) -> Path:
+    folder = lifecycle.folder(job.id)
     folder.mkdir(parents=True)
     (folder / LATENTS).write_bytes(b"latents")
     (folder / "clip.mp4.1-2.part").write_bytes(b"half")
@@ -169,44 +169,46 @@ def sampled(desk: JobLifecycle, job: Job) -> Path:
     ],
 )
 def test_a_failure_keeps_what_may_help_later(
-    desk: JobLifecycle, make_job: MakeJob, code: ErrorCode, kept: bool
+    lifecycle: JobLifecycle, make_job: MakeJob, code: ErrorCode, kept: bool
 ) -> None:
-    accept(desk.store, make_job())
-    job = desk.claim()
+    accept(lifecycle.store, make_job())
+    job = lifecycle.claim()
     assert job
-    folder = sampled(desk, job)
-    desk.fail(job, KinoraError(code))
-    failed = desk.store.get(job.id)
+    folder = sampled(lifecycle, job)
+    lifecycle.fail(job, KinoraError(code))
+    failed = lifecycle.store.get(job.id)
     assert failed and failed.state is State.FAILED and failed.error
-    assert desk.is_sampled(job.id) is kept
+    assert lifecycle.is_sampled(job.id) is kept
     assert bool(failed.error["details"].get(KEPT)) is kept
     assert sorted(f.name for f in folder.glob("*")) == ([LATENTS] if kept else [])
 
 
-def test_a_discarded_clip_leaves_nothing(desk: JobLifecycle, make_job: MakeJob) -> None:
-    accept(desk.store, make_job())
-    job = desk.claim()
+def test_a_discarded_clip_leaves_nothing(lifecycle: JobLifecycle, make_job: MakeJob) -> None:
+    accept(lifecycle.store, make_job())
+    job = lifecycle.claim()
     assert job
-    folder = sampled(desk, job)
-    desk.store.ask(job.id, "discard")
-    desk.fail(job, KinoraError(ErrorCode.DECODE))
+    folder = sampled(lifecycle, job)
+    lifecycle.store.request_stop(job.id, "discard")
+    lifecycle.fail(job, KinoraError(ErrorCode.DECODE))
     assert not folder.exists()
 
 
-def test_a_lost_worker_does_not_cost_the_sampling(desk: JobLifecycle, make_job: MakeJob) -> None:
-    accept(desk.store, make_job())
-    job = desk.claim()
+def test_a_lost_worker_does_not_cost_the_sampling(
+    lifecycle: JobLifecycle, make_job: MakeJob
+) -> None:
+    accept(lifecycle.store, make_job())
+    job = lifecycle.claim()
     assert job
-    folder = sampled(desk, job)
+    folder = sampled(lifecycle, job)
     (folder / DECODING).touch()
-    desk.worker_lost(job)
+    lifecycle.worker_lost(job)
     assert sorted(f.name for f in folder.iterdir()) == [DECODING, LATENTS]
-    again = desk.claim()
+    again = lifecycle.claim()
     assert again and again.attempts == 2
-    desk.worker_lost(again)
-    failed = desk.store.get(job.id)
+    lifecycle.worker_lost(again)
+    failed = lifecycle.store.get(job.id)
     assert failed and failed.error and failed.error["error"] == "worker_lost"
-    assert desk.is_sampled(job.id)
+    assert lifecycle.is_sampled(job.id)
 
 
 def test_through_an_object_store_the_latents_travel(tmp_path: Path) -> None:

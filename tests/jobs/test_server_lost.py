@@ -34,7 +34,7 @@ class After:
         self.presence = FileLiveness(tmp_path / "servers")
         self.dead = JobStore(url, "1234-dead")
         self.store = JobStore(url, self.presence.name)
-        self.desk = JobLifecycle(
+        self.lifecycle = JobLifecycle(
             self.store, EventLog(self.store), Estimator(self.store, {}, "here"), tmp_path
         )
 
@@ -53,8 +53,8 @@ class After:
         return claimed
 
     def recover(self) -> None:
-        recover(self.desk, self.presence)
-        remove_leftovers(self.desk)
+        recover(self.lifecycle, self.presence)
+        remove_leftovers(self.lifecycle)
 
     def state(self, job: Job) -> State:
         found = self.store.get(job.id)
@@ -110,7 +110,7 @@ def test_a_clip_that_was_lost_twice_ends(after: After, make_job: MakeJob) -> Non
 
 def test_a_clip_that_is_whole_is_kept(after: After, make_job: MakeJob) -> None:
     job = after.running(make_job())
-    result = write_clip(after.desk.folder(job.id), whole=True)
+    result = write_clip(after.lifecycle.folder(job.id), whole=True)
     after.recover()
     found = after.store.get(job.id)
     assert found
@@ -120,7 +120,7 @@ def test_a_clip_that_is_whole_is_kept(after: After, make_job: MakeJob) -> None:
 @pytest.mark.parametrize("name", ["clip.mp4", "poster.jpg", "last.png", "result.json"])
 def test_a_clip_that_lacks_a_file_is_not_kept(after: After, make_job: MakeJob, name: str) -> None:
     job = after.running(make_job())
-    folder = after.desk.folder(job.id)
+    folder = after.lifecycle.folder(job.id)
     write_clip(folder, whole=True)
     (folder / name).unlink()
     after.recover()
@@ -130,19 +130,19 @@ def test_a_clip_that_lacks_a_file_is_not_kept(after: After, make_job: MakeJob, n
 
 def test_temporary_files_never_become_results(after: After, make_job: MakeJob) -> None:
     job = after.running(make_job())
-    write_clip(after.desk.folder(job.id), whole=False)
+    write_clip(after.lifecycle.folder(job.id), whole=False)
     after.recover()
     assert after.state(job) is State.QUEUED
-    assert not after.desk.folder(job.id).exists()
+    assert not after.lifecycle.folder(job.id).exists()
 
 
 def test_a_clip_that_was_being_discarded_is_discarded(after: After, make_job: MakeJob) -> None:
     job = after.running(make_job())
-    after.dead.ask(job.id, "discard")
-    write_clip(after.desk.folder(job.id), whole=True)
+    after.dead.request_stop(job.id, "discard")
+    write_clip(after.lifecycle.folder(job.id), whole=True)
     after.recover()
     assert after.state(job) is State.CANCELLED
-    assert not after.desk.folder(job.id).exists()
+    assert not after.lifecycle.folder(job.id).exists()
 
 
 def test_the_clips_of_a_living_server_are_left_alone(
@@ -183,7 +183,7 @@ def test_folders_without_a_job_and_half_files_are_removed(
     after: After, make_job: MakeJob, tmp_path: Path
 ) -> None:
     job = after.running(make_job())
-    folder = after.desk.folder(job.id)
+    folder = after.lifecycle.folder(job.id)
     write_clip(folder, whole=True)
     (folder / "clip.mp4.1-2.part").write_bytes(b"half")
     stray = tmp_path / "jobs" / ("0" * 32)
@@ -199,15 +199,15 @@ def test_folders_without_a_job_and_half_files_are_removed(
 
 
 def test_pictures_nobody_used_go_after_a_day(after: After, make_job: MakeJob) -> None:
-    after.desk.pictures.mkdir(parents=True)
+    after.lifecycle.pictures.mkdir(parents=True)
     used, unused, fresh = (f"{n:064x}" for n in range(3))
     for name in (used, unused, fresh):
-        (after.desk.pictures / f"{name}.png").write_bytes(b"")
+        (after.lifecycle.pictures / f"{name}.png").write_bytes(b"")
         if name != fresh:
-            os.utime(after.desk.pictures / f"{name}.png", (0, 0))
+            os.utime(after.lifecycle.pictures / f"{name}.png", (0, 0))
     accept(after.dead, make_job(image=used))
     after.recover()
-    assert sorted(p.stem for p in after.desk.pictures.iterdir()) == [used, fresh]
+    assert sorted(p.stem for p in after.lifecycle.pictures.iterdir()) == [used, fresh]
 
 
 def test_two_services_share_a_folder_and_leave_each_other_alone(tiny_settings: Settings) -> None:

@@ -43,7 +43,7 @@ class Killed:
         self.command = JobStore(url, f"{COMMAND}1234-dead")
         self.store = JobStore(url, self.presence.name)
         log, estimator = EventLog(self.store), Estimator(self.store, {}, "here")
-        self.desk = JobLifecycle(self.store, log, estimator, folder)
+        self.lifecycle = JobLifecycle(self.store, log, estimator, folder)
 
     def state(self, job: Job) -> State:
         found = self.store.get(job.id)
@@ -74,10 +74,10 @@ def test_the_clips_of_a_killed_command_are_not_made_by_the_next_process(
 ) -> None:
     running, waiting = (accept(killed.command, make_job()) for _ in range(2))
     assert killed.command.claim({running.id})
-    folder = killed.desk.folder(running.id)
+    folder = killed.lifecycle.folder(running.id)
     folder.mkdir(parents=True)
     (folder / "clip.mp4.1-2.part").write_bytes(b"half")
-    next_one(killed.desk, killed.presence)
+    next_one(killed.lifecycle, killed.presence)
     assert [killed.state(job) for job in (running, waiting)] == [State.FAILED] * 2
     assert killed.error(running)["message"] == "The command that made this clip was stopped."
     assert killed.store.queued_ids() == [] and not folder.exists()
@@ -90,12 +90,12 @@ def test_what_a_killed_command_had_sampled_is_kept(
     job = accept(killed.command, make_job())
     if state is State.RUNNING:
         killed.command.claim({job.id})
-    killed.desk.folder(job.id).mkdir(parents=True)
-    (killed.desk.folder(job.id) / LATENTS).write_bytes(b"sampled")
-    recover(killed.desk, killed.presence)
+    killed.lifecycle.folder(job.id).mkdir(parents=True)
+    (killed.lifecycle.folder(job.id) / LATENTS).write_bytes(b"sampled")
+    recover(killed.lifecycle, killed.presence)
     assert killed.state(job) is State.FAILED
     assert killed.error(job)["details"][KEPT] is True
-    assert killed.desk.is_sampled(job.id)
+    assert killed.lifecycle.is_sampled(job.id)
 
 
 def test_a_clip_that_was_discarded_before_the_kill_is_discarded(
@@ -103,8 +103,8 @@ def test_a_clip_that_was_discarded_before_the_kill_is_discarded(
 ) -> None:
     job = accept(killed.command, make_job())
     killed.command.claim({job.id})
-    killed.store.ask(job.id, "discard")
-    recover(killed.desk, killed.presence)
+    killed.store.request_stop(job.id, "discard")
+    recover(killed.lifecycle, killed.presence)
     assert killed.state(job) is State.CANCELLED
 
 
@@ -115,7 +115,7 @@ def test_the_clips_of_a_command_that_lives_are_left_alone(
     assert is_command(alive.name)
     killed.command.server = alive.name
     job = accept(killed.command, make_job())
-    recover(killed.desk, killed.presence)
+    recover(killed.lifecycle, killed.presence)
     assert killed.state(job) is State.QUEUED
     alive.close()
 
@@ -123,7 +123,7 @@ def test_the_clips_of_a_command_that_lives_are_left_alone(
 def test_a_command_takes_up_nothing_of_a_server(killed: Killed, make_job: MakeJob) -> None:
     killed.command.server = "1234-a-server"
     job = accept(killed.command, make_job())
-    end_commands(killed.desk, killed.presence)
+    end_commands(killed.lifecycle, killed.presence)
     assert killed.state(job) is State.QUEUED
 
 

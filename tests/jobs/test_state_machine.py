@@ -26,7 +26,7 @@ from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest
 from jobs.database import events, jobs, keys
 from jobs.event_types import TERMINAL_KINDS, Failed, JobCancelled, Requeued, StepDone, Succeeded
-from jobs.job import MOVES, Asked, IdempotencyKey, Job, State, new_id
+from jobs.job import MOVES, IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.store import JobStore
 from pipelines.request import FittedRequest, Focus, GenerationRequest, Task
 from tests.goals import Goal, rounds
@@ -159,10 +159,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.logs[job_id].append("step")
 
     @rule(job_id=ids, what=st.sampled_from(["discard", "finish"]))
-    def ask(self, job_id: str, what: Asked) -> None:
+    def ask(self, job_id: str, what: StopRequest) -> None:
         before = self.stores[0].get(job_id)
         runs = self.states.get(job_id) is State.RUNNING
-        heard = self.each(lambda store: store.ask(job_id, what))
+        heard = self.each(lambda store: store.request_stop(job_id, what))
         assert heard == bool(runs and before and before.asked != "discard")
 
     @precondition(lambda self: self.states)

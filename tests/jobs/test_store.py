@@ -130,15 +130,15 @@ def test_a_discard_wins_over_a_clip_that_was_finished_meanwhile(
 ) -> None:
     job = accept(store, make_job())
     store.claim()
-    assert store.ask(job.id, "discard")
-    assert not store.ask(job.id, "finish")  # never taken back
+    assert store.request_stop(job.id, "discard")
+    assert not store.request_stop(job.id, "finish")  # never taken back
     done = store.move(
         job.id,
         State.RUNNING,
         State.SUCCEEDED,
         Succeeded(),
         result=RESULT,
-        unless_asked="discard",
+        unless_stop_request="discard",
     )
     assert done is None
 

@@ -90,19 +90,20 @@ def test_what_nobody_uses_goes_after_a_day_with_the_marks(service: JobService, m
     request = GenerationRequest(prompt="it moves", image=used)
     service.submit(request, ME)
     long_ago = time.time() - 25 * 3600
-    for gift in service._artifacts.given.glob("*.*"):
+    for gift in service._artifacts.uploads_folder.glob("*.*"):
         os.utime(gift, (long_ago, long_ago))
     fresh = service.store_picture(png("white"), ME).id
     remove_leftovers(service._lifecycle)
-    left = {path.stem for path in service._artifacts.given.glob("*.*")}
+    left = {path.stem for path in service._artifacts.uploads_folder.glob("*.*")}
     assert left == {used, fresh}
-    assert {path.name for path in (service._artifacts.given / GIVERS).iterdir()} == {used, fresh}
+    givers = service._artifacts.uploads_folder / GIVERS
+    assert {path.name for path in givers.iterdir()} == {used, fresh}
     assert not {last, unused, clip} & left
 
 
 def test_who_gave_is_not_written_down_by_name(service: JobService) -> None:
     service.store_picture(png(), ME)
-    assert not [p for p in service._artifacts.given.rglob("*") if "visitor" in p.name]
+    assert not [p for p in service._artifacts.uploads_folder.rglob("*") if "visitor" in p.name]
 
 
 def test_too_large_a_clip_is_refused(tmp_path: Path, mp4: Path, tiny_settings: Settings) -> None:

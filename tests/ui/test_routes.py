@@ -186,7 +186,7 @@ def test_what_is_no_clip_or_too_much_of_one_is_refused(
 
         assert strict.post("/kinora/videos", content=trickle(), headers=OURS).status_code == 413
         assert strict.post("/kinora/videos", content=clip, headers=OURS).status_code == 413
-    assert not list(service._artifacts.given.glob("*.mp4"))
+    assert not list(service._artifacts.uploads_folder.glob("*.mp4"))
 
 
 def test_the_picker_asks_for_the_models_of_its_tab(me: TestClient) -> None:

@@ -317,7 +317,7 @@ def test_a_clip_that_another_model_makes_says_so_from_then_on(
     store: JobStore, make_job: MakeJob, tmp_path: Path
 ) -> None:
     """What an embedded worker tells, a far one may tell."""
-    desk = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path)
+    lifecycle = JobLifecycle(store, EventLog(store), Estimator(store, {}, "here"), tmp_path)
     accept(store, make_job())
     job = store.claim()
     assert job
@@ -325,7 +325,7 @@ def test_a_clip_that_another_model_makes_says_so_from_then_on(
     told = {"sentence": "Other made it.", "fitted": changed.model_dump(mode="json")}
     fleet = RedisProtocol(connect("redis://127.0.0.1:1"))  # which is not asked
     message = from_fields({"kind": "fallback", "data": json.dumps(told)})
-    assert not store_message(desk, fleet, job, message)
+    assert not store_message(lifecycle, fleet, job, message)
     now = store.get(job.id)
     assert now and now.fitted.model == "other"
-    assert desk.events.since(job.id)[-1].data == {"sentence": "Other made it."}
+    assert lifecycle.events.since(job.id)[-1].data == {"sentence": "Other made it."}

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.fleet.routing import LOOK_AHEAD, PASSED_AT_MOST, Free, Wants, passed_over, route
+from jobs.fleet.routing import LOOK_AHEAD, PASSED_AT_MOST, Free, WaitingJob, passed_over, route
 
 MODELS = "abc"
 
@@ -16,8 +16,8 @@ def worker(name: str, *warm: str, only: str | None = None) -> Free:
     return Free(name, frozenset(warm), frozenset(only) if only is not None else None)
 
 
-def line(models: str) -> list[Wants]:
-    return [Wants(f"{n}", model) for n, model in enumerate(models)]
+def line(models: str) -> list[WaitingJob]:
+    return [WaitingJob(f"{n}", model) for n, model in enumerate(models)]
 
 
 def test_a_clip_goes_where_its_model_is_warm() -> None:
@@ -83,7 +83,7 @@ def test_no_worker_is_idle_while_there_is_something_it_may_make(
 def test_no_stream_of_warm_clips_starves_a_cold_one(behind: str, workers: int) -> None:
     """The first wants a model that nobody has; warm ones never end. It is passed over, but not
     for ever."""
-    waiting = [Wants("cold", "cold"), *line(behind * 40)]
+    waiting = [WaitingJob("cold", "cold"), *line(behind * 40)]
     passed: dict[str, int] = {}
     for _ in range(PASSED_AT_MOST + 1):
         pairs = route(waiting, [worker(f"w{n}", *MODELS) for n in range(workers)], passed)
@@ -93,5 +93,5 @@ def test_no_stream_of_warm_clips_starves_a_cold_one(behind: str, workers: int) -
         for job in passed_over(waiting, sent):
             passed[job] = passed.get(job, 0) + 1
         waiting = [job for job in waiting if job.job_id not in sent]
-        waiting += [Wants(f"new{len(passed)}{n}", behind[0]) for n in range(workers)]
+        waiting += [WaitingJob(f"new{len(passed)}{n}", behind[0]) for n in range(workers)]
     raise AssertionError("starved")
