@@ -15,10 +15,10 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import cold_generate, first_clip, overhead, page, scaling
+from bench import cold_generate, first_clip, overhead, page_start, scaling
 
 MEASURES = {
-    "page": page.measure,
+    "page": page_start.measure,
     "generate": cold_generate.measure,
     "clip": first_clip.measure,
     "overhead": overhead.measure,

@@ -311,15 +311,11 @@ SAME_RECIPE = "training/world and training/storybook are two recipes with the sa
 
 SHARED_CLASS_NAMES = {
     "Caller": "to be renamed in ui/mcp_tools.py",
-    "Clip": "to be renamed in api/schemas.py and training/",
-    "Control": "to be one protocol: jobs/workers/timing.py repeats the engine's",
     "Health": "to be renamed in api/ops.py or jobs/executor.py",
     "Place": SAME_RECIPE,
-    "Preview": "to be one class: jobs/events.py repeats the engine's",
-    "Settings": "to be renamed in training/evaluation/plan.py",
+    "RenderedClip": SAME_RECIPE,
     "Subject": SAME_RECIPE,
     "Task": "to be renamed in api/compat.py",
-    "Words": "to be renamed in ui/tab.py or training/align_words.py",
 }
 """Class names that stand for two things, and why."""
 
@@ -327,15 +323,8 @@ SHARED_STEMS = {
     "captions": SAME_RECIPE,
     "errors": "the closed list of codes, and how the web layer renders it",
     "files": "the web layer's responses for the media layer's files",
-    "generate": "to be renamed in training/evaluation",
-    "likeness": "to be renamed in training/evaluation or training/storybook",
-    "metrics": "to be renamed in training/evaluation",
-    "page": "to be renamed in bench",
     "places": SAME_RECIPE,
-    "plan": "to be renamed in training/evaluation",
     "render": SAME_RECIPE,
-    "request": "to be renamed in training/evaluation",
-    "run": "to be renamed in training/evaluation",
     "schemas": "one protocol each: OpenAI's, and our own",
     "subjects": SAME_RECIPE,
     "videos": "api/openai serves what media/videos.py reads",

@@ -13,17 +13,17 @@ PLAIN: dict[Kind, float] = {"code": 1.0, "logs": 0.0, "text": 1.0}
 
 LIMITS: dict[str, dict[Kind, float]] = {
     "api": {"code": 51, "logs": 0, "text": 1},
-    "bench": {"code": 14, "logs": 0, "text": 1.2},
+    "bench": PLAIN,
     "cli": {"code": 42, "logs": 0, "text": 2.4},
     "deployment": PLAIN,
     "docs": PLAIN,
     "jobs": {"code": 120, "logs": 0, "text": 2.6},
-    "media": {"code": 11, "logs": 0, "text": 0},
+    "media": PLAIN,
     "pipelines": {"code": 31, "logs": 0, "text": 1.1},
     "presets": {"code": 0, "logs": 0, "text": 3.2},
     "tools": PLAIN,
     "top": PLAIN,
-    "training": {"code": 27, "logs": 0, "text": 7.8},
+    "training": PLAIN,
     "ui": {"code": 52, "logs": 0, "text": 19},
     "web": {"code": 46, "logs": 0, "text": 2},
 }

@@ -318,9 +318,10 @@ def main() -> None:
     parser.add_argument(
         "--clean-first", type=float, default=0.35, help="share of batches with a given first frame"
     )
-    parser.add_argument("--strangers", help="a run of `cache_latents --strangers`")
+    parser.add_argument("--strangers", dest="ood_run", help="a run of `cache_latents --strangers`")
     parser.add_argument(
         "--strangers-share",
+        dest="ood_share",
         type=float,
         default=0.2,
         help="their share of the clips with a given first frame",
@@ -357,9 +358,7 @@ def main() -> None:
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     tokenizer = build_tokenizer()
     data = LatentDataset(RUNS / args.latents, args.more_of, args.partial)
-    ood_data = (
-        LatentDataset.load_out_of_domain(RUNS / args.strangers, data) if args.strangers else None
-    )
+    ood_data = LatentDataset.load_out_of_domain(RUNS / args.ood_run, data) if args.ood_run else None
 
     # 2. Model, optimiser, averaged weights.
     model = ConditionedDenoiser(tokenizer, args.start_from).to(args.device)
@@ -391,7 +390,7 @@ def main() -> None:
         frames = frames_for(plan, clock.spent_s)
         has_first_frame = frames > 1 and float(rng.random()) < args.clean_first
         close_up = frames > 1 and float(rng.random()) < args.close_ups
-        ood_share = args.strangers_share if has_first_frame and not close_up else 0.0
+        ood_share = args.ood_share if has_first_frame and not close_up else 0.0
         side = close_ups.SIDE if close_up else LATENT_SIDE
         x0, mask, captions = mixed_batch(
             data, ood_data, ood_share, frames, TOKENS_PER_BATCH // (side**2 * frames), rng

@@ -7,7 +7,7 @@ import numpy as np
 from training.current_world import render
 from training.evaluation.confidence import mean, proportion
 from training.evaluation.judged_clips import Findings, JudgedClip, JudgedClips, Table
-from training.evaluation.metrics import FLICKER_BOUND, SHARPNESS_BOUNDS, measure
+from training.evaluation.pixel_metrics import FLICKER_BOUND, SHARPNESS_BOUNDS, measure
 
 LOOKS = ("contrast", "colour", "change", "flicker", "sharpness")
 ENOUGH_TO_COMPARE = 20
@@ -33,12 +33,12 @@ def evaluate_unknown_words(clips: JudgedClips) -> Findings:
         heads = ("with", "known parts right", "all of them", "the same parts, known sentences")
         findings.tables.append(Table("Words from outside the world", heads, rows))
         findings.card.append(findings.tables[-1])
-        told = [
+        examples = [
             f"  {s.row.request.words!r}: {s.verdict.subject}, {s.verdict.place}, {s.verdict.motion}"
             for s in clips.of("strange words")
             if "golden retriever surfing" in s.row.request.words
         ]
-        findings.said += ["A golden retriever surfing:", *told] if told else []
+        findings.conclusions += ["A golden retriever surfing:", *examples] if examples else []
     return findings
 
 
@@ -76,7 +76,7 @@ def evaluate_nonsense(clips: JudgedClips) -> Findings:
         "by construction"
     )
     findings.tables.append(Table("Nonsense", heads, rows, note))
-    findings.said.append(f"Nonsense prompts give ordinary-looking clips: {good_share}.")
+    findings.conclusions.append(f"Nonsense prompts give ordinary-looking clips: {good_share}.")
     return findings
 
 

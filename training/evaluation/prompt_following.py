@@ -52,7 +52,7 @@ def evaluate_prompt_following(clips: JudgedClips, accuracy: dict[str, Proportion
          str(accuracy["motion"]), str(recoded_accuracy["motion"])),
         ("picture: keeps its subject", str(right_pictures["subject"]), "", str(accuracy["subject"]),
          str(recoded_accuracy["subject"])),
-        ("picture: first frame to the given one", first_frame.text(1, "dB"), "26 dB", "",
+        ("picture: first frame to the input", first_frame.text(1, "dB"), "26 dB", "",
          best_first_frame.text(1, "dB")),
         ("autoencoder: whole clips", autoencoder_db.text(1, "dB"), "28 dB", "", ""),
         ("autoencoder: edges kept", f"{findings.figures['autoencoder_edges_kept'].value:.2f}", "",  # type: ignore[union-attr]
@@ -69,7 +69,7 @@ def evaluate_prompt_following(clips: JudgedClips, accuracy: dict[str, Proportion
     )
     if autoencoder_db.values:
         note += f"; the worst recoded clip {min(autoencoder_db.values):.1f} dB"
-    table = Table("Does it do what the words say?", heads, rows, note)
+    table = Table("Prompt following", heads, rows, note)
     findings.tables.append(table)
     findings.card.append(table)
     for kind in ("motion", "place", "subject"):
