@@ -32,7 +32,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
-class Subject:
+class RandomModel:
     card: dict[str, Any]
     build: Callable[[Path], None]
 
@@ -107,8 +107,8 @@ def _card(name: str, family: str, size: tuple[int, int, int], billions: dict[str
     }
 
 
-SUBJECTS = (
-    Subject(
+RANDOM_MODELS = (
+    RandomModel(
         _card(
             "ltx-2b-random",
             "ltx",
@@ -117,7 +117,7 @@ SUBJECTS = (
         ),
         build_ltx,
     ),
-    Subject(
+    RandomModel(
         _card(
             "wan-1.3b-random",
             "wan",
@@ -208,8 +208,8 @@ def _run(folder: Path, steps: int) -> int:
     machine = this_machine(base)
     print(f"{machine.gpu_name}, {machine.vram_gb:.0f} GB; memory {machine.ram_gb:.0f} GB")
     missed = False
-    for subject in SUBJECTS:
-        name = subject.card["id"]
+    for model in RANDOM_MODELS:
+        name = model.card["id"]
         if not (folder / name / "model_index.json").is_file():
             before = torch.get_default_dtype()
             torch.set_default_dtype(torch.bfloat16)
@@ -217,11 +217,11 @@ def _run(folder: Path, steps: int) -> int:
                 with torch.device(
                     "cuda"
                 ):  # random initialisation is a hundred times faster on the GPU
-                    subject.build(folder / name)
+                    model.build(folder / name)
             finally:
                 torch.set_default_dtype(before)
                 torch.cuda.empty_cache()
-        card = ModelCard.model_validate(subject.card).model_copy(update={"folder": folder})
+        card = ModelCard.model_validate(model.card).model_copy(update={"folder": folder})
         for profile, plan in planned(card, machine, base).items():
             print(f"{name}, {profile}: {plan.sentence()}", flush=True)
             settings = base.model_copy(update={"profile": profile})

@@ -201,7 +201,7 @@ def _largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def _is_full_turn(t: np.ndarray, width: np.ndarray, height: np.ndarray) -> bool:
-    """Whether it rotated once about its upright axis: narrow twice, wide in between.
+    """Whether it rotated once about its vertical axis: narrow twice, wide in between.
 
     width, height: [F], logarithms.
     """

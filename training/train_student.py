@@ -58,8 +58,8 @@ def sigma_grid(steps: int, shift: float = SHIFT) -> Tensor:
 class TeacherPaths:
     """The teacher's sampling paths at the student's sigmas.
 
-    x: [STEPS + 1, B, N, C]; text: [B, T, D]; mask: [B, T]; has_first_frame: the
-    first frame is given, and not sampled.
+    x: [STEPS + 1, B, N, C]; text: [B, T, D]; mask: [B, T]; has_first_frame: the first frame is
+    given instead of sampled.
     """
 
     x: Tensor
