@@ -198,7 +198,7 @@ def _transfer_embeddings(
     new: T5EncoderModel,
     new_tokenizer: PreTrainedTokenizerFast,
 ) -> Tensor:
-    """Embeddings for a new vocabulary: keeps learned ones; verb forms start as their participles."""
+    """Embeddings of a new vocabulary: keeps learned ones; verb forms start as their participle."""
     table = new.shared.weight.detach().clone()
     old_rows = old_tokenizer.get_vocab()
     forms = {f"▁{form}": f"▁{verb}" for verb, form in FINITE.items()}
