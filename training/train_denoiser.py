@@ -306,7 +306,7 @@ def main() -> None:
     )
     parser.add_argument("--strangers", dest="ood_run", help="a run of `cache_latents --strangers`")
     parser.add_argument(
-        "--strangers-share", dest="ood_share", type=float, default=0.2, help="with --clean-first"
+        "--strangers-share", dest="ood_share", type=float, default=0.2, help="share of those clips"
     )
     parser.add_argument(
         "--more-of", type=parse_shares, default={}, help="weights of motions: spin:3,circle:1.5"
