@@ -30,8 +30,8 @@ def evaluate_unknown_words(clips: JudgedClips) -> Findings:
         rows.append((group, ", ".join(f"{k} {v}" for k, v in right.items()), str(whole),
                      str(known)))  # fmt: skip
     if rows:
-        heads = ("with", "known parts right", "all of them", "the same parts, known sentences")
-        findings.tables.append(Table("Words from outside the world", heads, rows))
+        heads = ("prompts with", "known parts right", "all of them", "same parts, known prompts")
+        findings.tables.append(Table("Unknown words in prompts", heads, rows))
         findings.card.append(findings.tables[-1])
         examples = [
             f"  {s.row.request.words!r}: {s.verdict.subject}, {s.verdict.place}, {s.verdict.motion}"
@@ -70,7 +70,7 @@ def evaluate_nonsense(clips: JudgedClips) -> Findings:
          f"{sum(k in out_of_range(s.measures, normal) for s in seen)} of {len(seen)}")
         for k, (low, high) in normal.items()
     ]  # fmt: skip
-    heads = ("look", "98 in 100 ordinary clips", "their mean", "of nonsense", "outside")
+    heads = ("metric", "98 % of ordinary clips", "mean", "mean of nonsense", "out of range")
     note = (
         f"within every range: nonsense {good_share}, ordinary clips {ordinary_share} "
         "by construction"
@@ -133,7 +133,7 @@ def evaluate_unseen_pictures(clips: JudgedClips) -> Findings:
              "unrest", "sharpness kept")  # fmt: skip
     note = (
         f"calm: flicker of the middle pixel at most {FLICKER_BOUND:g} levels (noise at 40 dB), "
-        f"unrest at most {unrest:.2f} (95 in 100 real renderings), {low:g} to {high:g} "
+        f"unrest at most {unrest:.2f} (95 % of renderings), {low:g} to {high:g} "
         "of the first frame's edges in the last ones; at best: the autoencoder alone"
     )
     findings.tables.append(Table("Pictures from outside the world", heads, rows, note))

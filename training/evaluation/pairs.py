@@ -114,10 +114,10 @@ def evaluate_pairs(clips: JudgedClips) -> Findings:
         "into the same cells beyond what rows and columns explain. 'open' as a verdict: nothing "
         "speaks against it, and the counts are too small to show it"
     )
-    findings.tables.append(Table("Every pair against the single ones", heads, overview, note))
+    findings.tables.append(Table("Accuracy of pairs of labels", heads, overview, note))
     findings.card.append(findings.tables[-1])
     heads = ("pair", "row", "both right", "share, widened")
-    findings.tables.append(Table("The worst rows of each pair", heads, worst))
+    findings.tables.append(Table("Lowest rows of each pair", heads, worst))
     return findings
 
 

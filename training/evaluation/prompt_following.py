@@ -62,7 +62,7 @@ def evaluate_prompt_following(clips: JudgedClips, accuracy: dict[str, Proportion
     if with_colour:
         findings.figures["text_colour"] = proportion([seen.right("colour") for seen in with_colour])
         rows.insert(3, ("text: the right colour", str(findings.figures["text_colour"]), "", "", ""))
-    heads = ("", "this model", "aim", "judge, renderings", "the same, through the autoencoder")
+    heads = ("", "this model", "target", "judge, renderings", "judge, reconstructions")
     note = (
         f"{len(text)} clips from text, {len(pictures)} from pictures, {len(recoded)} recoded; "
         "95 % confidence intervals in brackets"
@@ -95,5 +95,5 @@ def _by_name(kind: str, text: list[JudgedClip], pictures: list[JudgedClip]) -> T
         rows.append((right, (name, f"{right.right} of {right.count}", str(right), confusions,
                              f"{right_pictures.right} of {right_pictures.count}")))  # fmt: skip
     rows.sort(key=lambda pair: (pair[0].value, pair[1][0]))
-    heads = (kind, "text", "share", "taken for", "pictures")
-    return Table(f"By {kind}, the worst first", heads, [row for _, row in rows])
+    heads = (kind, "text", "share", "confused with", "pictures")
+    return Table(f"By {kind}, lowest first", heads, [row for _, row in rows])
