@@ -32,7 +32,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
-class ProfiledModel:
+class RandomModel:
     card: dict[str, Any]
     build: Callable[[Path], None]
 
@@ -107,8 +107,8 @@ def _card(name: str, family: str, size: tuple[int, int, int], billions: dict[str
     }
 
 
-PROFILED_MODELS = (
-    ProfiledModel(
+RANDOM_MODELS = (
+    RandomModel(
         _card(
             "ltx-2b-random",
             "ltx",
@@ -117,7 +117,7 @@ PROFILED_MODELS = (
         ),
         build_ltx,
     ),
-    ProfiledModel(
+    RandomModel(
         _card(
             "wan-1.3b-random",
             "wan",
@@ -208,7 +208,7 @@ def _run(folder: Path, steps: int) -> int:
     machine = this_machine(base)
     print(f"{machine.gpu_name}, {machine.vram_gb:.0f} GB; memory {machine.ram_gb:.0f} GB")
     missed = False
-    for model in PROFILED_MODELS:
+    for model in RANDOM_MODELS:
         name = model.card["id"]
         if not (folder / name / "model_index.json").is_file():
             before = torch.get_default_dtype()

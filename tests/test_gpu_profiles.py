@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import gpu_profiles, peak_memory
-from bench.gpu_profiles import PROFILED_MODELS, planned
+from bench.gpu_profiles import RANDOM_MODELS, planned
 from pipelines.models.cards import ModelCard
 from pipelines.planning import ClipShape, Machine
 from pipelines.planning.demand import memory_demand
@@ -24,9 +24,7 @@ Count = Callable[[int, int, int], int]
 
 
 def card_of(name: str) -> ModelCard:
-    return next(
-        ModelCard.model_validate(s.card) for s in PROFILED_MODELS if s.card["family"] == name
-    )
+    return next(ModelCard.model_validate(s.card) for s in RANDOM_MODELS if s.card["family"] == name)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -67,7 +65,7 @@ def test_the_demand_is_what_models_of_real_size_hold(
 
 
 def test_the_pipelines_are_not_built_where_they_are_already(tmp_path: Path) -> None:
-    for model in PROFILED_MODELS:
+    for model in RANDOM_MODELS:
         card = ModelCard.model_validate(model.card).model_copy(update={"folder": tmp_path})
         assert card.local_path is None
         (tmp_path / card.id).mkdir()

@@ -310,8 +310,8 @@ def test_weights_are_safetensors_and_code_is_never_remote() -> None:
 SAME_RECIPE = "training/world and training/storybook are two recipes with the same parts"
 
 SHARED_CLASS_NAMES = {
-    "Clip": "the OpenAPI component of api/schemas.py keeps it; to be renamed in training/",
     "Place": SAME_RECIPE,
+    "RenderedClip": SAME_RECIPE,
     "Subject": SAME_RECIPE,
     "Task": "their OpenAPI components are named after their modules: api/compat.py keeps it",
 }
@@ -321,15 +321,9 @@ SHARED_STEMS = {
     "captions": SAME_RECIPE,
     "errors": "the closed list of codes, and how the web layer renders it",
     "files": "the web layer's responses for the media layer's files",
-    "generate": "to be renamed in training/evaluation",
-    "likeness": "to be renamed in training/evaluation or training/storybook",
-    "metrics": "to be renamed in training/evaluation",
     "places": SAME_RECIPE,
-    "plan": "to be renamed in training/evaluation",
     "preview": "the dataclass that every package may import, and the thread that draws it",
     "render": SAME_RECIPE,
-    "request": "to be renamed in training/evaluation",
-    "run": "to be renamed in training/evaluation",
     "schemas": "one protocol each: OpenAI's, and our own",
     "subjects": SAME_RECIPE,
     "videos": "api/openai serves what media/videos.py reads",

@@ -32,7 +32,7 @@ LIMITS: dict[str, dict[Kind, float]] = {
     "presets": PLAIN,
     "tools": PLAIN,
     "top": PLAIN,
-    "training": {"code": 27, "logs": 0, "text": 7.8},
+    "training": PLAIN,
     "ui": PLAIN,
     "web": PLAIN,
 }

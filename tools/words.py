@@ -52,6 +52,7 @@ ON_DISK_OR_WIRE = {
     "asked": "column of `jobs`, and field of Adjustment in every response",
     "lent": "folder of LoRAs that are sent to workers",
     "develop": "field of an error on the page's own routes, and event of the stage",
+    "stranger": "kind of picture in ClipRequest, which is hashed into the names of clips on disk",
 }
 """Allowed as an attribute, a keyword, a field, a string that is nothing else, or in the code of a
 page of documentation; never as the name of a variable or in a sentence."""
@@ -69,8 +70,11 @@ OTHER_USES = (
     r"going on(?= ZeroGPU)",
     r"[Dd]eveloping (?:Kinora|it)",
     r"Desk(?=\.progress)",  # quoted from an old commit in docs/architecture.md
+    r"--strangers(?:-share)?\b",  # options of finished and resumable trainings
+    r"\bstorybook-strangers\b",  # a run of them
+    r"\bstranger:",  # a ClipRequest's picture, see ON_DISK_OR_WIRE
 )
-"""Ordinary English with the same letters, and quotations."""
+"""Ordinary English with the same letters, and names that are part of longer ones."""
 
 
 @dataclass

@@ -21,7 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast, T5EncoderModel
 
 from training.caption_noise import add_noise_words
 from training.current_world import PLACES, SUBJECTS, caption
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
 from training.loop import Clock
 from training.models import TOKENS
 from training.world.motions import MOTIONS

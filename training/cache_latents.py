@@ -86,7 +86,12 @@ def main() -> None:
     )
     parser.add_argument("--run", default="latents")
     parser.add_argument("--clips", type=int, default=9600)
-    parser.add_argument("--strangers", action="store_true", help="clips from outside the world")
+    parser.add_argument(
+        "--strangers",
+        dest="out_of_domain",
+        action="store_true",
+        help="clips from outside the world",
+    )
     parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
@@ -107,7 +112,7 @@ def main() -> None:
     masks = np.zeros((n, t, s, s), np.float16)
     labels = np.zeros((n, 4), np.int64)
     # 2. Render and encode.
-    dataset = OutOfDomainDataset if args.strangers else ClipDataset
+    dataset = OutOfDomainDataset if args.out_of_domain else ClipDataset
     loader = DataLoader(
         dataset(args.seed, n), 16, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )

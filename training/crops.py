@@ -23,15 +23,15 @@ def to_tensor(pixels: np.ndarray) -> torch.Tensor:
 class CropDataset(IterableDataset):  # type: ignore[type-arg]
     """Yields (video [3, F, S, S] in -1..1, weight [1, F, S, S]); subjects weigh twice as much.
 
-    Three in four crops of a clip with a subject are near it; `strangers` is the share of clips from
-    outside the world.
+    Three in four crops of a clip with a subject are near it; `ood_share` is the share of clips
+    from outside the world.
     """
 
     def __init__(
-        self, seed: int, side: int = 64, frames: int = 9, per_clip: int = 4, strangers: float = 0.16
+        self, seed: int, side: int = 64, frames: int = 9, per_clip: int = 4, ood_share: float = 0.16
     ) -> None:
         self.seed, self.side, self.frames = seed, side, frames
-        self.per_clip, self.strangers = per_clip, strangers
+        self.per_clip, self.ood_share = per_clip, ood_share
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         info = get_worker_info()
@@ -48,7 +48,7 @@ class CropDataset(IterableDataset):  # type: ignore[type-arg]
                 pool = [pool[i] for i in order[half:]]
 
     def _from_one_clip(self, rng: Rng) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        if rng.random() < self.strangers:
+        if rng.random() < self.ood_share:
             pixels = (
                 emoji_clip(rng, FRAMES, SIDE)
                 if rng.random() < 0.5

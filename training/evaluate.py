@@ -22,9 +22,17 @@ from pathlib import Path
 import torch
 
 from training.current_world import FPS
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
+from training.evaluation.clip_request import PlannedClip
+from training.evaluation.evaluation_plan import (
+    IN_FULL_SIZE,
+    SECTIONS,
+    PlanSize,
+    SamplingOptions,
+    plan,
+)
 from training.evaluation.judged_clips import JudgedClips
-from training.evaluation.plan import IN_FULL_SIZE, SECTIONS, PlanSize, SamplingOptions, plan
+from training.evaluation.missing_clips import generate_missing
 from training.evaluation.report import (
     evaluate_all,
     format_card,
@@ -32,9 +40,7 @@ from training.evaluation.report import (
     write_card,
     write_json,
 )
-from training.evaluation.request import PlannedClip
 from training.evaluation.results_store import ResultsStore, fingerprint
-from training.evaluation.run import generate_missing
 from training.evaluation.sheets import contact_sheet, moving_sheet
 from training.judges import ClipJudge
 from training.loop import RUNS
@@ -124,10 +130,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def _command(argv: list[str] | None) -> str:
     """The command line without the options that do not affect the figures."""
-    told = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     quiet = {"--card", "--sheet", "--json", "--out", "--workers"}
     kept, skip = [], False
-    for word in told:
+    for word in words:
         if skip or word.split("=")[0] in quiet or word == "--report":
             skip = not skip and word in quiet
             continue

@@ -102,9 +102,9 @@ def _degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
 def train(steps: int = 700, seed: int = 9) -> tuple[AppearanceClassifier, SubjectSegmenter]:
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    looks = AppearanceClassifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    outline = SubjectSegmenter().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    parameters = [*looks.parameters(), *outline.parameters()]
+    classifier = AppearanceClassifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    segmenter = SubjectSegmenter().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parameters = [*classifier.parameters(), *segmenter.parameters()]
     optimiser = torch.optim.AdamW(parameters, 2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, steps)
     for step in range(steps):
@@ -128,8 +128,8 @@ def train(steps: int = 700, seed: int = 9) -> tuple[AppearanceClassifier, Subjec
         x = torch.cat(frames).contiguous(memory_format=torch.channels_last)
         mask = torch.cat(masks).float() / 255
         with torch.autocast("cpu", torch.bfloat16):
-            subject, place = looks(x)
-            segmented = outline(x)
+            subject, place = classifier(x)
+            segmented = segmenter(x)
         loss = F.cross_entropy(subject.float(), torch.tensor(subjects)) + F.cross_entropy(
             place.float(), torch.tensor(places)
         )
@@ -142,10 +142,14 @@ def train(steps: int = 700, seed: int = 9) -> tuple[AppearanceClassifier, Subjec
             print(f"judges: step {step + 1}, loss {loss.item():.3f}", flush=True)
     WEIGHTS_FILE.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
-        {"looks": looks.state_dict(), "outline": outline.state_dict(), "world": _world_digest()},
+        {
+            "looks": classifier.state_dict(),
+            "outline": segmenter.state_dict(),
+            "world": _world_digest(),
+        },
         WEIGHTS_FILE,
     )
-    return looks.eval(), outline.eval()
+    return classifier.eval(), segmenter.eval()
 
 
 def _world_digest() -> str:
@@ -168,22 +172,22 @@ def load() -> tuple[AppearanceClassifier, SubjectSegmenter]:
     if not matches_world(state):
         print("judges: the world has changed; training them again")
         return train()
-    looks, outline = AppearanceClassifier(), SubjectSegmenter()
-    looks.load_state_dict(state["looks"])
-    outline.load_state_dict(state["outline"])
-    return looks.eval(), outline.eval()
+    classifier, segmenter = AppearanceClassifier(), SubjectSegmenter()
+    classifier.load_state_dict(state["looks"])
+    segmenter.load_state_dict(state["outline"])
+    return classifier.eval(), segmenter.eval()
 
 
 class ClipJudge:
     def __init__(self) -> None:
-        self.looks, self.outline = load()
+        self.classifier, self.segmenter = load()
 
     @torch.no_grad()
     def judge(self, pixels: np.ndarray) -> Verdict:
         """pixels: [F, H, W, 3] uint8."""
         x = to_judge_input(pixels)
-        subject, place = self.looks(x)
-        masks = self.outline(x).sigmoid().numpy()
+        subject, place = self.classifier(x)
+        masks = self.segmenter(x).sigmoid().numpy()
         subjects = subject.softmax(1).mean(0)
         return Verdict(
             SUBJECT_NAMES[int(subjects.argmax())],
@@ -201,7 +205,7 @@ def _largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def _is_full_turn(t: np.ndarray, width: np.ndarray, height: np.ndarray) -> bool:
-    """Whether it rotated once about its upright axis: narrow twice, wide in between.
+    """Whether it rotated once about its vertical axis: narrow twice, wide in between.
 
     width, height: [F], logarithms.
     """

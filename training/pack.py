@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
 from training.loop import RUNS
 from training.tokenizer import build_tokenizer
 from training.train_denoiser import ConditionedDenoiser, LatentDataset, build_pipeline

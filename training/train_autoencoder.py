@@ -55,7 +55,7 @@ def validation_clips(count: int = 16) -> Tensor:
 
 
 def latent_noise_shares(clips: int, frames: int, max_share: float) -> Tensor:
-    """Noise per latent frame, [B, 1, F, 1, 1], 0 to `most`.
+    """Noise per latent frame, [B, 1, F, 1, 1], 0 to `max_share`.
 
     Every other clip has a clean first frame, as in image-to-video: with different noise per frame
     the decoder learns to rely on a frame's own latent rather than its neighbours'.
@@ -74,7 +74,7 @@ def reconstruction_loss(decoded: Tensor, video: Tensor, weight: Tensor) -> Tenso
     """L1, log of each clip's squared error (PSNR, as in NAFNet, arXiv:2204.04676), and edges.
 
     With the logarithm, improving plain clips counts as much as improving detailed ones.
-    made, video: [B, 3, F, H, W] in -1..1; weight: [B, 1, F, H, W].
+    decoded, video: [B, 3, F, H, W] in -1..1; weight: [B, 1, F, H, W].
     """
     error = decoded - video
     squares = (error.square() * weight).mean((1, 2, 3, 4))

@@ -7,7 +7,7 @@ Flow matching (arXiv:2210.02747): x_s = (1 - s) x_0 + s noise, the network predi
 cheaper than clips. Then the whole two seconds with every fourth, every second and finally every
 latent frame, at their true time coordinates. Some clips have a clean first frame at timestep 0, as
 LTX-Video trains image-to-video (arXiv:2501.00103); some of these are from outside the world, so
-that a user's picture is preserved.
+that an input picture is preserved.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ SAMPLE_EVERY_STEPS = 400
 """With `--by-steps`."""
 TOKENS_PER_BATCH = 9_216
 CAPTION_TOKENS = 64
-"""Text tokens that the denoiser attends to in training. The text encoder still encodes the whole
-padded prompt, as in the pipeline."""
+"""Text tokens that the denoiser attends to in training; the text encoder gets the padded prompt."""
 
 SAMPLE_PROMPTS = (
     "a rocket flying up in a starry night sky",
@@ -108,10 +107,9 @@ class LatentDataset:
         return ood
 
     def normalise(self, x: np.ndarray) -> Tensor:
-        per_channel = (1, -1, 1, 1, 1)
-        return (
-            torch.from_numpy(x.astype(np.float32)) - self.mean.view(per_channel)
-        ) / self.std.view(per_channel)
+        shape = (1, -1, 1, 1, 1)
+        latents = torch.from_numpy(x.astype(np.float32))
+        return (latents - self.mean.view(shape)) / self.std.view(shape)
 
     def batch(
         self, frames: int, size: int, rng: np.random.Generator
@@ -173,8 +171,7 @@ def frame_stride(frames: int) -> int:
 
 def rope_scale(frames: int) -> tuple[float, int, int]:
     """Seconds and pixels per latent, as LTXPipeline passes them to rope."""
-    architecture = ARCHITECTURE
-    return architecture.time * frame_stride(frames) / FPS, architecture.space, architecture.space
+    return ARCHITECTURE.time * frame_stride(frames) / FPS, ARCHITECTURE.space, ARCHITECTURE.space
 
 
 class ConditionedDenoiser(nn.Module):
@@ -201,8 +198,7 @@ def _transfer_embeddings(
     new: T5EncoderModel,
     new_tokenizer: PreTrainedTokenizerFast,
 ) -> Tensor:
-    """Token embeddings for a new vocabulary: learned ones are kept; a new verb form starts with the
-    embedding of its participle."""
+    """Embeddings of a new vocabulary: keeps learned ones; verb forms start as their participle."""
     table = new.shared.weight.detach().clone()
     old_rows = old_tokenizer.get_vocab()
     forms = {f"▁{form}": f"▁{verb}" for verb, form in FINITE.items()}
@@ -300,48 +296,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", default="denoiser")
     parser.add_argument("--latents", default="latents")
-    parser.add_argument(
-        "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
-    )
-    parser.add_argument(
-        "--start-from",
-        type=Path,
-        help="a pipeline's folder to start from, such as presets/pocket",
-    )
-    parser.add_argument(
-        "--plan", default="1:12,3:16,5:16,9:40", help="latent frames:minutes, in turn"
-    )
-    parser.add_argument(
-        "--by-steps", action="store_true", help="the plan counts steps instead of minutes"
-    )
+    parser.add_argument("--autoencoder", default="autoencoder", help="a run or a pipeline's folder")
+    parser.add_argument("--start-from", type=Path, help="a pipeline's folder, as presets/pocket")
+    parser.add_argument("--plan", default="1:12,3:16,5:16,9:40", help="latent frames:minutes, ...")
+    parser.add_argument("--by-steps", action="store_true", help="the plan has steps, not minutes")
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument(
         "--clean-first", type=float, default=0.35, help="share of batches with a given first frame"
     )
-    parser.add_argument("--strangers", help="a run of `cache_latents --strangers`")
+    parser.add_argument("--strangers", dest="ood_run", help="a run of `cache_latents --strangers`")
     parser.add_argument(
-        "--strangers-share",
-        type=float,
-        default=0.2,
-        help="their share of the clips with a given first frame",
+        "--strangers-share", dest="ood_share", type=float, default=0.2, help="share of those clips"
     )
     parser.add_argument(
-        "--more-of",
-        type=parse_shares,
-        default={},
-        help="motions to sample more often: spin:3,circle:1.5",
+        "--more-of", type=parse_shares, default={}, help="weights of motions: spin:3,circle:1.5"
     )
-    parser.add_argument(
-        "--partial", type=float, default=0.2, help="share of captions that leave something out"
-    )
+    parser.add_argument("--partial", type=float, default=0.2, help="share of partial captions")
     parser.add_argument(
         "--noise-shift", type=float, default=1.5, help="mean logit of the noise level of clips"
     )
     parser.add_argument(
-        "--close-ups",
-        type=float,
-        default=0.0,
-        help="share of batches with only the tokens around the subject",
+        "--close-ups", type=float, default=0.0, help="share of batches around the subject only"
     )
     parser.add_argument(
         "--subject-weight", type=float, default=3.0, help="additional loss weight of the subject"
@@ -357,9 +332,7 @@ def main() -> None:
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     tokenizer = build_tokenizer()
     data = LatentDataset(RUNS / args.latents, args.more_of, args.partial)
-    ood_data = (
-        LatentDataset.load_out_of_domain(RUNS / args.strangers, data) if args.strangers else None
-    )
+    ood_data = LatentDataset.load_out_of_domain(RUNS / args.ood_run, data) if args.ood_run else None
 
     # 2. Model, optimiser, averaged weights.
     model = ConditionedDenoiser(tokenizer, args.start_from).to(args.device)
@@ -391,7 +364,7 @@ def main() -> None:
         frames = frames_for(plan, clock.spent_s)
         has_first_frame = frames > 1 and float(rng.random()) < args.clean_first
         close_up = frames > 1 and float(rng.random()) < args.close_ups
-        ood_share = args.strangers_share if has_first_frame and not close_up else 0.0
+        ood_share = args.ood_share if has_first_frame and not close_up else 0.0
         side = close_ups.SIDE if close_up else LATENT_SIDE
         x0, mask, captions = mixed_batch(
             data, ood_data, ood_share, frames, TOKENS_PER_BATCH // (side**2 * frames), rng

@@ -22,7 +22,7 @@ import torch
 from diffusers import LTXPipeline, LTXVideoTransformer3DModel
 from torch import Tensor
 
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, AverageLoss, Clock, Ema, Every, TrainingState, log_metrics
 from training.models import TOKENS, build_denoiser
@@ -39,7 +39,7 @@ from training.train_denoiser import (
 )
 
 STUDENT = POCKET.with_name("pocket-distilled")
-STRANGERS_SHARE = 0.2
+OUT_OF_DOMAIN_SHARE = 0.2
 """Share of the clips with a given first frame; as in the teacher's training."""
 STEPS = 4
 SHIFT = 3.0
@@ -58,13 +58,14 @@ def sigma_grid(steps: int, shift: float = SHIFT) -> Tensor:
 class TeacherPaths:
     """The teacher's sampling paths at the student's sigmas.
 
-    x: [STEPS + 1, B, N, C]; text: [B, T, D]; mask: [B, T]; given: the first frame is fixed.
+    x: [STEPS + 1, B, N, C]; text: [B, T, D]; mask: [B, T]; has_first_frame: the first frame is
+    given instead of sampled.
     """
 
     x: Tensor
     text: Tensor
     mask: Tensor
-    given: bool
+    has_first_frame: bool
 
 
 @torch.no_grad()
@@ -90,7 +91,7 @@ class Teacher:
 
     def __init__(self, folder: Path, device: str, block_step: Callable[..., Tensor]) -> None:
         pipe = LTXPipeline.from_pretrained(folder, vae=None, use_safetensors=True)
-        self.words = pipe.tokenizer
+        self.tokenizer = pipe.tokenizer
         self.transformer: LTXVideoTransformer3DModel = pipe.transformer.to(device)
         self.text_encoder = pipe.text_encoder.to(device)
         self.transformer.requires_grad_(False)
@@ -101,7 +102,7 @@ class Teacher:
     @torch.no_grad()
     def encode_captions(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """Text embeddings [B, T, D] and mask [B, T]."""
-        tokens = self.words(
+        tokens = self.tokenizer(
             captions, padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
         ).to(self.device)
         with torch.autocast(self.device, torch.bfloat16):
@@ -115,18 +116,18 @@ class Teacher:
         text: Tensor,
         mask: Tensor,
         sigma: Tensor,
-        given: bool,
+        has_first_frame: bool,
     ) -> Tensor:
         """[B, N, C]. sigma: [] or [B]. A given first frame has timestep 0 and velocity 0."""
         timestep = sigma.expand(len(x)).view(-1, 1).repeat(1, LATENT_FRAMES) * 1000
-        if given:
+        if has_first_frame:
             timestep[:, 0] = 0
         with torch.autocast(self.device, torch.bfloat16):
             v = forward(
                 transformer, x, text, timestep.to(self.device), mask, self.rope, self.block_step
             )
         v = v.float()
-        if given:
+        if has_first_frame:
             v = torch.cat(
                 [torch.zeros_like(v[:, : _first_frame_tokens(v)]), v[:, _first_frame_tokens(v) :]],
                 1,
@@ -134,7 +135,12 @@ class Teacher:
         return v
 
     def paths(
-        self, start: Tensor, captions: list[str], given: bool, steps: int, guidance: float
+        self,
+        start: Tensor,
+        captions: list[str],
+        has_first_frame: bool,
+        steps: int,
+        guidance: float,
     ) -> TeacherPaths:
         """Samples with guidance. start: [B, N, C], noise, except for a given first frame."""
         text, mask = self.encode_captions(captions)
@@ -143,12 +149,14 @@ class Teacher:
         masks = torch.cat([empty_mask.expand_as(mask), mask])
 
         def guided(x: Tensor, sigma: Tensor) -> Tensor:
-            v = self.velocity(self.transformer, x.repeat(2, 1, 1), texts, masks, sigma, given)
+            v = self.velocity(
+                self.transformer, x.repeat(2, 1, 1), texts, masks, sigma, has_first_frame
+            )
             unconditional, conditional = v.chunk(2)
             return unconditional + guidance * (conditional - unconditional)
 
         return TeacherPaths(
-            sample_path(guided, start.to(self.device), steps).half(), text, mask, given
+            sample_path(guided, start.to(self.device), steps).half(), text, mask, has_first_frame
         )
 
 
@@ -176,7 +184,7 @@ def distillation_loss(
     stops = torch.arange(count)[torch.randperm(count)] % STEPS
     sample, target = student_targets(paths, stops)
     velocity = teacher.velocity(
-        student, sample, paths.text, paths.mask, sigma_grid(STEPS)[stops], paths.given
+        student, sample, paths.text, paths.mask, sigma_grid(STEPS)[stops], paths.has_first_frame
     )
     return (velocity - target).square().mean()
 
@@ -189,13 +197,13 @@ def new_paths(
     args: argparse.Namespace,
 ) -> TeacherPaths:
     """Samples a new batch with the teacher, some of it from given first frames."""
-    given = float(rng.random()) < args.clean_first
-    share = STRANGERS_SHARE if given else 0.0
+    has_first_frame = float(rng.random()) < args.clean_first
+    share = OUT_OF_DOMAIN_SHARE if has_first_frame else 0.0
     x0, _, captions = mixed_batch(data, ood, share, LATENT_FRAMES, args.batch, rng)
     start, x0 = torch.randn_like(to_tokens(x0)), to_tokens(x0)
-    if given:
+    if has_first_frame:
         start[:, : _first_frame_tokens(start)] = x0[:, : _first_frame_tokens(start)]
-    return teacher.paths(start, captions, given, args.teacher_steps, args.guidance)
+    return teacher.paths(start, captions, has_first_frame, args.teacher_steps, args.guidance)
 
 
 def export_student(weights: dict[str, Tensor], out: Path) -> None:
@@ -212,7 +220,7 @@ def main() -> None:
     parser.add_argument("--run", default="student")
     parser.add_argument("--teacher", type=Path, default=POCKET)
     parser.add_argument("--latents", default="latents")
-    parser.add_argument("--strangers", help="a run of `cache_latents --strangers`")
+    parser.add_argument("--strangers", dest="ood_run", help="a run of `cache_latents --strangers`")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--teacher-steps", type=int, default=12, help=f"a multiple of {STEPS}")
@@ -234,9 +242,7 @@ def main() -> None:
     block_step = block_forward if args.no_compile else torch.compile(block_forward, dynamic=False)
     teacher = Teacher(args.teacher, args.device, block_step)
     data = LatentDataset(RUNS / args.latents, partial=args.partial)
-    ood_data = (
-        LatentDataset.load_out_of_domain(RUNS / args.strangers, data) if args.strangers else None
-    )
+    ood_data = LatentDataset.load_out_of_domain(RUNS / args.ood_run, data) if args.ood_run else None
 
     # 2. Student: the teacher's transformer; text encoder and autoencoder are shared.
     student = build_denoiser().to(args.device)

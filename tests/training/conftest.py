@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from training.tokenizer import build_tokenizer
 from training.world.motions import MOTIONS
-from training.world.render import Clip, render
+from training.world.render import RenderedClip, render
 
 cv2.setNumThreads(1)
 torch.set_num_threads(1)
@@ -24,7 +24,7 @@ def words() -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
-def films() -> dict[str, list[Clip]]:
+def films() -> dict[str, list[RenderedClip]]:
     """By motion: clips of any subject in any place, from seeds that no training draws."""
     return {
         motion.name: [

@@ -17,7 +17,7 @@ from training.align_words import (
     plain_wording,
     random_pairs,
 )
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
 from training.loop import Clock
 
 

@@ -14,10 +14,10 @@ from training import judges
 from training.judges import SIDE, motion_of
 from training.world import render
 from training.world.motions import MOTION_NAMES
-from training.world.render import Clip
+from training.world.render import RenderedClip
 from training.world.subjects import SUBJECT_NAMES
 
-Films = dict[str, list[Clip]]
+Films = dict[str, list[RenderedClip]]
 JudgedClip = dict[str, list[np.ndarray]]
 """Outlines [F, 64, 64]."""
 

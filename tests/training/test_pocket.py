@@ -29,25 +29,27 @@ from settings import Settings
 from tests.pipelines.engine.test_denoise import Wishes
 from tests.training import judging
 from training.crops import to_tensor
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
 from training.pack import ALL_LIMIT_BYTES, FILE_LIMIT_BYTES
 from training.train_student import STEPS, STUDENT
 from training.world.motions import MOTIONS
-from training.world.render import Clip, render
+from training.world.render import RenderedClip, render
 
 DIRECTIONS = ("left", "right", "up", "down")
 
 
 @pytest.mark.parametrize("motion", DIRECTIONS)
 def test_the_judge_of_directions_is_right_about_renderings(
-    films: dict[str, list[Clip]], motion: str
+    films: dict[str, list[RenderedClip]], motion: str
 ) -> None:
     for clip in films[motion][:5]:
         assert judging.direction(worn(clip.pixels)) == motion
     assert judging.direction(films["still"][0].pixels) == "nowhere"
 
 
-def test_the_judge_of_places_is_right_about_renderings(films: dict[str, list[Clip]]) -> None:
+def test_the_judge_of_places_is_right_about_renderings(
+    films: dict[str, list[RenderedClip]],
+) -> None:
     for motion in ("left", "bounce", "closer", "still"):
         for clip in films[motion][:5]:
             assert judging.place(worn(clip.pixels)) == clip.place.name

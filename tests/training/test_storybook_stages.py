@@ -85,12 +85,12 @@ assert made.shape == (25, 256, 256, 3), made.shape
 # the judges and the evaluation's plan are of this world, too
 from training import judges
 from training.current_world import SUBJECT_NAMES
-from training.evaluation import generate, likeness, plan as plans
+from training.evaluation import clip_generator, evaluation_plan, likeness
 
 judges.WEIGHTS_FILE, judges.CLIPS_PER_STEP = runs / "scorers.pt", 2
 judges.train(steps=1)
 assert judges.matches_world(torch.load(judges.WEIGHTS_FILE, weights_only=True))
-rows = plans.plan(plans.PlanSize(), plans.SamplingOptions())
+rows = evaluation_plan.plan(evaluation_plan.PlanSize(), evaluation_plan.SamplingOptions())
 assert {row.request.words for row in rows if row.section == "text"}
 coloured = [row for row in rows if row.section == "text" and row.expected.colour]
 assert len(coloured) > 50
@@ -98,7 +98,7 @@ assert all(f"{row.expected.colour[0]} " in row.request.words for row in coloured
 shown = {name for row in rows for name in row.expected.subject}
 assert shown >= set(SUBJECT_NAMES)
 row = next(row for row in rows if row.section == "autoencoder")
-clip = generate.load_source(row.request.picture)
+clip = clip_generator.load_source(row.request.picture)
 assert clip.shape == (25, 256, 256, 3), clip.shape
 verdict = judges.ClipJudge().judge(clip)
 assert verdict.subject in SUBJECT_NAMES

@@ -11,7 +11,7 @@ from diffusers import LTXImageToVideoPipeline, LTXPipeline
 from PIL import Image
 from torch import Tensor
 
-from training.evaluation.generate import POCKET
+from training.evaluation.clip_generator import POCKET
 from training.fast_forward import block_forward
 from training.muon import Muon
 from training.train_denoiser import ADAMW_NAMES, LATENT_FRAMES

@@ -14,13 +14,13 @@ from training.world.captions import GENERIC_PARTICIPLES, PARTICIPLES, caption, f
 from training.world.motions import MOTION_NAMES, MOTIONS, Motion, Path, path
 from training.world.ood_clips import STILL, emoji_clip, single_object_clip
 from training.world.places import PLACE_NAMES, PLACES, Place, backdrop
-from training.world.render import EDGE, FRAMES, SIDE, Clip, draw_clip, render
+from training.world.render import EDGE, FRAMES, SIDE, RenderedClip, draw_clip, render
 from training.world.subjects import SUBJECT_NAMES, SUBJECTS, Subject, other_emoji, sprite
 
-Films = dict[str, list[Clip]]
+Films = dict[str, list[RenderedClip]]
 
 
-def centres(clip: Clip) -> np.ndarray:
+def centres(clip: RenderedClip) -> np.ndarray:
     """[F, 2]: x and y of the subject's centre of mass, as fractions of the frame."""
     grid = (np.arange(SIDE) + 0.5) / SIDE
     mass = clip.masks.astype(np.float64)
@@ -28,7 +28,7 @@ def centres(clip: Clip) -> np.ndarray:
     return np.stack([(mass.sum(1) @ grid) / total, (mass.sum(2) @ grid) / total], 1)
 
 
-def sizes(clip: Clip) -> np.ndarray:
+def sizes(clip: RenderedClip) -> np.ndarray:
     return np.sqrt((clip.masks / 255).sum((1, 2))) / SIDE
 
 

@@ -10,12 +10,12 @@ from typing import Any, cast
 import numpy as np
 
 from training.current_world import PLACES, SUBJECTS, render
+from training.evaluation.clip_generator import JUDGED_SIDE, downscale
+from training.evaluation.clip_request import PlannedClip
 from training.evaluation.confidence import Mean, Proportion, proportion
-from training.evaluation.generate import JUDGED_SIDE, downscale
-from training.evaluation.request import PlannedClip
 from training.evaluation.results_store import ResultsStore
 from training.evaluation.verdict import Verdict
-from training.storybook.likeness import find_drawing
+from training.storybook.drawing_match import find_drawing
 from training.world.motions import MOTIONS
 
 Judge = Callable[[np.ndarray], Verdict]
@@ -27,17 +27,17 @@ class JudgedClip:
     row: PlannedClip
     measures: dict[str, float]
     seconds: float
-    _shelf: ResultsStore = field(repr=False)
+    _results: ResultsStore = field(repr=False)
     _judge: Judge = field(repr=False)
 
     @property
     def stored_clip(self) -> np.ndarray:
         """As stored: small or at full size."""
-        return self._shelf.clip(self.row.request.key)
+        return self._results.clip(self.row.request.key)
 
     @cached_property
     def clip(self) -> np.ndarray:
-        """[F, SMALL, SMALL, 3] uint8."""
+        """[F, JUDGED_SIDE, JUDGED_SIDE, 3] uint8."""
         clip = self.stored_clip
         return clip if clip.shape[1] == JUDGED_SIDE else downscale(clip)
 
@@ -74,12 +74,12 @@ def render_expected(seen: JudgedClip, count: int) -> list[np.ndarray]:
 
 
 class JudgedClips:
-    def __init__(self, rows: Sequence[PlannedClip], shelf: ResultsStore, judge: Judge) -> None:
-        made = shelf.results
+    def __init__(self, rows: Sequence[PlannedClip], results: ResultsStore, judge: Judge) -> None:
+        finished = results.results
         self._seen = [
-            JudgedClip(row, made[key].measures, made[key].seconds, shelf, judge)
+            JudgedClip(row, finished[key].measures, finished[key].seconds, results, judge)
             for row in rows
-            if (key := row.request.key) in made
+            if (key := row.request.key) in finished
         ]
 
     def of(self, section: str, group: str | None = None) -> list[JudgedClip]:
@@ -116,5 +116,5 @@ class Findings:
     figures: dict[str, Proportion | Mean | float] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     card: list[Table] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    conclusions: list[str] = field(default_factory=list)
     """Conclusions, one sentence each."""

@@ -1,8 +1,8 @@
-"""How well a clip's subject matches the world's own drawing of it.
+"""How well a clip's subject matches the world's drawing of it.
 
-A classifier recognises a smear by its colours. So the sprite itself is matched: masked, normalised
-cross-correlation with a frame, at every size and mirrored, at the best position. 1 is a perfect
-match. Nothing is learned.
+A classifier recognises even a blurred subject by its colours, so the sprite itself is matched:
+masked, normalised cross-correlation with a frame, at every size and mirrored, at the best position.
+1 is a perfect match. No model is involved.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from training.evaluation.judged_clips import (
     Table,
     render_expected,
 )
-from training.storybook.likeness import likeness as storybook_likeness
+from training.storybook.drawing_match import likeness as storybook_likeness
 from training.world.subjects import Subject, sprite
 
 SIDES = tuple(round(side) for side in np.geomspace(26, 94, 12))
 """Sprite sizes in pixels, from far to near."""
-LOOKED_AT = (FRAMES // 2, FRAMES * 7 // 8)
+MEASURED_FRAMES = (FRAMES // 2, FRAMES * 7 // 8)
 """The frames of a clip that are measured."""
-NARROWED = "spin"
+EDGE_ON_MOTION = "spin"
 """Not measured: this motion shows the drawing edge-on."""
 BLURS = (SIDE // 64, SIDE // 32)
 """Standard deviations, in pixels, of blurred renderings for comparison."""
@@ -67,12 +67,14 @@ def likeness(frame: np.ndarray, subject: Subject) -> float:
 
 def clip_likeness(clip: np.ndarray, subject: Subject) -> float:
     """Mean over the measured frames. clip: [F, SIDE, SIDE, 3] uint8."""
-    return float(np.mean([likeness(clip[i], subject) for i in LOOKED_AT]))
+    return float(np.mean([likeness(clip[i], subject) for i in MEASURED_FRAMES]))
 
 
 def _measurable(seen: list[JudgedClip]) -> list[JudgedClip]:
     return [
-        s for s in seen if s.stored_clip.shape[1] == SIDE and s.row.expected.motion != (NARROWED,)
+        s
+        for s in seen
+        if s.stored_clip.shape[1] == SIDE and s.row.expected.motion != (EDGE_ON_MOTION,)
     ]
 
 
@@ -110,6 +112,6 @@ def evaluate_likeness(clips: JudgedClips) -> Findings:
         "correlation of the subject's drawing with the frame where it fits best: 1 is the drawing "
         "itself, 0.4 another subject's; nothing that spins"
     )
-    findings.tables.append(Table("Is the subject drawn, or only hinted at?", heads, rows, note))
+    findings.tables.append(Table("Likeness of the subject to its drawing", heads, rows, note))
     findings.card.append(findings.tables[-1])
     return findings

@@ -7,7 +7,7 @@ import numpy as np
 from training.current_world import render
 from training.evaluation.confidence import mean, proportion
 from training.evaluation.judged_clips import Findings, JudgedClip, JudgedClips, Table
-from training.evaluation.metrics import FLICKER_BOUND, SHARPNESS_BOUNDS, measure
+from training.evaluation.pixel_metrics import FLICKER_BOUND, SHARPNESS_BOUNDS, measure
 
 LOOKS = ("contrast", "colour", "change", "flicker", "sharpness")
 ENOUGH_TO_COMPARE = 20
@@ -30,15 +30,15 @@ def evaluate_unknown_words(clips: JudgedClips) -> Findings:
         rows.append((group, ", ".join(f"{k} {v}" for k, v in right.items()), str(whole),
                      str(known)))  # fmt: skip
     if rows:
-        heads = ("with", "known parts right", "all of them", "the same parts, known sentences")
-        findings.tables.append(Table("Words from outside the world", heads, rows))
+        heads = ("prompts with", "known parts right", "all of them", "same parts, known prompts")
+        findings.tables.append(Table("Unknown words in prompts", heads, rows))
         findings.card.append(findings.tables[-1])
-        told = [
+        examples = [
             f"  {s.row.request.words!r}: {s.verdict.subject}, {s.verdict.place}, {s.verdict.motion}"
             for s in clips.of("strange words")
             if "golden retriever surfing" in s.row.request.words
         ]
-        findings.said += ["A golden retriever surfing:", *told] if told else []
+        findings.conclusions += ["A golden retriever surfing:", *examples] if examples else []
     return findings
 
 
@@ -70,13 +70,13 @@ def evaluate_nonsense(clips: JudgedClips) -> Findings:
          f"{sum(k in out_of_range(s.measures, normal) for s in seen)} of {len(seen)}")
         for k, (low, high) in normal.items()
     ]  # fmt: skip
-    heads = ("look", "98 in 100 ordinary clips", "their mean", "of nonsense", "outside")
+    heads = ("metric", "98 % of ordinary clips", "mean", "mean of nonsense", "out of range")
     note = (
         f"within every range: nonsense {good_share}, ordinary clips {ordinary_share} "
         "by construction"
     )
     findings.tables.append(Table("Nonsense", heads, rows, note))
-    findings.said.append(f"Nonsense prompts give ordinary-looking clips: {good_share}.")
+    findings.conclusions.append(f"Nonsense prompts give ordinary-looking clips: {good_share}.")
     return findings
 
 
@@ -133,7 +133,7 @@ def evaluate_unseen_pictures(clips: JudgedClips) -> Findings:
              "unrest", "sharpness kept")  # fmt: skip
     note = (
         f"calm: flicker of the middle pixel at most {FLICKER_BOUND:g} levels (noise at 40 dB), "
-        f"unrest at most {unrest:.2f} (95 in 100 real renderings), {low:g} to {high:g} "
+        f"unrest at most {unrest:.2f} (95 % of renderings), {low:g} to {high:g} "
         "of the first frame's edges in the last ones; at best: the autoencoder alone"
     )
     findings.tables.append(Table("Pictures from outside the world", heads, rows, note))

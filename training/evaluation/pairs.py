@@ -76,7 +76,7 @@ def evaluate_pairs(clips: JudgedClips) -> Findings:
         a, b = (np.array([s.right(kind) for s in seen]) for kind in (one, other))
         both, lost = a & b, gap_to_weaker(a, b)
         single = min(a.mean(), b.mean())
-        labels = {kind: [_asked(s, kind) for s in seen] for kind in (one, other)}
+        labels = {kind: [_expected_label(s, kind) for s in seen] for kind in (one, other)}
         rows = [
             (f"{kind} {label}", value)
             for kind in (one, other)
@@ -106,22 +106,22 @@ def evaluate_pairs(clips: JudgedClips) -> Findings:
         rows.sort(key=lambda row: row[1].value)
         worst += [(name, label, f"{v.right} of {v.count}", str(v)) for label, v in rows[:4]]
     heads = ("pair", "both right", "weaker alone", "gap", "rows below / open / fine",
-             "cells x clips", "chance of such gathering", "within 5 points")  # fmt: skip
+             "cells x clips", "p-value of clustering", "within 5 points")  # fmt: skip
     note = (
         "gap: the weaker alone less both, at most 5 %. Rows: each name with all its partners, "
         "its interval widened for their number; below: surely more than 5 points under the weaker "
-        "alone, fine: surely not, open: too few clips to decide. Gathering: whether failures meet "
-        "in the same cells beyond what rows and columns explain. 'open' as a verdict: nothing "
+        "alone, fine: surely not, open: too few clips to decide. Clustering: whether failures fall "
+        "into the same cells beyond what rows and columns explain. 'open' as a verdict: nothing "
         "speaks against it, and the counts are too small to show it"
     )
-    findings.tables.append(Table("Every pair against the single ones", heads, overview, note))
+    findings.tables.append(Table("Accuracy of pairs of labels", heads, overview, note))
     findings.card.append(findings.tables[-1])
     heads = ("pair", "row", "both right", "share, widened")
-    findings.tables.append(Table("The worst rows of each pair", heads, worst))
+    findings.tables.append(Table("Lowest rows of each pair", heads, worst))
     return findings
 
 
-def _asked(seen: JudgedClip, kind: str) -> str:
+def _expected_label(seen: JudgedClip, kind: str) -> str:
     return getattr(seen.row.expected, kind)[0]
 
 

@@ -52,7 +52,7 @@ def evaluate_prompt_following(clips: JudgedClips, accuracy: dict[str, Proportion
          str(accuracy["motion"]), str(recoded_accuracy["motion"])),
         ("picture: keeps its subject", str(right_pictures["subject"]), "", str(accuracy["subject"]),
          str(recoded_accuracy["subject"])),
-        ("picture: first frame to the given one", first_frame.text(1, "dB"), "26 dB", "",
+        ("picture: first frame to the input", first_frame.text(1, "dB"), "26 dB", "",
          best_first_frame.text(1, "dB")),
         ("autoencoder: whole clips", autoencoder_db.text(1, "dB"), "28 dB", "", ""),
         ("autoencoder: edges kept", f"{findings.figures['autoencoder_edges_kept'].value:.2f}", "",  # type: ignore[union-attr]
@@ -62,14 +62,14 @@ def evaluate_prompt_following(clips: JudgedClips, accuracy: dict[str, Proportion
     if with_colour:
         findings.figures["text_colour"] = proportion([seen.right("colour") for seen in with_colour])
         rows.insert(3, ("text: the right colour", str(findings.figures["text_colour"]), "", "", ""))
-    heads = ("", "this model", "aim", "judge, renderings", "the same, through the autoencoder")
+    heads = ("", "this model", "target", "judge, renderings", "judge, reconstructions")
     note = (
         f"{len(text)} clips from text, {len(pictures)} from pictures, {len(recoded)} recoded; "
         "95 % confidence intervals in brackets"
     )
     if autoencoder_db.values:
         note += f"; the worst recoded clip {min(autoencoder_db.values):.1f} dB"
-    table = Table("Does it do what the words say?", heads, rows, note)
+    table = Table("Prompt following", heads, rows, note)
     findings.tables.append(table)
     findings.card.append(table)
     for kind in ("motion", "place", "subject"):
@@ -95,5 +95,5 @@ def _by_name(kind: str, text: list[JudgedClip], pictures: list[JudgedClip]) -> T
         rows.append((right, (name, f"{right.right} of {right.count}", str(right), confusions,
                              f"{right_pictures.right} of {right_pictures.count}")))  # fmt: skip
     rows.sort(key=lambda pair: (pair[0].value, pair[1][0]))
-    heads = (kind, "text", "share", "taken for", "pictures")
-    return Table(f"By {kind}, the worst first", heads, [row for _, row in rows])
+    heads = (kind, "text", "share", "confused with", "pictures")
+    return Table(f"By {kind}, lowest first", heads, [row for _, row in rows])

@@ -15,8 +15,8 @@ from training.evaluation import (
     sweeps,
 )
 from training.evaluation.confidence import Mean, Proportion
+from training.evaluation.evaluation_plan import SamplingOptions
 from training.evaluation.judged_clips import Findings, Judge, JudgedClips
-from training.evaluation.plan import SamplingOptions
 
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 """The evaluation's part of a model card is between these lines."""
@@ -42,7 +42,7 @@ def evaluate_all(
         everything.figures |= part.figures
         everything.tables += part.tables
         everything.card += part.card
-        everything.said += part.said
+        everything.conclusions += part.conclusions
     return everything
 
 
@@ -76,7 +76,7 @@ def format_text(findings: Findings) -> str:
         if table.note:
             lines.append(f"  ({table.note})")
         parts.append("\n".join(lines))
-    return "\n\n".join([*parts, *findings.said])
+    return "\n\n".join([*parts, *findings.conclusions])
 
 
 def format_card(findings: Findings, command: str) -> str:
@@ -88,7 +88,7 @@ def format_card(findings: Findings, command: str) -> str:
         parts += [f"### {table.title}", table.markdown()]
         if table.note:
             parts.append(table.note[0].upper() + table.note[1:] + ".")
-    parts.append("\n".join(findings.said))
+    parts.append("\n".join(findings.conclusions))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -112,7 +112,7 @@ def write_json(path: Path, findings: Findings, about: dict[str, Any]) -> None:
         "about": about,
         "figures": _nan_to_null(figures),
         "tables": tables,
-        "said": findings.said,
+        "said": findings.conclusions,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(

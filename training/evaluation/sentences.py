@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.current_world import vocabulary
-from training.evaluation.request import Expected
+from training.evaluation.clip_request import Expected
 from training.world.captions import split_words
 
 TAILS = (

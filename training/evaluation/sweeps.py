@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import numpy as np
 
+from training.evaluation.clip_generator import downscale
 from training.evaluation.confidence import Mean, mcnemar_p_value, mean, proportion
-from training.evaluation.generate import downscale
 from training.evaluation.judged_clips import (
     KINDS,
     Findings,
@@ -17,7 +17,7 @@ from training.evaluation.judged_clips import (
     proportions_right,
     render_expected,
 )
-from training.evaluation.metrics import distance, pairwise_distance
+from training.evaluation.pixel_metrics import distance, pairwise_distance
 
 
 def _by_sentence(seen: list[JudgedClip]) -> dict[int, list[JudgedClip]]:
@@ -58,13 +58,13 @@ def evaluate_guidance(clips: JudgedClips, usual: float) -> Findings:
                 "seeds_ratio": ratio,
                 "seeds_least_distance": smallest,
             }
-            findings.said.append(
+            findings.conclusions.append(
                 f"Seeds: clips of one prompt differ by {variety.text(1)} levels of 255, renderings "
                 f"of the same prompts by {real.text(1)} (ratio {ratio:.2f}); the two clips most "
                 f"alike differ by {smallest:.1f}."
             )
     if rows:
-        heads = ("guidance", *KINDS, "seeds differ by", "least")
+        heads = ("guidance", *KINDS, "seeds differ by", "minimum")
         note = "the same sentences and seeds in every row; distance in levels of 255"
         findings.tables.append(
             Table("Guidance: prompt following against variety", heads, rows, note)
@@ -118,7 +118,7 @@ def evaluate_negative_prompt(clips: JudgedClips) -> Findings:
         before, after = (
             np.array([x[i].right("subject") for i in both]) for x in (without, with_it)
         )
-        belief = [
+        probabilities = [
             mean([x[i].verdict.likely.get("dog", 0.0) for i in both]) for x in (without, with_it)
         ]
         p_value = mcnemar_p_value(int(np.sum(before & ~after)), int(np.sum(~before & after)))
@@ -129,18 +129,12 @@ def evaluate_negative_prompt(clips: JudgedClips) -> Findings:
             f"negative_{name}_p": p_value,
         }
         rows.append((group, str(proportion(before)), str(proportion(after)), f"{p_value:.3f}",
-                     f"{belief[0].text(2)} to {belief[1].text(2)}"))  # fmt: skip
+                     f"{probabilities[0].text(2)} to {probabilities[1].text(2)}"))  # fmt: skip
     if rows:
-        heads = (
-            "prompted subject",
-            "dogs",
-            'dogs with "dog" in the negative',
-            "chance",
-            "belief",
-        )
+        heads = ("prompt", "dogs", 'with "dog" in the negative prompt', "p-value", "probability")
         note = (
-            "the same seeds with and without; chance: how likely as one-sided a change is without "
-            "any effect; belief: what the judge gives to 'dog', on average"
+            "the same seeds with and without; p-value: probability of so one-sided a change "
+            "without any effect; probability: what the judge gives to 'dog', on average"
         )
         findings.tables.append(Table("Negative prompt", heads, rows, note))
         findings.card.append(findings.tables[-1])

@@ -1,4 +1,4 @@
-"""What is said of a clip of the storybook: as of any world, and sometimes a colour."""
+"""Random captions of the storybook: those of world/captions.py, sometimes with a colour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.world import captions as shared
 from training.world.captions import split_words
 from training.world.motions import Motion
 
-COLOUR_SAID = 0.7
+COLOUR_NAMED_SHARE = 0.7
 """Share of captions that name the colour of a subject that comes in several."""
 
 
@@ -26,7 +26,7 @@ def caption(
     partial: float = 0.2,
     choose: slice = slice(None),
 ) -> str:
-    if colour != PLAIN_COLOUR and rng.random() > COLOUR_SAID:
+    if colour != PLAIN_COLOUR and rng.random() > COLOUR_NAMED_SHARE:
         colour = PLAIN_COLOUR
     return shared.caption(
         subject, place, motion, rng, colour=colour, partial=partial, choose=choose
@@ -35,7 +35,7 @@ def caption(
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Every word that a caption can hold."""
+    """All words that captions of this world can contain."""
     names = (words for kind in (SUBJECTS, PLACES) for one in kind for words in one.words)
     return shared.common_vocabulary() | {
         word for phrase in (*names, *SHADES) for word in split_words(phrase)

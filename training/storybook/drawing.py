@@ -1,4 +1,4 @@
-"""A flat drawing in SVG, with a seed of its own. Coordinates: 100 is the height, y goes down."""
+"""Flat SVG drawings with random variation. The height is 100 units, y points down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Drawing:
         return options[int(self.rng.integers(len(options)))]
 
     def near(self, colour: str, spread: float = 0.035) -> str:
-        """A colour like this one: a little other in hue and brightness."""
+        """This colour with random small changes of hue and brightness."""
         r, g, b = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
         h, s, v = colorsys.rgb_to_hsv(r, g, b)
         h += float(self.rng.normal(0, spread / 3))
@@ -74,7 +74,7 @@ class Drawing:
         self.path("M" + " L".join(f"{x:.2f} {y:.2f}" for x, y in points) + "Z", fill)
 
     def hills(self, y: float, height: float, fill: str, hill: float = 70) -> None:
-        """Rolling ground from y down; `hill` is the distance from crest to crest."""
+        """Rolling ground below y; `hill` is the distance between crests."""
         x, d = -self.uniform(0, hill) - hill, f"M{-2 * hill:.1f} {y:.1f}"
         up = True
         while x < self.width + hill:
@@ -85,7 +85,7 @@ class Drawing:
         self.path(d + f" V{HEIGHT + 2} H{-2 * hill:.1f}Z", self.near(fill))
 
     def cloud(self, x: float, y: float, s: float, fill: str = "#ffffff") -> None:
-        """Flat below, three bumps above; 2.6 s wide."""
+        """Flat at the bottom, two bumps on top; 2.6 s wide."""
         self.box(x - 1.3 * s, y - 0.35 * s, 2.6 * s, 0.7 * s, fill, 0.35 * s)
         self.disc(x - 0.55 * s, y - 0.35 * s, 0.48 * s, fill)
         self.disc(x + 0.2 * s, y - 0.5 * s, 0.65 * s, fill)

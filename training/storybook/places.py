@@ -1,4 +1,4 @@
-"""Where it happens: flat backdrops of a few bold shapes, another for every seed."""
+"""The places: flat backdrops of a few bold shapes, drawn at random."""
 
 from __future__ import annotations
 

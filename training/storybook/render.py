@@ -1,4 +1,4 @@
-"""One clip of the storybook, from a seed: pixels, words, and where the subject was."""
+"""Renders a random clip of the storybook: pixels, subject masks and caption."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SIDE = 256
 FRAMES = 25
 FPS = 12
 EDGE = 0.2
-"""How wide a sprite is when it is seen from its edge, as a share of its full width."""
+"""Width of a sprite seen edge-on, as a share of its full width."""
 FINER = 2
-"""Sprites are placed on a grid this many times finer and averaged, so that they stay crisp."""
+"""Supersampling factor of sprites, which keeps edges sharp in motion."""
 
 
 @dataclass(frozen=True)
-class Clip:
+class RenderedClip:
     pixels: np.ndarray
     """[F, H, W, 3] uint8."""
     masks: np.ndarray
-    """[F, H, W] uint8: how much of each pixel is the subject."""
+    """[F, H, W] uint8: the subject's coverage of each pixel."""
     caption: str
     subject: Subject
     place: Place
@@ -44,7 +44,7 @@ def draw_sprite(
     turn: float,
     mirror: bool,
 ) -> None:
-    """Paint one sprite into [H, W, 3] uint8, in place; centre and size in pixels."""
+    """Draws one sprite into [H, W, 3] uint8, in place; centre and size in pixels."""
     fitting = [level for level in levels if level.shape[0] >= size * FINER]
     source = fitting[-1] if fitting else levels[0]
     n = source.shape[0]
@@ -105,7 +105,7 @@ def draw_labels(
     place: Place | None = None,
     motion: Motion | None = None,
 ) -> tuple[Subject, Place, Motion, str]:
-    """What is not given is drawn evenly; the colour is one that the subject comes in."""
+    """Labels that are None are sampled uniformly; the colour is one of the subject's."""
     subject = subject or SUBJECTS[rng.integers(len(SUBJECTS))]
     place = place or PLACES[rng.integers(len(PLACES))]
     motion = motion or MOTIONS[rng.integers(len(MOTIONS))]
@@ -120,7 +120,7 @@ def render_labels(
     choose: slice = slice(None),
     partial: float = 0.12,
 ) -> tuple[str, Subject, Place, Motion]:
-    """What to show and how to say it, without the pixels."""
+    """Random caption and labels, without rendering."""
     subject, place, motion, colour = draw_labels(rng, subject, place, motion)
     words = caption(subject, place, motion, rng, colour=colour, choose=choose, partial=partial)
     return words, subject, place, motion
@@ -138,11 +138,11 @@ def render(
     frames: int = FRAMES,
     width: int = SIDE,
     height: int = SIDE,
-) -> Clip:
+) -> RenderedClip:
     subject, place, motion, drawn = draw_labels(rng, subject, place, motion)
     colour = drawn if colour is None else colour
     words = caption(subject, place, motion, rng, colour=colour, choose=choose, partial=partial)
     back = backdrop(place, width, height, rng)
     curve = path(motion.name, frames, rng)
     pixels, masks = draw_clip(subject, colour, motion.name, curve, back)
-    return Clip(pixels, masks, words, subject, place, motion, colour)
+    return RenderedClip(pixels, masks, words, subject, place, motion, colour)

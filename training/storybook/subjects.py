@@ -1,4 +1,4 @@
-"""Who may appear: flat icons of Fluent Emoji ((c) Microsoft, MIT), their names and colours."""
+"""The subjects: flat icons of Fluent Emoji ((c) Microsoft, MIT), their names and colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ICONS: dict[str, str] = json.loads(Path(__file__).with_name("icons.json").read_t
 VIEW = 32
 """Side of an icon's own coordinates."""
 LEVELS = (512, 256, 128)
-"""Sides in pixels at which a sprite is kept."""
+"""Sides of the cached sprites in pixels."""
 
 LEFT, RIGHT, FRONT = "left", "right", "front"
 
@@ -28,9 +28,9 @@ SHADES: dict[str, tuple[str, str, str]] = {
     "orange": ("#ff8a2b", "#d9620f", "#ffbe85"),
     "pink": ("#ff7ac6", "#d6459a", "#ffb8e1"),
 }
-"""A colour's word: its plain, dark and light shade."""
+"""Name of a colour -> its plain, dark and light shade."""
 PLAIN_COLOUR = ""
-"""The icon as it was drawn; no word is said for it."""
+"""The icon's original colours; captions name no colour."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Subject:
     faces: str = FRONT
     """Which way the icon looks; mirrored when it moves the other way."""
     colours: tuple[str, ...] = (PLAIN_COLOUR,)
-    """The words of the colours it comes in."""
+    """Names of the colours it is drawn in."""
     shades: tuple[str, ...] = ()
     """Its own plain, dark and light fills, which a colour replaces."""
 
@@ -166,7 +166,7 @@ SUBJECT_NAMES = tuple(subject.name for subject in SUBJECTS)
 
 
 def svg(subject: Subject, colour: str = PLAIN_COLOUR) -> str:
-    """The icon as a document of its own, in a colour that it comes in."""
+    """The icon as an SVG document. Raises ValueError if the subject does not have the colour."""
     body = ICONS[subject.icon]
     if colour not in subject.colours:
         raise ValueError(f"no {colour} {subject.name}")
@@ -178,7 +178,7 @@ def svg(subject: Subject, colour: str = PLAIN_COLOUR) -> str:
 
 def rasterise(document: str, width: int, height: int) -> np.ndarray:
     """[height, width, 4] uint8 RGBA, not premultiplied."""
-    # a size that is passed beside the document keeps its proportions, so that 160 may become 161
+    # svg_to_bytes(width=, height=) keeps the document's proportions, so 160 may become 161
     size = f'<svg width="{width}" height="{height}" preserveAspectRatio="none" '
     png = resvg_py.svg_to_bytes(
         svg_string=document.replace("<svg ", size, 1), skip_system_fonts=True
@@ -205,7 +205,7 @@ def _crop(document: str) -> tuple[float, float, float]:
 
 @cache
 def sprite(subject: Subject, colour: str, side: int) -> np.ndarray:
-    """[side, side, 4] uint8, premultiplied RGBA; what is drawn fills the square one way."""
+    """[side, side, 4] uint8, premultiplied RGBA, cropped to the drawing's longer side."""
     document = svg(subject, colour)
     x, y, extent = _crop(document)
     document = document.replace(

@@ -1,4 +1,4 @@
-"""What is said of a clip: many wordings, any order, sometimes only a part."""
+"""Random captions: subject, motion and place in many wordings and orders, or only some of them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ FINITE = {
     "waiting": "waits",
     "staying": "stays",
 }
-"""Not "comes": it tells of any motion, as in "here comes a dog"."""
+"""Without "comes", which fits any motion, as in "here comes a dog"."""
 OPENINGS = (
     "",
     "",
@@ -118,14 +118,14 @@ def _with_article(noun: str, rng: Rng) -> str:
 
 
 def finite(does: str) -> str:
-    """ "running to the left" -> "runs to the left"; as it is where there is no such form."""
+    """ "running to the left" -> "runs to the left"; unchanged without a known finite form."""
     verb, space, rest = does.partition(" ")
     return FINITE.get(verb, verb) + space + rest
 
 
 @cache
 def common_vocabulary() -> frozenset[str]:
-    """Every word that a caption of any world can hold: all but subjects and places."""
+    """Words of captions that all worlds share: all but the names of subjects and places."""
     phrases = [
         *OPENINGS,
         *ENDINGS,
@@ -141,7 +141,7 @@ def common_vocabulary() -> frozenset[str]:
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Every word that a caption can hold."""
+    """All words that captions of this world can contain."""
     names = (words for kind in (SUBJECTS, PLACES) for one in kind for words in one.words)
     return common_vocabulary() | {word for phrase in names for word in split_words(phrase)}
 
@@ -172,10 +172,11 @@ def caption(
     partial: float = 0.2,
     choose: slice = slice(None),
 ) -> str:
-    """`choose` restricts the wordings, so that an evaluation may keep some for itself; a `colour`
-    is said before the subject's word, where there is one.
+    """Returns a random caption.
 
-    `partial` is the share that leaves something open, most often the motion: people do.
+    choose: the wordings to choose from; an evaluation can hold some out. colour: named before the
+    subject. partial: share of captions without some of the parts, most often without the motion,
+    as in prompts of users.
     """
 
     def pick(words: tuple[str, ...]) -> str:

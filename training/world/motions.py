@@ -1,4 +1,4 @@
-"""How it moves: ten paths, each a curve of position, size and turn over the clip."""
+"""The ten motions: random paths of position, size and rotation over a clip."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Path:
-    """One value a frame. x, y: centre, size: side, as fractions of the frame; turn: radians.
+    """A subject's path, one value per frame.
 
-    It turns about its own upright axis, as a dancer or a card on a thread does.
+    x, y: centre, and size: side, as fractions of the frame; turn: rotation about the vertical axis,
+    in radians.
     """
 
     x: np.ndarray
@@ -26,7 +27,7 @@ class Path:
 class Motion:
     name: str
     words: tuple[str, ...]
-    """`{go}` is the subject's own verb: running, flying, swimming ..."""
+    """`{go}` is replaced by the subject's verb: running, flying, swimming ..."""
 
 
 MOTIONS: tuple[Motion, ...] = (

@@ -1,7 +1,7 @@
-"""From outside the world: what a visitor may bring. The autoencoder is to give it back as it is,
-and the denoiser is to leave it as it is, but for the one thing in it that moves.
+"""Clips from outside the world, like the pictures that users upload.
 
-Not the pictures of the evaluation: those are drawn by other means, and some are photographs.
+The autoencoder learns to reconstruct them, and the denoiser to keep a given first frame unchanged
+except for the one object that moves. The evaluation uses other pictures (evaluation/ood_images.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STILL = next(motion for motion in MOTIONS if motion.name == "still")
 
 
 def emoji_clip(rng: Rng, frames: int = FRAMES, side: int = SIDE) -> np.ndarray:
-    """[F, H, W, 3] uint8: one or two emoji of no subject, each on its own path."""
+    """[F, H, W, 3] uint8: one or two emoji that are not subjects, each on its own path."""
     pixels = np.repeat(draw_polygons(rng, side)[None], frames, 0)
     for _ in range(int(rng.integers(1, 3))):
         _animate_emoji(pixels, None, MOTIONS[rng.integers(len(MOTIONS))], rng)
@@ -28,9 +28,9 @@ def emoji_clip(rng: Rng, frames: int = FRAMES, side: int = SIDE) -> np.ndarray:
 def single_object_clip(
     rng: Rng, frames: int = FRAMES, side: int = SIDE
 ) -> tuple[np.ndarray, np.ndarray, Motion]:
-    """(pixels [F, H, W, 3], mask [F, H, W], both uint8; how the one thing in it moves).
+    """(pixels [F, H, W, 3], mask [F, H, W], both uint8, motion): a background and one object.
 
-    In half of them nothing does, and half of those hold no thing at all.
+    In half of the clips nothing moves; half of those have no object.
     """
     back = (draw_polygons, draw_texture, draw_strokes)[rng.integers(3)](rng, side)
     pixels = np.repeat(back[None], frames, 0)
@@ -42,7 +42,7 @@ def single_object_clip(
 
 
 def draw_polygons(rng: Rng, side: int = SIDE) -> np.ndarray:
-    """Up to four over a gradient: [H, W, 3] float32 in 0..255, as the others."""
+    """Up to four polygons on a gradient: [H, W, 3] float32 in 0..255, as from the others."""
     corners = rng.uniform(0, 255, (3, 3, 3)).astype(np.float32)
     back = cv2.resize(corners, (side, side), interpolation=cv2.INTER_CUBIC).clip(0, 255)
     for _ in range(int(rng.integers(0, 5))):
@@ -52,7 +52,7 @@ def draw_polygons(rng: Rng, side: int = SIDE) -> np.ndarray:
 
 
 def draw_texture(rng: Rng, side: int = SIDE) -> np.ndarray:
-    """Patches of every size, the finer the fainter."""
+    """Noise in six octaves, with less contrast in the finer ones."""
     falloff = rng.uniform(0.4, 1.3)
     back = np.full((side, side, 3), rng.uniform(60, 190, 3), np.float32)
     for octave in range(1, 7):
@@ -65,7 +65,7 @@ def draw_texture(rng: Rng, side: int = SIDE) -> np.ndarray:
 
 
 def draw_strokes(rng: Rng, side: int = SIDE) -> np.ndarray:
-    """A pen that wanders over plain paper."""
+    """Random pen strokes on plain paper."""
     paper, ink = rng.uniform(150, 255, 3), rng.uniform(0, 110, 3)
     if rng.random() < 0.3:
         paper, ink = ink, paper

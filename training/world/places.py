@@ -1,4 +1,4 @@
-"""Where it happens: flat, soft backdrops painted from a seed."""
+"""The places: soft backdrops, painted at random."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One clip of the world, from a seed: pixels, words, and where the subject was."""
+"""Renders a random clip of the world: pixels, subject masks and caption."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ SIDE = 128
 FRAMES = 17
 FPS = 8
 EDGE = 0.2
-"""How wide a sprite is when it is seen from its edge, as a share of its full width."""
+"""Width of a sprite seen edge-on, as a share of its full width."""
 
 
 @dataclass(frozen=True)
-class Clip:
+class RenderedClip:
     pixels: np.ndarray
     """[F, H, W, 3] uint8."""
     masks: np.ndarray
-    """[F, H, W] uint8: how much of each pixel is the subject."""
+    """[F, H, W] uint8: the subject's coverage of each pixel."""
     caption: str
     subject: Subject
     place: Place
     motion: Motion
     colour: str = ""
-    """No subject of this world comes in several; those of the storybook do."""
+    """Always empty here; subjects of the storybook have several colours."""
 
 
 def draw_sprite(
@@ -43,7 +43,7 @@ def draw_sprite(
     turn: float,
     mirror: bool,
 ) -> None:
-    """Paint one sprite into [H, W, 3] float32 0..255, in place; centre and size in pixels."""
+    """Draws one sprite into [H, W, 3] float32 0..255, in place; centre and size in pixels."""
     levels = pyramid(emoji)
     level = 0 if size > SPRITE / 2 else 1 if size > SPRITE / 4 else 2
     source = levels[level]
@@ -104,7 +104,7 @@ def render_labels(
     choose: slice = slice(None),
     partial: float = 0.12,
 ) -> tuple[str, Subject, Place, Motion]:
-    """What to show and how to say it, without the pixels."""
+    """Random caption and labels, without rendering."""
     subject = subject or SUBJECTS[rng.integers(len(SUBJECTS))]
     place = place or PLACES[rng.integers(len(PLACES))]
     motion = motion or MOTIONS[rng.integers(len(MOTIONS))]
@@ -125,9 +125,9 @@ def render(
     choose: slice = slice(None),
     partial: float = 0.12,
     frames: int = FRAMES,
-) -> Clip:
+) -> RenderedClip:
     words, subject, place, motion = render_labels(rng, subject, place, motion, choose, partial)
     pixels, masks = draw_clip(
         subject, motion.name, path(motion.name, frames, rng), backdrop(place, SIDE, rng)
     )
-    return Clip(pixels, masks, words, subject, place, motion)
+    return RenderedClip(pixels, masks, words, subject, place, motion)

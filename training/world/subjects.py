@@ -1,4 +1,4 @@
-"""Who may appear: sprites from Noto Color Emoji (SIL OFL 1.1, (c) Google), and their names."""
+"""The subjects: sprites from Noto Color Emoji (SIL OFL 1.1, (c) Google), and their names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Subject:
     emoji: str
     words: tuple[str, ...]
     verb: str
-    """How it gets about: run, fly, swim, drive, sail, roll, float."""
+    """How it moves: run, fly, swim, drive, sail, roll, float."""
     profile: bool
     """Drawn from the side, looking left: mirrored when it moves right."""
 
@@ -80,7 +80,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 @cache
 def sprite(emoji: str) -> np.ndarray | None:
-    """[SPRITE, SPRITE, 4] float32 in 0..1, premultiplied, its ink centred; None if blank."""
+    """[SPRITE, SPRITE, 4] float32 in 0..1, premultiplied, cropped and centred; None if blank."""
     canvas = Image.new("RGBA", (160, 160), (0, 0, 0, 0))
     ImageDraw.Draw(canvas).text((10, 10), emoji, font=_font(), embedded_color=True)
     box = canvas.getbbox()
@@ -97,7 +97,7 @@ def sprite(emoji: str) -> np.ndarray | None:
 
 @cache
 def pyramid(emoji: str) -> tuple[np.ndarray, ...]:
-    """The sprite at 1, 1/2, 1/4 of its side, so that shrinking it does not alias."""
+    """The sprite at 1, 1/2 and 1/4 of its side, against aliasing."""
     full = sprite(emoji)
     if full is None:
         raise ValueError(f"the font draws nothing for {emoji!r}")
@@ -107,7 +107,7 @@ def pyramid(emoji: str) -> tuple[np.ndarray, ...]:
 
 @cache
 def other_emoji() -> tuple[str, ...]:
-    """Emoji outside the world: shown to the autoencoder, so that visitors' pictures survive."""
+    """Emoji that are not subjects: training data from outside the world."""
     blocks = (
         range(0x1F300, 0x1F5FF),
         range(0x1F600, 0x1F64F),

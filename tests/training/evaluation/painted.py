@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.evaluation.metrics import measure
-from training.evaluation.plan import PlanSize, SamplingOptions, plan
-from training.evaluation.request import PlannedClip
+from training.evaluation.clip_request import PlannedClip
+from training.evaluation.evaluation_plan import PlanSize, SamplingOptions, plan
+from training.evaluation.pixel_metrics import measure
 from training.evaluation.results_store import ClipResult, ResultsStore
 from training.evaluation.verdict import Verdict
 from training.world.motions import MOTION_NAMES

@@ -10,9 +10,9 @@ import pytest
 
 from tests.training.evaluation import painted
 from training.evaluation.confidence import Mean
+from training.evaluation.evaluation_plan import PlanSize, SamplingOptions, plan
 from training.evaluation.judged_clips import JudgedClips, render_expected
 from training.evaluation.likeness import clip_likeness, evaluate_likeness, likeness
-from training.evaluation.plan import PlanSize, SamplingOptions, plan
 from training.evaluation.results_store import ResultsStore
 from training.world.motions import MOTIONS
 from training.world.places import PLACES

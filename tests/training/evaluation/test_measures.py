@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from training.evaluation.metrics import SHARPNESS_BOUNDS, measure, pairwise_distance, psnr
 from training.evaluation.ood_images import KINDS, crop_photograph, draw_image, installed_photographs
 from training.evaluation.ood_prompts import is_stable, out_of_range, unrest_limit
-from training.world.render import SIDE, Clip
+from training.evaluation.pixel_metrics import SHARPNESS_BOUNDS, measure, pairwise_distance, psnr
+from training.world.render import SIDE, RenderedClip
 
-Films = dict[str, list[Clip]]
+Films = dict[str, list[RenderedClip]]
 
 
 @pytest.fixture(scope="module")

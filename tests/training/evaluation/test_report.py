@@ -10,9 +10,9 @@ import pytest
 
 from tests.training.evaluation import painted
 from training.evaluation.confidence import Mean, Proportion
+from training.evaluation.evaluation_plan import SECTIONS, PlanSize, SamplingOptions
 from training.evaluation.judged_clips import Findings, JudgedClips
 from training.evaluation.pairs import bound_status, clustering_p_value, evaluate_pairs
-from training.evaluation.plan import SECTIONS, PlanSize, SamplingOptions
 from training.evaluation.report import (
     BEGIN,
     END,

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from tests.training import judging
-from training.evaluation.generate import ClipGenerator
+from training.evaluation.clip_generator import ClipGenerator
+from training.evaluation.clip_request import ClipRequest, PlannedClip
+from training.evaluation.evaluation_plan import PlanSize, SamplingOptions, plan
 from training.evaluation.likeness import clip_likeness
-from training.evaluation.metrics import FLICKER_BOUND, measure
+from training.evaluation.missing_clips import generate_one
 from training.evaluation.ood_prompts import is_stable, unrest_limit
-from training.evaluation.plan import PlanSize, SamplingOptions, plan
-from training.evaluation.request import ClipRequest, PlannedClip
+from training.evaluation.pixel_metrics import FLICKER_BOUND, measure
 from training.evaluation.results_store import ClipResult, ResultsStore
-from training.evaluation.run import generate_one
 from training.train_student import STEPS, STUDENT
 from training.world.subjects import SUBJECTS
 

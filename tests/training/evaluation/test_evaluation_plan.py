@@ -9,10 +9,17 @@ import numpy as np
 import pytest
 
 from training.captions_held_out import FRAMES
+from training.evaluation.clip_generator import load_source
+from training.evaluation.clip_request import ClipRequest
 from training.evaluation.coverage import PAIRS, balanced_triples
-from training.evaluation.generate import load_source
-from training.evaluation.plan import GUIDANCES, SECTIONS, STEPS, PlanSize, SamplingOptions, plan
-from training.evaluation.request import ClipRequest
+from training.evaluation.evaluation_plan import (
+    GUIDANCES,
+    SECTIONS,
+    STEPS,
+    PlanSize,
+    SamplingOptions,
+    plan,
+)
 from training.evaluation.sentences import (
     NONSENSE,
     TAILS,

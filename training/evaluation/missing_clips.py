@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from training.evaluation.generate import POCKET, ClipGenerator, downscale
-from training.evaluation.request import ClipRequest
+from training.evaluation.clip_generator import POCKET, ClipGenerator, downscale
+from training.evaluation.clip_request import ClipRequest
 from training.evaluation.results_store import ClipResult, ResultsStore
 
 
@@ -37,7 +37,7 @@ def generate_missing(
     report: Callable[[str], None] = print,
     transformer: Path | None = None,
 ) -> None:
-    """What is not on the shelf yet. `large`: those to be kept in full size."""
+    """Generates the clips that `results` lacks; those of `full_size` are stored at full size."""
     full_size_keys = {request.key for request in full_size}
     missing = {r.key: r for r in requests if r.key not in results.results}
     started, total = time.monotonic(), len(missing)

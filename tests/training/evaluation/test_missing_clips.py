@@ -11,11 +11,11 @@ import pytest
 import torch
 from diffusers import LTXVideoTransformer3DModel
 
-from training.evaluation.generate import ClipGenerator
-from training.evaluation.plan import PlanSize, SamplingOptions, plan
-from training.evaluation.request import ClipRequest, PlannedClip
+from training.evaluation.clip_generator import ClipGenerator
+from training.evaluation.clip_request import ClipRequest, PlannedClip
+from training.evaluation.evaluation_plan import PlanSize, SamplingOptions, plan
+from training.evaluation.missing_clips import generate_missing
 from training.evaluation.results_store import ClipResult, ResultsStore, fingerprint
-from training.evaluation.run import generate_missing
 from training.evaluation.sheets import SHEET_LIMIT_BYTES, contact_sheet, moving_sheet
 
 SETTINGS = SamplingOptions(steps=1, guidance=1.0)

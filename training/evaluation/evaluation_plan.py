@@ -11,9 +11,9 @@ import numpy as np
 
 from training.captions_held_out import sentence
 from training.current_world import PLACES, SUBJECTS
+from training.evaluation.clip_request import ClipRequest, Expected, PlannedClip
 from training.evaluation.coverage import balanced_triples
 from training.evaluation.ood_images import KINDS
-from training.evaluation.request import ClipRequest, Expected, PlannedClip
 from training.evaluation.sentences import NONSENSE, random_tail, sentences
 from training.world.motions import MOTIONS
 

@@ -12,9 +12,9 @@ from diffusers import LTXImageToVideoPipeline, LTXPipeline, LTXVideoTransformer3
 from PIL import Image
 
 from training.current_world import FPS, FRAMES, PLACES, SIDE, SUBJECTS, render
-from training.evaluation.metrics import measure, psnr
+from training.evaluation.clip_request import ClipRequest
 from training.evaluation.ood_images import draw_image
-from training.evaluation.request import ClipRequest
+from training.evaluation.pixel_metrics import measure, psnr
 from training.world.motions import MOTIONS
 
 POCKET = Path(__file__).parents[2] / "presets" / "pocket"
@@ -81,20 +81,18 @@ class ClipGenerator:
         return to_uint8((made.permute(1, 2, 3, 0).cpu().numpy() + 1) / 2)
 
     def compute_metrics(self, request: ClipRequest, clip: np.ndarray) -> dict[str, float]:
-        compute_metrics = measure(clip)
+        metrics = measure(clip)
         if request.picture:
             source = load_source(request.picture)
-            compute_metrics["first_frame_db"] = psnr(clip[0], source[0])
+            metrics["first_frame_db"] = psnr(clip[0], source[0])
             if request.recode:
-                compute_metrics["clip_db"] = psnr(clip, source)
-                compute_metrics["edges_kept"] = (
-                    compute_metrics["sharpness"] / measure(source)["sharpness"]
-                )
+                metrics["clip_db"] = psnr(clip, source)
+                metrics["edges_kept"] = metrics["sharpness"] / measure(source)["sharpness"]
             else:
-                compute_metrics["first_frame_at_best_db"] = psnr(
+                metrics["first_frame_at_best_db"] = psnr(
                     self._reconstruct(source[:1])[0], source[0]
                 )
-        return compute_metrics
+        return metrics
 
 
 def downscale(clip: np.ndarray) -> np.ndarray:

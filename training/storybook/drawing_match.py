@@ -1,10 +1,10 @@
-"""How like its own drawing a subject is in a frame, at any size: first coarsely, then finely.
+"""Finds a subject's drawing in a frame by template matching, first at low resolution.
 
-Masked, normalised correlation in every size, colour and either way round: 1 is the drawing on a
-plain ground. The drawing is compared with a ring of the ground around it, because some flat icons
-are of a single colour and are told by their outline alone. On the whole frame this would take
-seconds, so that place, size and colour are first looked for in a frame a quarter as wide, and then
-around the best finds in the frame itself.
+Masked, normalised correlation at every size and colour, also mirrored: 1 is the drawing on a plain
+background. A ring of background around the drawing is compared as well, because some flat icons
+have a single colour and are recognised by their outline alone. At full resolution this would take
+seconds, so position, size and colour are searched in a frame of 64 pixels, and the best matches are
+refined in the frame itself.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from training.storybook.subjects import LEVELS, Subject, sprite
 
 SIZES = np.geomspace(0.19, 0.76, 13)
-"""Of the sprite, as shares of the frame's height, from far to near."""
+"""Sprite sizes as shares of the frame's height, from far to near."""
 COARSE = 64
-"""Height of the frame in which a subject is looked for first."""
+"""Height of the frame in the coarse search."""
 COARSE_MATCHES = 3
-"""Coarse finds that are looked at finely."""
+"""Number of coarse matches that are refined."""
 FINE_SCALES = (0.92, 0.95, 0.975, 1.0, 1.025, 1.05, 1.08)
 RING = 0.06
-"""Width of the ground that is compared, as a share of the drawing's side."""
+"""Width of the background ring that is compared, as a share of the drawing's side."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def _drawing(subject: Subject, colour: str, side: int, mirrored: bool) -> np.nda
 
 
 def _ring(side: int) -> int:
-    """Pixels of the ground around a drawing that are compared with it."""
+    """Width in pixels of the background ring around a drawing."""
     return max(1, round(RING * side))
 
 
@@ -62,22 +62,22 @@ def _comparison_mask(drawn: np.ndarray, side: int) -> np.ndarray:
 
 
 def _correlate(
-    pixels: np.ndarray, drawn: np.ndarray, side: int, ground: np.ndarray
+    pixels: np.ndarray, drawn: np.ndarray, side: int, background: np.ndarray
 ) -> tuple[float, int, int]:
-    """(best correlation, x, y) of a drawing on a plain ground in a frame, [H, W, 3] float32."""
+    """(best correlation, x, y) of a drawing on a plain background. pixels: [H, W, 3] float32."""
     if min(pixels.shape[:2]) < drawn.shape[0]:
         return -1.0, 0, 0
-    colours = np.ascontiguousarray(drawn[..., :3] + (1 - drawn[..., 3:] / 255) * ground)
+    colours = np.ascontiguousarray(drawn[..., :3] + (1 - drawn[..., 3:] / 255) * background)
     mask = _comparison_mask(drawn, side)[..., None].repeat(3, 2).astype(np.float32)
     fits = cv2.matchTemplate(pixels, colours, cv2.TM_CCOEFF_NORMED, mask=mask)
-    # a flat patch divides by nothing
+    # flat patches divide by zero
     fits = np.where(np.isfinite(fits) & (np.abs(fits) <= 1.001), fits, -1.0)
     at = int(fits.argmax())
     return float(fits.flat[at]), at % fits.shape[1], at // fits.shape[1]
 
 
 def _ring_colour(pixels: np.ndarray, drawn: np.ndarray, side: int, x: int, y: int) -> np.ndarray:
-    """[3]: the median colour of the ring around a drawing whose box begins at x, y."""
+    """[3]: median colour of the ring around a drawing. x, y: top left corner of its box."""
     ring = (_comparison_mask(drawn, side) > 0) & (drawn[..., 3] < 1)
     box = pixels[y : y + drawn.shape[0], x : x + drawn.shape[1]]
     return np.median(box[ring], 0)
@@ -86,22 +86,22 @@ def _ring_colour(pixels: np.ndarray, drawn: np.ndarray, side: int, x: int, y: in
 def find_drawing(
     frame: np.ndarray, subject: Subject, colours: tuple[str, ...] = ()
 ) -> DrawingMatch:
-    """Where the drawing fits best in [H, W, 3] uint8; of all its colours, unless some are given."""
+    """The best match in all colours, or in `colours`. frame: [H, W, 3] uint8."""
     height = frame.shape[0]
     scale = COARSE / height
     small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     small, whole = small.astype(np.float32), frame.astype(np.float32)
-    ground = np.median(small.reshape(-1, 3), 0)
+    background = np.median(small.reshape(-1, 3), 0)
     coarse: list[DrawingMatch] = []
     for colour in colours or subject.colours:
         for mirrored in (False, True) if subject.profile else (False,):
             for size in SIZES:
                 side = round(size * COARSE)
                 drawn = _drawing(subject, colour, side, mirrored)
-                value, x, y = _correlate(small, drawn, side, ground)
-                if value > -1:  # once more, on the ground that is there
-                    ground_here = _ring_colour(small, drawn, side, x, y)
-                    value, x, y = _correlate(small, drawn, side, ground_here)
+                value, x, y = _correlate(small, drawn, side, background)
+                if value > -1:  # again, with the local background colour
+                    local_background = _ring_colour(small, drawn, side, x, y)
+                    value, x, y = _correlate(small, drawn, side, local_background)
                 coarse.append(
                     DrawingMatch(value, colour, float(size), mirrored, x / COARSE, y / COARSE)
                 )
@@ -112,7 +112,7 @@ def find_drawing(
             side = round(one.size * factor * height)
             drawn = _drawing(subject, one.colour, side, one.mirrored)
             half = drawn.shape[0] / 2
-            # the middle stays; two coarse pixels of room on every side
+            # same centre, with a margin of two coarse pixels
             extent = one.size * (1 + 2 * RING)
             middle = [(v + extent / 2) * height for v in (one.x, one.y)]
             room = half + 2 * height / COARSE
@@ -134,5 +134,5 @@ def find_drawing(
 
 
 def likeness(frame: np.ndarray, subject: Subject) -> float:
-    """Of [H, W, 3] uint8; -1 to 1."""
+    """Best correlation, -1 to 1. frame: [H, W, 3] uint8."""
     return find_drawing(frame, subject).value

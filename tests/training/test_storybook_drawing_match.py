@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from training.storybook.likeness import find_drawing, likeness
+from training.storybook.drawing_match import find_drawing, likeness
 from training.storybook.places import PLACES
 from training.storybook.render import draw_clip, render
 from training.storybook.subjects import SUBJECTS, Subject
