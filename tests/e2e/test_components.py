@@ -294,7 +294,8 @@ SHOW_EVERYWHERE = """async (text) => {
   await new Promise(requestAnimationFrame);
   const shown = [document.body.textContent, failed, document.querySelector(".k-used").textContent];
   const elements = [...document.body.querySelectorAll("*")].map(
-    (element) => `${element.tagName}.${element.getAttribute("class") ?? ""}`
+    // k-on: the picture has loaded, which takes as long as it takes
+    (element) => `${element.tagName}.${(element.getAttribute("class") ?? "").replace(" k-on", "")}`
       + `[${[...element.attributes].map((attribute) => attribute.name)}]`);
   return [elements, shown.every((each) => each.includes(text))];
 }"""
