@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from api import request_body, schemas
 from api.core import ApiContext, IdentifiedCaller, JobId
+from api.idempotency import hashed_content, idempotency_key_of
 from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
@@ -76,9 +77,7 @@ class Batches:
         body = await request_body.read_body(request, self.service.settings.max_batch + 1)
         key, reuse = body.pop("idempotency_key", None), body.pop("reuse", True)
         wanted = await self._requests(body, caller)
-        once = request_body.idempotency_key_of(
-            request, key, *(each.model_dump_json() for each in wanted)
-        )
+        once = idempotency_key_of(request, key, *map(hashed_content, wanted))
         reuse = request_body.as_bool(reuse, "reuse")
         left = await in_thread(self.core.count_clips, caller, len(wanted))
 

@@ -5,7 +5,6 @@ No value of a body is ever used as a path or as an address to fetch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from api.data_uris import is_data_uri, read_data_uri
+from api.idempotency import hashed_content, idempotency_key_of
 from errors import ErrorCode, KinoraError
 from jobs.job import IdempotencyKey
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
@@ -39,7 +39,6 @@ STRUCTURED = names_of(REQUEST_FIELDS.values(), Kind.POINT, Kind.LORAS)
 STORED = re.compile(r"[0-9a-f]{64}")
 JOB = re.compile(r"[0-9a-f]{32}")
 MOST_FILES, MOST_FIELDS = 8, 64
-KEY = re.compile(r"[\x21-\x7e]{1,255}")
 BOOL = TypeAdapter(bool)
 
 
@@ -134,7 +133,7 @@ async def parse_request(
     reuse = as_bool(body.pop("reuse", reuse), "reuse")
     wanted = build_request(await store_files(body, service, caller))
     return ParsedRequest(
-        wanted, reuse, idempotency_key_of(request, key, wanted.model_dump_json(), str(reuse))
+        wanted, reuse, idempotency_key_of(request, key, hashed_content(wanted), str(reuse))
     )
 
 
@@ -222,20 +221,6 @@ async def read_picture_upload(upload: UploadFile, most: int) -> bytes:
         sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
         raise KinoraError(ErrorCode.TOO_LARGE, sentence)
     return data
-
-
-def idempotency_key_of(request: Request, key: object, *content: str) -> IdempotencyKey | None:
-    """From the header or the field of that name, with a hash of the request."""
-    header = request.headers.get("idempotency-key")
-    if header is not None and key not in (None, header):
-        raise unusable("idempotency_key", "the header Idempotency-Key has another value")
-    key = key if header is None else header
-    if key is None:
-        return None
-    if not isinstance(key, str) or not KEY.fullmatch(key):
-        raise unusable("Idempotency-Key", "it must be 1 to 255 visible ASCII letters")
-    whole = json.dumps([request.scope["path"], *content])
-    return IdempotencyKey(key, hashlib.sha256(whole.encode()).hexdigest())
 
 
 def as_bool(value: object, name: str) -> bool:
