@@ -59,6 +59,7 @@ reliability: .venv/.dev debian
 
 models-matrix: .venv/.dev
 	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/engine/families/test_families.py
+	@KINORA_MATRIX=full $(RUN) -m pytest -q tests/pipelines/any
 
 check: .venv/.dev $(AXE)
 	@$(RUN) -m ruff check .

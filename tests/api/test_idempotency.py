@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from api.idempotency import ALWAYS_HASHED, hashed_content
 from pipelines.request import GenerationRequest
 
@@ -13,7 +15,8 @@ class Later(GenerationRequest):
 
 
 def later(**different: float) -> Later:
-    return Later.model_construct(**dict(GenerationRequest(prompt="a dog", seed=3)), **different)
+    values: dict[str, Any] = dict(GenerationRequest(prompt="a dog", seed=3)) | different
+    return Later.model_construct(**values)
 
 
 def test_a_field_of_a_later_version_changes_no_hash_until_it_is_set() -> None:
