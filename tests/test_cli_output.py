@@ -21,7 +21,7 @@ from cli.output import FORMATS, Output, choose_output
 from errors import KinoraError
 from media.files import atomic_write, part_name
 from settings import ROOT
-from tests.disks import mounted
+from tests.small_disks import mounted
 
 CLIP = b"a clip" * 10_000
 QUICK = ("a dog", "--frames", "5", "--steps", "1")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from settings import ROOT, Settings
-from tests.composed import composed, dockerfile, image_environment
+from tests.compose_services import composed, dockerfile, image_environment
 from tests.programs import program
 
 COMPOSE: dict[str, Any] = composed({})

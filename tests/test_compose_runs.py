@@ -1,6 +1,7 @@
 """What compose.yaml starts, started as it says: commands, variables, health checks, ends.
 
-Without an engine the services are processes of this machine; tests/composed.py says what differs.
+Without Docker the services are processes of this machine; tests/compose_services.py says what
+differs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from errors import ErrorCode, KinoraError
 from jobs.job import State
 from settings import ROOT
-from tests.composed import Places, Service
+from tests.compose_services import Places, Service
 from tests.jobs.services import PostgresServer
 
 PASSWORDS = {

@@ -17,7 +17,7 @@ from api.ops import HealthStatus
 from jobs.migrations import applied
 from jobs.store import JobStore
 from settings import ROOT, Settings
-from tests.composed import VARIABLE
+from tests.compose_services import VARIABLE
 from tests.programs import program
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ import pytest
 
 from settings import ROOT, Settings
 from tests.api.conftest import ApiServer
-from tests.api.crowd import Plan
+from tests.api.load_clients import Plan
 from tests.goals import Goal, rounds
 from tests.jobs.redis_fleet import RedisServer, Worker
 
@@ -93,7 +93,7 @@ def test_a_crowd_before_a_full_queue_is_served_in_time(fleet: ApiServer, goal: G
     server, before = psutil.Process(fleet.process.pid), time.monotonic()
     cpu = sum(server.cpu_times()[:2])
     crowd = subprocess.run(
-        [sys.executable, "-m", "tests.api.crowd", json.dumps(asdict(plan))],
+        [sys.executable, "-m", "tests.api.load_clients", json.dumps(asdict(plan))],
         cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=300,
     )  # fmt: skip
     busy = (sum(server.cpu_times()[:2]) - cpu) / (time.monotonic() - before)

@@ -18,7 +18,7 @@ from PIL import Image
 from settings import ROOT
 from tests import programs
 from tests.api.conftest import SECRET, ApiServer
-from tests.jobs.pretended_app import PretendedApp
+from tests.jobs.fake_engine_app import FakeEngineApp
 from tests.ports import free_port
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -197,7 +197,7 @@ def test_a_proxy_that_hides_https_is_named_in_the_log(tmp_path: Path, server: Ap
 @pytest.mark.slow
 def test_a_part_of_a_site_is_enough(tmp_path: Path) -> None:
     start, end = WHOLE.index("    location / {"), WHOLE.index("}\n\nserver {")
-    server = PretendedApp(tmp_path / "app", GRADIO_ROOT_PATH="/clips")
+    server = FakeEngineApp(tmp_path / "app", GRADIO_ROOT_PATH="/clips")
     proxy = Proxy(tmp_path / "nginx", WHOLE[:start] + PART + WHOLE[end:], server.url)
     try:
         with proxy.client(**{"X-Kinora": "1", "Origin": proxy.url}) as page:

@@ -19,13 +19,13 @@ from tests.hub.server import TestHub
 
 
 class Child:
-    """`tests.hub.acts` in a process of its own."""
+    """`tests.hub.client_process` in a process of its own."""
 
     def __init__(self, hub: TestHub, home: Path, **environment: str) -> None:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "KINORA_"))}
         env |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hub.acts"],
+            [sys.executable, "-m", "tests.hub.client_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -16,7 +16,7 @@ WAIT_S = 60.0
 
 
 class Doomed:
-    """One `tests.jobs.obedient`, and everything it has said."""
+    """One `tests.jobs.scripted_server`, and everything it has said."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self.began = time.monotonic()
@@ -26,7 +26,7 @@ class Doomed:
         self._is_over = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "tests.jobs.obedient"],
+            [sys.executable, "-X", "faulthandler", "-m", "tests.jobs.scripted_server"],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -31,11 +31,11 @@ from pipelines.models.cards import ModelCard, load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
-from tests.disks import fill, mounted
 from tests.jobs.conftest import MakeJob, until
-from tests.jobs.pretended import LEDGER, MODULE
-from tests.jobs.pretended_app import PretendedApp
+from tests.jobs.fake_engine_app import FakeEngineApp
+from tests.jobs.fake_engine_worker import LEDGER, MODULE
 from tests.jobs.test_retention import finished
+from tests.small_disks import fill, mounted
 from web.identity import load_secret
 
 DISK = ("-t", "tmpfs", "-o", "size=8m", "none")
@@ -278,7 +278,7 @@ def test_a_server_on_a_full_disk_says_so_at_every_door(tmp_path: Path) -> None:
     me = {"Authorization": "Bearer a-secret-of-more-than-20-letters"}
     (tmp_path / "data").mkdir()
     with mounted(tmp_path / "data", *DISK) as disk:
-        server = PretendedApp(tmp_path)
+        server = FakeEngineApp(tmp_path)
         client = httpx.Client(base_url=server.url, headers=me, timeout=60, trust_env=False)
         try:
             body = {"prompt": "a dog", "num_inference_steps": 2}

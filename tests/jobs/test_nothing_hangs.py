@@ -22,7 +22,7 @@ from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
 from tests.jobs.conftest import until, wait_for_kind
-from tests.jobs.pretended import LEDGER, MODULE
+from tests.jobs.fake_engine_worker import LEDGER, MODULE
 from tests.jobs.services import PostgresServer
 
 CLIP = GenerationRequest(prompt="a dog", num_inference_steps=5)

@@ -21,7 +21,7 @@ from jobs.retention import remove_leftovers
 from jobs.service import JobService
 from settings import ROOT
 from tests.goals import Goal, rounds
-from tests.jobs.filling import OWNER, service_in
+from tests.jobs.disk_filling_server import OWNER, service_in
 
 QUOTA_BYTES = 400_000
 FRAMES = 5
@@ -78,7 +78,13 @@ def test_a_disk_that_is_filled_by_servers_that_die_holds_its_share_and_whole_cli
 ) -> None:
     data, chance = tmp_path / "data", random.Random(21)
     kills, most, half, one = rounds(3, 20), 0, 0, 0
-    command = [sys.executable, "-m", "tests.jobs.filling", str(data), str(tiny_models_dir)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.jobs.disk_filling_server",
+        str(data),
+        str(tiny_models_dir),
+    ]
     written = 0
     while kills > 0 or written < rounds(1, 10) * QUOTA_BYTES:
         with subprocess.Popen(

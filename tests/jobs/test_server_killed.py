@@ -22,8 +22,8 @@ from jobs.store import JobStore
 from settings import Settings
 from tests.goals import Goal, rounds
 from tests.jobs.conftest import until
+from tests.jobs.fake_engine_worker import LEDGER
 from tests.jobs.killer import Client, Doomed, Left, look, phase
-from tests.jobs.pretended import LEDGER
 
 pytestmark = pytest.mark.slow
 

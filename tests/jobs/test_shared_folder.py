@@ -24,7 +24,7 @@ from jobs.recovery import end_commands, recover
 from jobs.store import JobStore
 from settings import ROOT
 from tests.jobs.conftest import MakeJob, accept, until
-from tests.jobs.pretended_app import PretendedApp
+from tests.jobs.fake_engine_app import FakeEngineApp
 
 ME = {"Authorization": "Bearer the same secret at both servers"}
 LONG, SHORT = 190, 5
@@ -172,20 +172,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(folder: Path) -> Iterator[PretendedApp]:
-    server = PretendedApp(folder)
+def first(folder: Path) -> Iterator[FakeEngineApp]:
+    server = FakeEngineApp(folder)
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="module")
-def second(folder: Path, first: PretendedApp) -> Iterator[PretendedApp]:
-    server = PretendedApp(folder)
+def second(folder: Path, first: FakeEngineApp) -> Iterator[FakeEngineApp]:
+    server = FakeEngineApp(folder)
     yield server
     server.stop()
 
 
-def submit(server: PretendedApp, steps: int) -> str:
+def submit(server: FakeEngineApp, steps: int) -> str:
     body = {"prompt": "a dog", "num_inference_steps": steps}
     answer = httpx.post(
         f"{server.url}/api/generate", json=body, headers=ME, timeout=30, trust_env=False
@@ -194,18 +194,18 @@ def submit(server: PretendedApp, steps: int) -> str:
     return answer.json()["job_id"]
 
 
-def status(server: PretendedApp, job_id: str, what: str = "status") -> Any:
+def status(server: FakeEngineApp, job_id: str, what: str = "status") -> Any:
     address = f"{server.url}/api/status/{job_id}"
     return httpx.get(address, headers=ME, timeout=30, trust_env=False).json().get(what)
 
 
-def becomes(server: PretendedApp, job_id: str, wanted: str, seconds: float = SOON_S) -> None:
+def becomes(server: FakeEngineApp, job_id: str, wanted: str, seconds: float = SOON_S) -> None:
     until(lambda: status(server, job_id) == wanted, seconds)
 
 
 @pytest.mark.slow
 def test_a_discard_through_either_server_reaches_the_one_that_makes_the_clip(
-    first: PretendedApp, second: PretendedApp
+    first: FakeEngineApp, second: FakeEngineApp
 ) -> None:
     for maker, other in ((first, second), (second, first)):
         running, waiting = submit(maker, LONG), submit(maker, LONG)
@@ -225,7 +225,7 @@ def test_a_discard_through_either_server_reaches_the_one_that_makes_the_clip(
 
 @pytest.mark.slow
 def test_a_server_that_lives_makes_the_clips_of_one_that_was_killed(
-    first: PretendedApp, second: PretendedApp
+    first: FakeEngineApp, second: FakeEngineApp
 ) -> None:
     running, waiting = submit(first, LONG), submit(first, SHORT)
     becomes(first, running, "running")
@@ -240,7 +240,7 @@ def test_a_server_that_lives_makes_the_clips_of_one_that_was_killed(
 
 @pytest.mark.slow
 def test_a_command_that_is_killed_beside_a_server_ends_its_clip(
-    second: PretendedApp, tiny_models_dir: Path
+    second: FakeEngineApp, tiny_models_dir: Path
 ) -> None:
     env = second.environment | {"KINORA_MODELS_DIR": str(tiny_models_dir)}
     words = ("generate", "a dog", "--steps", "50", "--frames", "33")

@@ -20,7 +20,7 @@ from jobs.job import Job, State
 from jobs.store import JobStore
 from tests.goals import Goal, rounds
 from tests.jobs.conftest import until
-from tests.jobs.pretended_app import PretendedApp, worker_of
+from tests.jobs.fake_engine_app import FakeEngineApp, worker_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.goal("G17")]
 
@@ -33,7 +33,7 @@ GRACE_S = 25.0
 class Told:
     """An app with one long clip in the making and some behind it, which is told to stop."""
 
-    def __init__(self, server: PretendedApp) -> None:
+    def __init__(self, server: FakeEngineApp) -> None:
         self.server = server
         self.process = server.process
         assert self.process
@@ -72,9 +72,9 @@ class Told:
 
 
 @contextmanager
-def app(folder: Path) -> Iterator[PretendedApp]:
+def app(folder: Path) -> Iterator[FakeEngineApp]:
     folder.mkdir(exist_ok=True)
-    server = PretendedApp(folder)
+    server = FakeEngineApp(folder)
     try:
         yield server
     finally:

@@ -19,7 +19,7 @@ import pytest
 from tests.api.conftest import ApiServer
 from tests.goals import Goal, rounds
 from tests.jobs.conftest import until
-from tests.jobs.pretended_app import PretendedApp, worker_of
+from tests.jobs.fake_engine_app import FakeEngineApp, worker_of
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +115,7 @@ def at_rest(app: App) -> tuple[float, float, str]:
 
 @pytest.mark.goal("G2")
 def test_the_page_never_notices_that_its_worker_was_killed(goal: Goal, tmp_path: Path) -> None:
-    server = PretendedApp(tmp_path)
+    server = FakeEngineApp(tmp_path)
     kill_and_tell(goal, "", server, rounds(2, 20), 40)
 
 

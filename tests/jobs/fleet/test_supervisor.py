@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 POOL = "import sys; from jobs.fleet.supervisor import run; sys.exit(run([None], [], {!r}, {}))"
-DEAF = "tests.jobs.deaf"
+DEAF = "tests.jobs.sigterm_ignoring_worker"
 
 
 def pool(last_s: float) -> tuple[subprocess.Popen[str], str]:

@@ -1,6 +1,6 @@
 """`python app.py`, whole and real, but for its worker's engine.
 
-python -m tests.jobs.pretended_app
+python -m tests.jobs.fake_engine_app
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from jobs.workers.process import ProcessExecutor
 from settings import Settings
 from tests import tiny
 from tests.api.conftest import ApiServer
-from tests.jobs.pretended import LEDGER, MODULE
+from tests.jobs.fake_engine_worker import LEDGER, MODULE
 
 MOST_STEPS = 200
 
 
-class PretendedApp(ApiServer):
-    command: ClassVar[tuple[str, ...]] = ("-m", "tests.jobs.pretended_app")
+class FakeEngineApp(ApiServer):
+    command: ClassVar[tuple[str, ...]] = ("-m", "tests.jobs.fake_engine_app")
 
     def __init__(self, folder: Path, **more: str) -> None:
         self.data = folder / "data"

@@ -1,8 +1,8 @@
-"""A process of its own with HF_ENDPOINT set, as an operator would: it does what it is told.
+"""A process with HF_ENDPOINT set, as an operator would set it, that runs the tests' commands.
 
 huggingface_hub reads its environment when it is imported, so the tests talk to this child over its
 standard input and output, a JSON object a line: {"act": name, ...} -> {"value": ...} or
-{"error": {...}}. Faults of the Hub are quick to be tried again here.
+{"error": {...}}. Retries are fast here.
 """
 
 from __future__ import annotations

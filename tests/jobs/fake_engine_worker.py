@@ -1,4 +1,4 @@
-"""A worker child whose engine is a clock and whose files come slowly: for servers to be killed.
+"""A worker process with a fake engine and slow files, for the tests that kill servers.
 
 Everything but the engine is the real worker. KINORA_TEST_LEDGER names a file that gets one line
 for each clip that was made whole.
@@ -20,7 +20,7 @@ from jobs.workers.run import Emit
 from media.files import atomic_write
 from pipelines.control import Control
 
-MODULE = "tests.jobs.pretended"
+MODULE = "tests.jobs.fake_engine_worker"
 LEDGER = "KINORA_TEST_LEDGER"
 STEP_S = 0.02
 FILE_S = 0.02

@@ -1,8 +1,8 @@
-"""Visitors by the hundred, in a process of their own: some follow clips, some hand clips in.
+"""Hundreds of clients in a process of their own: some follow clips, others submit them.
 
-    python -m tests.api.crowd '{"port": 7860, "database": "kinora.db", "watchers": 200, ...}'
+    python -m tests.api.load_clients '{"port": 7860, "database": "kinora.db", "watchers": 200, ...}'
 
-Speaks HTTP by hand over asyncio, so that the crowd takes little of the processor it shares with the
+Speaks HTTP by hand over asyncio, so that the clients take little CPU time from the
 server. Prints one JSON object: milliseconds of every submit, lag of every event, what went wrong.
 """
 

@@ -1,4 +1,4 @@
-"""A worker that does not listen to SIGTERM: it says the number of its process, and sleeps."""
+"""A worker process that ignores SIGTERM: it prints its process id and sleeps."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A server to be killed. It does as it is told, line by line, and says what it has done.
+"""A server for the tests that kill servers. It reads commands and prints what it has done.
 
-    python -m tests.jobs.obedient
+    python -m tests.jobs.scripted_server
 
-    in    "submit KEY"    asks for a clip under that key      "drain"   ends when nothing is left
+    in    "submit KEY"    submits a clip with that key      "drain"   ends when no job is left
     out   "opening", "started NAME", "submitting KEY", "accepted KEY ID", "event KIND ID", "idle"
 
-Configured by the environment, as the app is; its worker's engine only pretends.
+Configured by the environment, as the app is; its worker's engine is a fake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jobs.workers.process import ProcessExecutor
 from pipelines.models.cards import load_cards
 from pipelines.request import GenerationRequest
 from settings import Settings
-from tests.jobs.pretended import MODULE
+from tests.jobs.fake_engine_worker import MODULE
 
 
 def say(*words: object) -> None:
