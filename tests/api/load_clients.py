@@ -126,9 +126,9 @@ class Crowd:
                     self.seen.gaps += int(line[4:]) != last + 1
                     last = int(line[4:])
                 elif line.startswith(b"data: "):
-                    told = json.loads(line[6:])
-                    at = told.get("emitted_at", told["at"])  # by the worker, if it says so
-                    is_preview = "frames" in told  # does not say when the worker emitted it
+                    data = json.loads(line[6:])
+                    at = data.get("emitted_at", data["at"])  # the worker's clock, if sent
+                    is_preview = "frames" in data  # has no time of the worker
                     if self.counts and at > since and not is_preview:  # new since we came
                         self.seen.lag_ms.append(1000 * (time.time() - at))
                 elif line == b"0\r\n":

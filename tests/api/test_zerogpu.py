@@ -1,6 +1,6 @@
 """The doors on a ZeroGPU Space: a GPU is lent by the caller's own quota, or the door says why not.
 
-Real `spaces` and real forks; the lender of GPUs is a stand-in.
+Real `spaces` and real forks; the API that grants GPUs is a stand-in.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tests.api.conftest import ended, is_error
 from tests.jobs.conftest import shared_settings  # noqa: F401
 from tests.jobs.workers.test_inline import (  # noqa: F401  # the fixtures
     TOKEN,
-    GpuLender,
-    lender,
+    FakeGpuApi,
+    gpu_api,
     space,
 )
 
@@ -41,14 +41,14 @@ def me(space: str) -> Iterator[httpx.Client]:  # noqa: F811
 
 def test_a_clip_asked_for_over_rest_is_made_with_the_callers_quota(
     me: httpx.Client,
-    lender: GpuLender,  # noqa: F811
+    gpu_api: FakeGpuApi,  # noqa: F811
 ) -> None:
-    lender.calls.clear()
+    gpu_api.calls.clear()
     answer = me.post("/api/generate", json=QUICK)
     assert answer.status_code == 202, answer.text
     done = ended(me, answer.json()["job_id"])
     assert done["state"] == "succeeded"
-    (scheduled,) = lender.asked("/schedule")
+    (scheduled,) = gpu_api.requests_to("/schedule")
     assert scheduled["token"] == TOKEN
     assert me.get(done["urls"]["result"]).content[4:8] == b"ftyp"
 
@@ -87,9 +87,9 @@ def test_a_tool_that_does_not_wait_works_too(space: str) -> None:  # noqa: F811
 
 def test_without_the_hubs_word_it_is_refused_with_a_sentence(
     space: str,  # noqa: F811
-    lender: GpuLender,  # noqa: F811
+    gpu_api: FakeGpuApi,  # noqa: F811
 ) -> None:
-    lender.calls.clear()
+    gpu_api.calls.clear()
     with caller(space) as nobody:
         for path, body in (
             ("/api/generate", QUICK),
@@ -98,18 +98,18 @@ def test_without_the_hubs_word_it_is_refused_with_a_sentence(
         ):
             refused = is_error(nobody.post(path, json=body), 503, "unavailable")
             assert "X-IP-Token" in refused["message"]
-    assert lender.asked("/schedule") == [], "nobody else's quota was touched"
+    assert gpu_api.requests_to("/schedule") == [], "nobody else's quota was touched"
 
 
 def test_without_quota_left_the_caller_is_told_so(
     me: httpx.Client,
-    lender: GpuLender,  # noqa: F811
+    gpu_api: FakeGpuApi,  # noqa: F811
 ) -> None:
-    lender.quota_left = False
+    gpu_api.quota_left = False
     try:
         done = ended(me, me.post("/api/generate", json=QUICK).json()["job_id"])
     finally:
-        lender.quota_left = True
+        gpu_api.quota_left = True
     assert (done["state"], done["error"]["error"]) == ("failed", "rate_limited")
     assert "quota" in done["error"]["message"]
     assert TOKEN not in str(done)

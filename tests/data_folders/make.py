@@ -176,7 +176,7 @@ def main(checkout: Path, archive: Path) -> None:
         subprocess.run([sys.executable, "-c", tiny, str(work)], cwd=checkout, check=True)
         try:
             facts = make(checkout, work)
-        except Exception:
+        except Exception:  # whatever failed, the server's log says why
             print((work / "server.log").read_text()[-4000:], file=sys.stderr)
             raise
         (work / "facts.json").write_text(json.dumps(facts, indent=1))

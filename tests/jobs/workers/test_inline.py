@@ -109,11 +109,11 @@ def test_a_stumble_right_after_a_change_costs_no_clip(inline: JobService, kind: 
 # -- on ZeroGPU ----------------------------------------------------------------------------------
 
 
-class GpuLender(ThreadingHTTPServer):
-    """Stands in for the service that lends GPUs on ZeroGPU; writes down what it is asked."""
+class FakeGpuApi(ThreadingHTTPServer):
+    """Stands in for the service that grants GPUs on ZeroGPU; records its requests."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), GpuLenderHandler)
+        super().__init__(("127.0.0.1", 0), GpuApiHandler)
         self.calls: list[tuple[str, dict[str, str]]] = []
         self.quota_left = True
         self.lock = threading.Lock()
@@ -122,23 +122,23 @@ class GpuLender(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def asked(self, path: str) -> list[dict[str, str]]:
+    def requests_to(self, path: str) -> list[dict[str, str]]:
         with self.lock:
             return [query for called, query in self.calls if called == path]
 
 
-class GpuLenderHandler(BaseHTTPRequestHandler):
+class GpuApiHandler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        lender = self.server
-        assert isinstance(lender, GpuLender)
+        gpu_api = self.server
+        assert isinstance(gpu_api, FakeGpuApi)
         url = urlsplit(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        with lender.lock:
-            lender.calls.append((url.path, query))
-            number = len(lender.calls)
+        with gpu_api.lock:
+            gpu_api.calls.append((url.path, query))
+            number = len(gpu_api.calls)
         body: dict[str, Any] = {}
         status = 200
-        if url.path == "/schedule" and lender.quota_left:
+        if url.path == "/schedule" and gpu_api.quota_left:
             token = f"token-{number}"
             body = {"idle": False, "nvidiaIndex": 0, "nvidiaUUID": "GPU-x", "allowToken": token}
         elif url.path == "/schedule":
@@ -155,18 +155,18 @@ class GpuLenderHandler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def lender() -> Iterator[GpuLender]:
-    with GpuLender() as lender:
-        thread = threading.Thread(target=lender.serve_forever)
+def gpu_api() -> Iterator[FakeGpuApi]:
+    with FakeGpuApi() as gpu_api:
+        thread = threading.Thread(target=gpu_api.serve_forever)
         thread.start()
-        yield lender
-        lender.shutdown()
+        yield gpu_api
+        gpu_api.shutdown()
         thread.join()
 
 
 @pytest.fixture(scope="module")
 def space(
-    lender: GpuLender, tiny_repo: Path, tmp_path_factory: pytest.TempPathFactory
+    gpu_api: FakeGpuApi, tiny_repo: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The URL of the app, as it runs on a ZeroGPU Space."""
     models = tmp_path_factory.mktemp("space-models")
@@ -174,7 +174,7 @@ def space(
     tiny.write_card(models, tiny_repo, limits=limits)
     env = os.environ | {
         "SPACES_ZERO_GPU": "true",
-        "SPACES_ZERO_DEVICE_API_URL": lender.url,
+        "SPACES_ZERO_DEVICE_API_URL": gpu_api.url,
         "KINORA_DATA_DIR": str(tmp_path_factory.mktemp("space") / "data"),
         "KINORA_MODELS_DIR": str(models),
         "KINORA_MAX_JOBS_PER_VISITOR": "50",
@@ -238,16 +238,16 @@ class Made:
 
 
 def test_a_clip_is_made_in_a_fork_with_the_visitors_own_quota(
-    client: Client, lender: GpuLender
+    client: Client, gpu_api: FakeGpuApi
 ) -> None:
-    lender.calls.clear()
+    gpu_api.calls.clear()
     made = Made(client)
     assert made.end()["state"] == "succeeded"
-    until(lambda: bool(lender.asked("/release")))
-    (scheduled,) = lender.asked("/schedule")
+    until(lambda: bool(gpu_api.requests_to("/release")))
+    (scheduled,) = gpu_api.requests_to("/schedule")
     assert scheduled["token"] == TOKEN
     assert 10 <= int(scheduled["durationSeconds"]) <= 360
-    (allowed,) = lender.asked("/allow")
+    (allowed,) = gpu_api.requests_to("/allow")
     assert int(allowed["pid"]) != os.getpid()
     assert "step" in made.look()["kinds"]
     assert "preview" in made.look()["kinds"]
@@ -256,11 +256,11 @@ def test_a_clip_is_made_in_a_fork_with_the_visitors_own_quota(
     assert shown[-1] == "succeeded"
 
 
-def test_the_time_asked_for_follows_the_request(client: Client, lender: GpuLender) -> None:
-    lender.calls.clear()
+def test_the_time_asked_for_follows_the_request(client: Client, gpu_api: FakeGpuApi) -> None:
+    gpu_api.calls.clear()
     for steps in (2, MANY_STEPS):
         assert Made(client, steps=steps).end()["state"] == "succeeded"
-    few, many = (int(call["durationSeconds"]) for call in lender.asked("/schedule"))
+    few, many = (int(call["durationSeconds"]) for call in gpu_api.requests_to("/schedule"))
     assert few < many
 
 
@@ -288,13 +288,13 @@ def test_a_clip_goes_on_when_its_page_is_closed(client: Client) -> None:
     assert end["kinds"].count("step") == 50
 
 
-def test_the_gpu_is_asked_for_once_at_a_time(client: Client, lender: GpuLender) -> None:
-    until(lambda: len(lender.asked("/release")) == len(lender.asked("/allow")))
-    lender.calls.clear()
+def test_the_gpu_is_asked_for_once_at_a_time(client: Client, gpu_api: FakeGpuApi) -> None:
+    until(lambda: len(gpu_api.requests_to("/release")) == len(gpu_api.requests_to("/allow")))
+    gpu_api.calls.clear()
     clips = [Made(client, seed=seed) for seed in range(3)]
     assert [clip.end()["state"] for clip in clips] == ["succeeded"] * 3
-    until(lambda: len(lender.asked("/release")) == 3)
-    order = [path for path, _ in lender.calls]
+    until(lambda: len(gpu_api.requests_to("/release")) == 3)
+    order = [path for path, _ in gpu_api.calls]
     assert order == ["/schedule", "/allow", "/release"] * 3
 
 
@@ -305,24 +305,24 @@ def test_a_clip_that_nobody_drives_waits_and_holds_nobody_up(client: Client) -> 
     assert json.loads(client.predict(left, "discard", api_name="/ask"))["state"] == "cancelled"
 
 
-def test_a_killed_gpu_task_is_done_again(client: Client, lender: GpuLender) -> None:
-    lender.calls.clear()
+def test_a_killed_gpu_task_is_done_again(client: Client, gpu_api: FakeGpuApi) -> None:
+    gpu_api.calls.clear()
     made = Made(client, steps=MANY_STEPS)
     made.wait("step", 2)
-    os.kill(int(lender.asked("/allow")[0]["pid"]), signal.SIGKILL)
+    os.kill(int(gpu_api.requests_to("/allow")[0]["pid"]), signal.SIGKILL)
     end = made.end()
     assert end["state"] == "succeeded"
     assert end["kinds"].count("requeued") == 1
-    first, second = (int(call["durationSeconds"]) for call in lender.asked("/schedule"))
+    first, second = (int(call["durationSeconds"]) for call in gpu_api.requests_to("/schedule"))
     assert second > first  # it may have been ended for taking too long
 
 
-def test_without_quota_left_the_visitor_is_told_so(client: Client, lender: GpuLender) -> None:
-    lender.quota_left = False
+def test_without_quota_left_the_visitor_is_told_so(client: Client, gpu_api: FakeGpuApi) -> None:
+    gpu_api.quota_left = False
     try:
         end = Made(client).end()
     finally:
-        lender.quota_left = True
+        gpu_api.quota_left = True
     assert end["state"] == "failed"
     assert end["error"]["error"] == ErrorCode.RATE_LIMITED.value
     assert "quota" in end["error"]["message"]
