@@ -38,6 +38,11 @@ class Rules(BaseModel):
     last_image: bool = False
     lead: bool = False
     """It can start from several frames, so that a continuation keeps the motion."""
+    strength: bool = True
+    """Video-to-video starts from the clip with noise added to it; False where the clip only guides
+    and `strength` has no effect."""
+    steps: bool = True
+    """The number of steps can be chosen; False where the pipeline has its own schedule."""
     motion: bool = False
     sound: bool = False
     lora: bool = False
