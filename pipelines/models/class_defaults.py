@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.models.cards import CardLimits, Defaults, ModelCard, NamedSize
 from pipelines.models.class_facts import Facts
-from pipelines.models.class_table import LEAST_FRAMES, has_only_one_size
+from pipelines.models.class_table import LEAST_FRAMES, few_steps, has_only_one_size
 from pipelines.models.rules import Steps
 
 DEFAULT_SIDE, DEFAULT_FRAMES, DEFAULT_FPS, DEFAULT_STEPS = 512, 49, 16, 30
@@ -36,7 +36,8 @@ class ClassDefaults:
             num_frames=self._frames(),
             fps=self._fps(),
             num_inference_steps=int(
-                call.number("num_inference_steps")
+                few_steps(self.facts)
+                or call.number("num_inference_steps")
                 or call.example.arguments.get("num_inference_steps")
                 or DEFAULT_STEPS
             ),
@@ -162,6 +163,8 @@ class ClassDefaults:
         guider = self.facts.configs.get("guider", {}).get("guidance_scale")
         if call.guidance_name is None and isinstance(guider, int | float):
             return float(guider)
+        if few_steps(self.facts):
+            return 1.0
         return float(
             call.number(call.guidance_name)
             or call.example.arguments.get(call.guidance_name or "guidance_scale")

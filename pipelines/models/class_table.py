@@ -89,6 +89,14 @@ LEAST_FRAMES = {
 }
 
 
+def few_steps(facts: Facts) -> int | None:
+    """Steps of a model whose configurations say that it is distilled; None for others."""
+    scheduler = facts.index.components.get("scheduler", ("", ""))[1]
+    if scheduler in ("LCMScheduler", "TCDScheduler"):
+        return 8
+    return 12 if facts.denoiser.get("use_meanflow") else None
+
+
 def takes_last_image(facts: Facts) -> bool:
     """Whether the call has an argument for a last picture, and that has an effect.
 
