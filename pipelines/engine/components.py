@@ -43,6 +43,10 @@ DOWNLOAD_SHARE = 0.8
 OF_ONE_CLASS = ("transformer", "unet")
 """Components that must be of the class a pipeline is written for; encoders come in several."""
 
+CONFIGS = ("config.json", "preprocessor_config.json")
+"""The configuration of a component with a repository of its own; the second is that of an image
+processor, which has no weights."""
+
 TEXT_ONLY_PROCESSORS = ("Qwen2VLProcessor",)
 """Processors that video pipelines (Kandinsky 5) use for text only. Their image half needs
 torchvision, which is not required, so the tokenizer alone is loaded without it."""
@@ -203,10 +207,14 @@ class _OwnRepository:
     owner: str
 
     def component_class(self, folder: Path, module: str = "diffusers") -> type[Any]:
-        """The class that its config.json names: of diffusers, `module` or transformers."""
+        """The class that its configuration names: of diffusers, `module` or transformers."""
         import diffusers
 
-        config = json.loads((folder / self.subfolder / "config.json").read_text(encoding="utf-8"))
+        where = folder / self.subfolder
+        found = next(where / each for each in CONFIGS if (where / each).is_file())
+        config = json.loads(found.read_text(encoding="utf-8"))
+        if found.name != CONFIGS[0]:
+            return _import_class("transformers", config.get("image_processor_type"), self.owner)
         class_name, library = config.get("_class_name"), "diffusers"
         if class_name and not hasattr(diffusers, class_name):
             library = module
@@ -258,13 +266,14 @@ def _find_part(name: str, source: str, hub: Hub, card: ModelCard) -> _OwnReposit
         subfolder = "/".join(rest).strip("/")
         listing = hub.listing(f"{owner}/{repo}", revision or None)
     choice = choose_files(subfolder, "diffusers", listing.sizes, card.name, card.variant)
-    if not choice.has_weights:
+    files = {Path(path).name for path in choice.paths}
+    if not choice.has_weights and (CONFIGS[0] in files or not files & {*CONFIGS}):
         raise failure(Reason.MISSING_COMPONENT, card.name, name.replace("_", " "))
     return _OwnRepository(listing, subfolder, choice, card.name)
 
 
 def _has_config(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+    return any((folder / each).is_file() for each in CONFIGS)
 
 
 def _total_bytes(listing: Listing, paths: list[str]) -> int:

@@ -80,6 +80,44 @@ RULES: dict[str, Rules] = {
         lora=True,
         samplers=FLOW_SAMPLERS,
     ),
+    "skyreels_df": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        strength=False,  # it continues the clip
+        lora=True,
+    ),
+    # whole windows of 33 frames, of which the decoder's last few are cut: n windows are 32 n + 1;
+    # the pyramid starts at a quarter of the size, in patches of 2 x 2 latents
+    "helios": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=32, plus=1),
+        size=Steps(of=64),
+        lead=True,
+        strength=False,  # it continues the clip
+        lora=True,
+    ),
+    # the picture, then whole windows of 9 latent frames
+    "framepack": Rules(
+        negative_by_guidance=False,
+        frames=Steps(of=36, plus=1),
+        size=Steps(of=16),
+        negative_prompt=False,
+        lora=True,
+    ),
+    "chronoedit": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        lora=True,
+    ),
+    "lucy": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        strength=False,
+        lora=True,
+    ),
     "wan": Rules(
         prompt_tokens=512,
         frames=Steps(of=4, plus=1),
@@ -159,4 +197,12 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "LTX2ImageToVideoPipeline": "ltx2",
     "SkyReelsV2Pipeline": "skyreels",
     "SkyReelsV2ImageToVideoPipeline": "skyreels",
+    "SkyReelsV2DiffusionForcingPipeline": "skyreels_df",
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline": "skyreels_df",
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": "skyreels_df",
+    "HeliosPipeline": "helios",
+    "HeliosPyramidPipeline": "helios",
+    "HunyuanVideoFramepackPipeline": "framepack",
+    "ChronoEditPipeline": "chronoedit",
+    "LucyEditPipeline": "lucy",
 }

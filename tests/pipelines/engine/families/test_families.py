@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -54,11 +55,12 @@ def cases() -> Iterator[Any]:
 
     for name, specimen in ALL.items():
         takes = specimen.card.get("takes", {})
+        marks = [pytest.mark.slow] if specimen.slow else []
         for task in specimen.card["tasks"]:
-            yield pytest.param((name, task, False), id=f"{name}-{task}")
+            yield pytest.param((name, task, False), id=f"{name}-{task}", marks=marks)
             last = takes.get("last_image", RULES[specimen.card["family"]].last_image)
             if task == "i2v" and last:
-                yield pytest.param((name, task, True), id=f"{name}-flf")
+                yield pytest.param((name, task, True), id=f"{name}-flf", marks=marks)
 
 
 class Person:
@@ -210,11 +212,12 @@ class Case:
             generator=torch.Generator().manual_seed(self.fitted.seed),
             output_type="np",
         )
-        return output, len(steps)
+        return output, specimen.steps or len(steps)
 
     @cached_property
     def plain_frames(self) -> np.ndarray:
-        return (np.asarray(self.plain[0].frames[0]) * 255).round().astype(np.uint8)
+        frames = (np.asarray(self.plain[0].frames[0]) * 255).round().astype(np.uint8)
+        return frames[self.home.specimen.given if self.task is Task.VIDEO_TO_VIDEO else 0 :]
 
     def run(self, person: Person, name: str) -> Result:
         """The way of a job."""
@@ -237,6 +240,29 @@ class Case:
 
     def steps_told(self) -> list[int]:
         return [each.index for each in self.events if isinstance(each, StepDone)]
+
+
+# TODO(steps): to be emptied once the engine sees steps of copied schedulers and of several rounds
+NOT_SEEN: dict[str, re.Pattern[str]] = {
+    # a scheduler for each latent frame: no step is seen
+    "skyreels-v2-df": re.compile("every_step|previews|cancel|finish_now"),
+    "skyreels-v2-df-long": re.compile("every_step|previews|cancel|finish_now"),
+    # the total of a round is taken for that of the clip
+    "helios-base": re.compile("every_step"),
+    "helios-mid": re.compile("every_step"),
+    "framepack": re.compile("every_step"),
+    "framepack-f1": re.compile("every_step"),
+    # a scheduler without `index_for_timestep`: every run fails
+    "helios-distilled": re.compile("(?!.*(sounds))"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _expected_to_fail(request: pytest.FixtureRequest) -> None:
+    callspec = getattr(request.node, "callspec", None)
+    name, *_ = callspec.params.get("case", ("",)) if callspec else ("",)
+    if name in NOT_SEEN and NOT_SEEN[name].search(request.node.originalname):
+        request.applymarker(pytest.mark.xfail(strict=True, reason="steps that are not seen"))
 
 
 @pytest.fixture(scope="module", params=cases())
@@ -312,7 +338,8 @@ def test_previews_run_from_the_first_step_to_the_clip(case: Case) -> None:
     latents = unpack_latents(case)[0].float().cpu().numpy()
     of_the_clip = draw_strip(shown.index, preview_map.pictures(latents), seconds)
     assert distance(shown, of_the_clip) < 1
-    assert distance(case.previews[0], of_the_clip) > 1
+    first = case.previews[0]
+    assert first.frames < shown.frames or distance(first, of_the_clip) > 1
 
 
 def unpack_latents(case: Case) -> torch.Tensor:
@@ -388,7 +415,8 @@ def test_finish_now_gives_a_playable_clip(case: Case) -> None:
     assert result.finished_early
     assert result.steps_done == 1
     clip = read(case.folder / "early" / result.clip)
-    assert clip.frames.shape == case.plain_frames.shape
+    made = case.home.specimen.first_window or len(case.plain_frames)
+    assert clip.frames.shape == (made, *case.plain_frames.shape[1:])
     assert not np.array_equal(clip.frames[-1], case.plain_frames[-1])
 
 
