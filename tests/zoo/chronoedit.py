@@ -1,4 +1,4 @@
-"""ChronoEdit in miniature: the picture and its edit, and a clip that leads from one to the other."""
+"""ChronoEdit in miniature: a picture and its edit, and a clip that leads from one to the other."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ KEPT_FRAMES = 32
 
 
 class Helios(Wan):
-    pipelines = dict.fromkeys(  # noqa: RUF012
+    pipelines = dict.fromkeys(
         (Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO, Task.VIDEO_TO_VIDEO), "HeliosPipeline"
     )
 

@@ -1,4 +1,4 @@
-"""SkyReels-V2 by diffusion forcing: each latent frame has a noise level, and a scheduler, of its own.
+"""SkyReels-V2 by diffusion forcing: each latent frame has a noise level and a scheduler of its own.
 
 A clip longer than `base_num_frames` is sampled in windows, of which each begins with the last
 `overlap_history` frames of the one before. A given clip is continued in the same way: its last
