@@ -130,7 +130,8 @@ def find_files(
         Component(name, classes[name], folder, name, choice) for name, choice in choices.items()
     ]
     for (name, part), its_folder in zip(parts.items(), part_folders, strict=True):
-        of = part.component_class(its_folder)
+        expected = _expected_class(pipeline_classes[0], name)
+        of = part.component_class(its_folder, expected=expected)
         components.append(Component(name, of, its_folder, part.subfolder, part.choice))
     return ModelFiles(index, folder, components, main.commit, progress.has_begun)
 
@@ -206,8 +207,14 @@ class _OwnRepository:
     choice: Choice
     owner: str
 
-    def component_class(self, folder: Path, module: str = "diffusers") -> type[Any]:
-        """The class that its configuration names: of diffusers, `module` or transformers."""
+    def component_class(
+        self, folder: Path, module: str = "diffusers", expected: type[Any] | None = None
+    ) -> type[Any]:
+        """The class that its configuration names: of diffusers, `module` or transformers.
+
+        `expected` is used where diffusers has that class under another name, such as FramePack's
+        transformer, which was saved by its author's own code.
+        """
         import diffusers
 
         where = folder / self.subfolder
@@ -216,6 +223,10 @@ class _OwnRepository:
         if found.name != CONFIGS[0]:
             return _import_class("transformers", config.get("image_processor_type"), self.owner)
         class_name, library = config.get("_class_name"), "diffusers"
+        if class_name and expected is not None:
+            named = getattr(diffusers, class_name, None)
+            fits = isinstance(named, type) and issubclass(named, expected)
+            return named if fits and named is not None else expected
         if class_name and not hasattr(diffusers, class_name):
             library = module
         if not class_name:
@@ -307,6 +318,13 @@ def _import_class(library: str, class_name: str, name: str) -> type[Any]:
     if not isinstance(found, type) or not hasattr(found, "from_pretrained"):
         raise failure(Reason.UNKNOWN_CLASS, name, class_name or "class")
     return found
+
+
+def _expected_class(pipeline_class: type[Any], name: str) -> type[Any] | None:
+    """The one class of a denoiser that the pipeline is written for; None for other components."""
+    parameter = inspect.signature(pipeline_class.__init__, eval_str=True).parameters.get(name)
+    found = parameter.annotation if parameter and name in OF_ONE_CLASS else None
+    return found if isinstance(found, type) and issubclass(found, torch.nn.Module) else None
 
 
 def _check_components(

@@ -5,6 +5,7 @@ The first checkpoint begins with the end of the clip, F1 goes forward.
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from pipelines.engine.families.base import Inputs
 from pipelines.request import FittedRequest
 from tests.zoo import Specimen, card, hunyuan, hunyuan15
 
+AUTHORS_NAME = "HunyuanVideoTransformer3DModelPacked"
+"""The class that the checkpoints were saved with, which diffusers calls otherwise."""
 PARTS = {name: f"own/{name}" for name in ("transformer", "image_encoder", "feature_extractor")}
 
 
@@ -39,6 +42,9 @@ def build(folder: Path) -> None:
     encoder, extractor = hunyuan15.siglip()
     for name, part in zip(PARTS, (transformer, encoder, extractor), strict=True):
         part.save_pretrained(folder / PARTS[name])
+    saved = folder / PARTS["transformer"] / "config.json"
+    config = json.loads(saved.read_text()) | {"_class_name": AUTHORS_NAME}
+    saved.write_text(json.dumps(config))
 
 
 def load(pipeline_class: Any, folder: Path, dtype: Any) -> Any:
