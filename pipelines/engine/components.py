@@ -36,16 +36,16 @@ from pipelines.planning import Plan
 
 log = logging.getLogger(__name__)
 
+CONFIGS = ("config.json", "preprocessor_config.json")
+"""The configuration of a component with a repository of its own; the second is that of an image
+processor, which has no weights."""
+
 DOWNLOAD_SHARE = 0.8
 """The download's share of the progress of loading a model."""
 
 
 OF_ONE_CLASS = ("transformer", "unet")
 """Components that must be of the class a pipeline is written for; encoders come in several."""
-
-CONFIGS = ("config.json", "preprocessor_config.json")
-"""The configuration of a component with a repository of its own; the second is that of an image
-processor, which has no weights."""
 
 TEXT_ONLY_PROCESSORS = ("Qwen2VLProcessor",)
 """Processors that video pipelines (Kandinsky 5) use for text only. Their image half needs
