@@ -71,6 +71,7 @@ SPECIMENS = (
         build,
         plain_long,
         steps=2 * STEPS,
+        first_window=9,
         slow=True,
     ),
 )

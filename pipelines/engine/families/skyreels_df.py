@@ -15,6 +15,7 @@ import torch
 
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.families.wan import Wan
+from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -68,6 +69,32 @@ class SkyReelsDF(Wan):
     ) -> torch.Tensor:
         """Without the latent frame of a last image, which the pipeline cuts off when it decodes."""
         return output[:, :, : _latents(fitted.num_frames)]
+
+    @contextmanager
+    def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Records what comes before the frames that a window samples: the windows so far, or the
+        latent frames of a picture or a clip."""
+        prepare = pipe.prepare_latents
+
+        def prepare_and_record(*args: Any, **kwargs: Any) -> Any:
+            prepared = prepare(*args, **kwargs)
+            _, _, given, _ = prepared
+            windows = kwargs.get("video_latents")
+            if windows is not None:
+                run["before"] = windows
+            elif given is not None:
+                run["before"] = given[:1]  # a last picture follows in the batch
+            return prepared
+
+        with replaced_method(pipe, "prepare_latents", prepare_and_record):
+            yield
+
+    def unpack_x0(
+        self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """The windows so far. `x0` has only the frames that this window samples."""
+        before = run.get("before")
+        return x0 if before is None else torch.cat([before.to(x0), x0], dim=2)
 
     @contextmanager
     def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
