@@ -14,6 +14,7 @@ from typing_extensions import assert_never
 from errors import Cancelled
 from pipelines.control import Control
 from pipelines.engine.families.base import Family, FrameFamily, Inputs, LatentFamily
+from pipelines.engine.families.output_sound import has_sound
 from pipelines.engine.frames import Frames
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.lora_adapters import apply_loras
@@ -131,8 +132,11 @@ def denoise(
             raise Cancelled from None
 
         # 5. The sound, which some models sample together with the video
+        sound = family.decode_audio(pipe, output, fitted, recorded)
+        if sound is None and has_sound(output):
+            on_change(_lost_sound(loaded.card.name))
         rest = {
-            "sound": family.decode_audio(pipe, output, fitted, recorded),
+            "sound": sound,
             "finished_early": finished_early,
             "steps_done": watch.count.index,
             "seconds": {
@@ -158,3 +162,12 @@ def _count_rounds(pipe: Any, family: Family, arguments: dict[str, Any]) -> int:
     parameters = inspect.signature(type(pipe).__call__).parameters.values()
     defaults = {each.name: each.default for each in parameters}
     return count_rounds(defaults | arguments, family.temporal_compression(pipe))
+
+
+def _lost_sound(model: str) -> Adjustment:
+    return Adjustment(
+        field="sound",
+        asked="with sound",
+        used="without sound",
+        sentence=f"The clip is without its sound: {model} does not say how fast it plays.",
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.engine.families.base import FrameFamily, Inputs
 from pipelines.engine.families.layouts import to_bcfhw, unpack_tokens
+from pipelines.engine.families.output_sound import sound_of
 from pipelines.engine.frames import Frames, to_uint8
 from pipelines.models.call_signatures import FRAMES, call_signature
 from pipelines.models.cards import ModelCard
@@ -20,6 +21,8 @@ from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:
     import torch
+
+    from pipelines.sound import Sound
 
 
 class Generic(FrameFamily):
@@ -57,6 +60,11 @@ class Generic(FrameFamily):
 
     def to_frames(self, output: Any) -> Frames:
         return to_uint8(np.asarray(output[0]))
+
+    def decode_audio(
+        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> Sound | None:
+        return sound_of(pipe, output)
 
     def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
