@@ -11,20 +11,19 @@ CHUNK_LATENTS = ("num_latent_frames_per_chunk", "latent_window_size")
 """What pipelines call the number of latent frames in a chunk: Helios, FramePack."""
 
 
-def whole_chunks(arguments: Mapping[str, object], frames: Steps) -> Steps:
-    """The rule for a class that makes whole chunks only, else `frames`, the rule of its VAE.
+def whole_chunks(arguments: Mapping[str, object], ratio: int) -> Steps | None:
+    """The rule of a class that makes whole chunks only; None for others.
 
-    `arguments`: of the call, or its defaults.
+    `arguments`: of the call, or its defaults. `ratio`: frames for one latent frame.
     """
-    length = _chunk_frames(arguments, frames.of)
-    return frames if length is None else Steps(of=length)
+    length = _chunk_frames(arguments, ratio)
+    return None if length is None else Steps(of=length)
 
 
 def count_rounds(arguments: Mapping[str, object], ratio: int) -> int:
     """How many times a call with these arguments samples; 1 for most classes.
 
-    `arguments`: with the defaults of those that are not given. `ratio`: frames for one latent
-    frame.
+    `arguments`: of the call, with the defaults of those that are not given.
     """
     frames = next((v for n in FRAMES if isinstance(v := arguments.get(n), int)), None)
     if frames is None:
