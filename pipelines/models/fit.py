@@ -193,8 +193,8 @@ def _refuse_too_few_steps(steps: int, strength: float, card: ModelCard) -> None:
     more_steps = " or more steps" if card.rules.steps else ""
     error = invalid_field(
         "strength",
-        f"{steps} {'step' if steps == 1 else 'steps'} at a strength of {strength:g} change nothing. "
-        f"Use a strength of at least {least:g}{more_steps}.",
+        f"A strength of {strength:g} with {steps} {'step' if steps == 1 else 'steps'} changes "
+        f"nothing. Use a strength of at least {least:g}{more_steps}.",
     )
     error.action = {"label": f"Use a strength of {least:g}", "set": {"strength": least}}
     raise error
