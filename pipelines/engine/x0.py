@@ -131,7 +131,7 @@ def x0_estimate(
     elif scheduler.config.get("prediction_type") == "flow_prediction" and _has_sigmas(state):
         x0 = sample - _sigma(state).to(sample) * output
     else:
-        return _step_to_zero(state, output, sample)
+        return step_to_zero(state, output, sample)
     if x0 is not None and name in CLIPPING and scheduler.config.clip_sample:
         reach = scheduler.config.get("clip_sample_range", 1.0)
         x0 = x0.clamp(-reach, reach)
@@ -142,7 +142,7 @@ HISTORY = ("model_outputs", "derivatives", "ets", "prev_derivative", "cur_sample
 """Attributes of multistep schedulers, whose step to zero would depend on earlier steps."""
 
 
-def _step_to_zero(
+def step_to_zero(
     state: StepState, output: torch.Tensor, sample: torch.Tensor
 ) -> torch.Tensor | None:
     """What an unknown scheduler makes of this step when its next noise level is zero: the same as

@@ -43,13 +43,14 @@ def unpack_tokens(pipe: Any, x0: torch.Tensor, clip: tuple[int, int, int]) -> to
         raise ValueError(f"{type(pipe).__name__} does not say how its latents are unpacked")
     patch = int(getattr(pipe, "transformer_spatial_patch_size", 1))
     patch_t = int(getattr(pipe, "transformer_temporal_patch_size", 1))
-    frames, height, width = clip
     for smaller in (1, 2, 4):  # pipelines that refine begin with a smaller clip
-        size = height // smaller, width // smaller
-        tokens = -(-frames // patch_t) * (size[0] // patch) * (size[1] // patch)
+        frames = -(-clip[0] // patch_t)
+        height, width = (side // smaller // patch for side in clip[1:])
+        tokens = frames * height * width
         if 0 < tokens <= x0.shape[1]:
+            sizes = {"num_frames": frames, "height": height, "width": width}
             patches = {"patch_size": patch, "patch_size_t": patch_t}
-            given = {name: value for name, value in patches.items() if name in names}
-            own = x0[:, :tokens]
-            return unpack(own, num_frames=frames, height=size[0], width=size[1], **given)
+            return unpack(
+                x0[:, :tokens], **sizes, **{n: v for n, v in patches.items() if n in names}
+            )
     raise ValueError(f"{x0.shape[1]} tokens for a clip of {clip}")
