@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.models.call_signatures import CallSignature
+from pipelines.models.frame_rule import whole_chunks
 from pipelines.models.repository import Index
 from pipelines.models.rules import Steps
 
@@ -86,6 +87,8 @@ class Facts:
         if family is not None and (ratio is None or family.of % ratio == 0):
             whole = patch if isinstance(patch, int) and patch > 0 else 1  # patches in time
             return Steps(of=family.of * whole, plus=family.plus)
+        if (chunks := whole_chunks(self.call.parameters, ratio or 4)) is not None:
+            return chunks
         return Steps(of=1) if ratio == 1 else Steps(of=ratio or 4, plus=1)
 
     def size_rule(self, family: Steps | None) -> Steps:

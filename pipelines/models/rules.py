@@ -41,6 +41,8 @@ class Rules(BaseModel):
     strength: bool = True
     """Video-to-video starts from the clip with noise added to it; False where the clip only guides
     and `strength` has no effect."""
+    strength_skips_steps: bool = True
+    """That share of the steps is sampled; False where the clip is a condition of that weight."""
     steps: bool = True
     """The number of steps can be chosen; False where the pipeline has its own schedule."""
     motion: bool = False
@@ -62,12 +64,18 @@ FLOW_SAMPLERS = ("flow-euler", "flow-heun", "unipc", "dpm++")
 
 RULES: dict[str, Rules] = {
     "ltx": Rules(
-        prompt_tokens=128, frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True, upscale=True
+        prompt_tokens=128,
+        frames=Steps(of=8, plus=1),
+        size=Steps(of=32),
+        strength_skips_steps=False,
+        lora=True,
+        upscale=True,
     ),
     "ltx2": Rules(
         negative_by_guidance=False,
         frames=Steps(of=8, plus=1),
         size=Steps(of=32),
+        strength_skips_steps=False,
         last_image=True,
         lead=True,
         sound=True,

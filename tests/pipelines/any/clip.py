@@ -72,6 +72,7 @@ class Clip:
         self.guidance = min(max(GUIDANCE, m.min_guidance), m.max_guidance)
         self.image: Image.Image | None = None
         self.video: list[Image.Image] | None = None
+        self.total_steps = 0
 
     def say(self, kind: str, check: str, words: str) -> None:
         self.report.say(kind, check, words, self.task.value)
@@ -198,7 +199,7 @@ class Clip:
 
     def _progress(self, events: list[tuple[str, dict[str, Any]]], result: Any) -> None:
         steps = [(data["index"], data["total"]) for kind, data in events if kind == "step"]
-        total = steps[-1][1] if steps else 0
+        self.total_steps = total = steps[-1][1] if steps else 0
         if [index for index, _ in steps] != list(range(1, total + 1)) or not steps:
             self.say("D", "progress", f"steps told: {_some([i for i, _ in steps])} of {total}")
         elif any(each != total for _, each in steps):
@@ -297,6 +298,8 @@ class Clip:
             return
         if not result.finished_early:
             self.say("D", "finish", "“finish now” after the first step changes nothing")
+        elif result.steps_done >= self.total_steps:
+            self.say("D", "finish", f"after all of its {result.steps_done} steps")
 
     def _discard(self, fitted: Any) -> None:
         person = Person(discard_at=1)

@@ -69,7 +69,8 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
                 "A" if card.family != "generic" else "F", name, f"{value}; the class says {own}"
             )
     m = card.limits
-    if max(m.min_width, m.min_height) > SIDE or m.min_frames > FRAMES or m.max_width < SIDE:
+    least = max(FRAMES, _chunk_frames(of))
+    if max(m.min_width, m.min_height) > SIDE or m.min_frames > least or m.max_width < SIDE:
         report.say(
             "A", "limits", f"{m.min_width}x{m.min_height}, {m.min_frames} frames at least, lent"
         )
@@ -81,6 +82,13 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
         own = getattr(parameters.get("true_cfg_scale"), "default", None)
         if own is None or own > 1:
             report.say("A", "takes-negative_prompt", "the class takes one, which is not offered")
+
+
+def _chunk_frames(of: type[Any]) -> int:
+    """Fewer frames than one chunk cannot be had; of a VAE that compresses four times, as these."""
+    parameters = inspect.signature(of.__call__).parameters
+    names = ("num_latent_frames_per_chunk", "latent_window_size")
+    return max(((parameters[n].default - 1) * 4 + 1 for n in names if n in parameters), default=0)
 
 
 def _can_be_guided(of: type[Any]) -> bool:

@@ -274,12 +274,21 @@ def test_a_picture_is_handed_on(tmp_path: Path) -> None:
     assert not np.array_equal(made[0].frames, made[1].frames)
 
 
-def test_a_pipeline_that_cannot_be_interrupted_finishes_the_clip(tmp_path: Path) -> None:
+def test_a_pipeline_that_cannot_be_interrupted_finishes_early_all_the_same(tmp_path: Path) -> None:
     loaded, fitted = loaded_from(modelscope.SPECIMENS[0], tmp_path, Task.TEXT_TO_VIDEO)
-    hurried, whole = (clip(loaded, fitted, Inputs(), finish) for finish in (True, False))
-    assert not hurried.finished_early
-    assert hurried.steps_done == whole.steps_done == 3
-    assert np.array_equal(hurried.frames, whole.frames)
+    assert not hasattr(type(loaded.pipe), "interrupt")
+    unet_class, evaluated = type(loaded.pipe.unet), []
+    handle = loaded.pipe.unet.register_forward_hook(lambda *_: evaluated.append(1))
+    try:
+        hurried, whole = (clip(loaded, fitted, Inputs(), finish) for finish in (True, False))
+    finally:
+        handle.remove()
+    assert len(evaluated) == 1 + 3, "the rest of the loop costs nothing"
+    assert (hurried.finished_early, hurried.steps_done) == (True, 1)
+    assert (whole.finished_early, whole.steps_done) == (False, 3)
+    assert hurried.frames.shape == whole.frames.shape
+    assert not np.array_equal(hurried.frames, whole.frames)
+    assert type(loaded.pipe.unet) is unet_class
 
 
 def test_pixels_that_are_no_numbers_are_no_clip(tmp_path: Path) -> None:
