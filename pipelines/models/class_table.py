@@ -53,6 +53,12 @@ SANA = (
     Sibling(I2V, "SanaImageToVideoPipeline", _encodes_pictures),
 )
 
+DIFFUSION_FORCING = (
+    Sibling(T2V, "SkyReelsV2DiffusionForcingPipeline"),
+    Sibling(I2V, "SkyReelsV2DiffusionForcingImageToVideoPipeline"),
+    Sibling(V2V, "SkyReelsV2DiffusionForcingVideoToVideoPipeline"),
+)
+
 SIBLINGS: dict[str, tuple[Sibling, ...]] = {
     "WanPipeline": (
         Sibling(I2V, "WanImageToVideoPipeline", _is_expanded),
@@ -71,6 +77,13 @@ SIBLINGS: dict[str, tuple[Sibling, ...]] = {
     "SanaImageToVideoPipeline": SANA,
     "CogVideoXPipeline": (Sibling(V2V, "CogVideoXVideoToVideoPipeline", _takes_any_length),),
     "CogVideoXVideoToVideoPipeline": (Sibling(T2V, "CogVideoXPipeline"),),
+    # one checkpoint for all three
+    "SkyReelsV2DiffusionForcingPipeline": DIFFUSION_FORCING,
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline": DIFFUSION_FORCING,
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": DIFFUSION_FORCING,
+    # a given clip is continued
+    "HeliosPipeline": (Sibling(V2V, "HeliosPipeline"),),
+    "HeliosPyramidPipeline": (Sibling(V2V, "HeliosPyramidPipeline"),),
 }
 
 TAKES: dict[str, dict[Literal["last_image", "lead"], bool]] = {

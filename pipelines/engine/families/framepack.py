@@ -110,7 +110,7 @@ def _record_forward(
 ) -> dict[str, torch.Tensor]:
     """A callback_on_step_end."""
     if index + 1 == pipe.num_timesteps:
-        run = getattr(pipe, RUN)
+        run = getattr(pipe, RUN, {})
         done = [run["before"]] if "before" in run else []
         run["before"] = torch.cat([*done, tensors["latents"]], dim=2)
     return {}
@@ -121,7 +121,7 @@ def _record_backward(
 ) -> dict[str, torch.Tensor]:
     """As `_record_forward`, where the last section of the clip is sampled first."""
     if index + 1 == pipe.num_timesteps:
-        run = getattr(pipe, RUN)
+        run = getattr(pipe, RUN, {})
         done = [run["after"]] if "after" in run else []
         run["after"] = torch.cat([tensors["latents"], *done], dim=2)
     return {}

@@ -28,6 +28,12 @@ ADAPTED = {
     "sigmas",
     "output_type",
     "generator",
+    # of classes that make a clip in windows, what makes its number of frames the promised one
+    "num_frames",
+    "base_num_frames",
+    "overlap_history",
+    "enable_temporal_reasoning",
+    "num_temporal_reasoning_steps",
 }
 """Arguments that carry what was given in the form that a class wants."""
 

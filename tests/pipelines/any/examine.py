@@ -85,10 +85,12 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
 
 
 def _chunk_frames(of: type[Any]) -> int:
-    """Fewer frames than one chunk cannot be had; of a VAE that compresses four times, as these."""
+    """Fewer frames than one chunk cannot be had; of a VAE that compresses four times, as these.
+    FramePack's also has the latent frame of the picture."""
     parameters = inspect.signature(of.__call__).parameters
-    names = ("num_latent_frames_per_chunk", "latent_window_size")
-    return max(((parameters[n].default - 1) * 4 + 1 for n in names if n in parameters), default=0)
+    pictures = {"num_latent_frames_per_chunk": 0, "latent_window_size": 1}
+    latents = [parameters[n].default + more for n, more in pictures.items() if n in parameters]
+    return max(((each - 1) * 4 + 1 for each in latents), default=0)
 
 
 def _can_be_guided(of: type[Any]) -> bool:
