@@ -52,9 +52,10 @@ def generic_card(
         if default is REQUIRED and each not in KNOWN_ARGUMENTS
     ]
     if missing:
+        words = " and ".join(each.replace("_", " ") for each in missing)
         raise KinoraError(
             ErrorCode.MODEL_REFUSED,
-            f"{name} needs {missing[0].replace('_', ' ')}, which Kinora cannot give it. "
+            f"{name} needs {words}, which Kinora cannot give it. "
             "Choose another model.",
             details={"reason": "not_video", "model": name},
         )

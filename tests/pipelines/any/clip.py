@@ -28,6 +28,7 @@ ADAPTED = {
     "sigmas",
     "output_type",
     "generator",
+    "callback_on_step_end",
     # of classes that make a clip in windows, what makes its number of frames the promised one
     "num_frames",
     "base_num_frames",
