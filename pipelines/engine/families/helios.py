@@ -66,7 +66,7 @@ class Helios(Wan):
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """Records the windows that are complete, and the latents of a given clip.
 
-        The pipeline decodes each window even where only latents are asked for (diffusers 0.42);
+        The pipeline decodes each window even where only latents are wanted (diffusers 0.42);
         instead of decoding, the window is recorded.
         """
         vae = pipe.vae

@@ -78,12 +78,12 @@ class SkyReelsDF(Wan):
 
         def prepare_and_record(*args: Any, **kwargs: Any) -> Any:
             prepared = prepare(*args, **kwargs)
-            _, _, given, _ = prepared
+            _, _, prefix, _ = prepared
             windows = kwargs.get("video_latents")
             if windows is not None:
                 run["before"] = windows
-            elif given is not None:
-                run["before"] = given[:1]  # a last picture follows in the batch
+            elif prefix is not None:
+                run["before"] = prefix[:1]  # a last picture follows in the batch
             return prepared
 
         with replaced_method(pipe, "prepare_latents", prepare_and_record):
