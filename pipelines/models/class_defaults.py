@@ -132,7 +132,7 @@ class ClassDefaults:
         return min(count, rule.nearest(two, 1, two))
 
     def _most_frames(self, count: int) -> int:
-        if isinstance(fixed := self.facts.denoiser.get("video_length"), int):
+        if (fixed := self.facts.fixed_frames) is not None:
             return fixed
         window = self.facts.configs.get("motion_adapter", {}).get("motion_max_seq_length")
         return window if isinstance(window, int) and self.like is None else 2 * count
