@@ -109,6 +109,8 @@ class ClassDefaults:
         return rule.nearest(pixels, rule.of, max(rule.of, pixels))
 
     def _frames(self) -> int:
+        if (fixed := self.facts.fixed_frames) is not None:
+            return fixed
         call, denoiser = self.facts.call, self.facts.denoiser
         sample = denoiser.get("sample_frames") or denoiser.get("num_frames")
         if isinstance(sample, int) and "sample_frames * self.vae_scale" in call.source:

@@ -125,5 +125,5 @@ def test_a_clip_of_fixed_parts_has_one_length() -> None:
     for asked in (None, 25):
         request = GenerationRequest(prompt="a dog", num_frames=asked)
         assert fit(request, card, Limits()).num_frames == 25
-    with pytest.raises(KinoraError, match="25 frames .* is the longest clip"):
+    with pytest.raises(KinoraError, match=r"25 frames .* is the longest clip"):
         fit(GenerationRequest(prompt="a dog", num_frames=49), card, Limits())
