@@ -298,7 +298,7 @@ class Clip:
             return
         if not result.finished_early:
             self.say("D", "finish", "“finish now” after the first step changes nothing")
-        elif result.steps_done >= self.total_steps:
+        elif result.steps_done is None or result.steps_done >= self.total_steps:
             self.say("D", "finish", f"after all of its {result.steps_done} steps")
 
     def _discard(self, fitted: Any) -> None:
