@@ -214,14 +214,14 @@ def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(self, *args, **kwargs).arguments
         state = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
-        given = arguments["model_output"], arguments["sample"]
+        tensors = arguments["model_output"], arguments["sample"]
         if self is scheduler:
             watch.before_step(state)
             result = original.step(self, *args, **kwargs)
-            replacement = watch.after_step(state, *given)
+            replacement = watch.after_step(state, *tensors)
         else:
             result = original.step(self, *args, **kwargs)
-            replacement = watch.after_copy_step(self, state, *given)
+            replacement = watch.after_copy_step(self, state, *tensors)
         return result if replacement is None else _replace_sample(result, replacement)
 
     with own_class(scheduler, {"step": step, "set_timesteps": set_timesteps}):

@@ -30,7 +30,7 @@ def partition_frames(partition: object, ratio: int) -> int | None:
 def count_rounds(arguments: Mapping[str, object], ratio: int) -> int:
     """How many times a call with these arguments samples; 1 for most classes.
 
-    `arguments`: of the call, with the defaults of those that are not given.
+    `arguments`: of the call, with the defaults of the others.
     """
     frames = next((v for n in FRAMES if isinstance(v := arguments.get(n), int)), None)
     if frames is None:
