@@ -214,14 +214,14 @@ def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(self, *args, **kwargs).arguments
         state = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
-        given = arguments["model_output"], arguments["sample"]
+        tensors = arguments["model_output"], arguments["sample"]
         if self is scheduler:
             watch.before_step(state)
             result = original.step(self, *args, **kwargs)
-            replacement = watch.after_step(state, *given)
+            replacement = watch.after_step(state, *tensors)
         else:
             result = original.step(self, *args, **kwargs)
-            replacement = watch.after_copy_step(self, state, *given)
+            replacement = watch.after_copy_step(self, state, *tensors)
         return result if replacement is None else _replace_sample(result, replacement)
 
     with own_class(scheduler, {"step": step, "set_timesteps": set_timesteps}):
@@ -271,13 +271,26 @@ def _check_in_modules(modules: list[Module], watch: StepWatch) -> Iterator[None]
     def check(_module: Module, _inputs: object) -> None:
         watch.check()
 
-    hooked: dict[int, Module] = {}
-    for module in modules:
-        blocks = (b for each in module.modules() if isinstance(each, ModuleList) for b in each)
-        hooked |= {id(each): each for each in (module, *module.children(), *blocks)}
-    hooks = [each.register_forward_pre_hook(check) for each in hooked.values()]
+    parts = {id(each): each for module in modules for each in _interruptible(module)}
+    hooks = [each.register_forward_pre_hook(check) for each in parts.values()]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _interruptible(module: Module) -> Iterator[Module]:
+    """The module, its parts, and the blocks of its lists at any depth. None that is compiled: a
+    hook would be traced with it, and compiled again in the next run."""
+
+    def inside(parent: Module) -> Iterator[Module]:
+        for child in parent.children():
+            if child._compiled_call_impl is None:
+                if parent is module or isinstance(parent, ModuleList):
+                    yield child
+                yield from inside(child)
+
+    if module._compiled_call_impl is None:
+        yield module
+        yield from inside(module)

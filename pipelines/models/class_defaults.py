@@ -69,6 +69,7 @@ class ClassDefaults:
             max_frames=max(
                 defaults.num_frames, frames.nearest(self._most_frames(defaults.num_frames), 1, 9999)
             ),
+            min_steps=self._least_steps(),
             max_steps=max(100, defaults.num_inference_steps),
             max_guidance=max(20.0, defaults.guidance_scale),
             max_fps=max(60, defaults.fps),
@@ -109,6 +110,8 @@ class ClassDefaults:
         return rule.nearest(pixels, rule.of, max(rule.of, pixels))
 
     def _frames(self) -> int:
+        if (fixed := self.facts.fixed_frames) is not None:
+            return fixed
         call, denoiser = self.facts.call, self.facts.denoiser
         sample = denoiser.get("sample_frames") or denoiser.get("num_frames")
         if isinstance(sample, int) and "sample_frames * self.vae_scale" in call.source:
@@ -131,8 +134,14 @@ class ClassDefaults:
         two = max(rule.of, 1 + rule.of)
         return min(count, rule.nearest(two, 1, two))
 
+    def _least_steps(self) -> int:
+        """More than the step that the call goes back to, for Text2Video-Zero's motion."""
+        call = self.facts.call
+        later = call.number("t1") if call.takes("t0") else None
+        return 1 if later is None else int(later) + 1
+
     def _most_frames(self, count: int) -> int:
-        if isinstance(fixed := self.facts.denoiser.get("video_length"), int):
+        if (fixed := self.facts.fixed_frames) is not None:
             return fixed
         window = self.facts.configs.get("motion_adapter", {}).get("motion_max_seq_length")
         return window if isinstance(window, int) and self.like is None else 2 * count

@@ -28,6 +28,13 @@ class Reason(str, Enum):
     NO_CACHE = "no_cache"
     NOT_A_PIPELINE = "not_a_pipeline"
     NOT_VIDEO = "not_video"
+    ENLARGES = "enlarges"
+    HDR = "hdr"
+    MODULAR = "modular"
+    NEEDS_INPUT = "needs_input"
+    NEEDS_PACKAGE = "needs_package"
+    NO_SCHEDULER = "no_scheduler"
+    UNSUPPORTED = "unsupported"
     PICKLE_ONLY = "pickle_only"
     REMOTE_CODE = "remote_code"
     UNKNOWN_LIBRARY = "unknown_library"
@@ -90,6 +97,39 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
     Reason.NOT_VIDEO: (
         ErrorCode.MODEL_REFUSED,
         "{name} makes no videos: it is a {what}. Choose another model.",
+    ),
+    Reason.ENLARGES: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} enlarges clips that another model has made: it is a {what}. Choose a model that "
+        "makes them.",
+    ),
+    Reason.HDR: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} makes HDR frames, which Kinora cannot write to a file: it is a {what}. "
+        "Choose another model.",
+    ),
+    Reason.MODULAR: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} is a modular pipeline (modular_model_index.json), which Kinora cannot run yet. "
+        "Choose a repository with a model_index.json.",
+    ),
+    Reason.NEEDS_INPUT: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} needs {what}, which Kinora cannot give it. Choose another model.",
+    ),
+    Reason.NEEDS_PACKAGE: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} needs the Python package {what}, which is not installed here. Install it and "
+        "restart Kinora, or choose another model.",
+    ),
+    Reason.NO_SCHEDULER: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} samples without a scheduler, which Kinora cannot follow: it is a {what}. "
+        "Choose another model.",
+    ),
+    Reason.UNSUPPORTED: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} does not work with the installed version of {what}. Choose another model.",
     ),
     Reason.PICKLE_ONLY: (
         ErrorCode.MODEL_REFUSED,

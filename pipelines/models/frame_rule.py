@@ -20,10 +20,17 @@ def whole_chunks(arguments: Mapping[str, object], ratio: int) -> Steps | None:
     return None if length is None else Steps(of=length)
 
 
+def partition_frames(partition: object, ratio: int) -> int | None:
+    """The one length of a clip whose latent frames are divided by a fixed list, as AnyFlow's."""
+    if not isinstance(partition, list) or not all(isinstance(each, int) for each in partition):
+        return None
+    return (sum(partition) - 1) * ratio + 1 if partition else None
+
+
 def count_rounds(arguments: Mapping[str, object], ratio: int) -> int:
     """How many times a call with these arguments samples; 1 for most classes.
 
-    `arguments`: of the call, with the defaults of those that are not given.
+    `arguments`: of the call, with the defaults of the others.
     """
     frames = next((v for n in FRAMES if isinstance(v := arguments.get(n), int)), None)
     if frames is None:

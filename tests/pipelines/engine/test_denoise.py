@@ -121,6 +121,25 @@ def test_cancel_in_the_middle_of_a_step_ends_the_run_with_that_step(loaded: Load
     assert seen == [1]
 
 
+def test_cancel_waits_for_no_further_block_of_the_model(loaded: Loaded) -> None:
+    """One step of a large model takes minutes on a slow machine."""
+    wishes, evaluated = Wishes(), []
+    first, *others = loaded.pipe.transformer.transformer_blocks
+    assert others
+    handles = [first.register_forward_hook(lambda *_: wishes.cancel.set())]
+    handles += [each.register_forward_hook(lambda *_: evaluated.append(1)) for each in others]
+    try:
+        with pytest.raises(Cancelled):
+            sample(loaded, wishes)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert wishes.cancel.is_set()
+    assert evaluated == []
+    blocks = loaded.pipe.transformer.modules()
+    assert not any(each._forward_pre_hooks for each in blocks), "the checks are gone"
+
+
 def test_a_run_cancelled_before_it_begins_does_no_work(loaded: Loaded) -> None:
     wishes, calls = Wishes(), []
     wishes.cancel.set()

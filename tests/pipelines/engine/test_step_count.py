@@ -39,6 +39,7 @@ class Denoiser(diffusers.ModelMixin):
     def __init__(self) -> None:
         super().__init__()
         self.evaluated = 0
+        self.blocks: Any = torch.nn.ModuleList()
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor]:
         self.evaluated += 1
@@ -204,6 +205,21 @@ def test_a_loop_that_steps_copies_can_be_discarded() -> None:
     with watched(pipe, buttons), pytest.raises(Discarded):
         forced(pipe)
     assert buttons.told == [(1, 4), (2, 4)]
+
+
+def test_every_block_checks_for_a_discard_but_none_that_is_compiled() -> None:
+    """A hook would be compiled with it, for each run anew."""
+    pipe = Pipe()
+    blocks = [torch.nn.Sequential(torch.nn.Linear(1, 1)) for _ in range(3)]
+    pipe.denoiser.blocks = torch.nn.ModuleList(blocks)
+    pipe.denoiser.blocks[1].compile(backend="eager")
+    with watched(pipe, Buttons()):
+        checks = [len(block._forward_pre_hooks) for block in pipe.denoiser.blocks]
+        inner = [len(block[0]._forward_pre_hooks) for block in pipe.denoiser.blocks]
+        assert len(pipe.denoiser._forward_pre_hooks) == 1
+    assert checks == [1, 0, 1]
+    assert inner == [0, 0, 0]
+    assert not any(each._forward_pre_hooks for each in pipe.denoiser.modules())
 
 
 # -- finish now ----------------------------------------------------------------------------------

@@ -259,6 +259,7 @@ def test_an_unknown_one_step_scheduler_reveals_the_picture(name: str) -> None:
         x0 = x0_estimate(at, output, sample)
         assert x0 is not None
         sample = stepped
+    assert x0 is not None
     assert torch.allclose(x0, sample, atol=1e-5)
 
 

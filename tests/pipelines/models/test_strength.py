@@ -31,9 +31,9 @@ CLASSES = (
 )
 
 
-def pasted(class_name: str) -> ModelCard:
+def pasted(class_name: str, **configs: dict[str, Any]) -> ModelCard:
     index = Index(class_name, {"scheduler": ("diffusers", "DDIMScheduler")})
-    return generic_card(f"someone/{class_name}", index, {})
+    return generic_card(f"someone/{class_name}", index, configs)
 
 
 CARDS = [
@@ -118,3 +118,12 @@ def test_a_chunked_class_promises_whole_chunks() -> None:
     fitted = fit(GenerationRequest(prompt="a dog", num_frames=40), card, Limits())
     assert fitted.num_frames == 33
     assert [each.field for each in fitted.adjustments] == ["num_frames"]
+
+
+def test_a_clip_of_fixed_parts_has_one_length() -> None:
+    card = pasted("AnyFlowFARPipeline", transformer={"chunk_partition": [1, 3, 3]})
+    for asked in (None, 25):
+        request = GenerationRequest(prompt="a dog", num_frames=asked)
+        assert fit(request, card, Limits()).num_frames == 25
+    with pytest.raises(KinoraError, match=r"25 frames .* is the longest clip"):
+        fit(GenerationRequest(prompt="a dog", num_frames=49), card, Limits())

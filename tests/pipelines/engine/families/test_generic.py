@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from errors import ErrorCode, KinoraError
+from errors import Cancelled, ErrorCode, KinoraError
 from pipelines.engine.decode import decode
 from pipelines.engine.denoise import SampledFrames, denoise
 from pipelines.engine.families.base import Inputs
@@ -32,10 +32,13 @@ from tests.zoo import Specimen, modelscope, svd, wan
 
 class Pressed:
     def __init__(self, finish: bool = False) -> None:
-        self.finish = finish
+        self.finish, self.is_discarded = finish, False
+
+    def discard(self) -> None:
+        self.is_discarded = True
 
     def cancelled(self) -> bool:
-        return False
+        return self.is_discarded
 
     def finish_now(self) -> bool:
         return self.finish
@@ -152,12 +155,19 @@ def test_lengths_follow_the_vae() -> None:
 REFUSED = [
     ("StableDiffusionPipeline", "makes no videos"),
     ("FluxPipeline", "makes no videos"),
-    ("LTXLatentUpsamplePipeline", "makes no videos"),
+    ("LTXLatentUpsamplePipeline", "enlarges clips"),
+    ("Kandinsky6SRPipeline", "enlarges clips"),
     ("AudioLDM2Pipeline", "makes no videos"),
+    ("LTX2HDRPipeline", "makes HDR frames"),
     ("WanTransformer3DModel", "this one has no WanTransformer3DModel"),
     ("FutureVideoPipeline", "this one has no FutureVideoPipeline"),
     ("WanAnimatePipeline", "needs pose video"),
-    ("Cosmos2_5_TransferPipeline", "needs controls"),
+    ("SanaWMPipeline", "needs a camera path"),
+    ("LTX2VideoDiffusionDecodePipeline", "needs the latents of an earlier pass"),
+    ("LTX2DFRTemporalRefinePipeline", "needs the latents of an earlier pass"),
+    ("SkyReelsV2DiffusionForcingVideoToVideoPipeline", "needs an overlap with earlier frames"),
+    ("AnimateDiffVideoToVideoControlNetPipeline", "needs a control clip"),
+    ("EasyAnimateControlPipeline", "does not work with the installed version of diffusers"),
 ]
 
 
@@ -171,7 +181,7 @@ def test_what_cannot_make_a_clip_is_refused_in_a_sentence(name: str, sentence: s
 
 
 def test_a_video_pipeline_without_a_scheduler_is_refused() -> None:
-    with pytest.raises(KinoraError):
+    with pytest.raises(KinoraError, match="incomplete: its scheduler is missing"):
         generic_card("a/b", Index("WanPipeline", {}), {})
 
 
@@ -289,6 +299,20 @@ def test_a_pipeline_that_cannot_be_interrupted_finishes_early_all_the_same(tmp_p
     assert hurried.frames.shape == whole.frames.shape
     assert not np.array_equal(hurried.frames, whole.frames)
     assert type(loaded.pipe.unet) is unet_class
+
+
+def test_a_discard_ends_the_decoding_inside_a_pipeline(tmp_path: Path) -> None:
+    loaded, fitted = loaded_from(modelscope.SPECIMENS[0], tmp_path, Task.TEXT_TO_VIDEO)
+    person, seen = Pressed(), list[int]()
+    handle = loaded.pipe.vae.decoder.register_forward_pre_hook(lambda *_: person.discard())
+    late = loaded.pipe.vae.decoder.conv_out.register_forward_hook(lambda *_: seen.append(-1))
+    try:
+        with pytest.raises(Cancelled):
+            denoise(loaded, fitted, Inputs(), person, lambda step: seen.append(step.index))
+    finally:
+        handle.remove()
+        late.remove()
+    assert seen == [1, 2, 3], "all steps, and no frame"
 
 
 def test_pixels_that_are_no_numbers_are_no_clip(tmp_path: Path) -> None:
