@@ -100,8 +100,13 @@ def denoise(
         rounds = _count_rounds(pipe, family, arguments)
         stream: PreviewStream | None = None
         if preview_map is not None and on_preview is not None:
-            seconds = fitted.num_frames / fitted.fps / rounds  # a preview shows one round
-            stream = run.enter_context(PreviewStream(preview_map, on_preview, seconds))
+            # of several rounds, a preview shows one, or those so far
+            ratio = family.temporal_compression(pipe)
+            clip_latents = (fitted.num_frames - 1) // ratio + 1 if rounds > 1 else None
+            seconds = fitted.num_frames / fitted.fps
+            stream = run.enter_context(
+                PreviewStream(preview_map, on_preview, seconds, clip_latents)
+            )
         watch = StepWatch(
             control=control,
             on_step=on_step,

@@ -82,9 +82,6 @@ SIBLINGS: dict[str, tuple[Sibling, ...]] = {
     "SkyReelsV2DiffusionForcingPipeline": DIFFUSION_FORCING,
     "SkyReelsV2DiffusionForcingImageToVideoPipeline": DIFFUSION_FORCING,
     "SkyReelsV2DiffusionForcingVideoToVideoPipeline": DIFFUSION_FORCING,
-    # a given clip is continued
-    "HeliosPipeline": (Sibling(V2V, "HeliosPipeline"),),
-    "HeliosPyramidPipeline": (Sibling(V2V, "HeliosPyramidPipeline"),),
 }
 
 TAKES: dict[str, dict[Literal["last_image", "lead"], bool]] = {

@@ -81,6 +81,13 @@ def test_finish_now_keeps_the_windows_that_are_complete(helios: Case) -> None:
     assert not np.array_equal(early[33:], helios.frames[33:])
 
 
+def test_a_preview_of_some_windows_plays_as_fast_as_the_clip(helios: Case) -> None:
+    assert helios.sampled
+    one, two = (each.frames / each.fps for each in (helios.previews[0], helios.previews[-1]))
+    assert two == pytest.approx(2 * one)
+    assert two == pytest.approx(helios.fitted.num_frames / helios.fitted.fps, rel=0.1)
+
+
 @pytest.mark.parametrize(("base", "overlap"), [(97, 17), (121, 17), (97, 37), (9, 1), (9, 5)])
 def test_windows_of_one_length_make_the_clip_and_no_more(base: int, overlap: int) -> None:
     for frames in range(5, 738, 4):
