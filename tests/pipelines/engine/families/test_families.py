@@ -314,8 +314,7 @@ def test_previews_run_from_the_first_step_to_the_clip(case: Case) -> None:
     latents = unpack_latents(case)[0].float().cpu().numpy()
     of_the_clip = draw_strip(shown.index, preview_map.pictures(latents), seconds)
     assert distance(shown, of_the_clip) < 1
-    first = case.previews[0]
-    assert first.frames < shown.frames or distance(first, of_the_clip) > 1
+    assert case.previews[0].frames < shown.frames or distance(case.previews[0], of_the_clip) > 1
 
 
 def unpack_latents(case: Case) -> torch.Tensor:
@@ -373,8 +372,9 @@ def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(case: Case) -> No
 def test_short_of_memory_the_clip_is_as_long_and_as_large(case: Case) -> None:
     """Tiles and chunks, on latents large enough to be cut."""
     loaded, sampled, cells = case.loaded, case.sampled, 12
-    if not isinstance(sampled, SampledLatents) or loaded.card.family == "allegro":
-        pytest.skip("decodes by itself, or only in tiles")
+    left_out = loaded.card.family == "allegro" or case.home.specimen.slow
+    if not isinstance(sampled, SampledLatents) or left_out:
+        pytest.skip("decodes by itself, only in tiles, or as another of its family")
     shape = sampled.latents.shape
     side = cells * loaded.family.spatial_compression(loaded.pipe)
     fitted = case.fitted.model_copy(update={"width": side, "height": side})

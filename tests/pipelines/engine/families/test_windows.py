@@ -40,6 +40,7 @@ def made(case: Case, fitted: Any, inputs: Inputs, person: Person | None = None) 
     return decode(loaded, sampled, fitted)
 
 
+@pytest.mark.slow
 def test_a_continuation_goes_on_from_the_last_window(helios: Case) -> None:
     """What comes after the frames that are repeated is what the pipeline puts after a video."""
     card = helios.loaded.card
@@ -71,6 +72,7 @@ def test_a_continuation_goes_on_from_the_last_window(helios: Case) -> None:
     assert np.array_equal(frames[33:], (plain * 255).round().astype(np.uint8)[:32])
 
 
+@pytest.mark.slow
 def test_finish_now_keeps_the_windows_that_are_complete(helios: Case) -> None:
     """The window that is cut short follows; those that were not begun are missing."""
     steps = helios.fitted.num_inference_steps
@@ -81,6 +83,7 @@ def test_finish_now_keeps_the_windows_that_are_complete(helios: Case) -> None:
     assert not np.array_equal(early[33:], helios.frames[33:])
 
 
+@pytest.mark.slow
 def test_a_preview_of_some_windows_plays_as_fast_as_the_clip(helios: Case) -> None:
     assert helios.sampled
     one, two = (each.frames / each.fps for each in (helios.previews[0], helios.previews[-1]))
