@@ -372,9 +372,9 @@ def test_after_a_cancel_a_job_makes_what_a_fresh_process_makes(case: Case) -> No
 def test_short_of_memory_the_clip_is_as_long_and_as_large(case: Case) -> None:
     """Tiles and chunks, on latents large enough to be cut."""
     loaded, sampled, cells = case.loaded, case.sampled, 12
-    left_out = loaded.card.family == "allegro" or case.home.specimen.slow
+    left_out = loaded.card.family == "allegro" or case.home.specimen.first_window
     if not isinstance(sampled, SampledLatents) or left_out:
-        pytest.skip("decodes by itself, only in tiles, or as another of its family")
+        pytest.skip("decodes by itself, only in tiles, or as the one-window specimen")
     shape = sampled.latents.shape
     side = cells * loaded.family.spatial_compression(loaded.pipe)
     fitted = case.fitted.model_copy(update={"width": side, "height": side})
