@@ -129,7 +129,7 @@ class GenerationRequest(BaseModel):
     added; `num_frames` is what is sampled, and the first of those repeat the end of the clip."""
     strength: Annotated[float | None, RequestField(
         "Strength", "How far from the given clip: 1 leaves nothing of it.", Group.FROM_CLIP,
-        tasks=(Task.VIDEO_TO_VIDEO,), step=0.05, usual=DEFAULT_STRENGTH,
+        tasks=(Task.VIDEO_TO_VIDEO,), rule="strength", step=0.05, usual=DEFAULT_STRENGTH,
     )] = Field(default=None, gt=0, le=1, allow_inf_nan=False)  # fmt: skip
     motion_bucket_id: Annotated[int | None, RequestField(
         "Motion", "How much should move, from 1 to 255.", Group.FROM_PICTURE,
@@ -163,7 +163,7 @@ class GenerationRequest(BaseModel):
     )] = Field(default=None, ge=RANDOM_SEED, le=MAX_SEED)  # fmt: skip
     num_inference_steps: Annotated[int | None, RequestField(
         "Steps", "Sampling steps: more are finer and slower.", Group.SAMPLING,
-        hint="More steps: finer and slower.", unset="the model's own", limits="steps",
+        hint="More steps: finer and slower.", unset="the model's own", rule="steps", limits="steps",
         operator_setting="video_inference_steps", short="steps", in_make_clip=True,
         affects_time=True, kept_by_edits=True,
     )] = Field(default=None, ge=1, le=200)  # fmt: skip

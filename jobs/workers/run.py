@@ -21,6 +21,7 @@ from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, Wo
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
+from jobs.workers.promise import made_otherwise, note_differences
 from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 from pipelines.control import Control
 
@@ -146,7 +147,15 @@ def _run(
     timer.lap("decode")
     control.check()
 
-    # 5. Write the files, the manifest last: if it exists, all files are complete.
+    # 5. What came out otherwise than promised is an adjustment too.
+    note_differences(fitted, loaded.card, frames, sampled.sound, changes)
+    if lead is not None:
+        lead = replace(lead, height=frames.shape[1], width=frames.shape[2])
+    comment = _settings_used(
+        job, loaded.card, steps_done=sampled.steps_done, **made_otherwise(fitted, frames)
+    )
+
+    # 6. Write the files, the manifest last: if it exists, all files are complete.
     emit(Encoding())
     frames = frames[fitted.overlap :]
     clip = encode(
@@ -155,7 +164,7 @@ def _run(
         fps=fitted.fps,
         format=fitted.format,
         quality=fitted.quality,
-        comment=_settings_used(job, loaded.card, sampled.steps_done),
+        comment=comment,
         max_bytes=settings.max_video_file_size_bytes,
         sound=sampled.sound or _sound_of_input(fitted, pictures),
         lead=lead,
@@ -294,15 +303,13 @@ def _inputs(
     )
 
 
-def _settings_used(job: Job, card: ModelCard, steps_done: int) -> str:
+def _settings_used(job: Job, card: ModelCard, **more: object) -> str:
     from importlib.metadata import version
 
     from media.metadata import settings_json
 
     versions = {name: version(name) for name in ("diffusers", "torch", "transformers")}
-    return settings_json(
-        job.fitted, revision=card.revision, versions=versions, steps_done=steps_done
-    )
+    return settings_json(job.fitted, revision=card.revision, versions=versions, **more)
 
 
 def _write_manifest(folder: Path, result: Result) -> None:

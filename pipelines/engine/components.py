@@ -36,6 +36,10 @@ from pipelines.planning import Plan
 
 log = logging.getLogger(__name__)
 
+CONFIGS = ("config.json", "preprocessor_config.json")
+"""The configuration of a component with a repository of its own; the second is that of an image
+processor, which has no weights."""
+
 DOWNLOAD_SHARE = 0.8
 """The download's share of the progress of loading a model."""
 
@@ -126,7 +130,8 @@ def find_files(
         Component(name, classes[name], folder, name, choice) for name, choice in choices.items()
     ]
     for (name, part), its_folder in zip(parts.items(), part_folders, strict=True):
-        of = part.component_class(its_folder)
+        expected = _expected_class(pipeline_classes[0], name)
+        of = part.component_class(its_folder, expected=expected)
         components.append(Component(name, of, its_folder, part.subfolder, part.choice))
     return ModelFiles(index, folder, components, main.commit, progress.has_begun)
 
@@ -202,12 +207,26 @@ class _OwnRepository:
     choice: Choice
     owner: str
 
-    def component_class(self, folder: Path, module: str = "diffusers") -> type[Any]:
-        """The class that its config.json names: of diffusers, `module` or transformers."""
+    def component_class(
+        self, folder: Path, module: str = "diffusers", expected: type[Any] | None = None
+    ) -> type[Any]:
+        """The class that its configuration names: of diffusers, `module` or transformers.
+
+        `expected` is used where diffusers has that class under another name, such as FramePack's
+        transformer, which was saved by its author's own code.
+        """
         import diffusers
 
-        config = json.loads((folder / self.subfolder / "config.json").read_text(encoding="utf-8"))
+        where = folder / self.subfolder
+        found = next(where / each for each in CONFIGS if (where / each).is_file())
+        config = json.loads(found.read_text(encoding="utf-8"))
+        if found.name != CONFIGS[0]:
+            return _import_class("transformers", config.get("image_processor_type"), self.owner)
         class_name, library = config.get("_class_name"), "diffusers"
+        if class_name and expected is not None:
+            named = getattr(diffusers, class_name, None)
+            fits = isinstance(named, type) and issubclass(named, expected)
+            return named if fits and named is not None else expected
         if class_name and not hasattr(diffusers, class_name):
             library = module
         if not class_name:
@@ -258,13 +277,14 @@ def _find_part(name: str, source: str, hub: Hub, card: ModelCard) -> _OwnReposit
         subfolder = "/".join(rest).strip("/")
         listing = hub.listing(f"{owner}/{repo}", revision or None)
     choice = choose_files(subfolder, "diffusers", listing.sizes, card.name, card.variant)
-    if not choice.has_weights:
+    files = {Path(path).name for path in choice.paths}
+    if not choice.has_weights and (CONFIGS[0] in files or not files & {*CONFIGS}):
         raise failure(Reason.MISSING_COMPONENT, card.name, name.replace("_", " "))
     return _OwnRepository(listing, subfolder, choice, card.name)
 
 
 def _has_config(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+    return any((folder / each).is_file() for each in CONFIGS)
 
 
 def _total_bytes(listing: Listing, paths: list[str]) -> int:
@@ -298,6 +318,13 @@ def _import_class(library: str, class_name: str, name: str) -> type[Any]:
     if not isinstance(found, type) or not hasattr(found, "from_pretrained"):
         raise failure(Reason.UNKNOWN_CLASS, name, class_name or "class")
     return found
+
+
+def _expected_class(pipeline_class: type[Any], name: str) -> type[Any] | None:
+    """The one class of a denoiser that the pipeline is written for; None for other components."""
+    parameter = inspect.signature(pipeline_class.__init__, eval_str=True).parameters.get(name)
+    found = parameter.annotation if parameter and name in OF_ONE_CLASS else None
+    return found if isinstance(found, type) and issubclass(found, torch.nn.Module) else None
 
 
 def _check_components(

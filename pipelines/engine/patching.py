@@ -65,3 +65,9 @@ def own_class(instance: Any, methods: Mapping[str, Callable[..., Any]]) -> Itera
         yield
     finally:
         instance.__class__ = original
+
+
+def original_class(instance: Any) -> type:
+    """The class of an object without the methods that `own_class` gave it."""
+    of = type(instance)
+    return of.__mro__[1] if _MARK in vars(of) else of

@@ -40,10 +40,18 @@ class PreviewStream:
     previews off for the run and is logged once.
     """
 
-    def __init__(self, preview_map: PreviewMap, deliver: OnPreview, clip_seconds: float) -> None:
+    def __init__(
+        self,
+        preview_map: PreviewMap,
+        deliver: OnPreview,
+        clip_seconds: float,
+        clip_latents: int | None = None,
+    ) -> None:
+        """`clip_latents`: latent frames of the clip, where a preview may show a part of it."""
         self._map = preview_map
         self._deliver = deliver
         self._clip_seconds = clip_seconds
+        self._clip_latents = clip_latents
         self._ready = threading.Condition()
         self._pending: tuple[int, torch.Tensor] | None = None
         self._closed = False
@@ -117,7 +125,8 @@ class PreviewStream:
 
     def _draw(self, index: int, latents: torch.Tensor) -> Preview:
         pictures = self._map.pictures(latents[0].float().cpu().numpy())
-        return draw_strip(index, pictures, self._clip_seconds)
+        share = len(pictures) / self._clip_latents if self._clip_latents else 1.0
+        return draw_strip(index, pictures, self._clip_seconds * share)
 
     def _fail(self) -> None:
         if not self._failed:

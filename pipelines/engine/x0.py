@@ -6,10 +6,13 @@ stored and in what the model predicts.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+from pipelines.engine.patching import original_class
 
 EXPLODING = {
     "EulerDiscreteScheduler",
@@ -79,23 +82,31 @@ def step_state(
 
 
 def step_index(scheduler: Any, timestep: Any) -> int | None:
-    """The index that the next step will use, found as the scheduler itself does."""
+    """The index that the next step will use, found as the scheduler itself does; None for
+    schedulers without step_index."""
     if not hasattr(scheduler, "step_index"):
         return None
     if scheduler.step_index is not None:
         return int(scheduler.step_index)
-    if scheduler.begin_index is not None:
+    if getattr(scheduler, "begin_index", None) is not None:
         return int(scheduler.begin_index)
     if isinstance(timestep, torch.Tensor):
         timestep = timestep.to(scheduler.timesteps.device)
-    return int(scheduler.index_for_timestep(timestep))
+    find = getattr(scheduler, "index_for_timestep", None)  # HeliosDMDScheduler has none
+    found = find(timestep) if find else None
+    return _nearest_index(scheduler, timestep) if found is None else int(found)
+
+
+def _nearest_index(scheduler: Any, timestep: Any) -> int:
+    value = torch.as_tensor(timestep).flatten()[0].float()
+    return int((scheduler.timesteps.float() - value).abs().argmin())
 
 
 def x0_estimate(
     state: StepState, model_output: torch.Tensor, sample: torch.Tensor
 ) -> torch.Tensor | None:
-    """x0 in float32, of the shape of `sample`; None for an unknown scheduler, as no preview is
-    better than a wrong one.
+    """x0 in float32, of the shape of `sample`; None where an unknown scheduler does not reveal it,
+    as no preview is better than a wrong one.
 
     `model_output` and `sample` are the arguments of `scheduler.step`.
     """
@@ -117,12 +128,49 @@ def x0_estimate(
         x0 = _from_prediction(
             state, output, sample, alpha_squared.sqrt(), (1 - alpha_squared).sqrt()
         )
+    elif scheduler.config.get("prediction_type") == "flow_prediction" and _has_sigmas(state):
+        x0 = sample - _sigma(state).to(sample) * output
     else:
-        return None
+        return step_to_zero(state, output, sample)
     if x0 is not None and name in CLIPPING and scheduler.config.clip_sample:
         reach = scheduler.config.get("clip_sample_range", 1.0)
         x0 = x0.clamp(-reach, reach)
     return x0
+
+
+HISTORY = ("model_outputs", "derivatives", "ets", "prev_derivative", "cur_sample")
+"""Attributes of multistep schedulers, whose step to zero would depend on earlier steps."""
+
+
+def step_to_zero(
+    state: StepState, output: torch.Tensor, sample: torch.Tensor
+) -> torch.Tensor | None:
+    """What an unknown scheduler makes of this step when its next noise level is zero: the same as
+    in its last step, whose result a pipeline decodes.
+
+    Only for one-step schedulers over a list of sigmas that ends at zero; None for others.
+    """
+    scheduler, index = state.scheduler, state.index
+    if index is None or not _has_sigmas(state) or any(hasattr(scheduler, n) for n in HISTORY):
+        return None
+    if getattr(scheduler, "order", 1) != 1:
+        return None
+    if index + 1 >= len(scheduler.sigmas) or float(scheduler.sigmas[-1]) != 0.0:
+        return None
+    twin = copy.deepcopy(scheduler)
+    twin.__class__ = original_class(scheduler)  # the watched class would count this step
+    twin.sigmas[index + 1] = 0.0
+    twin._step_index = index
+    try:
+        x0 = twin.step(output, state.timestep, sample, return_dict=False)[0]
+    except Exception:  # whatever an unknown scheduler raises: it takes other arguments
+        return None
+    return x0.float() if x0.shape == sample.shape and bool(x0.isfinite().all()) else None
+
+
+def _has_sigmas(state: StepState) -> bool:
+    sigmas = getattr(state.scheduler, "sigmas", None)
+    return isinstance(sigmas, torch.Tensor) and sigmas.ndim == 1
 
 
 def _from_prediction(

@@ -111,6 +111,8 @@ class ClassDefaults:
         return rule.nearest(pixels, rule.of, max(rule.of, pixels))
 
     def _frames(self) -> int:
+        if (fixed := self.facts.fixed_frames) is not None:
+            return fixed
         call, denoiser = self.facts.call, self.facts.denoiser
         sample = denoiser.get("sample_frames") or denoiser.get("num_frames")
         if isinstance(sample, int) and "sample_frames * self.vae_scale" in call.source:
@@ -138,7 +140,7 @@ class ClassDefaults:
         return 1 if later is None else int(later) + 1
 
     def _most_frames(self, count: int) -> int:
-        if isinstance(fixed := self.facts.denoiser.get("video_length"), int):
+        if (fixed := self.facts.fixed_frames) is not None:
             return fixed
         window = self.facts.configs.get("motion_adapter", {}).get("motion_max_seq_length")
         return window if isinstance(window, int) and self.like is None else 2 * count

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.models.call_signatures import CallSignature
+from pipelines.models.frame_rule import partition_frames, whole_chunks
 from pipelines.models.repository import Index
 from pipelines.models.rules import Steps
 
@@ -76,16 +77,25 @@ class Facts:
             return 2 ** (len(blocks) - 1)
         return None
 
+    @property
+    def fixed_frames(self) -> int | None:
+        """The only number of frames that the denoiser makes; None where it makes others too."""
+        fixed = self.denoiser.get("video_length")
+        if isinstance(fixed, int) and fixed > 0:  # a position for each frame, no more and no fewer
+            return fixed
+        return partition_frames(self.denoiser.get("chunk_partition"), self.temporal_ratio or 4)
+
     def frame_rule(self, family: Steps | None) -> Steps:
         """The family's rule where the VAE agrees with it; else a first frame of its own, then
         groups as long as the VAE's temporal compression."""
-        fixed = self.denoiser.get("video_length")
-        if isinstance(fixed, int) and fixed > 0:  # a position for each frame, no more and no fewer
+        if (fixed := self.fixed_frames) is not None:
             return Steps(of=fixed)
         ratio, patch = self.temporal_ratio, self.denoiser.get("patch_size_t")
         if family is not None and (ratio is None or family.of % ratio == 0):
             whole = patch if isinstance(patch, int) and patch > 0 else 1  # patches in time
             return Steps(of=family.of * whole, plus=family.plus)
+        if (chunks := whole_chunks(self.call.parameters, ratio or 4)) is not None:
+            return chunks
         return Steps(of=1) if ratio == 1 else Steps(of=ratio or 4, plus=1)
 
     def size_rule(self, family: Steps | None) -> Steps:

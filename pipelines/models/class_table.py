@@ -53,6 +53,12 @@ LTX2 = (
     Sibling(V2V, "LTX2ConditionPipeline"),
 )
 
+DIFFUSION_FORCING = (
+    Sibling(T2V, "SkyReelsV2DiffusionForcingPipeline"),
+    Sibling(I2V, "SkyReelsV2DiffusionForcingImageToVideoPipeline"),
+    Sibling(V2V, "SkyReelsV2DiffusionForcingVideoToVideoPipeline"),
+)
+
 SIBLINGS: dict[str, tuple[Sibling, ...]] = {
     "WanPipeline": (
         Sibling(I2V, "WanImageToVideoPipeline", _is_expanded),
@@ -71,6 +77,10 @@ SIBLINGS: dict[str, tuple[Sibling, ...]] = {
     "SanaImageToVideoPipeline": (Sibling(T2V, "SanaVideoPipeline"),),
     "CogVideoXPipeline": (Sibling(V2V, "CogVideoXVideoToVideoPipeline", _takes_any_length),),
     "CogVideoXVideoToVideoPipeline": (Sibling(T2V, "CogVideoXPipeline"),),
+    # one checkpoint for all three
+    "SkyReelsV2DiffusionForcingPipeline": DIFFUSION_FORCING,
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline": DIFFUSION_FORCING,
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": DIFFUSION_FORCING,
 }
 
 TAKES: dict[str, dict[Literal["last_image", "lead"], bool]] = {

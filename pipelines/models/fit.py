@@ -69,16 +69,20 @@ def fit(
         raise invalid_field("prompt", "Say what the clip should become: the prompt is empty.")
     _refuse_unsupported_inputs(request, card)
 
-    # 2. Steps and guidance: as requested, or refused
+    # 2. Steps, strength and guidance: as requested, or refused
+    rules, default_steps = card.rules, card.defaults.num_inference_steps
     steps = value_in_range(
         "num_inference_steps",
         "steps",
-        request.num_inference_steps,
-        limits.num_inference_steps or card.defaults.num_inference_steps,
+        request.num_inference_steps if rules.steps else None,
+        (rules.steps and limits.num_inference_steps) or default_steps,
         card.limits.min_steps,
         card.limits.max_steps,
     )
-    rules = card.rules
+    strength = None
+    if request.video and rules.strength:
+        strength = request.strength or card.defaults.strength or DEFAULT_STRENGTH
+        _refuse_too_few_steps(int(steps), strength, card)
     guidance = value_in_range(
         "guidance_scale",
         "guidance",
@@ -125,9 +129,7 @@ def fit(
         continue_from=request.continue_from,
         lead_frames=join.lead_frames,
         overlap=join.overlap,
-        strength=(request.strength or card.defaults.strength or DEFAULT_STRENGTH)
-        if request.video
-        else None,
+        strength=strength,
         motion_bucket_id=(request.motion_bucket_id or card.defaults.motion_bucket_id)
         if rules.motion
         else None,
@@ -181,6 +183,21 @@ def _refuse_unsupported_inputs(request: GenerationRequest, card: ModelCard) -> N
         raise invalid_field(
             "sampler", f"{card.name} does not sample with “{request.sampler}”. It offers: {offer}."
         )
+
+
+def _refuse_too_few_steps(steps: int, strength: float, card: ModelCard) -> None:
+    """Raises KinoraError(INVALID_INPUT) where strength leaves no step to sample."""
+    if not card.rules.strength_skips_steps or int(steps * strength) >= 1:
+        return
+    least = math.ceil(100 / steps) / 100
+    more_steps = " or more steps" if card.rules.steps else ""
+    error = invalid_field(
+        "strength",
+        f"A strength of {strength:g} with {steps} {'step' if steps == 1 else 'steps'} changes "
+        f"nothing. Use a strength of at least {least:g}{more_steps}.",
+    )
+    error.action = {"label": f"Use a strength of {least:g}", "set": {"strength": least}}
+    raise error
 
 
 def _fit_size(

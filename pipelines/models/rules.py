@@ -41,6 +41,8 @@ class Rules(BaseModel):
     strength: bool = True
     """Video-to-video starts from the clip with noise added to it; False where the clip only guides
     and `strength` has no effect."""
+    strength_skips_steps: bool = True
+    """That share of the steps is sampled; False where the clip is a condition of that weight."""
     steps: bool = True
     """The number of steps can be chosen; False where the pipeline has its own schedule."""
     motion: bool = False
@@ -62,12 +64,18 @@ FLOW_SAMPLERS = ("flow-euler", "flow-heun", "unipc", "dpm++")
 
 RULES: dict[str, Rules] = {
     "ltx": Rules(
-        prompt_tokens=128, frames=Steps(of=8, plus=1), size=Steps(of=32), lora=True, upscale=True
+        prompt_tokens=128,
+        frames=Steps(of=8, plus=1),
+        size=Steps(of=32),
+        strength_skips_steps=False,
+        lora=True,
+        upscale=True,
     ),
     "ltx2": Rules(
         negative_by_guidance=False,
         frames=Steps(of=8, plus=1),
         size=Steps(of=32),
+        strength_skips_steps=False,
         last_image=True,
         lead=True,
         sound=True,
@@ -79,6 +87,44 @@ RULES: dict[str, Rules] = {
         size=Steps(of=16),
         lora=True,
         samplers=FLOW_SAMPLERS,
+    ),
+    "skyreels_df": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        strength=False,  # it continues the clip
+        lora=True,
+    ),
+    # whole windows of 33 frames, of which the decoder's last few are cut: n windows are 32 n + 1;
+    # the pyramid starts at a quarter of the size, in patches of 2 x 2 latents
+    "helios": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=32, plus=1),
+        size=Steps(of=64),
+        lead=True,
+        strength=False,  # it continues the clip
+        lora=True,
+    ),
+    # the picture, then whole windows of 9 latent frames
+    "framepack": Rules(
+        negative_by_guidance=False,
+        frames=Steps(of=36, plus=1),
+        size=Steps(of=16),
+        negative_prompt=False,
+        lora=True,
+    ),
+    "chronoedit": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        lora=True,
+    ),
+    "lucy": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        strength=False,
+        lora=True,
     ),
     "wan": Rules(
         prompt_tokens=512,
@@ -159,4 +205,12 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "LTX2ImageToVideoPipeline": "ltx2",
     "SkyReelsV2Pipeline": "skyreels",
     "SkyReelsV2ImageToVideoPipeline": "skyreels",
+    "SkyReelsV2DiffusionForcingPipeline": "skyreels_df",
+    "SkyReelsV2DiffusionForcingImageToVideoPipeline": "skyreels_df",
+    "SkyReelsV2DiffusionForcingVideoToVideoPipeline": "skyreels_df",
+    "HeliosPipeline": "helios",
+    "HeliosPyramidPipeline": "helios",
+    "HunyuanVideoFramepackPipeline": "framepack",
+    "ChronoEditPipeline": "chronoedit",
+    "LucyEditPipeline": "lucy",
 }

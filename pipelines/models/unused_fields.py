@@ -51,6 +51,21 @@ def note_unused_fields(
             "",
             "Strength belongs to a clip that is worked over: without one it is not used.",
         )
+    elif request.strength is not None and not rules.strength:
+        note(
+            "strength",
+            request.strength,
+            "",
+            f"{card.name} has no strength setting: it is not used.",
+        )
+    steps, own = request.num_inference_steps, card.defaults.num_inference_steps
+    if steps is not None and not rules.steps and steps != own:
+        note(
+            "num_inference_steps",
+            steps,
+            own,
+            f"{card.name} has its own number of steps: the {steps} you asked for are not used.",
+        )
     if request.motion_bucket_id is not None and not rules.motion:
         note(
             "motion_bucket_id",

@@ -83,10 +83,11 @@ class Demand:
 
 def count_tokens(card: ModelCard, shape: ClipShape) -> float:
     """Tokens of one step: one for each position of the latents after patching."""
-    rules = card.rules
-    side, time = max(rules.size.of, 8), max(rules.frames.of, 1)
+    rules, traits = card.rules, family_traits(card.family)
     # an approximation: side and time of the rules include the transformer's patches
-    frames = 1 + max(shape.num_frames - rules.frames.plus, 0) / time
+    side, time = traits.token or (max(rules.size.of, 8), max(rules.frames.of, 1))
+    together = min(shape.num_frames, traits.window_frames or shape.num_frames)
+    frames = 1 + max(together - rules.frames.plus, 0) / time
     return math.ceil(shape.width / side) * math.ceil(shape.height / side) * frames
 
 

@@ -60,12 +60,15 @@ def guess_speed(card: ModelCard, sizes: Sizes, shape: ClipShape, machine: Machin
     speed = _speed(machine)
     passes = 2 if shape.is_guided else 1  # classifier-free guidance
     per_pass = _operations(card, sizes, shape)
+    # a clip in windows takes its steps for each of them
+    window = family_traits(card.family).window_frames
+    rounds = max(1.0, shape.num_frames / window) if window else 1.0
     prompt = 2 * sum(sizes.encoders.values()) * PROMPT_TOKENS * passes
     width = family_traits(card.family).decoded / 100
     decoding = DECODE_OPERATIONS * width * shape.pixels * (1 if sizes.total < 1e8 else 10)
     return SpeedGuess(
         begin=0.2 + prompt / speed,
-        step=0.02 + passes * per_pass / speed,
+        step=0.02 + rounds * passes * per_pass / speed,
         end=0.3 + decoding / speed + shape.pixels / 3e7,
     )
 

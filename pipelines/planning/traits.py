@@ -27,6 +27,12 @@ class Traits:
     """Backends besides SDPA that accept this family's masks, or get none."""
     step_cache: StepCache | None = None
     compiles: bool = False
+    window_frames: int | None = None
+    """Frames that are sampled together, with those that a window sees of the ones before; None:
+    all."""
+    token: tuple[int, int] | None = None
+    """Pixels along a side and frames of one token, where they are less than the steps of the
+    family's sizes and frame counts."""
     is_unet: bool = False
     """Most parameters work at a low resolution, and attention stays within a frame."""
 
@@ -56,6 +62,47 @@ TRAITS: dict[str, Traits] = {
         decoded_frames=4,
         decodes_float32=True,
         compiles=True,
+    ),
+    # their attention and step caches were not tried
+    "skyreels_df": Traits(
+        guided_at_once=False,
+        activations=13.5,
+        decoded=1250,
+        decoded_frames=4,
+        decodes_float32=True,
+        window_frames=121,
+    ),
+    # 33 or 37 frames and 19 latent frames of context, most of which are merged
+    "helios": Traits(
+        guided_at_once=False,
+        activations=13.5,
+        decoded=1250,
+        decoded_frames=4,
+        decodes_float32=True,
+        window_frames=45,
+        token=(16, 4),
+    ),
+    "framepack": Traits(
+        guided_at_once=False,
+        activations=10.5,
+        decoded=600,
+        decoded_frames=73,
+        window_frames=49,
+        token=(16, 4),
+    ),
+    "chronoedit": Traits(
+        guided_at_once=False,
+        activations=13.5,
+        decoded=1250,
+        decoded_frames=4,
+        decodes_float32=True,
+    ),
+    "lucy": Traits(
+        guided_at_once=False,
+        activations=13.5,
+        decoded=1250,
+        decoded_frames=4,
+        decodes_float32=True,
     ),
     "cogvideox": Traits(activations=12, decoded=2900, decoded_frames=8, step_cache="first_block"),
     "mochi": Traits(activations=10, decoded=990, step_cache="first_block"),

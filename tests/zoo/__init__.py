@@ -37,6 +37,14 @@ class Specimen:
     its first argument. Without generator and output_type."""
     load: Callable[[Any, Path, Any], Any] = load_plainly
     """(class, folder, dtype) -> the pipeline for the plain call, for those that load strangely."""
+    slow: bool = False
+    """One of several of its family: its checks run with the slow half of the tests."""
+    steps: int | None = None
+    """How many steps a clip takes, where its own scheduler is never stepped."""
+    first_window: int | None = None
+    """Frames of the first window, where a clip is made in several: "finish now" gives no more."""
+    given: int = 0
+    """Of a clip to work over, how many frames the plain call puts before its own."""
 
 
 def specimens() -> list[Specimen]:

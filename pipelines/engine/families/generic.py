@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipelines.engine.families.base import FrameFamily, Inputs
+from pipelines.engine.families.layouts import to_bcfhw, unpack_tokens
+from pipelines.engine.families.output_sound import sound_of
 from pipelines.engine.frames import Frames, to_uint8
 from pipelines.models.call_roles import clip_argument, last_picture_argument, picture_argument
 from pipelines.models.call_signatures import CallSignature, call_signature
@@ -22,6 +24,8 @@ from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:
     import torch
+
+    from pipelines.sound import Sound
 
 
 class Generic(FrameFamily):
@@ -76,10 +80,22 @@ class Generic(FrameFamily):
         is_batch = isinstance(output, list) or np.ndim(output) == 5
         return to_uint8(np.asarray(output[0] if is_batch else output))
 
+    def decode_audio(
+        self, pipe: Any, output: Any | None, fitted: FittedRequest, run: dict[str, torch.Tensor]
+    ) -> Sound | None:
+        return sound_of(pipe, output)
+
     def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
     ) -> torch.Tensor:
-        return self._to_bcfhw(pipe, x0, fitted)
+        place = (
+            fitted.height // self.spatial_compression(pipe),
+            fitted.width // self.spatial_compression(pipe),
+        )
+        if x0.ndim == 3:
+            frames = (fitted.num_frames - 1) // self.temporal_compression(pipe) + 1
+            return unpack_tokens(pipe, x0, (frames, *place))
+        return to_bcfhw(x0, _latent_channels(pipe.vae), place)
 
     def encode(self, pipe: Any, pixels: torch.Tensor) -> torch.Tensor:
         from pipelines.engine.families.image_vae import encode_frames
@@ -90,26 +106,6 @@ class Generic(FrameFamily):
         latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode().float()
         mean, deviation = _latent_statistics(vae, latents)
         return (latents - mean) / deviation
-
-    def _to_bcfhw(self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest) -> torch.Tensor:
-        """As [B, C, F, H, W], from the layouts that diffusers' pipelines use. Raises ValueError for
-        others, which switches previews off."""
-        channels = _latent_channels(pipe.vae)
-        frames = (fitted.num_frames - 1) // self.temporal_compression(pipe) + 1
-        place = (
-            fitted.height // self.spatial_compression(pipe),
-            fitted.width // self.spatial_compression(pipe),
-        )
-        shape = tuple(x0.shape[1:])
-        if shape == (channels, frames, *place):
-            return x0
-        if shape == (frames, channels, *place):
-            return x0.permute(0, 2, 1, 3, 4)
-        if shape == (frames, *place, channels):
-            return x0.permute(0, 4, 1, 2, 3)
-        if shape == (channels, *place) and x0.shape[0] == frames:
-            return x0.unsqueeze(0).permute(0, 2, 1, 3, 4)
-        raise ValueError(f"latents of an unknown layout: {tuple(x0.shape)}")
 
 
 def _negative_prompt(call: CallSignature, negative: str) -> str | None:
@@ -134,8 +130,9 @@ def _latent_statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, t
 
     config = vae.config
     scale = config.get("scaling_factor") or 1.0
-    mean = config.get("latents_mean")
-    deviation = config.get("latents_std")
+    # LTX's VAEs have buffers instead
+    mean = config.get("latents_mean", getattr(vae, "latents_mean", None))
+    deviation = config.get("latents_std", getattr(vae, "latents_std", None))
     if mean is not None and deviation is not None:
         return per_channel(mean), per_channel(deviation) / scale
     if not config.get("scaling_factor"):

@@ -1,8 +1,5 @@
-"""SkyReels-V2: Wan 2.1 trained further on films, with Wan's latents and decoder.
-
-The diffusion-forcing checkpoints are not supported: their pipeline has a scheduler for each latent
-frame, so there is no step of all frames that could be hooked.
-"""
+"""SkyReels-V2: Wan 2.1 trained further on films, with Wan's latents and decoder. The checkpoints
+for diffusion forcing are a family of their own (`skyreels_df.py`)."""
 
 from __future__ import annotations
 

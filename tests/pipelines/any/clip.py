@@ -33,6 +33,13 @@ ADAPTED = {
     "sigmas",
     "output_type",
     "generator",
+    "callback_on_step_end",
+    # of classes that make a clip in windows, what makes its number of frames the promised one
+    "num_frames",
+    "base_num_frames",
+    "overlap_history",
+    "enable_temporal_reasoning",
+    "num_temporal_reasoning_steps",
 }
 """Arguments that carry what was given in the form that a class wants."""
 
@@ -77,6 +84,7 @@ class Clip:
         self.guidance = min(max(GUIDANCE, m.min_guidance), m.max_guidance)
         self.image: Image.Image | None = None
         self.video: list[Image.Image] | None = None
+        self.total_steps = 0
 
     def say(self, kind: str, check: str, words: str) -> None:
         self.report.say(kind, check, words, self.task.value)
@@ -211,7 +219,7 @@ class Clip:
 
     def _progress(self, events: list[tuple[str, dict[str, Any]]], result: Any) -> None:
         steps = [(data["index"], data["total"]) for kind, data in events if kind == "step"]
-        total = steps[-1][1] if steps else 0
+        self.total_steps = total = steps[-1][1] if steps else 0
         if [index for index, _ in steps] != list(range(1, total + 1)) or not steps:
             self.say("D", "progress", f"steps told: {_some([i for i, _ in steps])} of {total}")
         elif any(each != total for _, each in steps):
@@ -318,6 +326,8 @@ class Clip:
             return
         if not result.finished_early:
             self.say("D", "finish", "“finish now” after the first step changes nothing")
+        elif result.steps_done is None or result.steps_done >= self.total_steps:
+            self.say("D", "finish", f"after all of its {result.steps_done} steps")
 
     def _discard(self, fitted: Any) -> None:
         person = Person(discard_at=1)

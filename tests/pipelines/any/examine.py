@@ -72,7 +72,7 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
                 "A" if card.family != "generic" else "F", name, f"{value}; the class says {own}"
             )
     m = card.limits
-    least = LEAST_FRAMES.get(report.class_name, FRAMES)
+    least = max(LEAST_FRAMES.get(report.class_name, FRAMES), _chunk_frames(of))
     if max(m.min_width, m.min_height) > SIDE or m.min_frames > least or m.max_width < SIDE:
         report.say(
             "A", "limits", f"{m.min_width}x{m.min_height}, {m.min_frames} frames at least, lent"
@@ -85,6 +85,15 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
         own = getattr(parameters.get("true_cfg_scale"), "default", None)
         if own is None or own > 1:
             report.say("A", "takes-negative_prompt", "the class takes one, which is not offered")
+
+
+def _chunk_frames(of: type[Any]) -> int:
+    """Fewer frames than one chunk cannot be had; of a VAE that compresses four times, as these.
+    FramePack's also has the latent frame of the picture."""
+    parameters = inspect.signature(of.__call__).parameters
+    pictures = {"num_latent_frames_per_chunk": 0, "latent_window_size": 1}
+    latents = [parameters[n].default + more for n, more in pictures.items() if n in parameters]
+    return max(((each - 1) * 4 + 1 for each in latents), default=0)
 
 
 def _can_be_guided(of: type[Any]) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from errors import Cancelled, ErrorCode, KinoraError
+from jobs.event_types import WorkerEvent, to_json
 from jobs.job import Job, Result, State, new_id
 from jobs.workers.run import run_job
 from media.encode import encode
@@ -30,6 +31,7 @@ from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
 from pipelines.planning.plan import PlanOptions, plan_for
+from pipelines.preview import Preview
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 
@@ -94,8 +96,9 @@ class Kinora:
     ) -> tuple[Result, Path]:
         """The job, as a worker does it. Its events go into `events` as they come."""
 
-        def emit(*event: Any) -> None:
-            kind, data = event if len(event) == 2 else _plain_event(*event)
+        def emit(event: WorkerEvent) -> None:
+            kind = "preview" if isinstance(event, Preview) else event.kind
+            data = {} if isinstance(event, Preview) else to_json(event)
             events.append((kind, data))
             person.heard(kind, data)
 
@@ -124,12 +127,6 @@ class Kinora:
 
     def forget(self, card: ModelCard) -> None:
         self.manager.evict(card.id)
-
-
-def _plain_event(body: Any) -> tuple[str, dict[str, Any]]:
-    """An event that has a class of its own."""
-    data = {name: getattr(body, name) for name in ("index", "total") if hasattr(body, name)}
-    return getattr(body, "kind", "preview"), data
 
 
 @contextlib.contextmanager

@@ -15,17 +15,11 @@ from PIL import Image
 
 from errors import Cancelled
 from pipelines.engine.decode import decode
-from pipelines.engine.denoise import (
-    SampledLatents,
-    Step,
-    _Discarded,
-    _StepWatch,
-    _watch_steps,
-    denoise,
-)
+from pipelines.engine.denoise import SampledLatents, Step, denoise
 from pipelines.engine.families.base import Inputs
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.manager import PipelineManager
+from pipelines.engine.step_watch import Discarded, StepWatch, watch_scheduler
 from pipelines.models.fit import Limits, fit
 from pipelines.preview import Preview
 from pipelines.request import FittedRequest, GenerationRequest, Task
@@ -125,6 +119,25 @@ def test_cancel_in_the_middle_of_a_step_ends_the_run_with_that_step(loaded: Load
     finally:
         handle.remove()
     assert seen == [1]
+
+
+def test_cancel_waits_for_no_further_block_of_the_model(loaded: Loaded) -> None:
+    """One step of a large model takes minutes on a slow machine."""
+    wishes, evaluated = Wishes(), []
+    first, *others = loaded.pipe.transformer.transformer_blocks
+    assert others
+    handles = [first.register_forward_hook(lambda *_: wishes.cancel.set())]
+    handles += [each.register_forward_hook(lambda *_: evaluated.append(1)) for each in others]
+    try:
+        with pytest.raises(Cancelled):
+            sample(loaded, wishes)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert wishes.cancel.is_set()
+    assert evaluated == []
+    blocks = loaded.pipe.transformer.modules()
+    assert not any(each._forward_pre_hooks for each in blocks), "the checks are gone"
 
 
 def test_a_run_cancelled_before_it_begins_does_no_work(loaded: Loaded) -> None:
@@ -278,14 +291,14 @@ def test_two_runs_on_one_model_take_turns(tiny_manager: PipelineManager) -> None
 def watched_run(scheduler: Any, timesteps: Any, by_name: bool = False) -> list[tuple[int, int]]:
     """Every step told while a pipeline's loop runs over these timesteps."""
     told: list[tuple[int, int]] = []
-    watch = _StepWatch(
+    watch = StepWatch(
         control=Wishes(),
         on_step=lambda step: told.append((step.index, step.total)),
         stream=None,
         unpack=lambda x0: x0,
     )
     sample = torch.zeros(1, 4, 2, 2)
-    with _watch_steps(scheduler, watch):
+    with watch_scheduler(scheduler, watch):
         for t in timesteps:
             scheduler.scale_model_input(sample, t) if hasattr(scheduler, "sigmas") else None
             given = {"model_output": sample, "timestep": t, "sample": sample}
@@ -322,9 +335,9 @@ def test_a_copy_of_the_scheduler_steps_for_itself() -> None:
     """As LTX-2 copies its own for the sound."""
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     told: list[int] = []
-    watch = _StepWatch(Wishes(), lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = StepWatch(Wishes(), lambda step: told.append(step.index), None, lambda x0: x0)
     sample = torch.zeros(1, 4, 2, 2)
-    with _watch_steps(scheduler, watch):
+    with watch_scheduler(scheduler, watch):
         scheduler.set_timesteps(3)
         copied = copy.deepcopy(scheduler)
         for t in scheduler.timesteps:
@@ -339,11 +352,11 @@ def test_rounds_are_counted_on() -> None:
     """Pipelines that make a clip in parts set the timesteps anew for each."""
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     told: list[tuple[int, int]] = []
-    watch = _StepWatch(
+    watch = StepWatch(
         Wishes(), lambda step: told.append((step.index, step.total)), None, lambda x0: x0
     )
     sample = torch.zeros(1, 4, 2, 2)
-    with _watch_steps(scheduler, watch):
+    with watch_scheduler(scheduler, watch):
         for _round in range(2):
             scheduler.set_timesteps(2)
             for t in scheduler.timesteps:
@@ -353,11 +366,11 @@ def test_rounds_are_counted_on() -> None:
 
 def test_one_scheduler_is_not_watched_twice() -> None:
     scheduler: Any = diffusers.DDIMScheduler()
-    watch = _StepWatch(Wishes(), lambda _step: None, None, lambda x0: x0)
+    watch = StepWatch(Wishes(), lambda _step: None, None, lambda x0: x0)
     with (
-        _watch_steps(scheduler, watch),
+        watch_scheduler(scheduler, watch),
         pytest.raises(RuntimeError),
-        _watch_steps(scheduler, watch),
+        watch_scheduler(scheduler, watch),
     ):
         pass
     assert type(scheduler) is diffusers.DDIMScheduler
@@ -365,37 +378,36 @@ def test_one_scheduler_is_not_watched_twice() -> None:
 
 @pytest.mark.parametrize("as_tuple", [True, False])
 def test_a_pipeline_that_draws_by_itself_goes_on_with_the_estimate(as_tuple: bool) -> None:
-    """It is interrupted, and what it decodes is the clean picture and no noise."""
+    """The rest of its loop is skipped, and what it decodes is the clean picture and no noise."""
     scheduler: Any = diffusers.DDIMScheduler(clip_sample=False)
     scheduler.set_timesteps(4)
-    wishes, interrupted = Wishes(), []
+    wishes, told = Wishes(), []
     wishes.finish.set()
-    watch = _StepWatch(
-        wishes,
-        lambda _step: None,
-        None,
-        lambda x0: x0,
-        decodes_itself=True,
-        interrupt=lambda: interrupted.append(1),
+    watch = StepWatch(
+        wishes, lambda step: told.append(step.index), None, lambda x0: x0, decodes_itself=True
     )
     x0, noise = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
-    t = scheduler.timesteps[0]
-    noisy = scheduler.add_noise(x0, noise, t[None])
-    with _watch_steps(scheduler, watch):
-        stepped = scheduler.step(noise, t, noisy, return_dict=not as_tuple)
-    sample = stepped[0] if as_tuple else stepped.prev_sample
-    assert torch.allclose(sample, x0, atol=1e-4)
-    assert interrupted == [1]
-    assert watch.interrupted
+    sample = scheduler.add_noise(x0, noise, scheduler.timesteps[0][None])
+    skipped: list[bool] = []
+    with watch_scheduler(scheduler, watch):
+        for t in scheduler.timesteps:
+            skipped.append(watch.skipping)
+            stepped = scheduler.step(noise, t, sample, return_dict=not as_tuple)
+            sample = stepped[0] if as_tuple else stepped.prev_sample
+            assert torch.allclose(sample, x0, atol=1e-4)
+    assert skipped == [False, True, True, True]
+    assert not watch.skipping, "what follows the loop is evaluated again"
+    assert watch.finished_early
+    assert told == [1]
 
 
 def test_discard_is_heard_between_heuns_two_calls() -> None:
     scheduler: Any = diffusers.HeunDiscreteScheduler()
     scheduler.set_timesteps(5)
     wishes, told = Wishes(), []
-    watch = _StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
     sample, calls = torch.zeros(1, 4, 2, 2), 0
-    with _watch_steps(scheduler, watch), pytest.raises(_Discarded):
+    with watch_scheduler(scheduler, watch), pytest.raises(Discarded):
         for t in scheduler.timesteps:
             calls += 1
             if calls == 3:
@@ -411,9 +423,9 @@ def test_a_scheduler_nobody_can_read_runs_to_its_end() -> None:
     scheduler.set_timesteps(3)
     wishes, told = Wishes(), []
     wishes.finish.set()
-    watch = _StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
     sample = torch.zeros(1, 4, 2, 2)
-    with _watch_steps(scheduler, watch):
+    with watch_scheduler(scheduler, watch):
         for t in scheduler.timesteps:
             scheduler.step(sample, t, sample)
     assert told == [1, 2, 3]

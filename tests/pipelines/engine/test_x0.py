@@ -9,7 +9,7 @@ import diffusers
 import pytest
 import torch
 
-from pipelines.engine.x0 import step_state, x0_estimate
+from pipelines.engine.x0 import step_state, step_to_zero, x0_estimate
 
 SHAPE = (2, 4, 3, 8, 8)
 STEPS = 5
@@ -221,6 +221,73 @@ def test_an_unknown_scheduler_gives_no_estimate_rather_than_a_wrong_one() -> Non
     scheduler.set_timesteps(STEPS)
     at = step_state(scheduler, scheduler.timesteps[0])
     assert x0_estimate(at, torch.zeros(SHAPE), torch.zeros(SHAPE)) is None
+
+
+ONE_STEP = [
+    kind
+    for kind in KINDS
+    if kind.name.startswith(("FlowMatchEuler", "FlowMatchLCM", "Euler", "EDMEuler"))
+]
+
+
+@pytest.mark.parametrize("kind", ONE_STEP, ids=str)
+def test_a_step_to_zero_is_the_estimate_of_every_one_step_scheduler_we_know(kind: Kind) -> None:
+    """Which is why it is believed of those that we do not know."""
+    scheduler, generator = kind.build(), torch.Generator().manual_seed(0)
+    for t in scheduler.timesteps:
+        sample = torch.randn(SHAPE, generator=generator)
+        output = torch.randn(SHAPE, generator=generator)
+        scheduler.scale_model_input(sample, t) if hasattr(scheduler, "scale_model_input") else None
+        at = step_state(scheduler, t)
+        scheduler.step(output, t, sample)
+        by_formula, by_step = x0_estimate(at, output, sample), step_to_zero(at, output, sample)
+        assert by_formula is not None and by_step is not None
+        scale = max(1.0, float(by_formula.abs().max()))
+        assert torch.allclose(by_step, by_formula, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", ["FlowMapEulerDiscreteScheduler", "MiniMaxH3Scheduler"])
+def test_an_unknown_one_step_scheduler_reveals_the_picture(name: str) -> None:
+    """AnyFlow's and MiniMax's, which no table here names: the last step's result is the end."""
+    scheduler: Any = getattr(diffusers, name)()
+    scheduler.set_timesteps(STEPS)
+    sample, x0 = torch.randn(SHAPE), None
+    for t in scheduler.timesteps:
+        output = torch.randn(SHAPE)
+        at = step_state(scheduler, t)
+        stepped = scheduler.step(output, t, sample, return_dict=False)[0]
+        x0 = x0_estimate(at, output, sample)
+        assert x0 is not None
+        sample = stepped
+    assert x0 is not None
+    assert torch.allclose(x0, sample, atol=1e-5)
+
+
+MULTISTEP = ["DPMSolverMultistepScheduler", "DEISMultistepScheduler", "HeunDiscreteScheduler"]
+
+
+@pytest.mark.parametrize("name", [*MULTISTEP, "FlowMatchHeunDiscreteScheduler", "IPNDMScheduler"])
+def test_a_step_to_zero_that_would_depend_on_earlier_steps_is_not_taken(name: str) -> None:
+    scheduler: Any = getattr(diffusers, name)()
+    scheduler.set_timesteps(STEPS)
+    at = step_state(scheduler, scheduler.timesteps[0])
+    assert step_to_zero(at, torch.zeros(SHAPE), torch.zeros(SHAPE)) is None
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # of diffusers itself
+def test_a_scheduler_without_a_search_is_read_by_its_timesteps() -> None:
+    """Helios' distilled one neither counts its steps nor finds a timestep."""
+    scheduler: Any = diffusers.HeliosDMDScheduler(stages=1)
+    scheduler.set_timesteps(STEPS)
+    assert not hasattr(scheduler, "index_for_timestep")
+    x0, noise = torch.randn(SHAPE), torch.randn(SHAPE)
+    for place, t in enumerate(scheduler.timesteps):
+        at = step_state(scheduler, t)
+        assert at.index == place
+        sigma = scheduler.sigmas[place].float()
+        estimate = x0_estimate(at, noise - x0, (1 - sigma) * x0 + sigma * noise)
+        assert estimate is not None
+        assert torch.allclose(estimate, x0, atol=1e-5)
 
 
 def test_looking_changes_nothing() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from errors import ErrorCode, KinoraError
+from errors import Cancelled, ErrorCode, KinoraError
 from pipelines.engine.decode import decode
 from pipelines.engine.denoise import SampledFrames, denoise
 from pipelines.engine.families.base import Inputs
@@ -32,10 +32,13 @@ from tests.zoo import Specimen, modelscope, svd, wan
 
 class Pressed:
     def __init__(self, finish: bool = False) -> None:
-        self.finish = finish
+        self.finish, self.is_discarded = finish, False
+
+    def discard(self) -> None:
+        self.is_discarded = True
 
     def cancelled(self) -> bool:
-        return False
+        return self.is_discarded
 
     def finish_now(self) -> bool:
         return self.finish
@@ -281,12 +284,35 @@ def test_a_picture_is_handed_on(tmp_path: Path) -> None:
     assert not np.array_equal(made[0].frames, made[1].frames)
 
 
-def test_a_pipeline_that_cannot_be_interrupted_finishes_the_clip(tmp_path: Path) -> None:
+def test_a_pipeline_that_cannot_be_interrupted_finishes_early_all_the_same(tmp_path: Path) -> None:
     loaded, fitted = loaded_from(modelscope.SPECIMENS[0], tmp_path, Task.TEXT_TO_VIDEO)
-    hurried, whole = (clip(loaded, fitted, Inputs(), finish) for finish in (True, False))
-    assert not hurried.finished_early
-    assert hurried.steps_done == whole.steps_done == 3
-    assert np.array_equal(hurried.frames, whole.frames)
+    assert not hasattr(type(loaded.pipe), "interrupt")
+    unet_class, evaluated = type(loaded.pipe.unet), []
+    handle = loaded.pipe.unet.register_forward_hook(lambda *_: evaluated.append(1))
+    try:
+        hurried, whole = (clip(loaded, fitted, Inputs(), finish) for finish in (True, False))
+    finally:
+        handle.remove()
+    assert len(evaluated) == 1 + 3, "the rest of the loop costs nothing"
+    assert (hurried.finished_early, hurried.steps_done) == (True, 1)
+    assert (whole.finished_early, whole.steps_done) == (False, 3)
+    assert hurried.frames.shape == whole.frames.shape
+    assert not np.array_equal(hurried.frames, whole.frames)
+    assert type(loaded.pipe.unet) is unet_class
+
+
+def test_a_discard_ends_the_decoding_inside_a_pipeline(tmp_path: Path) -> None:
+    loaded, fitted = loaded_from(modelscope.SPECIMENS[0], tmp_path, Task.TEXT_TO_VIDEO)
+    person, seen = Pressed(), list[int]()
+    handle = loaded.pipe.vae.decoder.register_forward_pre_hook(lambda *_: person.discard())
+    late = loaded.pipe.vae.decoder.conv_out.register_forward_hook(lambda *_: seen.append(-1))
+    try:
+        with pytest.raises(Cancelled):
+            denoise(loaded, fitted, Inputs(), person, lambda step: seen.append(step.index))
+    finally:
+        handle.remove()
+        late.remove()
+    assert seen == [1, 2, 3], "all steps, and no frame"
 
 
 def test_pixels_that_are_no_numbers_are_no_clip(tmp_path: Path) -> None:
