@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch.nn import Module, ModuleList
+from tqdm import tqdm
 
 from pipelines.control import Control
 from pipelines.engine.patching import own_class, replaced_method
@@ -106,6 +107,11 @@ class StepWatch:
         self.finished_early, self.skipping = True, not self.count.round_is_over
         return x0
 
+    @property
+    def follows_copies(self) -> bool:
+        """The steps of the scheduler's copies count, or are to be skipped."""
+        return self.skipping or bool(self._finished_copies) or not self.count.by_scheduler
+
     def after_copy_step(
         self, copied: Any, state: StepState, output: torch.Tensor, sample: torch.Tensor
     ) -> torch.Tensor | None:
@@ -113,12 +119,12 @@ class StepWatch:
         own, SkyReels-V2's diffusion forcing one for each latent frame and none of its own."""
         if id(copied) in self._finished_copies:
             return sample
-        if self.count.by_scheduler:
-            finish = self.skipping
-        else:
-            finish = self.decodes_itself and self._is_finish_requested() and self.count.index > 0
-        if self.count.by_scheduler and not finish:
-            return None
+        finish = self.skipping or (
+            not self.count.by_scheduler
+            and self.decodes_itself
+            and self.count.index > 0  # before the first step, that of its own may be still to come
+            and self._is_finish_requested()
+        )
         x0 = x0_estimate(state, output, sample)
         self._copies[id(copied)] = copied, x0
         if not finish or x0 is None:
@@ -212,6 +218,8 @@ def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
 
     @functools.wraps(original.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self is not scheduler and not watch.follows_copies:
+            return original.step(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments
         state = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
         tensors = arguments["model_output"], arguments["sample"]
@@ -244,6 +252,8 @@ def _watch_progress_bar(pipe: Any, watch: StepWatch) -> Iterator[None]:
 
     def progress_bar(*args: Any, **kwargs: Any) -> Any:
         bar = make_bar(*args, **kwargs)
+        if not isinstance(bar, tqdm):  # another kind of bar says nothing here
+            return bar
         watch.count.open_bar(bar.total, is_loop=bar.iterable is not None)
         advance, close = bar.update, bar.close
 
