@@ -257,8 +257,8 @@ def _watch_progress_bar(pipe: Any, watch: StepWatch) -> Iterator[None]:
         watch.count.open_bar(bar.total, is_loop=bar.iterable is not None)
         advance, close = bar.update, bar.close
 
-        def update(steps: float | None = 1) -> Any:
-            result = advance(steps)
+        def update(n: float | None = 1) -> bool | None:
+            result = advance(n)
             watch.bar_advanced()
             return result
 
