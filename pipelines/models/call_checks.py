@@ -31,10 +31,10 @@ LOOPS_THAT_RUN = ("timesteps",)
 """Names in the head of a loop that certainly runs at least once."""
 
 
-def failure_of_call(facts: Facts, given: Mapping[str, Value]) -> Failure | None:
+def failure_of_call(facts: Facts, passed: Mapping[str, Value]) -> Failure | None:
     """Why a call with these arguments certainly fails; None if it may succeed.
 
-    The arguments that are not given have their defaults."""
+    Arguments that are not passed have their defaults."""
     reader = _Reader(facts)
     try:
         if (made := find_method(facts.class_name, "__init__")) is not None:
@@ -45,7 +45,7 @@ def failure_of_call(facts: Facts, given: Mapping[str, Value]) -> Failure | None:
             reader.run(made, {**parts, **settings}, lenient=True)
         call = find_method(facts.class_name, "__call__")
         if call is not None:
-            reader.run(call, dict(given))
+            reader.run(call, dict(passed))
     except Fails as failed:
         return failed.failure
     return None
@@ -57,9 +57,9 @@ class _Reader(Expressions):
 
     # -- functions -------------------------------------------------------------------------------
 
-    def run(self, function: ast.FunctionDef, given: Scope, *, lenient: bool = False) -> Value:
+    def run(self, function: ast.FunctionDef, passed: Scope, *, lenient: bool = False) -> Value:
         """Raises Fails. `lenient`: parameters without a value are present."""
-        scope = self.bind(function, given, lenient)
+        scope = self.bind(function, passed, lenient)
         self.depth += 1
         tested, self.tested = self.tested, frozenset()
         try:
@@ -71,7 +71,7 @@ class _Reader(Expressions):
             self.tested = tested
         return UNKNOWN
 
-    def bind(self, function: ast.FunctionDef, given: Scope, lenient: bool) -> Scope:
+    def bind(self, function: ast.FunctionDef, passed: Scope, lenient: bool) -> Scope:
         arguments = function.args
         scope: Scope = {}
         names = [each.arg for each in (*arguments.posonlyargs, *arguments.args)]
@@ -80,15 +80,15 @@ class _Reader(Expressions):
         pairs = [*zip(names, defaults, strict=True)]
         pairs += zip((a.arg for a in arguments.kwonlyargs), arguments.kw_defaults, strict=True)
         for name, default in pairs:
-            if name in given:
-                scope[name] = given[name]
+            if name in passed:
+                scope[name] = passed[name]
             elif default is not None:
                 scope[name] = self._default(name, default)
             elif name != "self" and not lenient and self.depth == 0:
                 raise Fails(Lack.INPUT, frozenset({name}))
             else:
                 scope[name] = UNKNOWN
-        if arguments.kwarg is None and (extra := set(given) - set(scope)) and self.depth:
+        if arguments.kwarg is None and (extra := set(passed) - set(scope)) and self.depth:
             raise Fails(Lack.UPSTREAM, frozenset(extra))
         return scope
 
@@ -157,7 +157,7 @@ class _Reader(Expressions):
             self.tested = before
 
     def _either(self, bodies: list[list[ast.stmt]], scope: Scope) -> None:
-        """Fails if every body does; else goes on with what is true after all that do not."""
+        """Fails if every body does; else keeps what is true after all that do not."""
         ends: list[Scope] = []
         failed: Fails | None = None
         returned: Returns | None = None

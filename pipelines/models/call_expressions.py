@@ -12,10 +12,10 @@ from typing import Any
 from pipelines.models.call_values import (
     LIST_HAS_NO,
     UNKNOWN,
-    Given,
     Known,
     Missing,
     Part,
+    Present,
     Row,
     Value,
     depends_on,
@@ -79,17 +79,17 @@ class Expressions:
         self.unbound = missing_names(source.module) if source else {}
 
     @abstractmethod
-    def run(self, function: ast.FunctionDef, given: Scope, *, lenient: bool = False) -> Value:
+    def run(self, function: ast.FunctionDef, passed: Scope, *, lenient: bool = False) -> Value:
         """Follows a function. Raises Fails."""
 
     @abstractmethod
-    def bind(self, function: ast.FunctionDef, given: Scope, lenient: bool) -> Scope:
+    def bind(self, function: ast.FunctionDef, passed: Scope, lenient: bool) -> Scope:
         """The arguments of a function. Raises Fails."""
 
     # -- conditions ------------------------------------------------------------------------------
 
     def test(self, node: ast.expr, scope: Scope) -> tuple[bool | None, frozenset[str]]:
-        """Whether it is true, and the missing arguments that it asks for."""
+        """Whether it is true, and the missing arguments that it depends on."""
         names = (scope.get(each.id) for each in ast.walk(node) if isinstance(each, ast.Name))
         reads = [depends_on(each) for each in names if each is not None]
         return truth_of(self.value(node, scope)), frozenset[str]().union(*reads)
@@ -176,10 +176,10 @@ class Expressions:
             case ast.List(elts=elements):
                 for each in elements:
                     self.value(each, scope)
-                return Given("clip") if elements else UNKNOWN
+                return Present("clip") if elements else UNKNOWN
             case ast.ListComp() | ast.GeneratorExp():
                 self.iterate(self.value(node.generators[0].iter, scope))
-                return Given("clip") if isinstance(node, ast.ListComp) else UNKNOWN
+                return Present("clip") if isinstance(node, ast.ListComp) else UNKNOWN
             case ast.Call():
                 return self._call(node, scope)
             case _:
@@ -195,7 +195,7 @@ class Expressions:
         of = self.value(node.value, scope)
         if isinstance(of, Missing):
             raise Fails(Lack.INPUT, of.names)
-        if of == Given("clip") and node.attr in LIST_HAS_NO:
+        if of == Present("clip") and node.attr in LIST_HAS_NO:
             raise Fails(Lack.INPUT, frozenset({node.attr}))
         if ast.unparse(node.value) == "self.config":
             return literal_of(self._setting(node.attr))

@@ -23,14 +23,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Missing:
-    """None: an argument that nobody gave, or what was made of one."""
+    """None: an argument that was left out, or a value that stems from one."""
 
     names: frozenset[str] = frozenset()
     """Of the arguments."""
 
 
 @dataclass(frozen=True)
-class Given:
+class Present:
     """Not None: an input of the request, of which only its kind is known."""
 
     kind: str = ""
@@ -51,7 +51,7 @@ class Row:
     values: tuple[Value, ...]
 
 
-Value = Unknown | Known | Missing | Given | Part | Row
+Value = Unknown | Known | Missing | Present | Part | Row
 
 UNKNOWN = Unknown()
 
@@ -76,7 +76,7 @@ def truth_of(value: Value) -> bool | None:
             return bool(literal)
         case Missing():
             return False
-        case Given(kind="text" | "picture" | "clip" | "number") | Part():
+        case Present(kind="text" | "picture" | "clip" | "number") | Part():
             return True
         case _:
             return None
@@ -102,7 +102,7 @@ def is_instance(value: Value, types: Collection[str]) -> bool | None:
         case Known(value=literal):
             own = {each.__name__ for each in type(literal).__mro__}
             return bool(own & set(types)) or (None if set(types) - OTHER_TYPES else False)
-        case Given(kind=kind) if kind in KINDS:
+        case Present(kind=kind) if kind in KINDS:
             if KINDS[kind] & set(types):
                 return True
             return None if set(types) - OTHER_TYPES else False

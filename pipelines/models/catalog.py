@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ LOCAL = "local"
 FAILED_FOR_S = 20.0
 """How long a failed name is not retried: the page looks it up at every change of its form."""
 LICENSE = "see the model's page"
+FORMAT = 2
+"""Of the stored cards: changed where the same class would get another card."""
 SMALL_GB = 2.0
 """Up to this size a model counts as usable without a GPU."""
 
@@ -180,7 +183,8 @@ class Catalog(Mapping[str, ModelCard]):
         return None
 
     def _file(self, name: str) -> Path:
-        digest = hashlib.sha256(name.encode()).hexdigest()
+        # another version of diffusers may have another signature for the class
+        digest = hashlib.sha256(f"{FORMAT} {version('diffusers')} {name}".encode()).hexdigest()
         return self._folder / f"{digest[:32]}.json"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipelines.models.cards import CardLimits, Defaults, ModelCard, NamedSize
 from pipelines.models.class_facts import Facts
-from pipelines.models.class_table import has_only_one_size
+from pipelines.models.class_table import LEAST_FRAMES, few_steps, has_only_one_size
 from pipelines.models.rules import Steps
 
 DEFAULT_SIDE, DEFAULT_FRAMES, DEFAULT_FPS, DEFAULT_STEPS = 512, 49, 16, 30
@@ -36,7 +36,8 @@ class ClassDefaults:
             num_frames=self._frames(),
             fps=self._fps(),
             num_inference_steps=int(
-                call.number("num_inference_steps")
+                few_steps(self.facts)
+                or call.number("num_inference_steps")
                 or call.example.arguments.get("num_inference_steps")
                 or DEFAULT_STEPS
             ),
@@ -129,10 +130,8 @@ class ClassDefaults:
     def _least_frames(self, count: int) -> int:
         """A first frame and one group more, or all of a model that makes no other number."""
         rule = self.frames
-        if self.facts.vae.get("_class_name") == "AutoencoderKLAllegro":
-            return min(count, rule.of + rule.plus)
-        two = max(rule.of, 1 + rule.of)
-        return min(count, rule.nearest(two, 1, two))
+        least = LEAST_FRAMES.get(self.facts.class_name, max(rule.of, 1 + rule.of))
+        return min(count, rule.nearest(least, 1, least))
 
     def _least_steps(self) -> int:
         """More than the step that the call goes back to, for Text2Video-Zero's motion."""
@@ -166,6 +165,8 @@ class ClassDefaults:
         guider = self.facts.configs.get("guider", {}).get("guidance_scale")
         if call.guidance_name is None and isinstance(guider, int | float):
             return float(guider)
+        if few_steps(self.facts):
+            return 1.0
         return float(
             call.number(call.guidance_name)
             or call.example.arguments.get(call.guidance_name or "guidance_scale")

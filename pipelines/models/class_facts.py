@@ -141,6 +141,6 @@ def _int_of(config: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 
 
 def _last_int(value: Any) -> int | None:
-    """Of a patch size, which may be given for time, height and width."""
+    """Of a patch size, which may be one for each of time, height and width."""
     last = value[-1] if isinstance(value, list) and value else value
     return last if isinstance(last, int) and last > 0 else None

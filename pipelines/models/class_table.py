@@ -40,18 +40,17 @@ def _takes_any_length(facts: Facts) -> bool:
     return facts.denoiser.get("patch_size_t") is None
 
 
-def _encodes_pictures(facts: Facts) -> bool:
-    return facts.vae.get("_class_name") in ("AutoencoderKLWan", "AutoencoderKLLTX2Video")
+def _freezes_pictures(facts: Facts) -> bool:
+    """A first latent frame that is not sampled: only this scheduler, and these VAEs."""
+    has_vae = facts.vae.get("_class_name") in ("AutoencoderKLWan", "AutoencoderKLLTX2Video")
+    scheduler = facts.index.components.get("scheduler", ("", ""))[1]
+    return has_vae and scheduler == "FlowMatchEulerDiscreteScheduler"
 
 
 LTX2 = (
     Sibling(T2V, "LTX2Pipeline"),
     Sibling(I2V, "LTX2ConditionPipeline"),
     Sibling(V2V, "LTX2ConditionPipeline"),
-)
-SANA = (
-    Sibling(T2V, "SanaVideoPipeline"),
-    Sibling(I2V, "SanaImageToVideoPipeline", _encodes_pictures),
 )
 
 SIBLINGS: dict[str, tuple[Sibling, ...]] = {
@@ -68,8 +67,8 @@ SIBLINGS: dict[str, tuple[Sibling, ...]] = {
     "LTX2Pipeline": LTX2,
     "LTX2ConditionPipeline": LTX2,
     "LTX2ImageToVideoPipeline": LTX2,
-    "SanaVideoPipeline": SANA,
-    "SanaImageToVideoPipeline": SANA,
+    "SanaVideoPipeline": (Sibling(I2V, "SanaImageToVideoPipeline", _freezes_pictures),),
+    "SanaImageToVideoPipeline": (Sibling(T2V, "SanaVideoPipeline"),),
     "CogVideoXPipeline": (Sibling(V2V, "CogVideoXVideoToVideoPipeline", _takes_any_length),),
     "CogVideoXVideoToVideoPipeline": (Sibling(T2V, "CogVideoXPipeline"),),
 }
@@ -80,6 +79,22 @@ TAKES: dict[str, dict[Literal["last_image", "lead"], bool]] = {
     "WanVACEPipeline": {"last_image": True},
 }
 """Inputs that the family gives to a class by way of an argument of another name."""
+
+
+LEAST_FRAMES = {
+    # its first four latent frames are normalised by those that follow
+    "Kandinsky5I2VPipeline": 17,
+    # a tile of its VAE
+    "AllegroPipeline": 24,
+}
+
+
+def few_steps(facts: Facts) -> int | None:
+    """Steps of a model whose configurations say that it is distilled; None for others."""
+    scheduler = facts.index.components.get("scheduler", ("", ""))[1]
+    if scheduler in ("LCMScheduler", "TCDScheduler"):
+        return 8
+    return 12 if facts.denoiser.get("use_meanflow") else None
 
 
 def takes_last_image(facts: Facts) -> bool:

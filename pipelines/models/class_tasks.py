@@ -9,7 +9,7 @@ from errors import KinoraError
 from pipelines.models.call_checks import Failure, Lack, failure_of_call
 from pipelines.models.call_roles import clip_argument, picture_argument
 from pipelines.models.call_signatures import CallSignature
-from pipelines.models.call_values import Given, Value
+from pipelines.models.call_values import Present, Value
 from pipelines.models.class_facts import Facts
 from pipelines.models.class_table import SIBLINGS
 from pipelines.models.failures import Reason, failure
@@ -39,7 +39,7 @@ def tasks_of(facts: Facts, name: str) -> dict[Task, str]:
 
     Raises KinoraError for a class that makes no clips, or for what it needs."""
     _refuse_other_results(facts, name)
-    attempts = {task: failure_of_call(facts, given) for task, given in _attempts(facts.call)}
+    attempts = {task: failure_of_call(facts, passed) for task, passed in _attempts(facts.call)}
     found = {task: facts.class_name for task, failed in attempts.items() if failed is None}
     for sibling in SIBLINGS.get(facts.class_name, ()):
         if sibling.holds(facts):
@@ -72,18 +72,18 @@ def _attempts(call: CallSignature) -> list[tuple[Task, dict[str, Value]]]:
     """Each task that the arguments are there for, with those that a request gives."""
     numbers = (*NUMBERS, call.frames_name, call.guidance_name)
     always: dict[str, Value] = {
-        name: Given("number") for name in numbers if name in call.parameters
+        name: Present("number") for name in numbers if name in call.parameters
     }
-    always |= {name: Given("text") for name in TEXTS if call.takes(name)}
+    always |= {name: Present("text") for name in TEXTS if call.takes(name)}
     attempts: list[tuple[Task, dict[str, Value]]] = []
-    # without a number of frames only a given clip can set the length
+    # without a number of frames only a clip can set the length
     if call.frames_name or not clip_argument(call):
         if call.takes("prompt"):
             attempts.append((Task.TEXT_TO_VIDEO, always))
         if picture := picture_argument(call):
-            attempts.append((Task.IMAGE_TO_VIDEO, always | {picture: Given("picture")}))
+            attempts.append((Task.IMAGE_TO_VIDEO, always | {picture: Present("picture")}))
     if clip := clip_argument(call):
-        attempts.append((Task.VIDEO_TO_VIDEO, always | {clip: Given("clip")}))
+        attempts.append((Task.VIDEO_TO_VIDEO, always | {clip: Present("clip")}))
     return attempts
 
 

@@ -10,7 +10,7 @@ from pipelines.models.call_signatures import call_signature
 from pipelines.models.cards import ModelCard, Needs
 from pipelines.models.class_defaults import ClassDefaults
 from pipelines.models.class_facts import Facts
-from pipelines.models.class_table import TAKES, call_of, takes_last_image
+from pipelines.models.class_table import TAKES, call_of, few_steps, takes_last_image
 from pipelines.models.class_tasks import tasks_of
 from pipelines.models.failures import Reason, failure
 from pipelines.models.rules import FAMILY_OF_CLASS, RULES
@@ -109,7 +109,9 @@ def _about(facts: Facts, classes: Mapping[Task, str]) -> str:
     sentences = [f"A {facts.class_name}, pasted by its name."]
     if Task.VIDEO_TO_VIDEO in classes and control_argument(facts.call):
         sentences.append("The clip that it works over is its control, such as depth or edges.")
-    if facts.call.takes("num_inference_steps"):
+    if few_steps(facts):
+        sentences.append("Its configuration says that it is distilled: it needs few steps.")
+    elif facts.call.takes("num_inference_steps"):
         sentences.append(
             "Steps and guidance are those of its class: a distilled model needs fewer steps, and "
             "usually a guidance of 1."

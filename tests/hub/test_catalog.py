@@ -106,6 +106,23 @@ def test_what_makes_no_videos_is_refused_by_name(
     assert hub.bytes_sent(f"{repo}.*safetensors") == 0
 
 
+def test_what_it_needs_is_known_before_anything_is_downloaded(
+    hub: TestHub, child: Child, settings: SettingsOf, tiny_repo: Path
+) -> None:
+    needs = with_class(tiny_repo, "SkyReelsV2DiffusionForcingVideoToVideoPipeline")
+    enlarges = with_class(tiny_repo, "LTXLatentUpsamplePipeline")
+    modular: dict[str, Any] = {"modular_model_index.json": b'{"_class_name": "WanModularPipeline"}'}
+    hub.add("no/needs_input", tiny_repo, add=needs)
+    hub.add("no/enlarges", tiny_repo, add=enlarges)
+    hub.add("no/modular", tiny_repo, drop="model_index.json", add=modular)
+    for reason in ("needs_input", "enlarges", "modular"):
+        with pytest.raises(KinoraError) as caught:
+            child.ask("card", name=f"no/{reason}", settings=settings("tiny/known"))
+        assert caught.value.code is ErrorCode.MODEL_REFUSED
+        assert caught.value.details["reason"] == reason
+    assert hub.bytes_sent("no/.*safetensors") == 0
+
+
 def test_pickles_and_code_are_refused_before_anything_is_downloaded(
     hub: TestHub, child: Child, settings: SettingsOf, tiny_repo: Path
 ) -> None:

@@ -25,6 +25,8 @@ ADAPTED = {
     "control_video",
     "conditioning_frames",
     "cond_image",
+    "last_image",  # the first picture again, for a model that needs two
+    "use_resolution_binning",  # which would sample at another size than was promised
     "mask",
     "mask_video",
     "image",

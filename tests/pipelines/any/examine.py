@@ -12,7 +12,7 @@ from tests.pipelines.any.clip import FRAMES, SIDE, STEPS, Clip
 from tests.pipelines.any.findings import Report
 from tests.pipelines.any.kinora import Kinora, KinoraError
 from tests.pipelines.any.plain import has_true_guidance
-from tests.pipelines.any.truth import LEAST_FRAMES, rate_of, truth_of
+from tests.pipelines.any.truth import LEAST_FRAMES, LEAST_STEPS, rate_of, truth_of
 from tests.zoo.any.build import Folder
 
 
@@ -77,7 +77,7 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
         report.say(
             "A", "limits", f"{m.min_width}x{m.min_height}, {m.min_frames} frames at least, lent"
         )
-    if not m.min_steps <= STEPS <= m.max_steps:
+    if not m.min_steps <= LEAST_STEPS.get(report.class_name, STEPS) <= m.max_steps:
         report.say("A", "steps-limits", f"{m.min_steps} to {m.max_steps} steps only, lent")
     if _can_be_guided(of) and not card.rules.guidance:
         report.say("A", "takes-guidance", "the class is guided, which is not offered")

@@ -35,7 +35,7 @@ class Call:
         names = set(self.arguments)
         if "conditions" in names:
             names.add("strength")
-        if "true_cfg_scale" in names or self.guidance is not None:
+        if names & {"true_cfg_scale", "max_guidance_scale"} or self.guidance is not None:
             names.add("guidance_scale")
         return names
 

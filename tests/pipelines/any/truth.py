@@ -162,9 +162,12 @@ RATES: dict[str, int] = {
 """Frames per second of models whose class does not say them, or another's."""
 
 
-LEAST_FRAMES = {"AllegroPipeline": 24, "LattePipeline": 16}
+LEAST_FRAMES = {"AllegroPipeline": 24, "Kandinsky5I2VPipeline": 17, "LattePipeline": 16}
 """Of classes that cannot make fewer: Allegro's VAE decodes tiles of 24 frames, Latte has a position
-for each of its 16."""
+for each of its 16, Kandinsky's normalisation divides by nothing."""
+
+LEAST_STEPS = dict.fromkeys(("TextToVideoZeroPipeline", "TextToVideoZeroSDXLPipeline"), 48)
+"""Of classes that go back to the 47th step to move what they have made."""
 
 OF_FOLDER_RATES = {"wan22-5b": 24, "wan22-5b-i2v": 24}
 """TI2V-5B is faster than the others of its class."""

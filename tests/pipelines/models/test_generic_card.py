@@ -133,3 +133,12 @@ def test_a_fine_tune_is_not_taken_for_a_distilled_model() -> None:
     assert made.rules.guidance and made.rules.negative_prompt
     assert not made.call and not made.scheduler
     assert "distilled" in made.about
+
+
+def test_a_distilled_model_is_known_by_its_configurations() -> None:
+    parts = {"scheduler": ("diffusers", "LCMScheduler")}
+    lcm = generic_card("a/b", Index("AnimateDiffPipeline", parts), {})
+    assert (lcm.defaults.num_inference_steps, lcm.defaults.guidance_scale) == (8, 1.0)
+    configs = {"transformer": {"use_meanflow": True}, "guider": {"guidance_scale": 1.0}}
+    mean = generic_card("a/b", index("HunyuanVideo15Pipeline"), configs)
+    assert (mean.defaults.num_inference_steps, mean.defaults.guidance_scale) == (12, 1.0)
