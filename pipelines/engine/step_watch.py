@@ -187,7 +187,10 @@ class StepWatch:
 def watch_steps(pipe: Any, watch: StepWatch) -> Iterator[None]:
     """Calls `watch` while the pipeline samples. Raises RuntimeError where another run uses it."""
     with ExitStack() as hooks:
-        hooks.enter_context(watch_scheduler(pipe.scheduler, watch))
+        scheduler = pipe.scheduler
+        # Text2Video-Zero continues with a copy, which would stay watched after the run
+        hooks.callback(setattr, pipe, "scheduler", scheduler)
+        hooks.enter_context(watch_scheduler(scheduler, watch, lambda: pipe.scheduler))
         hooks.enter_context(_watch_progress_bar(pipe, watch))
         parts = {id(each): each for each in pipe.components.values() if isinstance(each, Module)}
         hooks.enter_context(_check_in_modules([*parts.values()], watch))
@@ -199,8 +202,12 @@ def watch_steps(pipe: Any, watch: StepWatch) -> Iterator[None]:
 
 
 @contextmanager
-def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
+def watch_scheduler(
+    scheduler: Any, watch: StepWatch, current: Callable[[], Any] | None = None
+) -> Iterator[None]:
     """Calls `watch` around `step` and after `set_timesteps` of this scheduler and its copies.
+
+    `current` returns the one that the pipeline holds, where it may have replaced it by a copy.
 
     By a class of its own, which a deep copy keeps: pipelines that copy their scheduler step the
     copies for other things, or instead of it. Raises RuntimeError where another run uses the
@@ -208,22 +215,23 @@ def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
     """
     original = type(scheduler)
     signature = inspect.signature(original.step)
+    own = current or (lambda: scheduler)
 
     @functools.wraps(original.set_timesteps)
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original.set_timesteps(self, *args, **kwargs)
-        if self is scheduler:
+        if self is own():
             watch.begin_round()
         return result
 
     @functools.wraps(original.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self is not scheduler and not watch.follows_copies:
+        if self is not own() and not watch.follows_copies:
             return original.step(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments
         state = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
         tensors = arguments["model_output"], arguments["sample"]
-        if self is scheduler:
+        if self is own():
             watch.before_step(state)
             result = original.step(self, *args, **kwargs)
             replacement = watch.after_step(state, *tensors)
