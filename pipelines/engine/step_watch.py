@@ -95,6 +95,7 @@ class StepWatch:
         """What replaces the step's result where the rest of the round is skipped, else None. Raises
         FinishedEarly or Discarded where the run ends here."""
         if self.skipping:
+            self.count.skip_call(state.scheduler)
             self.skipping = not self.count.round_is_over
             return sample
         if not self.count.count_call(state.scheduler, self.declared_steps()):
