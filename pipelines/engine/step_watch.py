@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch.nn import Module, ModuleList
+from tqdm import tqdm
 
 from pipelines.control import Control
 from pipelines.engine.patching import own_class, replaced_method
@@ -94,6 +95,7 @@ class StepWatch:
         """What replaces the step's result where the rest of the round is skipped, else None. Raises
         FinishedEarly or Discarded where the run ends here."""
         if self.skipping:
+            self.count.skip_call(state.scheduler)
             self.skipping = not self.count.round_is_over
             return sample
         if not self.count.count_call(state.scheduler, self.declared_steps()):
@@ -106,6 +108,11 @@ class StepWatch:
         self.finished_early, self.skipping = True, not self.count.round_is_over
         return x0
 
+    @property
+    def follows_copies(self) -> bool:
+        """The steps of the scheduler's copies count, or are to be skipped."""
+        return self.skipping or bool(self._finished_copies) or not self.count.by_scheduler
+
     def after_copy_step(
         self, copied: Any, state: StepState, output: torch.Tensor, sample: torch.Tensor
     ) -> torch.Tensor | None:
@@ -113,12 +120,12 @@ class StepWatch:
         own, SkyReels-V2's diffusion forcing one for each latent frame and none of its own."""
         if id(copied) in self._finished_copies:
             return sample
-        if self.count.by_scheduler:
-            finish = self.skipping
-        else:
-            finish = self.decodes_itself and self._is_finish_requested() and self.count.index > 0
-        if self.count.by_scheduler and not finish:
-            return None
+        finish = self.skipping or (
+            not self.count.by_scheduler
+            and self.decodes_itself
+            and self.count.index > 0  # before the first step, that of its own may be still to come
+            and self._is_finish_requested()
+        )
         x0 = x0_estimate(state, output, sample)
         self._copies[id(copied)] = copied, x0
         if not finish or x0 is None:
@@ -181,7 +188,10 @@ class StepWatch:
 def watch_steps(pipe: Any, watch: StepWatch) -> Iterator[None]:
     """Calls `watch` while the pipeline samples. Raises RuntimeError where another run uses it."""
     with ExitStack() as hooks:
-        hooks.enter_context(watch_scheduler(pipe.scheduler, watch))
+        scheduler = pipe.scheduler
+        # Text2Video-Zero continues with a copy, which would stay watched after the run
+        hooks.callback(setattr, pipe, "scheduler", scheduler)
+        hooks.enter_context(watch_scheduler(scheduler, watch, lambda: pipe.scheduler))
         hooks.enter_context(_watch_progress_bar(pipe, watch))
         parts = {id(each): each for each in pipe.components.values() if isinstance(each, Module)}
         hooks.enter_context(_check_in_modules([*parts.values()], watch))
@@ -193,8 +203,12 @@ def watch_steps(pipe: Any, watch: StepWatch) -> Iterator[None]:
 
 
 @contextmanager
-def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
+def watch_scheduler(
+    scheduler: Any, watch: StepWatch, current: Callable[[], Any] | None = None
+) -> Iterator[None]:
     """Calls `watch` around `step` and after `set_timesteps` of this scheduler and its copies.
+
+    `current` returns the one that the pipeline holds, where it may have replaced it by a copy.
 
     By a class of its own, which a deep copy keeps: pipelines that copy their scheduler step the
     copies for other things, or instead of it. Raises RuntimeError where another run uses the
@@ -202,20 +216,23 @@ def watch_scheduler(scheduler: Any, watch: StepWatch) -> Iterator[None]:
     """
     original = type(scheduler)
     signature = inspect.signature(original.step)
+    own = current or (lambda: scheduler)
 
     @functools.wraps(original.set_timesteps)
     def set_timesteps(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original.set_timesteps(self, *args, **kwargs)
-        if self is scheduler:
+        if self is own():
             watch.begin_round()
         return result
 
     @functools.wraps(original.step)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self is not own() and not watch.follows_copies:
+            return original.step(self, *args, **kwargs)
         arguments = signature.bind(self, *args, **kwargs).arguments
         state = step_state(self, arguments["timestep"], arguments.get("per_token_timesteps"))
         tensors = arguments["model_output"], arguments["sample"]
-        if self is scheduler:
+        if self is own():
             watch.before_step(state)
             result = original.step(self, *args, **kwargs)
             replacement = watch.after_step(state, *tensors)
@@ -244,11 +261,13 @@ def _watch_progress_bar(pipe: Any, watch: StepWatch) -> Iterator[None]:
 
     def progress_bar(*args: Any, **kwargs: Any) -> Any:
         bar = make_bar(*args, **kwargs)
+        if not isinstance(bar, tqdm):  # another kind of bar says nothing here
+            return bar
         watch.count.open_bar(bar.total, is_loop=bar.iterable is not None)
         advance, close = bar.update, bar.close
 
-        def update(steps: float | None = 1) -> Any:
-            result = advance(steps)
+        def update(n: float | None = 1) -> bool | None:
+            result = advance(n)
             watch.bar_advanced()
             return result
 

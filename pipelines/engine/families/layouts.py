@@ -20,6 +20,8 @@ def to_bcfhw(x0: torch.Tensor, channels: int, place: tuple[int, int]) -> torch.T
 
     Raises ValueError for an unknown layout, which switches previews off.
     """
+    while x0.ndim > 5 and x0.shape[0] == 1:  # a batch of batches, as Cosmos 3
+        x0 = x0[0]
     if x0.ndim == 4 and x0.shape[1] == channels:  # the frames are the batch
         return x0.unsqueeze(0).permute(0, 2, 1, 3, 4)
     if x0.ndim == 5:

@@ -182,6 +182,23 @@ def forced(pipe: Pipe, frames: int = 3, chunks: int = 1) -> torch.Tensor:
     return latents
 
 
+def test_a_copy_that_takes_the_place_of_the_scheduler_is_counted_and_not_kept() -> None:
+    """As Text2Video-Zero, whose next run would be refused otherwise."""
+    pipe, buttons = Pipe(), Buttons()
+    original = pipe.scheduler
+    for _ in range(2):
+        buttons.told.clear()
+        with watched(pipe, buttons):
+            pipe.scheduler.set_timesteps(4)
+            latents = SAMPLE
+            for place, t in enumerate(pipe.scheduler.timesteps):
+                if place == 2:
+                    pipe.scheduler = copy.deepcopy(pipe.scheduler)
+                latents = pipe.scheduler.step(latents, t, latents, return_dict=False)[0]
+        assert buttons.told == steps(4)
+        assert pipe.scheduler is original
+
+
 @pytest.mark.parametrize("chunks", [1, 2])
 def test_a_loop_that_steps_copies_only_is_counted_by_its_bar(chunks: int) -> None:
     pipe, buttons = Pipe(), Buttons()

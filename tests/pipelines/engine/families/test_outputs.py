@@ -42,6 +42,11 @@ def test_a_stage_of_another_size_is_read_by_its_channels() -> None:
     assert torch.equal(to_bcfhw(latents.permute(0, 2, 1, 3, 4), 16, (8, 12)), latents)
 
 
+def test_a_batch_of_batches_is_read() -> None:
+    latents = torch.randn(1, 4, 3, 8, 12)
+    assert torch.equal(to_bcfhw(latents[None], 4, (8, 12)), latents)
+
+
 def test_frames_as_a_batch_are_read() -> None:
     latents = torch.randn(5, 4, 8, 12)
     assert torch.equal(to_bcfhw(latents, 4, (8, 12))[0, :, 2], latents[2])
