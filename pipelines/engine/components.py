@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 import torch
 
+from pipelines.engine.float32 import float32_components
 from pipelines.engine.placement import torch_dtype_for
 from pipelines.engine.samplers import apply_card_scheduler
 from pipelines.models.cards import ROOT, ModelCard
@@ -43,9 +44,9 @@ DOWNLOAD_SHARE = 0.8
 OF_ONE_CLASS = ("transformer", "unet")
 """Components that must be of the class a pipeline is written for; encoders come in several."""
 
-TEXT_ONLY_PROCESSORS = ("Qwen2VLProcessor",)
-"""Processors that video pipelines (Kandinsky 5) use for text only. Their image half needs
-torchvision, which is not required, so the tokenizer alone is loaded without it."""
+TEXT_AND_IMAGES = "VLProcessor"
+"""How the names of processors end that pipelines use as tokenizers (Kandinsky). Their image half
+needs torchvision, which is not required, so the tokenizer alone is loaded without it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class ModelFiles:
     components: list[Component] = field(default_factory=list)
     commit: str = ""
     was_downloaded: bool = False
+    float32: frozenset[str] = frozenset()
+    """Components that the classes of the pipelines load in float32."""
 
 
 def find_files(
@@ -128,13 +131,17 @@ def find_files(
     for (name, part), its_folder in zip(parts.items(), part_folders, strict=True):
         of = part.component_class(its_folder)
         components.append(Component(name, of, its_folder, part.subfolder, part.choice))
-    return ModelFiles(index, folder, components, main.commit, progress.has_begun)
+    float32 = float32_components(pipeline_classes, {c.name: c.component_class for c in components})
+    return ModelFiles(
+        index, folder, components, main.commit, progress.has_begun, frozenset(float32)
+    )
 
 
 def load_components(
     files: ModelFiles, plan: Plan, card: ModelCard, float32: tuple[str, ...], report: OnProgress
 ) -> dict[str, Any]:
-    """Loads every component, by name, in the plan's dtype; those in `float32` in float32.
+    """Loads every component, by name, in the plan's dtype; those in `float32`, and those of which
+    the pipelines' classes say so, in float32.
 
     Raises KinoraError(MODEL_LOAD or OUT_OF_MEMORY).
     """
@@ -144,7 +151,8 @@ def load_components(
         done = start + (0.9 - start) * number / len(files.components)
         report(LoadProgress(component.name.replace("_", " "), done))
         try:
-            dtype = torch.float32 if component.name in float32 else torch_dtype_for(plan)
+            stays = component.name in float32 or component.name in files.float32
+            dtype = torch.float32 if stays else torch_dtype_for(plan)
             loaded[component.name] = _load_component(component, dtype)
         except Exception as error:
             raise loading_error(error, card, component.name) from error
@@ -292,7 +300,7 @@ def _import_class(library: str, class_name: str, name: str) -> type[Any]:
         from transformers.utils import is_torchvision_available
 
         class_name = _maybe_remap_transformers_class(class_name) or class_name
-        if class_name in TEXT_ONLY_PROCESSORS and not is_torchvision_available():
+        if class_name.endswith(TEXT_AND_IMAGES) and not is_torchvision_available():
             class_name = "AutoTokenizer"
     found = getattr(holder, class_name, None) if class_name else None
     if not isinstance(found, type) or not hasattr(found, "from_pretrained"):

@@ -73,7 +73,10 @@ def load(of: type[Any], folder: Path, storage: str | None = None) -> Any:
         if isinstance(value, list) and str(value[1]).endswith("VLProcessor"):  # wants torchvision
             given[name] = AutoTokenizer.from_pretrained(folder / name)
     pipe: Any = of
-    pipe = pipe.from_pretrained(folder, torch_dtype=torch.float32, **given)
+    # added afterwards: a tokenizer of another class than the index names is refused
+    left_out = dict.fromkeys(given)
+    pipe = pipe.from_pretrained(folder, torch_dtype=torch.float32, **left_out)
+    pipe.register_modules(**given)
     pipe.set_progress_bar_config(disable=True)
     for name in ("transformer", "transformer_2", "unet"):
         if storage == "float8" and (part := getattr(pipe, name, None)) is not None:
