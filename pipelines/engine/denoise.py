@@ -28,6 +28,7 @@ from pipelines.engine.preview import OnPreview, PreviewStream
 from pipelines.engine.samplers import use_sampler
 from pipelines.engine.truncation import report_truncation
 from pipelines.engine.x0 import StepState, step_state, x0_estimate
+from pipelines.models.pipeline_errors import pipeline_errors_as_kinora_errors
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
@@ -138,6 +139,7 @@ def denoise(
         run.enter_context(_watch_steps(pipe.scheduler, watch))
         # model offload leaves the last component on the GPU, also when the call raises
         run.callback(pipe.maybe_free_model_hooks)
+        run.enter_context(pipeline_errors_as_kinora_errors(loaded.card))
         run.enter_context(out_of_memory_as_kinora_error())
 
         # 4. The pipeline's call: ends with its last step, "finish now", or a cancel

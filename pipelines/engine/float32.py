@@ -6,7 +6,6 @@ keeps those itself. Whole components are only named in the examples of the pipel
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from pipelines.engine.class_source import module_source
 
 PROMPT = re.compile(r"^\s*(?:>>>|\.\.\.) ?", re.MULTILINE)
 LOAD = re.compile(r"(\w+)\.from_pretrained\(([^()]*)\)")
@@ -40,7 +41,7 @@ def float32_components(
     """
     found: set[str] = set()
     for each in pipeline_classes:
-        text = _source(each)
+        text = module_source(each)
         found |= {
             name
             for name, component in components.items()
@@ -56,14 +57,6 @@ def _is_of(example: _Example, name: str, component: type[Any]) -> bool:
     if example.subfolder is not None:
         return example.subfolder == name
     return example.class_name == component.__name__
-
-
-def _source(pipeline_class: type[Any]) -> str:
-    """The pipeline's module, whose examples stand in a constant; empty without sources."""
-    try:
-        return inspect.getsource(inspect.getmodule(pipeline_class) or pipeline_class)
-    except (OSError, TypeError):
-        return ""
 
 
 def _loaded_in_float32(text: str) -> list[_Example]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.engine.class_source import empty_negative_prompt
 from pipelines.engine.families.base import FrameFamily, Inputs
 from pipelines.engine.frames import Frames, to_uint8
 from pipelines.models.call_signatures import FRAMES, call_signature
@@ -38,7 +39,7 @@ class Generic(FrameFamily):
             raise failure(Reason.UNKNOWN_CLASS, card.name, card.classes[fitted.task])
         available: dict[str, Any] = {
             "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt or None,
+            "negative_prompt": fitted.negative_prompt or empty_negative_prompt(call.class_name),
             "width": fitted.width,
             "height": fitted.height,
             "num_inference_steps": fitted.num_inference_steps,
