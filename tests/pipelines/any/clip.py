@@ -92,9 +92,6 @@ class Clip:
             self.say("C", "clip", f"offered and refused: “{error.message}”")
             self.done("refused")
             return
-        planned, needed = self.kinora.storage(self.card, fitted)
-        if planned != needed:
-            self.say("G", "plan", f"weights in {planned} for a clip that needs no such thing")
 
         # 2. The clip
         events: list[tuple[str, dict[str, Any]]] = []
@@ -106,6 +103,7 @@ class Clip:
                 return
         self._promised(fitted, result, folder)
         said = {each.field for each in (*fitted.adjustments, *result.adjustments)}
+        self._stored(fitted, said)
         self._ignored(request, calls.seen, said)
         self._progress(events, result)
         self.done(f"{result.width}x{result.height} f{result.num_frames}@{result.fps}")
@@ -178,6 +176,13 @@ class Clip:
             self.say("E", "promise", f"{_shape(made)} made, {_shape(promised)} promised, unsaid")
         if file.frames.std() == 0:
             self.say("E", "picture", "every pixel is the same")
+
+    def _stored(self, fitted: Any, said: set[str]) -> None:
+        stored = self.kinora.storage_here(self.card, self.task)
+        if stored != self.kinora.storage_needed(fitted, self.card):
+            self.say("G", "plan", f"weights in {stored} for a clip that needs no such thing")
+        if stored is not None and "precision" not in said:
+            self.say("G", "precision", f"weights in {stored}, unsaid")
 
     def _ignored(self, request: dict[str, Any], calls: list[plain.Call], said: set[str]) -> None:
         """Asked for, not said to be unused, and never handed on."""

@@ -62,7 +62,7 @@ class Kinora:
         self.data = data
         self.pictures = data / "pictures"
         catalog = Catalog(load_cards(self.settings.models_dir), self.settings)
-        self.manager = PipelineManager(catalog, self.settings)
+        self.manager = PipelineManager(catalog, self.settings, machine=SMALL_MACHINE)
 
     def card(self, name: str) -> ModelCard:
         """KinoraError where the folder cannot be used, with the sentence for people."""
@@ -111,12 +111,10 @@ class Kinora:
         result = run_job(job, self.manager, emit, person, folder, self.pictures, self.settings)
         return result, folder
 
-    def storage(self, card: ModelCard, fitted: FittedRequest) -> tuple[str | None, str | None]:
-        """How a small machine keeps its weights: as it is planned, and as this clip needs it."""
+    def storage_needed(self, fitted: FittedRequest, card: ModelCard) -> str | None:
+        """How a small machine keeps its weights for this clip alone."""
         options = PlanOptions.of(self.settings)
-        planned = plan_for(card, SMALL_MACHINE, options)
-        needed = plan_for(card, SMALL_MACHINE, options, ClipShape.of(fitted))
-        return planned.storage, needed.storage
+        return plan_for(card, SMALL_MACHINE, options, ClipShape.of(fitted)).storage
 
     def storage_here(self, card: ModelCard, task: Task) -> str | None:
         return self.manager.get(card.id, task).weights.plan.storage
