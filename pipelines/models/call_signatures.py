@@ -1,20 +1,26 @@
-"""Reads the signatures of diffusers pipelines from their source, without importing them.
-
-The web process makes cards of pasted models and must not load torch.
-"""
+"""Reads the signatures of diffusers pipelines from their source, without importing them."""
 
 from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
+
+from pipelines.models.class_examples import CallExample, read_example
+from pipelines.models.class_sources import ClassSource, find_class, find_method
 
 FRAMES = ("num_frames", "video_length", "frames")
 """What pipelines call the number of frames."""
+
+RESULTS = ("frames", "video", "videos")
+"""What the results of pipelines call a clip."""
+
+SOUNDS = ("audio", "audios", "sound")
+
+GUIDANCE = ("guidance_scale", "true_cfg_scale", "max_guidance_scale")
+"""What pipelines call the strength of classifier-free guidance, or of what replaces it."""
 
 
 class Required:
@@ -34,10 +40,21 @@ class CallSignature:
     class_name: str
     parameters: dict[str, Any]
     """Name -> default; None for a default that is no literal, REQUIRED for none."""
-    returns_frames: bool
-    """Whether its result has `.frames`, which is how pipelines return videos."""
+    result: str | None
+    """The attribute of its result that holds the clip; None for a class that makes none."""
     side: int | None
     """The multiple that the class checks width and height for."""
+    annotations: dict[str, str] = field(default_factory=dict)
+    """Name -> type, as written."""
+    components: tuple[str, ...] = ()
+    """Parameters of its constructor."""
+    source: str = ""
+    example: CallExample = field(default_factory=CallExample)
+    returns_sound: bool = False
+
+    @property
+    def returns_frames(self) -> bool:
+        return self.result is not None
 
     def takes(self, name: str) -> bool:
         return name in self.parameters
@@ -45,60 +62,72 @@ class CallSignature:
     def requires(self, name: str) -> bool:
         return self.parameters.get(name) is REQUIRED
 
+    def number(self, name: str | None) -> float | None:
+        """The default of a parameter, where it is a number."""
+        value = self.parameters.get(name) if name else None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if is_number else None
+
     @property
     def frames_name(self) -> str | None:
         return next((name for name in FRAMES if self.takes(name)), None)
+
+    @property
+    def guidance_name(self) -> str | None:
+        """The argument for the request's guidance: of two, the one that is on by default."""
+        names = [name for name in GUIDANCE if self.takes(name)]
+        return next((n for n in names if (self.number(n) or 0) > 1), names[0] if names else None)
+
+    @property
+    def takes_guidance(self) -> bool:
+        return self.guidance_name is not None or "guider" in self.components
+
+    @property
+    def takes_negative_prompt(self) -> bool:
+        """Where there is a true guidance, only that has a use for one."""
+        name = self.guidance_name
+        is_off = self.takes("true_cfg_scale") and name != "true_cfg_scale"
+        return self.takes("negative_prompt") and not is_off
+
+    @property
+    def replaces_missing_negative(self) -> bool:
+        """Whether None for the negative prompt stands for the class's own, or for an empty one."""
+        pattern = r"\bnegative_prompt (?:or\b|is None\b|if negative_prompt is not None\b)"
+        return re.search(pattern, self.source) is not None
 
 
 @lru_cache(maxsize=64)
 def call_signature(class_name: str) -> CallSignature | None:
     """The signature of a pipeline class; None where diffusers has no such class."""
-    found = _find_class(class_name)
-    if found is None:
+    source = find_class(class_name)
+    if source is None:
         return None
-    node, text = found
-    call = _find_call(node)
+    call = source.method("__call__")
     if call is None:  # inherited
-        for base in node.bases:
-            inherited = call_signature(base.id) if isinstance(base, ast.Name) else None
+        for base in source.bases:
+            inherited = call_signature(base)
             if inherited is not None:
                 return inherited
         return None
     # `check_inputs` refuses sizes by `height % 16 != 0 or width % 16 != 0`
-    multiple = re.search(r"height % (\d+)", ast.get_source_segment(text, node) or "")
+    multiple = re.search(r"height % (\d+)", source.text)
+    keywords = _result_keywords(call)
     return CallSignature(
         class_name=class_name,
         parameters=_parameters(call.args),
-        returns_frames=any(_returns_frames(each) for each in ast.walk(call)),
+        result=_clip_of(call, keywords),
         side=int(multiple[1]) if multiple else None,
+        annotations=_annotations(call.args),
+        components=_component_names(source),
+        source=source.text,
+        example=read_example(source),
+        returns_sound=any(name in SOUNDS for name in keywords),
     )
 
 
-def _find_class(class_name: str) -> tuple[ast.ClassDef, str] | None:
-    path = _sources().get(class_name)
-    if path is None:
-        return None
-    text = path.read_text(encoding="utf-8")
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.ClassDef) and node.name == class_name:
-            return node, text
-    return None
-
-
-@lru_cache(maxsize=1)
-def _sources() -> dict[str, Path]:
-    """The file of each pipeline class."""
-    spec, found = find_spec("diffusers"), dict[str, Path]()
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for path in sorted((Path(folder) / "pipelines").rglob("pipeline_*.py")):
-            for name in re.findall(r"^class (\w+)", path.read_text("utf-8"), re.MULTILINE):
-                found.setdefault(name, path)
-    return found
-
-
-def _find_call(node: ast.ClassDef) -> ast.FunctionDef | None:
-    methods = (each for each in node.body if isinstance(each, ast.FunctionDef))
-    return next((each for each in methods if each.name == "__call__"), None)
+def _component_names(source: ClassSource) -> tuple[str, ...]:
+    constructor = find_method(source.name, "__init__")
+    return tuple(_parameters(constructor.args)) if constructor else ()
 
 
 def _parameters(arguments: ast.arguments) -> dict[str, Any]:
@@ -112,6 +141,11 @@ def _parameters(arguments: ast.arguments) -> dict[str, Any]:
     return parameters
 
 
+def _annotations(arguments: ast.arguments) -> dict[str, str]:
+    every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    return {each.arg: ast.unparse(each.annotation) for each in every if each.annotation is not None}
+
+
 def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
@@ -119,5 +153,24 @@ def _literal(node: ast.expr) -> Any:
         return None
 
 
-def _returns_frames(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and any(each.arg == "frames" for each in node.keywords)
+def _outputs(call: ast.FunctionDef) -> list[ast.Call]:
+    """The results that it builds, such as `WanPipelineOutput(frames=video)`."""
+    calls = (each for each in ast.walk(call) if isinstance(each, ast.Call))
+    return [
+        each
+        for each in calls
+        if isinstance(each.func, ast.Name) and each.func.id.endswith("Output") and each.keywords
+    ]
+
+
+def _result_keywords(call: ast.FunctionDef) -> list[str]:
+    return [word.arg for each in _outputs(call) for word in each.keywords if word.arg]
+
+
+def _clip_of(call: ast.FunctionDef, keywords: list[str]) -> str | None:
+    """Pipelines return clips as `.frames`; where the result is called a video's, as `.images`."""
+    for name in RESULTS:
+        if name in keywords:
+            return name
+    is_video = any("Video" in ast.unparse(each.func) for each in _outputs(call))
+    return "images" if is_video and "images" in keywords else None

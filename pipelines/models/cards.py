@@ -105,7 +105,10 @@ class ModelCard(CardSection):
     needs: Needs
     frames: Steps | None = None
     size: Steps | None = None
-    takes: dict[Literal["prompt", "negative_prompt", "guidance", "last_image", "lead"], bool] = {}
+    takes: dict[
+        Literal["prompt", "negative_prompt", "guidance", "last_image", "lead", "strength", "steps"],
+        bool,
+    ] = {}
     """Inputs where this checkpoint differs from its family: a distilled one takes no guidance."""
     classes: dict[Task, str] = {}
     """The diffusers pipeline class of a task, where it differs from the family's."""

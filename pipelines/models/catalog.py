@@ -1,8 +1,8 @@
 """Finds models by name: the installed cards, and cards made for pasted Hub ids and local folders.
 
 For `owner/name`, `owner/name@revision` or `local/NAME` a card is made: the class in
-model_index.json gives the family, and a card of that family its defaults and limits. Only the index
-and the sizes of the files are read.
+model_index.json and the components' configurations say what the model can do. Only these and the
+sizes of the files are read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,6 @@ from errors import KinoraError
 from pipelines.models.cards import ModelCard, Needs, find_by_repository
 from pipelines.models.failures import Reason, failure
 from pipelines.models.repository import INDEX, Index, choose_components, read_index, total_bytes
-from pipelines.models.rules import FAMILY_OF_CLASS
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -130,10 +129,10 @@ class Catalog(Mapping[str, ModelCard]):
         if INDEX not in listing.files:
             raise failure(Reason.NOT_A_PIPELINE, repo)
         index = read_index(self._hub.read(listing, INDEX), repo)
-        template = self._template(index, listing)
-        card = template or self._generic(index, listing)
+        card = self._read_card(index, listing)
         choices = choose_components(index, listing.sizes, repo, self._settings.model_variant)
         gb = total_bytes(choices.values(), listing.sizes) / 1e9
+        alike = [c for c in self._cards.values() if c.family == card.family and not c.is_local]
         return ModelCard.model_validate(
             card.model_dump()
             | {
@@ -141,46 +140,22 @@ class Catalog(Mapping[str, ModelCard]):
                 "name": repo,
                 "repo": where,
                 "revision": commit,
-                "variant": None,
                 "license": LICENSE,
-                "about": f"A {index.class_name}, pasted by its name.",
-                "knows": {},
-                "gated": False,
-                "fallback": None,
-                "examples": (),
-                "needs": _needs(template.needs if template else None, gb),
+                "needs": _needs(_nearest_needs(alike, card, gb), gb),
             }
         )
 
-    def _template(self, index: Index, listing: Listing) -> ModelCard | None:
-        """The most similar card of its family: by class, then by name, then by size."""
-        family = FAMILY_OF_CLASS.get(index.class_name)
-        # the bundled models are tiny, so their limits do not fit others of the family
-        alike = [c for c in self._cards.values() if c.family == family and not c.is_local]
-        words = set(re.split(r"\W|_", listing.name.lower()))
-        size = max(1.0, sum(listing.sizes.values()) / 1e9)
-
-        def likeness(card: ModelCard) -> tuple[bool, int, float]:
-            shared = len(words & set(re.split(r"\W|_", card.repo.lower())))
-            return (
-                index.class_name in card.classes.values(),
-                shared,
-                -abs(math.log(size / max(card.needs.disk_gb, 0.001))),
-            )
-
-        return max(alike, key=likeness, default=None)
-
-    def _generic(self, index: Index, listing: Listing) -> ModelCard:
-        """A card from the class's signature, where no card of its family is installed."""
+    def _read_card(self, index: Index, listing: Listing) -> ModelCard:
+        from pipelines.models.class_facts import CONFIG_FILES
         from pipelines.models.generic_card import generic_card
 
         configs: dict[str, dict[str, object]] = {}
         for component in index.components:
-            path = f"{component}/config.json"
-            if path in listing.files:
+            paths = (f"{component}/{name}" for name in CONFIG_FILES)
+            for path in (path for path in paths if path in listing.files):
                 with suppress(ValueError):
                     configs[component] = json.loads(self._hub.read(listing, path))
-        return generic_card(listing.name, index, configs)
+        return generic_card(listing.name, index, configs, self._cards.values())
 
     def _cache(self, card: ModelCard) -> None:
         self._pasted[card.id] = card
@@ -205,6 +180,17 @@ class Catalog(Mapping[str, ModelCard]):
     def _file(self, name: str) -> Path:
         digest = hashlib.sha256(name.encode()).hexdigest()
         return self._folder / f"{digest[:32]}.json"
+
+
+def _nearest_needs(alike: Iterable[ModelCard], card: ModelCard, disk_gb: float) -> Needs | None:
+    """Of the cards for the same tasks, or of all, the needs of the one that is nearest in size."""
+
+    def distance(each: ModelCard) -> tuple[bool, float]:
+        ratio = max(1.0, disk_gb) / max(each.needs.disk_gb, 0.001)
+        return set(each.tasks) != set(card.tasks), abs(math.log(ratio))
+
+    nearest = min(alike, key=distance, default=None)
+    return nearest and nearest.needs
 
 
 def _needs(template: Needs | None, disk_gb: float) -> Needs:

@@ -18,7 +18,6 @@ from pipelines.models.rules import FAMILY_OF_CLASS
 from pipelines.models.selection import pick_card
 from pipelines.request import GenerationRequest
 from settings import Settings
-from tests import tiny
 from tests.hub.conftest import Child
 from tests.hub.server import TestHub
 
@@ -30,7 +29,7 @@ def with_class(repo: Path, class_name: str, **components: list[str]) -> dict[str
     return {"model_index.json": json.dumps(index | components).encode()}
 
 
-def test_a_pasted_id_becomes_a_card_like_that_of_its_family(
+def test_a_pasted_id_becomes_a_card_that_says_what_its_class_says(
     hub: TestHub, child: Child, settings: SettingsOf, tiny_repo: Path
 ) -> None:
     repo = hub.add("people/their-ltx", tiny_repo)
@@ -38,7 +37,10 @@ def test_a_pasted_id_becomes_a_card_like_that_of_its_family(
     assert card["id"] == f"people/their-ltx@{repo.commit}"
     assert (card["repo"], card["revision"]) == ("people/their-ltx", repo.commit)
     assert (card["family"], card["tasks"]) == ("ltx", ["t2v", "i2v"])
-    assert card["defaults"]["width"] == tiny.CARD["defaults"]["width"]  # pyright: ignore
+    # its class's own, though the installed card of the family has others
+    assert (card["defaults"]["width"], card["defaults"]["num_inference_steps"]) == (704, 50)
+    assert card["limits"]["min_width"] == 64
+    assert card["call"] == card["scheduler"] == card["parts"] == {}
     assert card["needs"]["disk_gb"] < 0.1
     assert hub.bytes_sent("people/their-ltx.*safetensors") == 0
 
@@ -72,7 +74,7 @@ def test_a_family_without_a_card_is_read_from_its_class(
 ) -> None:
     hub.add("people/wan", tiny_repo, add=with_class(tiny_repo, "WanPipeline"))
     card = child.ask("card", name="people/wan", settings=settings("tiny/known"))
-    assert card["classes"] == {"t2v": "WanPipeline"}
+    assert card["classes"] == {"t2v": "WanPipeline", "v2v": "WanVideoToVideoPipeline"}
     assert card["needs"]["vram_gb"] is None
     assert card["needs"]["ram_gb"] < 2
 

@@ -22,9 +22,10 @@ from media.encode import encode
 from media.images import store_picture
 from media.videos import store_video
 from pipelines.engine.manager import PipelineManager
-from pipelines.models.call_signatures import _sources, call_signature
+from pipelines.models.call_signatures import call_signature
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.catalog import Catalog
+from pipelines.models.class_sources import _files, find_class
 from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
@@ -42,8 +43,8 @@ SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
 
 def forget_classes() -> None:
     """Classes were added to diffusers, or taken away."""
-    call_signature.cache_clear()
-    _sources.cache_clear()
+    for cached in (call_signature, find_class, _files):
+        cached.cache_clear()
 
 
 def is_internal(error: KinoraError) -> bool:
