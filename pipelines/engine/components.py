@@ -17,12 +17,12 @@ from typing import Any, get_args
 
 import torch
 
-from pipelines.engine.float32 import float32_components
 from pipelines.engine.placement import torch_dtype_for
 from pipelines.engine.samplers import apply_card_scheduler
 from pipelines.models.cards import ROOT, ModelCard
 from pipelines.models.download import Blob
 from pipelines.models.failures import Reason, failure, loading_error
+from pipelines.models.float32 import float32_components
 from pipelines.models.hub import Hub, Listing, list_folder
 from pipelines.models.loading import LoadProgress, OnProgress
 from pipelines.models.repository import (
@@ -131,10 +131,11 @@ def find_files(
     for (name, part), its_folder in zip(parts.items(), part_folders, strict=True):
         of = part.component_class(its_folder)
         components.append(Component(name, of, its_folder, part.subfolder, part.choice))
-    float32 = float32_components(pipeline_classes, {c.name: c.component_class for c in components})
-    return ModelFiles(
-        index, folder, components, main.commit, progress.has_begun, frozenset(float32)
+    float32 = float32_components(
+        [each.__name__ for each in pipeline_classes],
+        {each.name: each.component_class.__name__ for each in components},
     )
+    return ModelFiles(index, folder, components, main.commit, progress.has_begun, float32)
 
 
 def load_components(

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.engine.class_source import empty_negative_prompt
 from pipelines.engine.families.base import FrameFamily, Inputs
 from pipelines.engine.frames import Frames, to_uint8
 from pipelines.models.call_signatures import FRAMES, call_signature
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
+from pipelines.models.negative_prompts import empty_negative_prompt
 from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:

@@ -27,6 +27,8 @@ from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.catalog import Catalog
 from pipelines.models.class_sources import _files, find_class
 from pipelines.models.fit import Limits, SourceClip, fit
+from pipelines.models.float32 import _examples
+from pipelines.models.negative_prompts import empty_negative_prompt
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
 from pipelines.planning.plan import PlanOptions, plan_for
@@ -43,7 +45,7 @@ SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
 
 def forget_classes() -> None:
     """Classes were added to diffusers, or taken away."""
-    for cached in (call_signature, find_class, _files):
+    for cached in (call_signature, find_class, _files, _examples, empty_negative_prompt):
         cached.cache_clear()
 
 

@@ -9,19 +9,21 @@ import pytest
 import torch
 
 from pipelines.engine.components import build_pipeline, find_files, load_components
-from pipelines.engine.float32 import float32_components
+from pipelines.models.float32 import float32_components
 from pipelines.models.generic_card import generic_card
 from pipelines.models.hub import Hub
-from pipelines.models.repository import read_index
-from pipelines.planning import Plan
+from pipelines.models.repository import Index, read_index
+from pipelines.planning import ClipShape, Plan
+from pipelines.planning.demand import Demand, memory_demand
+from pipelines.planning.sizes import model_sizes
 from settings import Settings
 from tests.zoo.any.build import Builder
 from tests.zoo.any.folders import folders
 
 COMPONENTS = {
-    "vae": diffusers.AutoencoderKLWan,
-    "image_encoder": torch.nn.Module,
-    "transformer": diffusers.WanTransformer3DModel,
+    "vae": "AutoencoderKLWan",
+    "image_encoder": "CLIPVisionModel",
+    "transformer": "WanTransformer3DModel",
 }
 
 
@@ -37,12 +39,20 @@ COMPONENTS = {
     ],
 )
 def test_the_examples_of_the_class_decide(of: str, kept: set[str]) -> None:
-    assert float32_components([getattr(diffusers, of)], COMPONENTS) == kept
+    assert float32_components([of], COMPONENTS) == kept
 
 
 def test_a_vae_that_nobody_loads_in_float32_does_not_stay() -> None:
-    components = {"vae": diffusers.AutoencoderKLLTXVideo}
-    assert not float32_components([diffusers.LTXI2VLongMultiPromptPipeline], components)
+    components = {"vae": "AutoencoderKLLTXVideo"}
+    assert not float32_components(["LTXI2VLongMultiPromptPipeline"], components)
+
+
+def test_the_plan_counts_a_decoder_in_float32() -> None:
+    def demand(of: str) -> Demand:
+        card = generic_card("a/b", Index(of, {}), {})
+        return memory_demand(card, model_sizes(card), ClipShape(64, 64, 9), "bfloat16")
+
+    assert demand("LucyEditPipeline").decoding == 2 * demand("AnyFlowPipeline").decoding
 
 
 @pytest.mark.filterwarnings("ignore")

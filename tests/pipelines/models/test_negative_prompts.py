@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.engine.class_source import empty_negative_prompt
+from pipelines.models.negative_prompts import empty_negative_prompt
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from pipelines.engine.class_source import module_source
+from pipelines.models.class_sources import find_class
 
 PROMPT = re.compile(r"^\s*(?:>>>|\.\.\.) ?", re.MULTILINE)
 LOAD = re.compile(r"(\w+)\.from_pretrained\(([^()]*)\)")
@@ -24,48 +23,49 @@ DTYPE = re.compile(r"\b(?:torch_)?dtype=torch\.(\w+)")
 
 @dataclass(frozen=True)
 class _Example:
-    """One component that the example of a pipeline loads by itself."""
+    """One component that the example of a pipeline loads by itself, in float32."""
 
     class_name: str
     subfolder: str | None
-    dtype: str
 
 
 def float32_components(
-    pipeline_classes: Iterable[type[Any]], components: Mapping[str, type[Any]]
-) -> set[str]:
+    pipeline_classes: Iterable[str], components: Mapping[str, str]
+) -> frozenset[str]:
     """The names of the components that the pipelines' examples load in float32.
 
-    `components` are the classes by name. Where a pipeline has no example with a dtype, its VAE
+    `components` are class names by component. Where a pipeline has no example with a dtype, its VAE
     follows the examples of the other pipelines that use the same class.
     """
     found: set[str] = set()
-    for each in pipeline_classes:
-        text = module_source(each)
+    for pipeline_class in pipeline_classes:
+        loaded, has_dtype = _examples(pipeline_class)
         found |= {
             name
-            for name, component in components.items()
-            if any(_is_of(example, name, component) for example in _loaded_in_float32(text))
+            for name, class_name in components.items()
+            if any(
+                each.subfolder == name if each.subfolder else each.class_name == class_name
+                for each in loaded
+            )
         }
-        if not DTYPE.search(text):
-            known = _usual_in_float32()
-            found |= {n for n, c in components.items() if n == "vae" and c.__name__ in known}
-    return found
+        if not has_dtype and components.get("vae") in _usual_in_float32():
+            found.add("vae")
+    return frozenset(found)
 
 
-def _is_of(example: _Example, name: str, component: type[Any]) -> bool:
-    if example.subfolder is not None:
-        return example.subfolder == name
-    return example.class_name == component.__name__
+@lru_cache(maxsize=64)
+def _examples(pipeline_class: str) -> tuple[tuple[_Example, ...], bool]:
+    """What the example of a pipeline loads in float32, and whether it has any dtype."""
+    source = find_class(pipeline_class)
+    text = source.module_text if source else ""
+    return tuple(_loaded_in_float32(text)), bool(DTYPE.search(text))
 
 
-def _loaded_in_float32(text: str) -> list[_Example]:
-    found: list[_Example] = []
+def _loaded_in_float32(text: str) -> Iterable[_Example]:
     for class_name, arguments in LOAD.findall(PROMPT.sub("", text)):
         subfolder, dtype = SUBFOLDER.search(arguments), DTYPE.search(arguments)
-        if dtype is not None and not class_name.endswith("Pipeline"):
-            found.append(_Example(class_name, subfolder[1] if subfolder else None, dtype[1]))
-    return [each for each in found if each.dtype == "float32"]
+        if dtype and dtype[1] == "float32" and not class_name.endswith("Pipeline"):
+            yield _Example(class_name, subfolder[1] if subfolder else None)
 
 
 @lru_cache(maxsize=1)
