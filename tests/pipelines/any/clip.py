@@ -79,6 +79,13 @@ class Clip:
     def done(self, words: str) -> None:
         self.report.clips[self.task.value] = words
 
+    def checked(self, *checks: str) -> None:
+        self.report.examined.update(checks)
+
+    def plain_fails(self, why: str) -> None:
+        self.report.clips[self.task.value] += f"; plain fails: {why[:60]}"
+        self.report.plain_failures.append(why)
+
     def examine(self) -> None:
         pixels = self.width * self.height * self.count
         if pixels > MOST_PIXELS:
@@ -104,6 +111,7 @@ class Clip:
         self._promised(fitted, result, folder)
         said = {each.field for each in (*fitted.adjustments, *result.adjustments)}
         self._stored(fitted, said)
+        self.checked("clip", "ignored", "progress", "preview")
         self._ignored(request, calls.seen, said)
         self._progress(events, result)
         self.done(f"{result.width}x{result.height} f{result.num_frames}@{result.fps}")
@@ -143,7 +151,10 @@ class Clip:
     # -- what came of it --------------------------------------------------------------------------
 
     def _failed(self, error: KinoraError, fitted: Any) -> None:
+        self.checked("clip", "sentence")
         reason = self._plain_failure(fitted)
+        if reason is not None:
+            self.report.plain_failures.append(reason)
         cause = error.__cause__
         below = f"{type(cause).__name__}: {cause}" if cause is not None else ""
         if not is_internal(error):
@@ -173,7 +184,9 @@ class Clip:
         promised = (*fitted.made_size, fitted.made_frames, float(fitted.fps))
         said = {each.field for each in result.adjustments}
         if made != promised and not said & {"num_frames", "duration_s", "width", "height", "fps"}:
-            self.say("E", "promise", f"{_shape(made)} made, {_shape(promised)} promised, unsaid")
+            words = f"{_shape(made)} made, {_shape(promised)} promised, unsaid"
+            self.say("E", "promise", words)
+        self.checked("promise")
         if file.frames.std() == 0:
             self.say("E", "picture", "every pixel is the same")
 
@@ -265,6 +278,7 @@ class Clip:
                 if arguments is not own and extra | changed - ADAPTED:
                     lent = ", ".join(sorted(extra | changed - ADAPTED))
                     self.say("A", "arguments", f"equal only with lent or dropped: {lent}")
+                self.checked("equal")
                 self._effects(pipe, arguments, frames, said)
                 return
             notes.append(_difference(frames[-1], kept))
@@ -273,7 +287,9 @@ class Clip:
         elif notes[-1].startswith("differs"):
             self.say("B", "equal", f"with the very same arguments: {notes[-1]}")
         else:
-            self.report.clips[self.task.value] += f"; plain fails: {notes[-1][:60]}"
+            self.plain_fails(notes[-1])
+            return
+        self.checked("equal")
 
     def _effects(
         self, pipe: Any, arguments: dict[str, Any], frames: np.ndarray, said: set[str]
@@ -300,11 +316,13 @@ class Clip:
             below = error.__cause__ or error.message
             self.say("H", "bare", f"without a negative prompt and guidance: {below}")
             return
+        self.checked("bare", "finish")
         if not result.finished_early:
             self.say("D", "finish", "“finish now” after the first step changes nothing")
 
     def _discard(self, fitted: Any) -> None:
         person = Person(discard_at=1)
+        self.checked("discard")
         try:
             self.kinora.run(fitted, [], person)
         except Cancelled:
@@ -330,6 +348,7 @@ class Clip:
     def _half(self) -> None:
         if self.half is None or self.width * self.height > HALF_PIXELS:
             return
+        self.checked("half")
         request, clip = self._request(self.half)
         try:
             fitted = self.half.fitted(request, self.card, clip)

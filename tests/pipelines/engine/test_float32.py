@@ -49,7 +49,8 @@ def test_a_vae_that_nobody_loads_in_float32_does_not_stay() -> None:
 
 def test_the_plan_counts_a_decoder_in_float32() -> None:
     def demand(of: str) -> Demand:
-        card = generic_card("a/b", Index(of, {}), {})
+        parts = {"scheduler": ("diffusers", "UniPCMultistepScheduler")}
+        card = generic_card("a/b", Index(of, parts), {})
         return memory_demand(card, model_sizes(card), ClipShape(64, 64, 9), "bfloat16")
 
     assert demand("LucyEditPipeline").decoding == 2 * demand("AnyFlowPipeline").decoding
