@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 
@@ -24,16 +25,20 @@ def card() -> ModelCard:
     return next(iter(load_cards(ROOT / "presets" / "models").values()))
 
 
-def refused_by_diffusers() -> None:
+def check_inputs(*arguments: Any, **named: Any) -> None:
+    """Those of a pipeline that needs none of its components for it."""
     from diffusers import WanPipeline
 
-    WanPipeline.check_inputs(None, "a dog", None, 63, 64)
+    pipeline_class: Any = WanPipeline
+    pipeline_class.check_inputs(None, "a dog", None, *arguments, **named)
+
+
+def refused_by_diffusers() -> None:
+    check_inputs(63, 64)
 
 
 def failed_in_diffusers() -> None:
-    from diffusers import WanPipeline
-
-    WanPipeline.check_inputs(None, "a dog", None, 64, 64, callback_on_step_end_tensor_inputs=["x"])
+    check_inputs(64, 64, callback_on_step_end_tensor_inputs=["x"])  # looks at the pipeline itself
 
 
 def error_of(call: Callable[[], None]) -> Exception:
@@ -80,12 +85,7 @@ def raised_in(error: Exception, *packages: str) -> Exception:
 def test_what_a_pipeline_comes_upon_is_no_refusal(card: ModelCard) -> None:
     """Python itself raises the TypeError: its words are not about what the user asked for."""
 
-    def subtracted() -> None:
-        from diffusers import WanPipeline
-
-        WanPipeline.check_inputs(None, "a dog", None, "wide", 64)  # type: ignore[arg-type]
-
-    error = pipeline_error(error_of(subtracted), card.name)
+    error = pipeline_error(error_of(lambda: check_inputs("wide", 64)), card.name)
     assert error is not None
     assert error.details["reason"] == "pipeline_failed"
 
