@@ -61,7 +61,24 @@ def test_the_table_of_classes_counts_what_is_clean_refused_and_wrong() -> None:
     assert "It needs a face. Choose another model." in lines[2]
     assert lines[-1].startswith("3 classes in 3 folders: 1 are as they should be")
     assert "1 are refused" in lines[-1]
-    assert lines[-1].endswith("1 have a **no**.")
+    assert lines[-1].endswith("1 have a **no**, 0 are not examined yet.")
+
+
+def test_a_partial_run_leaves_the_other_rows_as_they_are() -> None:
+    page = "Before.\n\n<!-- any class -->\n<!-- /any class -->\n\nAfter.\n"
+    folders = {"one": "OnePipeline", "two": "TwoPipeline"}
+    one = classes.row(Report("one", "OnePipeline", offers="t2v,i2v", examined={"clip"}))
+    first = classes.merged(page, [one], folders)
+    assert first.startswith("Before.\n") and first.endswith("\nAfter.\n")
+    assert [each["note"] for each in classes.rows_of(first)] == ["", classes.NOT_YET]
+
+    two = classes.row(Report("two", "TwoPipeline", offers="t2v", examined={"discard"}))
+    both = classes.merged(first, [two], folders)
+    assert classes.rows_of(both) == [one, two]
+    assert classes.merged(both, [], folders) == both
+    assert [each["folder"] for each in classes.rows_of(classes.merged(both, [], {"two": "T"}))] == [
+        "two"
+    ]
 
 
 def test_every_check_of_the_classes_has_a_column() -> None:

@@ -2,7 +2,7 @@
 
 KINORA_MATRIX=full pytest -p tests.pipelines.any.matrix tests/pipelines/any
 
-A full run also writes the table into docs/models.md.
+It also writes the rows into the table in docs/models.md; the other rows there stay as they are.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 YES, NO, NOTHING = "yes", "**no**", ""
 
 PROPERTY = "any class"
+HEADS = ("class", "folder", "offers", *COLUMNS, "note")
+NOT_YET = "not examined yet"
 LONGEST_NOTE = 160
 
 
@@ -73,22 +75,53 @@ def _note(report: Report) -> str:
 
 def table(rows: list[dict[str, str]]) -> str:
     """Markdown, with the totals below it."""
-    heads = ["class", "folder", "offers", *COLUMNS, "note"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines = ["| " + " | ".join(HEADS) + " |", "|" + "---|" * len(HEADS)]
     for each in sorted(rows, key=lambda cells: (cells["class"], cells["folder"])):
-        lines.append("| " + " | ".join(each[head] for head in heads) + " |")
+        lines.append("| " + " | ".join(each[head] for head in HEADS) + " |")
     return "\n".join([*lines, "", totals(rows)])
 
 
 def totals(rows: list[dict[str, str]]) -> str:
-    clean = [each for each in rows if NO not in each.values()]
+    examined = [each for each in rows if each["note"] != NOT_YET]
+    clean = [each for each in examined if NO not in each.values()]
     refused = [each for each in clean if each["offers"] == "refused"]
     classes = {each["class"] for each in rows}
     return (
         f"{len(classes)} classes in {len(rows)} folders: {len(clean) - len(refused)} are as they "
         f"should be in every column, {len(refused)} are refused with a reason before anything is "
-        f"loaded, {len(rows) - len(clean)} have a **no**."
+        f"loaded, {len(examined) - len(clean)} have a **no**, {len(rows) - len(examined)} are "
+        f"{NOT_YET}."
     )
+
+
+def merged(text: str, rows: list[dict[str, str]], folders: dict[str, str]) -> str:
+    """The text of the page with these rows. `folders` are all of them, with their classes: rows of
+    others go, and those that were never examined say so."""
+    kept = {each["folder"]: each for each in rows_of(text)} | {
+        each["folder"]: each for each in rows
+    }
+    empty = dict.fromkeys(HEADS, NOTHING) | {"note": NOT_YET}
+    every = [
+        kept.get(folder, empty | {"class": f"`{of}`", "folder": folder})
+        for folder, of in folders.items()
+    ]
+    return with_table(text, TABLE, table(every))
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    """The rows of the page's table."""
+    part = text.partition(f"<!-- {TABLE} -->")[2].partition(f"<!-- /{TABLE} -->")[0]
+    lines = [line for line in part.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    return [dict(zip(HEADS, cells, strict=True)) for cells in rows[2:] if len(cells) == len(HEADS)]
+
+
+def write(rows: list[dict[str, str]]) -> None:
+    from tests.zoo.any.folders import FOLDERS
+
+    page = page_of(PAGE)
+    folders = {each.name: each.of for each in FOLDERS}
+    page.write_text(merged(page.read_text(encoding="utf-8"), rows, folders), encoding="utf-8")
 
 
 # -- the plugin ----------------------------------------------------------------------------------
@@ -102,17 +135,9 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    from tests.zoo.any.folders import FOLDERS
-
-    known = {each.name for each in FOLDERS}
-    rows = [each for each in found if each["folder"] in known]
-    if not rows:
-        return
-    terminalreporter.write_line("")
-    for line in table(rows).splitlines():
-        terminalreporter.write_line(line)
-    if {each["folder"] for each in rows} == known:
-        page = page_of(PAGE)
-        text = with_table(page.read_text(encoding="utf-8"), TABLE, table(rows))
-        page.write_text(text, encoding="utf-8")
-        terminalreporter.write_line(f"Written to docs/{page.name}.")
+    if found:
+        write(found)
+        terminalreporter.write_line("")
+        for line in table(found).splitlines():
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"Written to docs/{PAGE}.md.")

@@ -118,8 +118,18 @@ def has_sound(output: Any) -> bool:
 def make(pipe: Any, arguments: dict[str, Any], seed: int) -> Any:
     import torch
 
-    own = {"generator": torch.Generator().manual_seed(seed), "output_type": "np"}
     parameters = inspect.signature(type(pipe).__call__).parameters
-    own = {name: value for name, value in own.items() if name in parameters}
-    with torch.no_grad():
-        return pipe(**(arguments | own))
+
+    def call() -> Any:
+        own = {"generator": torch.Generator().manual_seed(seed), "output_type": "np"}
+        own = {name: value for name, value in own.items() if name in parameters}
+        with torch.no_grad():
+            return pipe(**(arguments | own))
+
+    try:
+        return call()
+    except NotImplementedError as error:
+        if "tiling" not in str(error):
+            raise
+        pipe.vae.enable_tiling()  # as the example of Allegro does
+        return call()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.pipelines.any.kinora import without_logs
 from tests.pipelines.any.known import compare, known
-from tests.pipelines.any.matrix import PAGE, PROPERTY, TABLE, row
+from tests.pipelines.any.matrix import PAGE, PROPERTY, row, rows_of
 from tests.pipelines.any.report import Ground, plainest, sized
 from tests.pipelines.any.truth import truth_of
 from tests.zoo.any.build import components_of
@@ -56,10 +56,8 @@ def test_every_video_class_has_a_folder_and_a_truth() -> None:
 
 def test_the_page_lists_every_folder() -> None:
     """`make models-matrix` writes the table; until then, what is new is missing by its name."""
-    page = page_of(PAGE).read_text(encoding="utf-8")
-    table = page.partition(f"<!-- {TABLE} -->")[2].partition(f"<!-- /{TABLE} -->")[0]
-    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines()]
-    listed = {(cells[1], cells[2]) for cells in rows if len(cells) > 3}
+    rows = rows_of(page_of(PAGE).read_text(encoding="utf-8"))
+    listed = {(each["class"], each["folder"]) for each in rows}
     missing = sorted(e.name for e in FOLDERS if (f"`{e.of}`", e.name) not in listed)
     assert not missing, f"run `make models-matrix`: docs/{PAGE}.md has no {missing}"
 
