@@ -19,7 +19,7 @@ from typing_extensions import assert_never
 from errors import Cancelled
 from pipelines.control import Control
 from pipelines.engine.families.base import FrameFamily, Inputs, LatentFamily
-from pipelines.engine.frames import Frames
+from pipelines.engine.frames import Frames, clip_of
 from pipelines.engine.loaded import Loaded
 from pipelines.engine.lora_adapters import apply_loras
 from pipelines.engine.memory import out_of_memory_as_kinora_error
@@ -170,7 +170,7 @@ def denoise(
         # plain call does
         match family:
             case FrameFamily():
-                return SampledFrames(frames=family.to_frames(output.frames), **rest)
+                return SampledFrames(frames=family.to_frames(clip_of(output)), **rest)
             case LatentFamily():
                 latents = family.unpack_latents(pipe, output.frames, fitted) if x0 is None else x0
                 noise = family.decode_noise(pipe, latents, generator, fitted)

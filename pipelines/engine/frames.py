@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from errors import ErrorCode, KinoraError
+from pipelines.models.call_signatures import RESULTS
 
 Frames = np.ndarray
 """uint8 [F, H, W, 3], sRGB."""
+
+
+def clip_of(output: Any) -> Any:
+    """What a pipeline returns as its clip, which most call `frames`."""
+    names = (*RESULTS, "images")
+    return next(value for name in names if (value := getattr(output, name, None)) is not None)
 
 
 def to_uint8(pixels: np.ndarray) -> Frames:

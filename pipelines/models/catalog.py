@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PASTED = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+MODULAR_INDEX = "modular_model_index.json"
 LOCAL = "local"
 """The owner in the name of a folder on this machine."""
 FAILED_FOR_S = 20.0
@@ -127,7 +128,8 @@ class Catalog(Mapping[str, ModelCard]):
             # with the commit in its id, a job that waits is made with the same files
             id_, where, commit = f"{repo}@{listing.commit}", repo, listing.commit or None
         if INDEX not in listing.files:
-            raise failure(Reason.NOT_A_PIPELINE, repo)
+            is_modular = MODULAR_INDEX in listing.files
+            raise failure(Reason.MODULAR if is_modular else Reason.NOT_A_PIPELINE, repo)
         index = read_index(self._hub.read(listing, INDEX), repo)
         card = self._read_card(index, listing)
         choices = choose_components(index, listing.sizes, repo, self._settings.model_variant)

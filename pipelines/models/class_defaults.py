@@ -69,6 +69,7 @@ class ClassDefaults:
             max_frames=max(
                 defaults.num_frames, frames.nearest(self._most_frames(defaults.num_frames), 1, 9999)
             ),
+            min_steps=self._least_steps(),
             max_steps=max(100, defaults.num_inference_steps),
             max_guidance=max(20.0, defaults.guidance_scale),
             max_fps=max(60, defaults.fps),
@@ -130,6 +131,12 @@ class ClassDefaults:
             return min(count, rule.of + rule.plus)
         two = max(rule.of, 1 + rule.of)
         return min(count, rule.nearest(two, 1, two))
+
+    def _least_steps(self) -> int:
+        """More than the step that the call goes back to, for Text2Video-Zero's motion."""
+        call = self.facts.call
+        later = call.number("t1") if call.takes("t0") else None
+        return 1 if later is None else int(later) + 1
 
     def _most_frames(self, count: int) -> int:
         if isinstance(fixed := self.facts.denoiser.get("video_length"), int):

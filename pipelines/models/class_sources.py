@@ -36,7 +36,16 @@ class ClassSource:
 @lru_cache(maxsize=64)
 def find_class(class_name: str) -> ClassSource | None:
     """None where diffusers has no pipeline class of that name."""
-    path = _files().get(class_name)
+    return _read(_files("pipelines", "pipeline_*.py").get(class_name), class_name)
+
+
+@lru_cache(maxsize=64)
+def find_model(class_name: str) -> ClassSource | None:
+    """A component's class; None where it is not one of diffusers' models."""
+    return _read(_files("models", "*.py").get(class_name), class_name)
+
+
+def _read(path: Path | None, class_name: str) -> ClassSource | None:
     if path is None:
         return None
     text = path.read_text(encoding="utf-8")
@@ -65,12 +74,12 @@ def find_method(class_name: str, name: str) -> ast.FunctionDef | None:
     return next((each for each in methods if each is not None), None)
 
 
-@lru_cache(maxsize=1)
-def _files() -> dict[str, Path]:
-    """The file of each class in diffusers' pipeline modules."""
+@lru_cache(maxsize=2)
+def _files(package: str, pattern: str) -> dict[str, Path]:
+    """The file of each class in a package of diffusers."""
     spec, found = find_spec("diffusers"), dict[str, Path]()
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        for path in sorted((Path(folder) / "pipelines").rglob("pipeline_*.py")):
+        for path in sorted((Path(folder) / package).rglob(pattern)):
             for name in re.findall(r"^class (\w+)", path.read_text("utf-8"), re.MULTILINE):
                 found.setdefault(name, path)
     return found

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.models.call_roles import last_picture_argument
 from pipelines.models.class_facts import Facts
 from pipelines.request import Task
 
@@ -81,13 +82,13 @@ TAKES: dict[str, dict[Literal["last_image", "lead"], bool]] = {
 """Inputs that the family gives to a class by way of an argument of another name."""
 
 
-def takes_last_image(facts: Facts) -> bool | None:
-    """Whether a `last_image` of the call has an effect; None where the call has none.
+def takes_last_image(facts: Facts) -> bool:
+    """Whether the call has an argument for a last picture, and that has an effect.
 
     Wan's image encoder makes two pictures into one sequence, for which only a denoiser with as many
     positions is made; a picture that is one frame of the latents leaves no place for another."""
-    if not facts.call.takes("last_image"):
-        return None
+    if last_picture_argument(facts.call) is None:
+        return False
     sees = facts.denoiser.get("image_dim") is not None
     has_places = facts.denoiser.get("pos_embed_seq_len") is not None
     return not _is_expanded(facts) and (has_places or not sees)

@@ -29,6 +29,13 @@ class Reason(str, Enum):
     NO_CACHE = "no_cache"
     NOT_A_PIPELINE = "not_a_pipeline"
     NOT_VIDEO = "not_video"
+    ENLARGES = "enlarges"
+    HDR = "hdr"
+    MODULAR = "modular"
+    NEEDS_INPUT = "needs_input"
+    NEEDS_PACKAGE = "needs_package"
+    NO_SCHEDULER = "no_scheduler"
+    UNSUPPORTED = "unsupported"
     PICKLE_ONLY = "pickle_only"
     REMOTE_CODE = "remote_code"
     UNKNOWN_LIBRARY = "unknown_library"
@@ -39,7 +46,6 @@ class Reason(str, Enum):
     MISSING_SHARD = "missing_shard"
     DAMAGED_FILE = "damaged_file"
     OUT_OF_MEMORY = "out_of_memory"
-    MISSING_PACKAGE = "missing_package"
     PIPELINE_REFUSED = "pipeline_refused"
     PIPELINE_FAILED = "pipeline_failed"
     OTHER = "other"
@@ -95,6 +101,39 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
         ErrorCode.MODEL_REFUSED,
         "{name} makes no videos: it is a {what}. Choose another model.",
     ),
+    Reason.ENLARGES: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} enlarges clips that another model has made: it is a {what}. Choose a model that "
+        "makes them.",
+    ),
+    Reason.HDR: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} makes HDR frames, which Kinora cannot write to a file: it is a {what}. "
+        "Choose another model.",
+    ),
+    Reason.MODULAR: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} is a modular pipeline (modular_model_index.json), which Kinora cannot run yet. "
+        "Choose a repository with a model_index.json.",
+    ),
+    Reason.NEEDS_INPUT: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} needs {what}, which Kinora cannot give it. Choose another model.",
+    ),
+    Reason.NEEDS_PACKAGE: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} needs the Python package {what}, which is not installed here. Install it and "
+        "restart Kinora, or choose another model.",
+    ),
+    Reason.NO_SCHEDULER: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} samples without a scheduler, which Kinora cannot follow: it is a {what}. "
+        "Choose another model.",
+    ),
+    Reason.UNSUPPORTED: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} does not work with the installed version of {what}. Choose another model.",
+    ),
     Reason.PICKLE_ONLY: (
         ErrorCode.MODEL_REFUSED,
         "{name} offers its {what} only as a pickle, which can run any code when it is opened. "
@@ -138,11 +177,6 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
     Reason.OUT_OF_MEMORY: (
         ErrorCode.OUT_OF_MEMORY,
         "{name} needs more memory than is free here ({what}).",
-    ),
-    Reason.MISSING_PACKAGE: (
-        ErrorCode.MODEL_REFUSED,
-        "{name} needs the package {what}, which is not installed here. Install it, or choose "
-        "another model.",
     ),
     Reason.PIPELINE_REFUSED: (
         ErrorCode.MODEL_REFUSED,
@@ -232,7 +266,7 @@ def loading_error(error: BaseException, card: ModelCard, component: str = "") ->
     if is_out_of_disk(error):
         return failure(Reason.NO_DISK, card.name, f"it needs {card.needs.disk_gb:g} GB")
     if package := missing_package(error):
-        return failure(Reason.MISSING_PACKAGE, card.name, package)
+        return failure(Reason.NEEDS_PACKAGE, card.name, package)
     if component:
         return failure(Reason.DAMAGED_FILE, card.name, component.replace("_", " "))
     return failure(hub_reason(error) or Reason.OTHER, card.name, card.revision or "main")

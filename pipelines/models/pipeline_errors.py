@@ -11,12 +11,12 @@ import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from types import TracebackType
 
 from errors import KinoraError, split_sentence
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure, is_out_of_memory, missing_package
+from pipelines.models.missing_packages import missing_names
 
 UPSTREAM = ("diffusers", "transformers")
 OURS = ("pipelines", "jobs", "media")
@@ -69,7 +69,7 @@ def pipeline_error(error: Exception, name: str) -> KinoraError | None:
     if isinstance(error, KinoraError) or is_out_of_memory(error) or not is_upstream(error):
         return None
     if package := missing_package(error) or _unimported_package(error):
-        return failure(Reason.MISSING_PACKAGE, name, package)
+        return failure(Reason.NEEDS_PACKAGE, name, package)
     if isinstance(error, REFUSALS) and _is_raised(error):
         return failure(Reason.PIPELINE_REFUSED, name, meaning(error))
     # subclasses of RuntimeError are those of the hardware
@@ -118,17 +118,8 @@ def _unimported_package(error: BaseException) -> str | None:
         source = inspect.getsource(inspect.getmodule(_frames(error)[-1].tb_frame) or object)
     except (OSError, TypeError):
         return None
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            modules = {each.asname or each.name: node.module for each in node.names}
-        elif isinstance(node, ast.Import):
-            modules = {each.asname or each.name.partition(".")[0]: each.name for each in node.names}
-        else:
-            continue
-        package = modules.get(error.name, "").partition(".")[0]
-        if package and find_spec(package) is None:
-            return package
-    return None
+    found = missing_names(ast.parse(source)).get(error.name)
+    return found.package if found else None
 
 
 def meaning(error: BaseException) -> str:

@@ -6,16 +6,18 @@ drawn where the latents have a known layout.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipelines.engine.families.base import FrameFamily, Inputs
 from pipelines.engine.frames import Frames, to_uint8
-from pipelines.models.call_signatures import FRAMES, call_signature
+from pipelines.models.call_roles import clip_argument, last_picture_argument, picture_argument
+from pipelines.models.call_signatures import CallSignature, call_signature
 from pipelines.models.cards import ModelCard
 from pipelines.models.failures import Reason, failure
-from pipelines.models.negative_prompts import empty_negative_prompt
 from pipelines.request import FittedRequest
 
 if TYPE_CHECKING:
@@ -37,26 +39,42 @@ class Generic(FrameFamily):
         call = call_signature(card.classes[fitted.task])
         if call is None:  # the card was made with another version of diffusers
             raise failure(Reason.UNKNOWN_CLASS, card.name, card.classes[fitted.task])
-        available: dict[str, Any] = {
+        available: dict[str | None, Any] = {
             "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt or empty_negative_prompt(call.class_name),
+            "negative_prompt": _negative_prompt(call, fitted.negative_prompt),
             "width": fitted.width,
             "height": fitted.height,
             "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
             "frame_rate": fitted.fps,
             "fps": fitted.fps,
-            "image": inputs.image,
-            "last_image": inputs.last_image,
-            "video": list(inputs.video) or None,
-            "strength": fitted.strength,
+            "strength": fitted.strength if inputs.video else None,
+            call.frames_name: fitted.num_frames,
+            call.guidance_name: fitted.guidance_scale,
+            picture_argument(call): inputs.image,
+            last_picture_argument(call): inputs.last_image,
         }
-        available |= dict.fromkeys(FRAMES, fitted.num_frames)
-        accepted = {k: v for k, v in available.items() if v is not None and call.takes(k)}
+        if inputs.video:
+            available[clip_argument(call)] = list(inputs.video)
+        accepted = {k: v for k, v in available.items() if k and v is not None and call.takes(k)}
         return accepted | card.call
 
+    @contextmanager
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        """The guidance of pipelines that have a guider instead of an argument for it."""
+        guider = getattr(pipe, "guider", None)
+        if guider is None:
+            yield
+            return
+        pipe.guider = guider.new(guidance_scale=fitted.guidance_scale)
+        try:
+            yield
+        finally:
+            pipe.guider = guider
+
     def to_frames(self, output: Any) -> Frames:
-        return to_uint8(np.asarray(output[0]))
+        # one clip, or a batch of one: an array, or a list of arrays
+        is_batch = isinstance(output, list) or np.ndim(output) == 5
+        return to_uint8(np.asarray(output[0] if is_batch else output))
 
     def unpack_x0(
         self, pipe: Any, x0: torch.Tensor, fitted: FittedRequest, run: dict[str, torch.Tensor]
@@ -92,6 +110,12 @@ class Generic(FrameFamily):
         if shape == (channels, *place) and x0.shape[0] == frames:
             return x0.unsqueeze(0).permute(0, 2, 1, 3, 4)
         raise ValueError(f"latents of an unknown layout: {tuple(x0.shape)}")
+
+
+def _negative_prompt(call: CallSignature, negative: str) -> str | None:
+    """None for an empty one, where the class knows what to do with that; some fail without one, or
+    sample without guidance."""
+    return negative or (None if call.replaces_missing_negative else "")
 
 
 def _latent_channels(vae: Any) -> int:

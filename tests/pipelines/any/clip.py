@@ -22,6 +22,9 @@ HALF_PIXELS = 128 * 128
 ADAPTED = {
     "conditions",
     "video",
+    "control_video",
+    "conditioning_frames",
+    "cond_image",
     "mask",
     "mask_video",
     "image",
@@ -112,7 +115,7 @@ class Clip:
         said = {each.field for each in (*fitted.adjustments, *result.adjustments)}
         self._stored(fitted, said)
         self.checked("clip", "ignored", "progress", "preview")
-        self._ignored(request, calls.seen, said)
+        self._ignored(request, calls.seen, said, (result.width, result.height))
         self._progress(events, result)
         self.done(f"{result.width}x{result.height} f{result.num_frames}@{result.fps}")
 
@@ -197,12 +200,20 @@ class Clip:
         if stored is not None and "precision" not in said:
             self.say("G", "precision", f"weights in {stored}, unsaid")
 
-    def _ignored(self, request: dict[str, Any], calls: list[plain.Call], said: set[str]) -> None:
+    def _ignored(
+        self,
+        request: dict[str, Any],
+        calls: list[plain.Call],
+        said: set[str],
+        made: tuple[int, int],
+    ) -> None:
         """Asked for, not said to be unused, and never handed on."""
         if not calls:
             self.say("E", "ignored", "no pipeline was called")
             return
-        given = calls[-1].arguments
+        given = calls[-1].names
+        if made == (self.width, self.height):
+            given |= {"width", "height"}
         names = {"num_frames": next((n for n in plain.FRAME_COUNTS if n in given), "num_frames")}
         lost: list[str] = []
         for name in ("negative_prompt", "num_inference_steps", "guidance_scale", "strength"):
@@ -239,8 +250,13 @@ class Clip:
             "fps": fitted.fps,
             "image": self.image,
             "video": self.video,
+            "control_video": self.video,
+            "conditioning_frames": self.video or self.image,
+            "cond_image": self.image,
             "strength": fitted.strength,
         }
+        if plain.has_true_guidance(of):
+            given["true_cfg_scale"] = given.pop("guidance_scale")
         return plain.asked_of(of, given)
 
     def _equal(self, fitted: Any, calls: list[plain.Call], folder: Path, said: set[str]) -> None:
@@ -259,7 +275,7 @@ class Clip:
         for arguments in (own, call.arguments):
             try:
                 pipe = plain.load(of, self.path, storage)
-                output = plain.make(pipe, arguments, SEED)
+                output = plain.make(pipe, arguments, SEED, call.guidance)
                 frames = plain.frames_of(output)
             except Exception as error:  # whatever a pipeline raises
                 notes.append(f"{type(error).__name__}: {error}")
@@ -281,6 +297,9 @@ class Clip:
                 self.checked("equal")
                 self._effects(pipe, arguments, frames, said)
                 return
+            if frames[-1].shape != kept.shape and "width" not in plain.parameters_of(of):
+                notes.append("plain: it chooses a size by itself")
+                continue
             notes.append(_difference(frames[-1], kept))
         if all(note.startswith("differs") for note in notes):
             self.say("B", "equal", f"not what diffusers alone makes of it: {notes[-1]}")

@@ -11,8 +11,9 @@ from typing import Any
 from tests.pipelines.any.clip import FRAMES, SIDE, STEPS, Clip
 from tests.pipelines.any.findings import Report
 from tests.pipelines.any.kinora import Kinora, KinoraError
+from tests.pipelines.any.plain import has_true_guidance
 from tests.pipelines.any.second import SecondClip
-from tests.pipelines.any.truth import rate_of, truth_of
+from tests.pipelines.any.truth import LEAST_FRAMES, rate_of, truth_of
 from tests.zoo.any.build import Folder
 
 
@@ -69,12 +70,15 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
         ("guidance_scale", d.guidance_scale),
     ):
         own = getattr(parameters.get(name), "default", None)
+        if name == "guidance_scale" and has_true_guidance(of):
+            own = parameters["true_cfg_scale"].default
         if isinstance(own, int | float) and not isinstance(own, bool) and own != value:
             report.say(
                 "A" if card.family != "generic" else "F", name, f"{value}; the class says {own}"
             )
     m = card.limits
-    if max(m.min_width, m.min_height) > SIDE or m.min_frames > FRAMES or m.max_width < SIDE:
+    least = LEAST_FRAMES.get(report.class_name, FRAMES)
+    if max(m.min_width, m.min_height) > SIDE or m.min_frames > least or m.max_width < SIDE:
         report.say(
             "A", "limits", f"{m.min_width}x{m.min_height}, {m.min_frames} frames at least, lent"
         )

@@ -28,7 +28,6 @@ from pipelines.models.catalog import Catalog
 from pipelines.models.class_sources import _files, find_class
 from pipelines.models.fit import Limits, SourceClip, fit
 from pipelines.models.float32 import _examples
-from pipelines.models.negative_prompts import empty_negative_prompt
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
 from pipelines.planning.plan import PlanOptions, plan_for
@@ -45,7 +44,7 @@ SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
 
 def forget_classes() -> None:
     """Classes were added to diffusers, or taken away."""
-    for cached in (call_signature, find_class, _files, _examples, empty_negative_prompt):
+    for cached in (call_signature, find_class, _files, _examples):
         cached.cache_clear()
 
 

@@ -26,6 +26,18 @@ class Call:
 
     class_name: str
     arguments: dict[str, Any]
+    guidance: float | None = None
+    """Of the pipeline's guider, where it has one instead of an argument."""
+
+    @property
+    def names(self) -> set[str]:
+        """What was given, by the names that a request has."""
+        names = set(self.arguments)
+        if "conditions" in names:
+            names.add("strength")
+        if "true_cfg_scale" in names or self.guidance is not None:
+            names.add("guidance_scale")
+        return names
 
 
 @dataclass
@@ -40,7 +52,8 @@ class Calls:
                 return call(pipe, *args, **kwargs)
             self._inside.call = True
             try:
-                self.seen.append(Call(type(pipe).__name__, dict(kwargs)))
+                guidance = getattr(getattr(pipe, "guider", None), "guidance_scale", None)
+                self.seen.append(Call(type(pipe).__name__, dict(kwargs), guidance))
                 return call(pipe, *args, **kwargs)
             finally:
                 self._inside.call = False
@@ -86,6 +99,16 @@ def load(of: type[Any], folder: Path, storage: str | None = None) -> Any:
     return pipe
 
 
+def parameters_of(of: type[Any]) -> set[str]:
+    return set(inspect.signature(of.__call__).parameters)
+
+
+def has_true_guidance(of: type[Any]) -> bool:
+    """Of two arguments for it, the one that is on by default."""
+    own = inspect.signature(of.__call__).parameters.get("true_cfg_scale")
+    return own is not None and own.default > 1
+
+
 def asked_of(of: type[Any], given: dict[str, Any]) -> dict[str, Any]:
     """Those arguments that the class takes, by its own names."""
     parameters = inspect.signature(of.__call__).parameters
@@ -115,9 +138,12 @@ def has_sound(output: Any) -> bool:
     return any(output.get(name) is not None for name in ("audio", "sound", "audios"))
 
 
-def make(pipe: Any, arguments: dict[str, Any], seed: int) -> Any:
+def make(pipe: Any, arguments: dict[str, Any], seed: int, guidance: float | None = None) -> Any:
+    """`guidance`: for the guider of a pipeline that has no argument for it."""
     import torch
 
+    if guidance is not None:
+        pipe.guider = pipe.guider.new(guidance_scale=guidance)
     parameters = inspect.signature(type(pipe).__call__).parameters
 
     def call() -> Any:

@@ -54,7 +54,8 @@ TRUTHS: dict[str, Truth] = {
     "Cosmos3OmniPipeline": Truth("t2v i2v", "v2v", unless=GUARD),
     "CosmosTextToWorldPipeline": Truth("t2v", unless=GUARD),
     "CosmosVideoToWorldPipeline": Truth("i2v", "v2v", unless=GUARD),
-    "EasyAnimateControlPipeline": Truth("v2v", unless=CONTROL),
+    # it calls its own encode_prompt with an argument that that has not
+    "EasyAnimateControlPipeline": Truth("v2v", unless=f"{CONTROL}|version of diffusers"),
     "EasyAnimateInpaintPipeline": Truth("t2v", "i2v v2v"),
     "EasyAnimatePipeline": Truth("t2v"),
     "HeliosPipeline": Truth("t2v i2v v2v"),
@@ -151,19 +152,19 @@ RATES: dict[str, int] = {
     "AnimateDiffSDXLPipeline": 8,
     "AnimateDiffSparseControlNetPipeline": 8,
     "AnimateDiffVideoToVideoPipeline": 8,
-    "HunyuanSkyreelsImageToVideoPipeline": 24,
     "HunyuanVideo15ImageToVideoPipeline": 24,
     "HunyuanVideo15Pipeline": 24,
     "HunyuanVideoImageToVideoPipeline": 24,
     "HunyuanVideoPipeline": 24,
-    "LTXConditionPipeline": 24,
-    "LTXImageToVideoPipeline": 24,
-    "LTXPipeline": 24,
     "PIAPipeline": 8,
     "SkyReelsV2Pipeline": 24,
 }
 """Frames per second of models whose class does not say them, or another's."""
 
+
+LEAST_FRAMES = {"AllegroPipeline": 24, "LattePipeline": 16}
+"""Of classes that cannot make fewer: Allegro's VAE decodes tiles of 24 frames, Latte has a position
+for each of its 16."""
 
 OF_FOLDER_RATES = {"wan22-5b": 24, "wan22-5b-i2v": 24}
 """TI2V-5B is faster than the others of its class."""

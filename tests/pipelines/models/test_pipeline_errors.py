@@ -101,7 +101,7 @@ def test_a_name_whose_import_was_skipped_names_the_package(card: ModelCard) -> N
 
     error = pipeline_error(error_of(used), card.name)
     assert error is not None
-    assert "needs the package torchvision" in error.message
+    assert "needs the Python package torchvision" in error.message
 
 
 def test_an_attribute_that_we_look_up_in_vain_is_our_defect(card: ModelCard) -> None:
@@ -188,4 +188,4 @@ def test_a_missing_package_is_named(
     if package:
         error = loading_error(raised, card)
         assert error.code is ErrorCode.MODEL_REFUSED
-        assert f"needs the package {package}, which is not installed" in error.message
+        assert f"needs the Python package {package}, which is not installed" in error.message

@@ -68,13 +68,32 @@ def hunyuan_words(kind: str = "pipeline_hunyuan_video") -> Any:
     """One that knows the words of the pipeline's template, which it cuts off by their number."""
     from importlib import import_module
 
+    from tokenizers import processors
+
     module = import_module(f"diffusers.pipelines.hunyuan_video.{kind}")
-    return word_tokenizer(module.DEFAULT_PROMPT_TEMPLATE["template"], begin=True)
+    template = module.DEFAULT_PROMPT_TEMPLATE
+    tokenizer = word_tokenizer(template["template"], begin=True)
+    # as many tokens as the real one has, so that something is left of an empty prompt too
+    short = template["crop_start"] + 1 - len(tokenizer(template["template"].format("")).input_ids)
+    first = " ".join(["<s>"] * (1 + max(0, short)))
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    return tokenizer
 
 
 def chat_words(text: str = "") -> Any:
     tokenizer = word_tokenizer(text)
     tokenizer.chat_template = hunyuan15.CHAT
+    return tokenizer
+
+
+def qwen_words() -> Any:
+    """With the tokens that a pipeline looks up by name."""
+    tokenizer = chat_words()
+    tokenizer.add_special_tokens(
+        {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|vision_start|>"]}
+    )
     return tokenizer
 
 
@@ -145,7 +164,7 @@ ENCODERS: dict[str, Callable[..., Any]] = {
     "CLIPTokenizer": parts.clip_tokenizer,
     "GemmaTokenizer": partial(word_tokenizer, "", length=1000),
     "LlamaTokenizer": hunyuan_words,
-    "Qwen2Tokenizer": chat_words,
+    "Qwen2Tokenizer": qwen_words,
     "Qwen2VLProcessor": chat_words,
     "Qwen2_5_VLProcessor": chat_words,
 }

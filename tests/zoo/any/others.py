@@ -41,14 +41,14 @@ OTHERS: dict[str, dict[str, Any]] = {
     "ControlNetModel": {name: value for name, value in UNET.items() if name != "sample_size"}
     | {
         "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "conditioning_embedding_out_channels": (8, 8),
+        "conditioning_embedding_out_channels": (8, 8, 8, 8),
         "attention_head_dim": 4,
     },
     "SparseControlNetModel": {name: value for name, value in UNET.items() if name != "sample_size"}
     | {
         "down_block_types": ("CrossAttnDownBlockMotion", "DownBlockMotion"),
         "conditioning_channels": 3,
-        "conditioning_embedding_out_channels": (8, 8),
+        "conditioning_embedding_out_channels": (8, 8, 8, 8),
         "attention_head_dim": 4,
         "use_simplified_condition_embedding": False,
     },
