@@ -319,6 +319,8 @@ def _check_components(
     """Raises KinoraError where a component is missing, or of another class than the pipeline
     takes."""
     optional = set(pipeline_class._optional_components)
+    if pipeline_class.__name__ == index.class_name:
+        optional |= index.left_out
     # diffusers' modules postpone annotations, so they are strings without `eval_str`
     parameters = inspect.signature(pipeline_class.__init__, eval_str=True).parameters
     for name, parameter in parameters.items():
