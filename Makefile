@@ -5,7 +5,7 @@
 # make fix            fix what the linter can fix, and format
 # make e2e            only the browser tests
 # make reliability    the reliability tests in full: kill -9 of workers and servers, twenty times
-# make models-matrix  every model family with every task, and which checks it passes
+# make models-matrix  check every model family and pipeline class; writes a table in docs/models.md
 # make bench          benchmarks, as ratios
 # make docs           regenerate the tables in docs/
 # make pictures       take the README's pictures
@@ -59,7 +59,7 @@ reliability: .venv/.dev debian
 
 models-matrix: .venv/.dev
 	@$(RUN) -m pytest -q -p tests.matrix tests/pipelines/engine/families/test_families.py
-	@KINORA_MATRIX=full $(RUN) -m pytest -q tests/pipelines/any
+	@KINORA_MATRIX=full $(RUN) -m pytest -v -p tests.pipelines.any.matrix tests/pipelines/any
 
 check: .venv/.dev $(AXE)
 	@$(RUN) -m ruff check .

@@ -40,14 +40,17 @@ def page_of(name: str) -> Path:
     return ROOT / "docs" / f"{name}.md"
 
 
-def updated(name: str) -> str:
-    """The page with a fresh table."""
-    text = page_of(name).read_text(encoding="utf-8")
+def with_table(text: str, name: str, table: str) -> str:
+    """The text of a page with another table in the place called `name`."""
     part = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not part.search(text):
-        raise SystemExit(f"{page_of(name).name} has no table called {name}.")
-    table = TABLES[name]()
+        raise SystemExit(f"The page has no table called {name}.")
     return part.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
+
+
+def updated(name: str) -> str:
+    """The page with a fresh table."""
+    return with_table(page_of(name).read_text(encoding="utf-8"), name, TABLES[name]())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from jobs.job import Job
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
-from pipelines.planning import Planner
+from pipelines.planning import ClipShape, Planner
 from pipelines.planning.allowed_models import AllowedModels
 from pipelines.request import REQUEST_FIELDS, Adjustment, FittedRequest, GenerationRequest
 from settings import Settings
@@ -59,7 +59,7 @@ def _loaded(
 ) -> tuple[Loaded, FittedRequest]:
     fitted = job.fitted
     try:
-        return manager.get(fitted.model, fitted.task, report), fitted
+        return manager.get(fitted.model, fitted.task, report, ClipShape.of(fitted)), fitted
     except KinoraError as error:
         if error.code not in UNAVAILABLE:
             raise
@@ -82,7 +82,7 @@ def _loaded(
         log.warning("Model %s not available (%s); trying the fallback %s.", wanted.id, why, card.id)
         try:
             changed = _refitted(job, card, why, settings, sizes)
-            return manager.get(card.id, changed.task, report), changed
+            return manager.get(card.id, changed.task, report, ClipShape.of(changed)), changed
         except KinoraError as error:
             if error.code is ErrorCode.CANCELLED:
                 raise

@@ -76,9 +76,8 @@ def _run(
     from pipelines.engine import latents_file
     from pipelines.engine.decode import check_between_layers, decode
     from pipelines.engine.memory import PeakMemory
-    from pipelines.engine.placement import plan_here
     from pipelines.engine.sampling import sample
-    from pipelines.planning.demand import ClipShape
+    from pipelines.planning.plan import precision_adjustment
     from pipelines.request import Adjustment
 
     timer, throttle = PhaseTimer(), LoadingThrottle()
@@ -92,6 +91,7 @@ def _run(
             emit(Loading.of(progress))
 
     loaded, fitted = model_for(job, manager, on_progress, pictures, settings)
+    plan = loaded.weights.plan
     if fitted is not job.fitted:
         sentence = fitted.adjustments[0].sentence
         emit(Fallback(sentence, fitted))
@@ -121,6 +121,8 @@ def _run(
     checkpoint, died = folder / LATENTS, (folder / DECODING).exists()
     sampled = latents_file.load(checkpoint, loaded.device)
     if sampled is None:
+        if change := precision_adjustment(plan, loaded.card.name):
+            on_change(change)
         sampled = sample(
             loaded,
             fitted,
@@ -141,7 +143,7 @@ def _run(
 
     # 4. Decode. From here on, a failed job can be retried without sampling.
     emit(Decoding())
-    tiles = max(plan_here(loaded.card, settings, ClipShape.of(fitted)).tiles, 2 if died else 0)
+    tiles = max(plan.tiles, 2 if died else 0)
     with _decoding(folder), check_between_layers(loaded, control.check):
         frames = decode(loaded, sampled, fitted, tiles=tiles, on_change=on_change)
     timer.lap("decode")

@@ -22,6 +22,7 @@ from pipelines.engine.samplers import apply_card_scheduler
 from pipelines.models.cards import ROOT, ModelCard
 from pipelines.models.download import Blob
 from pipelines.models.failures import Reason, failure, loading_error
+from pipelines.models.float32 import float32_components
 from pipelines.models.hub import Hub, Listing, list_folder
 from pipelines.models.loading import LoadProgress, OnProgress
 from pipelines.models.repository import (
@@ -47,9 +48,9 @@ DOWNLOAD_SHARE = 0.8
 OF_ONE_CLASS = ("transformer", "unet")
 """Components that must be of the class a pipeline is written for; encoders come in several."""
 
-TEXT_ONLY_PROCESSORS = ("Qwen2VLProcessor",)
-"""Processors that video pipelines (Kandinsky 5) use for text only. Their image half needs
-torchvision, which is not required, so the tokenizer alone is loaded without it."""
+TEXT_AND_IMAGES = "VLProcessor"
+"""How the names of processors end that pipelines use as tokenizers (Kandinsky). Their image half
+needs torchvision, which is not required, so the tokenizer alone is loaded without it."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class ModelFiles:
     components: list[Component] = field(default_factory=list)
     commit: str = ""
     was_downloaded: bool = False
+    float32: frozenset[str] = frozenset()
+    """Components that the classes of the pipelines load in float32."""
 
 
 def find_files(
@@ -133,13 +136,18 @@ def find_files(
         expected = _expected_class(pipeline_classes[0], name)
         of = part.component_class(its_folder, expected=expected)
         components.append(Component(name, of, its_folder, part.subfolder, part.choice))
-    return ModelFiles(index, folder, components, main.commit, progress.has_begun)
+    float32 = float32_components(
+        [each.__name__ for each in pipeline_classes],
+        {each.name: each.component_class.__name__ for each in components},
+    )
+    return ModelFiles(index, folder, components, main.commit, progress.has_begun, float32)
 
 
 def load_components(
     files: ModelFiles, plan: Plan, card: ModelCard, float32: tuple[str, ...], report: OnProgress
 ) -> dict[str, Any]:
-    """Loads every component, by name, in the plan's dtype; those in `float32` in float32.
+    """Loads every component, by name, in the plan's dtype; those in `float32`, and those of which
+    the pipelines' classes say so, in float32.
 
     Raises KinoraError(MODEL_LOAD or OUT_OF_MEMORY).
     """
@@ -149,7 +157,8 @@ def load_components(
         done = start + (0.9 - start) * number / len(files.components)
         report(LoadProgress(component.name.replace("_", " "), done))
         try:
-            dtype = torch.float32 if component.name in float32 else torch_dtype_for(plan)
+            stays = component.name in float32 or component.name in files.float32
+            dtype = torch.float32 if stays else torch_dtype_for(plan)
             loaded[component.name] = _load_component(component, dtype)
         except Exception as error:
             raise loading_error(error, card, component.name) from error
@@ -312,7 +321,7 @@ def _import_class(library: str, class_name: str, name: str) -> type[Any]:
         from transformers.utils import is_torchvision_available
 
         class_name = _maybe_remap_transformers_class(class_name) or class_name
-        if class_name in TEXT_ONLY_PROCESSORS and not is_torchvision_available():
+        if class_name.endswith(TEXT_AND_IMAGES) and not is_torchvision_available():
             class_name = "AutoTokenizer"
     found = getattr(holder, class_name, None) if class_name else None
     if not isinstance(found, type) or not hasattr(found, "from_pretrained"):
@@ -337,6 +346,8 @@ def _check_components(
     """Raises KinoraError where a component is missing, or of another class than the pipeline
     takes."""
     optional = set(pipeline_class._optional_components)
+    if pipeline_class.__name__ == index.class_name:
+        optional |= index.left_out
     # diffusers' modules postpone annotations, so they are strings without `eval_str`
     parameters = inspect.signature(pipeline_class.__init__, eval_str=True).parameters
     for name, parameter in parameters.items():

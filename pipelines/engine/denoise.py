@@ -25,6 +25,7 @@ from pipelines.engine.step_count import Step, StepCount
 from pipelines.engine.step_watch import Discarded, FinishedEarly, StepWatch, watch_steps
 from pipelines.engine.truncation import report_truncation
 from pipelines.models.frame_rule import count_rounds
+from pipelines.models.pipeline_errors import pipeline_errors_as_kinora_errors
 from pipelines.request import Adjustment, FittedRequest
 from pipelines.sound import Sound
 
@@ -121,6 +122,7 @@ def denoise(
         run.enter_context(watch_steps(pipe, watch))
         # model offload leaves the last component on the GPU, also when the call raises
         run.callback(pipe.maybe_free_model_hooks)
+        run.enter_context(pipeline_errors_as_kinora_errors(loaded.card))
         run.enter_context(out_of_memory_as_kinora_error())
 
         # 4. The pipeline's call: ends with its last step, "finish now", or a cancel

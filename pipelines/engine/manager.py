@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 
@@ -22,13 +23,13 @@ from pipelines.engine.components import ModelFiles, find_files, load_components
 from pipelines.engine.families import load_family
 from pipelines.engine.loaded import Loaded, Weights, class_name, pipeline_class
 from pipelines.engine.memory import free_bytes, free_memory, weights_bytes
-from pipelines.engine.placement import apply_plan, plan_here
+from pipelines.engine.placement import apply_plan, machine_here, move_weights
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.models.failures import loading_error
 from pipelines.models.hub import COMMIT, Hub
 from pipelines.models.loading import LoadProgress, OnProgress
-from pipelines.planning import Plan
+from pipelines.planning import ClipShape, Machine, Plan, PlanOptions, plan_for
 from pipelines.request import Task
 from settings import Settings
 
@@ -44,20 +45,35 @@ class PipelineManager:
     """The models in memory. Thread-safe."""
 
     def __init__(
-        self, cards: Mapping[str, ModelCard], settings: Settings, hub: Hub | None = None
+        self,
+        cards: Mapping[str, ModelCard],
+        settings: Settings,
+        hub: Hub | None = None,
+        machine: Machine | None = None,
     ) -> None:
+        """`machine` is what plans are made for, by default this one."""
         self.cards = cards if isinstance(cards, Catalog) else Catalog(cards, settings)
         self.settings = settings
         self._hub = hub or Hub(settings)
+        self._given_machine = machine
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._load_locks: dict[str, threading.Lock] = {}
         self._weights: OrderedDict[str, Weights] = OrderedDict()
         self._warned: set[str] = set()
 
-    def get(self, model_id: str, task: Task, on_progress: OnProgress | None = None) -> Loaded:
+    def get(
+        self,
+        model_id: str,
+        task: Task,
+        on_progress: OnProgress | None = None,
+        shape: ClipShape | None = None,
+    ) -> Loaded:
         """The model, loaded if necessary. Concurrent calls for one model wait for a single load.
 
+        The plan is made for a clip of that `shape`: a model that is kept is loaded again where the
+        clip needs another precision, and its weights are moved where it needs another offload.
+        Without a shape, a kept model stays as it is, and another is loaded for its card's own clip.
         Raises KinoraError: UNKNOWN_MODEL, TASK_NOT_SUPPORTED, or why it could not be loaded. What
         `on_progress` raises stops the load.
         """
@@ -72,9 +88,22 @@ class PipelineManager:
         with load_lock:
             with self._lock:
                 weights = self._weights.get(card.id)
+            if weights is not None and shape is not None:
+                plan = self._plan(card, shape)
+                if self._can_stay(weights, plan):
+                    _follow_plan(weights, plan)
+                else:
+                    log.info(
+                        "Loading %s again: weights in %s instead of %s.",
+                        card.id,
+                        plan.precision,
+                        weights.plan.precision,
+                    )
+                    weights = None
+                    self.evict(card.id)
             if weights is None:
                 try:
-                    weights = self._load(card, task, report)
+                    weights = self._load(card, task, report, self._plan(card, shape))
                 except Exception as error:
                     free_memory()  # components that were loaded before the failure
                     raise loading_error(error, card) from error
@@ -125,11 +154,23 @@ class PipelineManager:
                 return
             self.evict(held[0])
 
-    def _load(self, card: ModelCard, task: Task, report: OnProgress) -> Weights:
+    @cached_property
+    def _machine(self) -> Machine:
+        # lazily, because it tries the GPU
+        return self._given_machine or machine_here(self.settings)
+
+    def _plan(self, card: ModelCard, shape: ClipShape | None) -> Plan:
+        return plan_for(card, self._machine, PlanOptions.of(self.settings), shape)
+
+    def _can_stay(self, weights: Weights, plan: Plan) -> bool:
+        """Whether weights that are loaded can be used as that plan wants them."""
+        # on ZeroGPU, loading counts against the visitor's quota, and plans differ in tiles only
+        return self.settings.zero_gpu or weights.plan.precision == plan.precision
+
+    def _load(self, card: ModelCard, task: Task, report: OnProgress, plan: Plan) -> Weights:
         _silence_library_output()
         self._warn_if_unpinned(card)
         family = load_family(card.family)
-        plan = plan_here(card, self.settings)
 
         # 1. Download and check the files, before any other model is evicted
         classes = [pipeline_class(card, family, each) for each in card.tasks]
@@ -171,6 +212,17 @@ class PipelineManager:
             return
         self._warned.add(card.id)
         log.warning("%s is not pinned to a commit: its output may change.", card.id)
+
+
+def _follow_plan(weights: Weights, plan: Plan) -> None:
+    """Places loaded weights as another plan of the same precision does."""
+    if plan.offload != weights.plan.offload:
+        with weights.busy:
+            pipe, *others = weights.pipes.values()
+            move_weights(pipe, plan, *others)
+            weights.plan = plan
+    else:
+        weights.plan = plan
 
 
 def _with_commit(card: ModelCard, files: ModelFiles) -> ModelCard:

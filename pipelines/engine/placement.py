@@ -15,10 +15,8 @@ from typing import Any
 import torch
 
 from pipelines.engine.torch_device import torch_device
-from pipelines.models.cards import ModelCard
-from pipelines.planning.demand import ClipShape
-from pipelines.planning.machine import this_machine
-from pipelines.planning.plan import Plan, PlanOptions, plan_for
+from pipelines.planning.machine import Machine, this_machine
+from pipelines.planning.plan import Plan
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,14 +29,14 @@ BLOCKS_AT_ONCE = 1
 DENOISERS = ("transformer", "transformer_2", "unet")
 
 
-def plan_here(card: ModelCard, settings: Settings, shape: ClipShape | None = None) -> Plan:
-    """The plan for this process, with the GPU as torch finds it."""
+def machine_here(settings: Settings) -> Machine:
+    """The machine of this process, with the GPU as torch finds it."""
     machine = this_machine(settings)
     if not settings.zero_gpu:
-        machine = machine.with_device(torch_device())
-    elif not torch.cuda.is_available():  # ZeroGPU without `spaces`: there is no GPU
-        machine = machine.without_gpu()
-    return plan_for(card, machine, PlanOptions.of(settings), shape)
+        return machine.with_device(torch_device())
+    if not torch.cuda.is_available():  # ZeroGPU without `spaces`: there is no GPU
+        return machine.without_gpu()
+    return machine
 
 
 def torch_device_for(plan: Plan) -> torch.device:
@@ -86,9 +84,11 @@ def install_hooks(pipe: Any, plan: Plan) -> None:
                 denoiser.enable_cache(_step_cache_config(pipe, plan))
 
 
-def move_weights(pipe: Any, plan: Plan) -> None:
-    """Moves the weights as another plan places them. Their storage dtype stays."""
-    remove_offload(pipe)
+def move_weights(pipe: Any, plan: Plan, *others: Any) -> None:
+    """Moves the weights as another plan places them. Their storage dtype stays. `others` are the
+    other pipelines over the same weights, whose hooks would bring back the earlier plan."""
+    for each in (*others, pipe):
+        remove_offload(each)
     _offload_or_move(pipe, plan)
 
 

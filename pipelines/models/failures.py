@@ -6,6 +6,7 @@ The exceptions of torch, diffusers and huggingface_hub are known by name, so non
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from enum import Enum
 
@@ -45,6 +46,8 @@ class Reason(str, Enum):
     MISSING_SHARD = "missing_shard"
     DAMAGED_FILE = "damaged_file"
     OUT_OF_MEMORY = "out_of_memory"
+    PIPELINE_REFUSED = "pipeline_refused"
+    PIPELINE_FAILED = "pipeline_failed"
     OTHER = "other"
 
 
@@ -175,6 +178,16 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
         ErrorCode.OUT_OF_MEMORY,
         "{name} needs more memory than is free here ({what}).",
     ),
+    Reason.PIPELINE_REFUSED: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} cannot make this clip. Its pipeline says: “{what}” Change the request, or choose "
+        "another model.",
+    ),
+    Reason.PIPELINE_FAILED: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} cannot make this clip. Its pipeline in diffusers failed: “{what}” Choose another "
+        "model.",
+    ),
     Reason.OTHER: (
         ErrorCode.MODEL_LOAD,
         "The files of {name} are incomplete, damaged or of another kind.",
@@ -189,6 +202,17 @@ NETWORK = {
     "RemoteProtocolError",
     "TimeoutException",
 }
+PACKAGES = tuple(
+    map(
+        re.compile,
+        (
+            r"pip install (?:-U |--upgrade )?([A-Za-z][\w-]*)",
+            r"`([\w.-]+)` is not installed",
+            r"requires the ([\w-]+) library",
+        ),
+    )
+)
+"""How diffusers and transformers name a missing package, the name for pip first."""
 TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -241,9 +265,22 @@ def loading_error(error: BaseException, card: ModelCard, component: str = "") ->
         return failure(Reason.OUT_OF_MEMORY, card.name, f"{card.needs.ram_gb:g} GB")
     if is_out_of_disk(error):
         return failure(Reason.NO_DISK, card.name, f"it needs {card.needs.disk_gb:g} GB")
+    if package := missing_package(error):
+        return failure(Reason.NEEDS_PACKAGE, card.name, package)
     if component:
         return failure(Reason.DAMAGED_FILE, card.name, component.replace("_", " "))
     return failure(hub_reason(error) or Reason.OTHER, card.name, card.revision or "main")
+
+
+def missing_package(error: BaseException) -> str | None:
+    """The package whose absence an ImportError reports; None for other errors."""
+    for link in _chain(error):
+        if isinstance(link, ModuleNotFoundError) and link.name:
+            return link.name.partition(".")[0]
+        if isinstance(link, ImportError):
+            found = (each.search(str(link)) for each in PACKAGES)
+            return next((each[1] for each in found if each), None)
+    return None
 
 
 def is_out_of_disk(error: BaseException) -> bool:

@@ -36,6 +36,8 @@ class Index:
     components: dict[str, tuple[str, str]]
     """name -> (library, class), without the components that are null in the index"""
     config: dict[str, Any] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    """Components that are null in the index: the pipeline was saved without them."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def read_index(text: bytes | str, name: str) -> Index:
             raise failure(Reason.REMOTE_CODE, name, key)
         elif not key.startswith("_") and not is_pair:
             config[key] = value
-    return Index(data["_class_name"], components, config)
+    left_out = frozenset(key for key, value in data.items() if value == [None, None])
+    return Index(data["_class_name"], components, config, left_out)
 
 
 def check_libraries(index: Index, files: Iterable[str], name: str) -> None:

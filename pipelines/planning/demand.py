@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from pipelines.models.cards import ModelCard
+from pipelines.models.float32 import float32_components
 from pipelines.planning.device import GIB
 from pipelines.planning.sizes import Sizes
 from pipelines.planning.traits import family_traits
@@ -95,7 +96,8 @@ def memory_demand(card: ModelCard, sizes: Sizes, shape: ClipShape, dtype: str) -
     """What sampling and decoding a clip of that shape hold at `dtype`."""
     traits, width = family_traits(card.family), BYTES[dtype]
     gib = width / GIB
-    decoder_bytes = 4 if traits.decodes_float32 else width
+    by_class = float32_components(card.classes.values(), {"vae": ""})
+    decoder_bytes = 4 if traits.decodes_float32 or "vae" in by_class else width
     # with classifier-free guidance most pipelines run both halves as one batch
     halves = 2 if shape.is_guided and traits.guided_at_once else 1
 

@@ -13,6 +13,7 @@ from pipelines.planning.demand import ClipShape, Demand, memory_demand
 from pipelines.planning.machine import Machine
 from pipelines.planning.sizes import Sizes, model_sizes
 from pipelines.planning.traits import StepCache, Traits, family_traits
+from pipelines.request import Adjustment
 from settings import Settings
 
 Profile = Literal["fast", "balanced", "small"]
@@ -87,6 +88,13 @@ class Plan:
     is_guess: bool = False
     notes: tuple[str, ...] = ()
     """Settings that cannot be honoured here, as sentences."""
+    reduced_from: str | None = None
+    """The precision that there is not enough memory for; None where it is not reduced."""
+
+    @property
+    def precision(self) -> str:
+        """How the denoiser's weights are stored, which can only be changed by loading them."""
+        return self.storage or self.dtype_name
 
     @property
     def memory_gb(self) -> float:
@@ -163,7 +171,11 @@ def plan_for(
     if dtypes == ["float32"] and (card.dtype or options.dtype) == "auto":
         dtypes.append("bfloat16")  # slower on such a CPU, and half as large
     plans = [_plan(card, machine, options, shape, dtype) for dtype in dtypes]
-    return next((plan for plan in plans if plan.fits), plans[-1])
+    plan = next((plan for plan in plans if plan.fits), plans[-1])
+    # the profile `small` reduces it in any case, which is the operator's choice
+    if options.profile == "small" or plan.precision == dtypes[0]:
+        return plan
+    return replace(plan, reduced_from=dtypes[0])
 
 
 def _plan(
@@ -312,6 +324,20 @@ def _compile(traits: Traits, machine: Machine, options: PlanOptions, notes: list
     if options.compile == "auto":
         return options.profile == "fast" and machine.has_gpu and traits.compiles
     return options.compile == "on" and traits.compiles
+
+
+def precision_adjustment(plan: Plan, name: str) -> Adjustment | None:
+    """What a clip of the model called `name` reports where its precision is reduced."""
+    if plan.reduced_from is None:
+        return None
+    return Adjustment(
+        field="precision",
+        asked=plan.reduced_from,
+        used=plan.precision,
+        sentence=f"Not enough memory for this clip with {name} in {plan.reduced_from}; its weights "
+        f"were stored in {plan.precision}, which changes the frames a little. A smaller or shorter "
+        "clip may need less.",
+    )
 
 
 def gigabytes(gb: float) -> str:

@@ -92,6 +92,13 @@ class Clip:
     def done(self, words: str) -> None:
         self.report.clips[self.task.value] = words
 
+    def checked(self, *checks: str) -> None:
+        self.report.examined.update(checks)
+
+    def plain_fails(self, why: str) -> None:
+        self.report.clips[self.task.value] += f"; plain fails: {why[:60]}"
+        self.report.plain_failures.append(why)
+
     def examine(self) -> None:
         pixels = self.width * self.height * self.count
         if pixels > MOST_PIXELS:
@@ -105,9 +112,6 @@ class Clip:
             self.say("C", "clip", f"offered and refused: “{error.message}”")
             self.done("refused")
             return
-        planned, needed = self.kinora.storage(self.card, fitted)
-        if planned != needed:
-            self.say("G", "plan", f"weights in {planned} for a clip that needs no such thing")
 
         # 2. The clip
         events: list[tuple[str, dict[str, Any]]] = []
@@ -119,6 +123,8 @@ class Clip:
                 return
         self._promised(fitted, result, folder)
         said = {each.field for each in (*fitted.adjustments, *result.adjustments)}
+        self._stored(fitted, said)
+        self.checked("clip", "ignored", "progress", "preview")
         self._ignored(request, calls.seen, said, (result.width, result.height))
         self._progress(events, result)
         self.done(f"{result.width}x{result.height} f{result.num_frames}@{result.fps}")
@@ -158,7 +164,10 @@ class Clip:
     # -- what came of it --------------------------------------------------------------------------
 
     def _failed(self, error: KinoraError, fitted: Any) -> None:
+        self.checked("clip", "sentence")
         reason = self._plain_failure(fitted)
+        if reason is not None:
+            self.report.plain_failures.append(reason)
         cause = error.__cause__
         below = f"{type(cause).__name__}: {cause}" if cause is not None else ""
         if not is_internal(error):
@@ -188,9 +197,18 @@ class Clip:
         promised = (*fitted.made_size, fitted.made_frames, float(fitted.fps))
         said = {each.field for each in result.adjustments}
         if made != promised and not said & {"num_frames", "duration_s", "width", "height", "fps"}:
-            self.say("E", "promise", f"{_shape(made)} made, {_shape(promised)} promised, unsaid")
+            words = f"{_shape(made)} made, {_shape(promised)} promised, unsaid"
+            self.say("E", "promise", words)
+        self.checked("promise")
         if file.frames.std() == 0:
             self.say("E", "picture", "every pixel is the same")
+
+    def _stored(self, fitted: Any, said: set[str]) -> None:
+        stored = self.kinora.storage_here(self.card, self.task)
+        if stored != self.kinora.storage_needed(fitted, self.card):
+            self.say("G", "plan", f"weights in {stored} for a clip that needs no such thing")
+        if stored is not None and "precision" not in said:
+            self.say("G", "precision", f"weights in {stored}, unsaid")
 
     def _ignored(
         self,
@@ -286,6 +304,7 @@ class Clip:
                 if arguments is not own and extra | changed - ADAPTED:
                     lent = ", ".join(sorted(extra | changed - ADAPTED))
                     self.say("A", "arguments", f"equal only with lent or dropped: {lent}")
+                self.checked("equal")
                 self._effects(pipe, arguments, frames, said)
                 return
             if frames[-1].shape != kept.shape and "width" not in plain.parameters_of(of):
@@ -297,7 +316,9 @@ class Clip:
         elif notes[-1].startswith("differs"):
             self.say("B", "equal", f"with the very same arguments: {notes[-1]}")
         else:
-            self.report.clips[self.task.value] += f"; plain fails: {notes[-1][:60]}"
+            self.plain_fails(notes[-1])
+            return
+        self.checked("equal")
 
     def _effects(
         self, pipe: Any, arguments: dict[str, Any], frames: np.ndarray, said: set[str]
@@ -324,6 +345,7 @@ class Clip:
             below = error.__cause__ or error.message
             self.say("H", "bare", f"without a negative prompt and guidance: {below}")
             return
+        self.checked("bare", "finish")
         if not result.finished_early:
             self.say("D", "finish", "“finish now” after the first step changes nothing")
         elif result.steps_done is None or result.steps_done >= self.total_steps:
@@ -331,6 +353,7 @@ class Clip:
 
     def _discard(self, fitted: Any) -> None:
         person = Person(discard_at=1)
+        self.checked("discard")
         try:
             self.kinora.run(fitted, [], person)
         except Cancelled:
@@ -356,6 +379,7 @@ class Clip:
     def _half(self) -> None:
         if self.half is None or self.width * self.height > HALF_PIXELS:
             return
+        self.checked("half")
         request, clip = self._request(self.half)
         try:
             fitted = self.half.fitted(request, self.card, clip)

@@ -12,6 +12,7 @@ from tests.pipelines.any.clip import FRAMES, SIDE, STEPS, Clip
 from tests.pipelines.any.findings import Report
 from tests.pipelines.any.kinora import Kinora, KinoraError
 from tests.pipelines.any.plain import has_true_guidance
+from tests.pipelines.any.second import SecondClip
 from tests.pipelines.any.truth import LEAST_FRAMES, LEAST_STEPS, rate_of, truth_of
 from tests.zoo.any.build import Folder
 
@@ -29,6 +30,7 @@ def examine(
         _defaults(card, of, report)
         for task in card.tasks:
             Clip(kinora, card, task, of, path, report, classes, half).examine()
+            SecondClip(kinora, card, task, of, path, report, classes, None).examine()
         kinora.forget(card)
     report.seconds = time.process_time() - began
     return report
@@ -37,10 +39,12 @@ def examine(
 def offered(kinora: Kinora, name: str, folder: str, class_name: str, report: Report) -> Any:
     """The card, or None where the folder is refused; says where that is not the truth."""
     truth = truth_of(folder, class_name)
+    report.examined.add("tasks")
     try:
         card = kinora.card(name)
     except KinoraError as error:
         report.sentence = error.message
+        report.examined.add("sentence")
         said = error.message.replace(class_name, "").replace(name, "")  # names prove nothing
         if truth.unless is None or not re.search(truth.unless, said, re.I):
             sentence = error.message.replace(f"local/{name}", "it")
@@ -58,6 +62,7 @@ def offered(kinora: Kinora, name: str, folder: str, class_name: str, report: Rep
 def _defaults(card: Any, of: type[Any], report: Report) -> None:
     parameters = inspect.signature(of.__call__).parameters
     d, rate = card.defaults, rate_of(report.folder, of)
+    report.examined.add("limits")
     if rate is not None and rate != d.fps:
         report.say("F", "fps", f"{d.fps} frames per second; the class says {rate}")
     for name, value in (

@@ -30,6 +30,10 @@ class Report:
     offers: str = "refused"
     sentence: str = ""
     findings: list[Finding] = field(default_factory=list)
+    examined: set[str] = field(default_factory=set)
+    """The checks that were made, whatever they found."""
+    plain_failures: list[str] = field(default_factory=list)
+    """Why diffusers alone cannot make a clip of the folder either."""
     clips: dict[str, str] = field(default_factory=dict)
     """Task -> what came of it, in a few words."""
     seconds: float = 0.0

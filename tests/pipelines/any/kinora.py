@@ -28,6 +28,7 @@ from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.catalog import Catalog
 from pipelines.models.class_sources import _files, find_class
 from pipelines.models.fit import Limits, SourceClip, fit
+from pipelines.models.float32 import _examples
 from pipelines.planning.demand import ClipShape
 from pipelines.planning.machine import Machine
 from pipelines.planning.plan import PlanOptions, plan_for
@@ -45,7 +46,7 @@ SMALL_MACHINE = Machine(ram_gb=16, free_disk_gb=1000)
 
 def forget_classes() -> None:
     """Classes were added to diffusers, or taken away."""
-    for cached in (call_signature, find_class, _files):
+    for cached in (call_signature, find_class, _files, _examples):
         cached.cache_clear()
 
 
@@ -65,7 +66,7 @@ class Kinora:
         self.data = data
         self.pictures = data / "pictures"
         catalog = Catalog(load_cards(self.settings.models_dir), self.settings)
-        self.manager = PipelineManager(catalog, self.settings)
+        self.manager = PipelineManager(catalog, self.settings, machine=SMALL_MACHINE)
 
     def card(self, name: str) -> ModelCard:
         """KinoraError where the folder cannot be used, with the sentence for people."""
@@ -115,12 +116,10 @@ class Kinora:
         result = run_job(job, self.manager, emit, person, folder, self.pictures, self.settings)
         return result, folder
 
-    def storage(self, card: ModelCard, fitted: FittedRequest) -> tuple[str | None, str | None]:
-        """How a small machine keeps its weights: as it is planned, and as this clip needs it."""
+    def storage_needed(self, fitted: FittedRequest, card: ModelCard) -> str | None:
+        """How a small machine keeps its weights for this clip alone."""
         options = PlanOptions.of(self.settings)
-        planned = plan_for(card, SMALL_MACHINE, options)
-        needed = plan_for(card, SMALL_MACHINE, options, ClipShape.of(fitted))
-        return planned.storage, needed.storage
+        return plan_for(card, SMALL_MACHINE, options, ClipShape.of(fitted)).storage
 
     def storage_here(self, card: ModelCard, task: Task) -> str | None:
         return self.manager.get(card.id, task).weights.plan.storage

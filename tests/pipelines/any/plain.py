@@ -86,7 +86,10 @@ def load(of: type[Any], folder: Path, storage: str | None = None) -> Any:
         if isinstance(value, list) and str(value[1]).endswith("VLProcessor"):  # wants torchvision
             given[name] = AutoTokenizer.from_pretrained(folder / name)
     pipe: Any = of
-    pipe = pipe.from_pretrained(folder, torch_dtype=torch.float32, **given)
+    # added afterwards: a tokenizer of another class than the index names is refused
+    left_out = dict.fromkeys(given)
+    pipe = pipe.from_pretrained(folder, torch_dtype=torch.float32, **left_out)
+    pipe.register_modules(**given)
     pipe.set_progress_bar_config(disable=True)
     for name in ("transformer", "transformer_2", "unet"):
         if storage == "float8" and (part := getattr(pipe, name, None)) is not None:
@@ -141,9 +144,18 @@ def make(pipe: Any, arguments: dict[str, Any], seed: int, guidance: float | None
 
     if guidance is not None:
         pipe.guider = pipe.guider.new(guidance_scale=guidance)
-
-    own = {"generator": torch.Generator().manual_seed(seed), "output_type": "np"}
     parameters = inspect.signature(type(pipe).__call__).parameters
-    own = {name: value for name, value in own.items() if name in parameters}
-    with torch.no_grad():
-        return pipe(**(arguments | own))
+
+    def call() -> Any:
+        own = {"generator": torch.Generator().manual_seed(seed), "output_type": "np"}
+        own = {name: value for name, value in own.items() if name in parameters}
+        with torch.no_grad():
+            return pipe(**(arguments | own))
+
+    try:
+        return call()
+    except NotImplementedError as error:
+        if "tiling" not in str(error):
+            raise
+        pipe.vae.enable_tiling()  # as the example of Allegro does
+        return call()

@@ -1,11 +1,12 @@
 """Prints what Kinora makes of every video class of diffusers: a row for each folder, and totals.
 
-python -m tests.pipelines.any.report [NAME ...] [--quick] [--offers] [--known FILE] [--pixels N]
+python -m tests.pipelines.any.report [NAME ...] [--quick] [--offers] [--page] [--known FILE]
+    [--pixels N]
 
 NAME is a folder of the zoo or a class. --quick leaves half precision out. --offers makes no clips:
 it shows what is offered under neutral names and with the sizes of real checkpoints. --known adds
 the findings to FILE as lines of known.txt. --pixels: clips of more are not made, only their card is
-looked at.
+looked at. --page writes the rows into the table of docs/models.md.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tests.pipelines.any import clip
+from tests.pipelines.any import clip, matrix
 from tests.pipelines.any.examine import examine, offered
 from tests.pipelines.any.findings import KINDS, Report
 from tests.pipelines.any.kinora import Kinora, forget_classes, without_logs
@@ -134,6 +135,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--known", type=Path, metavar="FILE")
     parser.add_argument("--offers", action="store_true")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--pixels", type=int, default=clip.MOST_PIXELS)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -152,6 +154,8 @@ def main() -> None:
         for each in examined:
             reports.append(each)
             print(row(each), flush=True)
+            if arguments.page:
+                matrix.write([matrix.row(each)])
             if arguments.known:
                 with arguments.known.open("a", encoding="utf-8") as file:
                     file.writelines(f"{line}\n" for line in known_lines([each]))

@@ -17,7 +17,7 @@ from pipelines.models import loras
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.models.selection import preload_models
-from pipelines.planning import Machine, Planner, allowed_models
+from pipelines.planning import ClipShape, Machine, Planner, allowed_models
 from pipelines.planning.allowed_models import AllowedModels, download_gb
 from pipelines.request import GenerationRequest, Lora, Task
 from settings import ROOT, Settings
@@ -123,7 +123,9 @@ class Unreachable(PipelineManager):
 
     asked: list[str]
 
-    def get(self, model_id: str, task: Task, on_progress: Any = None) -> Any:
+    def get(
+        self, model_id: str, task: Task, on_progress: Any = None, shape: ClipShape | None = None
+    ) -> Any:
         self.asked.append(model_id)
         raise KinoraError(ErrorCode.MODEL_NOT_FOUND)
 
