@@ -43,8 +43,8 @@ DOWNLOAD_SHARE = 0.8
 OF_ONE_CLASS = ("transformer", "unet")
 """Components that must be of the class a pipeline is written for; encoders come in several."""
 
-TEXT_ONLY_PROCESSORS = ("Qwen2VLProcessor",)
-"""Processors that video pipelines (Kandinsky 5) use for text only. Their image half needs
+TEXT_ONLY_PROCESSORS = ("Qwen2VLProcessor", "Qwen2_5_VLProcessor")
+"""Processors that video pipelines (Kandinsky 5 and 6) use for text only. Their image half needs
 torchvision, which is not required, so the tokenizer alone is loaded without it."""
 
 

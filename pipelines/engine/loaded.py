@@ -61,6 +61,7 @@ class Weights:
         if task not in self.pipes:
             of = pipeline_class(self.card, self.family, task)
             made = build_pipeline(of, self.components, self.config)
+            self.family.complete_pipeline(made, self.components)
             # AnimateDiff builds a new UNet from two components: keep that, not a second copy of
             # both
             self.components |= {k: v for k, v in made.components.items() if v is not None}

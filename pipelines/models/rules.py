@@ -125,6 +125,13 @@ RULES: dict[str, Rules] = {
     "kandinsky5": Rules(
         frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
     ),
+    "kandinsky6": Rules(
+        frames=Steps(of=4, plus=1), size=Steps(of=16), sound=True
+    ),
+    "easyanimate": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
+    "animatediff-sdxl": Rules(
+        prompt_tokens=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
+    ),
 }
 
 
@@ -159,4 +166,8 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "LTX2ImageToVideoPipeline": "ltx2",
     "SkyReelsV2Pipeline": "skyreels",
     "SkyReelsV2ImageToVideoPipeline": "skyreels",
+    "Kandinsky6TI2VAPipeline": "kandinsky6",
+    "EasyAnimatePipeline": "easyanimate",
+    "EasyAnimateInpaintPipeline": "easyanimate",
+    "AnimateDiffSDXLPipeline": "animatediff-sdxl",
 }

@@ -40,13 +40,6 @@ def build(folder: Path) -> None:
         norm_num_groups=2,
         attention_head_dim=4,
     )
-    vae = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-        latent_channels=4,
-        norm_num_groups=2,
-    )
     scheduler = diffusers.PNDMScheduler(
         beta_start=0.00085,
         beta_end=0.012,
@@ -55,7 +48,7 @@ def build(folder: Path) -> None:
         steps_offset=1,
     )
     diffusers.StableDiffusionPipeline(
-        vae=vae,
+        vae=vae(),
         text_encoder=parts.clip_text(),
         tokenizer=parts.clip_tokenizer(),
         unet=unet,
@@ -64,11 +57,30 @@ def build(folder: Path) -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     ).save_pretrained(folder)
-    adapter = diffusers.MotionAdapter(
+    save_adapter(folder, motion_layers_per_block=2)
+
+
+def vae() -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
         block_out_channels=(8, 8),
-        motion_layers_per_block=2,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        latent_channels=4,
+        norm_num_groups=2,
+    )
+
+
+def save_adapter(folder: Path, **settings: Any) -> None:
+    import torch
+    from diffusers import MotionAdapter
+
+    adapter = MotionAdapter(
+        block_out_channels=(8, 8),
         motion_norm_num_groups=2,
         motion_num_attention_heads=4,
+        **settings,
     )
     generator = torch.Generator().manual_seed(1)
     for parameter in adapter.parameters():  # its output layers begin at zero: no motion at all

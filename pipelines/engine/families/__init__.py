@@ -24,6 +24,9 @@ FAMILIES = {
     "svd": ("pipelines.engine.families.svd", "SVD"),
     "modelscope": ("pipelines.engine.families.modelscope", "ModelScope"),
     "animatediff": ("pipelines.engine.families.animatediff", "AnimateDiff"),
+    "kandinsky6": ("pipelines.engine.families.kandinsky6", "Kandinsky6"),
+    "easyanimate": ("pipelines.engine.families.easyanimate", "EasyAnimate"),
+    "animatediff-sdxl": ("pipelines.engine.families.animatediff_sdxl", "AnimateDiffSDXL"),
     "generic": ("pipelines.engine.families.generic", "Generic"),
 }
 

@@ -79,6 +79,10 @@ class BaseFamily(ABC):
         """(frames, side) of the synthetic clips to which the preview map is fitted."""
         return 1 + 2 * self.temporal_compression(pipe), 8 * self.spatial_compression(pipe)
 
+    def complete_pipeline(self, pipe: Any, components: dict[str, Any]) -> None:
+        """Repairs a pipeline that was just built from the loaded components, where its constructor
+        leaves something out."""
+
     @abstractmethod
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs

@@ -338,7 +338,11 @@ def test_the_clip_sounds_like_a_plain_call(case: Case) -> None:
     """To the bit before it is encoded; afterwards as long as the clip."""
     if not case.loaded.card.rules.sound:
         pytest.skip("this model makes no sound")
-    sound, plain = case.sampled.sound, case.plain[0].audio[0].float().numpy()
+    sound, plain = case.sampled.sound, case.plain[0].audio
+    if plain is None:
+        assert sound is None
+        return
+    plain = np.atleast_2d(torch.as_tensor(plain[0]).float().numpy())
     assert sound is not None
     assert np.array_equal(sound.samples, plain)
     result = case.run(Person(finish_at=1), "sounding")
