@@ -129,8 +129,21 @@ RULES: dict[str, Rules] = {
         frames=Steps(of=4, plus=1), size=Steps(of=16), sound=True
     ),
     "easyanimate": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
-    "animatediff-sdxl": Rules(
+    "animatediff_sdxl": Rules(
         prompt_tokens=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
+    ),
+    "pia": Rules(
+        prompt_tokens=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
+    ),
+    "ltx2_in_context": Rules(
+        negative_by_guidance=False,
+        frames=Steps(of=8, plus=1),
+        size=Steps(of=32),
+        last_image=True,
+        lead=True,
+        strength=False,
+        sound=True,
+        lora=True,
     ),
 }
 
@@ -169,5 +182,7 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "Kandinsky6TI2VAPipeline": "kandinsky6",
     "EasyAnimatePipeline": "easyanimate",
     "EasyAnimateInpaintPipeline": "easyanimate",
-    "AnimateDiffSDXLPipeline": "animatediff-sdxl",
+    "AnimateDiffSDXLPipeline": "animatediff_sdxl",
+    "PIAPipeline": "pia",
+    "LTX2InContextPipeline": "ltx2_in_context",
 }

@@ -56,7 +56,7 @@ SPECIMENS = (
     Specimen(
         "animatediff-sdxl",
         card(
-            "animatediff-sdxl",
+            "animatediff_sdxl",
             ["t2v"],
             defaults={"num_frames": 4, "num_inference_steps": 4, "guidance_scale": 15.0},
             limits={"min_frames": 2, "max_frames": 32},

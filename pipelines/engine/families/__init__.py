@@ -26,7 +26,9 @@ FAMILIES = {
     "animatediff": ("pipelines.engine.families.animatediff", "AnimateDiff"),
     "kandinsky6": ("pipelines.engine.families.kandinsky6", "Kandinsky6"),
     "easyanimate": ("pipelines.engine.families.easyanimate", "EasyAnimate"),
-    "animatediff-sdxl": ("pipelines.engine.families.animatediff_sdxl", "AnimateDiffSDXL"),
+    "animatediff_sdxl": ("pipelines.engine.families.animatediff_sdxl", "AnimateDiffSDXL"),
+    "pia": ("pipelines.engine.families.pia", "PIA"),
+    "ltx2_in_context": ("pipelines.engine.families.ltx2_in_context", "LTX2InContext"),
     "generic": ("pipelines.engine.families.generic", "Generic"),
 }
 
