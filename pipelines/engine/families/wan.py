@@ -73,6 +73,18 @@ class Wan(LatentFamily):
         return arguments
 
     @contextmanager
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        """Seeds the global generator for a scheduler that draws new noise at every step, because
+        the pipelines do not pass theirs on. Can go when they do (diffusers 0.42 does not)."""
+        if not pipe.scheduler.config.get("stochastic_sampling"):
+            yield
+            return
+        device = pipe._execution_device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(fitted.seed)
+            yield
+
+    @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:
         """TI2V-5B with an image: records its latent frame, which the scheduler never sees."""
         frozen = "ImageToVideo" in type(pipe).__name__ and pipe.config.get("expand_timesteps")
