@@ -192,8 +192,10 @@ class ModelCard(CardSection):
 
 
 def find_by_repository(repo: str, cards: Iterable[ModelCard]) -> ModelCard | None:
-    """The card for a repository; of several, the one that replaces the fewest of its components."""
-    return min((c for c in cards if c.repo == repo), key=lambda c: len(c.parts), default=None)
+    """The card for a repository; of several, the one that replaces the fewest of its components and
+    pipeline classes."""
+    alike = (card for card in cards if card.repo == repo)
+    return min(alike, key=lambda card: len(card.parts) + len(card.classes), default=None)
 
 
 def load_cards(folder: Path) -> dict[str, ModelCard]:
