@@ -353,7 +353,9 @@ def _check_components(
 
 def _load_component(component: Component, dtype: torch.dtype) -> Any:
     if component.subfolder.endswith(SUFFIX):
-        return load_file_as(component.component_class, component.folder / component.subfolder, dtype)
+        return load_file_as(
+            component.component_class, component.folder / component.subfolder, dtype
+        )
     options: dict[str, Any] = {"local_files_only": True}
     if component.is_model:
         options |= {"dtype": dtype, "use_safetensors": True}

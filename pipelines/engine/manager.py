@@ -28,6 +28,7 @@ from pipelines.models.catalog import Catalog
 from pipelines.models.failures import loading_error
 from pipelines.models.hub import COMMIT, Hub
 from pipelines.models.loading import LoadProgress, OnProgress
+from pipelines.models.packages import check_packages
 from pipelines.planning import Plan
 from pipelines.request import Task
 from settings import Settings
@@ -126,6 +127,7 @@ class PipelineManager:
             self.evict(held[0])
 
     def _load(self, card: ModelCard, task: Task, report: OnProgress) -> Weights:
+        check_packages(card)
         _silence_library_output()
         self._warn_if_unpinned(card)
         family = load_family(card.family)

@@ -6,6 +6,7 @@ Each module here exports SPECIMENS. Knows diffusers' classes; knows nothing of j
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,8 @@ class Specimen:
     its first argument. Without generator and output_type."""
     load: Callable[[Any, Path, Any], Any] = load_plainly
     """(class, folder, dtype) -> the pipeline for the plain call, for those that load strangely."""
+    packages: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Stands in for packages that its pipelines need and that are not installed here."""
 
 
 def specimens() -> list[Specimen]:

@@ -37,9 +37,22 @@ def plain(pipe: Any, fitted: FittedRequest, inputs: Inputs) -> dict[str, Any]:
         "width": 32,
         "height": 32,
         "num_frames": 9,
-        "num_inference_steps": 3,
+        "num_inference_steps": fitted.num_inference_steps,
         "guidance_scale": 3.0,
     }
+    if inputs.video:
+        import numpy as np
+        import torch
+
+        frames = np.stack([np.array(each) for each in inputs.video])
+        video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 255
+        torch.manual_seed(fitted.seed)  # the pipeline samples the clip's latents without generator
+        mask = torch.full((1, 1, *video.shape[2:]), 255.0)
+        return arguments | {
+            "video": video,
+            "mask_video": mask,
+            "strength": 0.8,
+        }
     if inputs.image is None:
         return arguments
     from diffusers.pipelines.easyanimate.pipeline_easyanimate_inpaint import (
@@ -56,8 +69,10 @@ SPECIMENS = (
         "easyanimate-inp",
         card(
             "easyanimate",
-            ["t2v", "i2v"],
-            classes={"t2v": INPAINT, "i2v": INPAINT},
+            ["t2v", "i2v", "v2v"],
+            classes={"t2v": INPAINT},
+            # so many steps that a strength of 0.8 leaves more than one
+            defaults={"num_inference_steps": 4, "strength": 0.8},
             takes={"last_image": True},
         ),
         partial(build, of=INPAINT),

@@ -29,6 +29,7 @@ FAMILIES = {
     "animatediff_sdxl": ("pipelines.engine.families.animatediff_sdxl", "AnimateDiffSDXL"),
     "pia": ("pipelines.engine.families.pia", "PIA"),
     "ltx2_in_context": ("pipelines.engine.families.ltx2_in_context", "LTX2InContext"),
+    "cosmos": ("pipelines.engine.families.cosmos", "Cosmos"),
     "generic": ("pipelines.engine.families.generic", "Generic"),
 }
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 class AnimateDiffSDXL(LatentFamily):
     pipelines = {Task.TEXT_TO_VIDEO: "AnimateDiffSDXLPipeline"}  # noqa: RUF012
 
-    def complete_pipeline(self, pipe: Any, components: dict[str, Any]) -> None:
-        """Copies SDXL's embedding of pooled prompt and size, which diffusers leaves at random
+    def complete_pipeline(self, pipe: Any, components: dict[str, Any]) -> Any:
+        """With SDXL's embedding of pooled prompt and size, which diffusers leaves at random
         values when it adds motion to a UNet for pictures. Can go when `from_unet2d` copies it
         (diffusers 0.42 does not)."""
         pictures = components["unet"]
         if pictures is not pipe.unet and hasattr(pictures, "add_embedding"):
             pipe.unet.add_embedding.load_state_dict(pictures.add_embedding.state_dict())
+        return pipe
 
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
@@ -48,11 +49,11 @@ class AnimateDiffSDXL(LatentFamily):
         vae = pipe.vae
         if vae.dtype != torch.float16 or not vae.config.force_upcast:
             return pipe.decode_latents(latents.to(vae.dtype))
-        # SDXL's VAE overflows in float16; the pipeline, too, decodes in float32 and casts it back
-        pipe.upcast_vae()
+        # SDXL's VAE overflows in float16. The pipeline casts only a part of it to float32, which no
+        # longer fits together (diffusers 0.42)
+        vae.to(dtype=torch.float32)
         try:
-            weights = next(iter(vae.post_quant_conv.parameters()))
-            return pipe.decode_latents(latents.to(weights.dtype))
+            return pipe.decode_latents(latents.float())
         finally:
             vae.to(dtype=torch.float16)
 

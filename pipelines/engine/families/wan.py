@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.global_seed import seeded_globally
 from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
@@ -79,9 +80,7 @@ class Wan(LatentFamily):
         if not pipe.scheduler.config.get("stochastic_sampling"):
             yield
             return
-        device = pipe._execution_device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(fitted.seed)
+        with seeded_globally(pipe, fitted.seed):
             yield
 
     @contextmanager
