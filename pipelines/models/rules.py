@@ -132,6 +132,8 @@ RULES: dict[str, Rules] = {
     "animatediff_sdxl": Rules(
         prompt_tokens=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
     ),
+    "ltx_long": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32)),
+    "motif": Rules(prompt_tokens=512, frames=Steps(of=4, plus=1), size=Steps(of=16)),
     # NVIDIA's licence of the models forbids running them without its guardrail
     "cosmos": Rules(
         prompt_tokens=512,
@@ -193,6 +195,9 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "EasyAnimateInpaintPipeline": "easyanimate",
     "AnimateDiffSDXLPipeline": "animatediff_sdxl",
     "PIAPipeline": "pia",
+    "LTXI2VLongMultiPromptPipeline": "ltx_long",
+    "MotifVideoPipeline": "motif",
+    "MotifVideoImage2VideoPipeline": "motif",
     "Cosmos2VideoToWorldPipeline": "cosmos",
     "Cosmos2_5_PredictBasePipeline": "cosmos",
     "LTX2InContextPipeline": "ltx2_in_context",

@@ -30,6 +30,8 @@ FAMILIES = {
     "pia": ("pipelines.engine.families.pia", "PIA"),
     "ltx2_in_context": ("pipelines.engine.families.ltx2_in_context", "LTX2InContext"),
     "cosmos": ("pipelines.engine.families.cosmos", "Cosmos"),
+    "motif": ("pipelines.engine.families.motif", "Motif"),
+    "ltx_long": ("pipelines.engine.families.ltx_long", "LTXLong"),
     "generic": ("pipelines.engine.families.generic", "Generic"),
 }
 
