@@ -198,6 +198,8 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "LTXI2VLongMultiPromptPipeline": "ltx_long",
     "MotifVideoPipeline": "motif",
     "MotifVideoImage2VideoPipeline": "motif",
+    "CosmosTextToWorldPipeline": "cosmos",
+    "CosmosVideoToWorldPipeline": "cosmos",
     "Cosmos2VideoToWorldPipeline": "cosmos",
     "Cosmos2_5_PredictBasePipeline": "cosmos",
     "LTX2InContextPipeline": "ltx2_in_context",

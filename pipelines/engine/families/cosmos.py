@@ -1,4 +1,4 @@
-"""Cosmos Predict 2 and 2.5, which predict what follows a picture, some frames or words.
+"""Cosmos, which predicts what follows a picture, some frames or words.
 
 Their pipelines decode by themselves, because NVIDIA's licence wants every frame to pass its
 guardrail first; so there are neither latents to keep nor previews.
@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.engine.families.base import FrameFamily, Inputs
 from pipelines.engine.frames import Frames, to_uint8
+from pipelines.models.call_signatures import call_signature
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from pipelines.models.cards import ModelCard
 
-COSMOS_2 = "Cosmos2VideoToWorldPipeline"
 COSMOS_25 = "Cosmos2_5_PredictBasePipeline"
 
 
@@ -40,7 +40,8 @@ class Cosmos(FrameFamily):
             "num_inference_steps": fitted.num_inference_steps,
             "guidance_scale": fitted.guidance_scale,
         }
-        if card.classes.get(fitted.task) == COSMOS_2:
+        call = call_signature(card.classes.get(fitted.task, self.pipelines[fitted.task]))
+        if call is not None and call.takes("fps"):  # all but Predict 2.5
             arguments["fps"] = fitted.fps
         if inputs.lead:
             arguments["video"] = list(inputs.lead)
