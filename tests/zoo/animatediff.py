@@ -67,9 +67,8 @@ def build(folder: Path) -> None:
 
 
 def vae() -> Any:
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
+    diffusers: Any = import_module("diffusers")
+    return diffusers.AutoencoderKL(
         block_out_channels=(8, 8),
         down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
         up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from tests.zoo.animatediff import ADAPTER, SCHEDULER, load, save_adapter, vae
 
 def build(folder: Path) -> None:
     """As such checkpoints lie on the Hub: an image pipeline with another scheduler."""
-    import diffusers
-
     from tests.zoo.any.folders import SDXL
     from tests.zoo.any.models import make
 
+    diffusers: Any = import_module("diffusers")
     diffusers.StableDiffusionXLPipeline(
         vae=vae(),
         text_encoder=parts.clip_text(),
