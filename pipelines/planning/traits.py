@@ -34,8 +34,8 @@ class Traits:
 NO_MASKS = frozenset({"xformers", "flash", "sage"})
 
 # `activations` and `decoded` were counted on models of real size with fake tensors
-# (bench/peak_memory.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, sana's activations
-# and those of the families that came later, from kandinsky6 to animatediff_sdxl, are taken from the
+# (bench/peak_memory.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, sana's
+# activations, and those of the families from kandinsky6 to animatediff_sdxl, are taken from the
 # most similar family.
 TRAITS: dict[str, Traits] = {
     "ltx": Traits(activations=15.5, decoded=50, step_cache="first_block", compiles=True),

@@ -38,6 +38,9 @@ class Specimen:
     its first argument. Without generator and output_type."""
     load: Callable[[Any, Path, Any], Any] = load_plainly
     """(class, folder, dtype) -> the pipeline for the plain call, for those that load strangely."""
+    frames_only: bool = False
+    """Differs from another specimen in what frames and sound show; the other checks are left to
+    that one."""
     packages: Callable[[], AbstractContextManager[None]] = nullcontext
     """Stands in for packages that its pipelines need and that are not installed here."""
 

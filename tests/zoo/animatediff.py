@@ -176,5 +176,6 @@ SPECIMENS = (
         build_lightning,
         partial(plain, num_frames=4),
         load_lightning,
+        frames_only=True,
     ),
 )

@@ -77,5 +77,6 @@ SPECIMENS = (
         ),
         partial(build, of=INPAINT),
         plain,
+        frames_only=True,
     ),
 )

@@ -46,5 +46,6 @@ SPECIMENS = (
         partial(build, sounds=False),
         partial(plain, sounds=False),
         load,
+        frames_only=True,
     ),
 )

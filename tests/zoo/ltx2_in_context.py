@@ -36,7 +36,7 @@ def plain_picture(pipe: Any, fitted: FittedRequest, inputs: Inputs) -> dict[str,
 
 
 SPECIMENS = (
-    Specimen("ltx-2-in-context", CARD, ltx2.save, plain),
+    Specimen("ltx-2-in-context", CARD, ltx2.save, plain, frames_only=True),
     Specimen(
         "ltx-2-reference-picture",
         CARD
@@ -47,5 +47,6 @@ SPECIMENS = (
         },
         ltx2.save,
         plain_picture,
+        frames_only=True,
     ),
 )

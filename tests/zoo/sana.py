@@ -96,5 +96,5 @@ CARD = card(
 )
 SPECIMENS = (
     Specimen("sana-video", CARD, build, plain),
-    Specimen("sana-video-ltx2", CARD, partial(build, ltx2=True), plain),
+    Specimen("sana-video-ltx2", CARD, partial(build, ltx2=True), plain, frames_only=True),
 )

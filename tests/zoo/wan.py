@@ -253,5 +253,6 @@ SPECIMENS = (
         ),
         partial(save, cls="WanPipeline", transformer=transformer),
         plain_renoised,
+        frames_only=True,
     ),
 )
