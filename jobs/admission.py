@@ -16,6 +16,7 @@ from media.files import link_or_copy
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
+from pipelines.models.packages import check_packages
 from pipelines.models.prompt_length import note_truncation
 from pipelines.models.selection import default_card, pick_card
 from pipelines.planning import ClipShape, Planner
@@ -145,6 +146,7 @@ class Admission:
         Redis only the latter: the workers' machines are others."""
         card = self._cards.get(fitted.model)
         if card is not None and self._settings.executor_kind != "redis":
+            check_packages(card)
             cards = self._allowed.cards()
             self._planner.refuse_what_cannot_run(card, cards, ClipShape.of(fitted), fitted.task)
         self.check_allowed(fitted)

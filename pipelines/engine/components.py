@@ -19,6 +19,7 @@ import torch
 
 from pipelines.engine.placement import torch_dtype_for
 from pipelines.engine.samplers import apply_card_scheduler
+from pipelines.engine.single_file import SUFFIX, annotated_class, load_file_as
 from pipelines.models.cards import ROOT, ModelCard
 from pipelines.models.download import Blob
 from pipelines.models.failures import Reason, failure, loading_error
@@ -133,8 +134,13 @@ def find_files(
         Component(name, classes[name], folder, name, choice) for name, choice in choices.items()
     ]
     for (name, part), its_folder in zip(parts.items(), part_folders, strict=True):
-        expected = _expected_class(pipeline_classes[0], name)
-        of = part.component_class(its_folder, expected=expected)
+        if part.subfolder.endswith(SUFFIX):
+            of = annotated_class(pipeline_classes, name)
+            if of is None:
+                raise failure(Reason.WRONG_KIND, card.name, name.replace("_", " "))
+        else:
+            expected = _expected_class(pipeline_classes[0], name)
+            of = part.component_class(its_folder, expected=expected)
         components.append(Component(name, of, its_folder, part.subfolder, part.choice))
     float32 = float32_components(
         [each.__name__ for each in pipeline_classes],
@@ -209,7 +215,8 @@ def build_pipeline(of: type[Any], components: dict[str, Any], config: dict[str, 
 
 @dataclass(frozen=True)
 class _OwnRepository:
-    """A component with a repository of its own: `owner/name[/folder][@revision]`."""
+    """A component with a repository of its own: `owner/name[/folder][@revision]`, or one file of
+    it, whose path is then its `subfolder`."""
 
     listing: Listing
     subfolder: str
@@ -274,6 +281,8 @@ def _model_listing(card: ModelCard, hub: Hub) -> Listing:
 
 def _find_part(name: str, source: str, hub: Hub, card: ModelCard) -> _OwnRepository:
     where, _, revision = source.partition("@")
+    if where.endswith(SUFFIX):
+        return _find_single_file(name, where, revision, hub, card)
     folder = next(
         (f for base in (ROOT, card.folder or ROOT) if _has_config(f := base / where)), None
     )
@@ -290,6 +299,22 @@ def _find_part(name: str, source: str, hub: Hub, card: ModelCard) -> _OwnReposit
     if not choice.has_weights and (CONFIGS[0] in files or not files & {*CONFIGS}):
         raise failure(Reason.MISSING_COMPONENT, card.name, name.replace("_", " "))
     return _OwnRepository(listing, subfolder, choice, card.name)
+
+
+def _find_single_file(
+    name: str, where: str, revision: str, hub: Hub, card: ModelCard
+) -> _OwnRepository:
+    file = next((f for base in (ROOT, card.folder or ROOT) if (f := base / where).is_file()), None)
+    if file is not None:
+        listing, path = list_folder(file.parent, card.name), file.name
+    else:
+        owner, repo, *rest = where.split("/")
+        listing, path = hub.listing(f"{owner}/{repo}", revision or None), "/".join(rest)
+    if path not in listing.files:
+        raise failure(Reason.MISSING_COMPONENT, card.name, name.replace("_", " "))
+    config = f"{path.rpartition('/')[0]}/config.json".lstrip("/")
+    paths = [path, *({config} & set(listing.files))]
+    return _OwnRepository(listing, path, Choice(paths, has_weights=True), card.name)
 
 
 def _has_config(folder: Path) -> bool:
@@ -365,6 +390,10 @@ def _check_components(
 
 
 def _load_component(component: Component, dtype: torch.dtype) -> Any:
+    if component.subfolder.endswith(SUFFIX):
+        return load_file_as(
+            component.component_class, component.folder / component.subfolder, dtype
+        )
     options: dict[str, Any] = {"local_files_only": True}
     if component.is_model:
         options |= {"dtype": dtype, "use_safetensors": True}

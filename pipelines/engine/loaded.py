@@ -44,7 +44,7 @@ class Weights:
 
     def preview_map(self) -> PreviewMap | None:
         """The VAE's map, fitted on first use; None where previews are off or the fit failed."""
-        if self.previews and not self._map_tried:
+        if self.previews and self.family.shows_previews and not self._map_tried:
             self._map_tried = True
             try:
                 pipe = next(iter(self.pipes.values()))
@@ -61,6 +61,7 @@ class Weights:
         if task not in self.pipes:
             of = pipeline_class(self.card, self.family, task)
             made = build_pipeline(of, self.components, self.config)
+            made = self.family.complete_pipeline(made, self.components)
             # AnimateDiff builds a new UNet from two components: keep that, not a second copy of
             # both
             self.components |= {k: v for k, v in made.components.items() if v is not None}

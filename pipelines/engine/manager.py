@@ -29,6 +29,7 @@ from pipelines.models.catalog import Catalog
 from pipelines.models.failures import loading_error
 from pipelines.models.hub import COMMIT, Hub
 from pipelines.models.loading import LoadProgress, OnProgress
+from pipelines.models.packages import check_packages
 from pipelines.planning import ClipShape, Machine, Plan, PlanOptions, plan_for
 from pipelines.request import Task
 from settings import Settings
@@ -168,6 +169,7 @@ class PipelineManager:
         return self.settings.zero_gpu or weights.plan.precision == plan.precision
 
     def _load(self, card: ModelCard, task: Task, report: OnProgress, plan: Plan) -> Weights:
+        check_packages(card)
         _silence_library_output()
         self._warn_if_unpinned(card)
         family = load_family(card.family)

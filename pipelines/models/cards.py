@@ -195,8 +195,13 @@ class ModelCard(CardSection):
 
 
 def find_by_repository(repo: str, cards: Iterable[ModelCard]) -> ModelCard | None:
-    """The card for a repository; of several, the one that replaces the fewest of its components."""
-    return min((c for c in cards if c.repo == repo), key=lambda c: len(c.parts), default=None)
+    """The card for a repository; of several, the one that replaces the fewest of its components,
+    does the most tasks, and otherwise differs least from its family."""
+
+    def differences(card: ModelCard) -> tuple[int, ...]:
+        return len(card.parts), -len(card.tasks), len(card.classes), len(card.takes)
+
+    return min((card for card in cards if card.repo == repo), key=differences, default=None)
 
 
 def load_cards(folder: Path) -> dict[str, ModelCard]:

@@ -40,6 +40,7 @@ class Reason(str, Enum):
     REMOTE_CODE = "remote_code"
     UNKNOWN_LIBRARY = "unknown_library"
     UNKNOWN_CLASS = "unknown_class"
+    MISSING_PACKAGE = "missing_package"
     WRONG_KIND = "wrong_kind"
     DAMAGED_INDEX = "damaged_index"
     MISSING_COMPONENT = "missing_component"
@@ -153,6 +154,11 @@ SENTENCES: dict[Reason, tuple[ErrorCode, str]] = {
         ErrorCode.MODEL_REFUSED,
         "{name} is made for another version of diffusers: this one has no {what}. "
         "Choose another model.",
+    ),
+    Reason.MISSING_PACKAGE: (
+        ErrorCode.MODEL_REFUSED,
+        "{name} needs {what}, which is not installed here. Install it with pip, or choose another "
+        "model.",
     ),
     Reason.WRONG_KIND: (
         ErrorCode.MODEL_REFUSED,

@@ -55,6 +55,8 @@ class Rules(BaseModel):
     """The negative prompt has no effect without classifier-free guidance."""
     upscale: bool = False
     """To twice the size; only for cards that name a `latent_upsampler`."""
+    packages: tuple[str, ...] = ()
+    """Python packages that its pipelines import and that are not required otherwise."""
     samplers: tuple[str, ...] = ()
     """Names of `pipelines/engine/samplers.py`; empty: only the model's own scheduler."""
 
@@ -171,6 +173,35 @@ RULES: dict[str, Rules] = {
     "kandinsky5": Rules(
         frames=Steps(of=4, plus=1), size=Steps(of=16), lora=True, samplers=FLOW_SAMPLERS
     ),
+    "kandinsky6": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16), sound=True),
+    "easyanimate": Rules(frames=Steps(of=4, plus=1), size=Steps(of=16)),
+    "animatediff_sdxl": Rules(
+        prompt_tokens=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
+    ),
+    "ltx_long": Rules(frames=Steps(of=8, plus=1), size=Steps(of=32)),
+    "motif": Rules(prompt_tokens=512, frames=Steps(of=4, plus=1), size=Steps(of=16)),
+    # NVIDIA's licence of the models forbids running them without its guardrail
+    "cosmos": Rules(
+        prompt_tokens=512,
+        frames=Steps(of=4, plus=1),
+        size=Steps(of=16),
+        lead=True,
+        strength=False,
+        packages=("cosmos_guardrail", "torchvision"),
+    ),
+    "pia": Rules(
+        prompt_tokens=77, frames=Steps(of=1), size=Steps(of=8), samplers=DIFFUSION_SAMPLERS
+    ),
+    "ltx2_in_context": Rules(
+        negative_by_guidance=False,
+        frames=Steps(of=8, plus=1),
+        size=Steps(of=32),
+        last_image=True,
+        lead=True,
+        strength=False,
+        sound=True,
+        lora=True,
+    ),
 }
 
 
@@ -213,4 +244,17 @@ FAMILY_OF_CLASS: dict[str, str] = {
     "HunyuanVideoFramepackPipeline": "framepack",
     "ChronoEditPipeline": "chronoedit",
     "LucyEditPipeline": "lucy",
+    "Kandinsky6TI2VAPipeline": "kandinsky6",
+    "EasyAnimatePipeline": "easyanimate",
+    "EasyAnimateInpaintPipeline": "easyanimate",
+    "AnimateDiffSDXLPipeline": "animatediff_sdxl",
+    "PIAPipeline": "pia",
+    "LTXI2VLongMultiPromptPipeline": "ltx_long",
+    "MotifVideoPipeline": "motif",
+    "MotifVideoImage2VideoPipeline": "motif",
+    "CosmosTextToWorldPipeline": "cosmos",
+    "CosmosVideoToWorldPipeline": "cosmos",
+    "Cosmos2VideoToWorldPipeline": "cosmos",
+    "Cosmos2_5_PredictBasePipeline": "cosmos",
+    "LTX2InContextPipeline": "ltx2_in_context",
 }

@@ -40,8 +40,9 @@ class Traits:
 NO_MASKS = frozenset({"xformers", "flash", "sage"})
 
 # `activations` and `decoded` were counted on models of real size with fake tensors
-# (bench/peak_memory.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, and sana's
-# activations, are taken from the most similar family.
+# (bench/peak_memory.py); those of hunyuan15, mochi, allegro, latte and kandinsky5, sana's
+# activations, and those of the families from kandinsky6 to animatediff_sdxl, are taken from the
+# most similar family.
 TRAITS: dict[str, Traits] = {
     "ltx": Traits(activations=15.5, decoded=50, step_cache="first_block", compiles=True),
     "ltx2": Traits(activations=15.5, decoded=43, step_cache="pab", compiles=True),
@@ -119,6 +120,14 @@ TRAITS: dict[str, Traits] = {
     "allegro": Traits(activations=12, decoded=800, decodes_float32=True),
     "latte": Traits(activations=12, decoded=770, decoded_frames=14),
     "kandinsky5": Traits(guided_at_once=False, activations=13, decoded=600, compiles=True),
+    "kandinsky6": Traits(guided_at_once=False, activations=13, decoded=600),
+    "easyanimate": Traits(activations=12, decoded=900),
+    "motif": Traits(guided_at_once=False, activations=12, decoded=1250, decoded_frames=4),
+    "cosmos": Traits(guided_at_once=False, activations=13.5, decoded=1250, decoded_frames=4),
+    "ltx2_in_context": Traits(activations=15.5, decoded=43),
+    "ltx_long": Traits(activations=15.5, decoded=50),
+    "pia": Traits(activations=6, decoded=770, is_unet=True),
+    "animatediff_sdxl": Traits(activations=6, decoded=770, is_unet=True),
     "sana": Traits(activations=20, decoded=1250, decoded_frames=4, decodes_float32=True),
     "svd": Traits(activations=5, decoded=1030, decoded_frames=8, is_unet=True),
     "modelscope": Traits(activations=6, decoded=770, is_unet=True),

@@ -6,6 +6,7 @@ Each module here exports SPECIMENS. Knows diffusers' classes; knows nothing of j
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +46,11 @@ class Specimen:
     """Frames of the first window, where a clip is made in several: "finish now" gives no more."""
     given: int = 0
     """Of a clip to work over, how many frames the plain call puts before its own."""
+    frames_only: bool = False
+    """Differs from another specimen in what frames and sound show; the other checks are left to
+    that one."""
+    packages: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Stands in for packages that its pipelines need and that are not installed here."""
 
 
 def specimens() -> list[Specimen]:

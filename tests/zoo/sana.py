@@ -1,7 +1,8 @@
-"""Sana-Video in miniature, with Wan's autoencoder."""
+"""Sana-Video in miniature, with Wan's autoencoder (480p) or LTX-2's (720p)."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def gemma() -> Any:
     return Gemma2Model(config).eval()
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, ltx2: bool = False) -> None:
     import diffusers
     import torch
 
@@ -45,13 +46,17 @@ def build(folder: Path) -> None:
         sample_size=30,
         rope_max_seq_len=32,
     )
-    vae = diffusers.AutoencoderKLWan(
+    vae: Any = diffusers.AutoencoderKLWan(
         base_dim=3,
         z_dim=16,
         dim_mult=[1, 1, 1, 1],
         num_res_blocks=1,
         temperal_downsample=[False, True, True],
     )
+    if ltx2:
+        from tests.zoo.any.models import make
+
+        vae = make("AutoencoderKLLTX2Video", latent_channels=16)
     diffusers.SanaVideoPipeline(
         tokenizer=word_tokenizer("", length=1000),
         text_encoder=gemma(),
@@ -89,4 +94,7 @@ CARD = card(
     defaults={"guidance_scale": 6.0},
     call={"motion_score": 30, "max_sequence_length": 24},
 )
-SPECIMENS = (Specimen("sana-video", CARD, build, plain),)
+SPECIMENS = (
+    Specimen("sana-video", CARD, build, plain),
+    Specimen("sana-video-ltx2", CARD, partial(build, ltx2=True), plain, frames_only=True),
+)

@@ -29,6 +29,14 @@ FAMILIES = {
     "svd": ("pipelines.engine.families.svd", "SVD"),
     "modelscope": ("pipelines.engine.families.modelscope", "ModelScope"),
     "animatediff": ("pipelines.engine.families.animatediff", "AnimateDiff"),
+    "kandinsky6": ("pipelines.engine.families.kandinsky6", "Kandinsky6"),
+    "easyanimate": ("pipelines.engine.families.easyanimate", "EasyAnimate"),
+    "animatediff_sdxl": ("pipelines.engine.families.animatediff_sdxl", "AnimateDiffSDXL"),
+    "pia": ("pipelines.engine.families.pia", "PIA"),
+    "ltx2_in_context": ("pipelines.engine.families.ltx2_in_context", "LTX2InContext"),
+    "cosmos": ("pipelines.engine.families.cosmos", "Cosmos"),
+    "motif": ("pipelines.engine.families.motif", "Motif"),
+    "ltx_long": ("pipelines.engine.families.ltx_long", "LTXLong"),
     "generic": ("pipelines.engine.families.generic", "Generic"),
 }
 

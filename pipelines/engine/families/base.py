@@ -62,6 +62,9 @@ class BaseFamily(ABC):
     float32: tuple[str, ...] = ()
     """Components that lose too much in half precision and stay in float32."""
 
+    shows_previews = True
+    """False where a licence allows nobody to see frames before the model's own filter has."""
+
     def spatial_compression(self, pipe: Any) -> int:
         """Pixels along a side for one latent position. Raises AttributeError where the pipeline
         has none of `SPATIAL_RATIOS`."""
@@ -78,6 +81,11 @@ class BaseFamily(ABC):
     def calibration_shape(self, pipe: Any) -> tuple[int, int]:
         """(frames, side) of the synthetic clips to which the preview map is fitted."""
         return 1 + 2 * self.temporal_compression(pipe), 8 * self.spatial_compression(pipe)
+
+    def complete_pipeline(self, pipe: Any, components: dict[str, Any]) -> Any:
+        """The pipeline that was just built from the loaded components, with what its constructor
+        leaves out."""
+        return pipe
 
     @abstractmethod
     def call_arguments(

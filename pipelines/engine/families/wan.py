@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.global_seed import seeded_globally
 from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
@@ -71,6 +72,16 @@ class Wan(LatentFamily):
         if last is not None:
             arguments["last_image"] = last
         return arguments
+
+    @contextmanager
+    def temporary_settings(self, pipe: Any, fitted: FittedRequest) -> Iterator[None]:
+        """Seeds the global generator for a scheduler that draws new noise at every step, because
+        the pipelines do not pass theirs on. Can go when they do (diffusers 0.42 does not)."""
+        if not pipe.scheduler.config.get("stochastic_sampling"):
+            yield
+            return
+        with seeded_globally(pipe, fitted.seed):
+            yield
 
     @contextmanager
     def record_inputs(self, pipe: Any, run: dict[str, torch.Tensor]) -> Iterator[None]:

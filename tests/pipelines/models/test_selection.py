@@ -90,3 +90,18 @@ def test_a_repository_means_the_card_that_takes_it_as_it_is() -> None:
     (distilled,) = [card for card in SHIPPED.values() if card.usual]
     assert distilled.parts
     assert not find_card(distilled.repo, SHIPPED).parts
+
+
+@pytest.mark.parametrize(
+    ("plain", "others"),
+    [
+        ("ltx-2.3", ["ltx-2.3-in-context"]),
+        ("ltx-2", ["ltx-2-in-context"]),
+        ("ltx-video-0.9.8-distilled", ["ltx-video-0.9.8-long"]),
+        ("animatediff-v2", ["animatediff-v3", "animatediff-lightning", "animatelcm", "pia"]),
+    ],
+)
+def test_of_several_cards_the_plainest_has_the_repository(plain: str, others: list[str]) -> None:
+    card = SHIPPED[plain]
+    assert {SHIPPED[name].repo for name in others} == {card.repo}
+    assert find_card(card.repo, SHIPPED) is card

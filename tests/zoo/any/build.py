@@ -78,6 +78,11 @@ class Builder:
         return self._made[key]
 
 
+def build_at(target: Path, of: str, parts: dict[str, Any], **settings: Any) -> None:
+    """One folder anywhere, such as a specimen of the zoo. `settings` are fields of `Folder`."""
+    Builder(target.parent).build(Folder(target.name, of, parts, **settings))
+
+
 def components_of(of: type[Any]) -> list[tuple[str, list[str], bool]]:
     """(name, classes it may be, whether the pipeline goes without) for each component."""
     found: list[tuple[str, list[str], bool]] = []
