@@ -31,7 +31,7 @@ from pipelines.planning.demand import ClipShape
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
 from tests.media.reading import read
-from tests.pipelines.engine.families.test_families import Person, differences, picture
+from tests.pipelines.engine.families.case import Person, differences, picture
 from tests.zoo import write_card
 from tests.zoo.ltx import DECODE, UPSCALED, build_upsampler, plain
 

@@ -15,7 +15,7 @@ from pipelines.models.fit import Limits, fit
 from pipelines.models.packages import check_packages
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
-from tests.pipelines.engine.families.test_families import Person, picture
+from tests.pipelines.engine.families.case import Person, picture
 from tests.zoo import write_card
 from tests.zoo.cosmos import FORBIDDEN, SPECIMENS, packages
 

@@ -15,7 +15,7 @@ from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.request import FittedRequest, GenerationRequest, Task
 from settings import Settings
-from tests.pipelines.engine.families.test_families import Person
+from tests.pipelines.engine.families.case import Person
 from tests.zoo import write_card
 from tests.zoo.ltx_long import IN_TWO_WINDOWS as SPECIMEN
 

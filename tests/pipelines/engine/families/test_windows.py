@@ -17,7 +17,7 @@ from pipelines.models.continuation import plan_join
 from pipelines.models.duration import SourceClip
 from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest, Task
-from tests.pipelines.engine.families.test_families import Case, Home, Person, home_of, picture
+from tests.pipelines.engine.families.case import Case, Home, Person, home_of, picture
 
 NOBODY = "0" * 64
 
