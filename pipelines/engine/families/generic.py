@@ -130,9 +130,9 @@ def _latent_statistics(vae: Any, latents: torch.Tensor) -> tuple[torch.Tensor, t
 
     config = vae.config
     scale = config.get("scaling_factor") or 1.0
-    # LTX's VAEs have buffers instead
-    mean = config.get("latents_mean", getattr(vae, "latents_mean", None))
-    deviation = config.get("latents_std", getattr(vae, "latents_std", None))
+    buffers = dict(vae.named_buffers(recurse=False))  # LTX's VAEs have these instead
+    mean = config.get("latents_mean", buffers.get("latents_mean"))
+    deviation = config.get("latents_std", buffers.get("latents_std"))
     if mean is not None and deviation is not None:
         return per_channel(mean), per_channel(deviation) / scale
     if not config.get("scaling_factor"):
