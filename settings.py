@@ -275,6 +275,12 @@ class Settings(BaseSettings):
         "there, or, on ZeroGPU, that are not loaded before launch. Default: no on a Space, "
         "otherwise yes.",
     )
+    clip_model: Annotated[str | None, Blank] = Field(
+        default=None,
+        description="Hugging Face id, or folder, of a CLIP model with safetensors, to score how "
+        "well a clip shows its prompt, for example `openai/clip-vit-base-patch32`. "
+        "Unset: no such score.",
+    )
     local_models_dir: Folder | None = Field(
         default=None,
         description="Folder with your own diffusers pipelines; `local/NAME` is the one in the "

@@ -22,6 +22,7 @@ from api import request_body, schemas
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.job_streams import JobStreams
 from errors import ErrorCode, KinoraError
+from jobs.evaluation import Evaluation
 from jobs.job import Job
 from pipelines.models.loras import list_names
 from pipelines.request import FittedRequest
@@ -84,6 +85,7 @@ class Native:
         )
         add("/jobs/{job_id}/events", self.events, responses=_responses(sse), **clip)
         add("/jobs/{job_id}/preview", self.preview, responses=_responses(jpeg), **clip)
+        add("/jobs/{job_id}/evaluation", self.evaluation, response_model=Evaluation)
         add("/jobs/{job_id}/poster", self.poster, responses=_responses(jpeg), **clip)
         add("/jobs/{job_id}/last-frame", self.last_frame, responses=_responses(png), **clip)
         add("/models", self.models)
@@ -207,6 +209,12 @@ class Native:
         job = await self.core.get_job_in_thread(job_id, caller)
         path = await in_thread(self.service.poster_path, job.id)
         return send_file(request, path, f"kinora-{job.id[:8]}")
+
+    async def evaluation(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
+        """Motion smoothness, temporal consistency and flicker of a finished clip, and how well it
+        shows the prompt where the operator has set a CLIP model."""
+        job = await self.core.get_job_in_thread(job_id, caller)
+        return _json(await in_thread(self.service.evaluation, job))
 
     async def last_frame(
         self, request: Request, job_id: JobId, caller: IdentifiedCaller

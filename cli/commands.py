@@ -1,4 +1,4 @@
-"""The command line: generate, worker, models, verify, and serve by default.
+"""The command line: generate, worker, models, verify, evaluate, and serve by default.
 
 Results go to standard output, everything else to standard error. Nothing heavy is imported before
 the input has been validated.
@@ -250,3 +250,29 @@ def verify(
         print("them. This is what they say:")
         print(json.dumps(comment, ensure_ascii=False, indent=2))
     raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    clips: Annotated[list[Path], typer.Argument(help="MP4, WebM or GIF files.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="For the CLIP score. Default: the prompt in the file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """Measure motion smoothness, temporal consistency and flicker of clips.
+
+    With KINORA_CLIP_MODEL, also how well they show the prompt. docs/evaluation.md has definitions.
+    """
+    from cli.clip_evaluation import evaluate as evaluate_clip
+    from cli.clip_evaluation import lines
+
+    configure_logging(verbose=False)
+    settings = Settings.load()
+    with only_results_on_stdout():
+        found = [evaluate_clip(clip, prompt, settings) for clip in clips]
+    if as_json:
+        print(json.dumps([each.model_dump() for each in found]))
+        return
+    for clip, each in zip(clips, found, strict=True):
+        print("\n".join(lines(clip, each)))

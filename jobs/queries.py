@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
+from jobs.evaluation import Evaluation, Evaluator
 from jobs.event_types import Event, WaitingForGpu
 from jobs.events import EventLog
 from jobs.executor import Executor
@@ -36,12 +37,14 @@ class JobQueries:
         artifacts: Artifacts,
         executor: Executor,
         queue_eta: QueueEta,
+        evaluator: Evaluator,
     ) -> None:
         self._store = store
         self._events = events
         self._artifacts = artifacts
         self._executor = executor
         self._queue_eta = queue_eta
+        self._evaluator = evaluator
         self._started_at = time.monotonic()
 
     # -- jobs --------------------------------------------------------------------------------------
@@ -191,6 +194,11 @@ class JobQueries:
     def last_frame_path(self, job_id: str, owner: str | None = None) -> Path:
         """The last frame as a PNG. Raises as `clip_path`."""
         return self._artifact(job_id, owner, "last_frame")
+
+    def evaluation(self, job: Job) -> Evaluation:
+        """Measurements of a finished clip; takes seconds the first time. Raises as `clip_path`, and
+        KinoraError where a CLIP model is set that cannot be used."""
+        return self._evaluator.evaluate(job.id, self.clip_path(job.id), job.fitted.prompt)
 
     def signed_clip_url(
         self, job_id: str, owner: str | None = None, *, download_name: str | None = None

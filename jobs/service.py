@@ -13,6 +13,7 @@ from jobs.admission import Admission
 from jobs.artifacts import Artifacts
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
+from jobs.evaluation import Evaluator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
@@ -70,7 +71,7 @@ class JobService(JobQueries):
             lambda: executor.health().workers,
             *([drivers.idle] if drivers else []),
         )
-        super().__init__(store, events, artifacts, executor, queue_eta)
+        super().__init__(store, events, artifacts, executor, queue_eta, Evaluator(settings))
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
