@@ -24,7 +24,7 @@ from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from media.files import NO_ROOM
 from pipelines.request import Task
-from ui import job_view, theme
+from ui import example_pictures, job_view, theme
 from ui.assets import STATIC, PreloadScript, Script
 from ui.model_picker import Models
 from ui.signatures import Signatures
@@ -74,6 +74,7 @@ class PageRoutes:
             Route(f"{job}/preview", guarded(self.preview, self.by_signature)),
             Route(f"{job}/finish", guarded(self.finish), methods=["POST"]),
             Route(f"{job}/discard", guarded(self.discard), methods=["POST"]),
+            Route(f"{job}/evaluation", guarded(self.evaluation)),
             Route(f"{job}/{{what:str}}", guarded(self.media, self.by_signature)),
             Route(f"{PREFIX}/pictures", guarded(self.add_picture), methods=["POST"]),
             Route(f"{PREFIX}/pictures/{{id:str}}", guarded(self.picture)),
@@ -176,6 +177,13 @@ class PageRoutes:
             raise KinoraError(ErrorCode.NOT_FOUND)
         return send_preview(found)
 
+    async def evaluation(self, request: Request, owner: str) -> Response:
+        def evaluate() -> dict[str, Any]:
+            job = self.service.get(request.path_params["id"], owner)
+            return self.service.evaluation(job).model_dump()
+
+        return fresh_json(await in_thread(evaluate))
+
     async def media(self, request: Request, owner: str) -> Response:
         job_id, what = request.path_params["id"], request.path_params["what"]
         find = {
@@ -277,6 +285,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     # reads the variable itself.
     os.environ["GRADIO_SSR_MODE"] = "False"
     script = Script.read()
+    page_routes = PageRoutes(service, settings).routes()
     return {
         "ssr_mode": False,
         "show_error": False,
@@ -289,7 +298,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "head": script.head(),
         "favicon_path": str(STATIC / "favicon.svg"),
         "app_kwargs": {
-            "routes": [*PageRoutes(service, settings).routes(), script.route()],
+            "routes": [*page_routes, script.route(), example_pictures.route()],
             "middleware": [
                 Middleware(VisitorCookie, framed=settings.may_be_framed),
                 Middleware(PreloadScript, link=script.preload()),

@@ -280,7 +280,7 @@ SHOW_EVERYWHERE = """async (text) => {
   const made = { ...job, prompt: text, line: text, adjustments: [text], surprises: [text],
     used: { prompt: text, width: 1, height: 1, loras: [{ source: text, weight: text }] },
     settings: [["Prompt", text], [text, text]] };
-  show("examples", [text]);
+  show("examples", [{ prompt: text, picture: null }]);
   show("knows", { name: text, about: text, license: text, knows: { [text]: [text] } });
   show("facts", { id: text, name: text, prompt: true, lora: true, loras: [text], lora_hub: true });
   show("loras", [{ source: text, weight: 1 }]);
