@@ -180,7 +180,9 @@ def cells_of(found: BatchState) -> list[Cell]:
 
 def urls(batch_id: str) -> dict[str, str]:
     here = address(f"/api/batches/{batch_id}")
-    return {"self": here, "events": f"{here}/events", "cancel": f"{here}/cancel"}
+    found = {"self": here, "events": f"{here}/events", "cancel": f"{here}/cancel"}
+    names = {"sheet": "sheet.png", "grid": "grid.mp4", "clips": "clips.zip"}
+    return found | {name: f"{here}/{file}" for name, file in names.items()}
 
 
 def state_of(jobs: Sequence[Job]) -> BatchProgress:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import batch_views, request_body
 from api.batch_requests import BatchRequests
@@ -21,6 +23,7 @@ from jobs.job import Job
 from web import sse
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
+from web.files import send_file
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -50,6 +53,16 @@ class Batches:
         add("/{batch_id}/cancel", self.cancel, "POST", response_model=BatchView)
         add("/{batch_id}/events", self.events, response_class=Response, response_model=None,
             responses={**ERRORS, **stream})  # fmt: skip
+        for name, handler, kind in (
+            ("sheet.png", self.sheet, "image/png"),
+            ("grid.mp4", self.grid, "video/mp4"),
+            ("clips.zip", self.clips, "application/zip"),
+        ):
+            file = {200: {"content": {kind: {}}, "description": "The file."}}
+            if handler is not self.clips:
+                file |= {304: {"description": "Unchanged."}, 206: {"description": "A part."}}
+            add(f"/{{batch_id}}/{name}", handler, response_class=Response, response_model=None,
+                responses={**ERRORS, **file})  # fmt: skip
         return router
 
     async def create(
@@ -84,7 +97,7 @@ class Batches:
         wanted = await self.requests.read(body, caller)
 
         def estimate() -> BatchEstimate:
-            plan = self.service.plan_batch(wanted)
+            plan = self.service.plans.batch(wanted)
             return batch_views.estimate_view(plan, self.service.estimate_plan(plan))
 
         return as_json(await in_thread(estimate))
@@ -142,6 +155,46 @@ class Batches:
 
         changes = self.service.achanges([job.id for job in found.jobs], sse.HEARTBEAT_S)
         return sse.EventStream(sse.states(changes, read, event="state", pause_s=PAUSE_S))
+
+    # ---- files
+
+    async def sheet(self, request: Request, batch_id: JobId, caller: IdentifiedCaller) -> Response:
+        """The contact sheet: the middle frame of each clip, with labels on both axes. While clips
+        are missing, their places say why."""
+        return await self._file(request, batch_id, caller, self.service.batch_files.sheet)
+
+    async def grid(
+        self,
+        request: Request,
+        batch_id: JobId,
+        caller: IdentifiedCaller,
+        range: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """The clips in one video, playing in step, with labels on both axes."""
+        return await self._file(request, batch_id, caller, self.service.batch_files.grid)
+
+    async def clips(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
+        """A zip of the finished clips, with a `batch.json` of what made them."""
+        found = await self._find(batch_id, caller)
+        pieces = await in_thread(self.service.batch_files.zip, found)
+        name = f'attachment; filename="kinora-{found.batch.id[:8]}.zip"'
+        headers = {"Content-Disposition": name, **NO_STORE, **SAFE}
+        return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+
+    async def _file(
+        self,
+        request: Request,
+        batch_id: str,
+        caller: IdentifiedCaller,
+        make: Callable[[BatchState], Path],
+    ) -> Response:
+        def send() -> Response:
+            found = self.core.find_batch(batch_id, caller)
+            response = send_file(request, make(found), f"kinora-{found.batch.id[:8]}")
+            response.headers["Cache-Control"] = "private, no-cache"  # it changes with its clips
+            return response
+
+        return await in_thread(send)
 
     async def _find(self, batch_id: str, caller: IdentifiedCaller) -> BatchState:
         return await in_thread(self.core.find_batch, batch_id, caller)

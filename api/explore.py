@@ -118,14 +118,14 @@ class Explore:
 
     def _plan_drafts(self, body: request_body.Body) -> tuple[str, Callable[..., BatchPlan]]:
         count = _count(body.pop(DRAFTS, USUAL_DRAFTS))
-        return str(count), lambda request: self.service.plan_drafts(request, count)
+        return str(count), lambda request: self.service.plans.drafts(request, count)
 
     def _plan_comparison(self, body: request_body.Body) -> tuple[str, Callable[..., BatchPlan]]:
         if FIELD not in body:
             raise unusable(FIELD, "it is missing; write guidance_scale=2,4,6")
         settings = parse_settings(body.pop(FIELD))
         content = json.dumps([[each.name, each.values] for each in settings])
-        return content, lambda request: self.service.plan_comparison(request, settings)
+        return content, lambda request: self.service.plans.comparison(request, settings)
 
     async def _read(
         self,

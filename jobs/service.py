@@ -12,6 +12,7 @@ from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.artifacts import Artifacts
 from jobs.batch import PlannedBatch, PlannedJob
+from jobs.batch_files import BatchFiles
 from jobs.batch_plans import BatchPlan, BatchPlans
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
@@ -29,7 +30,6 @@ from jobs.store import JobStore
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
-from pipelines.models.comparison import ComparedSetting
 from pipelines.planning import Planner
 from pipelines.request import FittedRequest, GenerationRequest
 from settings import Settings
@@ -74,10 +74,11 @@ class JobService(JobQueries):
             *([drivers.idle] if drivers else []),
         )
         super().__init__(store, events, artifacts, executor, queue_eta)
+        self.batch_files = BatchFiles(artifacts, settings)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
-        self._plans = BatchPlans(self._admission, self.cards, settings.max_batch)
+        self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
@@ -185,21 +186,6 @@ class JobService(JobQueries):
             batch=PlannedBatch(new_id()),
         )
 
-    def plan_batch(self, requests: Sequence[GenerationRequest]) -> BatchPlan:
-        """What would be made of these requests, for an estimate. Raises as `submit_batch`."""
-        return self._plans.batch(requests)
-
-    def plan_drafts(self, request: GenerationRequest, count: int) -> BatchPlan:
-        """Drafts of a clip with different seeds: the first that of the request, the others derived
-        from it. Raises KinoraError."""
-        return self._plans.drafts(request, count)
-
-    def plan_comparison(
-        self, request: GenerationRequest, settings: Sequence[ComparedSetting]
-    ) -> BatchPlan:
-        """The clip with one or two settings varied. Raises KinoraError if no cell can be made."""
-        return self._plans.comparison(request, settings)
-
     def submit_plan(
         self,
         plan: BatchPlan,
@@ -208,7 +194,7 @@ class JobService(JobQueries):
         idempotency_key: IdempotencyKey | None = None,
         reuse: bool = False,
     ) -> Jobs:
-        """Accepts all clips of a plan or none. Raises as `submit`."""
+        """Accepts all clips of one of the `plans` or none. Raises as `submit`."""
         return self._accept(
             plan.jobs, owner, idempotency_key=idempotency_key, reuse=reuse, batch=plan.batch
         )
@@ -224,7 +210,7 @@ class JobService(JobQueries):
         """Submits the full clip of a draft, in whatever state that is: with its seed, and with the
         steps and the size of the request that was sent. Raises as `submit`, and
         KinoraError(CONFLICT) if the job is no draft."""
-        planned = self._plans.render(self.get(job_id))
+        planned = self.plans.render(self.get(job_id))
         return self._accept([planned], owner, idempotency_key=idempotency_key, reuse=reuse)[0]
 
     def make_again(
@@ -363,6 +349,8 @@ class JobService(JobQueries):
             raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
         self._events.forget(job_id)
         self._artifacts.remove(job_id)
+        if job.batch:
+            self.batch_files.remove(job.batch)
         self._store.database.reserve.refill()
 
     def can_retry_decode(self, job_id: str, owner: str | None = None) -> bool:

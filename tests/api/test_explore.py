@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -22,38 +22,50 @@ from web.metrics import Metrics
 DOG = {"prompt": "a dog in the snow", "seed": 5}
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[JobService]:
-    """With a card whose drafts are smaller, a distilled one, and no weights."""
-    folder, repo = tmp_path / "cards", tmp_path / "nowhere"
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
+    """With a card whose drafts are smaller, a distilled one, and no weights. Each test has a caller
+    of its own: of one's batches, one may be unfinished."""
+    root = tmp_path_factory.mktemp("explore")
+    folder, repo = root / "cards", root / "nowhere"
     tiny.write_card(folder, repo, drafts={"steps": 2, "scale": 0.5})
     limits = tiny.CARD["limits"] | {"max_guidance": 1.0, "max_steps": 4}  # type: ignore[operator]
     usual = tiny.CARD["defaults"] | {"guidance_scale": 1.0}  # type: ignore[operator]
     takes = {"guidance": False, "negative_prompt": False}
     tiny.write_card(folder, repo, id="distilled", limits=limits, defaults=usual, takes=takes)
-    more: dict[str, object] = {"data_dir": tmp_path / "data", "models_dir": folder}
-    settings = Settings(_env_file=None, clips_per_minute=0, max_queue=30, **more)  # pyright: ignore[reportCallIssue]
+    more: dict[str, object] = {"data_dir": root / "data", "models_dir": folder}
+    settings = Settings(_env_file=None, clips_per_minute=0, max_queue=1000, **more)  # pyright: ignore[reportCallIssue]
     service = build_service(settings, ForegroundExecutor(settings))
     service.start_command()
     yield service
     service.close()
 
 
-def client_of(service: JobService, settings: Settings, secret: str) -> httpx.Client:
+def site_of(service: JobService, settings: Settings) -> Guard:
     metrics = Metrics(service)
     api = build(service, settings, metrics)
-    headers = {"Authorization": f"Bearer {secret}"}
-    return TestClient(Guard(api, api, is_ours, settings, metrics), headers=headers)
+    return Guard(api, api, is_ours, settings, metrics)
+
+
+@pytest.fixture(scope="module")
+def site(service: JobService) -> Guard:
+    return site_of(service, service.settings)
+
+
+def client_of(site: Guard, secret: str = SECRET) -> httpx.Client:
+    """A caller that nobody was before."""
+    headers = {"Authorization": f"Bearer {secret}-{time.time_ns()}"}
+    return TestClient(site, headers=headers)
 
 
 @pytest.fixture
-def me(service: JobService) -> httpx.Client:
-    return client_of(service, service.settings, SECRET)
+def me(site: Guard) -> httpx.Client:
+    return client_of(site)
 
 
 @pytest.fixture
-def other(service: JobService) -> httpx.Client:
-    return client_of(service, service.settings, OTHER_SECRET)
+def other(site: Guard) -> httpx.Client:
+    return client_of(site, OTHER_SECRET)
 
 
 def refused(answer: httpx.Response, status: int, code: str) -> str:
@@ -129,11 +141,84 @@ def test_a_key_makes_drafts_once(me: httpx.Client) -> None:
 
 def test_each_draft_counts_and_too_many_are_refused_whole(service: JobService) -> None:
     limited = service.settings.model_copy(update={"clips_per_minute": 5})
-    client = client_of(service, limited, SECRET)
+    client = client_of(site_of(service, limited))
     answer = client.post("/api/drafts", json=DOG | {"drafts": 3})
     assert answer.headers["ratelimit-remaining"] == "2"
     refused(client.post("/api/drafts", json=DOG | {"drafts": 3}), 429, "rate_limited")
     assert len(client.get("/api/jobs").json()["jobs"]) == 3
+
+
+# -- comparisons -----------------------------------------------------------------------------------
+
+
+def test_a_comparison_is_a_grid_with_labels(me: httpx.Client) -> None:
+    body = DOG | {"compare": ["guidance=2,4", {"field": "num_inference_steps", "values": [2, 3]}]}
+    body.pop("seed")
+    answer = me.post("/api/comparisons", json=body)
+    assert answer.status_code == 202, answer.text
+    batch = answer.json()
+    assert batch["kind"] == "comparison"
+    assert batch["axes"] == [
+        {"field": "guidance_scale", "label": "Guidance", "values": ["2", "4"]},
+        {"field": "num_inference_steps", "label": "Steps", "values": ["2", "3"]},
+    ]
+    assert [c["labels"] for c in batch["cells"]] == [*(["2", "2"], ["4", "2"]),
+                                                      *(["2", "3"], ["4", "3"])]  # fmt: skip
+    by_id = {job["job_id"]: job["settings"] for job in batch["jobs"]}
+    made = [by_id[cell["job_id"]] for cell in batch["cells"]]
+    assert [(m["guidance_scale"], m["num_inference_steps"]) for m in made] == [
+        *((2, 2), (4, 2), (2, 3), (4, 3)),
+    ]
+    assert len({each["seed"] for each in made}) == 1
+
+
+def test_equal_cells_are_made_once_and_impossible_ones_say_why(me: httpx.Client) -> None:
+    """The distilled model takes no guidance, and at most four steps."""
+    body = DOG | {"compare": ["model=pocket,distilled", "guidance=2,4"]}
+    batch = me.post("/api/comparisons", json=body).json()
+    ids = [cell["job_id"] for cell in batch["cells"]]
+    assert len(batch["jobs"]) == 3 and ids[1] == ids[3] and len(set(ids)) == 3
+    me.post(batch["urls"]["cancel"])
+    assert me.post(f"/api/jobs/{ids[1]}/again").status_code == 202
+    cells = me.get(batch["urls"]["self"]).json()["cells"]
+    assert cells[1]["job_id"] == cells[3]["job_id"] != ids[1]
+    me.post(batch["urls"]["cancel"])
+
+    body = DOG | {"compare": "model=pocket,distilled,nonsense", "num_inference_steps": 8}
+    estimate = me.post("/api/comparisons/estimate", json=body).json()
+    assert estimate["clips"] == 1
+    assert [cell["clip"] for cell in estimate["cells"]] == [0, None, None]
+    batch = me.post("/api/comparisons", json=body).json()
+    assert [cell["problem"] for cell in batch["cells"]] == [c["problem"] for c in estimate["cells"]]
+    assert "between 1 and 4" in batch["cells"][1]["problem"]
+    assert "no model called" in batch["cells"][2]["problem"]
+    assert batch["cells"][1]["job_id"] is None and len(batch["jobs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("compare", "code", "says"),
+    [
+        ([], "invalid_input", "one or two settings"),
+        ("steps=60,70", "invalid_input", "between 1 and 50"),
+        ("steps=2,x", "invalid_input", "whole number"),
+        (["steps=2,3", "steps=4,5"], "invalid_input", "given twice"),
+        ("model=no,none", "unknown_model", "There is no model called “no”"),
+    ],
+)
+def test_a_comparison_of_which_nothing_can_be_made_is_refused(
+    me: httpx.Client, compare: object, code: str, says: str
+) -> None:
+    answer = me.post("/api/comparisons", json=DOG | {"compare": compare})
+    status = 404 if code == "unknown_model" else 422
+    assert says in refused(answer, status, code)
+    assert me.get("/api/jobs").json()["jobs"] == []
+
+
+def test_a_comparison_needs_settings_and_comes_as_a_form_too(me: httpx.Client) -> None:
+    sentence = refused(me.post("/api/comparisons", json=DOG), 422, "invalid_input")
+    assert "guidance_scale=2,4,6" in sentence
+    form = {"prompt": "a dog", "compare": ["steps=2,3", "guidance=1,2"]}
+    assert len(me.post("/api/comparisons", data=form).json()["cells"]) == 4
 
 
 # -- batches ---------------------------------------------------------------------------------------

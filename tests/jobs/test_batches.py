@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -25,21 +24,28 @@ ME, OTHER = "visitor:me", "visitor:other"
 DOG = GenerationRequest(prompt="a dog", seed=5)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """With a card whose drafts are smaller, and no weights: nothing is made here."""
-    folder = tmp_path / "cards"
-    tiny.write_card(folder, tmp_path / "nowhere", drafts={"steps": 2, "scale": 0.5})
-    more: dict[str, object] = {"data_dir": tmp_path / "data", "models_dir": folder}
-    return Settings(_env_file=None, max_queue=10, **more)  # pyright: ignore[reportCallIssue]
-
-
-@pytest.fixture
-def service(settings: Settings) -> Iterator[JobService]:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
+    """With a card whose drafts are smaller, and no weights: nothing is made here. Each test leaves
+    an empty queue of ten."""
+    root = tmp_path_factory.mktemp("batches")
+    tiny.write_card(root / "cards", root / "nowhere", drafts={"steps": 2, "scale": 0.5})
+    more: dict[str, object] = {"data_dir": root / "data", "models_dir": root / "cards"}
+    settings = Settings(_env_file=None, max_queue=10, **more)  # pyright: ignore[reportCallIssue]
     service = build_service(settings, ForegroundExecutor(settings))
     service.start_command()
     yield service
     service.close()
+
+
+@pytest.fixture(autouse=True)
+def _empty_queue(service: JobService) -> Iterator[None]:
+    yield
+    for job in service._store.unfinished(service._store.server):
+        service.cancel(job.id)
+    for owner in (ME, OTHER):
+        for job in service.list(owner):
+            service.delete(job.id)
 
 
 def code_of(call: object, *args: object, **named: object) -> ErrorCode:
@@ -53,7 +59,7 @@ def cancel(service: JobService, job_id: str) -> None:
 
 
 def test_drafts_have_a_batch_different_seeds_and_their_full_clip(service: JobService) -> None:
-    jobs = service.submit_plan(service.plan_drafts(DOG, 4), ME)
+    jobs = service.submit_plan(service.plans.drafts(DOG, 4), ME)
     found = service.find_batch(jobs[0].batch or "", ME)
     assert found.batch.kind == "drafts" and not found.has_ended
     assert [cell.job_id for cell in found.batch.layout.cells] == [job.id for job in jobs]
@@ -64,12 +70,12 @@ def test_drafts_have_a_batch_different_seeds_and_their_full_clip(service: JobSer
         assert job.full_request == DOG.model_copy(
             update={"seed": job.fitted.seed, "model": "pocket"}
         )
-    again = service.plan_drafts(DOG, 4)
+    again = service.plans.drafts(DOG, 4)
     assert [job.request.seed for job in again.jobs] == [job.fitted.seed for job in jobs]
 
 
 def test_a_draft_is_rendered_in_whatever_state_it_is(service: JobService) -> None:
-    first, second = service.submit_plan(service.plan_drafts(DOG, 2), ME)
+    first, second = service.submit_plan(service.plans.drafts(DOG, 2), ME)
     cancel(service, second.id)
     for draft in (first, second):
         job = service.render(draft.id, ME)
@@ -82,7 +88,7 @@ def test_a_draft_is_rendered_in_whatever_state_it_is(service: JobService) -> Non
 
 @pytest.mark.parametrize("count", [0, 1, 9, -3])
 def test_there_are_two_to_eight_drafts(service: JobService, count: int) -> None:
-    assert code_of(service.plan_drafts, DOG, count) is ErrorCode.INVALID_INPUT
+    assert code_of(service.plans.drafts, DOG, count) is ErrorCode.INVALID_INPUT
 
 
 def test_a_batch_is_accepted_whole_or_not_at_all(service: JobService) -> None:
@@ -90,7 +96,7 @@ def test_a_batch_is_accepted_whole_or_not_at_all(service: JobService) -> None:
 
     def submit(n: int) -> int:
         try:
-            return len(service.submit_plan(service.plan_drafts(DOG, 6), f"visitor:{n}"))
+            return len(service.submit_plan(service.plans.drafts(DOG, 6), f"visitor:{n}"))
         except KinoraError as error:
             assert error.code is ErrorCode.QUEUE_FULL
             return 0
@@ -103,7 +109,7 @@ def test_a_batch_is_accepted_whole_or_not_at_all(service: JobService) -> None:
 
 
 def test_another_callers_batch_does_not_exist(service: JobService) -> None:
-    jobs = service.submit_plan(service.plan_drafts(DOG, 2), ME)
+    jobs = service.submit_plan(service.plans.drafts(DOG, 2), ME)
     batch_id = jobs[0].batch or ""
     assert code_of(service.find_batch, batch_id, OTHER) is ErrorCode.NOT_FOUND
     assert code_of(service.find_batch, "0" * 32, ME) is ErrorCode.NOT_FOUND
@@ -126,7 +132,7 @@ def test_one_clip_is_made_again_in_its_place(service: JobService) -> None:
 
 
 def test_a_draft_that_is_made_again_stays_a_draft(service: JobService) -> None:
-    draft, _ = service.submit_plan(service.plan_drafts(DOG, 2), ME)
+    draft, _ = service.submit_plan(service.plans.drafts(DOG, 2), ME)
     cancel(service, draft.id)
     again = service.make_again(draft.id, ME)
     assert again.full_request == draft.full_request
