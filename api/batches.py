@@ -71,9 +71,9 @@ class Batches:
         caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """Submit many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
-        `requests` (a list of whole requests). Other settings hold for all of them. All are accepted
-        or none."""
+        """Submit many clips: `prompts` (a list), `images` (files, or one `zip` of them), a `csv`
+        whose columns are named as the fields, or `requests` (a list of whole requests). Other
+        settings hold for all of them. All are accepted or none."""
         body = await self._body(request)
         key, reuse = body.pop("idempotency_key", None), body.pop("reuse", True)
         wanted = await self.requests.read(body, caller)
@@ -201,7 +201,7 @@ class Batches:
 
     async def _body(self, request: Request) -> request_body.Body:
         request_body.refuse_settings_in_query(request)
-        return await request_body.read_body(request, self.service.settings.max_batch + 1)
+        return await request_body.read_body(request, self.service.settings.max_batch + 2)
 
 
 def accepted(

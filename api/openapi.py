@@ -106,9 +106,10 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         request["properties"],
         prompts=listed,
         requests={"type": "array", "items": {"$ref": REF.format(model="ClipRequest")}},
+        csv={"type": "string", "description": "One clip a line; the first line names the fields."},
     )
     many = _object(form["properties"], prompts=listed, images={"type": "array", "items": FILE},
-                 zip=FILE)  # fmt: skip
+                 zip=FILE, csv=FILE)  # fmt: skip
     batched = {
         "application/json": {"schema": batch},
         "multipart/form-data": {"schema": many},

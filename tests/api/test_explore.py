@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -280,3 +281,50 @@ def test_a_batch_is_estimated_before_it_is_submitted(me: httpx.Client) -> None:
     assert [each["prompt"] for each in estimate["used"]] == body["prompts"]
     refused(me.post("/api/batches/estimate", json={"prompts": []}), 422, "invalid_input")
     assert me.get("/api/jobs").json()["jobs"] == []
+
+
+def test_a_csv_is_a_batch_of_its_lines(me: httpx.Client, png: bytes) -> None:
+    text = 'prompt,seed,steps\n"a dog, asleep",3,2\na cat,4,\n'
+    batch = me.post("/api/batches", json={"csv": text, "num_frames": 5}).json()
+    made = [(j["settings"]["prompt"], j["settings"]["seed"], j["settings"]["num_inference_steps"])
+            for j in batch["jobs"]]  # fmt: skip
+    assert made == [("a dog, asleep", 3, 2), ("a cat", 4, 4)]
+    assert {job["settings"]["num_frames"] for job in batch["jobs"]} == {5}
+    me.post(batch["urls"]["cancel"])
+
+    table = b"image,prompt\nball.png,it rolls\n"
+    files = [("csv", ("clips.csv", table)), ("images", ("ball.png", png))]
+    batch = me.post("/api/batches", files=files).json()
+    assert [job["task"] for job in batch["jobs"]] == ["i2v"]
+    estimate = me.post("/api/batches/estimate", files=files).json()
+    assert estimate["clips"] == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "details"),
+    [
+        ("prompt,seed\na,x", {"line": 2, "column": "seed"}),
+        ("prompt,image\na,/etc/passwd", {"line": 2, "column": "image"}),
+        ("prompt,image\na,dog.png", {"line": 2, "column": "image"}),
+        ("prompt,video\na,https://example.com/a.mp4", {"line": 2, "column": "video"}),
+        ("prompt,steps\na,2\nb,999", {"line": 3, "column": "steps"}),
+        ("prompt,steps\na,2\nb,60", {"line": 3, "column": "steps"}),
+        ("prompt,steps\na,2\n ,4\nb,70", {"line": 3}),
+    ],
+)
+def test_a_csv_with_one_bad_cell_is_refused_whole_with_its_place(
+    me: httpx.Client, table: str, details: dict[str, Any]
+) -> None:
+    answer = me.post("/api/batches", json={"csv": table})
+    refused(answer, 422, "invalid_input")
+    assert answer.json()["details"].items() >= details.items()
+    assert me.get("/api/jobs").json()["jobs"] == []
+
+
+def test_a_picture_that_no_line_names_is_no_mistake_to_pass_over(
+    me: httpx.Client, png: bytes
+) -> None:
+    files = [("csv", ("clips.csv", b"prompt\na dog\n")), ("images", ("ball.png", png))]
+    assert "ball.png" in refused(me.post("/api/batches", files=files), 422, "invalid_input")
+    both = {"csv": "prompt\na", "prompts": ["b"]}
+    refused(me.post("/api/batches", json=both), 422, "invalid_input")
