@@ -150,11 +150,7 @@ class BatchFiles:
     def zip(self, found: BatchState) -> Iterator[bytes]:
         """The pieces of a zip with `batch.json`, which says what made the clips, and every finished
         clip. Raises KinoraError(CONFLICT) while there is none."""
-        names = {
-            job.id: _file_name(number, job)
-            for number, job in enumerate(found.jobs, 1)
-            if _has_clip(job)
-        }
+        names = clip_names(found)
         if not names:
             raise KinoraError(ErrorCode.CONFLICT, "No clip of this batch is finished yet.")
         return zip_stream(self._entries(found, names))
@@ -166,6 +162,15 @@ class BatchFiles:
             path = self._artifacts.fetch(job.id, job.result.clip) if job.result else None
             if job.id in names and path is not None:  # else it was removed meanwhile
                 yield names[job.id], path
+
+
+def clip_names(found: BatchState) -> dict[str, str]:
+    """Names for the finished clips, by the ids of their jobs."""
+    return {
+        job.id: _file_name(number, job)
+        for number, job in enumerate(found.jobs, 1)
+        if _has_clip(job)
+    }
 
 
 def description(found: BatchState, names: dict[str, str]) -> dict[str, Any]:
