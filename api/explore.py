@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header
-from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,9 +17,9 @@ from api.batches import accepted, as_json
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.idempotency import hashed_content, idempotency_key_of
 from jobs.job import IdempotencyKey, Job
-from pipelines.field_types import integer_as_typed
 from pipelines.models.comparison import FIELD, parse_settings
-from pipelines.models.drafts import MAX_DRAFTS, MIN_DRAFTS
+from pipelines.models.drafts import FIELD as DRAFTS
+from pipelines.models.drafts import USUAL_DRAFTS, parse_count
 from pipelines.request import GenerationRequest
 from pipelines.validation_errors import unusable
 from web.addresses import address
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from jobs.batch_plans import BatchPlan
     from jobs.service import JobService
 
-DRAFTS = "drafts"
-USUAL_DRAFTS = 4
-WHOLE = TypeAdapter(int)
 Key = Annotated[str | None, Header(max_length=255)]
 MakePlan = Callable[[], "BatchPlan"]
 
@@ -117,7 +113,7 @@ class Explore:
     # ---- shared
 
     def _plan_drafts(self, body: request_body.Body) -> tuple[str, Callable[..., BatchPlan]]:
-        count = _count(body.pop(DRAFTS, USUAL_DRAFTS))
+        count = parse_count(body.pop(DRAFTS, USUAL_DRAFTS))
         return str(count), lambda request: self.service.plans.drafts(request, count)
 
     def _plan_comparison(self, body: request_body.Body) -> tuple[str, Callable[..., BatchPlan]]:
@@ -193,12 +189,3 @@ class Explore:
             return as_json(schemas.job_view(self.service, job), 202, location | headers)
 
         return await in_thread(accept)
-
-
-def _count(value: object) -> int:
-    try:
-        return WHOLE.validate_python(integer_as_typed(value))
-    except (ValueError, ValidationError):
-        raise unusable(
-            DRAFTS, f"it should be a whole number from {MIN_DRAFTS} to {MAX_DRAFTS}"
-        ) from None

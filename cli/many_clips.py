@@ -16,6 +16,7 @@ from cli.output import FORMATS
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
 from pipelines.models.comparison import parse_settings
+from pipelines.models.drafts import parse_count
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_csv import RequestRow, decode_csv, parse_csv
 from settings import Settings
@@ -42,13 +43,11 @@ class ManyOptions:
     @classmethod
     def of(cls, drafts: str | None, compare: Sequence[str], batch: Path | None) -> ManyOptions:
         """Raises KinoraError(INVALID_INPUT) for two of them, and for a number that is none."""
-        chosen = [name for name, value in (("--drafts", drafts), ("--compare", compare),
-                                           ("--batch", batch)) if value]  # fmt: skip
+        given = (("--drafts", drafts), ("--compare", compare), ("--batch", batch))
+        chosen = [name for name, value in given if value]
         if len(chosen) > 1:
             raise _refusal(f"{' and '.join(chosen)} cannot be used together.")
-        if drafts is not None and not drafts.strip().isdecimal():
-            raise _refusal(f"--drafts is a whole number from 2 to 8, not “{drafts}”.")
-        return cls(int(drafts) if drafts else None, tuple(compare), batch)
+        return cls(parse_count(drafts) if drafts is not None else None, tuple(compare), batch)
 
     def __bool__(self) -> bool:
         return bool(self.drafts or self.compare or self.batch)

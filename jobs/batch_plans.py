@@ -13,12 +13,11 @@ from jobs.job import Job, new_id
 from pipelines.models.cards import ModelCard
 from pipelines.models.comparison import ComparedSetting, compare
 from pipelines.models.drafts import (
-    MAX_DRAFTS,
-    MIN_DRAFTS,
     composition_notes,
     draft_of,
     draft_seeds,
     full_request,
+    parse_count,
 )
 from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest
 
@@ -49,13 +48,7 @@ class BatchPlans:
 
     def drafts(self, request: GenerationRequest, count: int) -> BatchPlan:
         """Drafts with different seeds, the first with that of the request. Raises KinoraError."""
-        if not MIN_DRAFTS <= count <= MAX_DRAFTS:
-            raise KinoraError(
-                ErrorCode.INVALID_INPUT,
-                f"There can be {MIN_DRAFTS} to {MAX_DRAFTS} drafts; {count} are too "
-                f"{'few' if count < MIN_DRAFTS else 'many'}.",
-                details={"field": "drafts"},
-            )
+        parse_count(count)
         self._check_size(count)
         full = self._fit(request)
         card = self._card(full)

@@ -8,10 +8,18 @@ from __future__ import annotations
 import hashlib
 import math
 
+from pydantic import TypeAdapter
+
+from errors import ErrorCode, KinoraError
+from pipelines.field_types import integer_as_typed
 from pipelines.models.cards import DraftRules, ModelCard
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, GenerationRequest
 
 MIN_DRAFTS, MAX_DRAFTS = 2, 8
+USUAL_DRAFTS = 4
+WHOLE = TypeAdapter(int)
+FIELD = "drafts"
+"""The name under which every interface takes their number."""
 SHARE_OF_STEPS = 3
 """A draft takes a third of the model's steps, where its card does not say."""
 FEWEST_STEPS = 4
@@ -21,6 +29,18 @@ FEW_WITHOUT_GUIDANCE = 16
 SAME_SHAPE = math.log(1.05)
 SMALLEST_SCALE = 0.5
 """Smaller named sizes are not used for drafts: too little would be left of the composition."""
+
+
+def parse_count(value: object) -> int:
+    """How many drafts, from a form, JSON or a command line. Raises KinoraError(INVALID_INPUT)."""
+    try:
+        count = WHOLE.validate_python(integer_as_typed(value))
+    except ValueError:  # pydantic's is one too
+        count = 0
+    if not MIN_DRAFTS <= count <= MAX_DRAFTS:
+        sentence = f"The number of drafts should be from {MIN_DRAFTS} to {MAX_DRAFTS}."
+        raise KinoraError(ErrorCode.INVALID_INPUT, sentence, details={"field": FIELD})
+    return count
 
 
 def draft_rules(card: ModelCard) -> DraftRules:
