@@ -43,8 +43,8 @@ class ManyOptions:
     @classmethod
     def of(cls, drafts: str | None, compare: Sequence[str], batch: Path | None) -> ManyOptions:
         """Raises KinoraError(INVALID_INPUT) for two of them, and for a number that is none."""
-        given = (("--drafts", drafts), ("--compare", compare), ("--batch", batch))
-        chosen = [name for name, value in given if value]
+        pairs = (("--drafts", drafts), ("--compare", compare), ("--batch", batch))
+        chosen = [name for name, value in pairs if value]
         if len(chosen) > 1:
             raise _refusal(f"{' and '.join(chosen)} cannot be used together.")
         return cls(parse_count(drafts) if drafts is not None else None, tuple(compare), batch)
@@ -75,8 +75,8 @@ class ManyOptions:
             )
 
         def plan(service: JobService, request: GenerationRequest) -> BatchPlan:
-            given = {name: getattr(request, name) for name in (*PICTURES, *CLIPS)}
-            shared = common | {name: value for name, value in given.items() if value}
+            inputs = {name: getattr(request, name) for name in (*PICTURES, *CLIPS)}
+            shared = common | {name: value for name, value in inputs.items() if value}
             return service.plans.batch(
                 [_stored(row, table.parent, shared, service) for row in rows]
             )

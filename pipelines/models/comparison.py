@@ -52,16 +52,16 @@ class ComparedRequest:
     request: GenerationRequest
 
 
-def parse_settings(given: object) -> tuple[ComparedSetting, ...]:
+def parse_settings(source: object) -> tuple[ComparedSetting, ...]:
     """One or two axes, each `{"field": ..., "values": [...]}` or a text such as
     `guidance_scale=2,4,6`; a value with a comma is quoted as in CSV. The names of the command line
     (`steps`, `guidance`) are accepted too. Raises KinoraError(INVALID_INPUT)."""
-    if isinstance(given, str) and given.lstrip().startswith(("[", "{")):
+    if isinstance(source, str) and source.lstrip().startswith(("[", "{")):
         try:
-            given = json.loads(given)
+            source = json.loads(source)
         except (ValueError, RecursionError):
             raise _unusable("it is not valid JSON") from None
-    listed = cast("list[object]", given) if isinstance(given, list) else [given]
+    listed = cast("list[object]", source) if isinstance(source, list) else [source]
     if not 1 <= len(listed) <= MOST_AXES:
         raise _unusable(f"one or two settings can be compared, not {len(listed)}")
     settings = tuple(_parse_setting(each) for each in listed)
@@ -73,12 +73,12 @@ def parse_settings(given: object) -> tuple[ComparedSetting, ...]:
     return settings
 
 
-def _parse_setting(given: object) -> ComparedSetting:
-    match given:
+def _parse_setting(source: object) -> ComparedSetting:
+    match source:
         case str():
-            name, equals, text = given.partition("=")
+            name, equals, text = source.partition("=")
             if not equals:
-                raise _unusable(f"“{_short(given)}” has no values; write guidance_scale=2,4,6")
+                raise _unusable(f"“{_short(source)}” has no values; write guidance_scale=2,4,6")
             values: object = _split(text)
         case {"field": str(name), "values": values, **more} if not more:
             if isinstance(values, str):
@@ -103,8 +103,8 @@ def _split(text: str) -> list[object]:
     return [value.strip() for row in rows for value in row]
 
 
-def _field_name(given: str) -> str:
-    name = given.strip().lstrip("-").replace("-", "_")
+def _field_name(source: str) -> str:
+    name = source.strip().lstrip("-").replace("-", "_")
     if name == LORA_WEIGHT:
         return name
     for field in REQUEST_FIELDS.values():
@@ -112,7 +112,7 @@ def _field_name(given: str) -> str:
             if field.is_file:
                 raise _unusable(f"{field.label} cannot be compared: it is a file")
             return field.name
-    raise _unusable(f"there is no setting called “{_short(given)}”")
+    raise _unusable(f"there is no setting called “{_short(source)}”")
 
 
 def _is_replacement(setting: ComparedSetting) -> bool:
