@@ -76,6 +76,19 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "application/json": {"schema": {"$ref": REF.format(model="ClipRequest")}},
         "multipart/form-data": {"schema": {"$ref": REF.format(model="ClipForm")}},
     }
+    compare = {
+        "description": "One or two settings: `guidance_scale=2,4`, or objects with a field and "
+        "values.",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {}}],
+    }
+    drafts = {"type": "integer", "minimum": 2, "maximum": 8, "default": 4}
+    drafted, compared = (
+        {
+            "application/json": {"schema": _object(request["properties"], **extra)},
+            "multipart/form-data": {"schema": _object(form["properties"], **extra)},
+        }
+        for extra in ({"drafts": drafts}, {"compare": compare})
+    )
     video = _object(
         {k: v for k, v in form["properties"].items() if k not in ("image", "width", "height")},
         prompt={"type": "string"},
@@ -93,9 +106,14 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         request["properties"],
         prompts=listed,
         requests={"type": "array", "items": {"$ref": REF.format(model="ClipRequest")}},
+        csv={"type": "string", "description": "One clip a line; the first line names the fields."},
     )
     many = _object(form["properties"], prompts=listed, images={"type": "array", "items": FILE},
-                 zip=FILE)  # fmt: skip
+                 zip=FILE, csv=FILE)  # fmt: skip
+    batched = {
+        "application/json": {"schema": batch},
+        "multipart/form-data": {"schema": many},
+    }
     bodies: dict[str, dict[str, Any]] = {
         "generate": both,
         "estimate": both,
@@ -111,10 +129,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 "schema": _object({}, prompt={"type": "string"}) | {"required": ["prompt"]}
             }
         },
-        "batches_create": {
-            "application/json": {"schema": batch},
-            "multipart/form-data": {"schema": many},
-        },
+        "batches_create": batched,
+        "batches_estimate": batched,
+        "drafts": drafted,
+        "estimate_drafts": drafted,
+        "comparisons": compared,
+        "estimate_comparison": compared,
         "verify": {
             "application/octet-stream": {"schema": FILE},
             "multipart/form-data": {"schema": _object({}, file=FILE)},

@@ -19,27 +19,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import request_body, schemas
+from api.batch_views import EstimateResponse, estimate_of
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.job_streams import JobStreams
 from errors import ErrorCode, KinoraError
 from jobs.evaluation import Evaluation
 from jobs.job import Job
+from pipelines.models.drafts import draft_rules
 from pipelines.models.loras import list_names
-from pipelines.request import FittedRequest
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.files import send_file, send_preview
 from web.identity import Caller
-
-
-class EstimateResponse(BaseModel):
-    """What a clip would take here."""
-
-    seconds: float
-    low: float
-    high: float
-    learned: bool
-    used: FittedRequest
 
 
 class VerifyResponse(BaseModel):
@@ -125,8 +116,7 @@ class Native:
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
         fitted, estimate = await in_thread(self.service.estimate, wanted)
-        shown = estimate.model_dump(include={"seconds", "low", "high", "learned"})
-        return _json(EstimateResponse(**shown, used=fitted))
+        return _json(estimate_of(fitted, estimate))
 
     # ---- read
 
@@ -254,7 +244,10 @@ class Native:
         loras = await in_thread(list_names, self.service.settings)
         return [
             card.model_dump(mode="json", exclude=hidden)
-            | {"loras": loras if card.rules.lora else []}
+            | {
+                "loras": loras if card.rules.lora else [],
+                "drafts": draft_rules(card).model_dump(mode="json"),
+            }
             for card in cards
         ]
 

@@ -74,6 +74,9 @@ class JobView(JobProgress):
     reused: bool = Field(description="The clip was there already: the same request, made before.")
     batch_id: str | None = None
     parent_id: str | None = None
+    full: dict[str, Any] | None = Field(
+        default=None, description="Of a draft: what was requested for the full clip."
+    )
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -153,6 +156,9 @@ def job_view(service: JobService, job: Job) -> JobView:
         reused=bool(job.result and job.result.reused),
         batch_id=job.batch,
         parent_id=job.parent,
+        full=job.full_request.model_dump(mode="json", exclude_defaults=True)
+        if job.full_request
+        else None,
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,
@@ -181,6 +187,10 @@ def urls(job: Job) -> dict[str, str]:
         found |= {name: f"{here}/{name}" for name in ("poster", "last-frame")}
     elif not job.state.ended:
         found |= {name: f"{here}/{name}" for name in ("preview", "cancel", "finish")}
+    if job.full_request:
+        found["render"] = f"{here}/render"
+    if job.state in (State.FAILED, State.CANCELLED) or gone(job):
+        found["again"] = f"{here}/again"
     if job.batch:
         found["batch"] = address(f"/api/batches/{job.batch}")
     return found

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
+from jobs.batch import PlannedBatch, PlannedJob
 from jobs.job import IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.uploads import Uploads
@@ -70,31 +71,38 @@ class Admission:
 
     def accept(
         self,
-        requests: Sequence[GenerationRequest],
+        planned: Sequence[PlannedJob],
         owner: str,
         *,
         idempotency_key: IdempotencyKey | None = None,
         reuse: bool = False,
-        batch: str | None = None,
-        parent: str | None = None,
+        batch: PlannedBatch | None = None,
+        replaces: Job | None = None,
     ) -> list[Job]:
         """Accepts all of the requests or none; the jobs are durable when this returns. If the
-        idempotency key was used before, returns the jobs created then. Raises KinoraError."""
+        idempotency key was used before, returns the jobs created then. The only job takes the place
+        of the job that it `replaces` in that one's batch. Raises KinoraError."""
         accepted: list[Job] = []
         recipes: dict[str, str | None] = {}
         now = time.time()
-        for n, request in enumerate(requests):
-            self._uploads.check(request, owner)
-            loras.check_loras(request.loras, self._settings)
+        batch_id = batch.id if batch else replaces and replaces.batch
+        for n, each in enumerate(planned):
+            self._uploads.check(each.request, owner)
+            loras.check_loras(each.request.loras, self._settings)
+            fitted = self.fit(each.request)
+            if each.notes:
+                notes = (*fitted.adjustments, *each.notes)
+                fitted = fitted.model_copy(update={"adjustments": notes})
             job = Job(
                 id=new_id(),
                 owner=owner,
                 state=State.QUEUED,
-                request=request,
-                fitted=self.fit(request),
+                request=each.request,
+                fitted=fitted,
                 created_at=now + n * 1e-5,  # keeps a batch in its order
-                batch=batch,
-                parent=parent,
+                batch=batch_id,
+                parent=each.parent,
+                full_request=each.full_request,
             )
             self.refuse_what_cannot_run(job.fitted)
             files = loras.file_versions(job.fitted.loras, self._settings)
@@ -109,20 +117,22 @@ class Admission:
                 idempotency_key=idempotency_key,
                 recipes=recipes,
                 idle=self._idle(),
+                batch=batch.accepted(accepted) if batch else None,
+                replaces=replaces.id if replaces else None,
             )
         except DuplicateRequest as duplicate:
             self._remove_links(accepted)
-            return self._accepted_before(duplicate.job_id, batch)
+            return self._accepted_before(duplicate.job_id, is_batch=batch is not None)
         except KinoraError:
             self._remove_links(accepted)
             raise
         return accepted
 
-    def _accepted_before(self, job_id: str, batch: str | None) -> list[Job]:
+    def _accepted_before(self, job_id: str, *, is_batch: bool) -> list[Job]:
         job = self._store.get(job_id)
         if job is None:  # deleted in between, and its key with it
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
-        return self._store.batch(job.batch) if batch and job.batch else [job]
+        return self._store.batch(job.batch) if is_batch and job.batch else [job]
 
     def _reuse(self, job: Job, recipe: str | None) -> Job:
         """The job, succeeded already if the owner has a clip of the same recipe."""

@@ -67,6 +67,17 @@ jobs = Table(
     Column("recipe", String),
     Column("batch", String),
     Column("parent", String),
+    Column("full_request", String),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String),
+    Column("created_at", Float(53)),
+    Column("kind", String),
+    Column("layout", String),
 )
 
 keys = Table(

@@ -114,6 +114,19 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX removed_by_age ON removed (at)",
         ],
     ),
+    (
+        "0007_batches",
+        [
+            """CREATE TABLE batches (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                kind TEXT NOT NULL,
+                layout TEXT NOT NULL
+            )""",
+            "ALTER TABLE jobs ADD COLUMN full_request TEXT",
+        ],
+    ),
 ]
 
 

@@ -5,6 +5,7 @@ The reading half of `JobService`; nothing here changes a job.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
+from jobs.batch import Batch, BatchState, Layout
 from jobs.evaluation import Evaluation, Evaluator
 from jobs.event_types import Event, WaitingForGpu
 from jobs.events import EventLog
@@ -23,6 +25,7 @@ from pipelines.preview import Preview
 
 Jobs = list[Job]  # in the class, `list` is the method
 Events = list[Event]
+BatchStates = list[BatchState]
 
 
 class JobQueries:
@@ -71,6 +74,30 @@ class JobQueries:
         """The jobs of a batch in their order; empty if there is no such batch. They have one owner,
         which the caller checks."""
         return self._store.batch(batch_id)
+
+    def find_batch(self, batch_id: str, owner: str | None = None) -> BatchState:
+        """A batch with its jobs, in the order of its cells. Raises KinoraError(NOT_FOUND), also
+        once all of its jobs are deleted."""
+        jobs = self._store.batch(batch_id)
+        if not jobs or owner not in (None, jobs[0].owner):
+            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
+        batch = self._store.batch_row(batch_id)
+        if batch is None:  # of version 0.1.0
+            layout = Layout.of_jobs([job.id for job in jobs])
+            first = jobs[0]
+            at = first.created_at
+            batch = Batch(id=batch_id, owner=first.owner, created_at=at, layout=layout)
+        by_id = {job.id: job for job in jobs}
+        placed = dict.fromkeys(cell.job_id for cell in batch.layout.cells)
+        return BatchState(batch, tuple(by_id[each] for each in placed if each in by_id))
+
+    def batches(self, owner: str, limit: int, before: float | None = None) -> BatchStates:
+        """The owner's batches, newest first, created before that time."""
+        found: BatchStates = []
+        for batch_id in self._store.newest_batches(owner, limit, before):
+            with contextlib.suppress(KinoraError):  # deleted meanwhile
+                found.append(self.find_batch(batch_id))
+        return found
 
     def counts(self) -> dict[tuple[str, str], int]:
         """The number of jobs by (state, model)."""

@@ -18,6 +18,7 @@ from typing import Literal
 from errors import ErrorCode, KinoraError
 from jobs import uploads
 from jobs.artifacts import Artifacts
+from jobs.batch_files import prune
 from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for tests of retention
 from jobs.job import Gone
@@ -72,6 +73,7 @@ class Housekeeper:
                     remove_leftovers(self._lifecycle, settled_s)
                     settled_s, next_sweep = SETTLED_S, time.monotonic() + EVERY_S
                 make_room(self._lifecycle, self._settings, self._known_sizes)
+                prune(self._lifecycle.store, self._lifecycle.artifacts, self._settings)
             except Exception:  # the disk or the database may only be away for a moment
                 if not self._closed:
                     log.warning("Removing old clips failed, retrying later.", exc_info=True)
