@@ -122,7 +122,7 @@ class Native:
             await request_body.store_files(body, self.service, caller)
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
-        fitted, estimate = await in_thread(self.service.estimate, wanted)
+        fitted, estimate = await in_thread(self.service.estimate, wanted, caller.owner)
         shown = estimate.model_dump(include={"seconds", "low", "high", "learned"})
         return _json(EstimateResponse(**shown, used=fitted))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
+from jobs.final_prompt import with_final_prompt, with_origin
 from jobs.job import IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.uploads import Uploads
@@ -21,7 +22,9 @@ from pipelines.models.selection import default_card, pick_card
 from pipelines.planning import ClipShape, Planner
 from pipelines.planning.allowed_models import AllowedModels
 from pipelines.planning.planner import default_video_to_video_model
-from pipelines.request import FittedRequest, GenerationRequest, Task
+from pipelines.request import Adjustment, FittedRequest, GenerationRequest, PromptOrigin, Task
+from pipelines.styles import load_styles
+from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
 
@@ -45,18 +48,31 @@ class Admission:
         self._planner = planner
         self._settings = settings
         self._limits = Limits.from_settings(settings)
+        self.wildcards = WildcardFiles.of(settings)
 
-    def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with an adjustment for every change. Raises KinoraError."""
+    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. Raises
+        KinoraError."""
+        card = self.card_for(request)
+        final, origin, changes = self.with_final_prompt(request, card, owner)
+        size, clip = self._uploads.sizes(request)
+        fitted = fit(final, card, self._limits, source_size=size, clip=clip)
+        return note_truncation(with_origin(fitted, origin, changes), card)
+
+    def card_for(self, request: GenerationRequest) -> ModelCard:
+        """Raises KinoraError(UNKNOWN_MODEL, TASK_NOT_SUPPORTED)."""
         try:
-            card = pick_card(self._with_model(request), self._cards, self._settings)
+            return pick_card(self._with_model(request), self._cards, self._settings)
         except KinoraError as error:
             if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
                 raise self._allowed.unknown_model(request.model or "") from None
             raise
-        size, clip = self._uploads.sizes(request)
-        fitted = fit(request, card, self._limits, source_size=size, clip=clip)
-        return note_truncation(fitted, card)
+
+    def with_final_prompt(
+        self, request: GenerationRequest, card: ModelCard, owner: str | None
+    ) -> tuple[GenerationRequest, PromptOrigin | None, tuple[Adjustment, ...]]:
+        styles = load_styles() if request.style else {}
+        return with_final_prompt(request, card, self.wildcards, styles)
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
@@ -91,7 +107,7 @@ class Admission:
                 owner=owner,
                 state=State.QUEUED,
                 request=request,
-                fitted=self.fit(request),
+                fitted=self.fit(request, owner),
                 created_at=now + n * 1e-5,  # keeps a batch in its order
                 batch=batch,
                 parent=parent,

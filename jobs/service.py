@@ -193,16 +193,19 @@ class JobService(JobQueries):
         self._executor.notify()
         return accepted
 
-    def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with an adjustment for every change. Raises KinoraError."""
-        return self._admission.fit(request)
+    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. Raises
+        KinoraError."""
+        return self._admission.fit(request, owner)
 
     def offered_cards(self) -> dict[str, ModelCard]:
         """The installed cards that may be used here: on a Space, not all of them."""
         return self._admission.offered_cards()
 
-    def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
-        fitted = self.fit(request)
+    def estimate(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FittedRequest, Estimate]:
+        fitted = self.fit(request, owner)
         return fitted, self.estimate_fitted(fitted)
 
     def estimate_fitted(self, fitted: FittedRequest) -> Estimate:

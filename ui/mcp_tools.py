@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gradio as gr
 
 from errors import ErrorCode, KinoraError
+from jobs.final_prompt import spread_wildcard_seeds
 from jobs.job import Job, State
 from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
 from pipelines.request_fields import Kind, by_group
@@ -38,7 +39,7 @@ class ToolCaller(Protocol):
 Identify = Callable[["Request"], ToolCaller]
 
 
-IN_A_BATCH = ("model", "seed", "num_inference_steps")
+IN_A_BATCH = ("model", "seed", "num_inference_steps", "style", "wildcards", "wildcard_seed")
 
 
 class Tools:
@@ -145,6 +146,7 @@ class Tools:
         with errors_for_gradio():
             caller = self._caller(request)
             wanted = [GenerationRequest.model_validate(arguments | {"prompt": p}) for p in prompts]
+            wanted = spread_wildcard_seeds(wanted)
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
             return self._batch(jobs, caller, request)
 
