@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
-from jobs.final_prompt import with_final_prompt, with_origin
+from jobs.caller_styles import CallerStyles
+from jobs.final_prompt import FinalPrompt, make_final_prompt
 from jobs.job import IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
+from jobs.saved import SavedItems
 from jobs.uploads import Uploads
 from media.files import link_or_copy
 from pipelines.models import loras
@@ -22,8 +24,7 @@ from pipelines.models.selection import default_card, pick_card
 from pipelines.planning import ClipShape, Planner
 from pipelines.planning.allowed_models import AllowedModels
 from pipelines.planning.planner import default_video_to_video_model
-from pipelines.request import Adjustment, FittedRequest, GenerationRequest, PromptOrigin, Task
-from pipelines.styles import load_styles
+from pipelines.request import FittedRequest, GenerationRequest, Task
 from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
@@ -49,15 +50,16 @@ class Admission:
         self._settings = settings
         self._limits = Limits.from_settings(settings)
         self.wildcards = WildcardFiles.of(settings)
+        self.styles = CallerStyles(SavedItems(self._store.database))
 
     def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
         """What would be made, with an adjustment for every change; with the owner's styles. Raises
         KinoraError."""
         card = self.card_for(request)
-        final, origin, changes = self.with_final_prompt(request, card, owner)
+        final = self.final_prompt(request, card, owner)
         size, clip = self._uploads.sizes(request)
-        fitted = fit(final, card, self._limits, source_size=size, clip=clip)
-        return note_truncation(with_origin(fitted, origin, changes), card)
+        fitted = fit(final.request, card, self._limits, source_size=size, clip=clip)
+        return note_truncation(final.mark(fitted), card)
 
     def card_for(self, request: GenerationRequest) -> ModelCard:
         """Raises KinoraError(UNKNOWN_MODEL, TASK_NOT_SUPPORTED)."""
@@ -68,11 +70,12 @@ class Admission:
                 raise self._allowed.unknown_model(request.model or "") from None
             raise
 
-    def with_final_prompt(
+    def final_prompt(
         self, request: GenerationRequest, card: ModelCard, owner: str | None
-    ) -> tuple[GenerationRequest, PromptOrigin | None, tuple[Adjustment, ...]]:
-        styles = load_styles() if request.style else {}
-        return with_final_prompt(request, card, self.wildcards, styles)
+    ) -> FinalPrompt:
+        """Raises KinoraError(INVALID_INPUT)."""
+        styles = self.styles.available(owner) if request.style else {}
+        return make_final_prompt(request, card, self.wildcards, styles)
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import ErrorCode, KinoraError
 from pipelines.field_types import MAX_PROMPT, MAX_SEED
@@ -18,16 +18,32 @@ APPLIED: dict[str, Any] = {"style": None, "wildcards": False, "wildcard_seed": N
 """Of a request whose prompt is final."""
 
 
-def with_final_prompt(
+class FinalPrompt(NamedTuple):
+    """A request with its final prompt, and without a style and wildcards: to be fitted. Its seed is
+    set where the wildcards' seed is the clip's."""
+
+    request: GenerationRequest
+    origin: PromptOrigin | None = None
+    """None where nothing was changed."""
+    adjustments: tuple[Adjustment, ...] = ()
+
+    def mark(self, fitted: FittedRequest) -> FittedRequest:
+        """The request as it was fitted, with the origin of its prompt."""
+        if self.origin is None:
+            return fitted
+        adjustments = (*self.adjustments, *fitted.adjustments)
+        return fitted.model_copy(update={"prompt_origin": self.origin, "adjustments": adjustments})
+
+
+def make_final_prompt(
     request: GenerationRequest, card: ModelCard, lists: Lists, styles: Mapping[str, Style]
-) -> tuple[GenerationRequest, PromptOrigin | None, tuple[Adjustment, ...]]:
-    """The request with its final prompt, and without a style and wildcards: to be fitted. Its seed
-    is set where the wildcards' seed is the clip's. The origin is None where nothing was changed.
+) -> FinalPrompt:
+    """Chooses the wildcards, then applies the style.
 
     Raises KinoraError(INVALID_INPUT) for wildcards that cannot be read, an unknown style, and a
     final prompt that is too long."""
     if not request.wildcards and request.style is None:
-        return request, None, ()
+        return FinalPrompt(request)
     values: dict[str, Any] = {name: getattr(request, name) for name in TEXTS}
     adjustments: tuple[Adjustment, ...] = ()
     changed = APPLIED
@@ -59,17 +75,7 @@ def with_final_prompt(
         style=style.id if style else None,
         wildcard_seed=chosen_with,
     )
-    return request.model_copy(update=changed | values), origin, adjustments
-
-
-def with_origin(
-    fitted: FittedRequest, origin: PromptOrigin | None, adjustments: tuple[Adjustment, ...]
-) -> FittedRequest:
-    if origin is None:
-        return fitted
-    return fitted.model_copy(
-        update={"prompt_origin": origin, "adjustments": (*adjustments, *fitted.adjustments)}
-    )
+    return FinalPrompt(request.model_copy(update=changed | values), origin, adjustments)
 
 
 def as_composed(request: GenerationRequest, fitted: FittedRequest) -> GenerationRequest:

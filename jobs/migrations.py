@@ -114,6 +114,20 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX removed_by_age ON removed (at)",
         ],
     ),
+    (
+        "0008_saved_styles_and_looks",
+        [
+            """CREATE TABLE saved (
+                owner TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                name TEXT NOT NULL,
+                body TEXT NOT NULL,
+                at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (owner, kind, name)
+            )""",
+            "CREATE INDEX saved_by_age ON saved (at)",
+        ],
+    ),
 ]
 
 

@@ -16,13 +16,16 @@ from jobs.estimate import Estimate, Estimator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
+from jobs.final_prompt import FinalPrompt
 from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
+from jobs.looks import Looks
 from jobs.queries import JobQueries, Jobs
 from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
+from jobs.saved import SavedItems
 from jobs.store import JobStore
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
@@ -74,6 +77,8 @@ class JobService(JobQueries):
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
+        self.wildcards, self.styles = self._admission.wildcards, self._admission.styles
+        self.looks = Looks(SavedItems(store.database))
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
@@ -197,6 +202,13 @@ class JobService(JobQueries):
         """What would be made, with an adjustment for every change; with the owner's styles. Raises
         KinoraError."""
         return self._admission.fit(request, owner)
+
+    def final_prompt(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FinalPrompt, ModelCard]:
+        """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
+        card = self._admission.card_for(request)
+        return self._admission.final_prompt(request, card, owner), card
 
     def offered_cards(self) -> dict[str, ModelCard]:
         """The installed cards that may be used here: on a Space, not all of them."""

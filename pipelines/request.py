@@ -37,9 +37,9 @@ __all__ = [
     "Focus",
     "Format",
     "GenerationRequest",
-    "PromptOrigin",
     "Lora",
     "LoraSource",
+    "PromptOrigin",
     "Quality",
     "Task",
 ]

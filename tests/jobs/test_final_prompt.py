@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import KinoraError
-from jobs.final_prompt import as_composed, spread_wildcard_seeds, with_final_prompt, with_origin
+from jobs.final_prompt import as_composed, make_final_prompt, spread_wildcard_seeds
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest
@@ -24,8 +24,8 @@ IMAGE = "a" * 64
 
 def composed(card: ModelCard, **values: Any) -> FittedRequest:
     request = GenerationRequest.model_validate({"prompt": "a cat", "seed": 1} | values)
-    final, origin, changes = with_final_prompt(request, card, LISTS, load_styles())
-    return with_origin(fit(final, card, Limits(), source_size=(512, 512)), origin, changes)
+    final = make_final_prompt(request, card, LISTS, load_styles())
+    return final.mark(fit(final.request, card, Limits(), source_size=(512, 512)))
 
 
 def test_braces_stay_braces_where_wildcards_are_off() -> None:
@@ -111,8 +111,7 @@ def test_a_prompt_that_grows_too_long_is_refused(field: str) -> None:
 
 def test_another_model_gets_the_prompt_that_was_chosen() -> None:
     request = GenerationRequest(prompt="{a|b|c|d}", wildcards=True, style="anime", seed=3)
-    final, origin, changes = with_final_prompt(request, WAN, LISTS, load_styles())
-    fitted = with_origin(fit(final, WAN, Limits()), origin, changes)
+    fitted = composed(WAN, prompt="{a|b|c|d}", wildcards=True, style="anime", seed=3)
     other = as_composed(request, fitted)
     assert (other.prompt, other.style, other.wildcards) == (fitted.prompt, None, False)
     plain = GenerationRequest(prompt="{a|b}", wildcard_seed=3)
