@@ -19,6 +19,7 @@ from api.core import ApiContext
 from api.openai.videos import Videos
 from api.openapi import add_pages
 from api.ops import Ops
+from api.prompts import Prompts
 from api.rest import Native
 from settings import VERSION
 from web.errors import add_handlers
@@ -54,7 +55,8 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    for part in (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics)):
+    parts = (Native(core), Batches(core), Prompts(core), Videos(core), Compat(core))
+    for part in (*parts, Ops(service, metrics)):
         app.include_router(part.router())
     add_pages(app)
     add_handlers(app)

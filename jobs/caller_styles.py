@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 from errors import ErrorCode, KinoraError
 from jobs.saved import SavedItems
 from pipelines.styles import Style, load_styles, read_styles, write_styles
+
+log = logging.getLogger(__name__)
 
 
 class CallerStyles:
@@ -25,7 +28,13 @@ class CallerStyles:
         return own | {each: style for each, style in load_styles().items() if each not in own}
 
     def own(self, owner: str) -> list[Style]:
-        return [Style.model_validate(item.body) for item in self._saved.list(owner, "style")]
+        found: list[Style] = []
+        for item in self._saved.list(owner, "style"):
+            try:
+                found.append(Style.model_validate(item.body))
+            except ValidationError:  # saved by a version that accepted more
+                log.warning("Saved style not readable (id=%s).", item.name)
+        return found
 
     def save(self, owner: str, style_id: str, fields: Mapping[str, Any]) -> Style:
         """Raises KinoraError(INVALID_INPUT), which names the field, CONFLICT for too many."""
