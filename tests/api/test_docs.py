@@ -61,6 +61,13 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert len(numbers) > 3
     assert "data:image/jpeg;base64," in (tmp_path / "with-pictures.txt").read_text()
     assert len(json.loads((tmp_path / "zipped.json").read_text())["jobs"]) == 1
+    styled = json.loads((tmp_path / "styled.json").read_text())
+    assert styled["settings"]["prompt"].endswith(" ball, anime style, hand-drawn animation, clean "
+                                                 "lines, cel shading, vivid colours")  # fmt: skip
+    assert styled["prompt_origin"]["style"] == "anime"
+    assert len(json.loads((tmp_path / "suggestions.json").read_text())["suggestions"]) == 4
+    assert (tmp_path / "styles.yaml").read_text().startswith("- id: my-noir\n")
+    assert json.loads((tmp_path / "look.json").read_text())["settings"]["seed"] == 4
     tools = (tmp_path / "tools.json").read_text()
     assert all(
         name in tools
