@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -99,7 +98,7 @@ MINE = {"name": "Mine", "prompt": "{prompt}, of mine", "negative_prompt": "yours
 
 
 @pytest.fixture
-def me(doors: Doors) -> Iterator[httpx.Client]:
+def me(doors: Doors) -> Iterator[TestClient]:
     """A program with a secret of its own."""
     doors.http.headers["Authorization"] = f"Bearer {SECRET}-{time.time_ns()}"
     yield doors.http
@@ -107,7 +106,7 @@ def me(doors: Doors) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def page(doors: Doors) -> Iterator[httpx.Client]:
+def page(doors: Doors) -> Iterator[TestClient]:
     """The page's own routes, for a visitor."""
     tools = PromptTools(doors.service, WindowsHere())
     routes = PromptRoutes(tools, Callers(doors.settings)).routes()
@@ -120,7 +119,7 @@ Ask = Callable[..., Any]
 
 
 @pytest.fixture(params=["program", "page"])
-def ask(request: pytest.FixtureRequest, me: httpx.Client, page: httpx.Client) -> Ask:
+def ask(request: pytest.FixtureRequest, me: TestClient, page: TestClient) -> Ask:
     """One request at either door: the same paths, bodies and answers."""
     client, root = (me, "/api") if request.param == "program" else (page, "/kinora")
 
@@ -159,7 +158,7 @@ def test_a_short_prompt_is_completed(ask: Ask) -> None:
 
 
 def test_where_no_language_model_is_set_there_is_no_door_to_it(
-    ask: Ask, doors: Doors, me: httpx.Client
+    ask: Ask, doors: Doors, me: TestClient
 ) -> None:
     assert ask("POST", "/prompt/improve", {"prompt": "a cat"}, status=404)["error"] == "not_found"
     assert "/api/prompt/improve" not in me.get("/api/openapi.json").json()["paths"]
@@ -179,7 +178,7 @@ def test_a_style_of_ones_own_is_saved_used_shared_and_deleted(ask: Ask) -> None:
     ask("POST", "/prompt", {"prompt": "a cat", "style": "mine"}, status=422)
 
 
-def test_styles_go_through_a_file(me: httpx.Client, page: httpx.Client) -> None:
+def test_styles_go_through_a_file(me: TestClient, page: TestClient) -> None:
     me.put("/api/styles/mine", json=MINE)
     file = me.get("/api/styles/export")
     assert file.headers["content-type"].startswith("application/yaml")
