@@ -15,7 +15,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import envfile
 from envfile import Folder, sqlite_url
 from errors import ErrorCode, KinoraError
-from setting_values import dtype_name, keys_by_name, none_if_empty, origins, split
+from setting_values import (
+    api_address,
+    dtype_name,
+    keys_by_name,
+    none_if_empty,
+    origins,
+    split,
+)
 
 ROOT = Path(__file__).resolve().parent
 VERSION = "0.1.0"
@@ -309,6 +316,29 @@ class Settings(BaseSettings):
         description="Where clips are made: `process` (a supervised child process), `inline` "
         "(this process), `redis` (workers behind Redis), or `auto`: redis if REDIS_URL is set, "
         "inline on ZeroGPU, otherwise process.",
+    )
+    enhancer_url: Annotated[str | None, Blank, BeforeValidator(api_address)] = Field(
+        default=None,
+        description="Address of an OpenAI-compatible API (`https://host/v1`) that improves prompts "
+        "when a visitor presses the button for it; the prompt is sent there. Unset: there is no "
+        "button.",
+    )
+    enhancer_key: SecretStr | None = Field(
+        default=None, description="Key for KINORA_ENHANCER_URL, sent as `Authorization: Bearer`."
+    )
+    enhancer_model: str = Field(
+        default="gpt-4o-mini", description="Name of the model at KINORA_ENHANCER_URL."
+    )
+    enhancer_timeout_s: float = Field(
+        default=20,
+        gt=0,
+        le=120,
+        description="Time limit for improving a prompt, in seconds.",
+    )
+    enhancer_per_minute: int = Field(
+        default=10,
+        ge=1,
+        description="Rate limit: improved prompts per caller and minute.",
     )
     previews: bool = Field(
         default=True, description="Show a moving preview while a clip is sampled."

@@ -97,7 +97,7 @@ class Batches:
         wanted = await self.requests.read(body, caller)
 
         def estimate() -> BatchEstimate:
-            plan = self.service.plans.batch(wanted)
+            plan = self.service.plans.batch(wanted, caller.owner)
             return batch_views.estimate_view(plan, self.service.estimate_plan(plan))
 
         return as_json(await in_thread(estimate))

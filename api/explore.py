@@ -114,14 +114,16 @@ class Explore:
 
     def _plan_drafts(self, body: request_body.Body) -> tuple[str, Callable[..., BatchPlan]]:
         count = parse_count(body.pop(DRAFTS, USUAL_DRAFTS))
-        return str(count), lambda request: self.service.plans.drafts(request, count)
+        return str(count), lambda request, owner: self.service.plans.drafts(request, count, owner)
 
     def _plan_comparison(self, body: request_body.Body) -> tuple[str, Callable[..., BatchPlan]]:
         if FIELD not in body:
             raise unusable(FIELD, "it is missing; write guidance_scale=2,4,6")
         settings = parse_settings(body.pop(FIELD))
         content = json.dumps([[each.name, each.values] for each in settings])
-        return content, lambda request: self.service.plans.comparison(request, settings)
+        return content, lambda request, owner: self.service.plans.comparison(
+            request, settings, owner
+        )
 
     async def _read(
         self,
@@ -137,7 +139,7 @@ class Explore:
         stored = await request_body.store_files(body, self.service, caller)
         wanted = request_body.build_request(stored)
         once = idempotency_key_of(request, key, hashed_content(wanted), content, str(reuse))
-        return wanted, lambda: plan(wanted), reuse, once
+        return wanted, lambda: plan(wanted, caller.owner), reuse, once
 
     async def _submit(
         self,

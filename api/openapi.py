@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
+from pipelines.styles import Style
 from web.addresses import address, root_address
 
 REF = "#/components/schemas/{model}"
@@ -135,6 +136,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "estimate_drafts": drafted,
         "comparisons": compared,
         "estimate_comparison": compared,
+        **_prompt_bodies(request, both["application/json"]),
         "verify": {
             "application/octet-stream": {"schema": FILE},
             "multipart/form-data": {"schema": _object({}, file=FILE)},
@@ -150,6 +152,30 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     }
     document["security"] = [{}, {"key": []}]
     return document
+
+
+def _prompt_bodies(request: dict[str, Any], whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    words = {name: request["properties"][name] for name in ("prompt", "model")}
+    task = {"type": "string", "enum": ["t2v", "i2v", "v2v"]}
+    style = Style.model_json_schema(ref_template=REF)
+    template = {"type": "object", "description": "prompt and negative_prompt, by family"}
+    look = {"type": "object", "description": "Fields of a request, without pictures and clips."}
+    without_id = {k: v for k, v in style["properties"].items() if k not in ("id", "families")}
+    written = _object(without_id, families=template) | {"required": ["name", "prompt"]}
+    short = {"schema": _object(words, task=task) | {"required": ["prompt"]}}
+    return {
+        "final_prompt": {"application/json": whole},
+        "suggestions": {"application/json": short},
+        "improve": {"application/json": short},
+        "style_save": {"application/json": {"schema": written}},
+        "styles_import": {
+            "application/yaml": {"schema": {"type": "string"}},
+            "multipart/form-data": {"schema": _object({}, file=FILE)},
+        },
+        "look_save": {"application/json": {"schema": {
+            "type": "object", "properties": {"settings": look}, "required": ["settings"],
+        }}},
+    }  # fmt: skip
 
 
 def _form(request: dict[str, Any]) -> dict[str, Any]:

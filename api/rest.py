@@ -115,7 +115,7 @@ class Native:
             await request_body.store_files(body, self.service, caller)
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
-        fitted, estimate = await in_thread(self.service.estimate, wanted)
+        fitted, estimate = await in_thread(self.service.estimate, wanted, caller.owner)
         return _json(estimate_of(fitted, estimate))
 
     # ---- read

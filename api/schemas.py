@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, Result, State
 from jobs.progress import Progress
-from pipelines.request import Adjustment
+from pipelines.request import Adjustment, PromptOrigin
 from web.addresses import address
 
 if TYPE_CHECKING:
     from jobs.service import JobService
 
+NOT_SETTINGS = {"adjustments", "task", "prompt_origin"}
 J1Status = Literal["queued", "running", "succeeded", "failed"]
 
 
@@ -67,6 +68,10 @@ class JobView(JobProgress):
     task: str
     model: str
     settings: dict[str, Any] = Field(description="What it is made with, in the request's words.")
+    prompt_origin: PromptOrigin | None = Field(
+        default=None,
+        description="What the prompt was before its wildcards were chosen and its style applied.",
+    )
     adjustments: list[Adjustment] = Field(description="What was changed to fit the model.")
     result: Clip | None = None
     gone: str | None = Field(default=None, description="Why the clip is not kept any more.")
@@ -148,7 +153,8 @@ def job_view(service: JobService, job: Job) -> JobView:
         state=job.state,
         task=fitted.task.value,
         model=fitted.model,
-        settings=fitted.model_dump(mode="json", exclude={"adjustments", "task"}),
+        settings=fitted.model_dump(mode="json", exclude=NOT_SETTINGS),
+        prompt_origin=fitted.prompt_origin,
         adjustments=list(fitted.adjustments),
         result=clip(job.result) if job.result and not job.result.gone else None,
         gone=gone(job),

@@ -299,6 +299,31 @@ def models(
 
 
 @app.command()
+def styles(
+    model: Annotated[str | None, typer.Option(help="With the templates for this model.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the styles for `generate --style`."""
+    from pipelines.models.cards import load_cards
+    from pipelines.models.selection import find_card
+    from pipelines.styles import load_styles
+
+    cards = load_cards(Settings.load().models_dir) if model else {}
+    family = find_card(model, cards).family if model else None
+    found = [(style, style.template(family)) for style in load_styles().values()]
+    if as_json:
+        rows = [
+            style.model_dump(include={"id", "name", "example"})
+            | template.model_dump(include={"prompt", "negative_prompt"})
+            for style, template in found
+        ]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    for style, template in found:
+        print(f"{style.id}  {style.name}: {template.prompt}")
+
+
+@app.command()
 def worker(
     gpu: Annotated[
         str | None, typer.Option(help="Which GPUs: 0, or 0,1,2: one process for each.")

@@ -208,6 +208,7 @@ def about(job: Job, path: Path | str) -> dict[str, Any]:
         "id": job.id,
         "task": fitted.task.value,
         **settings,
+        "prompt_origin": fitted.prompt_origin and fitted.prompt_origin.model_dump(),
         "loras": [lora.model_dump() for lora in fitted.loras],
         "steps": result.steps_done,
         "width": result.width,

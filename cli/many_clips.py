@@ -56,10 +56,10 @@ class ManyOptions:
         """Reads what can be read before the model libraries are imported. Raises KinoraError."""
         if self.drafts is not None:
             count = self.drafts
-            return lambda service, request: service.plans.drafts(request, count)
+            return lambda service, request: service.plans.drafts(request, count, OWNER)
         if self.compare:
             compared = parse_settings(list(self.compare))
-            return lambda service, request: service.plans.comparison(request, compared)
+            return lambda service, request: service.plans.comparison(request, compared, OWNER)
         table = self.batch or Path()
         try:
             rows = parse_csv(decode_csv(table.read_bytes()), MOST_CLIPS)
@@ -78,7 +78,7 @@ class ManyOptions:
             inputs = {name: getattr(request, name) for name in (*PICTURES, *CLIPS)}
             shared = common | {name: value for name, value in inputs.items() if value}
             return service.plans.batch(
-                [_stored(row, table.parent, shared, service) for row in rows]
+                [_stored(row, table.parent, shared, service) for row in rows], OWNER
             )
 
         return plan

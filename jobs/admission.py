@@ -10,8 +10,11 @@ from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
 from jobs.batch import PlannedBatch, PlannedJob
+from jobs.caller_styles import CallerStyles
+from jobs.final_prompt import FinalPrompt, make_final_prompt
 from jobs.job import IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
+from jobs.saved import SavedItems
 from jobs.uploads import Uploads
 from media.files import link_or_copy
 from pipelines.models import loras
@@ -23,6 +26,7 @@ from pipelines.planning import ClipShape, Planner
 from pipelines.planning.allowed_models import AllowedModels
 from pipelines.planning.planner import default_video_to_video_model
 from pipelines.request import FittedRequest, GenerationRequest, Task
+from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
 
@@ -46,18 +50,33 @@ class Admission:
         self._planner = planner
         self._settings = settings
         self._limits = Limits.from_settings(settings)
+        self.wildcards = WildcardFiles.of(settings)
+        self.styles = CallerStyles(SavedItems(self._store.database))
 
-    def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with an adjustment for every change. Raises KinoraError."""
+    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. Raises
+        KinoraError."""
+        card = self.card_for(request)
+        final = self.final_prompt(request, card, owner)
+        size, clip = self._uploads.sizes(request)
+        fitted = fit(final.request, card, self._limits, source_size=size, clip=clip)
+        return note_truncation(final.mark(fitted), card)
+
+    def card_for(self, request: GenerationRequest) -> ModelCard:
+        """Raises KinoraError(UNKNOWN_MODEL, TASK_NOT_SUPPORTED)."""
         try:
-            card = pick_card(self._with_model(request), self._cards, self._settings)
+            return pick_card(self._with_model(request), self._cards, self._settings)
         except KinoraError as error:
             if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
                 raise self._allowed.unknown_model(request.model or "") from None
             raise
-        size, clip = self._uploads.sizes(request)
-        fitted = fit(request, card, self._limits, source_size=size, clip=clip)
-        return note_truncation(fitted, card)
+
+    def final_prompt(
+        self, request: GenerationRequest, card: ModelCard, owner: str | None
+    ) -> FinalPrompt:
+        """Raises KinoraError(INVALID_INPUT)."""
+        styles = self.styles.available(owner) if request.style else {}
+        return make_final_prompt(request, card, self.wildcards, styles)
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
@@ -89,7 +108,7 @@ class Admission:
         for n, each in enumerate(planned):
             self._uploads.check(each.request, owner)
             loras.check_loras(each.request.loras, self._settings)
-            fitted = self.fit(each.request)
+            fitted = self.fit(each.request, owner)
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})

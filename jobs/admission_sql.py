@@ -44,6 +44,9 @@ MADE_BEFORE = (
 )
 
 
+NOT_IN_THE_FRAMES = {"adjustments", "allow_fallback", "prompt_origin"}
+
+
 class DuplicateRequest(Exception):
     """The same request was accepted before, with the same idempotency key."""
 
@@ -121,7 +124,7 @@ def recipe_of(
     files as (path, size, time of change). None where the weights are not known."""
     if card is None:
         return None
-    settings = fitted.model_dump(mode="json", exclude={"adjustments", "allow_fallback"})
+    settings = fitted.model_dump(mode="json", exclude=NOT_IN_THE_FRAMES)
     weights: list[object] = [card.repo, card.revision, card.variant]
     folder = card.local_path
     if folder is not None:  # a folder has no revision: the times of its files stand for it

@@ -39,26 +39,27 @@ class BatchPlans:
     ) -> None:
         self._admission, self._cards, self._max_batch = admission, cards, max_batch
 
-    def batch(self, requests: Sequence[GenerationRequest]) -> BatchPlan:
-        """Raises KinoraError, also for any request that cannot be made."""
+    def batch(self, requests: Sequence[GenerationRequest], owner: str | None = None) -> BatchPlan:
+        """With the owner's styles. Raises KinoraError, also for any request that cannot be made."""
         self._check_size(len(requests))
-        fitted = tuple(self._fit(request) for request in requests)
+        fitted = tuple(self._fit(request, owner) for request in requests)
         jobs = tuple(PlannedJob(request) for request in requests)
         return BatchPlan(PlannedBatch(new_id()), jobs, fitted)
 
-    def drafts(self, request: GenerationRequest, count: int) -> BatchPlan:
+    def drafts(self, request: GenerationRequest, count: int, owner: str | None = None) -> BatchPlan:
         """Drafts with different seeds, the first with that of the request. Raises KinoraError."""
         parse_count(count)
         self._check_size(count)
-        full = self._fit(request)
+        full = self._fit(request, owner)
         card = self._card(full)
+        request = _with_wildcards_of(request, full.seed)
         jobs = tuple(
             PlannedJob(
                 draft_of(request, full, card, seed), full_request=full_request(request, full, seed)
             )
             for seed in draft_seeds(full.seed, count)
         )
-        fitted = tuple(self._fit(job.request) for job in jobs)
+        fitted = tuple(self._fit(job.request, owner) for job in jobs)
         return BatchPlan(PlannedBatch(new_id(), kind="drafts"), jobs, fitted, full)
 
     def render(self, draft: Job) -> PlannedJob:
@@ -67,16 +68,20 @@ class BatchPlans:
             raise KinoraError(
                 ErrorCode.CONFLICT, "Only a draft can be rendered: this clip is a full one."
             )
-        full = self._fit(draft.full_request)
+        full = self._fit(draft.full_request, draft.owner)
         notes = composition_notes(draft.fitted, full)
         return PlannedJob(draft.full_request, parent=draft.id, notes=notes)
 
     def comparison(
-        self, request: GenerationRequest, settings: Sequence[ComparedSetting]
+        self,
+        request: GenerationRequest,
+        settings: Sequence[ComparedSetting],
+        owner: str | None = None,
     ) -> BatchPlan:
         """One clip for each pair of values; equal clips are made once. A cell that cannot be made
         says why. Raises KinoraError if none can be made."""
-        compared = compare(request, settings, seed=secrets.randbelow(MAX_SEED + 1))
+        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+        compared = compare(_with_wildcards_of(request, seed), settings, seed=seed)
         jobs: list[PlannedJob] = []
         fitted: list[FittedRequest] = []
         cells: list[PlannedCell] = []
@@ -84,7 +89,7 @@ class BatchPlans:
         refusal: KinoraError | None = None
         for each in compared:
             try:
-                made = self._fit(each.request)
+                made = self._fit(each.request, owner)
             except KinoraError as error:
                 refusal = refusal or error
                 cells.append(PlannedCell(each.labels, problem=error.message))
@@ -101,9 +106,9 @@ class BatchPlans:
         batch = PlannedBatch(new_id(), "comparison", _axes(settings, cells), tuple(cells))
         return BatchPlan(batch, tuple(jobs), tuple(fitted))
 
-    def _fit(self, request: GenerationRequest) -> FittedRequest:
+    def _fit(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
         """Raises KinoraError for what cannot be made here."""
-        fitted = self._admission.fit(request)
+        fitted = self._admission.fit(request, owner)
         self._admission.refuse_what_cannot_run(fitted)
         return fitted
 
@@ -119,6 +124,13 @@ class BatchPlans:
                 ErrorCode.INVALID_INPUT,
                 f"A batch has 1 to {self._max_batch} clips; this one has {count}.",
             )
+
+
+def _with_wildcards_of(request: GenerationRequest, seed: int) -> GenerationRequest:
+    """The wildcards choose the same words in every clip, although their seeds may differ."""
+    if not request.wildcards or request.wildcard_seed is not None:
+        return request
+    return request.model_copy(update={"wildcard_seed": seed})
 
 
 def _axes(settings: Sequence[ComparedSetting], cells: Sequence[PlannedCell]) -> tuple[Axis, ...]:

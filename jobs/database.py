@@ -134,6 +134,17 @@ servers = Table(
 )
 
 
+saved = Table(
+    "saved",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("body", String),
+    Column("at", Float(53)),
+)
+
+
 class DatabaseHandle:
     """An engine of the database, with its errors raised as `kinora_error` translates them."""
 

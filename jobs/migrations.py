@@ -127,6 +127,20 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "ALTER TABLE jobs ADD COLUMN full_request TEXT",
         ],
     ),
+    (
+        "0008_saved_styles_and_looks",
+        [
+            """CREATE TABLE saved (
+                owner TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                name TEXT NOT NULL,
+                body TEXT NOT NULL,
+                at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (owner, kind, name)
+            )""",
+            "CREATE INDEX saved_by_age ON saved (at)",
+        ],
+    ),
 ]
 
 

@@ -23,6 +23,7 @@ from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for tests of retention
 from jobs.job import Gone
 from jobs.lifecycle import JobLifecycle
+from jobs.saved import SavedItems
 from jobs.store import JobStore
 from media.files import list_or_empty, remove_partial, stat_or_none
 from settings import Settings
@@ -71,6 +72,7 @@ class Housekeeper:
             try:
                 if time.monotonic() >= next_sweep:
                     remove_leftovers(self._lifecycle, settled_s)
+                    SavedItems(self._lifecycle.store.database).remove_of_past_visitors()
                     settled_s, next_sweep = SETTLED_S, time.monotonic() + EVERY_S
                 make_room(self._lifecycle, self._settings, self._known_sizes)
                 prune(self._lifecycle.store, self._lifecycle.artifacts, self._settings)

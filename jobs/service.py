@@ -20,13 +20,16 @@ from jobs.evaluation import Evaluator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
+from jobs.final_prompt import FinalPrompt
 from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
+from jobs.looks import Looks
 from jobs.queries import JobQueries, Jobs
 from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
+from jobs.saved import SavedItems
 from jobs.store import JobStore
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
@@ -80,6 +83,8 @@ class JobService(JobQueries):
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
+        self.wildcards, self.styles = self._admission.wildcards, self._admission.styles
+        self.looks = Looks(SavedItems(store.database))
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
@@ -247,16 +252,26 @@ class JobService(JobQueries):
         self._executor.notify()
         return accepted
 
-    def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with an adjustment for every change. Raises KinoraError."""
-        return self._admission.fit(request)
+    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. Raises
+        KinoraError."""
+        return self._admission.fit(request, owner)
+
+    def final_prompt(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FinalPrompt, ModelCard]:
+        """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
+        card = self._admission.card_for(request)
+        return self._admission.final_prompt(request, card, owner), card
 
     def offered_cards(self) -> dict[str, ModelCard]:
         """The installed cards that may be used here: on a Space, not all of them."""
         return self._admission.offered_cards()
 
-    def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
-        fitted = self.fit(request)
+    def estimate(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FittedRequest, Estimate]:
+        fitted = self.fit(request, owner)
         return fitted, self.estimate_fitted(fitted)
 
     def estimate_plan(self, plan: BatchPlan) -> Estimate:

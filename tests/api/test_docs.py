@@ -66,6 +66,14 @@ def test_the_examples_of_the_page_run_as_they_stand(
     with zipfile.ZipFile(tmp_path / "clips.zip") as clips:
         assert [name.rpartition(".")[2] for name in clips.namelist()] == ["json", "mp4", "mp4"]
     assert len(json.loads((tmp_path / "comparison.json").read_text())["cells"]) == 4
+    styled = json.loads((tmp_path / "styled.json").read_text())
+    assert styled["settings"]["prompt"].endswith(" ball, anime style, hand-drawn animation, clean "
+                                                 "lines, cel shading, vivid colours")  # fmt: skip
+    assert styled["prompt_origin"]["style"] == "anime"
+    suggested = json.loads((tmp_path / "suggestions.json").read_text())["suggestions"]
+    assert suggested[0].startswith("a dog ")
+    assert (tmp_path / "styles.yaml").read_text().startswith("- id: my-noir\n")
+    assert json.loads((tmp_path / "look.json").read_text())["settings"]["seed"] == 4
     tools = (tmp_path / "tools.json").read_text()
     assert all(
         name in tools
