@@ -18,7 +18,6 @@ from api.core import ApiContext, IdentifiedCaller, JobId
 from api.idempotency import hashed_content, idempotency_key_of
 from api.zips import about_file, pictures_in
 from errors import ErrorCode, KinoraError
-from jobs.final_prompt import spread_wildcard_seeds
 from jobs.job import Job, State
 from pipelines.request import GenerationRequest
 from pipelines.validation_errors import unusable
@@ -159,7 +158,6 @@ class Batches:
 
     async def _requests(self, body: request_body.Body, caller: Caller) -> list[GenerationRequest]:
         pictures = await self._pictures(body, caller)
-        own_seeds: list[int] = []
         lists = {name: _listed(name, body.pop(name)) for name in ("prompts", "requests")
                  if name in body}  # fmt: skip
         common = await request_body.store_files(body, self.service, caller)
@@ -176,7 +174,6 @@ class Batches:
             wanted = [_whole(each) for each in lists["requests"]]
             stored = [await self._whole(n, w, caller) for n, w in enumerate(wanted, 1)]
             each = [common | own for own in stored]
-            own_seeds = [n for n, own in enumerate(stored) if "wildcard_seed" in own]
         elif pictures and prompts and len(pictures) != len(prompts):
             raise unusable("prompts", f"{len(prompts)} prompts do not fit {len(pictures)} pictures")
         elif pictures:
@@ -191,7 +188,7 @@ class Batches:
         most = self.service.settings.max_batch
         if len(each) > most:
             raise unusable("batch", f"it has {len(each)} clips; at most {most} are accepted")
-        return spread_wildcard_seeds(map(request_body.build_request, each), own_seeds)
+        return [request_body.build_request(one) for one in each]
 
     async def _pictures(self, body: request_body.Body, caller: Caller) -> list[str]:
         sent = body.pop("images", [])

@@ -116,11 +116,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             "application/json": {"schema": batch},
             "multipart/form-data": {"schema": many},
         },
-        **_prompt_bodies(request, both["application/json"]),
         "verify": {
             "application/octet-stream": {"schema": FILE},
             "multipart/form-data": {"schema": _object({}, file=FILE)},
         },
+        **_prompt_bodies(request, both["application/json"]),
     }
     for path in document["paths"].values():
         for operation in path.values():

@@ -55,8 +55,8 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    parts = (Native(core), Batches(core), Prompts(core), Videos(core), Compat(core))
-    for part in (*parts, Ops(service, metrics)):
+    parts = (Native, Batches, Prompts, Videos, Compat)
+    for part in (*(each(core) for each in parts), Ops(service, metrics)):
         app.include_router(part.router())
     add_pages(app)
     add_handlers(app)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.artifacts import Artifacts
+from jobs.caller_styles import CallerStyles
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
-from jobs.final_prompt import FinalPrompt
+from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
@@ -32,6 +33,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.planning import Planner
 from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class JobService(JobQueries):
         self._lifecycle = JobLifecycle(store, events, self._estimator, settings.data_dir, artifacts)
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
         self._housekeeper = Housekeeper(self._lifecycle, settings)
+        self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
         queue_eta = QueueEta(
             store,
@@ -77,8 +80,6 @@ class JobService(JobQueries):
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
-        self.wildcards, self.styles = self._admission.wildcards, self._admission.styles
-        self.looks = Looks(SavedItems(store.database))
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
@@ -175,6 +176,7 @@ class JobService(JobQueries):
         reuse: bool = False,
     ) -> Jobs:
         """Accepts all of the requests or none; their jobs share `job.batch`. Raises as `submit`."""
+        requests = spread_wildcard_seeds(requests)
         if not 1 <= len(requests) <= self.settings.max_batch:
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
@@ -207,8 +209,15 @@ class JobService(JobQueries):
         self, request: GenerationRequest, owner: str | None = None
     ) -> tuple[FinalPrompt, ModelCard]:
         """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
-        card = self._admission.card_for(request)
-        return self._admission.final_prompt(request, card, owner), card
+        return self._admission.final_prompt(request, owner)
+
+    @property
+    def wildcards(self) -> WildcardFiles:
+        return self._admission.wildcards
+
+    @property
+    def styles(self) -> CallerStyles:
+        return self._admission.styles
 
     def offered_cards(self) -> dict[str, ModelCard]:
         """The installed cards that may be used here: on a Space, not all of them."""

@@ -103,7 +103,7 @@ class GenerationRequest(BaseModel):
         kept_by_fallback=True,
     )] = Field(default=None, max_length=MAX_PROMPT)  # fmt: skip
     style: Annotated[Word | None, RequestField(
-        "Style", "A style to apply to the prompt, such as film-noir; /api/styles lists them.",
+        "Style", "A style for the prompt, such as film-noir or watercolour.",
         Group.LATER, unset="the prompt as it is", rule="prompt", on_page=False, in_make_clip=True,
         option_before="seed",
     )] = Field(default=None, max_length=60)  # fmt: skip

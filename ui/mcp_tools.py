@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gradio as gr
 
 from errors import ErrorCode, KinoraError
-from jobs.final_prompt import spread_wildcard_seeds
 from jobs.job import Job, State
 from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
 from pipelines.request_fields import Kind, by_group
@@ -148,20 +147,19 @@ class Tools:
         with errors_for_gradio():
             caller = self._caller(request)
             wanted = [GenerationRequest.model_validate(arguments | {"prompt": p}) for p in prompts]
-            wanted = spread_wildcard_seeds(wanted)
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
             return self._batch(jobs, caller, request)
 
     def batch_state(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
             jobs = self.service.batch(arguments["batch_id"])
-            caller = self.identify(web_request(request))
+            caller = self.identify(_web_request(request))
             if not jobs or not caller.may_see(jobs[0]):
                 raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
             return self._batch(jobs, caller, request)
 
     def _caller(self, request: gr.Request) -> ToolCaller:
-        caller = self.identify(web_request(request))
+        caller = self.identify(_web_request(request))
         if self.service.needs_request and not caller.quota:
             raise KinoraError(
                 ErrorCode.UNAVAILABLE,
@@ -172,7 +170,7 @@ class Tools:
         return caller
 
     def _job(self, job_id: str, request: gr.Request) -> Job:
-        job, caller = self.service.get(job_id), self.identify(web_request(request))
+        job, caller = self.service.get(job_id), self.identify(_web_request(request))
         if not caller.may_see(job):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         self.service.use_quota(job, caller.quota)
@@ -197,7 +195,7 @@ class Tools:
         if job.result and job.result.gone:
             state["gone"] = job.result.gone.sentence
         elif job.state is State.SUCCEEDED:
-            state["url"] = f"{public_root(web_request(request))}/api/result/{job.id}"
+            state["url"] = f"{public_root(_web_request(request))}/api/result/{job.id}"
             state["reused"] = bool(job.result and job.result.reused)
         if job.error:
             state["error"] = job.error
@@ -219,7 +217,7 @@ class Tools:
         }
 
 
-def web_request(request: gr.Request) -> Request:
+def _web_request(request: gr.Request) -> Request:
     if request.request is None:
         raise RuntimeError("Gradio called a tool without the web request")
     return request.request

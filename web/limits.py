@@ -119,8 +119,6 @@ def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
 
 def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
     """The limit in bytes for a request to this path. JSON is held in memory, forms are not."""
-    if path.startswith(("/api/prompt", "/api/styles", "/api/looks")):
-        return TEXT_BYTES
     if path == "/api/verify" or (is_form and path == "/api/batches"):
         return settings.max_video_file_size_bytes
     if is_form and path in (
@@ -130,6 +128,8 @@ def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
         "/v1/videos/extensions",
     ):
         return settings.max_video_upload_bytes + 2 * settings.max_image_bytes + TEXT_BYTES
+    if path.startswith(("/api/prompt", "/api/styles", "/api/looks")):
+        return TEXT_BYTES
     return 2 * settings.max_image_bytes + TEXT_BYTES
 
 
