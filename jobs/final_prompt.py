@@ -130,7 +130,7 @@ def _styled(
 
 
 def _uses_negative_prompt(request: GenerationRequest, card: ModelCard) -> bool:
-    """False where a style's negative prompt would only give an adjustment that nobody asked for."""
+    """False where a style's negative prompt would only be dropped again, with an adjustment."""
     rules = card.rules
     if not rules.negative_prompt:
         return False

@@ -29,7 +29,7 @@ class PromptEndpoints:
         fields = [REQUEST_FIELDS[name] for name in PROMPT_FIELDS]
         prompt = EndpointParameter("prompt", help="A short prompt.")
         (model,) = parameters_for([REQUEST_FIELDS["model"]])
-        given = parameters_for(fields)
+        words = parameters_for(fields)
         found = [
             endpoint(
                 self.styles,
@@ -41,7 +41,7 @@ class PromptEndpoints:
                 self.final_prompt,
                 "final_prompt",
                 "Show the prompt that a clip would be made with, after wildcards and style.",
-                given,
+                words,
             ),
             endpoint(
                 self.suggest_prompts,

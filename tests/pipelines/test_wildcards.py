@@ -90,7 +90,7 @@ def test_escaped_letters_are_plain() -> None:
     [
         ("a {red|green", 3, "no “}” after it"),
         ("ab } c", 4, "no “{” before it"),
-        ("x {3$$a|b}", 3, "ask for 3 of 2"),
+        ("x {3$$a|b}", 3, "need 3 of 2"),
         ("x {2-1$$a|b}", 3, "2 to 1"),
         ("{a|{b|c}", 1, "no “}” after it"),
         ("a __animla__", 3, "Did you mean __animal__?"),
