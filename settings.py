@@ -330,15 +330,10 @@ class Settings(BaseSettings):
         default="gpt-4o-mini", description="Name of the model at KINORA_ENHANCER_URL."
     )
     enhancer_timeout_s: float = Field(
-        default=20,
-        gt=0,
-        le=120,
-        description="Time limit for improving a prompt, in seconds.",
+        default=20, gt=0, le=120, description="Time limit for improving a prompt, in seconds."
     )
     enhancer_per_minute: int = Field(
-        default=10,
-        ge=1,
-        description="Rate limit: improved prompts per caller and minute.",
+        default=10, ge=1, description="Rate limit: improved prompts per caller and minute."
     )
     previews: bool = Field(
         default=True, description="Show a moving preview while a clip is sampled."

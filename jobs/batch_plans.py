@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.batch import Axis, PlannedBatch, PlannedCell, PlannedJob
+from jobs.final_prompt import spread_wildcard_seeds, with_wildcard_seed
 from jobs.job import Job, new_id
 from pipelines.models.cards import ModelCard
 from pipelines.models.comparison import ComparedSetting, compare
@@ -42,6 +43,7 @@ class BatchPlans:
     def batch(self, requests: Sequence[GenerationRequest], owner: str | None = None) -> BatchPlan:
         """With the owner's styles. Raises KinoraError, also for any request that cannot be made."""
         self._check_size(len(requests))
+        requests = spread_wildcard_seeds(requests)
         fitted = tuple(self._fit(request, owner) for request in requests)
         jobs = tuple(PlannedJob(request) for request in requests)
         return BatchPlan(PlannedBatch(new_id()), jobs, fitted)
@@ -50,9 +52,9 @@ class BatchPlans:
         """Drafts with different seeds, the first with that of the request. Raises KinoraError."""
         parse_count(count)
         self._check_size(count)
+        request = with_wildcard_seed(request)
         full = self._fit(request, owner)
         card = self._card(full)
-        request = _with_wildcards_of(request, full.seed)
         jobs = tuple(
             PlannedJob(
                 draft_of(request, full, card, seed), full_request=full_request(request, full, seed)
@@ -80,8 +82,8 @@ class BatchPlans:
     ) -> BatchPlan:
         """One clip for each pair of values; equal clips are made once. A cell that cannot be made
         says why. Raises KinoraError if none can be made."""
-        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
-        compared = compare(_with_wildcards_of(request, seed), settings, seed=seed)
+        request = with_wildcard_seed(request)
+        compared = compare(request, settings, seed=secrets.randbelow(MAX_SEED + 1))
         jobs: list[PlannedJob] = []
         fitted: list[FittedRequest] = []
         cells: list[PlannedCell] = []
@@ -124,13 +126,6 @@ class BatchPlans:
                 ErrorCode.INVALID_INPUT,
                 f"A batch has 1 to {self._max_batch} clips; this one has {count}.",
             )
-
-
-def _with_wildcards_of(request: GenerationRequest, seed: int) -> GenerationRequest:
-    """The wildcards choose the same words in every clip, although their seeds may differ."""
-    if not request.wildcards or request.wildcard_seed is not None:
-        return request
-    return request.model_copy(update={"wildcard_seed": seed})
 
 
 def _axes(settings: Sequence[ComparedSetting], cells: Sequence[PlannedCell]) -> tuple[Axis, ...]:

@@ -115,7 +115,7 @@ def fetch(address: str, server: ApiServer) -> bytes:
 
 
 def test_every_tools_schema_is_a_json_schema(server: ApiServer, tools: dict[str, Tool]) -> None:
-    assert len(tools) == 12
+    assert len(tools) == 15
     for tool in tools.values():
         Draft202012Validator.check_schema(tool.inputSchema)
         assert tool.inputSchema["type"] == "object"
@@ -204,6 +204,13 @@ def test_every_tool_answers_in_json_with_addresses_that_can_be_opened(
     estimate = ask("estimate", num_frames=9, model=None)
     assert estimate["low"] <= estimate["seconds"] <= estimate["high"]
 
+    styles = call(server, "styles", model=None)
+    called.add("styles")
+    assert "cinematic" in texts(styles)[0]
+    final = ask("final_prompt", prompt="a {red} dog", wildcards=True, style=None)
+    assert final["prompt"] == "a red dog"
+    assert ask("suggest_prompts", prompt="a dog")["suggestions"][0].startswith("a dog ")
+
     nothing = {"model": None, "loras": None, "sampler": None, "width": None}
     clip, used = make("text_to_video", prompt="a dog", **nothing)
     assert (used["seed"], used["prompt"]) == (5, "a dog")
@@ -252,6 +259,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("make_batch", {"prompts": []}, "A batch has 1 to"),
     ("make_batch", {"prompts": "a dog"}, "is not of type 'array'"),
     ("batch_state", {"batch_id": NOWHERE}, "There is no such batch here."),
+    ("styles", {"model": "sora-2"}, "There is no model called"),
+    ("final_prompt", {"prompt": "a {red", "wildcards": True}, "column 3"),
+    ("suggest_prompts", {"prompt": "a", "model": "sora-2"}, "There is no model called"),
 ]
 
 
