@@ -123,6 +123,23 @@ def test_a_zip_has_every_clip_and_what_made_it(
     assert [axis["field"] for axis in about["axes"]] == ["num_inference_steps", "model"]
 
 
+def test_a_closed_connection_loses_nothing(
+    me: TestClient,
+    here: JobService,
+    comparison: Any,
+) -> None:
+    pieces = here.batch_files.zip(here.find_batch(comparison["batch_id"]))
+    assert next(pieces)[:2] == b"PK"
+    pieces.close()  # type: ignore[attr-defined]
+    me.close()
+    later = TestClient(me.app, headers={"Authorization": me.headers["authorization"]})
+    (listed,) = later.get("/api/batches").json()["batches"]
+    assert listed["batch_id"] == comparison["batch_id"]
+    assert listed["counts"] == {"succeeded": 1, "cancelled": 1, "queued": 2}
+    with zipfile.ZipFile(io.BytesIO(later.get(listed["urls"]["clips"]).content)) as archive:
+        assert archive.testzip() is None
+
+
 def test_before_any_clip_is_finished_there_is_a_sheet_only(me: TestClient) -> None:
     batch = me.post("/api/drafts", json=DOG | {"drafts": 2}).json()
     assert sheet_of(me, batch).shape[2] == 3
