@@ -59,6 +59,13 @@ class Admission:
         fitted = fit(request, card, self._limits, source_size=size, clip=clip)
         return note_truncation(fitted, card)
 
+    def fit_here(self, request: GenerationRequest) -> FittedRequest:
+        """As `fit`, and raises KinoraError also for what this machine cannot make."""
+        loras.check_loras(request.loras, self._settings)
+        fitted = self.fit(request)
+        self.refuse_what_cannot_run(fitted)
+        return fitted
+
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
         the workers' machines are others."""
@@ -88,8 +95,7 @@ class Admission:
         batch_id = batch.id if batch else replaces and replaces.batch
         for n, each in enumerate(planned):
             self._uploads.check(each.request, owner)
-            loras.check_loras(each.request.loras, self._settings)
-            fitted = self.fit(each.request)
+            fitted = self.fit_here(each.request)
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})
@@ -104,7 +110,6 @@ class Admission:
                 parent=each.parent,
                 full_request=each.full_request,
             )
-            self.refuse_what_cannot_run(job.fitted)
             files = loras.file_versions(job.fitted.loras, self._settings)
             card = self._cards.get(job.fitted.model)
             recipes[job.id] = recipe = recipe_of(job.fitted, card, files)

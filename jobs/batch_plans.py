@@ -42,7 +42,7 @@ class BatchPlans:
     def batch(self, requests: Sequence[GenerationRequest]) -> BatchPlan:
         """Raises KinoraError, also for any request that cannot be made."""
         self._check_size(len(requests))
-        fitted = tuple(self._fit(request) for request in requests)
+        fitted = tuple(self._admission.fit_here(request) for request in requests)
         jobs = tuple(PlannedJob(request) for request in requests)
         return BatchPlan(PlannedBatch(new_id()), jobs, fitted)
 
@@ -50,7 +50,7 @@ class BatchPlans:
         """Drafts with different seeds, the first with that of the request. Raises KinoraError."""
         parse_count(count)
         self._check_size(count)
-        full = self._fit(request)
+        full = self._admission.fit_here(request)
         card = self._card(full)
         jobs = tuple(
             PlannedJob(
@@ -58,7 +58,7 @@ class BatchPlans:
             )
             for seed in draft_seeds(full.seed, count)
         )
-        fitted = tuple(self._fit(job.request) for job in jobs)
+        fitted = tuple(self._admission.fit_here(job.request) for job in jobs)
         return BatchPlan(PlannedBatch(new_id(), kind="drafts"), jobs, fitted, full)
 
     def render(self, draft: Job) -> PlannedJob:
@@ -67,7 +67,7 @@ class BatchPlans:
             raise KinoraError(
                 ErrorCode.CONFLICT, "Only a draft can be rendered: this clip is a full one."
             )
-        full = self._fit(draft.full_request)
+        full = self._admission.fit_here(draft.full_request)
         notes = composition_notes(draft.fitted, full)
         return PlannedJob(draft.full_request, parent=draft.id, notes=notes)
 
@@ -84,7 +84,7 @@ class BatchPlans:
         refusal: KinoraError | None = None
         for each in compared:
             try:
-                made = self._fit(each.request)
+                made = self._admission.fit_here(each.request)
             except KinoraError as error:
                 refusal = refusal or error
                 cells.append(PlannedCell(each.labels, problem=error.message))
@@ -100,12 +100,6 @@ class BatchPlans:
         self._check_size(len(jobs))
         batch = PlannedBatch(new_id(), "comparison", _axes(settings, cells), tuple(cells))
         return BatchPlan(batch, tuple(jobs), tuple(fitted))
-
-    def _fit(self, request: GenerationRequest) -> FittedRequest:
-        """Raises KinoraError for what cannot be made here."""
-        fitted = self._admission.fit(request)
-        self._admission.refuse_what_cannot_run(fitted)
-        return fitted
 
     def _card(self, fitted: FittedRequest) -> ModelCard:
         card = self._cards.get(fitted.model)

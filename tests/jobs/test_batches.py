@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 
 import pytest
 
@@ -15,6 +17,7 @@ from jobs.job import State
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.foreground import ForegroundExecutor
+from pipelines.models.comparison import parse_settings
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
@@ -181,3 +184,34 @@ def test_a_batch_of_an_earlier_version_is_read_from_its_jobs(
     cancel(service, jobs[0].id)
     again = service.make_again(jobs[0].id, ME)
     assert [job.id for job in service.find_batch(batch_id).jobs] == [again.id, jobs[1].id]
+
+
+def test_followers_of_a_batch_follow_a_clip_that_is_made_again(service: JobService) -> None:
+    lost, waiting = service.submit_batch([DOG, DOG], ME)
+    cancel(service, lost.id)
+    batch_id = lost.batch or ""
+
+    async def follow() -> None:
+        async with aclosing(service.abatch_changes(batch_id, tick_s=60)) as changes:
+
+            async def changed() -> None:
+                await asyncio.wait_for(anext(changes), 20)
+
+            await changed()
+            waits = asyncio.ensure_future(changed())
+            await asyncio.sleep(0.05)
+            again = await asyncio.to_thread(service.make_again, lost.id, ME)
+            await waits
+            await asyncio.to_thread(service.cancel, again.id)
+            await changed()  # it follows the new clip
+            found = service.find_batch(batch_id)
+            assert [job.id for job in found.jobs] == [again.id, waiting.id]
+
+    asyncio.run(follow())
+
+
+def test_a_lora_that_is_not_there_concerns_its_cell_only(service: JobService) -> None:
+    plan = service.plans.comparison(DOG, parse_settings("loras=,nowhere.safetensors"))
+    assert len(plan.jobs) == 1
+    problem = plan.batch.cells[1].problem
+    assert problem and "nowhere.safetensors" in problem
