@@ -238,8 +238,7 @@ class Settings(BaseSettings):
         "Default: `loras` in the data folder.",
     )
     lora_hub: bool | None = Field(
-        default=None,
-        description="Allow LoRAs from the Hub by id. Default: yes, except on a Space.",
+        default=None, description="Allow LoRAs from the Hub by id. Default: not on a Space."
     )
     max_loaded_models: int = Field(
         default=2,
@@ -284,9 +283,7 @@ class Settings(BaseSettings):
     )
     clip_model: Annotated[str | None, Blank] = Field(
         default=None,
-        description="Hugging Face id, or folder, of a CLIP model with safetensors, to score how "
-        "well a clip shows its prompt, for example `openai/clip-vit-base-patch32`. "
-        "Unset: no such score.",
+        description="Hub id or folder of a CLIP model, to score clips by their prompts.",
     )
     local_models_dir: Folder | None = Field(
         default=None,
@@ -319,9 +316,8 @@ class Settings(BaseSettings):
     )
     enhancer_url: Annotated[str | None, Blank, BeforeValidator(api_address)] = Field(
         default=None,
-        description="Address of an OpenAI-compatible API (`https://host/v1`) that improves prompts "
-        "when a visitor presses the button for it; the prompt is sent there. Unset: there is no "
-        "button.",
+        description="Address of an OpenAI-compatible API (`https://host/v1`) that prompts are sent "
+        "to when a visitor presses Improve. Unset: there is no such button.",
     )
     enhancer_key: SecretStr | None = Field(
         default=None, description="Key for KINORA_ENHANCER_URL, sent as `Authorization: Bearer`."

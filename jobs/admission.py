@@ -74,6 +74,13 @@ class Admission:
         styles = self.styles.available(owner) if request.style else {}
         return make_final_prompt(request, card, self.wildcards, styles), card
 
+    def fit_here(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
+        """As `fit`, and raises KinoraError also for what this machine cannot make."""
+        loras.check_loras(request.loras, self._settings)
+        fitted = self.fit(request, owner)
+        self.refuse_what_cannot_run(fitted)
+        return fitted
+
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
         the workers' machines are others."""
@@ -103,8 +110,7 @@ class Admission:
         batch_id = batch.id if batch else replaces and replaces.batch
         for n, each in enumerate(planned):
             self._uploads.check(each.request, owner)
-            loras.check_loras(each.request.loras, self._settings)
-            fitted = self.fit(each.request, owner)
+            fitted = self.fit_here(each.request, owner)
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})
@@ -119,7 +125,6 @@ class Admission:
                 parent=each.parent,
                 full_request=each.full_request,
             )
-            self.refuse_what_cannot_run(job.fitted)
             files = loras.file_versions(job.fitted.loras, self._settings)
             card = self._cards.get(job.fitted.model)
             recipes[job.id] = recipe = recipe_of(job.fitted, card, files)

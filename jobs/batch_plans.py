@@ -44,7 +44,7 @@ class BatchPlans:
         """With the owner's styles. Raises KinoraError, also for any request that cannot be made."""
         self._check_size(len(requests))
         requests = spread_wildcard_seeds(requests)
-        fitted = tuple(self._fit(request, owner) for request in requests)
+        fitted = tuple(self._admission.fit_here(request, owner) for request in requests)
         jobs = tuple(PlannedJob(request) for request in requests)
         return BatchPlan(PlannedBatch(new_id()), jobs, fitted)
 
@@ -53,7 +53,7 @@ class BatchPlans:
         parse_count(count)
         self._check_size(count)
         request = with_wildcard_seed(request)
-        full = self._fit(request, owner)
+        full = self._admission.fit_here(request, owner)
         card = self._card(full)
         jobs = tuple(
             PlannedJob(
@@ -61,7 +61,7 @@ class BatchPlans:
             )
             for seed in draft_seeds(full.seed, count)
         )
-        fitted = tuple(self._fit(job.request, owner) for job in jobs)
+        fitted = tuple(self._admission.fit_here(job.request, owner) for job in jobs)
         return BatchPlan(PlannedBatch(new_id(), kind="drafts"), jobs, fitted, full)
 
     def render(self, draft: Job) -> PlannedJob:
@@ -70,7 +70,7 @@ class BatchPlans:
             raise KinoraError(
                 ErrorCode.CONFLICT, "Only a draft can be rendered: this clip is a full one."
             )
-        full = self._fit(draft.full_request, draft.owner)
+        full = self._admission.fit_here(draft.full_request, draft.owner)
         notes = composition_notes(draft.fitted, full)
         return PlannedJob(draft.full_request, parent=draft.id, notes=notes)
 
@@ -91,7 +91,7 @@ class BatchPlans:
         refusal: KinoraError | None = None
         for each in compared:
             try:
-                made = self._fit(each.request, owner)
+                made = self._admission.fit_here(each.request, owner)
             except KinoraError as error:
                 refusal = refusal or error
                 cells.append(PlannedCell(each.labels, problem=error.message))
@@ -107,12 +107,6 @@ class BatchPlans:
         self._check_size(len(jobs))
         batch = PlannedBatch(new_id(), "comparison", _axes(settings, cells), tuple(cells))
         return BatchPlan(batch, tuple(jobs), tuple(fitted))
-
-    def _fit(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
-        """Raises KinoraError for what cannot be made here."""
-        fitted = self._admission.fit(request, owner)
-        self._admission.refuse_what_cannot_run(fitted)
-        return fitted
 
     def _card(self, fitted: FittedRequest) -> ModelCard:
         card = self._cards.get(fitted.model)

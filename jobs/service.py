@@ -240,7 +240,9 @@ class JobService(JobQueries):
             )
         request = job.request.model_copy(update={"seed": job.fitted.seed})
         planned = PlannedJob(request, full_request=job.full_request, parent=job.id)
-        return self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
+        again = self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
+        self._events.wake(job.id)
+        return again
 
     def refuse_if_full(self) -> None:
         """Raises KinoraError where a clip or the database could not be written."""

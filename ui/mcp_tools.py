@@ -119,7 +119,7 @@ class Tools:
             [
                 *parameters_for(field for field in fields if field.in_make_clip),
                 EndpointParameter(
-                    "drafts", Kind.INTEGER, default=USUAL_DRAFTS,
+                    "drafts", Kind.INTEGER, is_optional=True, default=USUAL_DRAFTS,
                     help=f"How many, from {MIN_DRAFTS} to {MAX_DRAFTS}.",
                 ),
             ],
@@ -205,6 +205,7 @@ class Tools:
 
     def start_drafts(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         count = arguments.pop("drafts")
+        count = USUAL_DRAFTS if count is None else count
         with errors_for_gradio():
             caller = self._caller(request)
             wanted = GenerationRequest.model_validate(arguments)
