@@ -86,8 +86,6 @@ class JobService(JobQueries):
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
-        self.wildcards, self.styles = self._admission.wildcards, self._admission.styles
-        self.looks = Looks(SavedItems(store.database))
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
