@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     max_loaded_models: int = Field(
         default=2,
         ge=1,
-        description="Maximum number of loaded models; the least recently used is unloaded first.",
+        description="How many models stay loaded; the least recently used goes first.",
     )
     profile: Literal["fast", "balanced", "small"] = Field(
         default="balanced",
