@@ -247,8 +247,7 @@ class Settings(BaseSettings):
     )
     profile: Literal["fast", "balanced", "small"] = Field(
         default="balanced",
-        description="`fast` (compile, cache similar steps), `balanced`, or `small` (as little "
-        "memory as possible).",
+        description="`fast` (compile, cache similar steps), `balanced`, or `small` (least memory).",
     )
     offload: Literal["auto", "none", "model", "group"] = Field(
         default="auto",
