@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 MIN_KEY = 16
 """Minimum length of an API key: shorter ones can be guessed."""
@@ -33,6 +34,17 @@ def origins(value: object) -> object:
         if origin != "*" and not ORIGIN.fullmatch(origin):
             raise ValueError(f"{origin} is not an origin such as https://example.org")
     return origins
+
+
+def api_address(value: object) -> object:
+    """The address of an HTTP API. A key is no part of it: addresses are logged."""
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value.strip())
+    is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError("should be an address such as https://host/v1, without a key in it")
+    return value.strip().rstrip("/")
 
 
 def keys_by_name(value: object) -> object:

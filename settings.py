@@ -15,7 +15,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 import envfile
 from envfile import Folder, sqlite_url
 from errors import ErrorCode, KinoraError
-from setting_values import dtype_name, keys_by_name, none_if_empty, origins, split
+from setting_values import (
+    api_address,
+    dtype_name,
+    keys_by_name,
+    none_if_empty,
+    origins,
+    split,
+)
 
 ROOT = Path(__file__).resolve().parent
 VERSION = "0.1.0"
@@ -231,18 +238,16 @@ class Settings(BaseSettings):
         "Default: `loras` in the data folder.",
     )
     lora_hub: bool | None = Field(
-        default=None,
-        description="Allow LoRAs from the Hub by id. Default: yes, except on a Space.",
+        default=None, description="Allow LoRAs from the Hub by id. Default: not on a Space."
     )
     max_loaded_models: int = Field(
         default=2,
         ge=1,
-        description="Maximum number of loaded models; the least recently used is unloaded first.",
+        description="How many models stay loaded; the least recently used goes first.",
     )
     profile: Literal["fast", "balanced", "small"] = Field(
         default="balanced",
-        description="`fast` (compile, cache similar steps), `balanced`, or `small` (as little "
-        "memory as possible).",
+        description="`fast` (compile, cache similar steps), `balanced`, or `small` (least memory).",
     )
     offload: Literal["auto", "none", "model", "group"] = Field(
         default="auto",
@@ -275,6 +280,10 @@ class Settings(BaseSettings):
         "there, or, on ZeroGPU, that are not loaded before launch. Default: no on a Space, "
         "otherwise yes.",
     )
+    clip_model: Annotated[str | None, Blank] = Field(
+        default=None,
+        description="Hub id or folder of a CLIP model, to score clips by their prompts.",
+    )
     local_models_dir: Folder | None = Field(
         default=None,
         description="Folder with your own diffusers pipelines; `local/NAME` is the one in the "
@@ -303,6 +312,23 @@ class Settings(BaseSettings):
         description="Where clips are made: `process` (a supervised child process), `inline` "
         "(this process), `redis` (workers behind Redis), or `auto`: redis if REDIS_URL is set, "
         "inline on ZeroGPU, otherwise process.",
+    )
+    enhancer_url: Annotated[str | None, Blank, BeforeValidator(api_address)] = Field(
+        default=None,
+        description="Address of an OpenAI-compatible API (`https://host/v1`) that prompts are sent "
+        "to when a visitor presses Improve. Unset: there is no such button.",
+    )
+    enhancer_key: SecretStr | None = Field(
+        default=None, description="Key for KINORA_ENHANCER_URL, sent as `Authorization: Bearer`."
+    )
+    enhancer_model: str = Field(
+        default="gpt-4o-mini", description="Name of the model at KINORA_ENHANCER_URL."
+    )
+    enhancer_timeout_s: float = Field(
+        default=20, gt=0, le=120, description="Time limit for improving a prompt, in seconds."
+    )
+    enhancer_per_minute: int = Field(
+        default=10, ge=1, description="Rate limit: improved prompts per caller and minute."
     )
     previews: bool = Field(
         default=True, description="Show a moving preview while a clip is sampled."

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool as in_thread
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from api import request_body, schemas
+from api import batch_views, request_body
+from api.batch_requests import BatchRequests
+from api.batch_views import BatchEstimate, BatchList, BatchView
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.idempotency import hashed_content, idempotency_key_of
-from api.zips import about_file, pictures_in
-from errors import ErrorCode, KinoraError
-from jobs.job import Job, State
-from pipelines.request import GenerationRequest
-from pipelines.validation_errors import unusable
+from jobs.batch import BatchState
+from jobs.job import Job
 from web import sse
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
-from web.identity import Caller
+from web.files import send_file
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -33,21 +32,11 @@ PAUSE_S = 0.5
 """Between two states of a batch: it has as many events as all of its clips together."""
 
 
-class BatchView(BaseModel):
-    """Several clips, followed as one."""
-
-    batch_id: str
-    state: Literal["queued", "running", "ended"]
-    progress: float
-    counts: dict[State, int]
-    jobs: list[schemas.JobView]
-    urls: dict[str, str]
-
-
 class Batches:
     def __init__(self, core: ApiContext) -> None:
         self.core = core
         self.service: JobService = core.service
+        self.requests = BatchRequests(core.service)
 
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/api/batches", responses=ERRORS)
@@ -58,10 +47,22 @@ class Batches:
 
         stream = {200: {"content": {"text/event-stream": {}}, "description": "Whole states."}}
         add("", self.create, "POST", status_code=202, response_model=BatchView)
+        add("", self.list, response_model=BatchList)
+        add("/estimate", self.estimate, "POST", response_model=BatchEstimate)
         add("/{batch_id}", self.one, response_model=BatchView)
         add("/{batch_id}/cancel", self.cancel, "POST", response_model=BatchView)
         add("/{batch_id}/events", self.events, response_class=Response, response_model=None,
             responses={**ERRORS, **stream})  # fmt: skip
+        for name, handler, kind in (
+            ("sheet.png", self.sheet, "image/png"),
+            ("grid.mp4", self.grid, "video/mp4"),
+            ("clips.zip", self.clips, "application/zip"),
+        ):
+            file = {200: {"content": {kind: {}}, "description": "The file."}}
+            if handler is not self.clips:
+                file |= {304: {"description": "Unchanged."}, 206: {"description": "A part."}}
+            add(f"/{{batch_id}}/{name}", handler, response_class=Response, response_model=None,
+                responses={**ERRORS, **file})  # fmt: skip
         return router
 
     async def create(
@@ -70,205 +71,149 @@ class Batches:
         caller: IdentifiedCaller,
         idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """Submit many clips: `prompts` (a list), `images` (files, or one `zip` of them), or
-        `requests` (a list of whole requests). Other settings hold for all of them. All are accepted
-        or none."""
-        request_body.refuse_settings_in_query(request)
-        body = await request_body.read_body(request, self.service.settings.max_batch + 1)
+        """Submit many clips: `prompts` (a list), `images` (files, or one `zip` of them), a `csv`
+        whose columns are named as the fields, or `requests` (a list of whole requests). Other
+        settings hold for all of them. All are accepted or none."""
+        body = await self._body(request)
         key, reuse = body.pop("idempotency_key", None), body.pop("reuse", True)
-        wanted = await self._requests(body, caller)
+        wanted = await self.requests.read(body, caller)
         once = idempotency_key_of(request, key, *map(hashed_content, wanted))
         reuse = request_body.as_bool(reuse, "reuse")
         left = await in_thread(self.core.count_clips, caller, len(wanted))
 
-        def submit() -> list[Job]:
+        def submit() -> Response:
             jobs = self.service.submit_batch(
                 wanted, caller.owner, idempotency_key=once, reuse=reuse
             )
-            self.core.use_quota(jobs, caller)
-            return jobs
+            return accepted(self.core, jobs, caller, left)
 
-        jobs = await in_thread(submit)
-        where = {"Location": address(f"/api/batches/{jobs[0].batch}"), **left}
-        return _json(await in_thread(self._view, jobs), 202, where)
+        return await in_thread(submit)
+
+    async def estimate(self, request: Request, caller: IdentifiedCaller) -> Response:
+        """What a batch would take and what would be adjusted. Makes nothing; the body is that of a
+        batch."""
+        body = await self._body(request)
+        body.pop("reuse", None)
+        wanted = await self.requests.read(body, caller)
+
+        def estimate() -> BatchEstimate:
+            plan = self.service.plans.batch(wanted, caller.owner)
+            return batch_views.estimate_view(plan, self.service.estimate_plan(plan))
+
+        return as_json(await in_thread(estimate))
+
+    async def list(
+        self,
+        caller: IdentifiedCaller,
+        limit: Annotated[int, Query(ge=1, le=100)] = 20,
+        before: Annotated[float | None, Query(allow_inf_nan=False)] = None,
+    ) -> Response:
+        """Your batches, newest first."""
+        owner = caller.named()
+
+        def read() -> BatchList:
+            found = self.service.batches(owner, limit, before)
+            for each in found:
+                self.core.use_quota(each.jobs, caller)
+            last = found[-1].batch.created_at if len(found) == limit else None
+            return BatchList(batches=[batch_views.summary(each) for each in found], next=last)
+
+        return as_json(await in_thread(read))
 
     async def one(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
-        """All clips of a batch."""
-        return _json(await in_thread(self._view, await self._jobs(batch_id, caller)))
+        """All clips of a batch, and how they are arranged."""
+
+        def read() -> BatchView:
+            return batch_views.view(self.service, self.core.find_batch(batch_id, caller))
+
+        return as_json(await in_thread(read))
 
     async def cancel(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """Discard every clip of a batch that is not finished."""
-        jobs = await self._jobs(batch_id, caller)
 
         def cancel() -> BatchView:
-            for job in reversed(jobs):  # those that wait first, or they would begin in between
+            found = self.core.find_batch(batch_id, caller)
+            for job in reversed(
+                found.jobs
+            ):  # those that wait first, or they would begin in between
                 self.service.cancel(job.id)
-            return self._view(self.service.batch(batch_id))
+            return batch_views.view(self.service, self.service.find_batch(batch_id))
 
-        return _json(await in_thread(cancel))
+        return as_json(await in_thread(cancel))
 
     async def events(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
-        """Follow a batch as server-sent events: each is the whole state, so any may be missed."""
-        jobs = await self._jobs(batch_id, caller)
+        """Follow a batch as server-sent events: each is the whole state, so any may be missed.
+        Connect again if a clip is made again after the last event."""
+        await self._find(batch_id, caller)
 
         async def read() -> tuple[str, bool]:
-            brief = await in_thread(self._brief, batch_id)
+            def now() -> dict[str, Any]:
+                return batch_views.brief(self.service, self.service.find_batch(batch_id))
+
+            brief = await in_thread(now)
             return json.dumps(brief), brief["state"] == "ended"
 
-        changes = self.service.achanges([job.id for job in jobs], sse.HEARTBEAT_S)
+        changes = self.service.abatch_changes(batch_id, sse.HEARTBEAT_S)
         return sse.EventStream(sse.states(changes, read, event="state", pause_s=PAUSE_S))
 
-    def _brief(self, batch_id: str) -> dict[str, Any]:
-        jobs = self.service.batch(batch_id)
-        each = [
-            {"job_id": job.id, "state": job.state.value, **_progress(self.service, job)}
-            for job in jobs
-        ]
-        done = sum(one["progress"] for one in each)
-        return {
-            "batch_id": batch_id,
-            "state": _state(jobs),
-            "progress": round(done / max(1, len(jobs)), 4),
-            "counts": _counts(jobs),
-            "jobs": each,
-        }
+    # ---- files
 
-    def _view(self, jobs: list[Job]) -> BatchView:
-        batch_id = jobs[0].batch or ""
-        views = [schemas.job_view(self.service, job) for job in jobs]
-        ended = sum(1.0 if job.state.ended else one.progress for job, one in zip(jobs, views))  # noqa: B905
-        here = address(f"/api/batches/{batch_id}")
-        return BatchView(
-            batch_id=batch_id,
-            state=_state(jobs),
-            progress=round(ended / len(jobs), 4),
-            counts=_counts(jobs),
-            jobs=views,
-            urls={"self": here, "events": f"{here}/events", "cancel": f"{here}/cancel"},
-        )
+    async def sheet(self, request: Request, batch_id: JobId, caller: IdentifiedCaller) -> Response:
+        """The contact sheet: the middle frame of each clip, with labels on both axes. While clips
+        are missing, their places say why."""
+        return await self._file(request, batch_id, caller, self.service.batch_files.sheet)
 
-    async def _jobs(self, batch_id: str, caller: Caller) -> list[Job]:
-        jobs = await in_thread(self.service.batch, batch_id)
-        if not jobs or not caller.may_see(jobs[0]):
-            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
-        await in_thread(self.core.use_quota, jobs, caller)
-        return jobs
+    async def grid(
+        self,
+        request: Request,
+        batch_id: JobId,
+        caller: IdentifiedCaller,
+        range: Annotated[str | None, Header()] = None,
+    ) -> Response:
+        """The clips in one video, playing in step, with labels on both axes."""
+        return await self._file(request, batch_id, caller, self.service.batch_files.grid)
 
-    # ---- request
+    async def clips(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
+        """A zip of the finished clips, with a `batch.json` of what made them."""
+        found = await self._find(batch_id, caller)
+        pieces = await in_thread(self.service.batch_files.zip, found)
+        name = f'attachment; filename="kinora-{found.batch.id[:8]}.zip"'
+        headers = {"Content-Disposition": name, **NO_STORE, **SAFE}
+        return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
-    async def _requests(self, body: request_body.Body, caller: Caller) -> list[GenerationRequest]:
-        pictures = await self._pictures(body, caller)
-        lists = {name: _listed(name, body.pop(name)) for name in ("prompts", "requests")
-                 if name in body}  # fmt: skip
-        common = await request_body.store_files(body, self.service, caller)
-        prompts = lists.get("prompts", [])
-        for each, many, is_listed in (
-            ("prompt", "prompts", prompts),
-            ("image", "images", pictures),
-        ):
-            if each in body and is_listed:
-                raise unusable(each, f"it stands beside “{many}”, which says the same of each clip")
-        if "requests" in lists and (prompts or pictures):
-            raise unusable("requests", "it stands alone, without prompts and pictures")
-        if "requests" in lists:
-            wanted = [_whole(each) for each in lists["requests"]]
-            stored = [await self._whole(n, w, caller) for n, w in enumerate(wanted, 1)]
-            each = [common | own for own in stored]
-        elif pictures and prompts and len(pictures) != len(prompts):
-            raise unusable("prompts", f"{len(prompts)} prompts do not fit {len(pictures)} pictures")
-        elif pictures:
-            words = [{"prompt": prompt} for prompt in prompts] or [{}] * len(pictures)
-            each = [common | {"image": i} | w for i, w in zip(pictures, words)]  # noqa: B905
-        else:
-            each = [common | {"prompt": prompt} for prompt in prompts]
-        if not each:
-            raise KinoraError(
-                ErrorCode.INVALID_INPUT, "A batch needs “prompts”, “images”, a “zip” or “requests”."
-            )
-        most = self.service.settings.max_batch
-        if len(each) > most:
-            raise unusable("batch", f"it has {len(each)} clips; at most {most} are accepted")
-        return [request_body.build_request(one) for one in each]
+    async def _file(
+        self,
+        request: Request,
+        batch_id: str,
+        caller: IdentifiedCaller,
+        make: Callable[[BatchState], Path],
+    ) -> Response:
+        def send() -> Response:
+            found = self.core.find_batch(batch_id, caller)
+            response = send_file(request, make(found), f"kinora-{found.batch.id[:8]}")
+            response.headers["Cache-Control"] = "private, no-cache"  # it changes with its clips
+            return response
 
-    async def _pictures(self, body: request_body.Body, caller: Caller) -> list[str]:
-        sent = body.pop("images", [])
-        pictures: list[Any] = list(sent) if isinstance(sent, list) else [sent]
-        zipped = body.pop("zip", None)
-        most, settings = self.service.settings.max_batch, self.service.settings
-        if len(pictures) > most:
-            raise unusable("images", f"there are {len(pictures)}; at most {most} are accepted")
-        ids = [await self._picture(n, each, caller) for n, each in enumerate(pictures, 1)]
-        if zipped is not None:
-            if not isinstance(zipped, UploadFile):
-                raise unusable("zip", "send it as a file")
+        return await in_thread(send)
 
-            def store() -> list[str]:
-                files = pictures_in(zipped.file, most, settings.max_image_bytes)
-                return [self._stored(name, data, caller) for name, data in files]
+    async def _find(self, batch_id: str, caller: IdentifiedCaller) -> BatchState:
+        return await in_thread(self.core.find_batch, batch_id, caller)
 
-            ids += await in_thread(store)
-        return ids
-
-    async def _whole(
-        self, number: int, wanted: request_body.Body, caller: Caller
-    ) -> request_body.Body:
-        try:
-            return await request_body.store_files(wanted, self.service, caller)
-        except KinoraError as error:
-            if error.code is ErrorCode.INVALID_INPUT:
-                raise
-            raise about_file(f"request {number}", error) from error
-
-    async def _picture(self, number: int, value: Any, caller: Caller) -> str:
-        """In the order in which they were sent. What cannot be read is called by its name."""
-        name = value.filename if isinstance(value, UploadFile) else None
-        try:
-            found = await request_body.store_picture_field("images", value, self.service, caller)
-        except KinoraError as error:
-            if error.code is ErrorCode.INVALID_INPUT:
-                raise
-            raise about_file(name or f"picture {number}", error) from error
-        return str(found)
-
-    def _stored(self, name: str, data: bytes, caller: Caller) -> str:
-        try:
-            return self.service.store_picture(data, caller.owner).id
-        except KinoraError as error:
-            raise about_file(name, error) from error
+    async def _body(self, request: Request) -> request_body.Body:
+        request_body.refuse_settings_in_query(request)
+        return await request_body.read_body(request, self.service.settings.max_batch + 2)
 
 
-def _listed(name: str, value: object) -> list[Any]:
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise unusable(name, "it must be a JSON list") from None
-    return value if isinstance(value, list) else [value]
+def accepted(
+    core: ApiContext, jobs: list[Job], caller: IdentifiedCaller, headers: dict[str, str]
+) -> Response:
+    """The response to a batch that was accepted just now, or before under the same key."""
+    core.use_quota(jobs, caller)
+    found = core.service.find_batch(jobs[0].batch or "")
+    location = {"Location": address(f"/api/batches/{found.batch.id}"), **headers}
+    return as_json(batch_views.view(core.service, found), 202, location)
 
 
-def _whole(value: object) -> request_body.Body:
-    if not isinstance(value, dict):
-        raise unusable("requests", "each of them must be an object")
-    return dict(value)
-
-
-def _state(jobs: list[Job]) -> Literal["queued", "running", "ended"]:
-    if all(job.state.ended for job in jobs):
-        return "ended"
-    waits = all(job.state is State.QUEUED for job in jobs)
-    return "queued" if waits else "running"
-
-
-def _counts(jobs: list[Job]) -> dict[State, int]:
-    return dict(Counter(job.state for job in jobs))
-
-
-def _progress(service: JobService, job: Job) -> dict[str, float]:
-    if job.state is State.QUEUED:
-        return {"progress": 0.0}
-    return {"progress": 1.0 if job.state.ended else schemas.job_progress(service, job).progress}
-
-
-def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def as_json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     headers = {**NO_STORE, **SAFE, **(headers or {})}
     return JSONResponse(body.model_dump(mode="json"), status, headers=headers)

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from api import request_body
 from errors import ErrorCode, KinoraError
+from jobs.batch import BatchState
 from jobs.job import Job
 from web.identity import Caller
 
@@ -51,6 +52,14 @@ class ApiContext:
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         self.service.use_quota(job, caller.quota)
         return job
+
+    def find_batch(self, batch_id: str, caller: Caller) -> BatchState:
+        """Raises KinoraError(NOT_FOUND) if the caller may not see it."""
+        found = self.service.find_batch(batch_id)
+        if not caller.may_see(found.jobs[0]):
+            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
+        self.use_quota(found.jobs, caller)
+        return found
 
     def use_quota(self, jobs: Sequence[Job], caller: Caller) -> None:
         """Clips that wait for a GPU use the quota of a caller who reads their state (ZeroGPU)."""

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
+from pipelines.styles import Style
 from web.addresses import address, root_address
 
 REF = "#/components/schemas/{model}"
@@ -76,6 +77,19 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "application/json": {"schema": {"$ref": REF.format(model="ClipRequest")}},
         "multipart/form-data": {"schema": {"$ref": REF.format(model="ClipForm")}},
     }
+    compare = {
+        "description": "One or two settings: `guidance_scale=2,4`, or objects with a field and "
+        "values.",
+        "anyOf": [{"type": "string"}, {"type": "array", "items": {}}],
+    }
+    drafts = {"type": "integer", "minimum": 2, "maximum": 8, "default": 4}
+    drafted, compared = (
+        {
+            "application/json": {"schema": _object(request["properties"], **extra)},
+            "multipart/form-data": {"schema": _object(form["properties"], **extra)},
+        }
+        for extra in ({"drafts": drafts}, {"compare": compare})
+    )
     video = _object(
         {k: v for k, v in form["properties"].items() if k not in ("image", "width", "height")},
         prompt={"type": "string"},
@@ -93,9 +107,14 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         request["properties"],
         prompts=listed,
         requests={"type": "array", "items": {"$ref": REF.format(model="ClipRequest")}},
+        csv={"type": "string", "description": "One clip a line; the first line names the fields."},
     )
     many = _object(form["properties"], prompts=listed, images={"type": "array", "items": FILE},
-                 zip=FILE)  # fmt: skip
+                 zip=FILE, csv=FILE)  # fmt: skip
+    batched = {
+        "application/json": {"schema": batch},
+        "multipart/form-data": {"schema": many},
+    }
     bodies: dict[str, dict[str, Any]] = {
         "generate": both,
         "estimate": both,
@@ -111,14 +130,17 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 "schema": _object({}, prompt={"type": "string"}) | {"required": ["prompt"]}
             }
         },
-        "batches_create": {
-            "application/json": {"schema": batch},
-            "multipart/form-data": {"schema": many},
-        },
+        "batches_create": batched,
+        "batches_estimate": batched,
+        "drafts": drafted,
+        "estimate_drafts": drafted,
+        "comparisons": compared,
+        "estimate_comparison": compared,
         "verify": {
             "application/octet-stream": {"schema": FILE},
             "multipart/form-data": {"schema": _object({}, file=FILE)},
         },
+        **_prompt_bodies(request, both["application/json"]),
     }
     for path in document["paths"].values():
         for operation in path.values():
@@ -130,6 +152,30 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     }
     document["security"] = [{}, {"key": []}]
     return document
+
+
+def _prompt_bodies(request: dict[str, Any], whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    words = {name: request["properties"][name] for name in ("prompt", "model")}
+    task = {"type": "string", "enum": ["t2v", "i2v", "v2v"]}
+    style = Style.model_json_schema(ref_template=REF)
+    template = {"type": "object", "description": "prompt and negative_prompt, by family"}
+    look = {"type": "object", "description": "Fields of a request, without pictures and clips."}
+    without_id = {k: v for k, v in style["properties"].items() if k not in ("id", "families")}
+    written = _object(without_id, families=template) | {"required": ["name", "prompt"]}
+    short = {"schema": _object(words, task=task) | {"required": ["prompt"]}}
+    return {
+        "final_prompt": {"application/json": whole},
+        "suggestions": {"application/json": short},
+        "improve": {"application/json": short},
+        "style_save": {"application/json": {"schema": written}},
+        "styles_import": {
+            "application/yaml": {"schema": {"type": "string"}},
+            "multipart/form-data": {"schema": _object({}, file=FILE)},
+        },
+        "look_save": {"application/json": {"schema": {
+            "type": "object", "properties": {"settings": look}, "required": ["settings"],
+        }}},
+    }  # fmt: skip
 
 
 def _form(request: dict[str, Any]) -> dict[str, Any]:

@@ -138,6 +138,14 @@ async def parse_request(
 
 
 def build_request(fields: Body) -> GenerationRequest:
+    try:
+        return GenerationRequest.model_validate(parse_structured(fields))
+    except ValidationError as error:
+        raise invalid_input(error) from None
+
+
+def parse_structured(fields: Body) -> Body:
+    """With the values of fields that a form sends as JSON."""
     fields = dict(fields)
     for name in STRUCTURED:
         if isinstance(fields.get(name), str):
@@ -145,10 +153,7 @@ def build_request(fields: Body) -> GenerationRequest:
                 fields[name] = json.loads(fields[name])
             except (ValueError, RecursionError):
                 raise unusable(name, "it must be JSON") from None
-    try:
-        return GenerationRequest.model_validate(fields)
-    except ValidationError as error:
-        raise invalid_input(error) from None
+    return fields
 
 
 async def store_files(fields: Body, service: JobService, caller: Caller) -> Body:

@@ -19,26 +19,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from api import request_body, schemas
+from api.batch_views import EstimateResponse, estimate_of
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.job_streams import JobStreams
 from errors import ErrorCode, KinoraError
+from jobs.evaluation import Evaluation
 from jobs.job import Job
+from pipelines.models.drafts import draft_rules
 from pipelines.models.loras import list_names
-from pipelines.request import FittedRequest
 from web.addresses import address
 from web.errors import ERRORS, NO_STORE, SAFE
 from web.files import send_file, send_preview
 from web.identity import Caller
-
-
-class EstimateResponse(BaseModel):
-    """What a clip would take here."""
-
-    seconds: float
-    low: float
-    high: float
-    learned: bool
-    used: FittedRequest
 
 
 class VerifyResponse(BaseModel):
@@ -84,6 +76,7 @@ class Native:
         )
         add("/jobs/{job_id}/events", self.events, responses=_responses(sse), **clip)
         add("/jobs/{job_id}/preview", self.preview, responses=_responses(jpeg), **clip)
+        add("/jobs/{job_id}/evaluation", self.evaluation, response_model=Evaluation)
         add("/jobs/{job_id}/poster", self.poster, responses=_responses(jpeg), **clip)
         add("/jobs/{job_id}/last-frame", self.last_frame, responses=_responses(png), **clip)
         add("/models", self.models)
@@ -122,9 +115,8 @@ class Native:
             await request_body.store_files(body, self.service, caller)
             | ({} if body.get("prompt") else {"prompt": "anything"})
         )
-        fitted, estimate = await in_thread(self.service.estimate, wanted)
-        shown = estimate.model_dump(include={"seconds", "low", "high", "learned"})
-        return _json(EstimateResponse(**shown, used=fitted))
+        fitted, estimate = await in_thread(self.service.estimate, wanted, caller.owner)
+        return _json(estimate_of(fitted, estimate))
 
     # ---- read
 
@@ -208,6 +200,12 @@ class Native:
         path = await in_thread(self.service.poster_path, job.id)
         return send_file(request, path, f"kinora-{job.id[:8]}")
 
+    async def evaluation(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
+        """Motion smoothness, temporal consistency and flicker of a finished clip, and how well it
+        shows the prompt where the operator has set a CLIP model."""
+        job = await self.core.get_job_in_thread(job_id, caller)
+        return _json(await in_thread(self.service.evaluation, job))
+
     async def last_frame(
         self, request: Request, job_id: JobId, caller: IdentifiedCaller
     ) -> Response:
@@ -246,7 +244,10 @@ class Native:
         loras = await in_thread(list_names, self.service.settings)
         return [
             card.model_dump(mode="json", exclude=hidden)
-            | {"loras": loras if card.rules.lora else []}
+            | {
+                "loras": loras if card.rules.lora else [],
+                "drafts": draft_rules(card).model_dump(mode="json"),
+            }
             for card in cards
         ]
 

@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, Result, State
 from jobs.progress import Progress
-from pipelines.request import Adjustment
+from pipelines.request import Adjustment, PromptOrigin
 from web.addresses import address
 
 if TYPE_CHECKING:
     from jobs.service import JobService
 
+NOT_SETTINGS = {"adjustments", "task", "prompt_origin"}
 J1Status = Literal["queued", "running", "succeeded", "failed"]
 
 
@@ -67,6 +68,10 @@ class JobView(JobProgress):
     task: str
     model: str
     settings: dict[str, Any] = Field(description="What it is made with, in the request's words.")
+    prompt_origin: PromptOrigin | None = Field(
+        default=None,
+        description="What the prompt was before its wildcards were chosen and its style applied.",
+    )
     adjustments: list[Adjustment] = Field(description="What was changed to fit the model.")
     result: Clip | None = None
     gone: str | None = Field(default=None, description="Why the clip is not kept any more.")
@@ -74,6 +79,9 @@ class JobView(JobProgress):
     reused: bool = Field(description="The clip was there already: the same request, made before.")
     batch_id: str | None = None
     parent_id: str | None = None
+    full: dict[str, Any] | None = Field(
+        default=None, description="Of a draft: what was requested for the full clip."
+    )
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -145,7 +153,8 @@ def job_view(service: JobService, job: Job) -> JobView:
         state=job.state,
         task=fitted.task.value,
         model=fitted.model,
-        settings=fitted.model_dump(mode="json", exclude={"adjustments", "task"}),
+        settings=fitted.model_dump(mode="json", exclude=NOT_SETTINGS),
+        prompt_origin=fitted.prompt_origin,
         adjustments=list(fitted.adjustments),
         result=clip(job.result) if job.result and not job.result.gone else None,
         gone=gone(job),
@@ -153,6 +162,9 @@ def job_view(service: JobService, job: Job) -> JobView:
         reused=bool(job.result and job.result.reused),
         batch_id=job.batch,
         parent_id=job.parent,
+        full=job.full_request.model_dump(mode="json", exclude_defaults=True)
+        if job.full_request
+        else None,
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,
@@ -181,6 +193,10 @@ def urls(job: Job) -> dict[str, str]:
         found |= {name: f"{here}/{name}" for name in ("poster", "last-frame")}
     elif not job.state.ended:
         found |= {name: f"{here}/{name}" for name in ("preview", "cancel", "finish")}
+    if job.full_request:
+        found["render"] = f"{here}/render"
+    if job.state in (State.FAILED, State.CANCELLED) or gone(job):
+        found["again"] = f"{here}/again"
     if job.batch:
         found["batch"] = address(f"/api/batches/{job.batch}")
     return found

@@ -16,9 +16,11 @@ from fastapi import FastAPI
 from api.batches import Batches
 from api.compat import Compat
 from api.core import ApiContext
+from api.explore import Explore
 from api.openai.videos import Videos
 from api.openapi import add_pages
 from api.ops import Ops
+from api.prompts import Prompts
 from api.rest import Native
 from settings import VERSION
 from web.errors import add_handlers
@@ -54,7 +56,8 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    for part in (Native(core), Batches(core), Videos(core), Compat(core), Ops(service, metrics)):
+    parts = (Native, Batches, Explore, Prompts, Videos, Compat)
+    for part in (*(each(core) for each in parts), Ops(service, metrics)):
         app.include_router(part.router())
     add_pages(app)
     add_handlers(app)

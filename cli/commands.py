@@ -1,4 +1,4 @@
-"""The command line: generate, worker, models, verify, and serve by default.
+"""The command line: generate, worker, models, verify, evaluate, and serve by default.
 
 Results go to standard output, everything else to standard error. Nothing heavy is imported before
 the input has been validated.
@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
-from cli.generate import InputFiles, about, make, request_from, retry_decoding
+from cli.generate import (
+    InputFiles,
+    about,
+    make,
+    render_draft,
+    request_from,
+    retry_decoding,
+)
+from cli.many_clips import ManyOptions, OutputFolder, make_many, refuse_for_many
 from cli.output import Output, choose_output
 from cli.request_options import option_name, with_request_options
 from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
@@ -28,6 +36,7 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from cli.generate import BuildService
+    from jobs.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -105,16 +114,38 @@ def serve(
 def generate(
     context: typer.Context,
     *,
+    drafts: Annotated[
+        str | None, typer.Option(metavar="<int>", help="Make 2 to 8 quick drafts, to render one.")
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING=VALUES",
+            help="Vary a setting: guidance=2,4,6. Twice for a grid of two settings.",
+        ),
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(help="Make a clip for each line of a CSV, with columns named as the options."),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
+        Path | None,
+        typer.Option(
+            help="Copy the clip to this file, or several to this folder; - is standard output."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
     **options: Any,
 ) -> None:
-    """Make one clip. Prints its path, or with --json all about it."""
+    """Make one clip, or several with a contact sheet and a grid video. Prints the paths, or with
+    --json all about them."""
     configure_logging(verbose)
     settings = Settings.load()
+    many = ManyOptions.of(drafts, compare or (), batch)
+    if many:
+        generate_many(context, many, options, out, settings, as_json=as_json)
+        return
     format, output = choose_output(options.pop("format"), out, as_json=as_json)
     request = request_from(options | {"format": format}, settings)
     files = InputFiles.read(options, settings)
@@ -132,6 +163,54 @@ def generate(
         print(path)
 
 
+def generate_many(
+    context: typer.Context,
+    many: ManyOptions,
+    options: dict[str, Any],
+    out: Path | None,
+    settings: Settings,
+    *,
+    as_json: bool,
+) -> None:
+    """`generate` of several clips; `--out` names a folder."""
+    refuse_for_many(out)
+    options["format"] = options["format"] or "mp4"
+    request = request_from(options, settings)
+    files = InputFiles.read(options, settings)
+    plan = many.plan(options, settings)
+    folder = OutputFolder(out) if out else None
+    with stoppable():
+        with only_results_on_stdout():
+            made = make_many(context.obj.build_service, settings, request, files, plan)
+        made = folder.write(made) if folder else made
+    if as_json:
+        print(json.dumps(made.as_json()))
+    else:
+        for job_id, path in made.clips.items():
+            if many.drafts:
+                say(f"To render {path.name}: python app.py render {job_id}")
+            print(path)
+        print(made.sheet)
+        if made.grid:
+            print(made.grid)
+    if made.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def render(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(help="The draft's id, as `--drafts` prints it.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Copy the clip to this file; - is standard output.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
+) -> None:
+    """Make the full clip of a draft, with the same seed."""
+    finish_job(context, render_draft, job_id, out, as_json=as_json, verbose=verbose)
+
+
 @app.command()
 def retry_decode(
     context: typer.Context,
@@ -143,13 +222,25 @@ def retry_decode(
     verbose: Annotated[bool, typer.Option(help="Log to standard error.")] = False,
 ) -> None:
     """Make the file of a clip that failed after it was sampled, without sampling it again."""
+    finish_job(context, retry_decoding, job_id, out, as_json=as_json, verbose=verbose)
+
+
+def finish_job(
+    context: typer.Context,
+    make_clip: Callable[..., tuple[Job, Path]],
+    job_id: str,
+    out: Path | None,
+    *,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """A command that makes a clip of an earlier job."""
     configure_logging(verbose)
     settings = Settings.load()
     output = Output(out, as_json=as_json) if out else None
     with stoppable():
         with only_results_on_stdout():
-            build = context.obj.build_service
-            job, clip = retry_decoding(build, settings, job_id, output)
+            job, clip = make_clip(context.obj.build_service, settings, job_id, output)
         path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))
@@ -208,6 +299,31 @@ def models(
 
 
 @app.command()
+def styles(
+    model: Annotated[str | None, typer.Option(help="With the templates for this model.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the styles for `generate --style`."""
+    from pipelines.models.cards import load_cards
+    from pipelines.models.selection import find_card
+    from pipelines.styles import load_styles
+
+    cards = load_cards(Settings.load().models_dir) if model else {}
+    family = find_card(model, cards).family if model else None
+    found = [(style, style.template(family)) for style in load_styles().values()]
+    if as_json:
+        rows = [
+            style.model_dump(include={"id", "name", "example"})
+            | template.model_dump(include={"prompt", "negative_prompt"})
+            for style, template in found
+        ]
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    for style, template in found:
+        print(f"{style.id}  {style.name}: {template.prompt}")
+
+
+@app.command()
 def worker(
     gpu: Annotated[
         str | None, typer.Option(help="Which GPUs: 0, or 0,1,2: one process for each.")
@@ -250,3 +366,29 @@ def verify(
         print("them. This is what they say:")
         print(json.dumps(comment, ensure_ascii=False, indent=2))
     raise typer.Exit(1)
+
+
+@app.command()
+def evaluate(
+    clips: Annotated[list[Path], typer.Argument(help="MP4, WebM or GIF files.")],
+    prompt: Annotated[
+        str | None, typer.Option(help="For the CLIP score. Default: the prompt in the file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """Measure motion smoothness, temporal consistency and flicker of clips.
+
+    With KINORA_CLIP_MODEL, also how well they show the prompt. docs/evaluation.md has definitions.
+    """
+    from cli.clip_evaluation import evaluate as evaluate_clip
+    from cli.clip_evaluation import lines
+
+    configure_logging(verbose=False)
+    settings = Settings.load()
+    with only_results_on_stdout():
+        found = [evaluate_clip(clip, prompt, settings) for clip in clips]
+    if as_json:
+        print(json.dumps([each.model_dump() for each in found]))
+        return
+    for clip, each in zip(clips, found, strict=True):
+        print("\n".join(lines(clip, each)))

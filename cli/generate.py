@@ -110,6 +110,50 @@ def make(
     files: InputFiles,
 ) -> tuple[Job, Path]:
     """Submits the job and runs it in this thread."""
+
+    def submit(service: JobService) -> Job:
+        return service.submit(files.stored_for(request, service), OWNER)
+
+    return _run(build_service, settings, submit)
+
+
+def render_draft(
+    build_service: BuildService, settings: Settings, job_id: str, output: Output | None = None
+) -> tuple[Job, Path]:
+    """Makes the full clip of a draft, in this thread."""
+
+    def submit(service: JobService) -> Job:
+        if output:
+            output.check_format(service.get(job_id).fitted.format)
+        return service.render(job_id, OWNER)
+
+    return _run(build_service, settings, submit)
+
+
+def retry_decoding(
+    build_service: BuildService,
+    settings: Settings,
+    job_id: str,
+    output: Output | None = None,
+) -> tuple[Job, Path]:
+    """Decodes a failed clip again from its checkpoint, in this thread."""
+    from jobs.job import State
+
+    def submit(service: JobService) -> Job:
+        if output:
+            output.check_format(service.get(job_id).fitted.format)
+        job = service.retry_decode(job_id)
+        if job.state is not State.QUEUED:
+            raise KinoraError(ErrorCode.CONFLICT, "This clip is being made already.")
+        return job
+
+    return _run(build_service, settings, submit)
+
+
+def _run(
+    build_service: BuildService, settings: Settings, submit: Callable[[JobService], Job]
+) -> tuple[Job, Path]:
+    """Runs the job that `submit` accepts, in this thread."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
@@ -121,46 +165,13 @@ def make(
     service.subscribe(progress.on_event)
     try:
         service.start_command()
-        job = service.submit(files.stored_for(request, service), OWNER)
+        job = submit(service)
         device = executor.find_device()
         if device.problem:
             say(f"{device.problem} The clip is made on the CPU.")
         with progress:
             executor.run(job.id)
         job = service.get(job.id)
-        if job.state is not State.SUCCEEDED:
-            raise _failure(job)
-        return job, service.clip_path(job.id)
-    except BaseException:
-        executor.end()
-        raise
-    finally:
-        service.close()
-
-
-def retry_decoding(
-    build_service: BuildService,
-    settings: Settings,
-    job_id: str,
-    output: Output | None = None,
-) -> tuple[Job, Path]:
-    """Decodes a failed clip again from its checkpoint, in this thread."""
-    from jobs.job import State
-    from jobs.workers.foreground import ForegroundExecutor
-
-    executor = ForegroundExecutor(settings)
-    service = build_service(settings, executor)
-    progress = ProgressLine()
-    service.subscribe(progress.on_event)
-    try:
-        service.start_command()
-        if output:
-            output.check_format(service.get(job_id).fitted.format)
-        if service.retry_decode(job_id).state is not State.QUEUED:
-            raise KinoraError(ErrorCode.CONFLICT, "This clip is being made already.")
-        with progress:
-            executor.run(job_id)
-        job = service.get(job_id)
         if job.state is not State.SUCCEEDED:
             raise _failure(job)
         return job, service.clip_path(job.id)
@@ -197,6 +208,7 @@ def about(job: Job, path: Path | str) -> dict[str, Any]:
         "id": job.id,
         "task": fitted.task.value,
         **settings,
+        "prompt_origin": fitted.prompt_origin and fitted.prompt_origin.model_dump(),
         "loras": [lora.model_dump() for lora in fitted.loras],
         "steps": result.steps_done,
         "width": result.width,

@@ -9,8 +9,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from errors import ErrorCode, KinoraError
 from jobs.admission_sql import DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
+from jobs.batch import PlannedBatch, PlannedJob
+from jobs.caller_styles import CallerStyles
+from jobs.final_prompt import FinalPrompt, make_final_prompt
 from jobs.job import IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
+from jobs.saved import SavedItems
 from jobs.uploads import Uploads
 from media.files import link_or_copy
 from pipelines.models import loras
@@ -23,6 +27,7 @@ from pipelines.planning import ClipShape, Planner
 from pipelines.planning.allowed_models import AllowedModels
 from pipelines.planning.planner import default_video_to_video_model
 from pipelines.request import FittedRequest, GenerationRequest, Task
+from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
 
@@ -46,18 +51,36 @@ class Admission:
         self._planner = planner
         self._settings = settings
         self._limits = Limits.from_settings(settings)
+        self.wildcards = WildcardFiles.of(settings)
+        self.styles = CallerStyles(SavedItems(lifecycle.store.database))
 
-    def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with an adjustment for every change. Raises KinoraError."""
+    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. Raises
+        KinoraError."""
+        final, card = self.final_prompt(request, owner)
+        size, clip = self._uploads.sizes(request)
+        fitted = fit(final.request, card, self._limits, source_size=size, clip=clip)
+        return note_truncation(final.mark(fitted), card)
+
+    def final_prompt(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FinalPrompt, ModelCard]:
+        """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
         try:
             card = pick_card(self._with_model(request), self._cards, self._settings)
         except KinoraError as error:
             if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
                 raise self._allowed.unknown_model(request.model or "") from None
             raise
-        size, clip = self._uploads.sizes(request)
-        fitted = fit(request, card, self._limits, source_size=size, clip=clip)
-        return note_truncation(fitted, card)
+        styles = self.styles.available(owner) if request.style else {}
+        return make_final_prompt(request, card, self.wildcards, styles), card
+
+    def fit_here(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
+        """As `fit`, and raises KinoraError also for what this machine cannot make."""
+        loras.check_loras(request.loras, self._settings)
+        fitted = self.fit(request, owner)
+        self.refuse_what_cannot_run(fitted)
+        return fitted
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
@@ -71,33 +94,38 @@ class Admission:
 
     def accept(
         self,
-        requests: Sequence[GenerationRequest],
+        planned: Sequence[PlannedJob],
         owner: str,
         *,
         idempotency_key: IdempotencyKey | None = None,
         reuse: bool = False,
-        batch: str | None = None,
-        parent: str | None = None,
+        batch: PlannedBatch | None = None,
+        replaces: Job | None = None,
     ) -> list[Job]:
         """Accepts all of the requests or none; the jobs are durable when this returns. If the
-        idempotency key was used before, returns the jobs created then. Raises KinoraError."""
+        idempotency key was used before, returns the jobs created then. The only job takes the place
+        of the job that it `replaces` in that one's batch. Raises KinoraError."""
         accepted: list[Job] = []
         recipes: dict[str, str | None] = {}
         now = time.time()
-        for n, request in enumerate(requests):
-            self._uploads.check(request, owner)
-            loras.check_loras(request.loras, self._settings)
+        batch_id = batch.id if batch else replaces and replaces.batch
+        for n, each in enumerate(planned):
+            self._uploads.check(each.request, owner)
+            fitted = self.fit_here(each.request, owner)
+            if each.notes:
+                notes = (*fitted.adjustments, *each.notes)
+                fitted = fitted.model_copy(update={"adjustments": notes})
             job = Job(
                 id=new_id(),
                 owner=owner,
                 state=State.QUEUED,
-                request=request,
-                fitted=self.fit(request),
+                request=each.request,
+                fitted=fitted,
                 created_at=now + n * 1e-5,  # keeps a batch in its order
-                batch=batch,
-                parent=parent,
+                batch=batch_id,
+                parent=each.parent,
+                full_request=each.full_request,
             )
-            self.refuse_what_cannot_run(job.fitted)
             files = loras.file_versions(job.fitted.loras, self._settings)
             card = self._cards.get(job.fitted.model)
             recipes[job.id] = recipe = recipe_of(job.fitted, card, files)
@@ -110,20 +138,22 @@ class Admission:
                 idempotency_key=idempotency_key,
                 recipes=recipes,
                 idle=self._idle(),
+                batch=batch.accepted(accepted) if batch else None,
+                replaces=replaces.id if replaces else None,
             )
         except DuplicateRequest as duplicate:
             self._remove_links(accepted)
-            return self._accepted_before(duplicate.job_id, batch)
+            return self._accepted_before(duplicate.job_id, is_batch=batch is not None)
         except KinoraError:
             self._remove_links(accepted)
             raise
         return accepted
 
-    def _accepted_before(self, job_id: str, batch: str | None) -> list[Job]:
+    def _accepted_before(self, job_id: str, *, is_batch: bool) -> list[Job]:
         job = self._store.get(job_id)
         if job is None:  # deleted in between, and its key with it
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
-        return self._store.batch(job.batch) if batch and job.batch else [job]
+        return self._store.batch(job.batch) if is_batch and job.batch else [job]
 
     def _reuse(self, job: Job, recipe: str | None) -> Job:
         """The job, succeeded already if the owner has a clip of the same recipe."""

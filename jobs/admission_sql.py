@@ -29,7 +29,7 @@ HAS_OWNER = jobs.c.owner == bindparam("owner")
 UNFINISHED_COUNTS = select(
     func.count().filter(jobs.c.state == State.QUEUED.value),
     func.count().filter(HAS_OWNER, jobs.c.batch.is_(None)),
-    func.count().filter(HAS_OWNER, jobs.c.batch.is_not(None)),
+    func.count().filter(HAS_OWNER, jobs.c.batch != bindparam("batch")),
 ).where(jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value)))
 
 MADE_BEFORE = (
@@ -42,6 +42,9 @@ MADE_BEFORE = (
     .order_by(jobs.c.created_at.desc())
     .limit(CANDIDATES)
 )
+
+
+NOT_IN_THE_FRAMES = {"adjustments", "allow_fallback", "prompt_origin"}
 
 
 class DuplicateRequest(Exception):
@@ -83,19 +86,20 @@ def check_limits(
     idle: Collection[str] = (),
 ) -> None:
     """Raises KinoraError: RATE_LIMITED or QUEUE_FULL. An owner may have one unfinished batch at a
-    time.
+    time; a clip of it that is made again belongs to that batch.
 
     `idle` jobs are not counted: they wait for a web request that may never come (ZeroGPU)."""
     new = [job for job in accepted if job.state is State.QUEUED]
     if not new:
         return
     owner, is_batch = new[0].owner, new[0].batch is not None
-    queued, single, in_batches = tx.execute(UNFINISHED_COUNTS, {"owner": owner}).one()
+    named = {"owner": owner, "batch": new[0].batch or ""}
+    queued, single, in_batches = tx.execute(UNFINISHED_COUNTS, named).one()
     if idle:
         counts = UNFINISHED_COUNTS.where(
             jobs.c.state == State.QUEUED.value, jobs.c.id.in_(list(idle))
         )
-        of_idle = tx.execute(counts, {"owner": owner}).one()
+        of_idle = tx.execute(counts, named).one()
         queued, single, in_batches = (
             all_ - idle_ for all_, idle_ in zip((queued, single, in_batches), of_idle, strict=True)
         )
@@ -120,7 +124,7 @@ def recipe_of(
     files as (path, size, time of change). None where the weights are not known."""
     if card is None:
         return None
-    settings = fitted.model_dump(mode="json", exclude={"adjustments", "allow_fallback"})
+    settings = fitted.model_dump(mode="json", exclude=NOT_IN_THE_FRAMES)
     weights: list[object] = [card.repo, card.revision, card.variant]
     folder = card.local_path
     if folder is not None:  # a folder has no revision: the times of its files stand for it

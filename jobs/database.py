@@ -67,6 +67,17 @@ jobs = Table(
     Column("recipe", String),
     Column("batch", String),
     Column("parent", String),
+    Column("full_request", String),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("owner", String),
+    Column("created_at", Float(53)),
+    Column("kind", String),
+    Column("layout", String),
 )
 
 keys = Table(
@@ -120,6 +131,17 @@ servers = Table(
     metadata,
     Column("name", String, primary_key=True),
     Column("seen_at", Float(53)),
+)
+
+
+saved = Table(
+    "saved",
+    metadata,
+    Column("owner", String, primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("body", String),
+    Column("at", Float(53)),
 )
 
 

@@ -52,6 +52,17 @@ class Estimate(BaseModel):
     memory_learned: bool = False
     """Measured here, not derived from the number of parameters."""
 
+    @classmethod
+    def total(cls, estimates: Sequence[Estimate]) -> Estimate:
+        """Of clips that one worker makes one after the other."""
+        return cls(
+            seconds=sum(each.seconds for each in estimates),
+            low=sum(each.low for each in estimates),
+            high=sum(each.high for each in estimates),
+            learned=all(each.learned for each in estimates),
+            tail_s=sum(each.tail_s for each in estimates),
+        )
+
 
 class Point(NamedTuple):
     size: float

@@ -115,6 +115,8 @@ class Job(BaseModel):
     """The batch it was submitted in."""
     parent: str | None = None
     """The job whose clip it is a variation of."""
+    full_request: GenerationRequest | None = None
+    """What a draft is a draft of: the request of the full clip, with the draft's seed."""
 
 
 class IdempotencyKey(NamedTuple):

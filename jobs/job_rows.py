@@ -31,6 +31,7 @@ def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
         "recipe": recipe,
         "batch": job.batch,
         "parent": job.parent,
+        "full_request": job.full_request.model_dump_json() if job.full_request else None,
     }
 
 
@@ -39,7 +40,7 @@ def job_of(row: RowMapping) -> Job:
         id=row["id"],
         owner=row["owner"],
         state=State(row["state"]),
-        request=GenerationRequest.model_validate_json(row["request"], context=STORED),
+        request=_request(row["request"]),
         fitted=FittedRequest.model_validate_json(row["fitted"]),
         created_at=row["created_at"],
         started_at=row["started_at"],
@@ -50,4 +51,9 @@ def job_of(row: RowMapping) -> Job:
         error=json.loads(row["error"]) if row["error"] else None,
         batch=row["batch"],
         parent=row["parent"],
+        full_request=_request(row["full_request"]) if row["full_request"] else None,
     )
+
+
+def _request(stored: str) -> GenerationRequest:
+    return GenerationRequest.model_validate_json(stored, context=STORED)

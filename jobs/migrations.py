@@ -114,6 +114,33 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX removed_by_age ON removed (at)",
         ],
     ),
+    (
+        "0007_batches",
+        [
+            """CREATE TABLE batches (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                kind TEXT NOT NULL,
+                layout TEXT NOT NULL
+            )""",
+            "ALTER TABLE jobs ADD COLUMN full_request TEXT",
+        ],
+    ),
+    (
+        "0008_saved_styles_and_looks",
+        [
+            """CREATE TABLE saved (
+                owner TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                name TEXT NOT NULL,
+                body TEXT NOT NULL,
+                at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (owner, kind, name)
+            )""",
+            "CREATE INDEX saved_by_age ON saved (at)",
+        ],
+    ),
 ]
 
 

@@ -5,13 +5,18 @@ The reading half of `JobService`; nothing here changes a job.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
+from jobs.batch import Batch, BatchState, Layout
+from jobs.evaluation import Evaluation, Evaluator
 from jobs.event_types import Event, WaitingForGpu
 from jobs.events import EventLog
 from jobs.executor import Executor
@@ -22,6 +27,7 @@ from pipelines.preview import Preview
 
 Jobs = list[Job]  # in the class, `list` is the method
 Events = list[Event]
+BatchStates = list[BatchState]
 
 
 class JobQueries:
@@ -36,12 +42,14 @@ class JobQueries:
         artifacts: Artifacts,
         executor: Executor,
         queue_eta: QueueEta,
+        evaluator: Evaluator,
     ) -> None:
         self._store = store
         self._events = events
         self._artifacts = artifacts
         self._executor = executor
         self._queue_eta = queue_eta
+        self._evaluator = evaluator
         self._started_at = time.monotonic()
 
     # -- jobs --------------------------------------------------------------------------------------
@@ -68,6 +76,30 @@ class JobQueries:
         """The jobs of a batch in their order; empty if there is no such batch. They have one owner,
         which the caller checks."""
         return self._store.batch(batch_id)
+
+    def find_batch(self, batch_id: str, owner: str | None = None) -> BatchState:
+        """A batch with its jobs, in the order of its cells. Raises KinoraError(NOT_FOUND), also
+        once all of its jobs are deleted."""
+        jobs = self._store.batch(batch_id)
+        if not jobs or owner not in (None, jobs[0].owner):
+            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
+        batch = self._store.batch_row(batch_id)
+        if batch is None:  # of version 0.1.0
+            layout = Layout.of_jobs([job.id for job in jobs])
+            first = jobs[0]
+            at = first.created_at
+            batch = Batch(id=batch_id, owner=first.owner, created_at=at, layout=layout)
+        by_id = {job.id: job for job in jobs}
+        placed = dict.fromkeys(cell.job_id for cell in batch.layout.cells)
+        return BatchState(batch, tuple(by_id[each] for each in placed if each in by_id))
+
+    def batches(self, owner: str, limit: int, before: float | None = None) -> BatchStates:
+        """The owner's batches, newest first, created before that time."""
+        found: BatchStates = []
+        for batch_id in self._store.newest_batches(owner, limit, before):
+            with contextlib.suppress(KinoraError):  # deleted meanwhile
+                found.append(self.find_batch(batch_id))
+        return found
 
     def counts(self) -> dict[tuple[str, str], int]:
         """The number of jobs by (state, model)."""
@@ -103,6 +135,20 @@ class JobQueries:
         """Yields whenever any of these jobs may have changed; see `EventLog.achanges`. No owner
         check."""
         return self._events.achanges(job_ids, tick_s)
+
+    async def abatch_changes(self, batch_id: str, tick_s: float) -> AsyncGenerator[None, None]:
+        """As `achanges`, for the jobs that are in a batch at the time: one that is made again takes
+        the place of another."""
+        while True:
+            job_ids = await asyncio.to_thread(self._store.batch_ids, batch_id)
+            async with aclosing(self._events.achanges(job_ids, tick_s)) as changes:
+                async for _ in changes:
+                    yield
+                    now = await asyncio.to_thread(self._store.batch_ids, batch_id)
+                    if now != job_ids:
+                        break
+                else:
+                    return
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         """Calls it for each event of this process: see `JobStore.subscribe`."""
@@ -191,6 +237,11 @@ class JobQueries:
     def last_frame_path(self, job_id: str, owner: str | None = None) -> Path:
         """The last frame as a PNG. Raises as `clip_path`."""
         return self._artifact(job_id, owner, "last_frame")
+
+    def evaluation(self, job: Job) -> Evaluation:
+        """Measurements of a finished clip; takes seconds the first time. Raises as `clip_path`, and
+        KinoraError where a CLIP model is set that cannot be used."""
+        return self._evaluator.evaluate(job.id, self.clip_path(job.id), job.fitted.prompt)
 
     def signed_clip_url(
         self, job_id: str, owner: str | None = None, *, download_name: str | None = None

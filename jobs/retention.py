@@ -18,10 +18,12 @@ from typing import Literal
 from errors import ErrorCode, KinoraError
 from jobs import uploads
 from jobs.artifacts import Artifacts
+from jobs.batch_files import prune
 from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for tests of retention
 from jobs.job import Gone
 from jobs.lifecycle import JobLifecycle
+from jobs.saved import SavedItems
 from jobs.store import JobStore
 from media.files import list_or_empty, remove_partial, stat_or_none
 from settings import Settings
@@ -70,8 +72,10 @@ class Housekeeper:
             try:
                 if time.monotonic() >= next_sweep:
                     remove_leftovers(self._lifecycle, settled_s)
+                    SavedItems(self._lifecycle.store.database).remove_of_past_visitors()
                     settled_s, next_sweep = SETTLED_S, time.monotonic() + EVERY_S
                 make_room(self._lifecycle, self._settings, self._known_sizes)
+                prune(self._lifecycle.store, self._lifecycle.artifacts, self._settings)
             except Exception:  # the disk or the database may only be away for a moment
                 if not self._closed:
                     log.warning("Removing old clips failed, retrying later.", exc_info=True)

@@ -11,24 +11,33 @@ from typing import TYPE_CHECKING, Any
 from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.artifacts import Artifacts
+from jobs.batch import PlannedBatch, PlannedJob
+from jobs.batch_files import BatchFiles
+from jobs.batch_plans import BatchPlan, BatchPlans
+from jobs.caller_styles import CallerStyles
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
+from jobs.evaluation import Evaluator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
+from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
+from jobs.looks import Looks
 from jobs.queries import JobQueries, Jobs
 from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
+from jobs.saved import SavedItems
 from jobs.store import JobStore
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.planning import Planner
 from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -62,6 +71,7 @@ class JobService(JobQueries):
         self._lifecycle = JobLifecycle(store, events, self._estimator, settings.data_dir, artifacts)
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
         self._housekeeper = Housekeeper(self._lifecycle, settings)
+        self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
         queue_eta = QueueEta(
             store,
@@ -70,10 +80,12 @@ class JobService(JobQueries):
             lambda: executor.health().workers,
             *([drivers.idle] if drivers else []),
         )
-        super().__init__(store, events, artifacts, executor, queue_eta)
+        super().__init__(store, events, artifacts, executor, queue_eta, Evaluator(settings))
+        self.batch_files = BatchFiles(artifacts, settings)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
+        self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
@@ -156,10 +168,8 @@ class JobService(JobQueries):
 
         If the idempotency key was used before, returns the job created then. `reuse` returns a
         finished clip of the owner that was made with the same settings; it needs a seed."""
-        one = self._accept(
-            [request], owner, idempotency_key=idempotency_key, reuse=reuse, parent=parent
-        )
-        return one[0]
+        planned = PlannedJob(request, parent=parent)
+        return self._accept([planned], owner, idempotency_key=idempotency_key, reuse=reuse)[0]
 
     def submit_batch(
         self,
@@ -170,40 +180,114 @@ class JobService(JobQueries):
         reuse: bool = False,
     ) -> Jobs:
         """Accepts all of the requests or none; their jobs share `job.batch`. Raises as `submit`."""
+        requests = spread_wildcard_seeds(requests)
         if not 1 <= len(requests) <= self.settings.max_batch:
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
                 f"A batch has 1 to {self.settings.max_batch} clips; this one has {len(requests)}.",
             )
         return self._accept(
-            requests, owner, idempotency_key=idempotency_key, reuse=reuse, batch=new_id()
+            [PlannedJob(request) for request in requests],
+            owner,
+            idempotency_key=idempotency_key,
+            reuse=reuse,
+            batch=PlannedBatch(new_id()),
         )
+
+    def submit_plan(
+        self,
+        plan: BatchPlan,
+        owner: str,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        reuse: bool = False,
+    ) -> Jobs:
+        """Accepts all clips of one of the `plans` or none. Raises as `submit`."""
+        return self._accept(
+            plan.jobs, owner, idempotency_key=idempotency_key, reuse=reuse, batch=plan.batch
+        )
+
+    def render(
+        self,
+        job_id: str,
+        owner: str,
+        *,
+        idempotency_key: IdempotencyKey | None = None,
+        reuse: bool = False,
+    ) -> Job:
+        """Submits the full clip of a draft, in whatever state that is: with its seed, and with the
+        steps and the size of the request that was sent. Raises as `submit`, and
+        KinoraError(CONFLICT) if the job is no draft."""
+        planned = self.plans.render(self.get(job_id))
+        return self._accept([planned], owner, idempotency_key=idempotency_key, reuse=reuse)[0]
+
+    def make_again(
+        self, job_id: str, owner: str, *, idempotency_key: IdempotencyKey | None = None
+    ) -> Job:
+        """Submits a job again that failed, was discarded or whose files are gone, with the same
+        seed. In a batch, the new job takes the place of the old one. Raises as `submit`, and
+        KinoraError(CONFLICT) if the job is unfinished or its clip is there."""
+        job = self.get(job_id)
+        if not job.state.ended:
+            raise KinoraError(
+                ErrorCode.CONFLICT, "This clip is not finished yet: discard it first."
+            )
+        if job.state is State.SUCCEEDED and not (job.result and job.result.gone):
+            raise KinoraError(
+                ErrorCode.CONFLICT, "This clip is there already. Use another seed for a new one."
+            )
+        request = job.request.model_copy(update={"seed": job.fitted.seed})
+        planned = PlannedJob(request, full_request=job.full_request, parent=job.id)
+        again = self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
+        self._events.wake(job.id)
+        return again
 
     def refuse_if_full(self) -> None:
         """Raises KinoraError where a clip or the database could not be written."""
         folders = (self.settings.data_dir, self._artifacts.root, self._store.database.folder)
         refuse_if_full(*filter(None, folders))
 
-    def _accept(self, requests: Sequence[GenerationRequest], owner: str, **options: Any) -> Jobs:
+    def _accept(self, planned: Sequence[PlannedJob], owner: str, **options: Any) -> Jobs:
         self.refuse_if_full()
         health = self._executor.health()
         if self._paused or health.state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
-        accepted = self._admission.accept(requests, owner, **options)
+        accepted = self._admission.accept(planned, owner, **options)
         self._executor.notify()
         return accepted
 
-    def fit(self, request: GenerationRequest) -> FittedRequest:
-        """What would be made, with an adjustment for every change. Raises KinoraError."""
-        return self._admission.fit(request)
+    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. Raises
+        KinoraError."""
+        return self._admission.fit(request, owner)
+
+    def final_prompt(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FinalPrompt, ModelCard]:
+        """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
+        return self._admission.final_prompt(request, owner)
+
+    @property
+    def wildcards(self) -> WildcardFiles:
+        return self._admission.wildcards
+
+    @property
+    def styles(self) -> CallerStyles:
+        return self._admission.styles
 
     def offered_cards(self) -> dict[str, ModelCard]:
         """The installed cards that may be used here: on a Space, not all of them."""
         return self._admission.offered_cards()
 
-    def estimate(self, request: GenerationRequest) -> tuple[FittedRequest, Estimate]:
-        fitted = self.fit(request)
+    def estimate(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FittedRequest, Estimate]:
+        fitted = self.fit(request, owner)
         return fitted, self.estimate_fitted(fitted)
+
+    def estimate_plan(self, plan: BatchPlan) -> Estimate:
+        """Of all clips of a plan, one after the other."""
+        return Estimate.total([self.estimate_fitted(fitted) for fitted in plan.fitted])
 
     def estimate_fitted(self, fitted: FittedRequest) -> Estimate:
         return self._estimator.estimate(fitted)
@@ -292,6 +376,8 @@ class JobService(JobQueries):
             raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
         self._events.forget(job_id)
         self._artifacts.remove(job_id)
+        if job.batch:
+            self.batch_files.remove(job.batch)
         self._store.database.reserve.refill()
 
     def can_retry_decode(self, job_id: str, owner: str | None = None) -> bool:

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, s
 
 from jobs import queue
 from jobs.admission_sql import check_key, check_limits, store_key
+from jobs.batch import Batch
+from jobs.batch_rows import add_batch, remove_if_empty, replace_job
 from jobs.database import Database, events, jobs, one_at_a_time
 from jobs.event_types import Event, EventBody, Failed, Queued, Started, Succeeded, to_json
 from jobs.job import Gone, IdempotencyKey, Job, Result, State, StopRequest, check_move
@@ -92,11 +94,14 @@ class JobStore(StoreQueries):
         idempotency_key: IdempotencyKey | None = None,
         recipes: Mapping[str, str | None] | None = None,
         idle: Collection[str] = (),
+        batch: Batch | None = None,
+        replaces: str | None = None,
     ) -> list[Event]:
         """Stores all of one owner's jobs or none; durable when this returns. A job that has
         succeeded already comes with its result.
 
-        `recipes` are by job id. `idle` are queued jobs that count for no limit. Raises
+        `recipes` are by job id. `idle` are queued jobs that count for no limit. `batch` is stored
+        with its jobs; `replaces` is the job whose place in a batch the only one takes. Raises
         DuplicateRequest if the idempotency key was used before, and KinoraError if a limit is
         reached; the limits hold for all threads and processes."""
         rows = [row_of(job, self.server, (recipes or {}).get(job.id)) for job in accepted]
@@ -110,6 +115,10 @@ class JobStore(StoreQueries):
                 )
                 written = []
                 tx.execute(ADD_JOB, rows)
+                if batch:
+                    add_batch(tx, batch)
+                if replaces and accepted[0].batch:
+                    replace_job(tx, accepted[0].batch, replaces, accepted[0].id)
                 for job in accepted:
                     written.append(_write(tx, job.id, 1, Queued(job.fitted.model)))
                     if job.result:
@@ -248,11 +257,13 @@ class JobStore(StoreQueries):
         def remove() -> bool:
             with self._writing, self.database.durable.begin() as tx:
                 # of two that remove the same job only one gets the row
-                place = jobs.c.id, jobs.c.owner, jobs.c.created_at
+                place = jobs.c.id, jobs.c.owner, jobs.c.created_at, jobs.c.batch
                 row = tx.execute(delete(jobs).where(has_ended).returning(*place)).first()
                 if row is None:
                     return False
-                remember_place(tx, *row)
+                remember_place(tx, row.id, row.owner, row.created_at)
+                if row.batch:
+                    remove_if_empty(tx, row.batch)
             return True
 
         return self.database.reserve.use_for(remove)

@@ -10,6 +10,8 @@ from sqlalchemy import and_, bindparam, func, or_, select
 
 from jobs import queue
 from jobs.admission_sql import made_before
+from jobs.batch import Batch
+from jobs.batch_rows import JOBS_OF, find_batch, known_batches, newest_batches
 from jobs.database import Database, events, jobs
 from jobs.event_types import Event, from_json
 from jobs.job import Job, Result, State
@@ -76,6 +78,29 @@ class StoreQueries:
         with self.database.reading.begin() as tx:
             rows = tx.execute(query.order_by(jobs.c.created_at, jobs.c.id)).mappings()
             return [job_of(row) for row in rows]
+
+    def batch_ids(self, batch_id: str) -> set[str]:
+        """The ids of `batch`."""
+        with self.database.reading.begin() as tx:
+            return set(tx.execute(JOBS_OF, {"batch": batch_id}).scalars())
+
+    def batch_row(self, batch_id: str) -> Batch | None:
+        """None for a batch of version 0.1.0, and where there is no such batch."""
+        with self.database.reading.begin() as tx:
+            return find_batch(tx, batch_id)
+
+    def newest_batches(self, owner: str, limit: int, before: float | None = None) -> list[str]:
+        """The ids of the owner's batches, newest first, created before that time."""
+        with self.database.reading.begin() as tx:
+            return newest_batches(tx, owner, limit, before)
+
+    def known_batches(self, ids: Collection[str]) -> set[str]:
+        """Those of the ids that are batches in this database."""
+        known: set[str] = set()
+        for chunk in _chunks(ids):
+            with self.database.reading.begin() as tx:
+                known |= known_batches(tx, chunk)
+        return known
 
     def made_before(self, owner: str, recipe: str) -> list[str]:
         """The ids of the owner's finished jobs with that recipe, newest first."""

@@ -70,13 +70,39 @@ def encode(
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or not frames.size:
         raise ValueError(f"expected uint8 frames [F, H, W, 3], got {frames.dtype} {frames.shape}")
-
-    # 1. Fit frames, rate and sound to the format.
     num_frames, height, width, _ = frames.shape
     stream: Iterable[np.ndarray] = frames
     if lead is not None:
         num_frames, sound = lead.count + num_frames, lead.prepend_sound(sound, fps)
         stream = itertools.chain(lead.frames(), frames)
+    return encode_stream(
+        stream,
+        (num_frames, height, width),
+        path,
+        fps=fps,
+        format=format,
+        quality=quality,
+        comment=comment,
+        max_bytes=max_bytes,
+        sound=sound,
+    )
+
+
+def encode_stream(
+    stream: Iterable[np.ndarray],
+    shape: tuple[int, int, int],
+    path: Path,
+    *,
+    fps: int,
+    format: Format = "mp4",
+    quality: Quality = "medium",
+    comment: str = "",
+    max_bytes: int | None = None,
+    sound: Sound | None = None,
+) -> EncodedClip:
+    """As `encode`, for frames that are made one at a time: as many as `shape`, [F, H, W], says."""
+    # 1. Fit frames, rate and sound to the format.
+    num_frames, height, width = shape
     if format == "gif" and fps > GIF_MAX_FPS:
         frame_step = -(-fps // GIF_MAX_FPS)
         stream, num_frames = (

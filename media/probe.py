@@ -224,14 +224,19 @@ def parse_timing(output: str) -> Timing | None:
 
 
 def untrusted_input(
-    source: Path, demuxer: str, max_seconds: float, max_pixels: int, level: str = "info"
+    source: Path,
+    demuxer: str,
+    max_seconds: float,
+    max_pixels: int,
+    level: str = "info",
+    decoders: str = DECODERS,
 ) -> list[str]:
     """ffmpeg options that read an untrusted file: a fixed container, our decoders, no other file or
     protocol, limits on pixels, streams, memory and seconds."""
     return [
         *base_command(level),
         *("-max_alloc", str(MAX_ALLOC_BYTES), "-protocol_whitelist", "file", "-f", demuxer),
-        *("-codec_whitelist", DECODERS, "-max_pixels", str(max_pixels)),
+        *("-codec_whitelist", decoders, "-max_pixels", str(max_pixels)),
         *("-max_streams", "20", "-threads", "2", "-t", f"{max_seconds:g}"),
         *("-i", f"file:{source.absolute()}"),
     ]

@@ -39,6 +39,7 @@ __all__ = [
     "GenerationRequest",
     "Lora",
     "LoraSource",
+    "PromptOrigin",
     "Quality",
     "Task",
 ]
@@ -101,6 +102,20 @@ class GenerationRequest(BaseModel):
         option="--negative", option_before="seed", in_make_clip=True, kept_by_edits=True,
         kept_by_fallback=True,
     )] = Field(default=None, max_length=MAX_PROMPT)  # fmt: skip
+    style: Annotated[Word | None, RequestField(
+        "Style", "A style for the prompt, such as film-noir or watercolour.",
+        Group.LATER, unset="the prompt as it is", rule="prompt", on_page=False, in_make_clip=True,
+        option_before="seed",
+    )] = Field(default=None, max_length=60)  # fmt: skip
+    wildcards: Annotated[bool, RequestField(
+        "Wildcards", "Choose from {red|blue} and __animal__ in the prompt.", Group.LATER,
+        rule="prompt", on_page=False, in_make_clip=True, option_before="seed",
+    )] = False  # fmt: skip
+    wildcard_seed: Annotated[int | None, RequestField(
+        "Wildcard seed", "The same wildcard seed makes the same choices.", Group.LATER,
+        unset="the clip's seed", rule="prompt", on_page=False, in_make_clip=True,
+        option_before="seed",
+    )] = Field(default=None, ge=RANDOM_SEED, le=MAX_SEED)  # fmt: skip
     image: Annotated[ImageId | None, RequestField(
         "Picture", "A picture that the clip starts from.", Group.SOURCE, kind=Kind.PICTURE,
         tasks=(Task.IMAGE_TO_VIDEO,), required_for=(Task.IMAGE_TO_VIDEO,), on_page=False,
@@ -219,7 +234,7 @@ class GenerationRequest(BaseModel):
             case _:
                 return value
 
-    @field_validator("seed", mode="after")
+    @field_validator("seed", "wildcard_seed", mode="after")
     @classmethod
     def _random_is_none(cls, seed: int | None) -> int | None:
         return None if seed == RANDOM_SEED else seed
@@ -244,6 +259,17 @@ class Adjustment(BaseModel):
     asked: float | str | None
     used: float | str
     sentence: str
+
+
+class PromptOrigin(BaseModel):
+    """What a prompt was before its wildcards were chosen and its style was applied."""
+
+    model_config = ConfigDict(frozen=True)
+    prompt: str
+    negative_prompt: str | None = None
+    style: str | None = None
+    wildcard_seed: int | None = None
+    """Set where wildcards were chosen: with it, the same ones are chosen again."""
 
 
 class FittedRequest(BaseModel):
@@ -279,6 +305,8 @@ class FittedRequest(BaseModel):
     format: Format
     quality: Quality
     allow_fallback: bool = True
+    prompt_origin: PromptOrigin | None = None
+    """Set where `prompt` is not as it was given."""
     adjustments: tuple[Adjustment, ...] = ()
 
     @property
@@ -297,11 +325,11 @@ class FittedRequest(BaseModel):
         return self.width * times, self.height * times
 
     def as_request(self) -> GenerationRequest:
-        """The request that gives exactly this clip again."""
+        """The request that gives exactly this clip again: its prompt is the final one."""
         return GenerationRequest(
             **{
                 name: getattr(self, name)
                 for name in GenerationRequest.model_fields
-                if name != "duration_s"
+                if name in type(self).model_fields
             }
         )

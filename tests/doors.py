@@ -30,6 +30,7 @@ from jobs.job import Job
 from jobs.service import JobService
 from jobs.workers.foreground import ForegroundExecutor
 from pipelines.request import REQUEST_FIELDS, Task
+from pipelines.request_fields import Kind
 from settings import Settings
 from tests import tiny
 from tests.zoo import svd, wan
@@ -223,8 +224,8 @@ class Doors:
                 for each in value:
                     weight = f":{each['weight']}" if "weight" in each else ""
                     arguments += ["--lora", f"{each['source']}{weight}"]
-            elif name == "upscale":
-                arguments += ["--upscale"] if value else []
+            elif name in REQUEST_FIELDS and REQUEST_FIELDS[name].kind is Kind.BOOLEAN:
+                arguments += [option_name(REQUEST_FIELDS[name])] if value else []
             elif name != "prompt":
                 field = REQUEST_FIELDS.get(name)
                 option = option_name(field) if field else f"--{name}"

@@ -12,7 +12,7 @@ from typing import Any
 from tests.doors import Doors
 
 GOLDEN = Path(__file__).with_name("wire_formats.json")
-COMMANDS = ("generate", "serve", "retry-decode", "models", "worker", "verify")
+COMMANDS = ("generate", "render", "serve", "retry-decode", "models", "styles", "worker", "verify")
 
 
 def wire_formats(doors: Doors) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from errors import ErrorCode, KinoraError
 from jobs.event_types import PreviewReady, Requeued
 from jobs.job import Job, State
+from pipelines.models.drafts import draft_rules
 from pipelines.models.loras import list_names
 from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
 from pipelines.request_fields import Kind, by_group
@@ -121,6 +122,7 @@ class Endpoints:
             | {
                 "rules": card.rules.model_dump(mode="json"),
                 "loras": loras if card.rules.lora else [],
+                "drafts": draft_rules(card).model_dump(mode="json"),
             }
             for card in self.service.offered_cards().values()
         ]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -23,6 +22,8 @@ from pipelines.validation_errors import invalid_input
 from ui import form as slate
 from ui import job_view
 from ui.controls import updates
+from ui.example_pictures import examples_of, picture_of
+from ui.example_pictures import view as example_view
 from ui.form import Form
 from ui.model_picker import Models
 from ui.routes import in_thread
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from jobs.service import JobService
     from settings import Settings
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "presets" / "examples"
 BuildRequest = Callable[[], GenerationRequest]
 TICK_S = 0.5
 """How soon a closed page is noticed."""
@@ -248,25 +248,20 @@ class Handlers:
         return gr.update(choices=choices)
 
     def choose_example(self, model: str, event: gr.EventData, request: gr.Request) -> list[Any]:
-        examples = self._known_examples(self._card(model))
+        examples = examples_of(self._card(model), self.task)
         index = int(event.index)
         if not 0 <= index < len(examples):
             return [gr.skip(), gr.skip(), gr.skip()]
         example = examples[index]
         seed = "" if example.seed is None else str(example.seed)
-        answer = message()
-        if example.image:
-            data = (EXAMPLES / example.image).read_bytes()
-            stored = self.service.store_picture(data, owner_of_page(request))
+        answer, picture = message(), picture_of(example)
+        if picture:
+            stored = self.service.store_picture(picture.read_bytes(), owner_of_page(request))
             answer = message(picture=picture_view(stored))
         return [example.prompt, seed, answer]
 
-    def _known_examples(self, card: ModelCard) -> list[Any]:
-        wants_picture = self.task is Task.IMAGE_TO_VIDEO
-        return [e for e in card.examples if bool(e.image) == wants_picture]
-
-    def examples(self, card: ModelCard) -> list[str]:
-        return [example.prompt for example in self._known_examples(card)]
+    def examples(self, card: ModelCard) -> list[dict[str, Any]]:
+        return [example_view(each) for each in examples_of(card, self.task)]
 
     def _job(self, event: gr.EventData, request: gr.Request) -> Job:
         return self.service.get(str(event.job), owner_of_page(request))

@@ -54,6 +54,8 @@ def view(
         "surprises": surprises(job),
         "used": used(job),
     }
+    if fitted.prompt_origin is not None:
+        body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:
         body["settings"] = labelled_settings(job)
         body["finished_early"] = result.finished_early

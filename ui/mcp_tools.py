@@ -1,4 +1,4 @@
-"""Endpoints that do not wait: start a clip or a batch, follow it, discard it.
+"""Endpoints that do not wait: start a clip, drafts or a batch, follow it, discard it.
 
 They are endpoints of `gradio_client` and tools of MCP alike; a model reads their descriptions.
 """
@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import gradio as gr
 
 from errors import ErrorCode, KinoraError
+from jobs.batch import BatchState
 from jobs.job import Job, State
+from pipelines.models.comparison import parse_settings
+from pipelines.models.drafts import MAX_DRAFTS, MIN_DRAFTS, USUAL_DRAFTS, parse_count
 from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
 from pipelines.request_fields import Kind, by_group
 from ui import job_view
@@ -32,13 +35,15 @@ class ToolCaller(Protocol):
     def owner(self) -> str: ...
     @property
     def quota(self) -> str | None: ...
+    @property
+    def limited_as(self) -> str: ...
     def may_see(self, job: Job) -> bool: ...
 
 
 Identify = Callable[["Request"], ToolCaller]
 
 
-IN_A_BATCH = ("model", "seed", "num_inference_steps")
+IN_A_BATCH = ("model", "seed", "num_inference_steps", "style", "wildcards", "wildcard_seed")
 
 
 class Tools:
@@ -97,8 +102,58 @@ class Tools:
         )
         yield self._tool(
             self.batch_state,
-            "Report how far the clips of a batch are, each and all together.",
-            [EndpointParameter("batch_id", help="What make_batch returned.")],
+            """Report how far the clips of a batch are, each and all together, and how they are
+            arranged. Once some are finished, `sheet` is a picture of all, `grid` a video, and
+            `zip` has the files.""",
+            [
+                EndpointParameter(
+                    "batch_id", help="What make_batch, start_drafts or compare returned."
+                )
+            ],
+        )
+        yield self._tool(
+            self.start_drafts,
+            """Start quick drafts of one clip with different seeds and return at once. Call
+            batch_state to follow them, and render_draft for the best one. Each takes a fraction of
+            the full clip's time.""",
+            [
+                *parameters_for(field for field in fields if field.in_make_clip),
+                EndpointParameter(
+                    "drafts", Kind.INTEGER, is_optional=True, default=USUAL_DRAFTS,
+                    help=f"How many, from {MIN_DRAFTS} to {MAX_DRAFTS}.",
+                ),
+            ],
+        )  # fmt: skip
+        yield self._tool(
+            self.render_draft,
+            """Start the full clip of a draft, with the same seed, and return at once with a job_id
+            of its own. The draft need not be finished.""",
+            [replace(job_id, help="The draft, as start_drafts or batch_state returned it.")],
+        )
+        settings = EndpointParameter(
+            "settings",
+            type=list[str],
+            help="One or two, each with at most 5 values: guidance_scale=2,4,6 or model=a,b or "
+            "prompt=dog=>dog,dog=>cat, which replaces words of the prompt.",
+        )
+        prompt, *others = parameters_for(field for field in fields if field.in_make_clip)
+        yield self._tool(
+            self.compare,
+            """Start one clip for each value of a setting, or for each pair of values of two, all
+            with the same seed, and return at once. Call batch_state to follow them; once they are
+            finished, `sheet` and `grid` show all of them with labels.""",
+            [prompt, settings, *others],
+        )
+        yield self._tool(
+            self.discard_batch,
+            "Stop all clips of a batch that are queued or running. Finished ones are kept.",
+            [EndpointParameter("batch_id", help="The batch to stop.")],
+        )
+        yield self._tool(
+            self.make_again,
+            """Start a clip again that failed, was discarded or is not kept any more, with the same
+            seed. In a batch it takes the place of the old one.""",
+            [replace(job_id, help="The clip that failed.")],
         )
 
     def _tool(
@@ -146,15 +201,56 @@ class Tools:
             caller = self._caller(request)
             wanted = [GenerationRequest.model_validate(arguments | {"prompt": p}) for p in prompts]
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
-            return self._batch(jobs, caller, request)
+            return self._batch(jobs[0].batch, caller, request)
+
+    def start_drafts(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        count = arguments.pop("drafts")
+        count = USUAL_DRAFTS if count is None else count
+        with errors_for_gradio():
+            caller = self._caller(request)
+            wanted = GenerationRequest.model_validate(arguments)
+            jobs = self.service.submit_plan(
+                self.service.plans.drafts(wanted, parse_count(count), caller.owner),
+                caller.owner,
+                reuse=True,
+            )
+            return self._batch(jobs[0].batch, caller, request)
+
+    def render_draft(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        with errors_for_gradio():
+            caller = self._caller(request)
+            draft = self._job(arguments["job_id"], request)
+            job = self.service.render(draft.id, caller.owner, reuse=True)
+            return self._started(job, caller, request)
+
+    def compare(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        settings = arguments.pop("settings")
+        with errors_for_gradio():
+            caller = self._caller(request)
+            wanted = GenerationRequest.model_validate(arguments)
+            plan = self.service.plans.comparison(wanted, parse_settings(settings), caller.owner)
+            jobs = self.service.submit_plan(plan, caller.owner, reuse=True)
+            return self._batch(jobs[0].batch, caller, request)
 
     def batch_state(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            jobs = self.service.batch(arguments["batch_id"])
+            return self._batch(arguments["batch_id"], self.identify(_web_request(request)), request)
+
+    def discard_batch(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        with errors_for_gradio():
             caller = self.identify(_web_request(request))
-            if not jobs or not caller.may_see(jobs[0]):
-                raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
-            return self._batch(jobs, caller, request)
+            found = self._found(arguments["batch_id"], caller)
+            for job in reversed(
+                found.jobs
+            ):  # those that wait first, or they would begin in between
+                self.service.cancel(job.id)
+            return self._batch(found.batch.id, caller, request)
+
+    def make_again(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        with errors_for_gradio():
+            caller = self._caller(request)
+            before = self._job(arguments["job_id"], request)
+            return self._started(self.service.make_again(before.id, caller.owner), caller, request)
 
     def _caller(self, request: gr.Request) -> ToolCaller:
         caller = self.identify(_web_request(request))
@@ -199,20 +295,38 @@ class Tools:
             state["error"] = job.error
         return state
 
-    def _batch(self, jobs: list[Job], caller: ToolCaller, request: gr.Request) -> dict[str, Any]:
-        for job in jobs:
+    def _found(self, batch_id: str | None, caller: ToolCaller) -> BatchState:
+        found = self.service.find_batch(batch_id or "")
+        if not caller.may_see(found.jobs[0]):
+            raise KinoraError(ErrorCode.NOT_FOUND, "There is no such batch here.")
+        return found
+
+    def _batch(
+        self, batch_id: str | None, caller: ToolCaller, request: gr.Request
+    ) -> dict[str, Any]:
+        found = self._found(batch_id, caller)
+        for job in found.jobs:
             self.service.use_quota(job, caller.quota)
-        states = [self._state(job, request) for job in jobs]
+        states = [self._state(job, request) for job in found.jobs]
         done = sum(
             1.0 if job.state.ended else state["progress"]
-            for job, state in zip(jobs, states, strict=True)
+            for job, state in zip(found.jobs, states, strict=True)
         )
-        return {
-            "batch_id": jobs[0].batch,
-            "ended": all(job.state.ended for job in jobs),
-            "progress": round(done / len(jobs), 4),
+        batch, layout = found.batch, found.batch.layout
+        state: dict[str, Any] = {
+            "batch_id": batch.id,
+            "ended": found.has_ended,
+            "progress": round(done / len(states), 4),
             "clips": states,
+            "kind": batch.kind,
+            "axes": [axis.model_dump() for axis in layout.axes],
+            "cells": [cell.model_dump() for cell in layout.cells],
         }
+        if any(job.state is State.SUCCEEDED for job in found.jobs):
+            here = f"{public_root(_web_request(request))}/api/batches/{batch.id}"
+            names = {"sheet": "sheet.png", "grid": "grid.mp4", "zip": "clips.zip"}
+            state |= {name: f"{here}/{file}" for name, file in names.items()}
+        return state
 
 
 def _web_request(request: gr.Request) -> Request:

@@ -71,6 +71,7 @@ class Models:
             "id": card.id,
             "name": card.name,
             "prompt": rules.prompt,
+            "negative_prompt": card.defaults.negative_prompt if rules.negative_prompt else "",
             "last_image": rules.last_image and task is Task.IMAGE_TO_VIDEO,
             "lora": rules.lora,
             "loras": list_names(self.settings),

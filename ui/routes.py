@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_thread
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,37 +21,32 @@ from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
-from media.files import NO_ROOM
 from pipelines.request import Task
-from ui import job_view, theme
+from ui import example_pictures, job_view, theme
 from ui.assets import STATIC, PreloadScript, Script
 from ui.model_picker import Models
+from ui.prompt_routes import PromptRoutes
+from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
 from ui.signatures import Signatures
 from web import sse
-from web.errors import SAFE
 from web.files import send_file, send_preview
 from web.identity import (
+    Callers,
     VisitorCookie,
-    is_same_origin,
     load_secret,
-    owner_of,
-    proxy_fault,
     read_cookie,
 )
+from web.limits import windows_for
+from web.prompt_tools import PromptTools
 
 if TYPE_CHECKING:
     from jobs.service import JobService
     from settings import Settings
 
-PREFIX = "/kinora"
 TICK_S = 1.0
 """How often a waiting job's place in the queue is looked up."""
 RETRY_MS = 1500
 PAGE = 24
-
-Handler = Callable[[Request, str], Awaitable[Response]]
-Signer = Callable[[Request], Awaitable[str | None]]
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class PageRoutes:
@@ -74,6 +68,7 @@ class PageRoutes:
             Route(f"{job}/preview", guarded(self.preview, self.by_signature)),
             Route(f"{job}/finish", guarded(self.finish), methods=["POST"]),
             Route(f"{job}/discard", guarded(self.discard), methods=["POST"]),
+            Route(f"{job}/evaluation", guarded(self.evaluation)),
             Route(f"{job}/{{what:str}}", guarded(self.media, self.by_signature)),
             Route(f"{PREFIX}/pictures", guarded(self.add_picture), methods=["POST"]),
             Route(f"{PREFIX}/pictures/{{id:str}}", guarded(self.picture)),
@@ -176,6 +171,13 @@ class PageRoutes:
             raise KinoraError(ErrorCode.NOT_FOUND)
         return send_preview(found)
 
+    async def evaluation(self, request: Request, owner: str) -> Response:
+        def evaluate() -> dict[str, Any]:
+            job = self.service.get(request.path_params["id"], owner)
+            return self.service.evaluation(job).model_dump()
+
+        return fresh_json(await in_thread(evaluate))
+
     async def media(self, request: Request, owner: str) -> Response:
         job_id, what = request.path_params["id"], request.path_params["what"]
         find = {
@@ -236,40 +238,6 @@ class PageRoutes:
         return fresh_json(await in_thread(self.models.offer, task))
 
 
-def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
-    """Passes the visitor as the owner, refuses other sites' pages, and renders errors as JSON.
-    `signer` returns the owner of a signed URL, which may be opened from anywhere."""
-
-    @wraps(handler)
-    async def endpoint(request: Request) -> Response:
-        try:
-            owner = await signer(request) if signer else None
-            if owner is None:
-                if not is_same_origin(request.headers):
-                    raise KinoraError(ErrorCode.NOT_FOUND, proxy_fault(request.headers))
-                if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
-                    raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
-                owner = owner_of(request.state.visitor)
-            return await handler(request, owner)
-        except (KinoraError, OSError) as caught:
-            if isinstance(caught, OSError) and caught.errno not in NO_ROOM:
-                raise
-            full = KinoraError(ErrorCode.OUT_OF_DISK)
-            error = caught if isinstance(caught, KinoraError) else full
-            body = error.as_dict() | {"shown": job_view.error_view(error.as_dict())}
-            return JSONResponse(body, error.kind.http_status, headers=SAFE)
-
-    return endpoint
-
-
-def fresh_json(body: dict[str, Any]) -> JSONResponse:
-    return JSONResponse(body, headers={"Cache-Control": "no-store", **SAFE})
-
-
-async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await anyio.to_thread.run_sync(lambda: function(*args))
-
-
 def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     """The arguments of `Blocks.launch` that put the page, its routes and the cookie on one port."""
     # The Hub sets it to True on Spaces. Gradio's front end on Node would then answer /health,
@@ -277,6 +245,9 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     # reads the variable itself.
     os.environ["GRADIO_SSR_MODE"] = "False"
     script = Script.read()
+    page_routes = PageRoutes(service, settings).routes()
+    tools = PromptTools(service, windows_for(settings))
+    prompts = PromptRoutes(tools, Callers(settings))
     return {
         "ssr_mode": False,
         "show_error": False,
@@ -289,7 +260,12 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "head": script.head(),
         "favicon_path": str(STATIC / "favicon.svg"),
         "app_kwargs": {
-            "routes": [*PageRoutes(service, settings).routes(), script.route()],
+            "routes": [
+                *page_routes,
+                *prompts.routes(),
+                script.route(),
+                example_pictures.route(),
+            ],
             "middleware": [
                 Middleware(VisitorCookie, framed=settings.may_be_framed),
                 Middleware(PreloadScript, link=script.preload()),

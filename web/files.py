@@ -24,6 +24,7 @@ MEDIA_TYPES = {
     ".gif": "image/gif",
     ".jpg": "image/jpeg",
     ".png": "image/png",
+    ".webp": "image/webp",
 }
 RANGES = re.compile(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*")
 MAX_RANGES = 8

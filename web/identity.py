@@ -84,6 +84,10 @@ class Callers:
             return Caller(owner_of(visitor), "visitor", address)
         return Caller(f"{ANYONE}{address}", "anyone", address)
 
+    def limited_as(self, request: Request) -> str:
+        """The key of the rate limits for a visitor of the page."""
+        return self._hashed(self.address(request.scope))
+
     def address(self, scope: Scope) -> str:
         """The client's IP address: X-Forwarded-For, as far back as proxies are trusted."""
         peer = (scope.get("client") or ("", 0))[0]

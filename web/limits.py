@@ -119,11 +119,17 @@ def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
 
 def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
     """The limit in bytes for a request to this path. JSON is held in memory, forms are not."""
-    if path == "/api/verify" or (is_form and path == "/api/batches"):
+    if path.startswith(("/api/prompt", "/api/styles", "/api/looks")):
+        return TEXT_BYTES
+    if path == "/api/verify" or (is_form and path in ("/api/batches", "/api/batches/estimate")):
         return settings.max_video_file_size_bytes
     if is_form and path in (
         "/api/generate",
         "/api/estimate",
+        "/api/drafts",
+        "/api/drafts/estimate",
+        "/api/comparisons",
+        "/api/comparisons/estimate",
         "/v1/videos/edits",
         "/v1/videos/extensions",
     ):

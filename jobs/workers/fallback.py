@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from errors import ErrorCode, KinoraError, split_sentence
+from jobs.final_prompt import as_composed
 from jobs.job import Job
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
@@ -107,7 +108,9 @@ def _refitted(
     job: Job, card: ModelCard, why: KinoraError, settings: Settings, sizes: Callable[..., Any]
 ) -> FittedRequest:
     """The whole request if this model accepts it, else at the model's own size and length."""
-    request = job.request.model_copy(update={"model": card.id, "seed": job.fitted.seed})
+    request = as_composed(job.request, job.fitted).model_copy(
+        update={"model": card.id, "seed": job.fitted.seed}
+    )
     limits = Limits.from_settings(settings)
     size, clip = sizes(request)
     own = ""
@@ -128,7 +131,12 @@ def _refitted(
         used=card.id,
         sentence=f"{_first_sentence(why)} {card.name} made the clip instead{own}.",
     )
-    return fitted.model_copy(update={"adjustments": (change, *fitted.adjustments)})
+    return fitted.model_copy(
+        update={
+            "adjustments": (change, *fitted.adjustments),
+            "prompt_origin": job.fitted.prompt_origin,
+        }
+    )
 
 
 def _dropped(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
 from jobs.event_types import WorkerEvent
@@ -19,6 +20,9 @@ from jobs.zerogpu_requests import Drivers
 from pipelines.models.cards import load_cards
 from pipelines.planning import Device
 from settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.engine.manager import PipelineManager
 
 POLL_S = 1.0
 
@@ -54,6 +58,7 @@ class ForegroundExecutor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._device: Device | None = None
+        self._manager: PipelineManager | None = None
         self._lifecycle: JobLifecycle
 
     def find_device(self) -> Device:
@@ -77,9 +82,7 @@ class ForegroundExecutor:
             lifecycle.progress(job, event)
 
         try:
-            from pipelines.engine.manager import PipelineManager
-
-            manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
+            manager = self._loaded_manager()
             folder = lifecycle.folder(job.id)
             stop = PolledStopRequests(lifecycle, job.id)
             result = run_job(job, manager, emit, stop, folder, lifecycle.pictures, self._settings)
@@ -95,6 +98,15 @@ class ForegroundExecutor:
             raise
         else:
             lifecycle.succeed(job, result)
+
+    def _loaded_manager(self) -> PipelineManager:
+        """One for all jobs of a command, so that a model is loaded once."""
+        from pipelines.engine.manager import PipelineManager
+
+        if self._manager is None:
+            cards = load_cards(self._settings.models_dir)
+            self._manager = PipelineManager(cards, self._settings)
+        return self._manager
 
     def end(self) -> None:
         """After an interrupt: cancels accepted jobs, which would otherwise wait for a server."""
@@ -129,4 +141,7 @@ class ForegroundExecutor:
         return ExecutorHealth(state="ready", device=self._device)
 
     def close(self, grace_s: float) -> None:
-        """Nothing to do: no job is running."""
+        """No job is running; only the models are released."""
+        if self._manager is not None:
+            self._manager.close()
+            self._manager = None

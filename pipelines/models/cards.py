@@ -77,6 +77,14 @@ class Needs(CardSection):
     """Parameters of each component, by its name in `model_index.json`; plans are made from them."""
 
 
+class DraftRules(CardSection):
+    """What a draft of a clip is; what is left out is decided in `pipelines/models/drafts.py`."""
+
+    steps: int | None = Field(default=None, ge=1)
+    scale: float | None = Field(default=None, gt=0, le=1)
+    """Of width and height. At 1 a draft shows the composition of the full clip."""
+
+
 class Example(CardSection):
     prompt: str
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
@@ -102,6 +110,7 @@ class ModelCard(CardSection):
     defaults: Defaults
     limits: CardLimits
     shapes: tuple[NamedSize, ...] = ()
+    drafts: DraftRules = DraftRules()
     needs: Needs
     frames: Steps | None = None
     size: Steps | None = None

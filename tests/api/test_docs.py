@@ -22,6 +22,7 @@ PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 CLIPS = (
     *("clip.mp4", "the-same.mp4", "from-picture.mp4", "longer.mp4", "edited.mp4"),
+    *("grid.mp4", "rendered.mp4", "comparison.mp4"),
     *("video.mp4", "extended.mp4", "task.mp4", "from-words.mp4", "waited.mp4"),
 )
 
@@ -61,10 +62,25 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert len(numbers) > 3
     assert "data:image/jpeg;base64," in (tmp_path / "with-pictures.txt").read_text()
     assert len(json.loads((tmp_path / "zipped.json").read_text())["jobs"]) == 1
+    assert (tmp_path / "sheet.png").read_bytes()[1:4] == b"PNG"
+    with zipfile.ZipFile(tmp_path / "clips.zip") as clips:
+        assert [name.rpartition(".")[2] for name in clips.namelist()] == ["json", "mp4", "mp4"]
+    assert len(json.loads((tmp_path / "comparison.json").read_text())["cells"]) == 4
+    styled = json.loads((tmp_path / "styled.json").read_text())
+    assert styled["settings"]["prompt"].endswith(" ball, anime style, hand-drawn animation, clean "
+                                                 "lines, cel shading, vivid colours")  # fmt: skip
+    assert styled["prompt_origin"]["style"] == "anime"
+    suggested = json.loads((tmp_path / "suggestions.json").read_text())["suggestions"]
+    assert suggested[0].startswith("a dog ")
+    assert (tmp_path / "styles.yaml").read_text().startswith("- id: my-noir\n")
+    assert json.loads((tmp_path / "look.json").read_text())["settings"]["seed"] == 4
     tools = (tmp_path / "tools.json").read_text()
     assert all(
         name in tools
-        for name in ("make_clip", "clip_state", "models", "make_batch", "continue_clip")
+        for name in (
+            *("make_clip", "clip_state", "models", "make_batch", "continue_clip"),
+            *("start_drafts", "render_draft", "compare", "discard_batch", "make_again"),
+        )
     )
 
 

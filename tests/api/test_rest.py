@@ -361,3 +361,15 @@ def test_many_watchers_hear_the_same(connect: Connect, me: httpx.Client) -> None
         thread.join(120)
     assert len(heard) == 10
     assert all(each == heard[0] for each in heard)
+
+
+def test_a_finished_clip_is_evaluated(me: httpx.Client, clip: dict[str, Any]) -> None:
+    found = me.get(f"/api/jobs/{clip['job_id']}/evaluation")
+    assert found.status_code == 200, found.text
+    values = found.json()
+    assert values["frames"] == clip["result"]["num_frames"]
+    assert 0 < values["motion_smoothness"] <= 1
+    assert 0 < values["temporal_consistency"] <= 1
+    assert 0 <= values["flicker"] < 255
+    assert values["clip_score"] is None, "no CLIP model is set"
+    assert me.get(f"/api/jobs/{'0' * 32}/evaluation").status_code == 404

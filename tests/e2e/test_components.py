@@ -208,7 +208,9 @@ def test_gradios_buttons_reach_the_job_on_the_stage(here: Here) -> None:
     expect(page.locator(".k-line")).to_have_text("Step 3 of 20, 9 s left")
     page.evaluate(dispatch, {"detail": {"task": "t2v", "action": "finish"}})
     expect(page.locator(".k-line")).to_have_text("Finishing with what is there")
-    assert answers.asked[-1] == f"POST /kinora/jobs/{job()['id']}/finish"
+    answer(page, "post", {"job": job(line="Step 4 of 20, 8 s left")})  # sent before the press
+    expect(page.locator(".k-line")).to_have_text("Finishing with what is there")
+    assert f"POST /kinora/jobs/{job()['id']}/finish" in answers.asked
 
 
 def test_a_tab_that_is_not_open_yet_gets_what_was_meant_for_it(here: Here) -> None:
@@ -280,7 +282,7 @@ SHOW_EVERYWHERE = """async (text) => {
   const made = { ...job, prompt: text, line: text, adjustments: [text], surprises: [text],
     used: { prompt: text, width: 1, height: 1, loras: [{ source: text, weight: text }] },
     settings: [["Prompt", text], [text, text]] };
-  show("examples", [text]);
+  show("examples", [{ prompt: text, picture: null }]);
   show("knows", { name: text, about: text, license: text, knows: { [text]: [text] } });
   show("facts", { id: text, name: text, prompt: true, lora: true, loras: [text], lora_hub: true });
   show("loras", [{ source: text, weight: 1 }]);

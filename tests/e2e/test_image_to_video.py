@@ -209,3 +209,22 @@ def test_a_phone_photo_lies_upright(visit: Visit, server: Server, tmp_path: Path
     lay_down(page, tmp_path / "photo.jpg")
     value = page.evaluate("store.tabs.i2v.picture.value")
     assert (value["width"], value["height"]) == (200, 400)
+
+
+def test_an_example_picture_becomes_a_clip_with_two_presses(visit: Visit) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    examples = page.locator("#k-i2v .k-example-picture")
+    assert examples.count() >= 4
+    page.wait_for_function(
+        "[...document.querySelectorAll('#k-i2v .k-example img')].every((i) => i.naturalWidth > 0)"
+    )
+    examples.nth(1).focus()
+    page.keyboard.press("Enter")
+    wait_for_picture(page)
+    expect(page.locator("#k-i2v .k-prompt textarea")).to_have_value(
+        "a dog running to the left in the snow"
+    )
+    wait_until_calm(page)
+    press(page, "Generate", "i2v")
+    assert wait_for_clip(page, "i2v")["task"] == "i2v"

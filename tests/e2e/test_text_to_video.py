@@ -18,7 +18,6 @@ from tests.e2e.person import (
     press,
     same_box,
     start,
-    turn_to,
     wait_for_clip,
     wait_for_preview,
     write,
@@ -235,5 +234,14 @@ def test_an_example_fills_the_slate_with_one_click(visit: Visit) -> None:
         "a dog running to the right in the snow"
     )
     expect(page.locator("#k-t2v").get_by_label("Seed", exact=True)).to_have_value("3")
-    turn_to(page, "Image to video")
-    expect(page.locator("#k-i2v .k-example")).to_have_count(0)
+
+
+def test_the_quality_of_a_clip_is_behind_a_fold(visit: Visit) -> None:
+    page = visit()
+    make_quickly(page, "a dog")
+    page.locator("#k-t2v").get_by_role("button", name="Settings").first.click()
+    page.locator("#k-t2v .k-quality summary").click()
+    fold = page.locator("#k-t2v .k-quality")
+    expect(fold).to_contain_text("Motion smoothness", timeout=60_000)
+    expect(fold).to_contain_text("Flicker")
+    expect(fold).not_to_contain_text("CLIP score")  # no model is set

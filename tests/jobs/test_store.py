@@ -56,7 +56,8 @@ def test_migrations_are_named_and_run_once(tmp_path: Path) -> None:
     names = [row[0] for row in connection.execute("SELECT name FROM migrations ORDER BY name")]
     connection.close()
     assert names == [name for name, _ in MIGRATIONS] == sorted(names)
-    assert [name[:4] for name in names] == [f"{i:04d}" for i in range(1, len(names) + 1)]
+    numbers = [int(name[:4]) for name in names]
+    assert numbers == sorted(set(numbers)), "branches may leave one to each other"
 
 
 def test_each_job_is_claimed_exactly_once(store_url: str, make_job: MakeJob) -> None:

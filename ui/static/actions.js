@@ -36,10 +36,13 @@ export function pressJobButton(tab, event, job, set = {}) {
 export async function stopJob(tab, how) {
   const id = tab.job.peek()?.id;
   if (!id) return;
-  tab.notice.value = how === "finish" ? "Finishing with what is there" : "Discarding";
+  tab.stopping = { id, line: how === "finish" ? "Finishing with what is there" : "Discarding" };
+  tab.notice.value = tab.stopping.line;
   try {
     await requestJson(`/jobs/${id}/${how}`, { method: "POST" });
   } catch (error) {
+    tab.stopping = null;
+    tab.notice.value = null;
     setProblem(tab, problemOf(error), "stop");
   }
 }

@@ -30,7 +30,9 @@ export function followJob(job) {
  */
 export function showJob(tab, job) {
   tab.job.value = job;
-  tab.notice.value = null;
+  // a state that was on its way when the stop was requested does not know of it
+  const { stopping } = tab;
+  tab.notice.value = stopping && stopping.id === job.id && isActive(job) ? stopping.line : null;
   if (job.id && job.width) tab.shape.value = { width: job.width, height: job.height };
   if (!isActive(job)) clearProblem(tab, "stop");
   if (job.id && job.state === "cancelled") leaveStage(tab);

@@ -21,8 +21,10 @@ export class TabState {
     this.previous = /** @type {Job | null} */ (null);
     /** Grows with each job that is put on the stage: the same one may come again. */
     this.turn = signal(0);
-    /** A line that stands in for the job's own until the next state arrives. */
+    /** A line that is shown instead of the job's own. */
     this.notice = signal(/** @type {string | null} */ (null));
+    /** The job that was last requested to stop, and what is said until it does. */
+    this.stopping = /** @type {{ id: string, line: string } | null} */ (null);
     /** The line while there is no job. */
     this.restLine = signal("");
     this.shape = signal({ width: 1, height: 1 });

@@ -119,6 +119,22 @@ export interface Focus {
 
 export type CroppedPicture = Upload & { focus: Focus };
 
+/** One press fills in a prompt; for image to video, it also puts a picture on the stage. */
+export interface ExampleInfo {
+  prompt: string;
+  /** Its address, relative to the page. */
+  picture: string | null;
+}
+
+/** Measurements of a finished clip (`docs/evaluation.md`); null where it has too few frames. */
+export interface Evaluation {
+  frames: number;
+  motion_smoothness: number | null;
+  temporal_consistency: number | null;
+  flicker: number | null;
+  clip_score: number | null;
+}
+
 /** The line before anyone presses (`Handlers.estimate`). */
 export interface EstimateValue {
   line?: string;

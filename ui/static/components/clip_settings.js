@@ -2,6 +2,7 @@
 /* The settings that made a clip: to read, to copy, to use again. */
 import { pressJobButton } from "../actions.js";
 import { html, useRef, useState } from "../html.js";
+import { ClipQuality } from "./clip_quality.js";
 import { Icon } from "./icon.js";
 
 /** @import { Job } from "../types.d.ts" */
@@ -30,6 +31,7 @@ export function ClipSettings({ tab, clip }) {
       )}
     </dl>
     ${clip.adjustments.map((sentence) => html`<p class="k-note">${sentence}</p>`)}
+    <${ClipQuality} key=${clip.id} clip=${clip} />
     <div class="k-used-verbs">
       <button class="k-verb" type="button" onClick=${copy}>
         <${Icon} name="copy" /><span>${copyLabel}</span>

@@ -2,20 +2,32 @@
 import { useGradioValue } from "../gradio.js";
 import { html } from "../html.js";
 
-/** Prompts that work with the chosen model. @param {import("../types.d.ts").Mounted<string[] | null>} props */
+/** @import { ExampleInfo, Mounted } from "../types.d.ts" */
+
+/**
+ * Prompts that work with the chosen model, and pictures to start from.
+ * @param {Mounted<ExampleInfo[] | null>} props
+ */
 export function Examples({ gradio }) {
-  const [prompts] = useGradioValue(gradio);
+  const [examples] = useGradioValue(gradio);
+  const hasPictures = examples?.some(({ picture }) => picture);
   return html`
-    <ul class="k-examples" aria-label="Examples">
-      ${prompts?.map(
-        (prompt, index) =>
-          html`<li>
+    <ul class=${`k-examples${hasPictures ? " k-picture-examples" : ""}`} aria-label="Examples">
+      ${examples?.map(
+        ({ prompt, picture }, index) =>
+          html`<li key=${prompt}>
             <button
-              class="k-example"
+              class=${picture ? "k-example k-example-picture" : "k-example"}
               type="button"
+              title=${picture ? prompt : undefined}
+              aria-label=${picture ? `Start from a picture: ${prompt}` : undefined}
               onClick=${() => gradio.trigger("chosen", { index })}
             >
-              ${prompt}
+              ${
+                picture
+                  ? html`<img src=${picture} alt="" width="72" height="72" loading="lazy" />`
+                  : prompt
+              }
             </button>
           </li>`,
       )}

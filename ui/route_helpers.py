@@ -1,0 +1,57 @@
+"""What the page's own routes share: who the visitor is, and errors as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from errors import ErrorCode, KinoraError
+from media.files import NO_ROOM
+from ui import job_view
+from web.errors import SAFE
+from web.identity import is_same_origin, owner_of, proxy_fault
+
+PREFIX = "/kinora"
+
+Handler = Callable[[Request, str], Awaitable[Response]]
+Signer = Callable[[Request], Awaitable[str | None]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
+    """Passes the visitor as the owner, refuses other sites' pages, and renders errors as JSON.
+    `signer` returns the owner of a signed URL, which may be opened from anywhere."""
+
+    @wraps(handler)
+    async def endpoint(request: Request) -> Response:
+        try:
+            owner = await signer(request) if signer else None
+            if owner is None:
+                if not is_same_origin(request.headers):
+                    raise KinoraError(ErrorCode.NOT_FOUND, proxy_fault(request.headers))
+                if request.method not in ("GET", "HEAD") and "x-kinora" not in request.headers:
+                    raise KinoraError(ErrorCode.INVALID_INPUT, "Send the header X-Kinora: 1.")
+                owner = owner_of(request.state.visitor)
+            return await handler(request, owner)
+        except (KinoraError, OSError) as caught:
+            if isinstance(caught, OSError) and caught.errno not in NO_ROOM:
+                raise
+            full = KinoraError(ErrorCode.OUT_OF_DISK)
+            error = caught if isinstance(caught, KinoraError) else full
+            body = error.as_dict() | {"shown": job_view.error_view(error.as_dict())}
+            return JSONResponse(body, error.kind.http_status, headers=SAFE)
+
+    return endpoint
+
+
+def fresh_json(body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, headers={"Cache-Control": "no-store", **SAFE})
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    return await anyio.to_thread.run_sync(lambda: function(*args))
