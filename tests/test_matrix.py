@@ -41,7 +41,7 @@ def test_a_check_that_was_not_made_is_no_yes() -> None:
     report.say("B", "second-equal", "differs by up to 3 levels", "v2v")
     cells = classes.row(report)
     assert (cells["tasks"], cells["runs"], cells["preview"]) == ("yes", "yes", "yes")
-    assert (cells["equal frames"], cells["told"]) == ("**no**", "**no**")
+    assert (cells["equal frames"], cells["noted"]) == ("**no**", "**no**")
     assert cells["finish"] == ""
     assert cells["note"] == "v2v effect-strength: handed on, changes / nothing"
 

@@ -10,7 +10,16 @@ import pytest
 
 from tests.test_walls import ROOT, imports_of, is_within, sources
 
-THROUGH_THE_SERVICE = ("cards", "planner", "settings")
+THROUGH_THE_SERVICE = (
+    "batch_files",
+    "cards",
+    "looks",
+    "planner",
+    "plans",
+    "settings",
+    "styles",
+    "wildcards",
+)
 """What others may use of the service's attributes, besides its own methods."""
 
 
@@ -70,8 +79,8 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 
 
 SPEAKS_SQL = (
-    "admission_sql", "database", "estimate", "job_rows", "liveness", "local_database", "migrations",
-    "queue", "removed_jobs", "store", "store_queries",
+    "admission_sql", "batch_rows", "database", "estimate", "job_rows", "liveness", "local_database", "migrations",
+    "queue", "removed_jobs", "saved", "store", "store_queries",
 )  # fmt: skip
 
 

@@ -22,11 +22,11 @@ from pipelines.validation_errors import invalid_input
 from ui import form as slate
 from ui import job_view
 from ui.controls import updates
-from ui.example_pictures import examples_of, picture_of
-from ui.example_pictures import view as example_view
 from ui.form import Form
 from ui.model_picker import Models
 from ui.routes import in_thread
+from ui.task_examples import examples_of, picture_of
+from ui.task_examples import view as example_view
 from web.identity import owner_of
 
 if TYPE_CHECKING:

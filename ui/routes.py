@@ -22,7 +22,7 @@ from starlette.routing import Route
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import Task
-from ui import example_pictures, job_view, theme
+from ui import job_view, task_examples, theme
 from ui.assets import STATIC, PreloadScript, Script
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
@@ -264,7 +264,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
                 *page_routes,
                 *prompts.routes(),
                 script.route(),
-                example_pictures.route(),
+                task_examples.route(),
             ],
             "middleware": [
                 Middleware(VisitorCookie, framed=settings.may_be_framed),

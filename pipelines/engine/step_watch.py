@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from torch.nn import Module, ModuleList
-from tqdm import tqdm
 
 from pipelines.control import Control
 from pipelines.engine.patching import own_class, replaced_method
@@ -261,7 +260,7 @@ def _watch_progress_bar(pipe: Any, watch: StepWatch) -> Iterator[None]:
 
     def progress_bar(*args: Any, **kwargs: Any) -> Any:
         bar = make_bar(*args, **kwargs)
-        if not isinstance(bar, tqdm):  # another kind of bar says nothing here
+        if not hasattr(bar, "total") or not hasattr(bar, "iterable"):  # no bar of tqdm
             return bar
         watch.count.open_bar(bar.total, is_loop=bar.iterable is not None)
         advance, close = bar.update, bar.close

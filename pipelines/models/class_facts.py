@@ -108,6 +108,9 @@ class Facts:
             of = math.lcm(self.call.side or 1, ratio * patch)
         if self.denoiser.get("attention_type") == "nabla":  # blocks of 8 x 8 patches
             of = math.lcm(of, ratio * (patch or 2) * 8)
+        stages = self.configs.get("scheduler", {}).get("stages")
+        if isinstance(stages, int) and stages > 1:  # a pyramid: each stage has half the size
+            of = math.lcm(of, ratio * (patch or 1) * 2 ** (stages - 1))
         return Steps(of=of)
 
     @property

@@ -109,7 +109,7 @@ def test_what_makes_no_videos_is_refused_by_name(
 def test_what_it_needs_is_known_before_anything_is_downloaded(
     hub: TestHub, child: Child, settings: SettingsOf, tiny_repo: Path
 ) -> None:
-    needs = with_class(tiny_repo, "SkyReelsV2DiffusionForcingVideoToVideoPipeline")
+    needs = with_class(tiny_repo, "SanaWMPipeline")
     enlarges = with_class(tiny_repo, "LTXLatentUpsamplePipeline")
     modular: dict[str, Any] = {"modular_model_index.json": b'{"_class_name": "WanModularPipeline"}'}
     hub.add("no/needs_input", tiny_repo, add=needs)

@@ -233,13 +233,15 @@ class Clip:
             if self.task is not Task.VIDEO_TO_VIDEO and names.get(name, name) not in given:
                 lost.append(name)
         for name in lost:
-            self.say("E", f"ignored-{name}", "asked for, not handed to the pipeline, unsaid")
+            self.say(
+                "E", f"ignored-{name}", "requested, does not reach the pipeline, no adjustment"
+            )
 
     def _progress(self, events: list[tuple[str, dict[str, Any]]], result: Any) -> None:
         steps = [(data["index"], data["total"]) for kind, data in events if kind == "step"]
         self.total_steps = total = steps[-1][1] if steps else 0
         if [index for index, _ in steps] != list(range(1, total + 1)) or not steps:
-            self.say("D", "progress", f"steps told: {_some([i for i, _ in steps])} of {total}")
+            self.say("D", "progress", f"steps reported: {_some([i for i, _ in steps])} of {total}")
         elif any(each != total for _, each in steps):
             totals = list(dict.fromkeys(each for _, each in steps))
             self.say("D", "progress", f"the total grows while it runs: {_some(totals)}")
@@ -303,7 +305,7 @@ class Clip:
                 }
                 if arguments is not own and extra | changed - ADAPTED:
                     lent = ", ".join(sorted(extra | changed - ADAPTED))
-                    self.say("A", "arguments", f"equal only with lent or dropped: {lent}")
+                    self.say("A", "arguments", f"equal only with these added or dropped: {lent}")
                 self.checked("equal")
                 self._effects(pipe, arguments, frames, said)
                 return

@@ -79,11 +79,9 @@ def _defaults(card: Any, of: type[Any], report: Report) -> None:
     m = card.limits
     least = max(LEAST_FRAMES.get(report.class_name, FRAMES), _chunk_frames(of))
     if max(m.min_width, m.min_height) > SIDE or m.min_frames > least or m.max_width < SIDE:
-        report.say(
-            "A", "limits", f"{m.min_width}x{m.min_height}, {m.min_frames} frames at least, lent"
-        )
+        report.say("A", "limits", f"{m.min_width}x{m.min_height}, {m.min_frames} frames at least")
     if not m.min_steps <= LEAST_STEPS.get(report.class_name, STEPS) <= m.max_steps:
-        report.say("A", "steps-limits", f"{m.min_steps} to {m.max_steps} steps only, lent")
+        report.say("A", "steps-limits", f"{m.min_steps} to {m.max_steps} steps only")
     if _can_be_guided(of) and not card.rules.guidance:
         report.say("A", "takes-guidance", "the class is guided, which is not offered")
     if "negative_prompt" in parameters and not card.rules.negative_prompt:

@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "preview": ("preview",),
     "finish": ("finish",),
     "discard": ("discard",),
-    "told": ("ignored*", "effect-*", "sound", "strength", "plan", "precision"),
+    "noted": ("ignored*", "effect-*", "sound", "strength", "plan", "precision"),
     "sentence": ("sentence", "bare"),
 }
 """Head of a column -> the checks behind it; `*` stands for anything."""

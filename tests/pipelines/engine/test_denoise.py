@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from errors import Cancelled
+from errors import Cancelled, KinoraError
 from pipelines.engine.decode import decode
 from pipelines.engine.denoise import SampledLatents, Step, denoise
 from pipelines.engine.families.base import Inputs
@@ -260,7 +260,7 @@ def test_an_error_inside_the_model_leaves_no_hook_behind(loaded: Loaded) -> None
 
     handle = loaded.pipe.transformer.register_forward_pre_hook(fail)
     try:
-        with pytest.raises(ValueError, match="broken kernel"):
+        with pytest.raises(KinoraError, match="broken kernel"):
             sample(loaded)
     finally:
         handle.remove()

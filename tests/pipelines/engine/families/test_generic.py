@@ -165,7 +165,6 @@ REFUSED = [
     ("SanaWMPipeline", "needs a camera path"),
     ("LTX2VideoDiffusionDecodePipeline", "needs the latents of an earlier pass"),
     ("LTX2DFRTemporalRefinePipeline", "needs the latents of an earlier pass"),
-    ("SkyReelsV2DiffusionForcingVideoToVideoPipeline", "needs an overlap with earlier frames"),
     ("AnimateDiffVideoToVideoControlNetPipeline", "needs a control clip"),
     ("EasyAnimateControlPipeline", "does not work with the installed version of diffusers"),
 ]
