@@ -233,9 +233,7 @@ class Clip:
             if self.task is not Task.VIDEO_TO_VIDEO and names.get(name, name) not in given:
                 lost.append(name)
         for name in lost:
-            self.say(
-                "E", f"ignored-{name}", "requested, does not reach the pipeline, no adjustment"
-            )
+            self.say("E", f"ignored-{name}", "does not reach the pipeline, and no adjustment")
 
     def _progress(self, events: list[tuple[str, dict[str, Any]]], result: Any) -> None:
         steps = [(data["index"], data["total"]) for kind, data in events if kind == "step"]
