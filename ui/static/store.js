@@ -4,7 +4,7 @@
 import { signal } from "./html.js";
 
 /**
- * @import { Card, GradioPort, Job, PendingJob, PreviewInfo, CroppedPicture, Problem, Task } from "./types.d.ts"
+ * @import { Batch, Card, GradioPort, Job, PendingJob, PreviewInfo, HowMany, CroppedPicture, Problem, Task } from "./types.d.ts"
  */
 
 /** The picture a tab's stage sends with every event. @typedef {Pick<CroppedPicture, "id" | "focus">} StageValue */
@@ -19,6 +19,14 @@ export class TabState {
     this.job = signal(/** @type {Job | PendingJob | null} */ (null));
     /** What was on the stage before a press that has no answer yet. */
     this.previous = /** @type {Job | null} */ (null);
+    /** The batch whose grid is on the stage, or behind the one clip of it that is. */
+    this.batch = signal(/** @type {Batch | null} */ (null));
+    /** Whether the next answer leaves the grid behind its clip. */
+    this.keepsBatch = false;
+    /** The open connection that brings the batch's states. */
+    this.batchSource = /** @type {EventSource | null} */ (null);
+    /** The part of the page that starts drafts. @type {GradioPort<HowMany> | null} */
+    this.explore = null;
     /** Grows with each job that is put on the stage: the same one may come again. */
     this.turn = signal(0);
     /** A line that is shown instead of the job's own. */
@@ -94,5 +102,5 @@ export const store = {
   }),
 };
 
-/** @param {Job | PendingJob | null | undefined} job */
+/** @param {Pick<Job, "state"> | null | undefined} job */
 export const isActive = (job) => job?.state === "queued" || job?.state === "running";
