@@ -15,8 +15,12 @@ from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
 from jobs.batch import BatchState
+from pipelines.models.selection import find_card
+from pipelines.request import Task
 from ui import batch_view, job_view
+from ui.comparable_settings import comparable_settings
 from ui.form import seconds_label
+from ui.model_picker import Models
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
 from ui.signatures import Signatures
 from web import sse
@@ -33,8 +37,9 @@ PAUSE_S, LONG_PAUSE_S, MANY = 0.4, 2.0, 50
 
 
 class BatchRoutes:
-    def __init__(self, service: JobService, signatures: Signatures) -> None:
+    def __init__(self, service: JobService, models: Models, signatures: Signatures) -> None:
         self.service = service
+        self.models = models
         self.signatures = signatures
 
     def routes(self) -> list[Route]:
@@ -47,6 +52,7 @@ class BatchRoutes:
             Route(f"{one}/clips.zip", guarded(self.clips, self.by_signature)),
             Route(f"{one}/{{file:str}}", guarded(self.file, self.by_signature)),
             Route(f"{PREFIX}/jobs/{{id:str}}/full", guarded(self.full)),
+            Route(f"{PREFIX}/comparable", guarded(self.comparable)),
         ]
 
     async def by_signature(self, request: Request) -> str | None:
@@ -122,6 +128,22 @@ class BatchRoutes:
             }
 
         return fresh_json(await in_thread(plan))
+
+    async def comparable(self, request: Request, owner: str) -> Response:
+        """What can be compared with a model."""
+        query = request.query_params
+        try:
+            task = Task(query.get("task", ""))
+        except ValueError:
+            raise KinoraError(ErrorCode.INVALID_INPUT, "task is t2v, i2v or v2v.") from None
+
+        def read() -> dict[str, Any]:
+            card = find_card(query.get("model", ""), self.service.cards)
+            return {
+                "settings": comparable_settings(self.service, self.models, card, task, owner),
+            }
+
+        return fresh_json(await in_thread(read))
 
     # ---- files
 

@@ -16,9 +16,11 @@ from jobs.progress import Progress
 from ui import job_view
 
 if TYPE_CHECKING:
+    from jobs.batch_plans import BatchPlan
     from jobs.service import JobService
     from ui.signatures import Signatures
 
+MOST_PROBLEMS = 5
 DELETED = "This clip was deleted."
 
 
@@ -80,6 +82,21 @@ def said(found: BatchState) -> str:
         if counts[state]
     ]
     return start + "".join(more)
+
+
+def plan_view(service: JobService, plan: BatchPlan) -> dict[str, Any]:
+    """Before it is accepted: how many clips, what they take together, and what cannot be made."""
+    count = len(plan.jobs)
+    took = job_view.seconds(service.estimate_plan(plan).seconds)
+    cells = plan.batch.cells
+    places = sum(cell.problem is None for cell in cells)
+    shared = f" for {places} places" if places > count else ""
+    problems = [f"{', '.join(cell.labels)}: {cell.problem}" for cell in cells if cell.problem]
+    return {
+        "clips": count,
+        "line": f"{count} {word_of(plan.batch.kind, count)}{shared}, about {took}",
+        "problems": problems[:MOST_PROBLEMS],
+    }
 
 
 def word_of(kind: BatchKind, count: int) -> str:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from errors import KinoraError
+from errors import ErrorCode, KinoraError
 from jobs.job import Job
+from pipelines.models.comparison import parse_settings
 from pipelines.models.drafts import parse_count
-from ui import job_view
+from ui import batch_view, job_view
 from ui.form import Form, seconds_label
 from ui.handlers import Handlers, message, owner_of_page
 from ui.routes import in_thread
@@ -88,6 +89,36 @@ class ExploreHandlers(Handlers):
             yield update
 
     # ---- several clips
+
+    def plan(self, event: gr.EventData, request: gr.Request, *values: Any) -> dict[str, Any]:
+        """What a comparison or a batch would be, as it is written down; `number` is the page's, so
+        that it can leave out answers that are old."""
+        answer = {"number": event.number}
+        try:
+            plan = self._plan(event.spec, values, owner_of_page(request))
+            answer |= batch_view.plan_view(self.service, plan)
+        except KinoraError as error:
+            answer |= {"error": job_view.error_view(error.as_dict())}
+        return message(plan=answer)
+
+    async def start_plan(
+        self, event: gr.EventData, request: gr.Request, *values: Any
+    ) -> AsyncIterator[Any]:
+        """Starts it."""
+        spec = event.spec
+        async for update in self._start_many(
+            lambda owner: self._plan(spec, values, owner), request
+        ):
+            yield update
+
+    def _plan(self, spec: Any, values: Sequence[Any], owner: str) -> BatchPlan:
+        """`spec` is {"compare": settings}; `values` are the controls, the upload and `how`. Raises
+        KinoraError."""
+        *inputs, _how = values
+        if not isinstance(spec, Mapping):
+            raise KinoraError(ErrorCode.INVALID_INPUT)
+        settings = parse_settings(spec.get("compare"))
+        return self.service.plans.comparison(self._request(tuple(inputs)), settings, owner)
 
     async def _start_many(self, plan: MakePlan, request: gr.Request) -> AsyncIterator[Any]:
         def start(owner: str) -> list[Job]:

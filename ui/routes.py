@@ -247,7 +247,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     os.environ["GRADIO_SSR_MODE"] = "False"
     script = Script.read()
     page = PageRoutes(service, settings)
-    batches = BatchRoutes(service, page.signatures)
+    batches = BatchRoutes(service, page.models, page.signatures)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))
     return {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop", "drive")
-EXPLORE_EVENTS = ("changed", "full", "remake")
+EXPLORE_EVENTS = ("changed", "full", "remake", "planned", "many")
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
 SMALL: dict[str, Any] = QUIET | {"queue": False}
@@ -242,6 +242,10 @@ class TaskTab:
         for event, handler in explore:
             getattr(self.explore, event)(handler, None, self.post, **starts).failure(**lost)
         self.explore.changed(**estimate)
+        self.explore.planned(
+            self.handlers.plan, inputs, self.post, trigger_mode="always_last", **SMALL
+        )
+        self.explore.many(self.handlers.start_plan, inputs, self.post, **starts).failure(**lost)
 
         facts = {"fn": self.handlers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
         self.stage.restore(self.handlers.restore, None, self.controls, **SMALL).then(

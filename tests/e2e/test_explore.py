@@ -89,3 +89,62 @@ def test_more_drafts_than_are_allowed_are_refused_where_the_eye_is(visit: Visit)
     press(page, "Generate")
     expect(page.locator("#k-t2v .k-trouble")).not_to_be_empty()
     expect(page.locator(STAGE)).to_have_attribute("data-state", "rest")
+
+
+def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) -> None:
+    page = visit()
+    write(page, "dog")
+    choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
+    panel.get_by_label("Side by side: setting").select_option(label="Guidance")
+    panel.get_by_label("Guidance: values").fill("2, 4")
+    panel.get_by_label("One below the other: setting").select_option(label="Words")
+    panel.get_by_label("Words to replace").fill("dog")
+    plan = panel.get_by_role("status")
+    panel.get_by_label("Replace them with").fill("cat,")  # and nothing
+    expect(plan).to_contain_text(re.compile(r"4 clips, about \d+ "))
+    expect(plan).to_contain_text(
+        "2, dog → nothing: Say what should happen in the clip: the prompt is empty."
+    )
+    panel.get_by_role("button", name="Compare", exact=True).click()
+
+    expect(panel).to_be_hidden()
+    cells = page.locator("#k-t2v .k-cell")
+    expect(cells).to_have_count(6)
+    expect(page.locator("#k-t2v .k-axis")).to_have_text(
+        ["GuidancePrompt", "2", "4", "dog → dog", "dog → cat", "dog → nothing"]
+    )
+    expect(cells.nth(5)).to_contain_text("the prompt is empty")
+    wait_for_grid(page, 4)
+    expect(page.locator("#k-t2v .k-line")).to_have_text("4 clips ready")
+    page.wait_for_function("""() => {
+      const times = [...document.querySelectorAll("#k-t2v .k-cell video")]
+        .map((video) => video.currentTime);
+      return times.length === 4 && Math.max(...times) > 0.5
+        && Math.max(...times) - Math.min(...times) < 0.5;
+    }""")
+
+    cells.first.get_by_role("button").press("Enter")
+    wait_for_clip(page)
+    expect(page.get_by_role("button", name="Back to the grid")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(cells.first.get_by_role("button")).to_be_focused()
+    for name, suffix in (("Contact sheet", "png"), ("Grid video", "mp4"), ("Zip", "zip")):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert re.fullmatch(rf"kinora-[0-9a-f]{{8}}\.{suffix}", download.value.suggested_filename)
+
+
+def test_a_comparison_that_cannot_be_made_says_why_before_the_press(visit: Visit) -> None:
+    page = visit()
+    choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
+    panel.get_by_label("Side by side: setting").select_option(label="Steps")
+    steps = panel.get_by_label("Steps: values")
+    steps.fill("2, 4")
+    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
+    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
+    steps.fill("2, many")
+    expect(panel.get_by_role("status")).to_contain_text("steps")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()

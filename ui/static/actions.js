@@ -9,7 +9,7 @@ import { store } from "./store.js";
 import { openTab, tabElement } from "./tabs.js";
 
 /**
- * @import { Answer, EstimateValue, Focus, Job, Task, Upload } from "./types.d.ts"
+ * @import { Answer, EstimateValue, Focus, Job, PlanSpec, Task, Upload } from "./types.d.ts"
  * @import { TabState } from "./store.js"
  */
 
@@ -38,6 +38,23 @@ export function renderDraft(tab, draft) {
   tab.keepsBatch = true;
   startWaiting(tab);
   tab.explore?.trigger("full", { job: draft.id });
+}
+
+/**
+ * Requests what a comparison or a batch would be; the answer is the tab's `plan`.
+ * @param {TabState} tab
+ * @param {PlanSpec} spec
+ */
+export function requestPlan(tab, spec) {
+  tab.planned += 1;
+  tab.explore?.trigger("planned", { spec, number: tab.planned });
+}
+
+/** @param {TabState} tab @param {PlanSpec} spec */
+export function startPlan(tab, spec) {
+  clearProblem(tab);
+  startWaiting(tab);
+  tab.explore?.trigger("many", { spec });
 }
 
 /**
@@ -99,6 +116,10 @@ export function onGradioAction(task, action) {
  * @param {Answer} answer
  */
 export function receiveAnswer(tab, answer) {
+  if (answer.plan) {
+    if (answer.plan.number === tab.planned) tab.plan.value = answer.plan;
+    return;
+  }
   clearProblem(tab);
   if (answer.job) {
     putClip(answer.job);

@@ -4,7 +4,7 @@
 import { signal } from "./html.js";
 
 /**
- * @import { Batch, Card, GradioPort, Job, PendingJob, PreviewInfo, HowMany, CroppedPicture, Problem, Task } from "./types.d.ts"
+ * @import { Batch, Card, GradioPort, Job, PendingJob, PreviewInfo, HowMany, Plan, CroppedPicture, Problem, Task } from "./types.d.ts"
  */
 
 /** The picture a tab's stage sends with every event. @typedef {Pick<CroppedPicture, "id" | "focus">} StageValue */
@@ -27,6 +27,10 @@ export class TabState {
     this.batchSource = /** @type {EventSource | null} */ (null);
     /** The part of the page that starts drafts. @type {GradioPort<HowMany> | null} */
     this.explore = null;
+    /** What the panel that is open would start. */
+    this.plan = signal(/** @type {Plan | null} */ (null));
+    /** The newest request for a plan: answers to older ones are not used. */
+    this.planned = 0;
     /** Grows with each job that is put on the stage: the same one may come again. */
     this.turn = signal(0);
     /** A line that is shown instead of the job's own. */

@@ -115,6 +115,32 @@ export interface Batch {
   signed?: string;
 }
 
+/** What a comparison or a batch would be (`batch_view.plan_view`). */
+export interface Plan {
+  /** That of the request for it. */
+  number: number;
+  clips?: number;
+  line?: string;
+  /** Cells that cannot be made. */
+  problems?: string[];
+  error?: Problem;
+}
+
+/** A setting that can be compared (`comparable_settings`). */
+export interface Comparable {
+  field: string;
+  label: string;
+  kind: "choices" | "numbers" | "words";
+  /** Suggested. */
+  values: (string | number)[];
+  choices?: [value: string, label: string][];
+  /** How many values are accepted. */
+  most: number;
+}
+
+/** What is started as a whole: the values of one or two settings. */
+export type PlanSpec = { compare: { field: string; values: (string | number)[] }[] };
+
 /** What Generate makes: null is one clip. */
 export type HowMany = { drafts: number } | null;
 
@@ -207,6 +233,7 @@ export interface EstimateValue {
 export interface Answer {
   job?: Job;
   batch?: Pick<Batch, "id" | "task">;
+  plan?: Plan;
   error?: Problem;
   picture?: Upload;
 }

@@ -1,9 +1,11 @@
 // @ts-check
-/* What Generate makes: one clip, or several drafts. A small button beside it opens the choice. */
+/* What Generate makes: one clip, or several drafts. A small button beside it opens the choice, and
+   from there the panels for comparisons and batches. */
 import { useGradioValue } from "../gradio.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { store } from "../store.js";
 import { visiblePart } from "../viewport.js";
+import { ComparePanel } from "./compare_panel.js";
 
 /**
  * @import { HowMany, Mounted } from "../types.d.ts"
@@ -53,6 +55,7 @@ export function ExploreMenu({ gradio, task }) {
   const tab = store.tabs[task];
   const [how, setHow] = useGradioValue(gradio);
   const [isOpen, setOpen] = useState(false);
+  const [panel, setPanel] = useState(/** @type {"compare" | null} */ (null));
   const button = /** @type {Ref<HTMLButtonElement>} */ (useRef(null));
   const menu = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const chosen = how?.drafts ?? 1;
@@ -117,6 +120,20 @@ export function ExploreMenu({ gradio, task }) {
       ${text}
     </button>
   `;
+  const opener = (/** @type {"compare"} */ name, /** @type {string} */ text) => html`
+    <button
+      class="k-menu-item"
+      type="button"
+      role="menuitem"
+      tabIndex="-1"
+      onClick=${() => {
+        close();
+        setPanel(name);
+      }}
+    >
+      ${text}
+    </button>
+  `;
   const id = `k-explore-${task}`;
   return html`
     <button
@@ -147,6 +164,8 @@ export function ExploreMenu({ gradio, task }) {
       <div class="k-menu-row" role="group" aria-label="Drafts">
         ${DRAFTS.map((count) => choice(count, `×${count}`))}
       </div>
+      ${opener("compare", "Compare…")}
     </div>
+    <${ComparePanel} tab=${tab} isOpen=${panel === "compare"} onClose=${() => setPanel(null)} />
   `;
 }
