@@ -10,9 +10,9 @@ from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 
 from api import request_body
-from api.zips import about_file, pictures_in, shown
 from errors import ErrorCode, KinoraError
 from jobs.final_prompt import spread_wildcard_seeds
+from media.picture_zips import about_file, pictures_in, shown
 from pipelines.request import GenerationRequest
 from pipelines.request_csv import FIELD, MAX_BYTES, decode_csv, parse_csv
 from pipelines.validation_errors import unusable

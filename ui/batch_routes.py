@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -15,6 +16,7 @@ from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
 from jobs.batch import BatchState
+from media.picture_zips import about_file, pictures_in
 from pipelines.models.selection import find_card
 from pipelines.request import Task
 from ui import batch_view, job_view
@@ -26,12 +28,15 @@ from ui.signatures import Signatures
 from web import sse
 from web.errors import NO_STORE, SAFE
 from web.files import send_file
+from web.limits import limited
 
 if TYPE_CHECKING:
     from jobs.service import JobService
 
 RETRY_MS = 1500
 PAGE = 20
+HELD_BYTES = 1_000_000
+"""Of a zip that is received; a larger one goes to the disk."""
 PAUSE_S, LONG_PAUSE_S, MANY = 0.4, 2.0, 50
 """Between two states of a batch; longer where it has many clips, as each is the whole state."""
 
@@ -53,6 +58,7 @@ class BatchRoutes:
             Route(f"{one}/{{file:str}}", guarded(self.file, self.by_signature)),
             Route(f"{PREFIX}/jobs/{{id:str}}/full", guarded(self.full)),
             Route(f"{PREFIX}/comparable", guarded(self.comparable)),
+            Route(f"{PREFIX}/zips", guarded(self.add_zip), methods=["POST"]),
         ]
 
     async def by_signature(self, request: Request) -> str | None:
@@ -146,6 +152,27 @@ class BatchRoutes:
         return fresh_json(await in_thread(read))
 
     # ---- files
+
+    async def add_zip(self, request: Request, owner: str) -> Response:
+        """Stores the pictures of a zip; the body is the file."""
+        settings = self.service.settings
+        limit = settings.max_video_file_size_bytes
+        receive = limited(request.scope, request.receive, limit)
+
+        def store(file: IO[bytes]) -> dict[str, Any]:
+            pictures = pictures_in(file, settings.max_batch, settings.max_image_bytes)
+            return {"pictures": [self._stored(name, data, owner) for name, data in pictures]}
+
+        with SpooledTemporaryFile(max_size=HELD_BYTES) as file:
+            async for chunk in Request(request.scope, receive).stream():
+                await in_thread(file.write, chunk)
+            return fresh_json(await in_thread(store, file))
+
+    def _stored(self, name: str, data: bytes, owner: str) -> dict[str, str]:
+        try:
+            return {"name": name, "id": self.service.store_picture(data, owner).id}
+        except KinoraError as error:
+            raise about_file(name, error) from error
 
     async def file(self, request: Request, owner: str) -> Response:
         makers: dict[str, Callable[[BatchState], Path]] = {

@@ -15,7 +15,9 @@ from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.models.comparison import parse_settings
 from pipelines.models.drafts import parse_count
+from pipelines.request import GenerationRequest, Task
 from ui import batch_view, job_view
+from ui.batch_spec import BatchSpec, requests_in
 from ui.form import Form, seconds_label
 from ui.handlers import Handlers, message, owner_of_page
 from ui.routes import in_thread
@@ -112,13 +114,34 @@ class ExploreHandlers(Handlers):
             yield update
 
     def _plan(self, spec: Any, values: Sequence[Any], owner: str) -> BatchPlan:
-        """`spec` is {"compare": settings}; `values` are the controls, the upload and `how`. Raises
-        KinoraError."""
+        """`spec` is {"compare": settings} or {"batch": `BatchSpec`}; `values` are the controls, the
+        upload and `how`. Raises KinoraError."""
         *inputs, _how = values
-        if not isinstance(spec, Mapping):
-            raise KinoraError(ErrorCode.INVALID_INPUT)
-        settings = parse_settings(spec.get("compare"))
-        return self.service.plans.comparison(self._request(tuple(inputs)), settings, owner)
+        match spec:
+            case {"compare": source}:
+                settings = parse_settings(source)
+                return self.service.plans.comparison(self._request(tuple(inputs)), settings, owner)
+            case {"batch": source}:
+                requests = self._batch(BatchSpec.parse(source), inputs, owner)
+                return self.service.plans.batch(requests, owner)
+            case _:
+                raise KinoraError(ErrorCode.INVALID_INPUT)
+
+    def _batch(self, spec: BatchSpec, inputs: Sequence[Any], owner: str) -> list[GenerationRequest]:
+        *controls, upload = inputs
+        form = Form(*controls)
+
+        def build(prompt: str | None, image: str | None) -> GenerationRequest:
+            written = form if prompt is None else form.changed(prompt=prompt)
+            return self._request((*written, {"id": image} if image else upload))
+
+        return requests_in(
+            spec,
+            build,
+            lambda request: self.service.fit(request, owner),
+            has_picture=bool(upload) or self.task is Task.TEXT_TO_VIDEO,
+            most=self.settings.max_batch,
+        )
 
     async def _start_many(self, plan: MakePlan, request: gr.Request) -> AsyncIterator[Any]:
         def start(owner: str) -> list[Job]:

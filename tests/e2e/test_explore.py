@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from zipfile import ZipFile
 
+import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import Visit, press, same_box, wait_for_clip, write
+from tests.e2e.person import Visit, press, same_box, turn_to, wait_for_clip, write
+from tests.e2e.test_accessibility import violations
 
 STAGE = "#k-t2v .k-stage"
 
 
-def choose(page: Page, name: str) -> None:
+def choose(page: Page, name: str, tab: str = "t2v") -> None:
     """Opens the choice beside Generate."""
-    page.locator("#k-t2v .k-times").click()
+    page.locator(f"#k-{tab} .k-times").click()
     role = "menuitem" if name.endswith("…") else "menuitemradio"
     page.get_by_role(role, name=name, exact=True).click()
 
@@ -148,3 +152,118 @@ def test_a_comparison_that_cannot_be_made_says_why_before_the_press(visit: Visit
     expect(panel.get_by_role("status")).to_contain_text("steps")
     page.keyboard.press("Escape")
     expect(panel).to_be_hidden()
+
+
+def test_a_list_of_prompts_becomes_a_batch_that_is_stopped_and_retried_one_by_one(
+    visit: Visit,
+) -> None:
+    page = visit()
+    choose(page, "Batch…")
+    panel = page.get_by_role("dialog", name="Batch")
+    prompts = panel.get_by_label("Prompts, one a line")
+    plan = panel.get_by_role("status").last
+    prompts.fill("a dog\n\n" + "a " * 3000)
+    expect(plan).to_contain_text("Line 3: ")
+    expect(panel.get_by_role("button", name="Start")).to_be_disabled()
+    prompts.fill("a dog\n\na cat\na bird")
+    expect(plan).to_contain_text("3 clips")
+    panel.get_by_role("button", name="Start").click()
+
+    cells = page.locator("#k-t2v .k-cell")
+    expect(cells).to_have_count(3)
+    page.get_by_role("button", name="Discard clip 3: a bird").click()
+    page.get_by_role("button", name="Try clip 3: a bird again").click()
+    expect(page.get_by_role("button", name="Clip 3: a bird, ready")).to_be_visible()
+    wait_for_grid(page, 3)
+    expect(page.locator("#k-t2v .k-line")).to_have_text("3 clips ready")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Zip").click()
+    with ZipFile(download.value.path()) as archive:
+        names = archive.namelist()
+    assert [name.split("-")[2] for name in names if name.endswith(".mp4")] == ["dog", "cat", "bird"]
+    assert "batch.json" in names
+
+
+def test_a_dropped_csv_is_refused_by_line_and_column_then_made_and_stopped(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit()
+    choose(page, "Batch…")
+    panel = page.get_by_role("dialog", name="Batch")
+    table = tmp_path / "clips.csv"
+    table.write_text("prompt,steps,seed\na dog,200,1\na cat,many,2\n", encoding="utf-8")
+    panel.get_by_label("Add a CSV").last.set_input_files(table)
+    plan = panel.get_by_role("status").last
+    expect(plan).to_contain_text("line 3, column “steps”")
+    table.write_text("prompt,steps,seed\na dog,200,1\na cat,200,2\n", encoding="utf-8")
+    panel.get_by_label("Add a CSV").last.set_input_files(table)
+    expect(plan).to_contain_text("2 clips")
+    panel.get_by_role("button", name="Start").click()
+    expect(page.locator("#k-t2v .k-cell")).to_have_count(2)
+    press(page, "Stop all")
+    expect(page.locator("#k-t2v .k-line")).to_have_text("0 of 2 clips ready, 2 discarded")
+    expect(page.get_by_role("button", name="Generate", exact=True)).to_be_visible()
+
+
+def test_pictures_and_a_zip_of_them_become_clips(
+    visit: Visit, picture: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    turn_to(page, "Image to video")
+    choose(page, "Batch…", "i2v")
+    panel = page.get_by_role("dialog", name="Batch")
+    zipped = tmp_path / "more.zip"
+    with ZipFile(zipped, "w") as archive:
+        for n in (1, 2):
+            archive.write(picture, f"{n}.png")
+    files = panel.get_by_label("Add pictures, a zip or a CSV").last
+    files.set_input_files([picture, zipped])
+    expect(panel).to_contain_text("3 pictures")
+    panel.get_by_label("Prompts, one a line").fill("the balls roll\nthey jump")
+    plan = panel.get_by_role("status").last
+    expect(plan).to_contain_text("2 prompts do not fit 3 pictures")
+    panel.get_by_label("Prompts, one a line").fill("the balls roll")
+    expect(plan).to_contain_text("3 clips")
+    panel.get_by_role("button", name="Start").click()
+    expect(page.locator("#k-i2v .k-cell")).to_have_count(3)
+    page.wait_for_function("store.tabs.i2v.batch.value?.ready === 3")
+
+
+def test_whoever_asks_for_less_motion_gets_clips_that_stand_still(visit: Visit) -> None:
+    page = visit(reduced_motion="reduce")
+    choose(page, "×2")
+    write(page, "a dog")
+    press(page, "Generate")
+    wait_for_grid(page, 2)
+    times = "[...document.querySelectorAll('#k-t2v .k-cell video')].map((v) => v.currentTime)"
+    page.wait_for_timeout(500)
+    assert page.evaluate(times) == [0, 0]
+    page.get_by_role("button", name="Play all clips").click()
+    page.wait_for_function(f"{times}.every((time) => time > 0)")
+
+
+@pytest.mark.parametrize(("dark", "phone"), [(False, False), (True, True)], ids=["light", "phone"])
+def test_nothing_serious_for_axe_in_the_menu_the_panels_and_the_grid(
+    visit: Visit, axe: str, dark: bool, phone: bool
+) -> None:
+    page = visit(dark=dark, phone=phone)
+    page.locator("#k-t2v .k-times").click()
+    found = violations(page, axe)
+    page.keyboard.press("Escape")
+    for name in ("Compare", "Batch"):
+        choose(page, f"{name}…")
+        expect(page.get_by_role("dialog", name=name)).to_be_visible()
+        found += violations(page, axe)
+        page.keyboard.press("Escape")
+    choose(page, "×2")
+    write(page, "a dog")
+    press(page, "Generate")
+    expect(page.locator("#k-t2v .k-cell")).to_have_count(2)
+    found += violations(page, axe)
+    wait_for_grid(page, 2)
+    found += violations(page, axe)
+    page.get_by_role("button", name="Draft 1, ready").click()
+    expect(page.locator("#k-t2v .k-surprises")).to_contain_text("In full")
+    found += violations(page, axe)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not found, "\n".join(found)

@@ -138,8 +138,16 @@ export interface Comparable {
   most: number;
 }
 
-/** What is started as a whole: the values of one or two settings. */
-export type PlanSpec = { compare: { field: string; values: (string | number)[] }[] };
+/** What is started as a whole: the values of one or two settings, or many prompts or pictures. */
+export type PlanSpec =
+  | { compare: { field: string; values: (string | number)[] }[] }
+  | { batch: { prompts: string; csv: string | null; pictures: NamedPicture[] } };
+
+/** An uploaded picture, and the name of its file. */
+export interface NamedPicture {
+  id: string;
+  name: string;
+}
 
 /** What Generate makes: null is one clip. */
 export type HowMany = { drafts: number } | null;

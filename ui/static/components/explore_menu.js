@@ -5,6 +5,7 @@ import { useGradioValue } from "../gradio.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { store } from "../store.js";
 import { visiblePart } from "../viewport.js";
+import { BatchPanel } from "./batch_panel.js";
 import { ComparePanel } from "./compare_panel.js";
 
 /**
@@ -55,7 +56,7 @@ export function ExploreMenu({ gradio, task }) {
   const tab = store.tabs[task];
   const [how, setHow] = useGradioValue(gradio);
   const [isOpen, setOpen] = useState(false);
-  const [panel, setPanel] = useState(/** @type {"compare" | null} */ (null));
+  const [panel, setPanel] = useState(/** @type {"compare" | "batch" | null} */ (null));
   const button = /** @type {Ref<HTMLButtonElement>} */ (useRef(null));
   const menu = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const chosen = how?.drafts ?? 1;
@@ -120,7 +121,7 @@ export function ExploreMenu({ gradio, task }) {
       ${text}
     </button>
   `;
-  const opener = (/** @type {"compare"} */ name, /** @type {string} */ text) => html`
+  const opener = (/** @type {"compare" | "batch"} */ name, /** @type {string} */ text) => html`
     <button
       class="k-menu-item"
       type="button"
@@ -165,7 +166,9 @@ export function ExploreMenu({ gradio, task }) {
         ${DRAFTS.map((count) => choice(count, `×${count}`))}
       </div>
       ${opener("compare", "Compare…")}
+      ${opener("batch", "Batch…")}
     </div>
     <${ComparePanel} tab=${tab} isOpen=${panel === "compare"} onClose=${() => setPanel(null)} />
+    <${BatchPanel} tab=${tab} isOpen=${panel === "batch"} onClose=${() => setPanel(null)} />
   `;
 }
