@@ -2,6 +2,7 @@
 /* The page's state, in one place: signals that components draw. `actions.js` and `clips.js` change
    it, and what happens in one tab is in that tab's part of it. */
 import { signal } from "./html.js";
+import { prefersReducedMotion } from "./motion.js";
 
 /**
  * @import { Batch, Card, GradioPort, Job, PendingJob, PreviewInfo, HowMany, Plan, CroppedPicture, Problem, Task } from "./types.d.ts"
@@ -31,6 +32,8 @@ export class TabState {
     this.plan = signal(/** @type {Plan | null} */ (null));
     /** The newest request for a plan: answers to older ones are not used. */
     this.planned = 0;
+    /** Whether the clips of a grid play. */
+    this.plays = signal(!prefersReducedMotion());
     /** Grows with each job that is put on the stage: the same one may come again. */
     this.turn = signal(0);
     /** A line that is shown instead of the job's own. */

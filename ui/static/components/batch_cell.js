@@ -33,10 +33,10 @@ function markOf(job) {
  * @param {TabState} props.tab
  * @param {Cell} props.cell
  * @param {string} props.name "Draft 2"
- * @param {boolean} props.isDraft
+ * @param {import("../types.d.ts").Batch["kind"]} props.kind
  * @param {ClipClock} props.clock
  */
-export function BatchCell({ tab, cell, name, isDraft, clock }) {
+export function BatchCell({ tab, cell, name, kind, clock }) {
   const box = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const [isConfirming, setConfirming] = useState(false); // whether it shall really be deleted
   const { job, problem } = cell;
@@ -72,10 +72,11 @@ export function BatchCell({ tab, cell, name, isDraft, clock }) {
       >
         <${CellPicture} job=${job} clock=${clock} />
         <span class="k-cell-mark" hidden=${!mark}>${mark}</span>
+        ${kind === "batch" && !canBeMade && html`<span class="k-cell-caption">${job.prompt}</span>`}
       </button>
       ${job.state === "running" && html`<${ProgressRing} done=${job.ring} box=${box} ...${RING} />`}
       ${
-        (active || (isReady && isDraft)) &&
+        (active || (isReady && kind === "drafts")) &&
         html`<button
           class="k-tool k-cell-tool"
           type="button"
@@ -104,15 +105,27 @@ export function BatchCell({ tab, cell, name, isDraft, clock }) {
 /** @param {{ job: CellJob, clock: ClipClock }} props */
 function CellPicture({ job, clock }) {
   const hasPreview = useRef(false);
+  const [isLoaded, setLoaded] = useState(false); // until then the preview stays below the clip
   if (isActive(job) && job.preview) hasPreview.current = true;
-  if (job.state === "succeeded") return html`<${CellClip} job=${job} clock=${clock} />`;
-  if (!hasPreview.current) return null;
   const shown = isActive(job) ? job : null;
-  return html`<${PreviewCanvas} class="k-cell-picture" job=${shown} isShown=${true} />`;
+  return html`
+    ${
+      hasPreview.current &&
+      !isLoaded &&
+      html`<${PreviewCanvas} class="k-cell-picture" job=${shown} isShown=${true} />`
+    }
+    ${
+      job.state === "succeeded" &&
+      html`<${CellClip} job=${job} clock=${clock} onLoad=${() => setLoaded(true)} />`
+    }
+  `;
 }
 
-/** Loaded when it is first seen: a batch may have hundreds. @param {{ job: CellJob, clock: ClipClock }} props */
-function CellClip({ job, clock }) {
+/**
+ * Loaded when it is first seen: a batch may have hundreds.
+ * @param {{ job: CellJob, clock: ClipClock, onLoad: () => void }} props
+ */
+function CellClip({ job, clock, onLoad }) {
   const video = /** @type {Ref<HTMLVideoElement>} */ (useRef(null));
   const newest = useRef(job); // a newer signed address may arrive before it is first played
   newest.current = job;
@@ -138,7 +151,7 @@ function CellClip({ job, clock }) {
     };
   }, []);
   if (job.format === "gif") {
-    return html`<img class="k-cell-picture" src=${imageUrl} alt="" loading="lazy" />`;
+    return html`<img class="k-cell-picture" src=${imageUrl} alt="" loading="lazy" onLoad=${onLoad} />`;
   }
   return html`
     <video
@@ -149,6 +162,7 @@ function CellClip({ job, clock }) {
       tabIndex="-1"
       aria-hidden="true"
       ref=${video}
+      onLoadedData=${onLoad}
     ></video>
   `;
 }

@@ -2,10 +2,8 @@
 /* The clips of a batch on the stage, as a grid: drafts, a comparison with labels on both axes, or
    many. All play in step. */
 import { ClipClock } from "../drawing/clip_clock.js";
-import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
-import { prefersReducedMotion } from "../motion.js";
+import { html, useLayoutEffect, useRef, useSignal } from "../html.js";
 import { BatchCell } from "./batch_cell.js";
-import { Icon } from "./icon.js";
 
 /**
  * @import { Batch } from "../types.d.ts"
@@ -39,7 +37,7 @@ export function BatchGrid({ tab }) {
   const clock = useRef(/** @type {ClipClock | null} */ (null));
   const grid = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const opened = useRef(/** @type {HTMLElement | null} */ (null));
-  const [isPlaying, setPlaying] = useState(!prefersReducedMotion());
+  const isPlaying = useSignal(tab.plays);
   clock.current ??= new ClipClock();
   const isShown = batch !== null && job === null;
 
@@ -78,7 +76,7 @@ export function BatchGrid({ tab }) {
       tab=${tab}
       cell=${cells[index]}
       name=${nameOf(batch, index)}
-      isDraft=${batch.kind === "drafts"}
+      kind=${batch.kind}
       clock=${clock.current}
     />
   `;
@@ -109,16 +107,6 @@ export function BatchGrid({ tab }) {
             : cellAt(index),
         )}
       </div>
-      <button
-        class="k-tool k-grid-play"
-        type="button"
-        aria-label=${isPlaying ? "Pause all clips" : "Play all clips"}
-        title=${isPlaying ? "Pause" : "Play"}
-        hidden=${!batch.ready}
-        onClick=${() => setPlaying(!isPlaying)}
-      >
-        <${Icon} name=${isPlaying ? "pause" : "play"} />
-      </button>
     </div>
   `;
 }

@@ -2,7 +2,7 @@
 /* Under the stage, while it shows a grid: stopping all, and the files that are made of all clips. */
 import { batchUrl } from "../api.js";
 import { discardAll } from "../batches.js";
-import { html } from "../html.js";
+import { html, useSignal } from "../html.js";
 import { Icon } from "./icon.js";
 
 /** @import { Batch } from "../types.d.ts" */
@@ -15,7 +15,10 @@ const FILES = /** @type {const} */ ([
 
 /** @param {{ tab: import("../store.js").TabState, batch: Batch }} props */
 export function BatchVerbs({ tab, batch }) {
-  const hasFiles = batch.ready > 0 && (batch.kind !== "drafts" || batch.ended);
+  const isPlaying = useSignal(tab.plays);
+  const togglePlaying = () => {
+    tab.plays.value = !isPlaying;
+  };
   return html`
     ${
       !batch.ended &&
@@ -24,7 +27,18 @@ export function BatchVerbs({ tab, batch }) {
       </button>`
     }
     ${
-      hasFiles &&
+      batch.ready > 0 &&
+      html`<button
+        class="k-verb"
+        type="button"
+        aria-label=${isPlaying ? "Pause all clips" : "Play all clips"}
+        onClick=${togglePlaying}
+      >
+        <${Icon} name=${isPlaying ? "pause" : "play"} />${isPlaying ? "Pause" : "Play"}
+      </button>`
+    }
+    ${
+      batch.ready > 0 &&
       batch.kind !== "drafts" &&
       FILES.map(
         ([file, icon, label, title]) => html`

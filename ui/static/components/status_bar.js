@@ -31,6 +31,7 @@ export function StatusBar({ tab }) {
       <div class="k-verbs" role="group" aria-label=${job ? "This clip" : "All clips"}>
         ${!job && batch && html`<${BatchVerbs} tab=${tab} batch=${batch} />`}
         ${draft && html`<${RenderButton} key=${`render ${draft.id}`} tab=${tab} draft=${draft} />`}
+        ${job?.id && html`<${BackToGrid} key=${`back ${job.id}`} tab=${tab} job=${job} />`}
         ${
           clip &&
           html`<${ClipButtons}
@@ -41,7 +42,6 @@ export function StatusBar({ tab }) {
             onSettings=${() => setOpenFor(isOpen ? null : clip.id)}
           />`
         }
-        ${job?.id && html`<${BackToGrid} key=${`back ${job.id}`} tab=${tab} job=${job} />`}
       </div>
     </div>
     <div class="k-surprises">${draft && html`<${FullClipNote} draft=${draft} />`}${surprises.map((text) => html`<p class="k-note">${text}</p>`)}</div>
