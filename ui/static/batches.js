@@ -6,7 +6,6 @@ import { dropClip, mergeClipStates } from "./clip_store.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage } from "./stage_jobs.js";
 import { isActive, store } from "./store.js";
-import { openTab } from "./tabs.js";
 
 /**
  * @import { Batch, CellJob, Task } from "./types.d.ts"
@@ -25,7 +24,6 @@ export async function openBatch(task, id) {
   try {
     /** @type {Batch} */
     const batch = await requestJson(`/batches/${id}`);
-    openTab(task);
     stopFollowing(tab);
     leaveStage(tab);
     showBatch(tab, batch);
@@ -85,11 +83,16 @@ export async function discardCell(tab, job) {
       await requestJson(`/jobs/${job.id}`, { method: "DELETE" });
       dropClip(job.id);
     }
-    const id = tab.batch.peek()?.id;
-    if (id && !tab.batchSource) await refresh(tab, id);
+    await refreshBatch(tab);
   } catch (error) {
     setProblem(tab, problemOf(error), "batch");
   }
+}
+
+/** Reads the batch again, if nothing else brings its states. @param {TabState} tab */
+export async function refreshBatch(tab) {
+  const id = tab.batch.peek()?.id;
+  if (id && !tab.batchSource) await refresh(tab, id);
 }
 
 /** @param {TabState} tab @param {Batch} batch */

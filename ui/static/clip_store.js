@@ -30,7 +30,9 @@ export function mergeClipStates(jobs) {
   for (const job of jobs) {
     if (job.drive) driveClip(job.id);
     const known = clips.get(job.id);
-    if (!known || (known.state === job.state && known.ring === job.ring)) continue;
+    const isSame =
+      known?.state === job.state && known.ring === job.ring && known.drive === job.drive;
+    if (!known || isSame) continue;
     if (job.state === "cancelled") clips.delete(job.id);
     else clips.set(job.id, { ...known, ...job });
     hasChanged = true;

@@ -1,7 +1,7 @@
 // @ts-check
 /* This visitor's clips: read from the server once, then kept up to date. */
 import { problemOf, requestJson } from "./api.js";
-import { closeBatch, openBatch } from "./batches.js";
+import { closeBatch, openBatch, refreshBatch } from "./batches.js";
 import { driveClip, dropClip, loadNewestClips, putClip } from "./clip_store.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage } from "./stage_jobs.js";
@@ -40,23 +40,24 @@ export async function loadClips() {
 function resumeJobs(jobs) {
   const active = jobs.filter(isActive);
   const [last] = jobs;
-  if (last?.batch && !isActive(last) && !active.some((job) => job.task === last.task)) {
-    resumeBatch(last, last.batch);
-  }
+  if (last?.batch && !active.some((job) => job.task === last.task)) resumeBatch(last, last.batch);
   for (const task of /** @type {Task[]} */ (Object.keys(store.tabs))) {
     const newest = active.find((job) => job.task === task);
     if (newest?.batch) resumeBatch(newest, newest.batch);
     else if (newest) store.tabs[task].whenConnected(() => resumeJob(task, newest.id));
   }
-  const [newest] = active;
+  const newest = active[0] ?? (last?.batch ? last : null);
   if (newest && Date.now() / 1000 - newest.created_at < RECENT_S) openTab(newest.task);
 }
 
 /** @param {Job} job @param {string} batch */
-function resumeBatch({ task }, batch) {
+function resumeBatch({ id, task, is_draft }, batch) {
   const tab = store.tabs[task];
   tab.whenConnected(() => {
-    if (!tab.job.peek() && !tab.batch.peek()) openBatch(task, batch);
+    if (tab.job.peek() || tab.batch.peek()) return;
+    openBatch(task, batch);
+    // the clips of other batches differ in what they were made from
+    if (is_draft) tab.trigger("restore", { job: id, set: { as: "asked" } });
   });
 }
 
@@ -115,6 +116,7 @@ export async function deleteClip(job) {
     await requestJson(`/jobs/${job.id}`, { method: "DELETE" });
     removeClip(job.id);
     clearProblem(tab, "clips");
+    if (job.batch && job.batch === tab.batch.peek()?.id) await refreshBatch(tab);
   } catch (error) {
     setProblem(tab, problemOf(error), "clips");
   }

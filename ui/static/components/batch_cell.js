@@ -5,6 +5,7 @@ import { makeAgain } from "../actions.js";
 import { fileUrl } from "../api.js";
 import { discardCell, openCell } from "../batches.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
+import { prefersReducedMotion } from "../motion.js";
 import { isActive } from "../store.js";
 import { Icon } from "./icon.js";
 import { PreviewCanvas } from "./preview_canvas.js";
@@ -129,7 +130,8 @@ function CellClip({ job, clock, onLoad }) {
   const video = /** @type {Ref<HTMLVideoElement>} */ (useRef(null));
   const newest = useRef(job); // a newer signed address may arrive before it is first played
   newest.current = job;
-  const [imageUrl] = useState(fileUrl(job, "clip")); // what was loaded first stays
+  const image = prefersReducedMotion() ? "poster" : "clip"; // a GIF moves by itself
+  const [imageUrl] = useState(fileUrl(job, image)); // what was loaded first stays
   useLayoutEffect(() => {
     const player = video.current;
     if (!player) return;

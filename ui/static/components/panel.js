@@ -1,7 +1,9 @@
 // @ts-check
 /* A small window over the page, for what has too many settings for the first screen. Escape, its
-   cross and a press beside it close it; what was written in it stays. */
+   cross and a press beside it close it. What was written in it is state of the panel's parent, so it
+   stays. */
 import { html, useLayoutEffect, useRef } from "../html.js";
+import { isTouch } from "../motion.js";
 import { Icon } from "./icon.js";
 
 /**
@@ -14,8 +16,14 @@ import { Icon } from "./icon.js";
 export function Panel({ title, isOpen, onClose, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useLayoutEffect(() => {
-    if (isOpen) dialog.current?.showModal();
-    else dialog.current?.close();
+    if (!isOpen) {
+      dialog.current?.close();
+      return;
+    }
+    dialog.current?.showModal();
+    /** @type {HTMLElement | null | undefined} */
+    const field = dialog.current?.querySelector(".k-field");
+    if (!isTouch()) field?.focus(); // a keyboard on the screen would cover half of it
   }, [isOpen]);
   const onClick = (/** @type {MouseEvent} */ event) => {
     if (event.target === dialog.current) onClose(); // beside what is in it
@@ -29,7 +37,7 @@ export function Panel({ title, isOpen, onClose, children }) {
             <${Icon} name="cross" />
           </button>
         </header>
-        ${children}
+        ${isOpen && children}
       </div>
     </dialog>
   `;
