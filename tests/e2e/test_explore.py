@@ -9,7 +9,7 @@ from zipfile import ZipFile
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import Visit, press, same_box, turn_to, wait_for_clip, write
+from tests.e2e.person import Visit, press, same_box, take_time, turn_to, wait_for_clip, write
 from tests.e2e.test_accessibility import violations
 
 STAGE = "#k-t2v .k-stage"
@@ -78,6 +78,8 @@ def test_a_reload_brings_the_grid_back(visit: Visit) -> None:
     page.reload()
     expect(page.locator("#k-t2v .k-cell")).to_have_count(2)
     expect(page.locator("#k-t2v .k-times")).to_have_text("×2")
+    expect(page.locator("#k-t2v .k-prompt textarea")).to_have_value("a balloon at sunset")
+    expect(page.locator("#k-t2v").get_by_label("Seed", exact=True)).to_have_value("")
     wait_for_grid(page, 2)
     expect(page.locator(".k-tile")).to_have_count(2)
     page.reload()
@@ -86,13 +88,22 @@ def test_a_reload_brings_the_grid_back(visit: Visit) -> None:
     )
 
 
-def test_more_drafts_than_are_allowed_are_refused_where_the_eye_is(visit: Visit) -> None:
+def test_drafts_that_are_refused_leave_the_grid_before_them(visit: Visit) -> None:
     page = visit()
-    choose(page, "×8")
+    take_time(page)
+    choose(page, "Batch…")
+    panel = page.get_by_role("dialog", name="Batch")
+    panel.get_by_label("Prompts, one a line").fill("a cat\na dog\na bird")
+    panel.get_by_role("button", name="Start").click()
+    expect(page.locator("#k-t2v .k-cell")).to_have_count(3)
+    choose(page, "×2")
     write(page, "a cat")
     press(page, "Generate")
-    expect(page.locator("#k-t2v .k-trouble")).not_to_be_empty()
-    expect(page.locator(STAGE)).to_have_attribute("data-state", "rest")
+    expect(page.locator("#k-t2v .k-trouble")).to_contain_text("your last batch")
+    expect(page.locator(STAGE)).to_have_attribute("data-state", "grid")
+    expect(page.locator("#k-t2v .k-cell")).to_have_count(3)
+    press(page, "Stop all")
+    expect(page.locator("#k-t2v .k-line")).to_contain_text("discarded")
 
 
 def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) -> None:
