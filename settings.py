@@ -238,18 +238,16 @@ class Settings(BaseSettings):
         "Default: `loras` in the data folder.",
     )
     lora_hub: bool | None = Field(
-        default=None,
-        description="Allow LoRAs from the Hub by id. Default: yes, except on a Space.",
+        default=None, description="Allow LoRAs from the Hub by id. Default: not on a Space."
     )
     max_loaded_models: int = Field(
         default=2,
         ge=1,
-        description="Maximum number of loaded models; the least recently used is unloaded first.",
+        description="How many models stay loaded; the least recently used goes first.",
     )
     profile: Literal["fast", "balanced", "small"] = Field(
         default="balanced",
-        description="`fast` (compile, cache similar steps), `balanced`, or `small` (as little "
-        "memory as possible).",
+        description="`fast` (compile, cache similar steps), `balanced`, or `small` (least memory).",
     )
     offload: Literal["auto", "none", "model", "group"] = Field(
         default="auto",
@@ -284,9 +282,7 @@ class Settings(BaseSettings):
     )
     clip_model: Annotated[str | None, Blank] = Field(
         default=None,
-        description="Hugging Face id, or folder, of a CLIP model with safetensors, to score how "
-        "well a clip shows its prompt, for example `openai/clip-vit-base-patch32`. "
-        "Unset: no such score.",
+        description="Hub id or folder of a CLIP model, to score clips by their prompts.",
     )
     local_models_dir: Folder | None = Field(
         default=None,
@@ -319,9 +315,8 @@ class Settings(BaseSettings):
     )
     enhancer_url: Annotated[str | None, Blank, BeforeValidator(api_address)] = Field(
         default=None,
-        description="Address of an OpenAI-compatible API (`https://host/v1`) that improves prompts "
-        "when a visitor presses the button for it; the prompt is sent there. Unset: there is no "
-        "button.",
+        description="Address of an OpenAI-compatible API (`https://host/v1`) that prompts are sent "
+        "to when a visitor presses Improve. Unset: there is no such button.",
     )
     enhancer_key: SecretStr | None = Field(
         default=None, description="Key for KINORA_ENHANCER_URL, sent as `Authorization: Bearer`."
@@ -330,15 +325,10 @@ class Settings(BaseSettings):
         default="gpt-4o-mini", description="Name of the model at KINORA_ENHANCER_URL."
     )
     enhancer_timeout_s: float = Field(
-        default=20,
-        gt=0,
-        le=120,
-        description="Time limit for improving a prompt, in seconds.",
+        default=20, gt=0, le=120, description="Time limit for improving a prompt, in seconds."
     )
     enhancer_per_minute: int = Field(
-        default=10,
-        ge=1,
-        description="Rate limit: improved prompts per caller and minute.",
+        default=10, ge=1, description="Rate limit: improved prompts per caller and minute."
     )
     previews: bool = Field(
         default=True, description="Show a moving preview while a clip is sampled."

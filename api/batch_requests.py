@@ -11,7 +11,6 @@ from starlette.datastructures import UploadFile
 
 from api import request_body
 from errors import ErrorCode, KinoraError
-from jobs.final_prompt import spread_wildcard_seeds
 from media.picture_zips import about_file, pictures_in, shown
 from pipelines.request import GenerationRequest
 from pipelines.request_csv import FIELD, MAX_BYTES, decode_csv, parse_csv
@@ -41,7 +40,6 @@ class BatchRequests:
                  if name in body}  # fmt: skip
         common = await request_body.store_files(body, self.service, caller)
         prompts = lists.get("prompts", [])
-        own_seeds: list[int] = []
         for each, many, is_listed in (
             ("prompt", "prompts", prompts),
             ("image", "images", pictures),
@@ -54,7 +52,6 @@ class BatchRequests:
             wanted = [_whole(each) for each in lists["requests"]]
             stored = [await self._whole(n, w, caller) for n, w in enumerate(wanted, 1)]
             each = [common | own for own in stored]
-            own_seeds = [n for n, own in enumerate(stored) if "wildcard_seed" in own]
         elif pictures and prompts and len(pictures) != len(prompts):
             raise unusable("prompts", f"{len(prompts)} prompts do not fit {len(pictures)} pictures")
         elif pictures:
@@ -70,7 +67,7 @@ class BatchRequests:
         most = self.service.settings.max_batch
         if len(each) > most:
             raise unusable("batch", f"it has {len(each)} clips; at most {most} are accepted")
-        return spread_wildcard_seeds(map(request_body.build_request, each), own_seeds)
+        return [request_body.build_request(one) for one in each]
 
     async def _from_csv(
         self, table: Any, named: list[NamedPicture], body: request_body.Body, caller: Caller
@@ -107,10 +104,9 @@ class BatchRequests:
             except KinoraError as error:
                 raise row.error(error.details.get("field", "model"), error) from error
             requests.append(request)
-        own_seeds = [n for n, row in enumerate(rows) if "wildcard_seed" in row.values]
         if unused := [name for name in by_name if name not in used]:
             raise unusable("images", f"no line of the CSV names “{shown(unused[0])}”")
-        return spread_wildcard_seeds(requests, own_seeds)
+        return requests
 
     async def _pictures(self, body: request_body.Body, caller: Caller) -> list[NamedPicture]:
         """The pictures in their order, and the names of their files."""

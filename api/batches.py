@@ -143,8 +143,8 @@ class Batches:
 
     async def events(self, batch_id: JobId, caller: IdentifiedCaller) -> Response:
         """Follow a batch as server-sent events: each is the whole state, so any may be missed.
-        Connect again after a clip of it is made again."""
-        found = await self._find(batch_id, caller)
+        Connect again if a clip is made again after the last event."""
+        await self._find(batch_id, caller)
 
         async def read() -> tuple[str, bool]:
             def now() -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Batches:
             brief = await in_thread(now)
             return json.dumps(brief), brief["state"] == "ended"
 
-        changes = self.service.achanges([job.id for job in found.jobs], sse.HEARTBEAT_S)
+        changes = self.service.abatch_changes(batch_id, sse.HEARTBEAT_S)
         return sse.EventStream(sse.states(changes, read, event="state", pause_s=PAUSE_S))
 
     # ---- files

@@ -136,11 +136,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "estimate_drafts": drafted,
         "comparisons": compared,
         "estimate_comparison": compared,
-        **_prompt_bodies(request, both["application/json"]),
         "verify": {
             "application/octet-stream": {"schema": FILE},
             "multipart/form-data": {"schema": _object({}, file=FILE)},
         },
+        **_prompt_bodies(request, both["application/json"]),
     }
     for path in document["paths"].values():
         for operation in path.values():

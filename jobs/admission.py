@@ -51,32 +51,35 @@ class Admission:
         self._settings = settings
         self._limits = Limits.from_settings(settings)
         self.wildcards = WildcardFiles.of(settings)
-        self.styles = CallerStyles(SavedItems(self._store.database))
+        self.styles = CallerStyles(SavedItems(lifecycle.store.database))
 
     def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
         """What would be made, with an adjustment for every change; with the owner's styles. Raises
         KinoraError."""
-        card = self.card_for(request)
-        final = self.final_prompt(request, card, owner)
+        final, card = self.final_prompt(request, owner)
         size, clip = self._uploads.sizes(request)
         fitted = fit(final.request, card, self._limits, source_size=size, clip=clip)
         return note_truncation(final.mark(fitted), card)
 
-    def card_for(self, request: GenerationRequest) -> ModelCard:
-        """Raises KinoraError(UNKNOWN_MODEL, TASK_NOT_SUPPORTED)."""
+    def final_prompt(
+        self, request: GenerationRequest, owner: str | None = None
+    ) -> tuple[FinalPrompt, ModelCard]:
+        """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
         try:
-            return pick_card(self._with_model(request), self._cards, self._settings)
+            card = pick_card(self._with_model(request), self._cards, self._settings)
         except KinoraError as error:
             if error.code is ErrorCode.UNKNOWN_MODEL and self._allowed.is_limited:
                 raise self._allowed.unknown_model(request.model or "") from None
             raise
-
-    def final_prompt(
-        self, request: GenerationRequest, card: ModelCard, owner: str | None
-    ) -> FinalPrompt:
-        """Raises KinoraError(INVALID_INPUT)."""
         styles = self.styles.available(owner) if request.style else {}
-        return make_final_prompt(request, card, self.wildcards, styles)
+        return make_final_prompt(request, card, self.wildcards, styles), card
+
+    def fit_here(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
+        """As `fit`, and raises KinoraError also for what this machine cannot make."""
+        loras.check_loras(request.loras, self._settings)
+        fitted = self.fit(request, owner)
+        self.refuse_what_cannot_run(fitted)
+        return fitted
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
@@ -107,8 +110,7 @@ class Admission:
         batch_id = batch.id if batch else replaces and replaces.batch
         for n, each in enumerate(planned):
             self._uploads.check(each.request, owner)
-            loras.check_loras(each.request.loras, self._settings)
-            fitted = self.fit(each.request, owner)
+            fitted = self.fit_here(each.request, owner)
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})
@@ -123,7 +125,6 @@ class Admission:
                 parent=each.parent,
                 full_request=each.full_request,
             )
-            self.refuse_what_cannot_run(job.fitted)
             files = loras.file_versions(job.fitted.loras, self._settings)
             card = self._cards.get(job.fitted.model)
             recipes[job.id] = recipe = recipe_of(job.fitted, card, files)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.batch import Axis, PlannedBatch, PlannedCell, PlannedJob
+from jobs.final_prompt import spread_wildcard_seeds, with_wildcard_seed
 from jobs.job import Job, new_id
 from pipelines.models.cards import ModelCard
 from pipelines.models.comparison import ComparedSetting, compare
@@ -42,7 +43,8 @@ class BatchPlans:
     def batch(self, requests: Sequence[GenerationRequest], owner: str | None = None) -> BatchPlan:
         """With the owner's styles. Raises KinoraError, also for any request that cannot be made."""
         self._check_size(len(requests))
-        fitted = tuple(self._fit(request, owner) for request in requests)
+        requests = spread_wildcard_seeds(requests)
+        fitted = tuple(self._admission.fit_here(request, owner) for request in requests)
         jobs = tuple(PlannedJob(request) for request in requests)
         return BatchPlan(PlannedBatch(new_id()), jobs, fitted)
 
@@ -50,16 +52,16 @@ class BatchPlans:
         """Drafts with different seeds, the first with that of the request. Raises KinoraError."""
         parse_count(count)
         self._check_size(count)
-        full = self._fit(request, owner)
+        request = with_wildcard_seed(request)
+        full = self._admission.fit_here(request, owner)
         card = self._card(full)
-        request = _with_wildcards_of(request, full.seed)
         jobs = tuple(
             PlannedJob(
                 draft_of(request, full, card, seed), full_request=full_request(request, full, seed)
             )
             for seed in draft_seeds(full.seed, count)
         )
-        fitted = tuple(self._fit(job.request, owner) for job in jobs)
+        fitted = tuple(self._admission.fit_here(job.request, owner) for job in jobs)
         return BatchPlan(PlannedBatch(new_id(), kind="drafts"), jobs, fitted, full)
 
     def render(self, draft: Job) -> PlannedJob:
@@ -68,7 +70,7 @@ class BatchPlans:
             raise KinoraError(
                 ErrorCode.CONFLICT, "Only a draft can be rendered: this clip is a full one."
             )
-        full = self._fit(draft.full_request, draft.owner)
+        full = self._admission.fit_here(draft.full_request, draft.owner)
         notes = composition_notes(draft.fitted, full)
         return PlannedJob(draft.full_request, parent=draft.id, notes=notes)
 
@@ -80,8 +82,8 @@ class BatchPlans:
     ) -> BatchPlan:
         """One clip for each pair of values; equal clips are made once. A cell that cannot be made
         says why. Raises KinoraError if none can be made."""
-        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
-        compared = compare(_with_wildcards_of(request, seed), settings, seed=seed)
+        request = with_wildcard_seed(request)
+        compared = compare(request, settings, seed=secrets.randbelow(MAX_SEED + 1))
         jobs: list[PlannedJob] = []
         fitted: list[FittedRequest] = []
         cells: list[PlannedCell] = []
@@ -89,7 +91,7 @@ class BatchPlans:
         refusal: KinoraError | None = None
         for each in compared:
             try:
-                made = self._fit(each.request, owner)
+                made = self._admission.fit_here(each.request, owner)
             except KinoraError as error:
                 refusal = refusal or error
                 cells.append(PlannedCell(each.labels, problem=error.message))
@@ -106,12 +108,6 @@ class BatchPlans:
         batch = PlannedBatch(new_id(), "comparison", _axes(settings, cells), tuple(cells))
         return BatchPlan(batch, tuple(jobs), tuple(fitted))
 
-    def _fit(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
-        """Raises KinoraError for what cannot be made here."""
-        fitted = self._admission.fit(request, owner)
-        self._admission.refuse_what_cannot_run(fitted)
-        return fitted
-
     def _card(self, fitted: FittedRequest) -> ModelCard:
         card = self._cards.get(fitted.model)
         if card is None:
@@ -124,13 +120,6 @@ class BatchPlans:
                 ErrorCode.INVALID_INPUT,
                 f"A batch has 1 to {self._max_batch} clips; this one has {count}.",
             )
-
-
-def _with_wildcards_of(request: GenerationRequest, seed: int) -> GenerationRequest:
-    """The wildcards choose the same words in every clip, although their seeds may differ."""
-    if not request.wildcards or request.wildcard_seed is not None:
-        return request
-    return request.model_copy(update={"wildcard_seed": seed})
 
 
 def _axes(settings: Sequence[ComparedSetting], cells: Sequence[PlannedCell]) -> tuple[Axis, ...]:

@@ -54,7 +54,8 @@ def replace_job(tx: Connection, batch_id: str, before: str, after: str) -> None:
     leaves = update(jobs).where(jobs.c.id == before, jobs.c.batch == batch_id).values(batch=None)
     batch = find_batch(tx, batch_id)
     if batch is None:  # of version 0.1.0
-        query = select(jobs.c.id, jobs.c.owner, jobs.c.created_at).where(jobs.c.batch == batch_id)
+        query = select(jobs.c.id, jobs.c.owner, jobs.c.created_at)
+        query = query.where(jobs.c.batch == batch_id, jobs.c.id != after)
         rows = tx.execute(query.order_by(jobs.c.created_at, jobs.c.id)).all()
         if rows:
             layout = Layout.of_jobs([row.id for row in rows])

@@ -178,6 +178,11 @@ class EventLog:
             self._previews.pop(job_id, None)
             self._wake(job_id)
 
+    def wake(self, job_id: str) -> None:
+        """The job has left its batch: the followers of the batch check what is in it."""
+        with self._changed:
+            self._wake(job_id)
+
     def wake_all(self) -> None:
         """Every follower checks for events again: from now on other processes may write them."""
         with self._changed:

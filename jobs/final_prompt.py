@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from errors import ErrorCode, KinoraError
@@ -49,9 +50,9 @@ def make_final_prompt(
     changed = APPLIED
     chosen_with = None
     if request.wildcards:
-        seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
-        changed = changed | {"seed": seed}
-        chosen_with = seed if request.wildcard_seed is None else request.wildcard_seed
+        chosen_with = with_wildcard_seed(request).wildcard_seed or 0
+        if request.wildcard_seed is None:
+            changed = changed | {"seed": chosen_with}
         values = {
             name: text and _expanded(name, text, lists, chosen_with)
             for name, text in values.items()
@@ -90,20 +91,28 @@ def as_composed(request: GenerationRequest, fitted: FittedRequest) -> Generation
     return request.model_copy(update=APPLIED | final)
 
 
-def spread_wildcard_seeds(
-    requests: Iterable[GenerationRequest], own: Collection[int] = ()
-) -> list[GenerationRequest]:
-    """Of a batch: the wildcard seed that its requests share becomes that seed, the next, and so on,
-    so that they differ and can be made again. `own` are the places of those with one of their own.
-    """
-    return [
-        request
-        if request.wildcard_seed is None or n in own
-        else request.model_copy(
-            update={"wildcard_seed": (request.wildcard_seed + n) % (MAX_SEED + 1)}
-        )
-        for n, request in enumerate(requests)
-    ]
+def with_wildcard_seed(request: GenerationRequest) -> GenerationRequest:
+    """With a wildcard seed where it has wildcards: its own, else the clip's, else a new one. Copies
+    with other seeds for the clip have the same prompt then."""
+    if not request.wildcards or request.wildcard_seed is not None:
+        return request
+    seed = secrets.randbelow(MAX_SEED + 1) if request.seed is None else request.seed
+    return request.model_copy(update={"wildcard_seed": seed})
+
+
+def spread_wildcard_seeds(requests: Iterable[GenerationRequest]) -> list[GenerationRequest]:
+    """Of a batch: requests with the same texts and the same wildcard seed get that seed, the next,
+    and so on, so that their prompts differ and the batch can be made again."""
+    seen: Counter[tuple[str, str | None, int]] = Counter()
+    found: list[GenerationRequest] = []
+    for request in requests:
+        if request.wildcards and request.wildcard_seed is not None:
+            texts = request.prompt, request.negative_prompt, request.wildcard_seed
+            seed = (request.wildcard_seed + seen[texts]) % (MAX_SEED + 1)
+            seen[texts] += 1
+            request = request.model_copy(update={"wildcard_seed": seed})
+        found.append(request)
+    return found
 
 
 def _styled(
@@ -121,7 +130,7 @@ def _styled(
 
 
 def _uses_negative_prompt(request: GenerationRequest, card: ModelCard) -> bool:
-    """False where a style's negative prompt would only give an adjustment that nobody asked for."""
+    """False where a style's negative prompt would only be dropped again, with an adjustment."""
     rules = card.rules
     if not rules.negative_prompt:
         return False

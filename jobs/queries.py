@@ -5,9 +5,11 @@ The reading half of `JobService`; nothing here changes a job.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,6 +135,20 @@ class JobQueries:
         """Yields whenever any of these jobs may have changed; see `EventLog.achanges`. No owner
         check."""
         return self._events.achanges(job_ids, tick_s)
+
+    async def abatch_changes(self, batch_id: str, tick_s: float) -> AsyncGenerator[None, None]:
+        """As `achanges`, for the jobs that are in a batch at the time: one that is made again takes
+        the place of another."""
+        while True:
+            job_ids = await asyncio.to_thread(self._store.batch_ids, batch_id)
+            async with aclosing(self._events.achanges(job_ids, tick_s)) as changes:
+                async for _ in changes:
+                    yield
+                    now = await asyncio.to_thread(self._store.batch_ids, batch_id)
+                    if now != job_ids:
+                        break
+                else:
+                    return
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         """Calls it for each event of this process: see `JobStore.subscribe`."""

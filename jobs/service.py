@@ -14,13 +14,14 @@ from jobs.artifacts import Artifacts
 from jobs.batch import PlannedBatch, PlannedJob
 from jobs.batch_files import BatchFiles
 from jobs.batch_plans import BatchPlan, BatchPlans
+from jobs.caller_styles import CallerStyles
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
 from jobs.evaluation import Evaluator
 from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
-from jobs.final_prompt import FinalPrompt
+from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
@@ -36,6 +37,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
 from pipelines.planning import Planner
 from pipelines.request import FittedRequest, GenerationRequest
+from pipelines.wildcard_files import WildcardFiles
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class JobService(JobQueries):
         self._lifecycle = JobLifecycle(store, events, self._estimator, settings.data_dir, artifacts)
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
         self._housekeeper = Housekeeper(self._lifecycle, settings)
+        self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
         queue_eta = QueueEta(
             store,
@@ -83,8 +86,6 @@ class JobService(JobQueries):
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
-        self.wildcards, self.styles = self._admission.wildcards, self._admission.styles
-        self.looks = Looks(SavedItems(store.database))
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
@@ -179,6 +180,7 @@ class JobService(JobQueries):
         reuse: bool = False,
     ) -> Jobs:
         """Accepts all of the requests or none; their jobs share `job.batch`. Raises as `submit`."""
+        requests = spread_wildcard_seeds(requests)
         if not 1 <= len(requests) <= self.settings.max_batch:
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
@@ -236,7 +238,9 @@ class JobService(JobQueries):
             )
         request = job.request.model_copy(update={"seed": job.fitted.seed})
         planned = PlannedJob(request, full_request=job.full_request, parent=job.id)
-        return self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
+        again = self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
+        self._events.wake(job.id)
+        return again
 
     def refuse_if_full(self) -> None:
         """Raises KinoraError where a clip or the database could not be written."""
@@ -261,8 +265,15 @@ class JobService(JobQueries):
         self, request: GenerationRequest, owner: str | None = None
     ) -> tuple[FinalPrompt, ModelCard]:
         """The prompt after its wildcards and style, and the model it is for. Raises KinoraError."""
-        card = self._admission.card_for(request)
-        return self._admission.final_prompt(request, card, owner), card
+        return self._admission.final_prompt(request, owner)
+
+    @property
+    def wildcards(self) -> WildcardFiles:
+        return self._admission.wildcards
+
+    @property
+    def styles(self) -> CallerStyles:
+        return self._admission.styles
 
     def offered_cards(self) -> dict[str, ModelCard]:
         """The installed cards that may be used here: on a Space, not all of them."""

@@ -11,7 +11,7 @@ from sqlalchemy import and_, bindparam, func, or_, select
 from jobs import queue
 from jobs.admission_sql import made_before
 from jobs.batch import Batch
-from jobs.batch_rows import find_batch, known_batches, newest_batches
+from jobs.batch_rows import JOBS_OF, find_batch, known_batches, newest_batches
 from jobs.database import Database, events, jobs
 from jobs.event_types import Event, from_json
 from jobs.job import Job, Result, State
@@ -78,6 +78,11 @@ class StoreQueries:
         with self.database.reading.begin() as tx:
             rows = tx.execute(query.order_by(jobs.c.created_at, jobs.c.id)).mappings()
             return [job_of(row) for row in rows]
+
+    def batch_ids(self, batch_id: str) -> set[str]:
+        """The ids of `batch`."""
+        with self.database.reading.begin() as tx:
+            return set(tx.execute(JOBS_OF, {"batch": batch_id}).scalars())
 
     def batch_row(self, batch_id: str) -> Batch | None:
         """None for a batch of version 0.1.0, and where there is no such batch."""

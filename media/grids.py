@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +156,9 @@ def write_grid(
         )
 
 
-def _frames(grid: Grid, layout: GridLayout, fps: int, count: int) -> Iterator[np.ndarray]:
+def _frames(
+    grid: Grid, layout: GridLayout, fps: int, count: int
+) -> Generator[np.ndarray, None, None]:
     canvas = np.asarray(_canvas(grid, layout)).copy()
     width, height = layout.cell
     with ExitStack() as stack:
@@ -175,7 +177,9 @@ def _frames(grid: Grid, layout: GridLayout, fps: int, count: int) -> Iterator[np
             yield canvas
 
 
-def _read_frames(clip: GridClip, cell: tuple[int, int], fps: int) -> Iterator[np.ndarray]:
+def _read_frames(
+    clip: GridClip, cell: tuple[int, int], fps: int
+) -> Generator[np.ndarray, None, None]:
     """The frames of a clip at another rate, fitted into a cell, [H, W, 3] uint8."""
     width, height = cell
     rgb = (

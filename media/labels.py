@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import ImageDraw, ImageFont
 
 FONT = Path(__file__).parent / "fonts" / "DejaVuSans-subset.ttf"
-"""Latin, Greek, Cyrillic, Hebrew and Arabic letters, and arrows. Others are drawn as boxes."""
+"""Latin, Greek, Cyrillic, Hebrew and Arabic letters, and arrows, cut out of DejaVu Sans with
+fontTools. Others are drawn as boxes."""
 LINE_SPACING = 1.25
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]

@@ -87,7 +87,7 @@ def _completed(prompt: str, missing: Mapping[str, Sequence[str]], number: int) -
     core = words.rstrip().rstrip(",;").rstrip()
     if core.endswith(SENTENCE_ENDS):
         chosen = {"first": " ".join(inside), **chosen} if inside else chosen
-    elif inside:  # the same sentence goes on
+    elif inside:  # they continue the phrase
         words = f"{core}{', ' if ',' in core else ' '}{' '.join(inside)}"
     return apply_template(f"{{prompt}}, {', '.join(chosen.values())}", words)
 

@@ -103,16 +103,16 @@ class GenerationRequest(BaseModel):
         kept_by_fallback=True,
     )] = Field(default=None, max_length=MAX_PROMPT)  # fmt: skip
     style: Annotated[Word | None, RequestField(
-        "Style", "A style to apply to the prompt, such as film-noir; /api/styles lists them.",
-        Group.PROMPT, unset="the prompt as it is", rule="prompt", on_page=False, in_make_clip=True,
+        "Style", "A style for the prompt, such as film-noir or watercolour.",
+        Group.LATER, unset="the prompt as it is", rule="prompt", on_page=False, in_make_clip=True,
         option_before="seed",
     )] = Field(default=None, max_length=60)  # fmt: skip
     wildcards: Annotated[bool, RequestField(
-        "Wildcards", "Choose from {red|blue} and __animal__ in the prompt.", Group.PROMPT,
+        "Wildcards", "Choose from {red|blue} and __animal__ in the prompt.", Group.LATER,
         rule="prompt", on_page=False, in_make_clip=True, option_before="seed",
     )] = False  # fmt: skip
     wildcard_seed: Annotated[int | None, RequestField(
-        "Wildcard seed", "The same wildcard seed makes the same choices.", Group.PROMPT,
+        "Wildcard seed", "The same wildcard seed makes the same choices.", Group.LATER,
         unset="the clip's seed", rule="prompt", on_page=False, in_make_clip=True,
         option_before="seed",
     )] = Field(default=None, ge=RANDOM_SEED, le=MAX_SEED)  # fmt: skip

@@ -38,6 +38,8 @@ class Group(IntEnum):
     LENGTH = 9
     FILE = 10
     FALLBACK = 11
+    LATER = 12
+    """Added after 0.1.0: last, because programs pass the values of endpoints by position."""
 
 
 class Kind(Enum):

@@ -20,6 +20,7 @@ MAX_LINES = 5000
 MAX_LETTERS = 500
 """Of a line."""
 MAX_FILES = 1000
+READ_FOR_EXAMPLES = 4096
 KEPT = 64
 """Parsed files that are kept."""
 
@@ -43,7 +44,7 @@ class WildcardFiles:
 
     def get(self, name: str) -> tuple[Line, ...] | None:
         """The parsed lines. Raises WildcardError, which names the file's line."""
-        path = self._files().get(name)
+        path = self._find(name)
         if path is None:
             return None
         try:
@@ -56,14 +57,9 @@ class WildcardFiles:
             log.warning("Wildcard list not readable (name=%s).", name, exc_info=True)
             raise WildcardError(f"The list __{name}__ cannot be read.", 1) from None
 
-    def examples(self, name: str, count: int) -> list[str]:
-        """The first lines as they are written; none if the list cannot be read."""
-        path = self._files().get(name)
-        try:
-            lines = _lines(path.read_bytes()[:MAX_BYTES]) if path else []
-        except (OSError, UnicodeDecodeError):
-            return []
-        return [line for _, line in lines[:count]]
+    def examples(self, count: int) -> dict[str, list[str]]:
+        """The first lines of every list, as they are written; none of one that cannot be read."""
+        return {name: _first_lines(path, count) for name, path in sorted(self._files().items())}
 
     def _keep(self, key: tuple[Path, int, int], lines: tuple[Line, ...]) -> None:
         with self._lock:
@@ -71,17 +67,41 @@ class WildcardFiles:
                 self._parsed.clear()
             self._parsed[key] = lines
 
+    def _find(self, name: str) -> Path | None:
+        if not NAME.fullmatch(f"__{name}__"):
+            return None
+        paths = (_inside(folder, folder / f"{name}.txt") for folder in reversed(self.folders))
+        return next(filter(None, paths), None)
+
     def _files(self) -> dict[str, Path]:
-        """By name. Links that lead out of their folder are left out."""
+        """By name."""
         found: dict[str, Path] = {}
         for folder in self.folders:
-            root = os.path.realpath(folder)
             for path in sorted(folder.rglob("*.txt"))[:MAX_FILES]:
                 name = path.relative_to(folder).with_suffix("").as_posix()
-                real = os.path.realpath(path)
-                if NAME.fullmatch(f"__{name}__") and real.startswith(root + os.sep):
-                    found[name] = Path(real)
+                if NAME.fullmatch(f"__{name}__") and (real := _inside(folder, path)):
+                    found[name] = real
         return found
+
+
+def _inside(folder: Path, path: Path) -> Path | None:
+    """The file itself. None if there is none, or a link that leads out of the folder."""
+    real = Path(os.path.realpath(path))
+    is_inside = real.is_relative_to(os.path.realpath(folder))
+    return real if is_inside and real.is_file() else None
+
+
+def _first_lines(path: Path, count: int) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(READ_FOR_EXAMPLES)
+    except OSError:
+        return []
+    whole = data if len(data) < READ_FOR_EXAMPLES else data[: data.rfind(b"\n") + 1]
+    try:
+        return [line for _, line in _lines(whole)[:count]]
+    except UnicodeDecodeError:
+        return []
 
 
 def _read(name: str, path: Path, size: int) -> tuple[Line, ...]:

@@ -143,9 +143,9 @@ class _Parser:
             if text[at - 1] == "}":
                 break
         if high > len(options) or low > high:
-            asked = f"{low}" if low == high else f"{low} to {high}"
+            count = f"{low}" if low == high else f"{low} to {high}"
             raise WildcardError(
-                f"The braces in column {column} ask for {asked} of {len(options)} choices.", column
+                f"The braces in column {column} need {count} of {len(options)} choices.", column
             )
         return Variants(tuple(options), low, high, separator), at
 

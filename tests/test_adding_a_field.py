@@ -83,7 +83,7 @@ def test_programs_send_it_as_json_and_in_a_form(found: dict[str, Any]) -> None:
 def test_gradio_client_and_agents_send_it(found: dict[str, Any]) -> None:
     assert found["used"]["client"] == found["used"]["tool"] == VALUE
     clips = {"/text_to_video", "/image_to_video", "/video_to_video"}
-    assert set(found["endpoints"]) == {*clips, "/make_clip"}
+    assert set(found["endpoints"]) == {*clips, "/make_clip", "/start_drafts", "/compare"}
     assert {"make_clip", "text_to_video"} <= set(found["tools"])
     assert found["tools"]["make_clip"]["description"] == f"{HELP} Left out: none."
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from typer.testing import CliRunner, Result
 from app import build_service
 from cli.commands import Parts, app
 from errors import KinoraError
-from settings import Settings
+from settings import ROOT, Settings
 from tests import tiny
 from tests.media.reading import read
 
@@ -84,6 +86,27 @@ def test_a_comparison_and_a_csv(run: CommandLine, tmp_path: Path) -> None:
     about = json.loads((out / "batch.json").read_text())
     assert [clip["used"]["task"] for clip in about["clips"]] == ["t2v", "i2v"]
     assert [clip["used"]["num_frames"] for clip in about["clips"]] == [5, 5]
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_run_as_they_stand(
+    run: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^python app.py (.*(?:--drafts|render|--compare|--batch).*)$", page, re.M)
+    assert len(lines) == 4
+    monkeypatch.chdir(tmp_path)
+    Path("clips.csv").write_text("prompt,seed\na dog,1\na cat,2\n", encoding="utf-8")
+    draft = ""
+    for line in lines:
+        run.ok(*(draft if word == "ID" else word for word in shlex.split(line, comments=True)))
+        if "--drafts" in line:
+            draft = json.loads(Path("drafts/batch.json").read_text())["clips"][0]["job_id"]
+    made = {
+        folder: len(list(Path(folder).glob("0*.mp4"))) for folder in ("drafts", "grid", "clips")
+    }
+    assert made == {"drafts": 4, "grid": 4, "clips": 2}
+    assert all((Path(folder) / "sheet.png").is_file() for folder in made)
 
 
 @pytest.mark.parametrize(

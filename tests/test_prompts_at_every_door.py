@@ -16,6 +16,8 @@ from starlette.testclient import TestClient
 from errors import KinoraError
 from pipelines.request import PromptOrigin, Task
 from tests.doors import SECRET, Doors, Outcome, _request
+from ui import job_view
+from ui.handlers import exact_request
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
 from web.identity import COOKIE, Callers, VisitorCookie
@@ -85,6 +87,14 @@ def test_the_job_shows_where_its_prompt_came_from(doors: Doors) -> None:
     assert job["prompt_origin"]["prompt"] == TYPED["prompt"]
     plain = doors._post("/api/generate", json={"prompt": "a dog"}).json()
     assert plain["prompt_origin"] is None
+
+
+def test_the_page_makes_the_same_clip_again(doors: Doors) -> None:
+    job = sent(doors, "rest").job
+    assert job is not None
+    again = doors.service.submit(exact_request(job), "visitor:again")
+    assert again.fitted == job.fitted.model_copy(update={"prompt_origin": None})
+    assert job_view.view(job, job_view.Progress())["prompt_origin"]["style"] == "film-noir"
 
 
 def test_the_estimate_shows_the_final_prompt(doors: Doors) -> None:

@@ -94,8 +94,8 @@ class BatchRoutes:
         return batch_view.view(self.service, found, self.signatures)
 
     async def live(self, request: Request, owner: str) -> Response:
-        """Server-sent events: each message is the whole state. Connect again after a clip of it is
-        made again."""
+        """Server-sent events: each message is the whole state. Connect again if a clip is made
+        again after the last one."""
         found = await self._find(request, owner)
         batch_id = found.batch.id
 
@@ -103,7 +103,7 @@ class BatchRoutes:
             shown = self._view(batch_id, owner)
             return json.dumps(shown), shown["ended"]
 
-        changes = self.service.achanges([job.id for job in found.jobs], sse.HEARTBEAT_S)
+        changes = self.service.abatch_changes(batch_id, sse.HEARTBEAT_S)
         pause_s = LONG_PAUSE_S if len(found.jobs) > MANY else PAUSE_S
         states = sse.states(changes, partial(in_thread, read), pause_s=pause_s)
         return sse.EventStream(states, retry_ms=RETRY_MS)

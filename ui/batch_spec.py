@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from errors import ErrorCode, KinoraError
-from jobs.final_prompt import spread_wildcard_seeds
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_csv import MAX_BYTES, RequestRow, parse_csv
 from pipelines.validation_errors import invalid_input
@@ -91,7 +90,7 @@ def requests_in(
         except KinoraError as error:
             raise _at(place, error) from error
         found.append(request)
-    return spread_wildcard_seeds(found)
+    return found
 
 
 def _at(place: str, error: KinoraError) -> KinoraError:
@@ -120,8 +119,7 @@ def _from_csv(
         except KinoraError as error:
             raise row.error(str(error.details.get("field", "model")), error) from error
         found.append(request)
-    own_seeds = [n for n, row in enumerate(rows) if "wildcard_seed" in row.values]
-    return spread_wildcard_seeds(found, own_seeds)
+    return found
 
 
 def _without_lengths_of(row: RequestRow, common: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import gradio as gr
 
 from errors import ErrorCode, KinoraError
 from jobs.batch import BatchState
-from jobs.final_prompt import spread_wildcard_seeds
 from jobs.job import Job, State
 from pipelines.models.comparison import parse_settings
 from pipelines.models.drafts import MAX_DRAFTS, MIN_DRAFTS, USUAL_DRAFTS, parse_count
@@ -120,7 +119,7 @@ class Tools:
             [
                 *parameters_for(field for field in fields if field.in_make_clip),
                 EndpointParameter(
-                    "drafts", Kind.INTEGER, default=USUAL_DRAFTS,
+                    "drafts", Kind.INTEGER, is_optional=True, default=USUAL_DRAFTS,
                     help=f"How many, from {MIN_DRAFTS} to {MAX_DRAFTS}.",
                 ),
             ],
@@ -201,12 +200,12 @@ class Tools:
         with errors_for_gradio():
             caller = self._caller(request)
             wanted = [GenerationRequest.model_validate(arguments | {"prompt": p}) for p in prompts]
-            wanted = spread_wildcard_seeds(wanted)
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
             return self._batch(jobs[0].batch, caller, request)
 
     def start_drafts(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         count = arguments.pop("drafts")
+        count = USUAL_DRAFTS if count is None else count
         with errors_for_gradio():
             caller = self._caller(request)
             wanted = GenerationRequest.model_validate(arguments)
@@ -235,11 +234,11 @@ class Tools:
 
     def batch_state(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            return self._batch(arguments["batch_id"], self.identify(web_request(request)), request)
+            return self._batch(arguments["batch_id"], self.identify(_web_request(request)), request)
 
     def discard_batch(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            caller = self.identify(web_request(request))
+            caller = self.identify(_web_request(request))
             found = self._found(arguments["batch_id"], caller)
             for job in reversed(
                 found.jobs
@@ -254,7 +253,7 @@ class Tools:
             return self._started(self.service.make_again(before.id, caller.owner), caller, request)
 
     def _caller(self, request: gr.Request) -> ToolCaller:
-        caller = self.identify(web_request(request))
+        caller = self.identify(_web_request(request))
         if self.service.needs_request and not caller.quota:
             raise KinoraError(
                 ErrorCode.UNAVAILABLE,
@@ -265,7 +264,7 @@ class Tools:
         return caller
 
     def _job(self, job_id: str, request: gr.Request) -> Job:
-        job, caller = self.service.get(job_id), self.identify(web_request(request))
+        job, caller = self.service.get(job_id), self.identify(_web_request(request))
         if not caller.may_see(job):
             raise KinoraError(ErrorCode.NOT_FOUND, "There is no such clip here.")
         self.service.use_quota(job, caller.quota)
@@ -290,7 +289,7 @@ class Tools:
         if job.result and job.result.gone:
             state["gone"] = job.result.gone.sentence
         elif job.state is State.SUCCEEDED:
-            state["url"] = f"{public_root(web_request(request))}/api/result/{job.id}"
+            state["url"] = f"{public_root(_web_request(request))}/api/result/{job.id}"
             state["reused"] = bool(job.result and job.result.reused)
         if job.error:
             state["error"] = job.error
@@ -324,13 +323,13 @@ class Tools:
             "cells": [cell.model_dump() for cell in layout.cells],
         }
         if any(job.state is State.SUCCEEDED for job in found.jobs):
-            here = f"{public_root(web_request(request))}/api/batches/{batch.id}"
+            here = f"{public_root(_web_request(request))}/api/batches/{batch.id}"
             names = {"sheet": "sheet.png", "grid": "grid.mp4", "zip": "clips.zip"}
             state |= {name: f"{here}/{file}" for name, file in names.items()}
         return state
 
 
-def web_request(request: gr.Request) -> Request:
+def _web_request(request: gr.Request) -> Request:
     if request.request is None:
         raise RuntimeError("Gradio called a tool without the web request")
     return request.request

@@ -9,7 +9,7 @@ import gradio as gr
 from pipelines.request import REQUEST_FIELDS
 from ui.endpoint_parameters import EndpointParameter, endpoint, parameters_for
 from ui.gradio_api import errors_for_gradio
-from ui.mcp_tools import Identify, ToolCaller, web_request
+from ui.mcp_tools import Identify, ToolCaller
 from web.limits import windows_for
 from web.prompt_tools import PromptTools
 
@@ -29,7 +29,7 @@ class PromptEndpoints:
         fields = [REQUEST_FIELDS[name] for name in PROMPT_FIELDS]
         prompt = EndpointParameter("prompt", help="A short prompt.")
         (model,) = parameters_for([REQUEST_FIELDS["model"]])
-        given = parameters_for(fields)
+        words = parameters_for(fields)
         found = [
             endpoint(
                 self.styles,
@@ -41,7 +41,7 @@ class PromptEndpoints:
                 self.final_prompt,
                 "final_prompt",
                 "Show the prompt that a clip would be made with, after wildcards and style.",
-                given,
+                words,
             ),
             endpoint(
                 self.suggest_prompts,
@@ -85,4 +85,6 @@ class PromptEndpoints:
             return (await self.tools.improve(arguments, caller.limited_as)).model_dump()
 
     def _caller(self, request: gr.Request) -> ToolCaller:
-        return self.identify(web_request(request))
+        if request.request is None:
+            raise RuntimeError("Gradio called a tool without the web request")
+        return self.identify(request.request)

@@ -43,7 +43,7 @@ FENCE = re.compile(r"^```\w*\n?|\n?```$")
 
 
 class Texts(BaseModel):
-    """What the language model is told."""
+    """Parts of the system message."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     common: str
@@ -105,7 +105,7 @@ class Enhancer:
         try:
             with anyio.fail_after(self._settings.enhancer_timeout_s):
                 async with self._places:
-                    answer = await self._ask(load_texts().system(card, task), prompt)
+                    answer = await self._request_completion(load_texts().system(card, task), prompt)
             return Improvement(prompt=prompt, improved=checked(answer, prompt))
         except NoImprovement as why:
             sentence = why.sentence
@@ -116,7 +116,7 @@ class Enhancer:
             sentence = "The prompt could not be improved right now. Your prompt is as it was."
         return Improvement(prompt=prompt, message=sentence)
 
-    async def _ask(self, system: str, prompt: str) -> str:
+    async def _request_completion(self, system: str, prompt: str) -> str:
         """One request, never repeated. Raises NoImprovement, httpx.HTTPError."""
         key = self._settings.enhancer_key
         headers = {"Accept-Encoding": "identity"}  # a small body may unpack to gigabytes

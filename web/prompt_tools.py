@@ -82,11 +82,8 @@ class PromptTools:
     # ---- prompts
 
     def offer(self) -> PromptOffer:
-        lists = self.service.wildcards
-        found = [
-            WildcardList(name=name, examples=lists.examples(name, EXAMPLES))
-            for name in lists.names()
-        ]
+        lists = self.service.wildcards.examples(EXAMPLES)
+        found = [WildcardList(name=name, examples=lines) for name, lines in lists.items()]
         return PromptOffer(wildcards=found, improve=self.enhancer.is_there)
 
     def final_prompt(self, body: Mapping[str, Any], owner: str) -> FinalPromptView:

@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from errors import ErrorCode, KinoraError
 from jobs.batch_files import BatchFiles, prune
@@ -32,7 +32,7 @@ def here(service: JobService) -> JobService:  # noqa: F811
 
 
 @pytest.fixture
-def me(site: Guard) -> httpx.Client:  # noqa: F811
+def me(site: Guard) -> TestClient:  # noqa: F811
     return client_of(site)
 
 
@@ -56,7 +56,7 @@ def finish(here: JobService, job_id: str, colour: int) -> None:
 
 
 @pytest.fixture
-def comparison(me: httpx.Client, here: JobService) -> Any:
+def comparison(me: TestClient, here: JobService) -> Any:
     """Two by two: one clip is finished, one discarded, one waits, one cannot be made."""
     body = DOG | {"compare": ["steps=2,3", "model=pocket,distilled"], "width": 64}
     batch = me.post("/api/comparisons", json=body | {"num_frames": 9}).json()
@@ -65,14 +65,14 @@ def comparison(me: httpx.Client, here: JobService) -> Any:
     return batch
 
 
-def sheet_of(me: httpx.Client, batch: Any) -> np.ndarray:
+def sheet_of(me: TestClient, batch: Any) -> np.ndarray:
     answer = me.get(batch["urls"]["sheet"])
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
     return np.asarray(Image.open(io.BytesIO(answer.content)))
 
 
 def test_a_sheet_shows_what_is_there_and_changes_with_it(
-    me: httpx.Client, here: JobService, comparison: Any
+    me: TestClient, here: JobService, comparison: Any
 ) -> None:
     before = sheet_of(me, comparison)
     assert (before == 200).all(axis=2).sum() > 10_000, "the finished clip"
@@ -88,7 +88,7 @@ def cached(here: JobService, batch: Any) -> Path:
     return here.settings.data_dir / "batches" / str(batch["batch_id"])
 
 
-def test_a_grid_plays_them_in_one_video(me: httpx.Client, comparison: Any, tmp_path: Path) -> None:
+def test_a_grid_plays_them_in_one_video(me: TestClient, comparison: Any, tmp_path: Path) -> None:
     url = comparison["urls"]["grid"]
     answer = me.get(url)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "video/mp4")
@@ -104,7 +104,7 @@ def test_a_grid_plays_them_in_one_video(me: httpx.Client, comparison: Any, tmp_p
 
 
 def test_a_zip_has_every_clip_and_what_made_it(
-    me: httpx.Client, here: JobService, comparison: Any
+    me: TestClient, here: JobService, comparison: Any
 ) -> None:
     answer = me.get(comparison["urls"]["clips"])
     assert answer.headers["content-type"] == "application/zip"
@@ -123,7 +123,24 @@ def test_a_zip_has_every_clip_and_what_made_it(
     assert [axis["field"] for axis in about["axes"]] == ["num_inference_steps", "model"]
 
 
-def test_before_any_clip_is_finished_there_is_a_sheet_only(me: httpx.Client) -> None:
+def test_a_closed_connection_loses_nothing(
+    me: TestClient,
+    here: JobService,
+    comparison: Any,
+) -> None:
+    pieces = here.batch_files.zip(here.find_batch(comparison["batch_id"]))
+    assert next(pieces)[:2] == b"PK"
+    pieces.close()  # type: ignore[attr-defined]
+    me.close()
+    later = TestClient(me.app, headers={"Authorization": me.headers["authorization"]})
+    (listed,) = later.get("/api/batches").json()["batches"]
+    assert listed["batch_id"] == comparison["batch_id"]
+    assert listed["counts"] == {"succeeded": 1, "cancelled": 1, "queued": 2}
+    with zipfile.ZipFile(io.BytesIO(later.get(listed["urls"]["clips"]).content)) as archive:
+        assert archive.testzip() is None
+
+
+def test_before_any_clip_is_finished_there_is_a_sheet_only(me: TestClient) -> None:
     batch = me.post("/api/drafts", json=DOG | {"drafts": 2}).json()
     assert sheet_of(me, batch).shape[2] == 3
     for name in ("grid", "clips"):
@@ -138,7 +155,7 @@ def test_another_callers_files_are_404(site: Guard, comparison: Any) -> None:  #
 
 
 def test_a_deleted_clip_is_in_no_file_any_more(
-    me: httpx.Client, here: JobService, comparison: Any
+    me: TestClient, here: JobService, comparison: Any
 ) -> None:
     sheet_of(me, comparison)
     assert cached(here, comparison).is_dir()
@@ -148,7 +165,7 @@ def test_a_deleted_clip_is_in_no_file_any_more(
 
 
 def test_a_clip_that_was_removed_by_age_leaves_the_sheet(
-    me: httpx.Client, here: JobService, comparison: Any
+    me: TestClient, here: JobService, comparison: Any
 ) -> None:
     sheet_of(me, comparison)
     job_id = comparison["cells"][0]["job_id"]
@@ -181,7 +198,7 @@ def test_too_many_at_once_are_refused(here: JobService, comparison: Any) -> None
 
 
 def test_cached_files_are_limited_and_those_of_no_batch_removed(
-    me: httpx.Client, here: JobService, comparison: Any
+    me: TestClient, here: JobService, comparison: Any
 ) -> None:
     sheet_of(me, comparison)
     folder = cached(here, comparison)

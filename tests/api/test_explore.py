@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -53,23 +52,23 @@ def site(service: JobService) -> Guard:
     return site_of(service, service.settings)
 
 
-def client_of(site: Guard, secret: str = SECRET) -> httpx.Client:
+def client_of(site: Guard, secret: str = SECRET) -> TestClient:
     """A caller that nobody was before."""
     headers = {"Authorization": f"Bearer {secret}-{time.time_ns()}"}
     return TestClient(site, headers=headers)
 
 
 @pytest.fixture
-def me(site: Guard) -> httpx.Client:
+def me(site: Guard) -> TestClient:
     return client_of(site)
 
 
 @pytest.fixture
-def other(site: Guard) -> httpx.Client:
+def other(site: Guard) -> TestClient:
     return client_of(site, OTHER_SECRET)
 
 
-def refused(answer: httpx.Response, status: int, code: str) -> str:
+def refused(answer: Any, status: int, code: str) -> str:
     body = answer.json()
     assert (answer.status_code, body["error"]) == (status, code), body
     return body["message"]
@@ -78,7 +77,7 @@ def refused(answer: httpx.Response, status: int, code: str) -> str:
 # -- drafts ----------------------------------------------------------------------------------------
 
 
-def test_drafts_are_a_batch_of_clips_that_can_be_rendered(me: httpx.Client) -> None:
+def test_drafts_are_a_batch_of_clips_that_can_be_rendered(me: TestClient) -> None:
     answer = me.post("/api/drafts", json=DOG | {"drafts": 3})
     assert answer.status_code == 202, answer.text
     batch = answer.json()
@@ -102,14 +101,14 @@ def test_drafts_are_a_batch_of_clips_that_can_be_rendered(me: httpx.Client) -> N
     refused(me.post(f"/api/jobs/{job['job_id']}/render"), 409, "conflict")
 
 
-def test_one_draft_is_discarded_alone(me: httpx.Client) -> None:
+def test_one_draft_is_discarded_alone(me: TestClient) -> None:
     batch = me.post("/api/drafts", json=DOG | {"drafts": 2}).json()
     assert me.post(batch["jobs"][0]["urls"]["cancel"]).json()["state"] == "cancelled"
     after = me.get(batch["urls"]["self"]).json()
     assert after["counts"] == {"queued": 1, "cancelled": 1}
 
 
-def test_the_estimate_says_what_drafts_and_the_full_clip_cost(me: httpx.Client) -> None:
+def test_the_estimate_says_what_drafts_and_the_full_clip_cost(me: TestClient) -> None:
     body = me.post("/api/drafts/estimate", json=DOG | {"drafts": 4}).json()
     assert (body["clips"], len(body["used"]), len(body["cells"])) == (4, 4, 4)
     assert 0 < body["low"] < body["seconds"] < body["high"]
@@ -119,17 +118,17 @@ def test_the_estimate_says_what_drafts_and_the_full_clip_cost(me: httpx.Client) 
 
 
 @pytest.mark.parametrize("drafts", [1, 9, 0, "many", 2.5, True, None])
-def test_there_are_two_to_eight_drafts(me: httpx.Client, drafts: object) -> None:
+def test_there_are_two_to_eight_drafts(me: TestClient, drafts: object) -> None:
     sentence = refused(me.post("/api/drafts", json=DOG | {"drafts": drafts}), 422, "invalid_input")
     assert "drafts" in sentence
 
 
-def test_a_form_can_ask_for_drafts_too(me: httpx.Client) -> None:
+def test_a_form_can_ask_for_drafts_too(me: TestClient) -> None:
     batch = me.post("/api/drafts", data={"prompt": "a dog", "drafts": "2"}).json()
     assert len(batch["jobs"]) == 2
 
 
-def test_a_key_makes_drafts_once(me: httpx.Client) -> None:
+def test_a_key_makes_drafts_once(me: TestClient) -> None:
     key = {"Idempotency-Key": "once"}
     first, again = (me.post("/api/drafts", json=DOG, headers=key).json() for _ in range(2))
     assert first["batch_id"] == again["batch_id"] and len(first["jobs"]) == 4
@@ -152,7 +151,7 @@ def test_each_draft_counts_and_too_many_are_refused_whole(service: JobService) -
 # -- comparisons -----------------------------------------------------------------------------------
 
 
-def test_a_comparison_is_a_grid_with_labels(me: httpx.Client) -> None:
+def test_a_comparison_is_a_grid_with_labels(me: TestClient) -> None:
     body = DOG | {"compare": ["guidance=2,4", {"field": "num_inference_steps", "values": [2, 3]}]}
     body.pop("seed")
     answer = me.post("/api/comparisons", json=body)
@@ -173,7 +172,7 @@ def test_a_comparison_is_a_grid_with_labels(me: httpx.Client) -> None:
     assert len({each["seed"] for each in made}) == 1
 
 
-def test_equal_cells_are_made_once_and_impossible_ones_say_why(me: httpx.Client) -> None:
+def test_equal_cells_are_made_once_and_impossible_ones_say_why(me: TestClient) -> None:
     """The distilled model takes no guidance, and at most four steps."""
     body = DOG | {"compare": ["model=pocket,distilled", "guidance=2,4"]}
     batch = me.post("/api/comparisons", json=body).json()
@@ -207,7 +206,7 @@ def test_equal_cells_are_made_once_and_impossible_ones_say_why(me: httpx.Client)
     ],
 )
 def test_a_comparison_of_which_nothing_can_be_made_is_refused(
-    me: httpx.Client, compare: object, code: str, says: str
+    me: TestClient, compare: object, code: str, says: str
 ) -> None:
     answer = me.post("/api/comparisons", json=DOG | {"compare": compare})
     status = 404 if code == "unknown_model" else 422
@@ -215,7 +214,7 @@ def test_a_comparison_of_which_nothing_can_be_made_is_refused(
     assert me.get("/api/jobs").json()["jobs"] == []
 
 
-def test_a_comparison_needs_settings_and_comes_as_a_form_too(me: httpx.Client) -> None:
+def test_a_comparison_needs_settings_and_comes_as_a_form_too(me: TestClient) -> None:
     sentence = refused(me.post("/api/comparisons", json=DOG), 422, "invalid_input")
     assert "guidance_scale=2,4,6" in sentence
     form = {"prompt": "a dog", "compare": ["steps=2,3", "guidance=1,2"]}
@@ -225,7 +224,7 @@ def test_a_comparison_needs_settings_and_comes_as_a_form_too(me: httpx.Client) -
 # -- batches ---------------------------------------------------------------------------------------
 
 
-def test_a_callers_batches_are_listed_newest_first(me: httpx.Client, other: httpx.Client) -> None:
+def test_a_callers_batches_are_listed_newest_first(me: TestClient, other: TestClient) -> None:
     made = []
     for n in range(3):
         batch = me.post("/api/drafts", json=DOG | {"drafts": 2, "seed": n}).json()
@@ -240,7 +239,7 @@ def test_a_callers_batches_are_listed_newest_first(me: httpx.Client, other: http
     assert other.get("/api/batches").json()["batches"] == []
 
 
-def test_another_callers_batch_and_draft_are_404(me: httpx.Client, other: httpx.Client) -> None:
+def test_another_callers_batch_and_draft_are_404(me: TestClient, other: TestClient) -> None:
     batch = me.post("/api/drafts", json=DOG).json()
     draft = batch["jobs"][0]["urls"]
     me.post(draft["cancel"])
@@ -251,7 +250,7 @@ def test_another_callers_batch_and_draft_are_404(me: httpx.Client, other: httpx.
         refused(other.post(f"{draft['self']}/{what}"), 404, "not_found")
 
 
-def test_a_clip_is_made_again_in_its_place(me: httpx.Client) -> None:
+def test_a_clip_is_made_again_in_its_place(me: TestClient) -> None:
     batch = me.post("/api/drafts", json=DOG | {"drafts": 2}).json()
     first, second = batch["jobs"]
     refused(me.post(f"{first['urls']['self']}/again"), 409, "conflict")
@@ -262,7 +261,7 @@ def test_a_clip_is_made_again_in_its_place(me: httpx.Client) -> None:
     assert [c["job_id"] for c in after["cells"]] == [again["job_id"], second["job_id"]]
 
 
-def test_a_deleted_clip_leaves_its_place_empty(me: httpx.Client) -> None:
+def test_a_deleted_clip_leaves_its_place_empty(me: TestClient) -> None:
     batch = me.post("/api/drafts", json=DOG | {"drafts": 2}).json()
     me.post(batch["urls"]["cancel"])
     first, second = batch["jobs"]
@@ -274,7 +273,7 @@ def test_a_deleted_clip_leaves_its_place_empty(me: httpx.Client) -> None:
     refused(me.get(batch["urls"]["self"]), 404, "not_found")
 
 
-def test_a_batch_is_estimated_before_it_is_submitted(me: httpx.Client) -> None:
+def test_a_batch_is_estimated_before_it_is_submitted(me: TestClient) -> None:
     body = {"prompts": ["a dog", "a cat"], "num_inference_steps": 2}
     estimate = me.post("/api/batches/estimate", json=body).json()
     assert estimate["clips"] == 2 and estimate["full"] is None
@@ -283,7 +282,7 @@ def test_a_batch_is_estimated_before_it_is_submitted(me: httpx.Client) -> None:
     assert me.get("/api/jobs").json()["jobs"] == []
 
 
-def test_a_csv_is_a_batch_of_its_lines(me: httpx.Client, png: bytes) -> None:
+def test_a_csv_is_a_batch_of_its_lines(me: TestClient, png: bytes) -> None:
     text = 'prompt,seed,steps\n"a dog, asleep",3,2\na cat,4,\n'
     batch = me.post("/api/batches", json={"csv": text, "num_frames": 5}).json()
     made = [(j["settings"]["prompt"], j["settings"]["seed"], j["settings"]["num_inference_steps"])
@@ -313,7 +312,7 @@ def test_a_csv_is_a_batch_of_its_lines(me: httpx.Client, png: bytes) -> None:
     ],
 )
 def test_a_csv_with_one_bad_cell_is_refused_whole_with_its_place(
-    me: httpx.Client, table: str, details: dict[str, Any]
+    me: TestClient, table: str, details: dict[str, Any]
 ) -> None:
     answer = me.post("/api/batches", json={"csv": table})
     refused(answer, 422, "invalid_input")
@@ -322,7 +321,7 @@ def test_a_csv_with_one_bad_cell_is_refused_whole_with_its_place(
 
 
 def test_a_picture_that_no_line_names_is_no_mistake_to_pass_over(
-    me: httpx.Client, png: bytes
+    me: TestClient, png: bytes
 ) -> None:
     files = [("csv", ("clips.csv", b"prompt\na dog\n")), ("images", ("ball.png", png))]
     assert "ball.png" in refused(me.post("/api/batches", files=files), 422, "invalid_input")

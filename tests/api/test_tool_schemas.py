@@ -115,7 +115,7 @@ def fetch(address: str, server: ApiServer) -> bytes:
 
 
 def test_every_tools_schema_is_a_json_schema(server: ApiServer, tools: dict[str, Tool]) -> None:
-    assert len(tools) == 12
+    assert len(tools) == 20
     for tool in tools.values():
         Draft202012Validator.check_schema(tool.inputSchema)
         assert tool.inputSchema["type"] == "object"
@@ -204,6 +204,13 @@ def test_every_tool_answers_in_json_with_addresses_that_can_be_opened(
     estimate = ask("estimate", num_frames=9, model=None)
     assert estimate["low"] <= estimate["seconds"] <= estimate["high"]
 
+    styles = call(server, "styles", model=None)
+    called.add("styles")
+    assert "cinematic" in texts(styles)[0]
+    final = ask("final_prompt", prompt="a {red} dog", wildcards=True, style=None)
+    assert final["prompt"] == "a red dog"
+    assert ask("suggest_prompts", prompt="a dog")["suggestions"][0].startswith("a dog ")
+
     nothing = {"model": None, "loras": None, "sampler": None, "width": None}
     clip, used = make("text_to_video", prompt="a dog", **nothing)
     assert (used["seed"], used["prompt"]) == (5, "a dog")
@@ -228,6 +235,25 @@ def test_every_tool_answers_in_json_with_addresses_that_can_be_opened(
     slow = ask("make_clip", prompt="a long one", num_inference_steps=50, width=128, height=128,
                duration_s=4)  # fmt: skip
     assert ask("discard_clip", job_id=slow["job_id"])["job_id"] == slow["job_id"]
+
+    drafts = ask("start_drafts", prompt="a dog", drafts=2, **QUICK)
+    picked, other = (clip["job_id"] for clip in drafts["clips"])
+    full = ask("render_draft", job_id=picked)
+    assert ended(server, full["job_id"])["state"] == "succeeded"
+    ended(server, picked)
+    stopped = ask("discard_batch", batch_id=drafts["batch_id"])
+    if ended(server, other)["state"] == "cancelled":
+        assert ask("make_again", job_id=other)["state"] in ("queued", "running")
+    else:
+        refused = call(server, "make_again", job_id=other)
+        assert "there already" in texts(refused)[0]
+        called.add("make_again")
+    assert fetch(stopped["sheet"], server)[1:4] == b"PNG"
+    assert fetch(stopped["grid"], server)[4:8] == b"ftyp"
+    assert fetch(stopped["zip"], server)[:2] == b"PK"
+    ask("discard_batch", batch_id=drafts["batch_id"])
+    compared = ask("compare", prompt="a dog", settings=["steps=1,2"], **QUICK)
+    assert [cell["labels"] for cell in compared["cells"]] == [["1"], ["2"]]
     assert called == set(tools), "a tool is not called here"
 
 
@@ -252,6 +278,16 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("make_batch", {"prompts": []}, "A batch has 1 to"),
     ("make_batch", {"prompts": "a dog"}, "is not of type 'array'"),
     ("batch_state", {"batch_id": NOWHERE}, "There is no such batch here."),
+    ("styles", {"model": "sora-2"}, "There is no model called"),
+    ("final_prompt", {"prompt": "a {red", "wildcards": True}, "column 3"),
+    ("suggest_prompts", {"prompt": "a", "model": "sora-2"}, "There is no model called"),
+    ("discard_batch", {"batch_id": NOWHERE}, "There is no such batch here."),
+    ("start_drafts", {"prompt": "a", "drafts": 9}, "from 2 to 8"),
+    ("start_drafts", {"drafts": 2}, "'prompt' is a required property"),
+    ("render_draft", {"job_id": NOWHERE}, "There is no such clip here."),
+    ("compare", {"prompt": "a", "settings": ["colour=1,2"]}, "no setting called"),
+    ("compare", {"prompt": "a", "settings": "steps=1,2"}, "is not of type 'array'"),
+    ("make_again", {"job_id": NOWHERE}, "There is no such clip here."),
 ]
 
 

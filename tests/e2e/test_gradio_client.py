@@ -30,7 +30,8 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
     assert set(described["named_endpoints"]) == {
         "/text_to_video", "/image_to_video", "/video_to_video", "/models", "/estimate", "/health",
         "/make_clip", "/continue_clip", "/clip_state", "/discard_clip",
-        "/make_batch", "/batch_state",
+        "/make_batch", "/batch_state", "/discard_batch", "/make_again",
+        "/start_drafts", "/render_draft", "/compare",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -11,10 +14,11 @@ from app import build_service
 from errors import ErrorCode, KinoraError
 from jobs.batch import Batch, Layout
 from jobs.event_types import JobCancelled
-from jobs.job import State
+from jobs.job import Job, State
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.foreground import ForegroundExecutor
+from pipelines.models.comparison import parse_settings
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
@@ -168,9 +172,40 @@ def test_the_row_goes_with_the_last_job(store: JobStore, make_job: MakeJob) -> N
     assert store.batch_row(batch.id) is None
 
 
-def test_a_batch_of_an_earlier_version_is_read_from_its_jobs(
-    store: JobStore, make_job: MakeJob, service: JobService
+def test_batches_are_listed_and_one_clip_takes_anothers_place(
+    store: JobStore, make_job: MakeJob
 ) -> None:
+    plenty: Any = {"max_queue": 100, "max_per_owner": 100}
+    made: list[list[Job]] = []
+    for n in range(3):
+        batch_id = f"{n}" * 32
+        jobs = [make_job().model_copy(update={"batch": batch_id}) for _ in range(2)]
+        layout = Layout.of_jobs([job.id for job in jobs])
+        at = jobs[0].created_at
+        batch = Batch(id=batch_id, owner="visitor", created_at=at, layout=layout)
+        store.add_all(jobs, batch=batch if n else None, **plenty)
+        made.append(jobs)
+        for job in jobs:
+            store.move(job.id, State.QUEUED, State.CANCELLED, JobCancelled())
+    assert store.newest_batches("visitor", 2) == ["2" * 32, "1" * 32]
+    last = made[1][0].created_at
+    assert store.newest_batches("visitor", 2, last) == ["0" * 32]
+    assert store.newest_batches("other", 2) == []
+    assert store.known_batches(["0" * 32, "f" * 32]) == {"0" * 32}
+
+    for first, second in made[:2]:  # without a row, and with one
+        again = make_job().model_copy(update={"batch": first.batch})
+        store.add_all([again], replaces=first.id, **plenty)
+        row = store.batch_row(first.batch or "")
+        assert row and [cell.job_id for cell in row.layout.cells] == [again.id, second.id]
+        with pytest.raises(KinoraError):
+            store.add_all([make_job().model_copy(update={"batch": first.batch})],
+                          replaces=first.id, **plenty)  # fmt: skip
+        store.move(again.id, State.QUEUED, State.CANCELLED, JobCancelled())
+        assert store.batch_ids(first.batch or "") == {again.id, second.id}
+
+
+def test_a_batch_of_an_earlier_version_is_read_from_its_jobs(service: JobService) -> None:
     jobs = service.submit_batch([DOG, DOG], ME)
     batch_id = jobs[0].batch or ""
     with service._store.database.durable.begin() as tx:
@@ -181,3 +216,34 @@ def test_a_batch_of_an_earlier_version_is_read_from_its_jobs(
     cancel(service, jobs[0].id)
     again = service.make_again(jobs[0].id, ME)
     assert [job.id for job in service.find_batch(batch_id).jobs] == [again.id, jobs[1].id]
+
+
+def test_followers_of_a_batch_follow_a_clip_that_is_made_again(service: JobService) -> None:
+    lost, waiting = service.submit_batch([DOG, DOG], ME)
+    cancel(service, lost.id)
+    batch_id = lost.batch or ""
+
+    async def follow() -> None:
+        async with aclosing(service.abatch_changes(batch_id, tick_s=60)) as changes:
+
+            async def changed() -> None:
+                await asyncio.wait_for(anext(changes), 20)
+
+            await changed()
+            waits = asyncio.ensure_future(changed())
+            await asyncio.sleep(0.05)
+            again = await asyncio.to_thread(service.make_again, lost.id, ME)
+            await waits
+            await asyncio.to_thread(service.cancel, again.id)
+            await changed()  # it follows the new clip
+            found = service.find_batch(batch_id)
+            assert [job.id for job in found.jobs] == [again.id, waiting.id]
+
+    asyncio.run(follow())
+
+
+def test_a_lora_that_is_not_there_concerns_its_cell_only(service: JobService) -> None:
+    plan = service.plans.comparison(DOG, parse_settings("loras=,nowhere.safetensors"))
+    assert len(plan.jobs) == 1
+    problem = plan.batch.cells[1].problem
+    assert problem and "nowhere.safetensors" in problem

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import KinoraError
-from jobs.final_prompt import as_composed, make_final_prompt, spread_wildcard_seeds
+from jobs.final_prompt import (
+    as_composed,
+    make_final_prompt,
+    spread_wildcard_seeds,
+    with_wildcard_seed,
+)
 from pipelines.models.cards import ModelCard, load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest
@@ -119,9 +124,25 @@ def test_another_model_gets_the_prompt_that_was_chosen() -> None:
 
 
 def test_a_batch_shares_out_its_wildcard_seed() -> None:
-    request = GenerationRequest(prompt="x", wildcards=True, wildcard_seed=MAX_SEED)
-    seeds = [each.wildcard_seed for each in spread_wildcard_seeds([request] * 4, own=[2])]
-    assert seeds == [MAX_SEED, 0, MAX_SEED, 2]
+    same = GenerationRequest(prompt="x", wildcards=True, wildcard_seed=MAX_SEED)
+    other = same.model_copy(update={"prompt": "y"})
+    plain = GenerationRequest(prompt="x", wildcard_seed=3)
+    spread = spread_wildcard_seeds([same, other, same, plain, plain, same])
+    assert [each.wildcard_seed for each in spread] == [MAX_SEED, MAX_SEED, 0, 3, 3, 1]
+
+
+def test_copies_with_other_seeds_keep_their_words_once_the_wildcards_have_a_seed() -> None:
+    request = GenerationRequest(prompt="{a|b|c|d|e|f}", wildcards=True)
+    fixed = with_wildcard_seed(request)
+    assert fixed.wildcard_seed is not None
+    assert with_wildcard_seed(fixed) == fixed
+    assert with_wildcard_seed(request.model_copy(update={"seed": 5})).wildcard_seed == 5
+    assert with_wildcard_seed(GenerationRequest(prompt="x")).wildcard_seed is None
+    made = {
+        composed(WAN, **fixed.model_dump() | {"model": None, "seed": seed}).prompt
+        for seed in range(6)
+    }
+    assert len(made) == 1
 
 
 @given(

@@ -90,7 +90,7 @@ def test_escaped_letters_are_plain() -> None:
     [
         ("a {red|green", 3, "no “}” after it"),
         ("ab } c", 4, "no “{” before it"),
-        ("x {3$$a|b}", 3, "ask for 3 of 2"),
+        ("x {3$$a|b}", 3, "need 3 of 2"),
         ("x {2-1$$a|b}", 3, "2 to 1"),
         ("{a|{b|c}", 1, "no “}” after it"),
         ("a __animla__", 3, "Did you mean __animal__?"),
@@ -213,7 +213,15 @@ def test_every_list_of_ours_can_be_drawn_from() -> None:
 def test_comments_and_empty_lines_are_no_choices(tmp_path: Path) -> None:
     lists = write(tmp_path, colour="\ufeff# colours\n\n red \n")
     assert expand("__colour__", lists, 1) == "red"
-    assert lists.examples("colour", 3) == ["red"]
+    assert lists.examples(3) == {"colour": ["red"]}
+
+
+def test_examples_are_the_first_whole_lines(tmp_path: Path) -> None:
+    many = "\n".join(f"line {n} é" for n in range(2000))
+    lists = write(tmp_path, long=many, one="é" * 5000)
+    (tmp_path / "latin.txt").write_bytes("grün".encode("latin-1"))
+    assert lists.examples(2) == {"latin": [], "long": ["line 0 é", "line 1 é"], "one": []}
+    assert lists.examples(5000)["long"][-1].endswith(" é")
 
 
 def test_a_later_folder_comes_first_and_changes_are_seen(tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_what_the_fallback_does_not_take_is_left_out_and_that_is_said(home: Home
     assert job.fitted.adjustments[0].sentence.endswith("instead, at its own size and length.")
 
 
+def test_the_fallback_gets_the_prompt_that_was_chosen_and_styled(home: Home) -> None:
+    words = {"prompt": "a {red|green|blue} dog", "wildcards": True, "style": "anime"}
+    accepted = home.service.fit(GenerationRequest.model_validate(words | {"seed": 3}))
+    for model, size in (("big", 96), ("large", 96)):
+        job = home.make(model=model, width=size, height=size, wildcard_seed=3, **words)
+        assert job.state is State.SUCCEEDED, job.error
+        assert job.fitted.prompt == accepted.prompt
+        assert job.fitted.prompt_origin is not None
+        assert job.fitted.prompt_origin.prompt == words["prompt"]
+        changed = {change.field for change in job.fitted.adjustments}
+        assert not changed & {"prompt", "negative_prompt", *words, "wildcard_seed"}
+
+
 def test_who_forbids_a_fallback_gets_a_button_for_it(home: Home) -> None:
     job = home.make(model="big", allow_fallback=False)
     assert job.state is State.FAILED
