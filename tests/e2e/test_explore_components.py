@@ -145,6 +145,19 @@ def test_arrows_move_in_the_grid_and_a_refusal_brings_it_back(here: Here) -> Non
     expect(page.locator(".k-grid-layer")).to_be_visible()
 
 
+def test_a_draft_that_is_discarded_while_it_is_open_leads_back_to_the_grid(here: Here) -> None:
+    page, answers = here
+    draft = cell_job(1, is_draft=True)
+    answers.jobs = [draft]
+    show(page, answers, batch(draft, kind="drafts"))
+    gone = draft | {"state": "cancelled", "phase": "cancelled", "line": "Discarded"}
+    answers.live = [gone]
+    answers.batches = {BATCH: batch(gone, kind="drafts", ended=True)}
+    page.locator(".k-cell-open").click()
+    expect(page.locator(".k-cell")).to_contain_text("Discarded")
+    expect(page.locator(".k-cell-open")).to_be_focused()
+
+
 def test_the_compare_panel_plans_what_is_written_and_starts_it(here: Here) -> None:
     page, answers = here
     steps = {"field": "num_inference_steps", "label": "Steps", "kind": "numbers"}

@@ -49,10 +49,8 @@ export function closeBatch(tab) {
  */
 export function showGrid(tab, batch = null) {
   const behind = tab.batch.peek();
-  if (behind) {
-    leaveStage(tab);
-    refresh(tab, behind.id);
-  } else if (batch) openBatch(tab.task, batch);
+  if (behind) leaveStage(tab);
+  else if (batch) openBatch(tab.task, batch);
 }
 
 /**

@@ -1,6 +1,7 @@
 // @ts-check
 /* The clips of a batch on the stage, as a grid: drafts, a comparison with labels on both axes, or
    many. All play in step. */
+import { refreshBatch } from "../batches.js";
 import { ClipClock } from "../drawing/clip_clock.js";
 import { html, useLayoutEffect, useRef, useSignal } from "../html.js";
 import { BatchCell } from "./batch_cell.js";
@@ -37,6 +38,7 @@ export function BatchGrid({ tab }) {
   const clock = useRef(/** @type {ClipClock | null} */ (null));
   const grid = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const opened = useRef(/** @type {HTMLElement | null} */ (null));
+  const isBehind = useRef(false); // one of its clips is on the stage
   const isPlaying = useSignal(tab.plays);
   clock.current ??= new ClipClock();
   const isShown = batch !== null && job === null;
@@ -46,7 +48,11 @@ export function BatchGrid({ tab }) {
     else clock.current?.pause();
   }, [isShown, isPlaying]);
   useLayoutEffect(() => {
-    if (isShown) opened.current?.focus({ preventScroll: true }); // back from this one
+    if (isShown && isBehind.current) {
+      refreshBatch(tab); // it was not followed meanwhile
+      opened.current?.focus({ preventScroll: true });
+    }
+    isBehind.current = batch !== null && job !== null;
   }, [isShown]);
 
   if (!batch) return null;
