@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 
 from api import request_body
-from api.zips import about_file, pictures_in, shown
 from errors import ErrorCode, KinoraError
+from media.picture_zips import about_file, pictures_in, shown
 from pipelines.request import GenerationRequest
 from pipelines.request_csv import FIELD, MAX_BYTES, decode_csv, parse_csv
 from pipelines.validation_errors import unusable

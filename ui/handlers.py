@@ -188,7 +188,7 @@ class Handlers:
         except KinoraError:
             return [gr.skip()] * len(Form.names())
         # after a reload the original request, so that a random seed stays random
-        restored = job.request if event.set.get("as") == "asked" else exact_request(job)
+        restored = asked_request(job) if event.set.get("as") == "asked" else exact_request(job)
         card = self._card(job.fitted.model)
         return self._set(slate.from_request(restored, card, self.settings))
 
@@ -280,6 +280,13 @@ def message(**content: Any) -> dict[str, Any]:
 def owner_of_page(request: gr.Request) -> str:
     visitor = getattr(request.request.state, "visitor", None) if request.request else None
     return owner_of(visitor or secrets.token_hex(16))
+
+
+def asked_request(job: Job) -> GenerationRequest:
+    """The request as it was sent; of a draft, that of the full clip, without the draft's seed."""
+    if job.full_request is None:
+        return job.request
+    return job.full_request.model_copy(update={"seed": None})
 
 
 def exact_request(job: Job) -> GenerationRequest:

@@ -53,6 +53,8 @@ def view(
         "adjustments": [a.sentence for a in changes(job)],
         "surprises": surprises(job),
         "used": used(job),
+        "batch": job.batch,
+        "is_draft": job.full_request is not None,
     }
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)

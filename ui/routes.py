@@ -24,6 +24,7 @@ from jobs.job import Job, State
 from pipelines.request import Task
 from ui import job_view, task_examples, theme
 from ui.assets import STATIC, PreloadScript, Script
+from ui.batch_routes import BatchRoutes
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
@@ -245,7 +246,8 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     # reads the variable itself.
     os.environ["GRADIO_SSR_MODE"] = "False"
     script = Script.read()
-    page_routes = PageRoutes(service, settings).routes()
+    page = PageRoutes(service, settings)
+    batches = BatchRoutes(service, page.models, page.signatures)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))
     return {
@@ -261,7 +263,8 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "favicon_path": str(STATIC / "favicon.svg"),
         "app_kwargs": {
             "routes": [
-                *page_routes,
+                *batches.routes(),
+                *page.routes(),
                 *prompts.routes(),
                 script.route(),
                 task_examples.route(),

@@ -18,7 +18,8 @@ from pipelines.request import MAX_SEED, Task
 from pipelines.request_fields import RequestField
 from ui import controls
 from ui import form as slate
-from ui.handlers import Handlers, about, knowledge_line
+from ui.explore_handlers import ExploreHandlers
+from ui.handlers import about, knowledge_line
 from ui.model_picker import Models
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop", "drive")
+EXPLORE_EVENTS = ("changed", "full", "remake", "planned", "many")
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
 SMALL: dict[str, Any] = QUIET | {"queue": False}
@@ -92,7 +94,7 @@ class TaskTab:
     ) -> None:
         self.task = task
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
-        self.handlers = Handlers(task, service, self.cards, settings, models)
+        self.handlers = ExploreHandlers(task, service, self.cards, settings, models)
         self.card = self.handlers.card
         self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
@@ -142,6 +144,7 @@ class TaskTab:
             )
             self.finish = gr.Button("Finish now", elem_classes="k-stop k-finish", min_width=0)
             self.discard = gr.Button("Discard", elem_classes="k-stop k-discard", min_width=0)
+            self.explore = js_component("explore", self.task, None, events=EXPLORE_EVENTS)
             self.generate = gr.Button(
                 "Generate", variant="primary", elem_classes="k-generate", min_width=0
             )
@@ -217,9 +220,9 @@ class TaskTab:
 
     def wire(self, others: Mapping[Task, TaskTab]) -> None:
         task = self.task.value
-        inputs = [*self.controls, self.stage]
+        inputs = [*self.controls, self.stage, self.explore]
         estimate = {
-            "fn": self.handlers.estimate,
+            "fn": self.handlers.outlook,
             "inputs": inputs,
             "outputs": self.outlook,
             **SMALL,
@@ -228,13 +231,21 @@ class TaskTab:
         starts = LASTS if self.handlers.service.needs_request else STARTS
         start = f"(...args) => {{ {dispatch(task, 'start')}; return args; }}"
         lost = {"fn": None, "js": f"() => {dispatch(task, 'no answer')}", **QUIET}
-        self.generate.click(self.handlers.generate, inputs, self.post, js=start, **starts).failure(
+        self.generate.click(self.handlers.press, inputs, self.post, js=start, **starts).failure(
             **lost
         )
         self.finish.click(None, js=f"() => {dispatch(task, 'finish')}", **QUIET)
         self.discard.click(None, js=f"() => {dispatch(task, 'discard')}", **QUIET)
         for event, handler in (("again", self.handlers.repeat), ("another", self.handlers.vary)):
             getattr(self.stage, event)(handler, None, self.post, **starts).failure(**lost)
+        explore = (("full", self.handlers.render), ("remake", self.handlers.make_again))
+        for event, handler in explore:
+            getattr(self.explore, event)(handler, None, self.post, **starts).failure(**lost)
+        self.explore.changed(**estimate)
+        self.explore.planned(
+            self.handlers.plan, inputs, self.post, trigger_mode="always_last", **SMALL
+        )
+        self.explore.many(self.handlers.start_plan, inputs, self.post, **starts).failure(**lost)
 
         facts = {"fn": self.handlers.facts_of, "inputs": self.model, "outputs": self.facts, **SMALL}
         self.stage.restore(self.handlers.restore, None, self.controls, **SMALL).then(

@@ -89,6 +89,11 @@ class Answers:
         self.live: list[dict[str, Any]] = []
         """The states that a job goes through when the stage follows it."""
         self.models: dict[str, Any] = {"models": [], "any": True}
+        self.jobs: list[dict[str, Any]] = []
+        """The list of clips."""
+        self.comparable: list[dict[str, Any]] = []
+        self.batches: dict[str, dict[str, Any]] = {}
+        """By their ids."""
         self.asked: list[str] = []
         self.trouble: list[str] = []
 
@@ -99,6 +104,8 @@ class Answers:
             return "text/html", PAGE.format(style=style, store=STORE).encode()
         if path.startswith(SCRIPTS):
             return "text/javascript", (STATIC / path.removeprefix(SCRIPTS)).read_bytes()
+        if path.startswith("/kinora/batches/") and path.endswith("/live"):
+            return "text/event-stream", b": nothing changes\n\n"
         if path.endswith("/live"):
             states = "".join(f"data: {json.dumps(each)}\n\n" for each in self.live)
             return "text/event-stream", f"{states}event: end\ndata: {{}}\n\n".encode()
@@ -108,9 +115,12 @@ class Answers:
             return "image/gif", clip()
         known: dict[str, Any] = {
             "/kinora/visitor": {"kept": True},
-            "/kinora/jobs": {"jobs": [], "last": None},
+            "/kinora/jobs": {"jobs": self.jobs, "last": None},
             "/kinora/models": self.models,
+            "/kinora/comparable": {"settings": self.comparable},
         }
+        known |= {f"/kinora/jobs/{each['id']}": each for each in self.jobs}
+        known |= {f"/kinora/batches/{id_}": batch for id_, batch in self.batches.items()}
         return "application/json", json.dumps(known.get(path, {})).encode()
 
 

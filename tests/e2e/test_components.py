@@ -286,6 +286,17 @@ SHOW_EVERYWHERE = """async (text) => {
   show("knows", { name: text, about: text, license: text, knows: { [text]: [text] } });
   show("facts", { id: text, name: text, prompt: true, lora: true, loras: [text], lora_hub: true });
   show("loras", [{ source: text, weight: 1 }]);
+  const cell = { ...made, state: "failed", error: problem, seed: 1 };
+  store.tabs.t2v.batch.value = { id: "b", kind: "batch", task: "t2v", ended: true, line: text,
+    said: text, ready: 1, width: 1, height: 1, prompt: text,
+    axes: [{ label: text, values: [text] }],
+    cells: [
+      { labels: [text], problem: text, job: null },
+      { labels: [text], problem: null, job: cell },
+    ] };
+  await new Promise(requestAnimationFrame);
+  const grid = document.querySelector(".k-grid-layer").textContent;
+  store.tabs.t2v.batch.value = null;
   ports.outlook.answer({ line: text, before: [text], adjustments: [text], error: problem });
   ports.post.answer({ job: { ...made, state: "failed", phase: "failed", error: problem } });
   await new Promise(requestAnimationFrame);
@@ -294,7 +305,8 @@ SHOW_EVERYWHERE = """async (text) => {
   await new Promise(requestAnimationFrame);
   document.querySelector(".k-verbs button[aria-expanded=false]")?.click();
   await new Promise(requestAnimationFrame);
-  const shown = [document.body.textContent, failed, document.querySelector(".k-used").textContent];
+  const used = document.querySelector(".k-used").textContent;
+  const shown = [document.body.textContent, failed, grid, used];
   const elements = [...document.body.querySelectorAll("*")].map(
     // k-on: the picture has loaded, which takes as long as it takes
     (element) => `${element.tagName}.${(element.getAttribute("class") ?? "").replace(" k-on", "")}`

@@ -235,6 +235,16 @@ def test_a_clip_in_the_reel_is_driven_too(page: Page, device: DeviceApi) -> None
     )
 
 
+def test_each_draft_is_made_with_a_token_of_its_own(page: Page, device: DeviceApi) -> None:
+    page.locator("#k-t2v .k-times").click()
+    page.get_by_role("menuitemradio", name="×2").click()
+    write(page, "a dog")
+    press(page, "Generate")
+    page.wait_for_function("store.tabs.t2v.batch.value?.ready === 2", polling=500)
+    first, second = (call["token"] for call in device.asked())
+    assert first != second
+
+
 WORDS = [
     ("busy", ["No GPU was free.", "Try again in a minute, or log in to Hugging Face"]),
     ("timeout", ["No GPU was free.", "Try again in a minute"]),

@@ -1,14 +1,15 @@
 // @ts-check
 /* Presses and answers: what they change in a tab. */
 import { problemOf, requestJson } from "./api.js";
-import { putClip } from "./clip_store.js";
+import { closeBatch, openBatch } from "./batches.js";
+import { loadNewestClips, putClip } from "./clip_store.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage, startWaiting, stopWaiting } from "./stage_jobs.js";
 import { store } from "./store.js";
 import { openTab, tabElement } from "./tabs.js";
 
 /**
- * @import { Answer, EstimateValue, Focus, Job, Task, Upload } from "./types.d.ts"
+ * @import { Answer, EstimateValue, Focus, Job, PlanSpec, Task, Upload } from "./types.d.ts"
  * @import { TabState } from "./store.js"
  */
 
@@ -26,6 +27,44 @@ const CENTRE = { x: 0.5, y: 0.5 };
 export function pressJobButton(tab, event, job, set = {}) {
   if (event === "again" || event === "another" || event === "develop") startWaiting(tab);
   tab.trigger(event, { job: job.id, set });
+}
+
+/**
+ * Renders a draft fully; its grid stays behind the clip.
+ * @param {TabState} tab
+ * @param {Job} draft
+ */
+export function renderDraft(tab, draft) {
+  tab.keepsBatch = true;
+  startWaiting(tab);
+  tab.explore?.trigger("full", { job: draft.id });
+}
+
+/**
+ * Requests what a comparison or a batch would be; the answer is the tab's `plan`.
+ * @param {TabState} tab
+ * @param {PlanSpec} spec
+ */
+export function requestPlan(tab, spec) {
+  tab.planned += 1;
+  tab.explore?.trigger("planned", { spec, number: tab.planned });
+}
+
+/** @param {TabState} tab @param {PlanSpec} spec */
+export function startPlan(tab, spec) {
+  clearProblem(tab);
+  startWaiting(tab);
+  tab.explore?.trigger("many", { spec });
+}
+
+/**
+ * Makes a clip of the grid again that failed, was discarded or is gone.
+ * @param {TabState} tab
+ * @param {import("./types.d.ts").CellJob} job
+ */
+export function makeAgain(tab, job) {
+  clearProblem(tab);
+  tab.explore?.trigger("remake", { job: job.id });
 }
 
 /**
@@ -77,10 +116,22 @@ export function onGradioAction(task, action) {
  * @param {Answer} answer
  */
 export function receiveAnswer(tab, answer) {
+  if (answer.plan) {
+    if (answer.plan.number === tab.planned) tab.plan.value = answer.plan;
+    return;
+  }
   clearProblem(tab);
   if (answer.job) {
     putClip(answer.job);
-    if (answer.job.task === tab.task) followJob(answer.job);
+    if (answer.job.task === tab.task) {
+      if (!tab.keepsBatch) closeBatch(tab);
+      followJob(answer.job);
+    }
+  }
+  tab.keepsBatch = false;
+  if (answer.batch) {
+    openBatch(answer.batch.task, answer.batch.id);
+    loadNewestClips().catch(() => {});
   }
   if (answer.error) {
     stopWaiting(tab);
@@ -120,6 +171,7 @@ export function receiveEstimate(tab, estimate) {
  */
 export function setPicture(tab, picture) {
   tab.upload += 1;
+  closeBatch(tab);
   leaveStage(tab);
   clearProblem(tab);
   tab.picture.value = picture && { ...picture, focus: CENTRE };

@@ -104,3 +104,11 @@ export const uploadFile = (path, file) =>
  */
 export const fileUrl = (job, file, query = "") =>
   `${baseUrl()}/jobs/${job.id}/${file}?${[job.signed, query].filter(Boolean).join("&")}`;
+
+/**
+ * @param {Pick<import("./types.d.ts").Batch, "id" | "signed">} batch
+ * @param {"live" | "sheet.png" | "grid.mp4" | "clips.zip"} file
+ * @param {string} [query]
+ */
+export const batchUrl = (batch, file, query = "") =>
+  `${baseUrl()}/batches/${batch.id}/${file}?${[batch.signed, query].filter(Boolean).join("&")}`;

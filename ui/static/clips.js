@@ -1,7 +1,8 @@
 // @ts-check
 /* This visitor's clips: read from the server once, then kept up to date. */
 import { problemOf, requestJson } from "./api.js";
-import { driveClip, dropClip, putClip } from "./clip_store.js";
+import { closeBatch, openBatch, refreshBatch } from "./batches.js";
+import { driveClip, dropClip, loadNewestClips, putClip } from "./clip_store.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage } from "./stage_jobs.js";
 import { isActive, store } from "./store.js";
@@ -12,6 +13,7 @@ import { openTab } from "./tabs.js";
 const POLL_MS = 1500;
 const RETRY_MS = 3000;
 const RECENT_S = 3600;
+const MOST_POLLED = 4; // more clips than these are updated by one request for the list
 
 /** @param {string} id */
 function removeClip(id) {
@@ -22,10 +24,7 @@ function removeClip(id) {
 /** Reads the list, again until there is an answer, and then keeps it up to date. */
 export async function loadClips() {
   try {
-    const { jobs, last } = await requestJson("/jobs");
-    for (const job of [...jobs].reverse()) putClip(job);
-    store.oldest.value = last;
-    resumeJobs(jobs);
+    resumeJobs(await loadNewestClips());
   } catch {
     setTimeout(loadClips, RETRY_MS);
     return;
@@ -34,17 +33,32 @@ export async function loadClips() {
 }
 
 /**
- * After a reload the newest unfinished clip of each tab is back on its stage.
+ * After a reload the newest unfinished clip of each tab is back on its stage, or the grid that it is
+ * in. A grid comes back when it is finished, too, if nothing was made since.
  * @param {Job[]} jobs newest first
  */
 function resumeJobs(jobs) {
   const active = jobs.filter(isActive);
+  const [last] = jobs;
+  if (last?.batch && !active.some((job) => job.task === last.task)) resumeBatch(last, last.batch);
   for (const task of /** @type {Task[]} */ (Object.keys(store.tabs))) {
     const newest = active.find((job) => job.task === task);
-    if (newest) store.tabs[task].whenConnected(() => resumeJob(task, newest.id));
+    if (newest?.batch) resumeBatch(newest, newest.batch);
+    else if (newest) store.tabs[task].whenConnected(() => resumeJob(task, newest.id));
   }
-  const [newest] = active;
+  const newest = active[0] ?? (last?.batch ? last : null);
   if (newest && Date.now() / 1000 - newest.created_at < RECENT_S) openTab(newest.task);
+}
+
+/** @param {Job} job @param {string} batch */
+function resumeBatch({ id, task, is_draft }, batch) {
+  const tab = store.tabs[task];
+  tab.whenConnected(() => {
+    if (tab.job.peek() || tab.batch.peek()) return;
+    openBatch(task, batch);
+    // the clips of other batches differ in what they were made from
+    if (is_draft) tab.trigger("restore", { job: id, set: { as: "asked" } });
+  });
 }
 
 /** @param {Task} task @param {string} id */
@@ -56,15 +70,31 @@ function resumeJob(task, id) {
   tab.trigger("restore", { job: id, set: { as: "asked" } });
 }
 
+/** What is followed brings its own states. */
+function followedIds() {
+  return new Set(
+    Object.values(store.tabs).flatMap(({ source, job, batchSource, batch }) => [
+      source && job.peek()?.id,
+      batchSource && batch.peek()?.id,
+    ]),
+  );
+}
+
 /** Unfinished clips that no stage follows. */
 async function updateClips() {
-  const followed = new Set(
-    Object.values(store.tabs).map((tab) => tab.source && tab.job.peek()?.id),
-  );
+  const followed = followedIds();
+  const waiting = [];
   for (const job of store.clips.peek().values()) {
     if (job.drive) driveClip(job.id); // again, where the last time had no effect
-    if (!isActive(job) || followed.has(job.id)) continue;
+    if (!isActive(job) || followed.has(job.id) || followed.has(job.batch)) continue;
     if (document.hidden && !("drive" in job)) continue; // nobody looks, and it needs no request
+    waiting.push(job);
+  }
+  if (waiting.length > MOST_POLLED) {
+    await loadNewestClips().catch(() => {});
+    return;
+  }
+  for (const job of waiting) {
     try {
       putClip(await requestJson(`/jobs/${job.id}`));
     } catch (error) {
@@ -86,6 +116,7 @@ export async function deleteClip(job) {
     await requestJson(`/jobs/${job.id}`, { method: "DELETE" });
     removeClip(job.id);
     clearProblem(tab, "clips");
+    if (job.batch && job.batch === tab.batch.peek()?.id) await refreshBatch(tab);
   } catch (error) {
     setProblem(tab, problemOf(error), "clips");
   }
@@ -98,7 +129,9 @@ export async function deleteClip(job) {
  */
 export function openClip(job, shown) {
   openTab(job.task);
-  store.tabs[job.task].whenConnected(() => {
+  const tab = store.tabs[job.task];
+  tab.whenConnected(() => {
+    if (tab.batch.peek()?.id !== job.batch) closeBatch(tab);
     followJob(job);
     shown();
   });

@@ -6,6 +6,7 @@ import { CardFacts } from "./components/card_facts.js";
 import { ClipList } from "./components/clip_list.js";
 import { Estimate } from "./components/estimate.js";
 import { Examples } from "./components/examples.js";
+import { ExploreMenu } from "./components/explore_menu.js";
 import { LastPicture } from "./components/last_picture.js";
 import { LoraList } from "./components/lora_list.js";
 import { ModelNotes } from "./components/model_notes.js";
@@ -28,6 +29,7 @@ export { store } from "./store.js";
 const COMPONENTS = {
   ending: LastPicture,
   examples: Examples,
+  explore: ExploreMenu,
   facts: CardFacts,
   knows: ModelNotes,
   loras: LoraList,

@@ -1,9 +1,11 @@
 // @ts-check
 /* Keys and presses that concern Gradio's own controls. */
 
+import { showGrid } from "./batches.js";
 import { isTouch } from "./motion.js";
 import { clearProblem } from "./problems.js";
 import { store } from "./store.js";
+import { tabElement } from "./tabs.js";
 
 /** @import { Task } from "./types.d.ts" */
 
@@ -18,7 +20,7 @@ function clearRefusal(event) {
 
 /** Enter in the prompt, or Ctrl+Enter anywhere, presses Generate. @param {KeyboardEvent} event */
 function generateOnEnter(event) {
-  if (event.key !== "Enter" || event.isComposing) return;
+  if (event.key !== "Enter" || event.isComposing || document.querySelector("dialog[open]")) return;
   const inPrompt = targetOf(event)?.closest(".k-prompt textarea, .k-prompt input");
   const chord = event.ctrlKey || event.metaKey;
   if (!chord && (!inPrompt || event.shiftKey || isTouch())) return;
@@ -31,6 +33,16 @@ function generateOnEnter(event) {
   event.preventDefault();
   event.stopPropagation();
   button.click();
+}
+
+/** Escape leads back from a clip to the grid that it is in. @param {KeyboardEvent} event */
+function backOnEscape(event) {
+  if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+  if (document.querySelector("dialog[open], :popover-open")) return;
+  const tab = Object.values(store.tabs).find(
+    ({ task, batch, job }) => batch.peek() && job.peek()?.id && tabElement(task)?.offsetParent,
+  );
+  if (tab) showGrid(tab);
 }
 
 /** The whole pill opens its list, not just the words in it. @param {PointerEvent} event */
@@ -50,5 +62,6 @@ export function startShortcuts() {
     if (targetOf(event)?.closest("[role=option]")) clearRefusal(event);
   });
   document.addEventListener("keydown", generateOnEnter, true);
+  document.addEventListener("keydown", backOnEscape, true);
   document.addEventListener("pointerdown", openWholeChip);
 }

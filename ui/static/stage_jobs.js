@@ -59,7 +59,7 @@ function emptyStage(tab) {
  */
 export function startWaiting(tab) {
   const job = tab.job.peek();
-  if (job?.id) tab.previous = job;
+  if (!job || job.id) tab.previous = job;
   emptyStage(tab);
   showJob(tab, { state: "queued", line: "Getting ready", ring: 0 });
 }
@@ -69,7 +69,8 @@ export function startWaiting(tab) {
  * @param {TabState} tab
  */
 export function stopWaiting(tab) {
-  if (tab.job.peek()?.id) return;
+  const job = tab.job.peek();
+  if (!job || job.id) return;
   if (tab.previous) followJob(tab.previous);
   else leaveStage(tab);
 }

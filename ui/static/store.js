@@ -2,9 +2,10 @@
 /* The page's state, in one place: signals that components draw. `actions.js` and `clips.js` change
    it, and what happens in one tab is in that tab's part of it. */
 import { signal } from "./html.js";
+import { prefersReducedMotion } from "./motion.js";
 
 /**
- * @import { Card, GradioPort, Job, PendingJob, PreviewInfo, CroppedPicture, Problem, Task } from "./types.d.ts"
+ * @import { Batch, Card, GradioPort, Job, PendingJob, PreviewInfo, HowMany, Plan, CroppedPicture, Problem, Task } from "./types.d.ts"
  */
 
 /** The picture a tab's stage sends with every event. @typedef {Pick<CroppedPicture, "id" | "focus">} StageValue */
@@ -19,6 +20,20 @@ export class TabState {
     this.job = signal(/** @type {Job | PendingJob | null} */ (null));
     /** What was on the stage before a press that has no answer yet. */
     this.previous = /** @type {Job | null} */ (null);
+    /** The batch whose grid is on the stage, or behind the one clip of it that is. */
+    this.batch = signal(/** @type {Batch | null} */ (null));
+    /** Whether the next answer leaves the grid behind its clip. */
+    this.keepsBatch = false;
+    /** The open connection that brings the batch's states. */
+    this.batchSource = /** @type {EventSource | null} */ (null);
+    /** The part of the page that starts drafts. @type {GradioPort<HowMany> | null} */
+    this.explore = null;
+    /** What the panel that is open would start. */
+    this.plan = signal(/** @type {Plan | null} */ (null));
+    /** The newest request for a plan: answers to older ones are not used. */
+    this.planned = 0;
+    /** Whether the clips of a grid play. */
+    this.plays = signal(!prefersReducedMotion());
     /** Grows with each job that is put on the stage: the same one may come again. */
     this.turn = signal(0);
     /** A line that is shown instead of the job's own. */
@@ -94,5 +109,5 @@ export const store = {
   }),
 };
 
-/** @param {Job | PendingJob | null | undefined} job */
+/** @param {Pick<Job, "state"> | null | undefined} job */
 export const isActive = (job) => job?.state === "queued" || job?.state === "running";

@@ -59,7 +59,98 @@ export interface Job {
   signed?: string;
   /** On ZeroGPU: whether it needs a new web request now. */
   drive?: boolean;
+  /** The batch that it was submitted in. */
+  batch?: string | null;
+  /** Whether it can be rendered fully. */
+  is_draft?: boolean;
 }
+
+/** What is seen of a job in a grid (`batch_view`). */
+export type CellJob = Pick<
+  Job,
+  | "id"
+  | "task"
+  | "state"
+  | "created_at"
+  | "prompt"
+  | "width"
+  | "height"
+  | "format"
+  | "phase"
+  | "line"
+  | "ring"
+  | "preview"
+  | "signed"
+  | "drive"
+  | "error"
+> & { seed: number };
+
+/** One place of a grid: a clip, or why there is none. */
+export interface Cell {
+  /** Its value on each axis. */
+  labels: string[];
+  problem: string | null;
+  job: CellJob | null;
+}
+
+/** Several clips, followed as one (`batch_view.view`). */
+export interface Batch {
+  id: string;
+  kind: "batch" | "drafts" | "comparison";
+  task: Task;
+  created_at: number;
+  ended: boolean;
+  line: string;
+  /** What is ready: changes once for each clip. */
+  said: string;
+  /** How many clips are finished. */
+  ready: number;
+  width: number;
+  height: number;
+  prompt: string;
+  /** Of a comparison: the columns, then the rows. */
+  axes: { label: string; values: string[] }[];
+  /** Row by row. */
+  cells: Cell[];
+  signed?: string;
+}
+
+/** What a comparison or a batch would be (`batch_view.plan_view`). */
+export interface Plan {
+  /** That of the request for it. */
+  number: number;
+  clips?: number;
+  line?: string;
+  /** Cells that cannot be made. */
+  problems?: string[];
+  error?: Problem;
+}
+
+/** A setting that can be compared (`comparable_settings`). */
+export interface Comparable {
+  field: string;
+  label: string;
+  kind: "choices" | "numbers" | "words";
+  /** Suggested. */
+  values: (string | number)[];
+  choices?: [value: string, label: string][];
+  /** How many values are accepted. */
+  most: number;
+}
+
+/** What is started as a whole: the values of one or two settings, or many prompts or pictures. */
+export type PlanSpec =
+  | { compare: { field: string; values: (string | number)[] }[] }
+  | { batch: { prompts: string; csv: string | null; pictures: NamedPicture[] } };
+
+/** An uploaded picture, and the name of its file. */
+export interface NamedPicture {
+  id: string;
+  name: string;
+}
+
+/** What Generate makes: null is one clip. */
+export type HowMany = { drafts: number } | null;
 
 /** What the stage shows between a press and the server's answer. */
 export interface PendingJob {
@@ -149,6 +240,8 @@ export interface EstimateValue {
 /** The server's answer to a press (`handlers.news`). */
 export interface Answer {
   job?: Job;
+  batch?: Pick<Batch, "id" | "task">;
+  plan?: Plan;
   error?: Problem;
   picture?: Upload;
 }

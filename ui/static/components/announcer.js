@@ -18,8 +18,9 @@ const SENTENCES = {
 /** @param {{ tab: import("../store.js").TabState }} props */
 export function Announcer({ tab }) {
   const job = useSignal(tab.job);
+  const batch = useSignal(tab.batch);
   const last = useRef("");
-  const sentence = job?.id ? SENTENCES[job.phase] : "";
+  const sentence = job?.id ? SENTENCES[job.phase] : !job && batch ? `${batch.said}.` : "";
   last.current = sentence || last.current;
   return html`<p class="k-spoken" aria-live="polite" role="status">${last.current}</p>`;
 }

@@ -12,6 +12,9 @@ const PATHS = {
   film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9.7h4M4 14.3h4M16 9.7h4M16 14.3h4",
   list: "M5 7h14M5 12h14M5 17h9",
   copy: "M9 9h10v11H9zM5 15V4h10",
+  grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  pause: "M8 5v14M16 5v14",
+  play: "M7 5l12 7-12 7z",
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
 };
 

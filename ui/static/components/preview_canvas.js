@@ -9,7 +9,7 @@ import { html, useLayoutEffect, useRef } from "../html.js";
 /**
  * @param {object} props
  * @param {string} props.class
- * @param {Job | null} props.job whose preview is loaded
+ * @param {Pick<Job, "id" | "signed" | "preview"> | null} props.job whose preview is loaded
  * @param {boolean} props.isShown false empties the player
  * @param {unknown} [props.turn] another one empties the player, too
  * @param {(info: PreviewInfo) => void} [props.onShow] called when a newer preview is shown

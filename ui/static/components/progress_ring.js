@@ -1,5 +1,6 @@
 // @ts-check
-/* The ring around the stage, drawn clockwise from the top as the clip is made. */
+/* The ring around the stage, or in a cell of a grid, drawn clockwise from the top as the clip is
+   made. */
 import { html, useLayoutEffect, useSignal, useState } from "../html.js";
 import { isActive } from "../store.js";
 
@@ -13,9 +14,8 @@ const STOPS = [
   ["1", "#ff8a3d"],
 ];
 
-/** @param {number} w @param {number} h */
-const outline = (w, h) => {
-  const r = RADIUS;
+/** @param {number} w @param {number} h @param {number} r */
+const outline = (w, h, r) => {
   const corner = (/** @type {number} */ x, /** @type {number} */ y) => `a${r} ${r} 0 0 1 ${x} ${y}`;
   return (
     `M${w / 2} ${EDGE}H${w - r - EDGE}${corner(r, r)}V${h - r - EDGE}${corner(-r, r)}` +
@@ -24,24 +24,36 @@ const outline = (w, h) => {
 };
 
 /**
- * @param {object} props
- * @param {import("../store.js").TabState} props.tab
- * @param {import("./stage.js").Ref<HTMLElement>} props.box that it goes around
+ * @typedef {import("./stage.js").Ref<HTMLElement>} Box
+ * @param {{ tab: import("../store.js").TabState, box: Box }} props
  */
-export function ProgressRing({ tab, box }) {
+export function StageRing({ tab, box }) {
   const job = useSignal(tab.job);
+  const done = job && isActive(job) ? job.ring : job ? 1 : 0;
+  return html`<${ProgressRing} done=${done} isStarted=${Boolean(job)} box=${box} />`;
+}
+
+/**
+ * @param {object} props
+ * @param {number} props.done 0 to 1
+ * @param {boolean} [props.isStarted]
+ * @param {Box} props.box that it goes around
+ * @param {number} [props.margin] between the box and the ring, both sides together
+ * @param {number} [props.radius]
+ */
+export function ProgressRing({ done, isStarted = true, box, margin = MARGIN, radius = RADIUS }) {
   const [path, setPath] = useState("");
   useLayoutEffect(() => {
     const element = box.current;
     if (!element) return;
     const observer = new ResizeObserver(() => {
       const { offsetWidth, offsetHeight } = element;
-      if (offsetWidth) setPath(outline(offsetWidth + MARGIN, offsetHeight + MARGIN));
+      if (offsetWidth) setPath(outline(offsetWidth + margin, offsetHeight + margin, radius));
     });
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
-  const done = job && isActive(job) ? Math.max(job.ring, 0.004) : job ? 1 : 0;
+  const drawn = isStarted ? Math.max(done, 0.004) : 0;
   return html`
     <svg class="k-ring" aria-hidden="true">
       <defs>
@@ -54,7 +66,7 @@ export function ProgressRing({ tab, box }) {
         class="k-ring-fill"
         pathLength=${LENGTH}
         d=${path}
-        style=${{ strokeDashoffset: String(LENGTH * (1 - done)) }}
+        style=${{ strokeDashoffset: String(LENGTH * (1 - drawn)) }}
       />
     </svg>
   `;

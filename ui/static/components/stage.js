@@ -5,10 +5,11 @@ import { Aura } from "../drawing/aura.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { isActive, store } from "../store.js";
 import { Announcer } from "./announcer.js";
+import { BatchGrid } from "./batch_grid.js";
 import { ClipPlayer } from "./clip_player.js";
 import { Failure } from "./failure.js";
 import { PreviewCanvas } from "./preview_canvas.js";
-import { ProgressRing } from "./progress_ring.js";
+import { StageRing } from "./progress_ring.js";
 import { StartingPicture } from "./starting_picture.js";
 import { StatusBar } from "./status_bar.js";
 
@@ -41,12 +42,13 @@ export function Stage({ gradio, task, line, aspect }) {
   }, []);
 
   const job = useSignal(tab.job);
+  const batch = useSignal(tab.batch);
   const turn = useSignal(tab.turn);
   const { width, height } = useSignal(tab.shape);
   const { number } = useSignal(tab.preview);
   const picture = useSignal(tab.picture);
   const active = isActive(job);
-  const state = job?.state ?? "rest";
+  const state = job?.state ?? (batch ? "grid" : "rest");
   const isSampling = state === "running" && /** @type {Job} */ (job).phase === "denoise";
 
   useLayoutEffect(() => {
@@ -116,8 +118,9 @@ export function Stage({ gradio, task, line, aspect }) {
           />
           <${ClipPlayer} tab=${tab} onReveal=${onReveal} />
           <${Failure} tab=${tab} />
+          <${BatchGrid} tab=${tab} />
         </div>
-        <${ProgressRing} tab=${tab} box=${box} />
+        <${StageRing} tab=${tab} box=${box} />
       </div>
       <${Announcer} tab=${tab} />
       <${StatusBar} tab=${tab} />

@@ -3,8 +3,10 @@
 import { pressJobButton } from "../actions.js";
 import { html, useSignal, useState } from "../html.js";
 import { hasTab } from "../tabs.js";
+import { BatchVerbs } from "./batch_verbs.js";
 import { ClipSettings } from "./clip_settings.js";
 import { DownloadLink } from "./download_link.js";
+import { BackToGrid, FullClipNote, RenderButton } from "./draft_verbs.js";
 import { Icon } from "./icon.js";
 
 /**
@@ -15,16 +17,21 @@ import { Icon } from "./icon.js";
 /** @param {{ tab: TabState }} props */
 export function StatusBar({ tab }) {
   const job = useSignal(tab.job);
+  const batch = useSignal(tab.batch);
   const notice = useSignal(tab.notice);
   const restLine = useSignal(tab.restLine);
+  const draft = job?.id && job.is_draft ? job : null;
   const clip = job?.id && job.state === "succeeded" ? job : null;
   const surprises = job?.id ? job.surprises : [];
   const [openFor, setOpenFor] = useState(/** @type {string | null} */ (null));
   const isOpen = clip !== null && openFor === clip.id;
   return html`
     <div class="k-bar">
-      <p class="k-line">${notice ?? (job ? job.line : restLine)}</p>
-      <div class="k-verbs" role="group" aria-label="This clip">
+      <p class="k-line">${notice ?? job?.line ?? batch?.line ?? restLine}</p>
+      <div class="k-verbs" role="group" aria-label=${job ? "This clip" : "All clips"}>
+        ${!job && batch && html`<${BatchVerbs} tab=${tab} batch=${batch} />`}
+        ${draft && html`<${RenderButton} key=${`render ${draft.id}`} tab=${tab} draft=${draft} />`}
+        ${job?.id && html`<${BackToGrid} key=${`back ${job.id}`} tab=${tab} job=${job} />`}
         ${
           clip &&
           html`<${ClipButtons}
@@ -37,7 +44,7 @@ export function StatusBar({ tab }) {
         }
       </div>
     </div>
-    <div class="k-surprises">${surprises.map((text) => html`<p class="k-note">${text}</p>`)}</div>
+    <div class="k-surprises">${draft && html`<${FullClipNote} draft=${draft} />`}${surprises.map((text) => html`<p class="k-note">${text}</p>`)}</div>
     <div class="k-used" hidden=${!isOpen}>
       ${isOpen && html`<${ClipSettings} tab=${tab} clip=${clip} />`}
     </div>
@@ -50,6 +57,22 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
     pressJobButton(tab, event, clip);
   return html`
     <${DownloadLink} tab=${tab} clip=${clip} />
+    ${!clip.is_draft && html`<${VariationButtons} press=${press} />`}
+    <button
+      class="k-verb"
+      type="button"
+      title="What made this clip"
+      aria-expanded=${String(isOpen)}
+      onClick=${onSettings}
+    >
+      <${Icon} name="list" />Settings
+    </button>
+  `;
+}
+
+/** @param {{ press: (event: "again" | "another" | "onward") => () => void }} props */
+function VariationButtons({ press }) {
+  return html`
     <button
       class="k-verb"
       type="button"
@@ -77,14 +100,5 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
         <${Icon} name="onward" />Continue
       </button>`
     }
-    <button
-      class="k-verb"
-      type="button"
-      title="What made this clip"
-      aria-expanded=${String(isOpen)}
-      onClick=${onSettings}
-    >
-      <${Icon} name="list" />Settings
-    </button>
   `;
 }

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.zips import JUNK, NOTES, natural_key, pictures_in
 from errors import ErrorCode, KinoraError
+from media.picture_zips import JUNK, NOTES, natural_key, pictures_in
 
 MOST, MOST_BYTES = 32, 10_000
 
