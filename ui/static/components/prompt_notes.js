@@ -22,7 +22,7 @@ export function PromptNotes({ gradio, task }) {
   const card = useSignal(store.tabs[task].card);
   useLayoutEffect(() => {
     state.wordsPort = gradio;
-    state.wildcardSeed.value = seed ?? null;
+    state.wildcardSeed.value = typeof seed === "number" ? seed : null; // Gradio makes "" of null
   }, [seed]);
 
   const isOffered = !words.wildcards && hasWildcards(words.prompt);
