@@ -22,6 +22,7 @@ export function Suggestions({ task }) {
   const { prompt } = useSignal(state.words);
   const replaced = useSignal(state.replaced);
   const { prompt: about, found } = useSignal(state.suggestions);
+  const isImproving = useSignal(state.improving) !== null;
   if (replaced && replaced.by === prompt) {
     const undo = () => {
       state.replaced.value = null;
@@ -32,7 +33,7 @@ export function Suggestions({ task }) {
     </div>`;
   }
   // while one types on, they are of words that are no longer there
-  const shown = about === prompt && prompt.trim() ? found : [];
+  const shown = about === prompt && prompt.trim() && !isImproving ? found : [];
   return html`
     <ul class="k-suggestions k-sideways" aria-label="Ways to complete the prompt">
       ${shown.map(
