@@ -43,7 +43,7 @@ export function StyleStrip({ task, element }) {
       block: "nearest",
       inline: "center",
     });
-  }, [isOpen, isThere]);
+  }, [isOpen, isThere, chosen]);
 
   /** @param {() => Promise<string>} change returns what is said of it */
   const attempt = async (change) => {
