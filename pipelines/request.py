@@ -104,16 +104,17 @@ class GenerationRequest(BaseModel):
     )] = Field(default=None, max_length=MAX_PROMPT)  # fmt: skip
     style: Annotated[Word | None, RequestField(
         "Style", "A style for the prompt, such as film-noir or watercolour.",
-        Group.LATER, unset="the prompt as it is", rule="prompt", on_page=False, in_make_clip=True,
+        Group.LATER, unset="the prompt as it is", rule="prompt", in_make_clip=True,
         option_before="seed",
     )] = Field(default=None, max_length=60)  # fmt: skip
     wildcards: Annotated[bool, RequestField(
         "Wildcards", "Choose from {red|blue} and __animal__ in the prompt.", Group.LATER,
-        rule="prompt", on_page=False, in_make_clip=True, option_before="seed",
+        hint="Choose from `{red|blue}` and `__animal__` in the prompt.",
+        rule="prompt", in_make_clip=True, option_before="seed",
     )] = False  # fmt: skip
     wildcard_seed: Annotated[int | None, RequestField(
         "Wildcard seed", "The same wildcard seed makes the same choices.", Group.LATER,
-        unset="the clip's seed", rule="prompt", on_page=False, in_make_clip=True,
+        unset="the clip's seed", rule="prompt", in_make_clip=True,
         option_before="seed",
     )] = Field(default=None, ge=RANDOM_SEED, le=MAX_SEED)  # fmt: skip
     image: Annotated[ImageId | None, RequestField(

@@ -20,7 +20,9 @@ from ui.joined_modules import join_modules
 
 STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
-STYLES = ("base.css", "stage.css", "slate.css", "picker.css", "reel.css", "explore.css")
+STYLES = (
+    "base.css", "stage.css", "slate.css", "picker.css", "prompt.css", "reel.css", "explore.css",
+)  # fmt: skip
 MAIN = "main.js"
 PREFIX = "/kinora/static"
 FOR_GOOD = "private, max-age=31536000, immutable"

@@ -1,7 +1,8 @@
 """The Gradio component of each field of the form, made from the field's declaration.
 
-The prompt, the model, the shape, the length, the seed, the last picture and the LoRAs have
-components of their own in `tab`; any other field gets the component of its kind.
+The prompt, the model, the shape, the length, the seed, the last picture, the LoRAs, the style and
+the wildcards' seed have components of their own in `tab`; any other field gets the component of its
+kind.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from ui.form import (
     offer,
 )
 
-SPECIAL = ("prompt", "model", "shape", "num_frames", "seed", "last_image", "loras")
+SPECIAL = (
+    "prompt", "model", "shape", "num_frames", "seed", "last_image", "loras", "style",
+    "wildcard_seed",
+)  # fmt: skip
 BESIDE_THE_PROMPT = (Group.FROM_CLIP, Group.FROM_PICTURE)
 """What matters most to some models and others do not have: beside the prompt, not folded."""
 ORDER = (gr.Slider, gr.Textbox, gr.Dropdown, gr.Radio, gr.Checkbox)
@@ -87,6 +91,8 @@ def updates(form: Form, card: ModelCard, task: Task, settings: Settings) -> list
         "seed": form.seed,
         "last_image": form.last_image,
         "loras": list(form.loras or ()),
+        "style": form.style,
+        "wildcard_seed": form.wildcard_seed,
     }
     return [
         special[name] if name in special else _update(PAGE_FIELDS[name], card, task, form)

@@ -169,7 +169,8 @@ def adapt_to(
 
     def kept(field: RequestField) -> Any:
         value, default = getattr(form, field.name), getattr(new, field.name)
-        if value is None or value == getattr(old, field.name):
+        is_unset = value is None or (field.is_number and value == "")
+        if is_unset or value == getattr(old, field.name):
             return default
         if field.is_number:
             low, high = limits_of(field, card)
@@ -303,9 +304,12 @@ def _is_blank_row(row: Any) -> bool:
     return isinstance(row, Mapping) and not str(row.get("source") or "").strip()
 
 
-def from_request(request: GenerationRequest, card: ModelCard, settings: Settings) -> Form:
-    """The form whose `to_request` is this request."""
-    plain = defaults(card, request.task, settings)
+def from_request(
+    request: GenerationRequest, card: ModelCard, settings: Settings, task: Task | None = None
+) -> Form:
+    """The form whose `to_request` is this request. `task` is the tab's, for a request without its
+    picture or clip."""
+    plain = defaults(card, task or request.task, settings)
     values: dict[str, Any] = {
         name: value for name in PAGE_FIELDS if (value := getattr(request, name)) is not None
     }

@@ -147,6 +147,8 @@ class Handlers:
             form = form.changed(prompt=((form.prompt or "").strip() and form.prompt) or "anything")
             card = self._card(form.model)
             before = self.models.before_it_starts(card)
+            # its words are shown by the page's own route, and cost no time
+            form = form.changed(style=None, wildcards=False)
             form = slate.only_supported(form, card, self.task)
             if self.task is Task.TEXT_TO_VIDEO or upload:
                 request = slate.to_request(form, upload, self.task)

@@ -21,6 +21,7 @@ from ui import form as slate
 from ui.explore_handlers import ExploreHandlers
 from ui.handlers import about, knowledge_line
 from ui.model_picker import Models
+from ui.prompt_handlers import MIRRORED, READ_WORDS, PromptHandlers, words_at_first
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -95,6 +96,7 @@ class TaskTab:
         self.task = task
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
         self.handlers = ExploreHandlers(task, service, self.cards, settings, models)
+        self.prompts = PromptHandlers(self.handlers)
         self.card = self.handlers.card
         self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
@@ -115,9 +117,14 @@ class TaskTab:
                 events=STAGE_EVENTS,
             )
             self.post = js_component("post", self.task)
+            self.mirror = js_component("mirror", self.task, words_at_first(self.offer.form))
             with gr.Column(elem_classes="k-dock"):
                 self._build_slate(words)
+                self.words = js_component(
+                    "words", self.task, None, events=["drawn", "switched", "filled"]
+                )
                 self._build_chips()
+                self.style_strip = js_component("strip", self.task)
                 self._build_beside_the_prompt()
                 self.outlook = js_component("outlook", self.task)
             self.examples = js_component(
@@ -142,6 +149,8 @@ class TaskTab:
                 elem_classes="k-prompt",
                 html_attributes=gr.InputHTMLAttributes(autocomplete="off", enterkeyhint="go"),
             )
+            can_improve = self.handlers.settings.enhancer_url is not None
+            self.improve = js_component("improve", self.task, None, offered=can_improve)
             self.finish = gr.Button("Finish now", elem_classes="k-stop k-finish", min_width=0)
             self.discard = gr.Button("Discard", elem_classes="k-stop k-discard", min_width=0)
             self.explore = js_component("explore", self.task, None, events=EXPLORE_EVENTS)
@@ -180,6 +189,8 @@ class TaskTab:
                 )
                 self.dice = gr.Button("Roll a seed", elem_classes="k-dice", min_width=0)
             self.last_image = js_component("ending", self.task, None, events=["picked"])
+            self.style = js_component("style", self.task, None, events=["chosen"])
+            self.looks = js_component("looks", self.task, None, events=["saved", "applied"])
 
     def _build_beside_the_prompt(self) -> None:
         with gr.Row(elem_classes="k-own"):
@@ -192,12 +203,19 @@ class TaskTab:
         with gr.Accordion("Advanced", open=False, elem_classes="k-fold k-advanced"):
             with gr.Row(elem_classes="k-grid"):
                 for field in fields:
-                    if field not in below:
+                    if field.name == "negative_prompt":
+                        self._build_negative_prompt(field)
+                    elif field not in below:
                         self._build_control(field)
             for field in below:
                 self._build_control(field)
             self.loras = js_component("loras", self.task, [])
             self.reset = gr.Button("Reset all", size="sm", elem_classes="k-reset", min_width=0)
+
+    def _build_negative_prompt(self, field: RequestField) -> None:
+        with gr.Column(min_width=0, elem_classes="k-negative"):
+            self._build_control(field)
+            self.negative = js_component("negative", self.task, None, events=["filled"])
 
     def _build_control(self, field: RequestField) -> None:
         self.plain[field.name] = controls.component(field, self.card, self.task, self.offer.form)
@@ -213,6 +231,8 @@ class TaskTab:
             "seed": self.seed,
             "loras": self.loras,
             "last_image": self.last_image,
+            "style": self.style,
+            "wildcard_seed": self.words,
         }
         return [(special | self.plain)[name] for name in slate.NAMES]
 
@@ -263,6 +283,7 @@ class TaskTab:
                 self.handlers.use_last_frame, None, [image.prompt, self.post], **SMALL
             )
 
+        self._wire_words(estimate, facts)
         self.dice.click(
             None,
             None,
@@ -293,3 +314,26 @@ class TaskTab:
             trigger_mode="always_last",
             **estimate,
         )
+
+    def _wire_words(self, estimate: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+        """Styles, wildcards, looks, and what the page shows of the prompt as it is typed."""
+        by_name = dict(zip(slate.NAMES, self.controls, strict=True))
+        mirrored = [by_name[name] for name in MIRRORED]
+        gr.on(
+            [each.change for each in mirrored],
+            None,
+            mirrored,
+            self.mirror,
+            js=READ_WORDS,
+            trigger_mode="always_last",
+            **SMALL,
+        )
+        wildcards, negative = by_name["wildcards"], by_name["negative_prompt"]
+        self.words.switched(None, None, wildcards, js="() => true", **SMALL)
+        for source in (self.words, self.negative):
+            source.filled(self.prompts.fill_negative_prompt, None, negative, **SMALL)
+        self.style.chosen(**estimate)
+        self.looks.saved(self.prompts.save_look, self.controls, self.looks, **SMALL)
+        self.looks.applied(
+            self.prompts.apply_look, self.controls, [*self.controls, self.looks], **SMALL
+        ).then(**estimate).then(**facts)

@@ -7,12 +7,19 @@ import { ClipList } from "./components/clip_list.js";
 import { Estimate } from "./components/estimate.js";
 import { Examples } from "./components/examples.js";
 import { ExploreMenu } from "./components/explore_menu.js";
+import { ImproveButton } from "./components/improve_button.js";
 import { LastPicture } from "./components/last_picture.js";
+import { LooksChip } from "./components/looks_chip.js";
 import { LoraList } from "./components/lora_list.js";
 import { ModelNotes } from "./components/model_notes.js";
 import { ModelPicker } from "./components/model_picker.js";
+import { NegativeChip } from "./components/negative_chip.js";
+import { PromptMirror } from "./components/prompt_mirror.js";
+import { PromptNotes } from "./components/prompt_notes.js";
 import { ServerAnswers } from "./components/server_answers.js";
 import { Stage } from "./components/stage.js";
+import { StyleChip } from "./components/style_chip.js";
+import { StyleStrip } from "./components/style_strip.js";
 import { html, render } from "./html.js";
 import { startShortcuts } from "./shortcuts.js";
 import { startMeasuring } from "./viewport.js";
@@ -31,13 +38,20 @@ const COMPONENTS = {
   examples: Examples,
   explore: ExploreMenu,
   facts: CardFacts,
+  improve: ImproveButton,
   knows: ModelNotes,
+  looks: LooksChip,
   loras: LoraList,
+  mirror: PromptMirror,
+  negative: NegativeChip,
   outlook: Estimate,
   picker: ModelPicker,
   post: ServerAnswers,
   reel: ClipList,
   stage: Stage,
+  strip: StyleStrip,
+  style: StyleChip,
+  words: PromptNotes,
 };
 
 /** @param {MountRequest} request */

@@ -165,6 +165,8 @@ export interface Card {
   id: string;
   name: string;
   prompt: boolean;
+  /** The family's own; empty where the model takes none. */
+  negative_prompt: string;
   last_image: boolean;
   lora: boolean;
   loras: string[];
@@ -215,6 +217,47 @@ export interface ExampleInfo {
   prompt: string;
   /** Its address, relative to the page. */
   picture: string | null;
+}
+
+/** The fields of the form that decide the final prompt (`prompt_handlers.MIRRORED`). */
+export interface Words {
+  prompt: string;
+  negative_prompt: string | null;
+  wildcards: boolean;
+  seed: string | null;
+  guidance_scale: number | null;
+}
+
+/** The prompt that a clip would be made with (`prompt_tools.FinalPromptView`). */
+export interface FinalPrompt {
+  prompt: string;
+  negative_prompt: string;
+  style: string | null;
+  wildcard_seed: number | null;
+}
+
+/** With the templates for the tab's model (`prompt_tools.StyleView`). */
+export interface Style {
+  id: string;
+  name: string;
+  example: string;
+  prompt: string;
+  negative_prompt: string;
+  own: boolean;
+}
+
+/** A prompt and settings, saved by name. */
+export interface Look {
+  name: string;
+  settings: Record<string, unknown>;
+  saved_at: number;
+}
+
+/** What became of a press in the panel of looks (`prompt_handlers`). */
+export interface LooksAnswer {
+  saved?: string;
+  applied?: string;
+  error?: Problem;
 }
 
 /** Measurements of a finished clip (`docs/evaluation.md`); null where it has too few frames. */

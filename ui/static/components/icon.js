@@ -11,6 +11,8 @@ const PATHS = {
   onward: "M4 12h14M13 6l6 6-6 6",
   film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9.7h4M4 14.3h4M16 9.7h4M16 14.3h4",
   list: "M5 7h14M5 12h14M5 17h9",
+  spark: "M12 4l1.8 6.2L20 12l-6.2 1.8L12 20l-1.8-6.2L4 12l6.2-1.8z",
+  share: "M12 15V4M8 8l4-4 4 4M6 12v7h12v-7",
   copy: "M9 9h10v11H9zM5 15V4h10",
   grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   pause: "M8 5v14M16 5v14",

@@ -6,9 +6,9 @@ import { problemOf, requestJson } from "../api.js";
 import { useGradioValue } from "../gradio.js";
 import { createPortal, html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { isTouch } from "../motion.js";
+import { placePanel } from "../popover.js";
 import { clearProblem, setProblem } from "../problems.js";
 import { store } from "../store.js";
-import { visiblePart } from "../viewport.js";
 import { groupModels } from "./model_groups.js";
 
 /**
@@ -16,33 +16,10 @@ import { groupModels } from "./model_groups.js";
  * @import { Ref } from "./stage.js"
  */
 
-const WIDTH = 440;
-const MARGIN = 12;
-
 /** @param {number} gb */
 function size(gb) {
   if (gb >= 10) return `${Math.round(gb)} GB`;
   return gb >= 0.95 ? `${gb.toFixed(1)} GB` : `${Math.round(gb * 1000)} MB`;
-}
-
-/**
- * Under the chip where there is room, else above; a phone's sheet comes from the bottom, by CSS.
- * @param {HTMLElement} panel
- * @param {HTMLElement} button
- */
-function placePanel(panel, button) {
-  const chip = button.getBoundingClientRect();
-  const width = Math.min(WIDTH, innerWidth - 2 * MARGIN);
-  const { top, bottom } = visiblePart();
-  const below = bottom - chip.bottom - 20;
-  const above = chip.top - top - 20;
-  const isAbove = below < 320 && above > below;
-  const { style } = panel;
-  const x = Math.max(MARGIN, Math.min(chip.left, innerWidth - width - MARGIN));
-  style.setProperty("--x", `${x}px`);
-  style.setProperty("--room", `${Math.max(isAbove ? above : below, 200)}px`);
-  style.setProperty("--top", isAbove ? "auto" : `${chip.bottom + 8}px`);
-  style.setProperty("--bottom", isAbove ? `${innerHeight - chip.top + 8}px` : "auto");
 }
 
 /** @param {Mounted<string> & { title: string }} props `title` is the name of the first model */

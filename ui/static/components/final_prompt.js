@@ -1,0 +1,72 @@
+// @ts-check
+/* The words that a clip will be made with, where a style or wildcards change what was typed. */
+import { html, useSignal } from "../html.js";
+import { drawAgain, hasWildcards } from "../prompt_requests.js";
+import { chooseStyle, keepWildcards, promptState, replacePrompt } from "../prompt_state.js";
+
+/** @import { FinalPrompt, GradioPort, Problem, Task } from "../types.d.ts" */
+
+/**
+ * @param {object} props
+ * @param {Task} props.task
+ * @param {FinalPrompt | { problem: Problem }} props.final
+ * @param {GradioPort<number | null>} props.port
+ */
+export function FinalPromptLine({ task, final, port }) {
+  const state = promptState(task);
+  const { wildcards, prompt, negative_prompt } = useSignal(state.words);
+  const style = useSignal(state.style);
+  const kept = useSignal(state.wildcardSeed);
+  if ("problem" in final) {
+    const { message, remedy } = final.problem;
+    return html`<p class="k-hint k-wrong" role="status">
+      ${[message, remedy].filter(Boolean).join(" ")}
+    </p>`;
+  }
+  const draws = wildcards && hasWildcards(prompt);
+  const isExample = draws && kept === null;
+  const label = [
+    isExample ? "For example" : draws ? "With the kept words" : "",
+    style ? "with the style" : "",
+  ];
+  const title = label.filter(Boolean).join(", ");
+  const edit = () => {
+    if (final.negative_prompt && final.negative_prompt !== negative_prompt) {
+      port.trigger("filled", { text: final.negative_prompt });
+    }
+    if (style) chooseStyle(task, null);
+    keepWildcards(task, null);
+    replacePrompt(task, final.prompt);
+  };
+  return html`
+    <div class="k-final">
+      <p class="k-final-words" tabIndex="0" role="group" aria-label="The final prompt">
+        <span class="k-final-label">${`${title.charAt(0).toUpperCase()}${title.slice(1)}: `}</span>
+        <span>${final.prompt}</span>
+      </p>
+      <div class="k-final-verbs">
+        ${
+          draws &&
+          html`
+            <button
+              class="k-link"
+              type="button"
+              hidden=${!isExample}
+              onClick=${() => drawAgain(task)}
+            >
+              Another
+            </button>
+            <button
+              class="k-link"
+              type="button"
+              onClick=${() => keepWildcards(task, isExample ? (final.wildcard_seed ?? null) : null)}
+            >
+              ${isExample ? "Keep these words" : "New words each time"}
+            </button>
+          `
+        }
+        <button class="k-link" type="button" onClick=${edit}>Edit it</button>
+      </div>
+    </div>
+  `;
+}
