@@ -132,6 +132,7 @@ def test_a_style_is_seen_in_the_words_before_and_after_the_press(visit: Visit) -
     link(page, "Edit it").click()
     expect(page.locator(PROMPT)).to_have_value(job["prompt"])
     expect(chip).to_have_accessible_name("Style: none")
+    page.locator("#k-t2v").get_by_role("button", name="Advanced").click()
     expect(page.locator("#k-t2v .k-negative textarea")).to_have_value(
         f"{NEGATIVE}, colour, bright, cheerful, modern"
     )
