@@ -169,8 +169,8 @@ def adapt_to(
 
     def kept(field: RequestField) -> Any:
         value, default = getattr(form, field.name), getattr(new, field.name)
-        is_unset = value is None or (field.is_number and value == "")
-        if is_unset or value == getattr(old, field.name):
+        unset = (None, "") if field.is_number else (None,)
+        if value in (*unset, getattr(old, field.name)):
             return default
         if field.is_number:
             low, high = limits_of(field, card)
