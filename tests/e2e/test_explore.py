@@ -9,7 +9,16 @@ from zipfile import ZipFile
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.person import Visit, press, same_box, take_time, turn_to, wait_for_clip, write
+from tests.e2e.person import (
+    MANY_STEPS,
+    Visit,
+    press,
+    same_box,
+    take_time,
+    turn_to,
+    wait_for_clip,
+    write,
+)
 from tests.e2e.test_accessibility import violations
 
 STAGE = "#k-t2v .k-stage"
@@ -29,6 +38,7 @@ def wait_for_grid(page: Page, clips: int) -> None:
 
 def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:
     page = visit()
+    take_time(page)  # long enough for a preview to be seen
     outlook = page.locator("#k-t2v .k-outlook-line")
     choose(page, "×4")
     expect(page.locator("#k-t2v .k-times")).to_have_text("×4")
@@ -64,7 +74,7 @@ def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:
     full = wait_for_clip(page)
     assert full["used"]["seed"] == draft["used"]["seed"]
     assert (draft["width"], full["width"]) == (64, 128)
-    assert draft["used"]["num_inference_steps"] < full["used"]["num_inference_steps"] == 30
+    assert draft["used"]["num_inference_steps"] < full["used"]["num_inference_steps"] == MANY_STEPS
     press(page, "Back to the drafts")
     expect(page.locator(STAGE)).to_have_attribute("data-state", "grid")
 
