@@ -95,8 +95,9 @@ def read_settings(file: str | Path, known: Collection[str]) -> dict[str, str]:
             _refuse(line.number, path.name, f"{line.name} is not a setting.{_hint(name, known)}")
         elif FOREIGN.match(name) and line.name not in os.environ:
             log.warning(
-                "Line %d of %s: %s has no effect there. Set it in the environment of the process.",
-                *(line.number, path.name, line.name),
+                "Line %d of %s: %s has no effect there. "
+                "Set it in the environment of the process.%s",
+                *(line.number, path.name, line.name, _hint(name, known)),
             )
         elif hint := _hint(name, known):
             log.warning("Line %d of %s: %s is not used.%s", line.number, path.name, name, hint)

@@ -19,13 +19,13 @@ from pipelines.models.cards import load_cards
 from pipelines.request import Task
 from settings import Settings
 from tests import tiny
-from tests.pipelines.engine.test_denoise import TASKS, Wishes, fitted, picture, sample
+from tests.pipelines.engine.test_denoise import TASKS, StopRequests, fitted, picture, sample
 
 
 def ours(loaded: Loaded, **fields: object) -> np.ndarray:
     request = fitted(loaded, **fields)
     inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
-    sampled = denoise(loaded, request, inputs, Wishes(), lambda _step: None)
+    sampled = denoise(loaded, request, inputs, StopRequests(), lambda _step: None)
     return decode(loaded, sampled, request)
 
 
@@ -101,7 +101,7 @@ def test_when_memory_is_short_decoding_goes_in_pieces(
 ) -> None:
     loaded = tiny_manager.get("pocket", Task.TEXT_TO_VIDEO)
     request = fitted(loaded, width=128, height=128)
-    sampled = denoise(loaded, request, Inputs(), Wishes(), lambda _step: None)
+    sampled = denoise(loaded, request, Inputs(), StopRequests(), lambda _step: None)
     before = dict(vars(loaded.pipe.vae))
     short_of_memory[0][0] = limit
     frames = decode(loaded, sampled, request)

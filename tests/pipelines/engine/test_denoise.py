@@ -28,7 +28,7 @@ TASKS = [Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO]
 
 
 @dataclass
-class Wishes:
+class StopRequests:
     """A person at the buttons; `after` maps a step to what is pressed once it was seen."""
 
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -54,14 +54,14 @@ def fitted(loaded: Loaded, **fields: object) -> FittedRequest:
 
 def sample(
     loaded: Loaded,
-    wishes: Wishes | None = None,
+    stops: StopRequests | None = None,
     on_step: Callable[[Step], None] = lambda _step: None,
     on_preview: Callable[[Preview], None] | None = None,
     **fields: object,
 ) -> SampledLatents:
     inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
     request = fitted(loaded, **fields)
-    sampled = denoise(loaded, request, inputs, wishes or Wishes(), on_step, on_preview)
+    sampled = denoise(loaded, request, inputs, stops or StopRequests(), on_step, on_preview)
     assert isinstance(sampled, SampledLatents)
     return sampled
 
@@ -90,32 +90,32 @@ def test_every_step_is_counted_once(loaded: Loaded) -> None:
 
 
 def test_cancel_ends_the_run_within_one_step(loaded: Loaded) -> None:
-    wishes, seen = Wishes(), []
+    stops, seen = StopRequests(), []
 
     def on_step(step: Step) -> None:
         seen.append(step.index)
         if step.index == 2:
-            wishes.cancel.set()
+            stops.cancel.set()
 
     with pytest.raises(Cancelled):
-        sample(loaded, wishes, on_step, num_inference_steps=6)
+        sample(loaded, stops, on_step, num_inference_steps=6)
     assert seen == [1, 2]
     assert hooks_are_gone(loaded)
     assert sample(loaded).steps_done == 4
 
 
 def test_cancel_in_the_middle_of_a_step_ends_the_run_with_that_step(loaded: Loaded) -> None:
-    wishes, seen = Wishes(), []
+    stops, seen = StopRequests(), []
     transformer = loaded.pipe.transformer
 
     def press(*_: object) -> None:
         if len(seen) == 1:
-            wishes.cancel.set()
+            stops.cancel.set()
 
     handle = transformer.register_forward_pre_hook(press)
     try:
         with pytest.raises(Cancelled):
-            sample(loaded, wishes, lambda step: seen.append(step.index), num_inference_steps=6)
+            sample(loaded, stops, lambda step: seen.append(step.index), num_inference_steps=6)
     finally:
         handle.remove()
     assert seen == [1]
@@ -123,43 +123,43 @@ def test_cancel_in_the_middle_of_a_step_ends_the_run_with_that_step(loaded: Load
 
 def test_cancel_waits_for_no_further_block_of_the_model(loaded: Loaded) -> None:
     """One step of a large model takes minutes on a slow machine."""
-    wishes, evaluated = Wishes(), []
+    stops, evaluated = StopRequests(), []
     first, *others = loaded.pipe.transformer.transformer_blocks
     assert others
-    handles = [first.register_forward_hook(lambda *_: wishes.cancel.set())]
+    handles = [first.register_forward_hook(lambda *_: stops.cancel.set())]
     handles += [each.register_forward_hook(lambda *_: evaluated.append(1)) for each in others]
     try:
         with pytest.raises(Cancelled):
-            sample(loaded, wishes)
+            sample(loaded, stops)
     finally:
         for handle in handles:
             handle.remove()
-    assert wishes.cancel.is_set()
+    assert stops.cancel.is_set()
     assert evaluated == []
     blocks = loaded.pipe.transformer.modules()
     assert not any(each._forward_pre_hooks for each in blocks), "the checks are gone"
 
 
 def test_a_run_cancelled_before_it_begins_does_no_work(loaded: Loaded) -> None:
-    wishes, calls = Wishes(), []
-    wishes.cancel.set()
+    stops, calls = StopRequests(), []
+    stops.cancel.set()
     handle = loaded.pipe.text_encoder.register_forward_pre_hook(lambda *_: calls.append(1))
     try:
         with pytest.raises(Cancelled):
-            sample(loaded, wishes)
+            sample(loaded, stops)
     finally:
         handle.remove()
     assert calls == []
 
 
 def test_finish_now_keeps_a_playable_clip(loaded: Loaded) -> None:
-    wishes = Wishes()
+    stops = StopRequests()
 
     def on_step(step: Step) -> None:
         if step.index == 3:
-            wishes.finish.set()
+            stops.finish.set()
 
-    sampled = sample(loaded, wishes, on_step, num_inference_steps=8)
+    sampled = sample(loaded, stops, on_step, num_inference_steps=8)
     assert sampled.finished_early
     assert sampled.steps_done == 3
     frames = decode(loaded, sampled, fitted(loaded))
@@ -173,11 +173,11 @@ def test_what_finish_now_keeps_is_the_models_estimate_of_the_end(loaded: Loaded)
     whole = sample(loaded, num_inference_steps=8).latents
 
     def distance(steps: int) -> float:
-        wishes = Wishes()
+        stops = StopRequests()
         early = sample(
             loaded,
-            wishes,
-            lambda step: wishes.finish.set() if step.index == steps else None,
+            stops,
+            lambda step: stops.finish.set() if step.index == steps else None,
             num_inference_steps=8,
         )
         return float((early.latents - whole).square().mean())
@@ -186,9 +186,9 @@ def test_what_finish_now_keeps_is_the_models_estimate_of_the_end(loaded: Loaded)
 
 
 def test_finish_now_on_the_last_step_is_simply_the_end(loaded: Loaded) -> None:
-    wishes = Wishes()
+    stops = StopRequests()
     sampled = sample(
-        loaded, wishes, lambda step: wishes.finish.set() if step.index == step.total else None
+        loaded, stops, lambda step: stops.finish.set() if step.index == step.total else None
     )
     assert not sampled.finished_early
     assert torch.equal(sampled.latents, sample(loaded).latents)
@@ -196,9 +196,9 @@ def test_finish_now_on_the_last_step_is_simply_the_end(loaded: Loaded) -> None:
 
 def test_the_clean_first_frame_survives_finish_now(tiny_manager: PipelineManager) -> None:
     loaded = tiny_manager.get("pocket", Task.IMAGE_TO_VIDEO)
-    wishes = Wishes()
-    wishes.finish.set()
-    early = sample(loaded, wishes)
+    stops = StopRequests()
+    stops.finish.set()
+    early = sample(loaded, stops)
     whole = sample(loaded)
     assert early.steps_done == 1
     assert torch.equal(early.latents[:, :, :1], whole.latents[:, :, :1])
@@ -292,7 +292,7 @@ def watched_run(scheduler: Any, timesteps: Any, by_name: bool = False) -> list[t
     """Every step told while a pipeline's loop runs over these timesteps."""
     told: list[tuple[int, int]] = []
     watch = StepWatch(
-        control=Wishes(),
+        control=StopRequests(),
         on_step=lambda step: told.append((step.index, step.total)),
         stream=None,
         unpack=lambda x0: x0,
@@ -335,7 +335,7 @@ def test_a_copy_of_the_scheduler_steps_for_itself() -> None:
     """As LTX-2 copies its own for the sound."""
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     told: list[int] = []
-    watch = StepWatch(Wishes(), lambda step: told.append(step.index), None, lambda x0: x0)
+    watch = StepWatch(StopRequests(), lambda step: told.append(step.index), None, lambda x0: x0)
     sample = torch.zeros(1, 4, 2, 2)
     with watch_scheduler(scheduler, watch):
         scheduler.set_timesteps(3)
@@ -353,7 +353,7 @@ def test_rounds_are_counted_on() -> None:
     scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
     told: list[tuple[int, int]] = []
     watch = StepWatch(
-        Wishes(), lambda step: told.append((step.index, step.total)), None, lambda x0: x0
+        StopRequests(), lambda step: told.append((step.index, step.total)), None, lambda x0: x0
     )
     sample = torch.zeros(1, 4, 2, 2)
     with watch_scheduler(scheduler, watch):
@@ -366,7 +366,7 @@ def test_rounds_are_counted_on() -> None:
 
 def test_one_scheduler_is_not_watched_twice() -> None:
     scheduler: Any = diffusers.DDIMScheduler()
-    watch = StepWatch(Wishes(), lambda _step: None, None, lambda x0: x0)
+    watch = StepWatch(StopRequests(), lambda _step: None, None, lambda x0: x0)
     with (
         watch_scheduler(scheduler, watch),
         pytest.raises(RuntimeError),
@@ -381,10 +381,10 @@ def test_a_pipeline_that_draws_by_itself_goes_on_with_the_estimate(as_tuple: boo
     """The rest of its loop is skipped, and what it decodes is the clean picture and no noise."""
     scheduler: Any = diffusers.DDIMScheduler(clip_sample=False)
     scheduler.set_timesteps(4)
-    wishes, told = Wishes(), []
-    wishes.finish.set()
+    stops, told = StopRequests(), []
+    stops.finish.set()
     watch = StepWatch(
-        wishes, lambda step: told.append(step.index), None, lambda x0: x0, decodes_itself=True
+        stops, lambda step: told.append(step.index), None, lambda x0: x0, decodes_itself=True
     )
     x0, noise = torch.randn(1, 4, 2, 2), torch.randn(1, 4, 2, 2)
     sample = scheduler.add_noise(x0, noise, scheduler.timesteps[0][None])
@@ -404,14 +404,14 @@ def test_a_pipeline_that_draws_by_itself_goes_on_with_the_estimate(as_tuple: boo
 def test_discard_is_heard_between_heuns_two_calls() -> None:
     scheduler: Any = diffusers.HeunDiscreteScheduler()
     scheduler.set_timesteps(5)
-    wishes, told = Wishes(), []
-    watch = StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    stops, told = StopRequests(), []
+    watch = StepWatch(stops, lambda step: told.append(step.index), None, lambda x0: x0)
     sample, calls = torch.zeros(1, 4, 2, 2), 0
     with watch_scheduler(scheduler, watch), pytest.raises(Discarded):
         for t in scheduler.timesteps:
             calls += 1
             if calls == 3:
-                wishes.cancel.set()
+                stops.cancel.set()
             scheduler.step(sample, t, sample)
     assert calls == 3
     assert told == [1]
@@ -421,9 +421,9 @@ def test_a_scheduler_nobody_can_read_runs_to_its_end() -> None:
     """Finish now cannot be granted; the clip is whole instead of wrong."""
     scheduler: Any = diffusers.IPNDMScheduler()
     scheduler.set_timesteps(3)
-    wishes, told = Wishes(), []
-    wishes.finish.set()
-    watch = StepWatch(wishes, lambda step: told.append(step.index), None, lambda x0: x0)
+    stops, told = StopRequests(), []
+    stops.finish.set()
+    watch = StepWatch(stops, lambda step: told.append(step.index), None, lambda x0: x0)
     sample = torch.zeros(1, 4, 2, 2)
     with watch_scheduler(scheduler, watch):
         for t in scheduler.timesteps:

@@ -31,7 +31,7 @@ from pipelines.models.fit import Limits, fit
 from pipelines.preview import Preview
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
-from tests.pipelines.engine.test_denoise import Wishes
+from tests.pipelines.engine.test_denoise import StopRequests
 
 POCKET = ROOT / "presets" / "pocket"
 
@@ -95,7 +95,9 @@ def test_on_the_pocket_model_the_last_preview_resembles_the_clip(tmp_path: Path)
         asked = GenerationRequest(prompt=example.prompt, seed=example.seed)
         request = fit(asked, model.card, Limits())
         previews: list[Preview] = []
-        sampled = denoise(model, request, Inputs(), Wishes(), lambda _s: None, previews.append)
+        sampled = denoise(
+            model, request, Inputs(), StopRequests(), lambda _s: None, previews.append
+        )
         clip = decode(model, sampled, request)
         last = previews[-1]
         sheet = np.asarray(Image.open(io.BytesIO(last.jpeg)))

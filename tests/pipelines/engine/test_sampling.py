@@ -35,7 +35,7 @@ from pipelines.planning import Plan
 from pipelines.request import Adjustment, Task
 from pipelines.sound import Sound
 from settings import Settings
-from tests.pipelines.engine.test_denoise import Wishes, fitted, picture
+from tests.pipelines.engine.test_denoise import StopRequests, fitted, picture
 
 
 class Allocator(TorchDispatchMode):
@@ -78,7 +78,7 @@ def loaded(tiny_cards: dict[str, ModelCard], tiny_settings: Settings) -> Iterato
 
 def sampled_of(loaded: Loaded) -> Sampled:
     inputs = Inputs(picture() if loaded.task is Task.IMAGE_TO_VIDEO else None)
-    return denoise(loaded, fitted(loaded), inputs, Wishes(), lambda _step: None)
+    return denoise(loaded, fitted(loaded), inputs, StopRequests(), lambda _step: None)
 
 
 def frames_of(loaded: Loaded) -> np.ndarray:
@@ -110,7 +110,7 @@ def decoder_with(limit: float, loaded: Loaded) -> Iterator[list[int]]:
 
 def test_decoding_goes_down_the_ladder_and_says_so(loaded: Loaded) -> None:
     request = fitted(loaded, width=128, height=128, num_frames=17)
-    sampled = denoise(loaded, request, Inputs(), Wishes(), lambda _step: None)
+    sampled = denoise(loaded, request, Inputs(), StopRequests(), lambda _step: None)
 
     def attempt(limit: float, tiles: int = 0) -> tuple[np.ndarray, float, list[Adjustment]]:
         changes: list[Adjustment] = []
@@ -185,7 +185,7 @@ def test_sampling_goes_down_the_ladder_and_comes_back(loaded: Loaded) -> None:
     changes: list[Adjustment] = []
     with loaded.pipe.transformer.register_forward_pre_hook(room_for_blocks_only):
         sampled = sample(
-            loaded, fitted(loaded), Inputs(), Wishes(), lambda _step: None,
+            loaded, fitted(loaded), Inputs(), StopRequests(), lambda _step: None,
             on_change=changes.append, plans=rungs,
         )  # fmt: skip
     assert tried[:3] == [False, False, True]
@@ -212,7 +212,7 @@ def test_other_models_go_first(loaded: Loaded) -> None:
     changes: list[Adjustment] = []
     with loaded.pipe.transformer.register_forward_pre_hook(refuse):
         sample(
-            loaded, fitted(loaded), Inputs(), Wishes(), lambda _step: None,
+            loaded, fitted(loaded), Inputs(), StopRequests(), lambda _step: None,
             make_room=make_room, on_change=changes.append,
         )  # fmt: skip
     assert [change.used for change in changes] == ["with the other models unloaded"]
@@ -229,7 +229,7 @@ def test_when_nothing_helps_it_is_said_and_the_next_clip_is_well(loaded: Loaded)
         loaded.pipe.transformer.register_forward_pre_hook(refuse),
         pytest.raises(KinoraError) as failed,
     ):
-        sample(loaded, fitted(loaded), Inputs(), Wishes(), lambda _step: None, plans=rungs)
+        sample(loaded, fitted(loaded), Inputs(), StopRequests(), lambda _step: None, plans=rungs)
     assert failed.value.code is ErrorCode.OUT_OF_MEMORY
     assert np.array_equal(frames_of(loaded), before)
 

@@ -18,6 +18,10 @@ STANDS_FOR = {
 """Annotations that name no class one could make, and what real repositories have there."""
 
 
+BEGIN_AT_ZERO = ("MotionAdapter", "Kandinsky5Transformer3DModel")
+"""Layers that begin at zero leave no motion at all, or let the text change nothing."""
+
+
 def make(name: str, **changes: Any) -> Any:
     """A tiny one of that class of diffusers or transformers."""
     name = STANDS_FOR.get(name, name)
@@ -25,7 +29,7 @@ def make(name: str, **changes: Any) -> Any:
         return ENCODERS[name](**changes)
     of = find(name)
     made = of(**TINY.get(name, {}) | changes)
-    if name == "MotionAdapter":
+    if name in BEGIN_AT_ZERO:
         _move(made)
     elif name.startswith("AutoencoderKLLTX"):
         parts.spread_latent_statistics(made)
@@ -49,10 +53,9 @@ def is_known(name: str) -> bool:
     return name in ENCODERS or name in TINY or "Scheduler" in name or "Guidance" in name
 
 
-def _move(adapter: Any) -> None:
-    """Its output layers begin at zero: no motion at all."""
+def _move(model: Any) -> None:
     import torch
 
     generator = torch.Generator().manual_seed(1)
-    for parameter in adapter.parameters():
+    for parameter in model.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=generator)

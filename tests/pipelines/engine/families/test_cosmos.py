@@ -82,5 +82,5 @@ def test_the_guardrail_sees_every_prompt_and_every_frame(tmp_path: Path) -> None
         assert not sampled.frames[:, 0].any()  # the stand-in blackens the first row
         assert sampled.frames[:, 1:].any()
         forbidden = fitted.model_copy(update={"prompt": FORBIDDEN})
-        with pytest.raises(ValueError, match="unsafe text"):
+        with pytest.raises(KinoraError, match="unsafe text"):
             denoise(loaded, forbidden, Inputs(), Person(), lambda _step: None)

@@ -29,6 +29,13 @@ def helios(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(home, Task.TEXT_TO_VIDEO, False, tmp_path_factory.mktemp("windows"))
 
 
+@pytest.fixture(scope="module")
+def helios_with_picture(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    homes: dict[str, Home] = {}
+    home = home_of("helios-base-one-window", homes, tmp_path_factory)
+    return Case(home, Task.IMAGE_TO_VIDEO, False, tmp_path_factory.mktemp("continued"))
+
+
 def made(case: Case, fitted: Any, inputs: Inputs, person: Person | None = None) -> np.ndarray:
     loaded = case.home.manager.get(case.home.specimen.name, fitted.task)
     person = person or Person()
@@ -41,8 +48,9 @@ def made(case: Case, fitted: Any, inputs: Inputs, person: Person | None = None) 
 
 
 @pytest.mark.slow
-def test_a_continuation_goes_on_from_the_last_window(helios: Case) -> None:
+def test_a_continuation_goes_on_from_the_last_window(helios_with_picture: Case) -> None:
     """What comes after the frames that are repeated is what the pipeline puts after a video."""
+    helios = helios_with_picture
     card = helios.loaded.card
     lead = tuple(picture(64, 64, n / 8) for n in range(33))
     before = SourceClip(64, 64, seconds=5.0, fps=8)
