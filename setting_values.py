@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator
+
+ROOT = Path(__file__).resolve().parent
 
 MIN_KEY = 16
 """Minimum length of an API key: shorter ones can be guessed."""
@@ -60,3 +65,7 @@ def keys_by_name(value: object) -> object:
 
 def none_if_empty(value: object) -> object:
     return None if value == "" else value
+
+
+Blank = BeforeValidator(none_if_empty)
+"""For a field that counts as unset when its variable is empty."""

@@ -20,7 +20,7 @@ from tools.duplicate_names import sources as named_sources
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "peft", "xformers")
 """What only the worker may load."""
 
-ROOMS = ("pipelines", "media", "jobs", "web", "ui", "api", "cli")
+ROOMS = ("setting_groups", "pipelines", "media", "jobs", "web", "ui", "api", "cli")
 FILES = ("app", "settings", "setting_values", "envfile", "errors")
 
 ENGINE = "pipelines.engine"
@@ -43,7 +43,8 @@ MAY_IMPORT = {
     "errors": (),
     "envfile": ("errors",),
     "setting_values": (),
-    "settings": ("errors", "envfile", "setting_values"),
+    "setting_groups": ("envfile", "setting_values"),
+    "settings": ("errors", "envfile", "setting_groups", "setting_values"),
     "pipelines.models": (*BASE, *MODELS),
     "pipelines.planning": (*BASE, *MODELS, "pipelines.models"),
     "pipelines.engine": (*BASE, *MODELS, "pipelines.models", "pipelines.planning"),

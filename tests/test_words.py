@@ -30,6 +30,7 @@ LIMITS: dict[str, dict[Kind, float]] = {
     "media": PLAIN,
     "pipelines": PLAIN,
     "presets": PLAIN,
+    "setting_groups": PLAIN,
     "tools": PLAIN,
     "top": PLAIN,
     "training": PLAIN,

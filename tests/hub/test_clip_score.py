@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def clip_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP of two tiny encoders; its tokenizer spells every word."""
+    import torch
     from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizerFast
 
     folder = tmp_path_factory.mktemp("clip")
@@ -44,6 +45,7 @@ def clip_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         vision_config=sides | {"image_size": 16, "patch_size": 8},
         projection_dim=8,
     )
+    torch.manual_seed(0)
     CLIPModel(config).save_pretrained(folder)
     return folder
 

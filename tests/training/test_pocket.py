@@ -26,7 +26,7 @@ from pipelines.models.fit import Limits, fit
 from pipelines.models.selection import default_card, find_card
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
-from tests.pipelines.engine.test_denoise import Wishes
+from tests.pipelines.engine.test_denoise import StopRequests
 from tests.training import judging
 from training.crops import to_tensor
 from training.evaluation.clip_generator import POCKET
@@ -170,7 +170,7 @@ def test_the_app_makes_clips_with_it_in_a_few_steps(tmp_path: Path) -> None:
     for card in (student, find_card(student.repo, cards)):
         model = manager.get(card.id, Task.TEXT_TO_VIDEO)
         request = fit(few, card, Limits())
-        sampled = denoise(model, request, Inputs(), Wishes(), lambda _step: None)
+        sampled = denoise(model, request, Inputs(), StopRequests(), lambda _step: None)
         clips.append(decode(model, sampled, request))
     assert judging.direction(clips[0]) == "left"
     assert judging.place(clips[0]) == "ocean"
