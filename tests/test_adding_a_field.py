@@ -43,7 +43,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the code with one field more."""
     copy = tmp_path_factory.mktemp("checkout")
     only_code = shutil.ignore_patterns("__pycache__", "data", "node_modules")
-    for room in ("api", "cli", "jobs", "media", "pipelines", "ui", "web"):
+    for room in ("api", "cli", "jobs", "media", "pipelines", "setting_groups", "ui", "web"):
         shutil.copytree(ROOT / room, copy / room, ignore=only_code)
     shutil.copytree(ROOT / "tests" / "zoo", copy / "tests" / "zoo", ignore=only_code)
     for file in ("__init__", "added_field", "doors", "ports", "tiny"):
