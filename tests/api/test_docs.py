@@ -78,7 +78,7 @@ def test_the_examples_of_the_page_run_as_they_stand(
               for name in ("estimated.txt", "from-look.txt", "from-csv.txt")}  # fmt: skip
     assert all("event: complete" in text for text in called.values())
     assert "ball, anime style" in called["estimated.txt"]
-    assert "a dog at dusk, cinematic" in called["from-look.txt"]
+    assert "a dog at dusk, shot on an anamorphic lens" in called["from-look.txt"]
     assert called["from-csv.txt"].count('"job_id": ') >= 2
     tools = (tmp_path / "tools.json").read_text()
     assert all(
