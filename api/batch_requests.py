@@ -4,6 +4,7 @@ requests."""
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool as in_thread
@@ -99,10 +100,7 @@ class BatchRequests:
                 except KinoraError as error:
                     raise row.error(name, error) from error
             request = row.build(common, files)
-            try:
-                await in_thread(self.service.fit, request, caller.owner)
-            except KinoraError as error:
-                raise row.error(error.details.get("field", "model"), error) from error
+            await in_thread(row.check, request, partial(self.service.fit, owner=caller.owner))
             requests.append(request)
         if unused := [name for name in by_name if name not in used]:
             raise unusable("images", f"no line of the CSV names “{shown(unused[0])}”")

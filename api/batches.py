@@ -79,13 +79,13 @@ class Batches:
         wanted = await self.requests.read(body, caller)
         once = idempotency_key_of(request, key, *map(hashed_content, wanted))
         reuse = request_body.as_bool(reuse, "reuse")
-        left = await in_thread(self.core.count_clips, caller, len(wanted))
 
         def submit() -> Response:
-            jobs = self.service.submit_batch(
-                wanted, caller.owner, idempotency_key=once, reuse=reuse
-            )
-            return accepted(self.core, jobs, caller, left)
+            with self.core.counted_clips(caller, len(wanted)) as headers:
+                jobs = self.service.submit_batch(
+                    wanted, caller.owner, idempotency_key=once, reuse=reuse
+                )
+            return accepted(self.core, jobs, caller, headers)
 
         return await in_thread(submit)
 

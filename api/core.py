@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
@@ -66,12 +67,19 @@ class ApiContext:
         for job in jobs:
             self.service.use_quota(job, caller.quota)
 
-    def count_clips(self, caller: Caller, clips: int = 1) -> dict[str, str]:
-        """Counts clips against the caller's rate limit and returns the RateLimit headers. Raises
-        KinoraError: RATE_LIMITED, or UNAVAILABLE without the GPU quota that is needed."""
+    @contextmanager
+    def counted_clips(self, caller: Caller, clips: int = 1) -> Iterator[dict[str, str]]:
+        """Counts clips against the caller's rate limit and yields the RateLimit headers; if they
+        are refused inside, they do not count. Raises KinoraError: RATE_LIMITED, or UNAVAILABLE
+        without the GPU quota that is needed."""
         if self.service.needs_request and not caller.quota:
             raise KinoraError(ErrorCode.UNAVAILABLE, NO_QUOTA)
-        return self.limits.take(caller.limited_as, clips)
+        headers = self.limits.take(caller.limited_as, clips)
+        try:
+            yield headers
+        except KinoraError:
+            self.limits.give_back(caller.limited_as, clips)
+            raise
 
     async def submit(
         self, parsed: request_body.ParsedRequest, caller: Caller, parent: str | None = None
@@ -82,13 +90,13 @@ class ApiContext:
     def accept(
         self, parsed: request_body.ParsedRequest, caller: Caller, parent: str | None = None
     ) -> tuple[Job, dict[str, str]]:
-        headers = self.count_clips(caller)
-        job = self.service.submit(
-            parsed.request,
-            caller.owner,
-            idempotency_key=parsed.once,
-            reuse=parsed.reuse,
-            parent=parent,
-        )
+        with self.counted_clips(caller) as headers:
+            job = self.service.submit(
+                parsed.request,
+                caller.owner,
+                idempotency_key=parsed.once,
+                reuse=parsed.reuse,
+                parent=parent,
+            )
         self.service.use_quota(job, caller.quota)
         return job, headers

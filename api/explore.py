@@ -151,8 +151,10 @@ class Explore:
 
         def submit() -> Response:
             plan = make_plan()
-            headers = self.core.count_clips(caller, len(plan.jobs))
-            jobs = self.service.submit_plan(plan, caller.owner, idempotency_key=once, reuse=reuse)
+            with self.core.counted_clips(caller, len(plan.jobs)) as headers:
+                jobs = self.service.submit_plan(
+                    plan, caller.owner, idempotency_key=once, reuse=reuse
+                )
             return accepted(self.core, jobs, caller, headers)
 
         return await in_thread(submit)
@@ -184,8 +186,8 @@ class Explore:
 
         def accept() -> Response:
             self.core.get_job(job_id, caller)
-            headers = self.core.count_clips(caller)
-            job = submit(once)
+            with self.core.counted_clips(caller) as headers:
+                job = submit(once)
             self.service.use_quota(job, caller.quota)
             location = {"Location": address(f"/api/jobs/{job.id}")}
             return as_json(schemas.job_view(self.service, job), 202, location | headers)

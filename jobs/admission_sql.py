@@ -28,8 +28,7 @@ CANDIDATES = 5
 HAS_OWNER = jobs.c.owner == bindparam("owner")
 UNFINISHED_COUNTS = select(
     func.count().filter(jobs.c.state == State.QUEUED.value),
-    func.count().filter(HAS_OWNER, jobs.c.batch.is_(None)),
-    func.count().filter(HAS_OWNER, jobs.c.batch != bindparam("batch")),
+    func.count().filter(HAS_OWNER),
 ).where(jobs.c.state.in_((State.QUEUED.value, State.RUNNING.value)))
 
 MADE_BEFORE = (
@@ -85,36 +84,52 @@ def check_limits(
     max_per_owner: int,
     idle: Collection[str] = (),
 ) -> None:
-    """Raises KinoraError: RATE_LIMITED or QUEUE_FULL. An owner may have one unfinished batch at a
-    time; a clip of it that is made again belongs to that batch.
+    """Raises KinoraError: RATE_LIMITED if the owner would have more than `max_per_owner` unfinished
+    clips, QUEUE_FULL. Every clip of a batch counts as one that is submitted alone does.
 
     `idle` jobs are not counted: they wait for a web request that may never come (ZeroGPU)."""
-    new = [job for job in accepted if job.state is State.QUEUED]
+    new = sum(job.state is State.QUEUED for job in accepted)
     if not new:
         return
-    owner, is_batch = new[0].owner, new[0].batch is not None
-    named = {"owner": owner, "batch": new[0].batch or ""}
-    queued, single, in_batches = tx.execute(UNFINISHED_COUNTS, named).one()
+    named = {"owner": accepted[0].owner}
+    queued, unfinished = tx.execute(UNFINISHED_COUNTS, named).one()
     if idle:
         counts = UNFINISHED_COUNTS.where(
             jobs.c.state == State.QUEUED.value, jobs.c.id.in_(list(idle))
         )
-        of_idle = tx.execute(counts, named).one()
-        queued, single, in_batches = (
-            all_ - idle_ for all_, idle_ in zip((queued, single, in_batches), of_idle, strict=True)
-        )
-    if is_batch and in_batches:
-        raise KinoraError(
-            ErrorCode.RATE_LIMITED,
-            f"{in_batches} clips of your last batch are not finished yet. Wait for them.",
-        )
-    if not is_batch and single >= max_per_owner:
-        raise KinoraError(
-            ErrorCode.RATE_LIMITED,
-            f"You have {single} clips that are not finished yet. Wait for one of them.",
-        )
-    if queued + len(new) > max_queue:
-        raise KinoraError(ErrorCode.QUEUE_FULL)
+        idle_queued, idle_unfinished = tx.execute(counts, named).one()
+        queued, unfinished = queued - idle_queued, unfinished - idle_unfinished
+    if unfinished + new > max_per_owner:
+        raise _too_many(new, unfinished, max_per_owner)
+    if queued + new > max_queue:
+        raise _queue_full(new, queued, max_queue)
+
+
+def _too_many(new: int, unfinished: int, most: int) -> KinoraError:
+    details = {"clips": new, "unfinished": unfinished, "limit": most}
+    if new > most:
+        sentence = f"{new} clips at once are more than the {most} that may be unfinished here."
+        advice = f"Start at most {most} at a time." if most > 1 else "Start them one by one."
+        return KinoraError(ErrorCode.RATE_LIMITED, f"{sentence} {advice}", details=details)
+    count = "1 clip that is" if unfinished == 1 else f"{unfinished} clips that are"
+    sentence = f"You have {count} not finished yet; at most {most} are allowed."
+    if new == 1:
+        advice = "Wait for one of them, or discard one."
+    elif unfinished >= most:
+        advice = f"Wait, or discard some: there is no room for {new} more."
+    else:
+        advice = f"Wait, or start {most - unfinished} instead of {new}."
+    return KinoraError(ErrorCode.RATE_LIMITED, f"{sentence} {advice}", details=details)
+
+
+def _queue_full(new: int, queued: int, most: int) -> KinoraError:
+    details = {"clips": new, "queued": queued, "limit": most}
+    if new == 1:
+        return KinoraError(ErrorCode.QUEUE_FULL, details=details)
+    free = max(0, most - queued)
+    sentence = f"{new} clips do not fit into the queue, which has room for {free} of {most} now."
+    advice = "Try again in a minute." if free < 2 else "Try again in a minute, or start fewer."
+    return KinoraError(ErrorCode.QUEUE_FULL, f"{sentence} {advice}", details=details)
 
 
 def recipe_of(

@@ -91,6 +91,23 @@ def as_composed(request: GenerationRequest, fitted: FittedRequest) -> Generation
     return request.model_copy(update=APPLIED | final)
 
 
+def as_written(fitted: FittedRequest) -> GenerationRequest:
+    """The request that makes this clip again, with its prompt as it was written and its style and
+    wildcards beside it: for another prompt in the same style."""
+    request, origin = fitted.as_request(), fitted.prompt_origin
+    if origin is None:
+        return request
+    return request.model_copy(
+        update={
+            "prompt": origin.prompt,
+            "negative_prompt": origin.negative_prompt,
+            "style": origin.style,
+            "wildcards": origin.wildcard_seed is not None,
+            "wildcard_seed": origin.wildcard_seed,
+        }
+    )
+
+
 def with_wildcard_seed(request: GenerationRequest) -> GenerationRequest:
     """With a wildcard seed where it has wildcards: its own, else the clip's, else a new one. Copies
     with other seeds for the clip have the same prompt then."""

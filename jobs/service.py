@@ -48,7 +48,10 @@ log = logging.getLogger(__name__)
 
 
 class JobService(JobQueries):
-    """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`."""
+    """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
+
+    Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `looks` and
+    `wildcards`."""
 
     def __init__(
         self,

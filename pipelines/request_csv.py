@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,15 @@ class RequestRow:
             if name not in self.values:
                 raise refusal from None
             raise self.error(name, refusal) from None
+
+    def check(
+        self, request: GenerationRequest, check: Callable[[GenerationRequest], object]
+    ) -> None:
+        """Raises the KinoraError of `check` with its place."""
+        try:
+            check(request)
+        except KinoraError as error:
+            raise self.error(str(error.details.get("field", "model")), error) from error
 
     def error(self, name: str, error: KinoraError) -> KinoraError:
         """The same error, with its place: the line, and the column of the field if there is one."""

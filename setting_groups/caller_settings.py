@@ -16,10 +16,17 @@ class CallerSettings(MachineSettings):
         default=100, ge=1, description="Maximum length of the queue; further clips are refused."
     )
     max_jobs_per_visitor: int = Field(
-        default=4, ge=1, description="Maximum number of unfinished clips per visitor."
+        default=40,
+        ge=1,
+        description="Maximum number of unfinished clips per visitor. Every clip of a batch, of "
+        "drafts and of a comparison counts.",
     )
     max_batch: int = Field(
-        default=32, ge=1, le=1000, description="Maximum number of clips in a batch."
+        default=32,
+        ge=1,
+        le=1000,
+        description="Maximum number of clips in a batch. Larger ones than "
+        "KINORA_MAX_JOBS_PER_VISITOR or KINORA_CLIPS_PER_MINUTE are refused, too.",
     )
     api_keys: Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(keys_by_name)] = Field(
         default={},
@@ -27,9 +34,10 @@ class CallerSettings(MachineSettings):
         "of them as `Authorization: Bearer`; the page stays open.",
     )
     clips_per_minute: int = Field(
-        default=30,
+        default=60,
         ge=0,
-        description="API rate limit: clips per caller and minute; 0: no limit.",
+        description="API rate limit: clips per caller and minute; 0: no limit. Every clip of a "
+        "batch counts, unless it is refused.",
     )
     clips_per_day: int = Field(
         default=0,

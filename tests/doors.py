@@ -134,7 +134,7 @@ class Doors:
         return self._answer(self._post("/api/batches", content=_json({"requests": [typed]})))
 
     def _post(self, path: str, **body: Any) -> Any:
-        """Each as another caller: a batch must end before the same one may ask for the next."""
+        """Each as another caller: none has the clips of another door."""
         secret = f"{SECRET}-{time.time_ns()}"
         return self.http.post(path, headers={"Authorization": f"Bearer {secret}"}, **body)
 

@@ -234,6 +234,28 @@ def test_tools_show_styles_prompts_and_suggestions(doors: Doors) -> None:
         call("final_prompt", "a cat", None, "anima", False, None, None)
 
 
+def test_tools_save_apply_and_estimate_what_is_ones_own(doors: Doors) -> None:
+    request = gr.Request(_request())
+
+    def call(name: str, *arguments: Any, **named: Any) -> Any:
+        return doors.endpoints[name].fn(*arguments, request=request, **named)
+
+    saved = call("save_look", "Evening", {"prompt": "a cat", "style": "mine", "seed": 4})
+    assert call("looks") == [saved]
+    with pytest.raises(gr.Error, match="There is no style “mine”"):
+        call("make_clip_from_look", "Evening")
+    headers = {"Authorization": f"Bearer {SECRET}"}
+    assert doors.http.put("/api/styles/mine", json=MINE, headers=headers).status_code == 200
+    for prompt, expected in ((None, "a cat, of mine"), ("a cow", "a cow, of mine")):
+        state = call("make_clip_from_look", "Evening", prompt)
+        assert (state["used"]["prompt"], state["used"]["seed"]) == (expected, 4)
+    used = call("estimate", "a {hen|hen}", style="mine", wildcards=True)["used"]
+    assert used["prompt"] == "a hen, of mine"
+    doors.http.delete("/api/styles/mine", headers=headers)
+    call("delete_look", "Evening")
+    assert call("looks") == []
+
+
 def test_the_command_line_lists_the_styles(doors: Doors) -> None:
     rows = json.loads(doors.run("styles", "--json").output)
     assert len(rows) >= 24

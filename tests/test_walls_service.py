@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jobs.batch_files import BatchFiles
+from jobs.batch_plans import BatchPlans
+from jobs.caller_styles import CallerStyles
+from jobs.looks import Looks
+from pipelines.wildcard_files import WildcardFiles
 from tests.test_walls import ROOT, imports_of, is_within, sources
 
-THROUGH_THE_SERVICE = (
-    "batch_files",
-    "cards",
-    "looks",
-    "planner",
-    "plans",
-    "settings",
-    "styles",
-    "wildcards",
-)
-"""What others may use of the service's attributes, besides its own methods."""
+VALUES = ("cards", "planner", "settings")
+"""Attributes of the service that others may read and pass on."""
+
+PARTS: dict[str, tuple[type, set[str]]] = {
+    "batch_files": (BatchFiles, {"sheet", "grid", "zip"}),
+    "looks": (Looks, {"list", "get", "save", "delete"}),
+    "plans": (BatchPlans, {"batch", "drafts", "comparison", "render"}),
+    "styles": (
+        CallerStyles,
+        {"available", "own", "save", "import_yaml", "export_yaml", "delete"},
+    ),
+    "wildcards": (WildcardFiles, {"examples"}),
+}
+"""The public parts of the service, and which of their methods others may call. Each is a subject of
+its own that changes no job: methods of the service would only pass the call on. Whatever accepts,
+changes or deletes a job is a method of the service itself."""
 
 
 def reaches_through(code: str) -> list[str]:
-    """Where code uses a part of the service instead of a method, such as `service._store.get`."""
+    """Where code uses what is inside the service, such as `service._store.get`, or of a public part
+    what is not for others, such as `service.batch_files.remove`."""
     found: list[str] = []
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Attribute):
@@ -32,10 +44,14 @@ def reaches_through(code: str) -> list[str]:
             _, is_part, part = owner.rpartition("service.")
             is_service = owner == "service" or owner.endswith((".service", "._service"))
             is_private = is_service and node.attr.startswith("_")
-            is_through = is_part and part.isidentifier() and part not in THROUGH_THE_SERVICE
+            is_through = is_part and part.isidentifier() and not _is_public(part, node.attr)
             if is_private or is_through:
                 found.append(ast.unparse(node))
     return found
+
+
+def _is_public(part: str, name: str) -> bool:
+    return part in VALUES or (part in PARTS and name in PARTS[part][1])
 
 
 @pytest.mark.parametrize(
@@ -45,6 +61,9 @@ def reaches_through(code: str) -> list[str]:
         ("service.events.since(1)", True),
         ("in_thread(self._service.uploads.path, name)", True),
         ("service._store", True),
+        ("service.batch_files.remove(batch.id)", True),
+        ("service.plans._admission", True),
+        ("in_thread(self.service.batch_files.sheet, found)", False),
         ("self.service.get(1).state", False),
         ("self.service.settings.max_batch", False),
         ("self.service.events(job.id)", False),
@@ -58,6 +77,20 @@ def test_pages_and_routes_use_the_services_methods_and_not_its_parts() -> None:
     for path in sources("api", "cli", "ui", "web"):
         found = reaches_through(path.read_text(encoding="utf-8"))
         assert not found, f"{path.relative_to(ROOT)}: {found}"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_public_part_is_small_has_all_of_its_methods_and_changes_no_job(part: str) -> None:
+    made, methods = PARTS[part]
+    assert len(methods) <= 6
+    assert all(callable(getattr(made, name)) for name in methods)
+    source = inspect.getsourcefile(made)
+    assert source is not None
+    accepting = {"accept", "add", "add_all", "move", "claim", "cancel_queued", "request_stop"}
+    assert not {method for _, method in calls(Path(source))} & accepting
+    held = ast.walk(ast.parse(Path(source).read_text(encoding="utf-8")))
+    names = {node.id for node in held if isinstance(node, ast.Name)}
+    assert not names & {"JobLifecycle", "JobService", "EventLog"}
 
 
 def calls(path: Path) -> Iterator[tuple[str, str]]:

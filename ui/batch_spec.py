@@ -114,10 +114,7 @@ def _from_csv(
         if NO_PICTURE in (request.image, request.video):
             refusal = KinoraError(ErrorCode.INVALID_INPUT, "It names no picture to start from.")
             raise row.error("image", refusal)
-        try:
-            check(request)
-        except KinoraError as error:
-            raise row.error(str(error.details.get("field", "model")), error) from error
+        row.check(request, check)
         found.append(request)
     return found
 

@@ -41,6 +41,7 @@ from web.identity import owner_of
 
 if TYPE_CHECKING:
     from jobs.service import JobService
+    from ui.mcp_tools import Identify
 
 
 HEARTBEAT_S = 15.0
@@ -66,11 +67,14 @@ CLIP_DOCS = {
 }
 ANYTHING = "anything"
 """A prompt for an estimate, which does not depend on it."""
+OF_THE_PROMPT = ("style", "wildcards", "wildcard_seed")
+"""Last among the parameters of an estimate: it shows the final prompt with them."""
 
 
 class Endpoints:
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: JobService, identify: Identify | None = None) -> None:
         self.service = service
+        self.identify = identify
 
     def add(self) -> None:
         """Add the endpoints to the Blocks that is being built."""
@@ -129,6 +133,7 @@ class Endpoints:
 
     def _estimate_endpoint(self) -> Callable[..., Any]:
         fields = [f for f in by_group(REQUEST_FIELDS.values()) if f.affects_time]
+        fields += [REQUEST_FIELDS[name] for name in OF_THE_PROMPT]
         prompt = EndpointParameter("prompt", default=ANYTHING)
         return endpoint(
             self.estimate,
@@ -140,7 +145,8 @@ class Endpoints:
     def estimate(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         values = arguments | {"prompt": arguments["prompt"] or ANYTHING}
         with errors_for_gradio():
-            fitted, took = self.service.estimate(GenerationRequest.model_validate(values))
+            wanted = GenerationRequest.model_validate(values)
+            fitted, took = self.service.estimate(wanted, self._owner_of_styles(request))
         return {
             "seconds": took.seconds,
             "low": took.low,
@@ -148,6 +154,14 @@ class Endpoints:
             "learned": took.learned,
             "used": fitted.model_dump(mode="json"),
         }
+
+    def _owner_of_styles(self, request: gr.Request) -> str:
+        """The caller under whom styles are saved. Without a key, where one is needed for that, an
+        estimate is made with the app's styles."""
+        if self.identify and request.request:
+            with contextlib.suppress(KinoraError):
+                return self.identify(request.request).owner
+        return owner(request)
 
     def health(self) -> dict[str, Any]:
         """Whether clips can be made right now."""

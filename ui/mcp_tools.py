@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import gradio as gr
@@ -18,6 +19,7 @@ from jobs.job import Job, State
 from pipelines.models.comparison import parse_settings
 from pipelines.models.drafts import MAX_DRAFTS, MIN_DRAFTS, USUAL_DRAFTS, parse_count
 from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
+from pipelines.request_csv import parse_csv
 from pipelines.request_fields import Kind, by_group
 from ui import job_view
 from ui.endpoint_parameters import EndpointParameter, endpoint, parameters_for
@@ -38,6 +40,7 @@ class ToolCaller(Protocol):
     @property
     def limited_as(self) -> str: ...
     def may_see(self, job: Job) -> bool: ...
+    def named(self) -> str: ...
 
 
 Identify = Callable[["Request"], ToolCaller]
@@ -101,6 +104,19 @@ class Tools:
             ],
         )
         yield self._tool(
+            self.make_batch_from_csv,
+            """Start one clip for each line of a CSV and return at once. Call batch_state to follow
+            them. An error names its line and column, and then no clip is started.""",
+            [
+                EndpointParameter(
+                    "csv",
+                    help="The text of the file. Its first line names settings of a clip, such as "
+                    "prompt,seed,steps,style; an empty cell leaves its setting out.",
+                ),
+                *parameters_for(field for field in fields if field.name in IN_A_BATCH),
+            ],
+        )
+        yield self._tool(
             self.batch_state,
             """Report how far the clips of a batch are, each and all together, and how they are
             arranged. Once some are finished, `sheet` is a picture of all, `grid` a video, and
@@ -130,6 +146,22 @@ class Tools:
             of its own. The draft need not be finished.""",
             [replace(job_id, help="The draft, as start_drafts or batch_state returned it.")],
         )
+        yield self._tool(
+            self.make_clip_from_look,
+            """Start a clip with the prompt and settings of a look that you saved, and return at
+            once with its job_id. Call looks for their names.""",
+            [
+                EndpointParameter("name", help="The look's name."),
+                EndpointParameter(
+                    "prompt", is_optional=True, default=None,
+                    help="Another prompt. Left out: the look's own.",
+                ),
+                EndpointParameter(
+                    "seed", Kind.INTEGER, is_optional=True, default=None,
+                    help="Another seed. Left out: the look's own, or a new one.",
+                ),
+            ],
+        )  # fmt: skip
         settings = EndpointParameter(
             "settings",
             type=list[str],
@@ -203,6 +235,18 @@ class Tools:
             jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
             return self._batch(jobs[0].batch, caller, request)
 
+    def make_batch_from_csv(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        text = arguments.pop("csv")
+        with errors_for_gradio():
+            caller = self._caller(request)
+            wanted: list[GenerationRequest] = []
+            for row in parse_csv(text, self.service.settings.max_batch):
+                made = row.build(arguments, {})
+                row.check(made, partial(self.service.fit, owner=caller.owner))
+                wanted.append(made)
+            jobs = self.service.submit_batch(wanted, caller.owner, reuse=True)
+            return self._batch(jobs[0].batch, caller, request)
+
     def start_drafts(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         count = arguments.pop("drafts")
         count = USUAL_DRAFTS if count is None else count
@@ -221,6 +265,15 @@ class Tools:
             caller = self._caller(request)
             draft = self._job(arguments["job_id"], request)
             job = self.service.render(draft.id, caller.owner, reuse=True)
+            return self._started(job, caller, request)
+
+    def make_clip_from_look(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        with errors_for_gradio():
+            caller = self._caller(request)
+            look = self.service.looks.get(caller.named(), arguments.pop("name"))
+            changed = {name: value for name, value in arguments.items() if value is not None}
+            wanted = GenerationRequest.model_validate(look.settings | changed)
+            job = self.service.submit(wanted, caller.owner, reuse=True)
             return self._started(job, caller, request)
 
     def compare(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def build(
         title="Kinora", analytics_enabled=False, fill_width=True, delete_cache=KEEP_COPIES_S
     ) as demo:
         models = Models(service.cards, settings, service.planner)
-        gradio_api.Endpoints(service).add()  # first, while no other endpoint has these names
+        # first, while no other endpoint has these names
+        gradio_api.Endpoints(service, identify).add()
         if identify:
             mcp_tools.Tools(service, identify).add()
             prompt_endpoints.PromptEndpoints(service, identify).add()

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jobs.service import JobService
 
 PROMPT_FIELDS = ("prompt", "negative_prompt", "style", "wildcards", "wildcard_seed", "model")
+SETTINGS = (
+    "Fields of a clip's request, such as prompt, style, model, guidance_scale. Pictures and clips "
+    "are left out."
+)
 
 
 class PromptEndpoints:
@@ -50,6 +54,22 @@ class PromptEndpoints:
                 [prompt, model],
             ),
         ]
+        name = EndpointParameter("name", help="The look's name.")
+        found += [
+            endpoint(
+                self.looks,
+                "looks",
+                "List your looks: prompts and settings that you saved by name, to share or apply.",
+                [],
+            ),
+            endpoint(
+                self.save_look,
+                "save_look",
+                "Save a prompt and settings by name. One of yours with that name is replaced.",
+                [name, EndpointParameter("settings", type=dict[str, Any], help=SETTINGS)],
+            ),
+            endpoint(self.delete_look, "delete_look", "Delete one of your looks.", [name]),
+        ]
         if self.tools.enhancer.is_there:
             found.append(
                 endpoint(
@@ -76,6 +96,23 @@ class PromptEndpoints:
         with errors_for_gradio():
             self._caller(request)
             return self.tools.suggestions(arguments).model_dump(mode="json")
+
+    def looks(self, _arguments: dict[str, Any], request: gr.Request) -> list[dict[str, Any]]:
+        with errors_for_gradio():
+            found = self.tools.looks(self._caller(request).named())
+        return [look.model_dump(mode="json") for look in found.looks]
+
+    def save_look(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        with errors_for_gradio():
+            caller = self._caller(request)
+            body = {"settings": arguments["settings"]}
+            saved = self.tools.save_look(caller.named(), arguments["name"], body, caller.limited_as)
+        return saved.model_dump(mode="json")
+
+    def delete_look(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        with errors_for_gradio():
+            self.tools.service.looks.delete(self._caller(request).named(), arguments["name"])
+        return {"deleted": arguments["name"]}
 
     async def improve_prompt(
         self, arguments: dict[str, Any], request: gr.Request

@@ -49,6 +49,10 @@ class Windows(Protocol):
         """Counts the clips. Returns the count of the shortest window, or the full window."""
         ...
 
+    def give_back(self, caller: str, clips: int) -> None:
+        """Uncounts the newest clips of the caller."""
+        ...
+
 
 class ClipLimits:
     """Sliding windows."""
@@ -74,6 +78,11 @@ class ClipLimits:
             "RateLimit-Remaining": str(window.most - found),
             "RateLimit-Reset": str(window.seconds),
         }
+
+    def give_back(self, caller: str, clips: int) -> None:
+        """Uncounts clips that were counted but then refused."""
+        if self._limits:
+            self._windows.give_back(caller, clips)
 
 
 class WindowsHere:
@@ -104,6 +113,12 @@ class WindowsHere:
             while len(self._accepted) > KNOWN_CALLERS:
                 self._accepted.popitem(last=False)
             return sum(at > now - windows[0].seconds for at in times)
+
+    def give_back(self, caller: str, clips: int) -> None:
+        with self._lock:
+            times = self._accepted.get(caller, deque())
+            for _ in range(min(clips, len(times))):
+                times.pop()
 
 
 def _too_many(window: Window, clips: int, wait_s: int) -> KinoraError:
@@ -198,6 +213,7 @@ class SharedWindows:
     """Counts in Redis; in this process while Redis is away."""
 
     def __init__(self, redis: Redis) -> None:
+        self._redis = redis
         self._take = redis.register_script(TAKE)
         self._here = WindowsHere()
 
@@ -210,11 +226,23 @@ class SharedWindows:
         for window in windows:
             arguments += [window.seconds, window.most]
         try:
-            full, count, free_s = self._take(keys=[f"kinora:clips:{caller}"], args=arguments)
+            full, count, free_s = self._take(keys=[_key(caller)], args=arguments)
         except RedisError:
             log.warning("Redis not reachable: rate limits are counted by this server alone.")
             return self._here.take(caller, clips, windows, now)
         return Full(windows[count], float(free_s)) if full else int(count)
+
+    def give_back(self, caller: str, clips: int) -> None:
+        from redis.exceptions import RedisError
+
+        try:
+            self._redis.zremrangebyrank(_key(caller), -clips, -1)
+        except RedisError:
+            self._here.give_back(caller, clips)
+
+
+def _key(caller: str) -> str:
+    return f"kinora:clips:{caller}"
 
 
 def windows_for(settings: Settings) -> Windows:

@@ -21,6 +21,7 @@ from api import request_body
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.openai.schemas import from_openai_names
 from errors import ErrorCode, KinoraError
+from jobs.final_prompt import as_written
 from jobs.job import Job
 from pipelines.request import REQUEST_FIELDS, Task
 from web.identity import Caller
@@ -56,11 +57,11 @@ class Edits:
             )  # fmt: skip
 
     async def remix(self, request: Request, video_id: JobId, caller: IdentifiedCaller) -> Response:
-        """The same video with another prompt: its seed, its size, its picture."""
+        """The same video with another prompt: its seed, its size, its picture, its style."""
         job = await self.core.get_job_in_thread(video_id, caller)
         body = from_openai_names(await request_body.read_body(request))
         _require_prompt(body)
-        settings = job.fitted.as_request().model_dump(mode="json", exclude_none=True)
+        settings = as_written(job.fitted).model_dump(mode="json", exclude_none=True)
         if "duration_s" in body:  # a length of its own
             settings.pop("num_frames", None)
         return await self._make(settings | body, request, caller, job)

@@ -98,9 +98,6 @@ def test_whole_requests_with_what_they_share(me: httpx.Client) -> None:
 def test_cancelling_a_batch_stops_all_of_it(me: httpx.Client) -> None:
     body = {"prompts": ["a", "b", "c"], **LONG}
     batch_id = me.post("/api/batches", json=body).json()["batch_id"]
-    busy = me.post("/api/batches", json={"prompts": ["d"]})
-    is_error(busy, 429, "rate_limited")
-    assert busy.headers["retry-after"]
     assert me.post(f"/api/batches/{batch_id}/cancel").status_code == 200
     assert ended(me, batch_id)["counts"] == {"cancelled": 3}
 

@@ -74,12 +74,19 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert suggested[0].startswith("a dog ")
     assert (tmp_path / "styles.yaml").read_text().startswith("- id: my-noir\n")
     assert json.loads((tmp_path / "look.json").read_text())["settings"]["seed"] == 4
+    called = {name: (tmp_path / name).read_text()
+              for name in ("estimated.txt", "from-look.txt", "from-csv.txt")}  # fmt: skip
+    assert all("event: complete" in text for text in called.values())
+    assert "ball, anime style" in called["estimated.txt"]
+    assert "a dog at dusk, shot on an anamorphic lens" in called["from-look.txt"]
+    assert called["from-csv.txt"].count('"job_id": ') >= 2
     tools = (tmp_path / "tools.json").read_text()
     assert all(
         name in tools
         for name in (
             *("make_clip", "clip_state", "models", "make_batch", "continue_clip"),
             *("start_drafts", "render_draft", "compare", "discard_batch", "make_again"),
+            *("looks", "save_look", "delete_look", "make_clip_from_look", "make_batch_from_csv"),
         )
     )
 

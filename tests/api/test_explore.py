@@ -25,7 +25,7 @@ DOG = {"prompt": "a dog in the snow", "seed": 5}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobService]:
     """With a card whose drafts are smaller, a distilled one, and no weights. Each test has a caller
-    of its own: of one's batches, one may be unfinished."""
+    of its own."""
     root = tmp_path_factory.mktemp("explore")
     folder, repo = root / "cards", root / "nowhere"
     tiny.write_card(folder, repo, drafts={"steps": 2, "scale": 0.5})

@@ -254,6 +254,21 @@ def test_every_tool_answers_in_json_with_addresses_that_can_be_opened(
     ask("discard_batch", batch_id=drafts["batch_id"])
     compared = ask("compare", prompt="a dog", settings=["steps=1,2"], **QUICK)
     assert [cell["labels"] for cell in compared["cells"]] == [["1"], ["2"]]
+
+    settings = {"prompt": "a dog", "style": "anime", **QUICK}
+    assert ask("save_look", name="Evening", settings=settings)["settings"] == settings
+    assert [look["name"] for look in ask("looks")] == ["Evening"]
+    made = ask("make_clip_from_look", name="Evening", prompt="a cat", seed=None)
+    assert made["used"]["prompt"].startswith("a cat, anime style")
+    assert (made["used"]["seed"], made["used"]["num_inference_steps"]) == (5, 2)
+    assert ask("delete_look", name="Evening") == {"deleted": "Evening"}
+    table = ask("make_batch_from_csv", csv="prompt,seed\na dog,3\na cat,\n", seed=4,
+                num_inference_steps=2, style=None)  # fmt: skip
+    assert [(clip["used"]["prompt"], clip["used"]["seed"]) for clip in table["clips"]] == [
+        ("a dog", 3), ("a cat", 4),
+    ]  # fmt: skip
+    styled = ask("estimate", prompt="a {dog|dog}", style="anime", wildcards=True)
+    assert styled["used"]["prompt"].startswith("a dog, anime style")
     assert called == set(tools), "a tool is not called here"
 
 
@@ -288,6 +303,18 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("compare", {"prompt": "a", "settings": ["colour=1,2"]}, "no setting called"),
     ("compare", {"prompt": "a", "settings": "steps=1,2"}, "is not of type 'array'"),
     ("make_again", {"job_id": NOWHERE}, "There is no such clip here."),
+    ("estimate", {"style": "anima"}, "Did you mean “anime”"),
+    ("estimate", {"prompt": "a {red", "wildcards": True}, "column 3"),
+    ("make_batch_from_csv", {"csv": "prompt,seed\na,x"}, "line 2, column “seed”"),
+    ("make_batch_from_csv", {"csv": "prompt,steps\na,2\nb,60"}, "line 3, column “steps”"),
+    ("make_batch_from_csv", {"csv": "prompt,image\na,dog.png"}, "line 2, column “image”"),
+    ("make_batch_from_csv", {"csv": ""}, "The CSV cannot be used"),
+    ("save_look", {"name": "a/b", "settings": {}}, "no slash"),
+    ("save_look", {"name": "a", "settings": {"seed": "x"}}, "seed"),
+    ("save_look", {"name": "a", "settings": "x"}, "is not of type 'object'"),
+    ("delete_look", {"name": "none"}, "You have no look “none”"),
+    ("make_clip_from_look", {"name": "none"}, "You have no look “none”"),
+    ("looks", {"of": "them"}, "not a valid key-word argument"),
 ]
 
 

@@ -178,6 +178,35 @@ def test_gradio_client_makes_a_batch(client: Any) -> None:
     assert batch["progress"] == 1.0
 
 
+def test_gradio_client_saves_a_look_and_makes_clips_of_it(client: Any) -> None:
+    settings = {"prompt": "a {dog|dog}", "style": "anime", "wildcards": True,
+                "num_inference_steps": 2}  # fmt: skip
+    client.predict("Evening light", settings, api_name="/save_look")
+    (look,) = client.predict(api_name="/looks")
+    assert (look["name"], look["settings"]) == ("Evening light", settings)
+    estimate = client.predict(**look["settings"], api_name="/estimate")
+    assert estimate["used"]["prompt"].startswith("a dog, anime style")
+    state = client.predict("Evening light", seed=7, api_name="/make_clip_from_look")
+    assert state["used"]["prompt"] == estimate["used"]["prompt"]
+    assert (state["used"]["seed"], state["used"]["num_inference_steps"]) == (7, 2)
+    client.predict(state["job_id"], api_name="/discard_clip")
+    client.predict("Evening light", api_name="/delete_look")
+    assert client.predict(api_name="/looks") == []
+    with pytest.raises(AppError, match="You have no look"):
+        client.predict("Evening light", api_name="/make_clip_from_look")
+
+
+def test_gradio_client_makes_a_batch_from_a_csv(client: Any) -> None:
+    table = 'prompt;steps;style\n"a dog; asleep";2;anime\na cat;;\n'
+    batch = client.predict(table, num_inference_steps=3, seed=4, api_name="/make_batch_from_csv")
+    client.predict(batch["batch_id"], api_name="/discard_batch")
+    used = [clip["used"] for clip in batch["clips"]]
+    assert [each["num_inference_steps"] for each in used] == [2, 3]
+    assert used[0]["prompt"].startswith("a dog; asleep, anime style") and used[1]["seed"] == 4
+    with pytest.raises(AppError, match="line 3, column “steps”"):
+        client.predict("prompt,steps\na,2\nb,many", api_name="/make_batch_from_csv")
+
+
 def test_cancelling_a_waiting_call_discards_its_clip(client: Any, server: ApiServer) -> None:
     job = client.submit(prompt="a long one", **LONG_TOOL, api_name="/text_to_video")
     until = time.monotonic() + WAIT_S

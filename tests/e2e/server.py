@@ -30,7 +30,7 @@ class Server:
         self.environment = os.environ | {
             "KINORA_DATA_DIR": str(data_dir),
             "KINORA_MODELS_DIR": str(models_dir),
-            "KINORA_MAX_JOBS_PER_VISITOR": "6",
+            "KINORA_MAX_JOBS_PER_VISITOR": "30",
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_SERVER_PORT": str(self.port),
             "GRADIO_TEMP_DIR": str(data_dir.parent / "gradio"),

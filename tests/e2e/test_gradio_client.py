@@ -32,7 +32,8 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
         "/make_clip", "/continue_clip", "/clip_state", "/discard_clip",
         "/make_batch", "/batch_state", "/discard_batch", "/make_again",
         "/start_drafts", "/render_draft", "/compare",
-        "/styles", "/final_prompt", "/suggest_prompts",
+        "/styles", "/final_prompt", "/suggest_prompts", "/make_batch_from_csv",
+        "/looks", "/save_look", "/delete_look", "/make_clip_from_look",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 

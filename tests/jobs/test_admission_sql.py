@@ -86,27 +86,34 @@ def test_a_refused_request_leaves_its_key_free(store: JobStore, make_job: MakeJo
     store.add_all([make_job()], idempotency_key=IdempotencyKey("k", "y"), **PLENTY)
 
 
-def test_a_batch_is_accepted_whole_or_not_at_all(store: JobStore, make_job: MakeJob) -> None:
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [("max_queue", ErrorCode.QUEUE_FULL), ("max_per_owner", ErrorCode.RATE_LIMITED)],
+)
+def test_a_batch_is_accepted_whole_or_not_at_all(
+    store: JobStore, make_job: MakeJob, limit: str, code: ErrorCode
+) -> None:
     jobs = [make_job().model_copy(update={"batch": "b"}) for _ in range(4)]
     with pytest.raises(KinoraError) as full:
-        store.add_all(jobs, max_queue=3, max_per_owner=1)
-    assert full.value.code is ErrorCode.QUEUE_FULL
+        store.add_all(jobs, **PLENTY | {limit: 3})
+    assert full.value.code is code
     assert store.batch("b") == []
-    store.add_all(jobs, max_queue=4, max_per_owner=1)
+    store.add_all(jobs, **PLENTY | {limit: 4})
     assert [job.id for job in store.batch("b")] == [job.id for job in jobs]
 
 
-def test_one_unfinished_batch_at_a_time_beside_single_clips(
-    store: JobStore, make_job: MakeJob
-) -> None:
-    def batch(name: str) -> None:
+def test_clips_and_batches_count_for_one_limit(store: JobStore, make_job: MakeJob) -> None:
+    def batch(name: str, limit: int) -> None:
         made = [make_job().model_copy(update={"batch": name}) for _ in range(2)]
-        store.add_all(made, max_queue=100, max_per_owner=1)
+        store.add_all(made, max_queue=100, max_per_owner=limit)
 
-    batch("first")
-    store.add(make_job(), max_queue=100, max_per_owner=1)
-    with pytest.raises(KinoraError, match="2 clips of your last batch"):
-        batch("second")
+    batch("first", 2)
+    with pytest.raises(KinoraError, match="You have 2 clips that are not finished yet"):
+        store.add(make_job(), max_queue=100, max_per_owner=2)
+    store.add(make_job(), max_queue=100, max_per_owner=3)
+    with pytest.raises(KinoraError, match="start 1 instead of 2"):
+        batch("second", 4)
+    batch("second", 5)
 
 
 def test_a_history_can_be_read_from_its_beginning(store: JobStore, make_job: MakeJob) -> None:

@@ -143,13 +143,14 @@ def test_a_draft_that_is_made_again_stays_a_draft(service: JobService) -> None:
     assert service.render(again.id, ME).fitted.seed == draft.fitted.seed
 
 
-def test_of_two_that_make_a_clip_again_at_once_one_does(service: JobService) -> None:
+def test_of_several_that_make_a_clip_again_at_once_one_gets_its_place(service: JobService) -> None:
+    """One that reads the clip after it has left the batch makes a clip of its own."""
     _, lost = service.submit_batch([DOG, DOG], ME)
     cancel(service, lost.id)
 
     def again(_: int) -> bool:
         try:
-            return bool(service.make_again(lost.id, ME))
+            return service.make_again(lost.id, ME).batch == lost.batch
         except KinoraError as error:
             assert error.code is ErrorCode.CONFLICT
             return False

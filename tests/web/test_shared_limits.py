@@ -89,6 +89,18 @@ def test_a_window_slides_the_same_here_and_there(redis: RedisServer, where: str)
     assert windows.take("nobody yet", 4, two, None) == Full(two[0], 1.0)
 
 
+@pytest.mark.parametrize("where", ["here", "redis"])
+def test_what_is_given_back_may_be_taken_again(redis: RedisServer, where: str) -> None:
+    limits = ClipLimits(5, 9, None if where == "here" else shared(redis))
+    limits.give_back(where, 3)
+    limits.take(where, 2)
+    limits.take(where, 3)
+    limits.give_back(where, 3)
+    assert limits.take(where, 3)["RateLimit-Remaining"] == "0"
+    with pytest.raises(KinoraError):
+        limits.take(where)
+
+
 def test_while_redis_is_away_each_counts_for_itself(tmp_path: Path) -> None:
     redis = RedisServer(tmp_path / "redis")
     limits = ClipLimits(2, 0, shared(redis, 1.0))
@@ -97,6 +109,8 @@ def test_while_redis_is_away_each_counts_for_itself(tmp_path: Path) -> None:
     assert limits.take("me", 2)["RateLimit-Remaining"] == "0"
     with pytest.raises(KinoraError):
         limits.take("me")
+    limits.give_back("me", 2)
+    assert limits.take("me", 2)["RateLimit-Remaining"] == "0"
 
 
 def test_only_where_there_is_a_redis_it_is_asked(tiny_settings: Settings) -> None:

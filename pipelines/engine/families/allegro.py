@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -28,13 +28,7 @@ class Allegro(LatentFamily):
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         return {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
+            **usual_arguments(fitted),
             # cleaning would rewrite the prompt, and needs bs4
             "clean_caption": False,
             **card.call,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
@@ -33,15 +33,11 @@ class AnimateDiffSDXL(LatentFamily):
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         return {
-            "prompt": fitted.prompt,
+            **usual_arguments(fitted),
             # None: zeros instead of the embedding of an empty prompt, as the checkpoint asks for
             "negative_prompt": fitted.negative_prompt or None,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-        } | card.call
+            **card.call,
+        }
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

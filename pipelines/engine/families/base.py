@@ -50,6 +50,20 @@ class Inputs:
     loras: tuple[LoraFile, ...] = ()
 
 
+def usual_arguments(fitted: FittedRequest) -> dict[str, Any]:
+    """What nearly every pipeline's call is given, under the same names. A family adds its own
+    arguments, replaces those with another value, and writes all of them out where names differ."""
+    return {
+        "prompt": fitted.prompt,
+        "negative_prompt": fitted.negative_prompt,
+        "width": fitted.width,
+        "height": fitted.height,
+        "num_frames": fitted.num_frames,
+        "num_inference_steps": fitted.num_inference_steps,
+        "guidance_scale": fitted.guidance_scale,
+    }
+
+
 class BaseFamily(ABC):
     """What all families have in common.
 

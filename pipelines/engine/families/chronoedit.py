@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs
+from pipelines.engine.families.base import Inputs, usual_arguments
 from pipelines.engine.families.wan import Wan
 from pipelines.request import FittedRequest, Task
 
@@ -29,18 +29,13 @@ class ChronoEdit(Wan):
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         return {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
+            **usual_arguments(fitted),
             "image": inputs.image,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
             "enable_temporal_reasoning": fitted.num_frames > WITHOUT_REASONING,
             # the step at which the frames between are dropped: none, for they are the clip
             "num_temporal_reasoning_steps": -1,
-        } | card.call
+            **card.call,
+        }
 
     def decode(
         self,

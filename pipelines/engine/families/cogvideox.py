@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -27,18 +27,10 @@ class CogVideoX(LatentFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-        }
+        arguments = usual_arguments(fitted)
         if fitted.task is Task.VIDEO_TO_VIDEO:
+            arguments.pop("num_frames")  # it is the video's
             arguments |= {"video": list(inputs.video), "strength": fitted.strength}
-        else:
-            arguments["num_frames"] = fitted.num_frames
         if inputs.image is not None:
             arguments["image"] = inputs.image
         return arguments | card.call

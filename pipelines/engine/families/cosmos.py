@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.engine.families.base import FrameFamily, Inputs
+from pipelines.engine.families.base import FrameFamily, Inputs, usual_arguments
 from pipelines.engine.frames import Frames, to_uint8
 from pipelines.models.call_signatures import call_signature
 from pipelines.request import FittedRequest, Task
@@ -30,15 +30,9 @@ class Cosmos(FrameFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
+        arguments = usual_arguments(fitted) | {
             # None: the pipelines' own default, which is not empty
             "negative_prompt": fitted.negative_prompt or None,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
         }
         call = call_signature(card.classes.get(fitted.task, self.pipelines[fitted.task]))
         if call is not None and call.takes("fps"):  # all but Predict 2.5

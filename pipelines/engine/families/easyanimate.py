@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.engine.families.global_seed import seeded_globally
 from pipelines.request import FittedRequest, Task
 
@@ -32,16 +32,8 @@ class EasyAnimate(LatentFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
-            # without guidance as well: the pipelines cannot take None
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-        }
+        # with a negative prompt also without guidance: the pipelines cannot take None
+        arguments = usual_arguments(fitted)
         if inputs.video:
             video = torch.stack([_to_tensor(frame) for frame in inputs.video], dim=1)[None]
             all_masked = torch.full_like(video[:, :1], 255)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
 
@@ -29,15 +29,9 @@ class Kandinsky5(LatentFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
+        arguments = usual_arguments(fitted) | {
             # None: the pipeline's own default, which is not empty
             "negative_prompt": fitted.negative_prompt or None,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
         }
         if inputs.image is not None:
             arguments["image"] = inputs.image

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.engine.families.ltx import DECODE_ARGUMENTS, add_decode_noise
 from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
@@ -39,15 +39,8 @@ class LTX2(LatentFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
+        arguments = usual_arguments(fitted) | {
             "frame_rate": float(fitted.fps),
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
         }
         skipped = (*DECODE_ARGUMENTS, STG_BLOCK, DISTILLED_SIGMAS)
         arguments |= {k: v for k, v in card.call.items() if k not in skipped}

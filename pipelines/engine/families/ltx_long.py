@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from pipelines.engine.families.base import FrameFamily, Inputs
+from pipelines.engine.families.base import FrameFamily, Inputs, usual_arguments
 from pipelines.engine.families.ltx import LTX
 from pipelines.engine.frames import Frames, to_uint8
 from pipelines.engine.patching import replaced_method
@@ -31,16 +31,10 @@ class LTXLong(FrameFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
+        arguments = usual_arguments(fitted) | {
             "frame_rate": fitted.fps,
             # one more than are made: the pipeline's loop leaves the last timestep out
             "num_inference_steps": fitted.num_inference_steps + 1,
-            "guidance_scale": fitted.guidance_scale,
             # of each window, besides the generator
             "seed": fitted.seed,
         }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Inputs
+from pipelines.engine.families.base import Inputs, usual_arguments
 from pipelines.engine.families.wan import Wan
 from pipelines.request import FittedRequest, Task
 
@@ -22,12 +22,7 @@ class Lucy(Wan):
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         return {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
+            **usual_arguments(fitted),
             "video": list(inputs.video),
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-        } | card.call
+            **card.call,
+        }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.request import FittedRequest, Task
 
 if TYPE_CHECKING:
@@ -19,16 +19,7 @@ class Mochi(LatentFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        return {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-            **card.call,
-        }
+        return usual_arguments(fitted) | card.call
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

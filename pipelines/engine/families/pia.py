@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.engine.families.image_vae import encode_frames
 from pipelines.request import FittedRequest, Task
 
@@ -22,15 +22,10 @@ class PIA(LatentFamily):
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
         return {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
+            **usual_arguments(fitted),
             "image": inputs.image,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-        } | card.call
+            **card.call,
+        }
 
     def decode(
         self, pipe: Any, card: ModelCard, latents: torch.Tensor, noise: torch.Tensor | None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pipelines.engine.families.base import Inputs
+from pipelines.engine.families.base import Inputs, usual_arguments
 from pipelines.engine.families.wan import Wan
 from pipelines.engine.patching import replaced_method
 from pipelines.request import FittedRequest, Task
@@ -38,14 +38,7 @@ class SkyReelsDF(Wan):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
+        arguments = usual_arguments(fitted) | {
             "fps": fitted.fps,
         }
         arguments |= {k: v for k, v in card.call.items() if k not in (BASE, OVERLAP)}

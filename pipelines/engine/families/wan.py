@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 
-from pipelines.engine.families.base import Inputs, LatentFamily
+from pipelines.engine.families.base import Inputs, LatentFamily, usual_arguments
 from pipelines.engine.families.global_seed import seeded_globally
 from pipelines.engine.patching import recorded_result
 from pipelines.request import FittedRequest, Task
@@ -47,23 +47,16 @@ class Wan(LatentFamily):
     def call_arguments(
         self, card: ModelCard, fitted: FittedRequest, inputs: Inputs
     ) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            "prompt": fitted.prompt,
-            "negative_prompt": fitted.negative_prompt,
-            "width": fitted.width,
-            "height": fitted.height,
-            "num_inference_steps": fitted.num_inference_steps,
-            "guidance_scale": fitted.guidance_scale,
-        }
+        arguments = usual_arguments(fitted)
         arguments |= {k: v for k, v in card.call.items() if k != NEEDS_LAST_IMAGE}
         if card.classes.get(fitted.task) == VACE:
-            return arguments | {"num_frames": fitted.num_frames} | _vace_condition(fitted, inputs)
+            return arguments | _vace_condition(fitted, inputs)
         if inputs.video:
             # WanVideoToVideoPipeline has no second expert, and takes the length of the video
             arguments.pop("guidance_scale_2", None)
+            arguments.pop("num_frames")
             arguments |= {"video": list(inputs.video), "strength": fitted.strength}
             return arguments
-        arguments["num_frames"] = fitted.num_frames
         if inputs.image is not None:
             arguments["image"] = inputs.image
         last = inputs.last_image

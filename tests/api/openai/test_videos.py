@@ -139,6 +139,28 @@ def test_remix_keeps_all_but_the_prompt(sdk: OpenAI, raw: httpx.Client) -> None:
         sdk.videos.remix(first.id, prompt="")
 
 
+def test_a_remix_has_the_style_and_the_wildcards_of_its_source(
+    sdk: OpenAI, raw: httpx.Client
+) -> None:
+    typed = QUICK | {"style": "film-noir", "negative_prompt": "{fog|rain}", "wildcards": True,
+                     "wildcard_seed": 3, "guidance_scale": 3, "seed": 5}  # fmt: skip
+    first = sdk.videos.create(prompt="a {red|green} dog", extra_body=typed)
+    remix = sdk.videos.remix(first.id, prompt="a cat")
+    assert sdk.videos.poll(remix.id).status == "completed"
+    before, after = (raw.get(f"/api/jobs/{each}").json() for each in (first.id, remix.id))
+    assert after["settings"]["prompt"].startswith("a cat, film noir, black and white")
+    assert after["settings"]["negative_prompt"] == before["settings"]["negative_prompt"]
+    assert after["prompt_origin"] == before["prompt_origin"] | {"prompt": "a cat"}
+    plain = sdk.videos.with_raw_response.remix(first.id, prompt="a cow", extra_body={"style": None})
+    of_plain = raw.get(f"/api/jobs/{plain.parse().id}").json()
+    assert of_plain["settings"]["prompt"] == "a cow"
+    again = sdk.videos.remix(remix.id, prompt="a hen")
+    of_again = raw.get(f"/api/jobs/{again.id}").json()
+    assert of_again["prompt_origin"] == before["prompt_origin"] | {"prompt": "a hen"}
+    for each in (of_plain, of_again):
+        raw.post(f"/api/jobs/{each['job_id']}/cancel")
+
+
 def test_lists_have_pages_in_both_orders(server: ApiServer, sdk: OpenAI) -> None:
     with OpenAI(base_url=f"{server.url}/v1", api_key=f"lists-{time.time_ns()}") as lists:
         made = [lists.videos.create(prompt="a", extra_body=QUICK).id for _ in range(5)]
