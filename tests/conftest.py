@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pipelines.models.cards import ModelCard, load_cards
 from settings import Settings
 from tests import tiny
+from tests.forks import Forks
 from tests.goals import FULL, Goal
 
 if TYPE_CHECKING:
@@ -85,6 +87,12 @@ def tiny_env(tiny_settings: Settings) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"],
     }
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with closing(Forks()) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
