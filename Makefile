@@ -52,7 +52,8 @@ test: .venv/.dev $(AXE) debian $(PROMTOOL)
 	@failed=0; browser=$$(mktemp); \
 	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not e2e and not slow" --timeout 600 || failed=1; \
 	$(RUN) -m pytest -q -m e2e --timeout 900 tests/e2e >"$$browser" 2>&1 & beside=$$!; \
-	$(RUN) -m pytest -q -n 3 --dist loadfile -m "slow and not e2e" --timeout 900 || failed=1; \
+	$(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \
+		-m "slow and not e2e" --timeout 900 || failed=1; \
 	wait $$beside || failed=1; \
 	cat "$$browser"; rm "$$browser"; \
 	exit $$failed

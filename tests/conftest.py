@@ -42,6 +42,21 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("kinora")
 
 
+LONGEST = (
+    "training/evaluation/test_short.py", "jobs/test_worker_lost.py", "test_demo.py",
+    "test_compose_runs.py", "test_reload.py", "jobs/fleet/test_goals.py",
+    "jobs/fleet/test_redis_lost.py", "api/test_no_leaks.py", "tools/test_header.py",
+    "jobs/test_shutdown.py", "jobs/test_soak.py", "jobs/test_server_killed.py",
+)  # fmt: skip
+"""Files whose slow tests take half a minute and more come first: begun last, they would keep the
+other processes of `make test` waiting for their end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's own settings do not reach the tests."""

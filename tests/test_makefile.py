@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from settings import ROOT
+from tests.conftest import LONGEST
 
 READY = (
     *(".venv/.dev", ".venv/bin/promtool", "debian"),
@@ -47,3 +48,7 @@ def test_no_test_is_skipped_for_want_of_a_program_or_a_package() -> None:
                 if isinstance(node, ast.If | ast.Call) and ".skip" in ast.unparse(node):
                     part = node.test if isinstance(node, ast.If) else node
                     assert "which(" not in ast.unparse(part), f"{path}:{node.lineno}"
+
+
+def test_the_files_that_take_longest_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []
