@@ -108,7 +108,7 @@ def test_lessons_make_the_student_better_at_clips_it_has_seen(teacher: Teacher) 
     student = copy.deepcopy(teacher.transformer).requires_grad_(True)
     optimiser = Muon(student.named_parameters(), 5e-4, adamw_names=ADAMW_NAMES)
     losses = []
-    for _ in range(6):
+    for _ in range(4):
         loss = distillation_loss(teacher, student, paths)
         loss.backward()
         optimiser.step()
