@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pipelines.models.cards import ModelCard, load_cards
 from settings import Settings
 from tests import tiny
+from tests.forks import Forks
 from tests.goals import FULL, Goal
 
 if TYPE_CHECKING:
@@ -38,6 +40,21 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("kinora")
+
+
+LONGEST = (
+    "training/evaluation/test_short.py", "jobs/test_worker_lost.py", "test_demo.py",
+    "test_compose_runs.py", "test_reload.py", "jobs/fleet/test_goals.py",
+    "jobs/fleet/test_redis_lost.py", "api/test_no_leaks.py", "tools/test_header.py",
+    "jobs/test_shutdown.py", "jobs/test_soak.py", "jobs/test_server_killed.py",
+)  # fmt: skip
+"""Files whose slow tests take half a minute and more come first: begun last, they would keep the
+other processes of `make test` waiting for their end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +102,12 @@ def tiny_env(tiny_settings: Settings) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"],
     }
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    with closing(Forks()) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

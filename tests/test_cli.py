@@ -1,4 +1,7 @@
-"""The command line as people and scripts use it: a real process, a real (tiny) model."""
+"""The command line as people and scripts use it: a real process, a real (tiny) model.
+
+Most are forks (`tests.forks`); the first clip and the server start from nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,22 @@ import pytest
 from PIL import Image
 
 from settings import ROOT
+from tests.forks import Forks
 from tests.ports import free_port
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run(tiny_env: dict[str, str]) -> Run:
+def run(tiny_env: dict[str, str], forks: Forks) -> Run:
+    def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+        return forks.run_text(list(arguments), tiny_env | env)
+
+    return run
+
+
+@pytest.fixture
+def run_from_nothing(tiny_env: dict[str, str]) -> Run:
     def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "app.py", *arguments],
@@ -44,8 +56,9 @@ def frames_of(path: str | Path) -> list[bytes]:
 # -- generate ------------------------------------------------------------------------------------
 
 
-def test_generate_prints_one_json_object_and_makes_that_clip(run: Run, tmp_path: Path) -> None:
-    done = run("generate", "a dog in the snow", "--seed", "3", "--width", "70", "--json")
+def test_generate_prints_one_json_object_and_makes_that_clip(run_from_nothing: Run) -> None:
+    words = ("generate", "a dog in the snow", "--seed", "3", "--width", "70", "--json")
+    done = run_from_nothing(*words)
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     told = json.loads(line)
@@ -108,35 +121,20 @@ def test_the_clip_joins_the_others_in_the_database(run: Run, tiny_env: dict[str,
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stop_discards_and_leaves_nothing(tiny_env: dict[str, str], stop: signal.Signals) -> None:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "app.py",
-            "generate",
-            "a dog",
-            "--steps",
-            "50",
-            "--frames",
-            "33",
-            "--json",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=tiny_env,
-    )
-    assert process.stderr is not None
+def test_a_stop_discards_and_leaves_nothing(
+    tiny_env: dict[str, str], forks: Forks, stop: signal.Signals
+) -> None:
+    words = ["generate", "a dog", "--steps", "50", "--frames", "33", "--json"]
+    process = forks.start(words, tiny_env)
     for line in process.stderr:
-        if "Sampling" in line:
+        if b"Sampling" in line:
             break
     process.send_signal(stop)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + stop
-    assert stdout == ""
-    assert "Discarded." in stderr
-    assert "Traceback" not in stderr
+    status, stdout, stderr = process.communicate(timeout=60)
+    assert status == 128 + stop
+    assert stdout == b""
+    assert b"Discarded." in stderr
+    assert b"Traceback" not in stderr
     data = Path(tiny_env["KINORA_DATA_DIR"])
     assert not any((data / "jobs").glob("*/*"))
     with sqlite3.connect(data / "kinora.db") as database:

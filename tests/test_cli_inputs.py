@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from settings import ROOT
 from tests import zoo
+from tests.forks import Forks
 from tests.media.formats import sample
 from tests.zoo import ltx
 
@@ -33,7 +32,7 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(tiny_env: dict[str, str], models_dir: Path) -> Run:
+def run(tiny_env: dict[str, str], models_dir: Path, forks: Forks) -> Run:
     ours = {
         "KINORA_MODELS_DIR": str(models_dir),
         "DEFAULT_TEXT_TO_VIDEO_MODEL": SPECIMEN.name,
@@ -42,14 +41,7 @@ def run(tiny_env: dict[str, str], models_dir: Path) -> Run:
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "app.py", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env=tiny_env | ours,
-            timeout=300,
-        )
+        return forks.run_text(list(arguments), tiny_env | ours)
 
     return run
 

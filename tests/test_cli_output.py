@@ -21,6 +21,7 @@ from cli.output import FORMATS, Output, choose_output
 from errors import KinoraError
 from media.files import atomic_write, part_name
 from settings import ROOT
+from tests.forks import Forks
 from tests.small_disks import mounted
 
 CLIP = b"a clip" * 10_000
@@ -47,13 +48,9 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
-def run(tiny_env: dict[str, str]) -> Run:
-    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[bytes]:
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        return subprocess.run(  # pyright: ignore[reportCallIssue]
-            [sys.executable, "app.py", "generate", *QUICK, *arguments],
-            cwd=ROOT, env=tiny_env, timeout=300, **given,  # pyright: ignore[reportArgumentType]
-        )  # fmt: skip
+def run(tiny_env: dict[str, str], forks: Forks) -> Run:
+    def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return forks.run(["generate", *QUICK, *arguments], tiny_env)
 
     return run
 

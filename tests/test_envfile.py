@@ -22,6 +22,7 @@ from errors import KinoraError
 from jobs.artifacts import Artifacts
 from jobs.store import JobStore
 from settings import ROOT, Settings, env_name
+from tests.forks import Forks
 
 Write = Callable[..., None]
 KNOWN = {env_name(field) for field in Settings.model_fields}
@@ -345,15 +346,12 @@ def test_a_shared_folder_may_be_written_as_a_url_has_it(tmp_path: Path) -> None:
     assert Artifacts(tmp_path, (tmp_path / name).as_uri()).root == tmp_path / name
 
 
-def test_a_clip_is_made_in_a_folder_of_any_name(tiny_env: dict[str, str], tmp_path: Path) -> None:
+def test_a_clip_is_made_in_a_folder_of_any_name(
+    tiny_env: dict[str, str], forks: Forks, tmp_path: Path
+) -> None:
     data = tmp_path / "a?b #c%d [1]* 'é\"; $x"
-    done = subprocess.run(
-        [sys.executable, "app.py", "generate", "a dog", "--frames", "5", "--steps", "1"],
-        cwd=ROOT,
-        env=tiny_env | {"KINORA_DATA_DIR": str(data)},
-        capture_output=True,
-        text=True,
-    )
+    words = ["generate", "a dog", "--frames", "5", "--steps", "1"]
+    done = forks.run_text(words, tiny_env | {"KINORA_DATA_DIR": str(data)})
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_file()
     assert {"kinora.db", "jobs"} <= {path.name for path in data.iterdir()}

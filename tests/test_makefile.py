@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from settings import ROOT
+from tests.conftest import LONGEST
 
 READY = (
     *(".venv/.dev", ".venv/bin/promtool", "debian"),
@@ -24,13 +25,16 @@ def test_every_part_of_the_tests_runs_and_one_failure_is_enough(
 ) -> None:
     python = tmp_path / "python"
     status = f'case "$*" in *"-{failing}"*|*"-m {failing}"*) exit 1; esac' if failing else ""
-    python.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n{status}\n')
+    says = """case "$*" in *"-m e2e"*) echo "the browser's tests"; esac"""
+    python.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n{says}\n{status}\n')
     python.chmod(0o755)
     command = ["make", "test", f"RUN={python}", *(f"--old-file={each}" for each in READY)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     calls = (tmp_path / "calls").read_text().splitlines()
     parts = [re.findall(r"-m (?!pytest)(.+?)(?: --|$)", call)[0] for call in calls]
-    assert parts == ["not e2e and not slow", "slow and not e2e", "e2e"], done.stderr
+    assert parts[0] == "not e2e and not slow", done.stderr
+    assert sorted(parts[1:]) == ["e2e", "slow and not e2e"], done.stderr  # side by side
+    assert done.stdout.endswith("the browser's tests\n")
     assert (done.returncode != 0) == (failing is not None)
 
 
@@ -44,3 +48,7 @@ def test_no_test_is_skipped_for_want_of_a_program_or_a_package() -> None:
                 if isinstance(node, ast.If | ast.Call) and ".skip" in ast.unparse(node):
                     part = node.test if isinstance(node, ast.If) else node
                     assert "which(" not in ast.unparse(part), f"{path}:{node.lineno}"
+
+
+def test_the_files_that_take_longest_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / "tests" / name).is_file()] == []

@@ -15,6 +15,9 @@ from pipelines.request import MAX_SEED, Task
 
 ROOT = Path(__file__).resolve().parents[2]
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Ten times as fast where PyYAML comes with libyaml. A hundred cards are read at every start."""
+
 
 REQUEST_ARGUMENTS = {
     "prompt", "negative_prompt", "width", "height", "num_frames", "num_inference_steps",
@@ -220,7 +223,7 @@ def load_cards(folder: Path) -> dict[str, ModelCard]:
     cards: dict[str, ModelCard] = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
-            data: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data: Any = yaml.load(path.read_text(encoding="utf-8"), _LOADER)  # noqa: S506  # it is safe
             card = ModelCard.model_validate(data).model_copy(update={"folder": folder.resolve()})
         except (yaml.YAMLError, ValidationError) as error:
             raise KinoraError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,8 @@ from jobs.lifecycle import JobLifecycle
 from jobs.service import JobService
 from jobs.store import JobStore
 from pipelines.request import GenerationRequest, Task
-from settings import ROOT, Settings
+from settings import Settings
+from tests.forks import Forks
 from tests.jobs.conftest import MakeJob, accept, build_service, wait_for_kind
 from tests.jobs.workers.test_run import Person, Run
 
@@ -321,16 +321,9 @@ def test_what_was_not_kept_cannot_be_developed(
 
 
 @pytest.mark.slow
-def test_on_the_command_line(tiny_env: dict[str, str], tiny_settings: Settings) -> None:
+def test_on_the_command_line(tiny_env: dict[str, str], forks: Forks) -> None:
     def app(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "app.py", *arguments],
-            cwd=ROOT,
-            env=tiny_env | env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return forks.run_text(list(arguments), tiny_env | env)
 
     failed = app("generate", "a dog", "--seed", "3", **BROKEN)
     assert failed.returncode == 1

@@ -103,12 +103,12 @@ def test_the_teachers_clips_are_those_that_the_pipeline_makes(
 
 def test_lessons_make_the_student_better_at_clips_it_has_seen(teacher: Teacher) -> None:
     torch.manual_seed(1)
-    start = torch.randn(4, LATENT_FRAMES * 64, 64)
-    paths = teacher.paths(start, ["a dog in the snow"] * 4, False, 8, 3.0)
+    start = torch.randn(2, LATENT_FRAMES * 64, 64)
+    paths = teacher.paths(start, ["a dog in the snow"] * 2, False, 8, 3.0)
     student = copy.deepcopy(teacher.transformer).requires_grad_(True)
     optimiser = Muon(student.named_parameters(), 5e-4, adamw_names=ADAMW_NAMES)
     losses = []
-    for _ in range(6):
+    for _ in range(4):
         loss = distillation_loss(teacher, student, paths)
         loss.backward()
         optimiser.step()
