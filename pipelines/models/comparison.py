@@ -208,7 +208,7 @@ def value_label(name: str, value: object, request: GenerationRequest) -> str:
     field = REQUEST_FIELDS[name]
     if name == "prompt" and isinstance(value, str) and REPLACES in value:
         before, _, after = (part.strip() for part in value.partition(REPLACES))
-        return _short(f"{before} → {after or 'nothing'}")
+        return _short(before if after == before else f"{before} → {after or 'nothing'}")
     used = getattr(request, name)
     match used:
         case None:
