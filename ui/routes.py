@@ -50,7 +50,7 @@ TICK_S = 1.0
 RETRY_MS = 1500
 PAGE = 24
 LONGEST = 500
-"""More than a batch may have."""
+"""As many jobs as one read returns."""
 
 
 class PageRoutes:

@@ -91,6 +91,28 @@ def test_a_batch_is_stopped_as_a_whole_and_its_stream_ends(me: TestClient, batch
     assert "event: end" in text
 
 
+def test_a_batch_is_deleted_as_a_whole_by_its_visitor(
+    me: TestClient, stranger: TestClient, batch: str, job: str
+) -> None:
+    assert stranger.delete(f"/kinora/batches/{batch}", headers=OURS).status_code == 404
+    assert me.delete(f"/kinora/batches/{batch}").status_code == 422, "another site's form"
+    assert me.delete(f"/kinora/batches/{batch}", headers=OURS).status_code == 204
+    assert me.get(f"/kinora/batches/{batch}").status_code == 404
+    assert [each["id"] for each in me.get("/kinora/jobs").json()["jobs"]] == [job]
+
+
+def test_the_list_goes_on_beyond_a_batch_however_long_it_is(
+    me: TestClient, service: JobService, job: str
+) -> None:
+    many = service.submit_batch([DOG] * 30, owner_of(ME))
+    page = me.get("/kinora/jobs").json()
+    assert {each["batch"] for each in page["jobs"]} == {many[0].batch}
+    assert len(page["jobs"]) < len(many)
+    rest = me.get(f"/kinora/jobs?before={page['last']}").json()
+    assert [each["id"] for each in rest["jobs"]] == [job]
+    assert rest["last"] is None
+
+
 def test_signed_addresses_need_no_cookie(
     me: TestClient, stranger: TestClient, service: JobService, batch: str
 ) -> None:
