@@ -91,6 +91,24 @@ def test_two_hundred_clips_cost_as_many_requests_as_one(here: Here) -> None:
     assert page.locator(".k-cell video[src]").count() < 60, "only what is seen is loaded"
 
 
+def test_a_batch_in_the_history_is_one_tile_and_costs_as_much_as_one_clip(here: Here) -> None:
+    page, answers = here
+    done = {"state": "succeeded", "phase": "succeeded", "line": "1.0 s", "ring": 1, "format": "mp4"}
+    many = [cell_job(n, created_at=n, **done) for n in range(200)]
+    newest = cell_job(999, batch=None, created_at=999, **done)
+    answers.jobs = [newest, *many[:-24:-1]]
+    answers.batches = {BATCH: batch(*many, ended=True, ready=200, line="200 clips ready")}
+    mount(page, "reel", None)
+    expect(page.locator(".k-tile")).to_have_count(2)
+    tile = page.get_by_role("button", name="Grid: a dog, ready")
+    assert tile.locator("img").count() == 4
+    assert not [each for each in answers.asked if "/batches" in each], "not before it is opened"
+    page.evaluate("store.tabs.t2v.shape.value = { width: 64, height: 64 }")
+    tile.press("Enter")
+    expect(page.locator(".k-cell")).to_have_count(200)
+    assert page.locator(".k-cell video[src]").count() < 60, "only what is seen is loaded"
+
+
 def test_a_cell_shows_its_state_and_can_be_discarded_or_made_again(here: Here) -> None:
     page, answers = here
     failed = {"message": "Not enough memory.", "remedy": ""}
