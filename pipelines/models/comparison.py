@@ -147,8 +147,8 @@ def compare(
 def _changed(request: GenerationRequest, name: str, value: object) -> GenerationRequest:
     if name == LORA_WEIGHT:
         if len(request.loras) != 1:
-            sentence = f"the request has {len(request.loras)} LoRAs; their weight needs one"
-            raise _unusable(sentence)
+            many = f"{len(request.loras)} LoRAs; keep one" if request.loras else "no LoRA; add one"
+            raise _unusable(f"the request has {many} to compare its weight")
         changes: dict[str, Any] = {
             "loras": [{"source": request.loras[0].source, "weight": value}],
         }
