@@ -55,7 +55,7 @@ def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:
         expect(cells.nth(3)).to_contain_text("Discarded")
         wait_for_grid(page, 3)
     expect(page.locator("#k-t2v .k-line")).to_contain_text("3 of 4 drafts ready, 1 discarded")
-    expect(page.locator("#k-t2v [role=status]")).to_have_text("3 of 4 drafts ready, 1 discarded.")
+    expect(page.locator(f"{STAGE} [role=status]")).to_have_text("3 of 4 drafts ready, 1 discarded.")
 
     second = page.get_by_role("button", name="Draft 2, ready")
     second.press("Enter")

@@ -148,6 +148,16 @@ def test_a_comparison_has_its_axes_and_its_problems(me: TestClient, service: Job
     assert shown["cells"][1]["labels"] == ["4", "dog → cat"]
 
 
+def test_a_compared_style_has_the_name_that_it_was_chosen_by(
+    me: TestClient, service: JobService
+) -> None:
+    plan = service.plans.comparison(DOG, parse_settings("style=,film-noir"), owner_of(ME))
+    made = service.submit_plan(plan, owner_of(ME))[0].batch
+    shown = me.get(f"/kinora/batches/{made}").json()
+    assert shown["axes"] == [{"label": "Style", "values": ["the prompt as it is", "Film noir"]}]
+    assert [cell["labels"] for cell in shown["cells"]] == [["the prompt as it is"], ["Film noir"]]
+
+
 def test_what_can_be_compared_is_what_the_model_has(me: TestClient) -> None:
     found = me.get("/kinora/comparable?task=t2v&model=pocket").json()["settings"]
     by_name = {each["field"]: each for each in found}
