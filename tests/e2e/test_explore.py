@@ -99,7 +99,9 @@ def test_a_reload_brings_the_grid_back(visit: Visit) -> None:
     )
 
 
-def test_a_comparison_comes_back_with_its_settings_and_later_from_the_list(visit: Visit) -> None:
+def test_a_comparison_comes_back_with_its_settings_and_later_from_the_list(
+    visit: Visit, axe: str
+) -> None:
     page = visit()
     here = page.locator("#k-t2v")
     write(page, "a balloon at sunset")
@@ -119,7 +121,8 @@ def test_a_comparison_comes_back_with_its_settings_and_later_from_the_list(visit
     wait_for_clip(page)
     page.get_by_role("button", name="Grid: a balloon at sunset, ready").press("Enter")
     expect(page.locator(STAGE)).to_have_attribute("data-state", "grid")
-    expect(here.locator(".k-axis")).to_have_text(["Steps", "2", "4"])
+    expect(here.locator(".k-axis")).to_have_text(["Steps", "2", "4", ""])
+    assert not violations(page, axe)
     bin_of_all = page.get_by_role("button", name="Delete all: Grid: a balloon at sunset")
     bin_of_all.press("Enter")
     page.get_by_role("button", name="Press again to delete all of these clips").press("Enter")

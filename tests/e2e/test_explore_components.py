@@ -120,6 +120,7 @@ def test_a_cell_shows_its_state_and_can_be_discarded_or_made_again(here: Here) -
     expect(cells.nth(1)).to_contain_text("Failed")
     expect(page.get_by_role("button", name="Clip 2: a dog, Not enough memory.")).to_be_visible()
     expect(page.get_by_role("status").first).to_have_text("0 of 2 clips ready.")
+    expect(page.locator(".k-surprises")).to_have_text("Not enough memory.")
     page.get_by_role("button", name="Discard clip 1: a dog").click()
     page.get_by_role("button", name="Try clip 2: a dog again").click()
     page.get_by_role("button", name="Stop all").click()
