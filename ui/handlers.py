@@ -195,12 +195,12 @@ class Handlers:
         except KinoraError:
             return [gr.skip()] * len(Form.names())
         # after a reload the original request, so that a random seed stays random
-        as_asked = event.set.get("as") == "asked"
-        restored = self._asked_request(job) if as_asked else exact_request(job)
+        as_sent = event.set.get("as") == "asked"
+        restored = self._find_sent_request(job) if as_sent else exact_request(job)
         card = self._card(restored.model or job.fitted.model)
         return self._set(slate.from_request(restored, card, self.settings))
 
-    def _asked_request(self, job: Job) -> GenerationRequest:
+    def _find_sent_request(self, job: Job) -> GenerationRequest:
         """The request as it was sent; of a comparison or a batch, what its clips vary."""
         base = self.service.find_batch(job.batch).batch.layout.base if job.batch else None
         if base is not None:

@@ -14,7 +14,9 @@ const MOST_PICTURES = 4;
 /** @param {Job[]} clips */
 function markOf(clips) {
   if (clips.some(({ state }) => state === "running")) return "Running";
-  return clips.some(isActive) ? "Waiting" : "";
+  if (clips.some(isActive)) return "Waiting";
+  if (clips.some(({ state }) => state === "succeeded")) return "";
+  return clips.every(({ state }) => state === "gone") ? "Gone" : "Failed";
 }
 
 /** @param {{ id: string, clips: Job[] }} props the clips of it that are in the list, newest first */
@@ -54,7 +56,7 @@ export function BatchTile({ id, clips }) {
         class="k-tool k-tile-bin"
         type="button"
         aria-label=${isConfirming ? "Press again to delete all of these clips for good" : `Delete all: ${name}`}
-        hidden=${Boolean(mark)}
+        hidden=${clips.some(isActive)}
         onClick=${remove}
       >
         <${Icon} name="bin" />
