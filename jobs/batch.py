@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,6 +39,8 @@ class Layout(BaseModel):
     model_config = ConfigDict(frozen=True)
     axes: tuple[Axis, ...] = ()
     cells: tuple[Cell, ...] = ()
+    base: dict[str, Any] | None = None
+    """The request that its cells vary, as JSON; not validated, as later versions may refuse it."""
 
     @classmethod
     def of_jobs(cls, job_ids: Sequence[str]) -> Layout:
@@ -104,6 +106,8 @@ class PlannedBatch:
     axes: tuple[Axis, ...] = ()
     cells: tuple[PlannedCell, ...] = ()
     """Empty: one for each request."""
+    base: GenerationRequest | None = None
+    """The request that its cells vary."""
 
     def accepted(self, jobs: Sequence[Job]) -> Batch:
         """With the ids of the jobs that were made for its requests."""
@@ -118,6 +122,9 @@ class PlannedBatch:
                 for cell in self.cells
             )
             layout = Layout(axes=self.axes, cells=cells)
+        if self.base is not None:
+            base = self.base.model_dump(mode="json", exclude_defaults=True)
+            layout = layout.model_copy(update={"base": base})
         first = jobs[0]
         return Batch(
             id=self.id,

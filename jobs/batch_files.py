@@ -226,7 +226,7 @@ def _caption(found: BatchState, job: Job) -> str:
 def _fingerprint(found: BatchState) -> str:
     """Of all that is seen in a sheet or a grid."""
     jobs = [[job.id, job.state.value, _has_clip(job)] for job in found.jobs]
-    content = json.dumps([found.batch.layout.model_dump(), jobs])
+    content = json.dumps([found.batch.layout.model_dump(exclude={"base"}), jobs])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -40,13 +40,19 @@ class BatchPlans:
     ) -> None:
         self._admission, self._cards, self._max_batch = admission, cards, max_batch
 
-    def batch(self, requests: Sequence[GenerationRequest], owner: str | None = None) -> BatchPlan:
-        """With the owner's styles. Raises KinoraError, also for any request that cannot be made."""
+    def batch(
+        self,
+        requests: Sequence[GenerationRequest],
+        owner: str | None = None,
+        base: GenerationRequest | None = None,
+    ) -> BatchPlan:
+        """With the owner's styles. `base` has what the requests share. Raises KinoraError, also for
+        any request that cannot be made."""
         self._check_size(len(requests))
         requests = spread_wildcard_seeds(requests)
         fitted = tuple(self._admission.fit_here(request, owner) for request in requests)
         jobs = tuple(PlannedJob(request) for request in requests)
-        return BatchPlan(PlannedBatch(new_id()), jobs, fitted)
+        return BatchPlan(PlannedBatch(new_id(), base=base), jobs, fitted)
 
     def drafts(self, request: GenerationRequest, count: int, owner: str | None = None) -> BatchPlan:
         """Drafts with different seeds, the first with that of the request. Raises KinoraError."""
@@ -82,7 +88,7 @@ class BatchPlans:
     ) -> BatchPlan:
         """One clip for each pair of values; equal clips are made once. A cell that cannot be made
         says why. Raises KinoraError if none can be made."""
-        request = with_wildcard_seed(request)
+        base, request = request, with_wildcard_seed(request)
         compared = compare(request, settings, seed=secrets.randbelow(MAX_SEED + 1))
         jobs: list[PlannedJob] = []
         fitted: list[FittedRequest] = []
@@ -105,7 +111,7 @@ class BatchPlans:
         if not jobs and refusal is not None:
             raise refusal
         self._check_size(len(jobs))
-        batch = PlannedBatch(new_id(), "comparison", _axes(settings, cells), tuple(cells))
+        batch = PlannedBatch(new_id(), "comparison", _axes(settings, cells), tuple(cells), base)
         return BatchPlan(batch, tuple(jobs), tuple(fitted))
 
     def _card(self, fitted: FittedRequest) -> ModelCard:

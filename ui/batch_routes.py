@@ -51,7 +51,7 @@ class BatchRoutes:
         one = f"{PREFIX}/batches/{{id:str}}"
         return [
             Route(f"{PREFIX}/batches", guarded(self.batches)),
-            Route(one, guarded(self.batch)),
+            Route(one, guarded(self.batch), methods=["GET", "DELETE"]),
             Route(f"{one}/live", guarded(self.live, self.by_signature)),
             Route(f"{one}/discard", guarded(self.discard), methods=["POST"]),
             Route(f"{one}/clips.zip", guarded(self.clips, self.by_signature)),
@@ -87,6 +87,10 @@ class BatchRoutes:
         return fresh_json(await in_thread(read))
 
     async def batch(self, request: Request, owner: str) -> Response:
+        if request.method == "DELETE":
+            found = await self._find(request, owner)
+            await in_thread(lambda: [self.service.delete(job.id, owner) for job in found.jobs])
+            return Response(status_code=204)
         return fresh_json(await in_thread(self._view, request.path_params["id"], owner))
 
     def _view(self, batch_id: str, owner: str) -> dict[str, Any]:

@@ -28,19 +28,37 @@ def view(service: JobService, found: BatchState, signatures: Signatures) -> dict
     """The whole state: any may be missed."""
     by_id = {job.id: _cell_job(service, job, signatures) for job in found.jobs}
     batch, layout = found.batch, found.batch.layout
+    names = [_names(service, axis.field, batch.owner) for axis in layout.axes]
     cells = [
         {
-            "labels": list(cell.labels),
+            "labels": [own.get(text, text) for own, text in zip(names, cell.labels, strict=False)],
             "problem": cell.problem or (DELETED if cell.job_id not in by_id else None),
             "job": by_id.get(cell.job_id or ""),
         }
         for cell in layout.cells
     ]
     return summary(service, found) | {
-        "axes": [{"label": axis.label, "values": list(axis.values)} for axis in layout.axes],
+        "axes": [
+            {"label": axis.label, "values": [own.get(text, text) for text in axis.values]}
+            for own, axis in zip(names, layout.axes, strict=True)
+        ],
         "cells": cells,
         "signed": signatures.query(batch.id, batch.owner),
     }
+
+
+def _names(service: JobService, field: str, owner: str) -> dict[str, str]:
+    """What people call a model or a style, by the id that is its label; two of one name keep their
+    ids."""
+    match field:
+        case "model":
+            named = {id_: card.name for id_, card in service.cards.items()}
+        case "style":
+            named = {id_: style.name for id_, style in service.styles.available(owner).items()}
+        case _:
+            return {}
+    counts = Counter(named.values())
+    return {id_: name for id_, name in named.items() if counts[name] == 1}
 
 
 def summary(service: JobService, found: BatchState) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def comparable_settings(
     d, rules = card.defaults, card.rules
     listed = [row for row in models.offer(task)["models"] if row["level"] != "no"]
     named: Choices = [(row["id"], row["name"]) for row in listed]
+    if card.id not in {id_ for id_, _ in named}:  # one that was pasted
+        named.insert(0, (card.id, card.name))
     found = [_choices("model", named, [card.id])] if len(named) > 1 else []
     if rules.steps:
         usual = d.num_inference_steps

@@ -123,7 +123,7 @@ class ExploreHandlers(Handlers):
                 return self.service.plans.comparison(self._request(tuple(inputs)), settings, owner)
             case {"batch": source}:
                 requests = self._batch(BatchSpec.parse(source), inputs, owner)
-                return self.service.plans.batch(requests, owner)
+                return self.service.plans.batch(requests, owner, self._as_written(tuple(inputs)))
             case _:
                 raise KinoraError(ErrorCode.INVALID_INPUT)
 

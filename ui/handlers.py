@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -61,14 +62,18 @@ class Handlers:
         return self.cards.get(model or "") or self.service.cards.get(model or "") or self.card
 
     def _request(self, values: tuple[Any, ...]) -> GenerationRequest:
-        *controls, upload = values
-        form = Form(*controls)
-        if self.task is not Task.TEXT_TO_VIDEO and not upload:
+        if self.task is not Task.TEXT_TO_VIDEO and not values[-1]:
             what = "picture" if self.task is Task.IMAGE_TO_VIDEO else "clip"
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
                 f"Choose a {what} first: drop one on the stage, or pick a file.",
             )
+        return self._as_written(values)
+
+    def _as_written(self, values: tuple[Any, ...]) -> GenerationRequest:
+        """The request of the controls, also where the picture or clip is missing."""
+        *controls, upload = values
+        form = Form(*controls)
         form = slate.only_supported(form, self._card(form.model), self.task)
         return slate.to_request(
             form, upload if self.task is not Task.TEXT_TO_VIDEO else None, self.task
@@ -190,9 +195,18 @@ class Handlers:
         except KinoraError:
             return [gr.skip()] * len(Form.names())
         # after a reload the original request, so that a random seed stays random
-        restored = asked_request(job) if event.set.get("as") == "asked" else exact_request(job)
-        card = self._card(job.fitted.model)
+        as_sent = event.set.get("as") == "asked"
+        restored = self._find_sent_request(job) if as_sent else exact_request(job)
+        card = self._card(restored.model or job.fitted.model)
         return self._set(slate.from_request(restored, card, self.settings))
+
+    def _find_sent_request(self, job: Job) -> GenerationRequest:
+        """The request as it was sent; of a comparison or a batch, what its clips vary."""
+        base = self.service.find_batch(job.batch).batch.layout.base if job.batch else None
+        if base is not None:
+            with suppress(ValidationError):  # an earlier version accepted more
+                return GenerationRequest.model_validate(base)
+        return asked_request(job)
 
     def repair(self, event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
         """The button of an error: sets the controls to the values that it offers."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ TICK_S = 1.0
 """How often a waiting job's place in the queue is looked up."""
 RETRY_MS = 1500
 PAGE = 24
+LONGEST = 500
+"""As many jobs as one read returns."""
 
 
 class PageRoutes:
@@ -101,9 +104,18 @@ class PageRoutes:
         def read() -> dict[str, Any]:
             jobs = self.service.list(owner, PAGE, before)
             views = [self.view(job) for job in jobs if job.state is not State.CANCELLED]
-            return {"jobs": views, "last": jobs[-1].id if len(jobs) == PAGE else None}
+            return {"jobs": views, "last": self._last(jobs, owner) if len(jobs) == PAGE else None}
 
         return fresh_json(await in_thread(read))
+
+    def _last(self, jobs: Sequence[Job], owner: str) -> str:
+        """The job after which the next page begins: beyond the batch that the last one is in, as
+        the page shows a batch as one."""
+        last = jobs[-1]
+        if last.batch is None:
+            return last.id
+        older = self.service.list(owner, LONGEST, last.id)
+        return [last, *takewhile(lambda job: job.batch == last.batch, older)][-1].id
 
     async def job(self, request: Request, owner: str) -> Response:
         job_id = request.path_params["id"]

@@ -147,8 +147,8 @@ def compare(
 def _changed(request: GenerationRequest, name: str, value: object) -> GenerationRequest:
     if name == LORA_WEIGHT:
         if len(request.loras) != 1:
-            sentence = f"the request has {len(request.loras)} LoRAs; their weight needs one"
-            raise _unusable(sentence)
+            many = f"{len(request.loras)} LoRAs; keep one" if request.loras else "no LoRA; add one"
+            raise _unusable(f"the request has {many} to compare its weight")
         changes: dict[str, Any] = {
             "loras": [{"source": request.loras[0].source, "weight": value}],
         }
@@ -208,7 +208,7 @@ def value_label(name: str, value: object, request: GenerationRequest) -> str:
     field = REQUEST_FIELDS[name]
     if name == "prompt" and isinstance(value, str) and REPLACES in value:
         before, _, after = (part.strip() for part in value.partition(REPLACES))
-        return _short(f"{before} → {after or 'nothing'}")
+        return _short(before if after == before else f"{before} → {after or 'nothing'}")
     used = getattr(request, name)
     match used:
         case None:

@@ -181,7 +181,7 @@ def component_pages(browser: Browser) -> Iterator[Callable[[], AbstractContextMa
         page.wait_for_function("window.store && !Array.isArray(window.kinora)")
         yield page, answers
         page.close()
-        assert not answers.trouble
+        assert not answers.trouble, answers.trouble
 
     yield open_page
     context.close()

@@ -69,7 +69,9 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Pat
         "width": 128, "height": 128, "num_frames": 17, "num_inference_steps": 30,
     }  # fmt: skip
     limits = tiny.CARD["limits"] | {"max_steps": MANY_STEPS}  # type: ignore[operator]
-    tiny.write_card(folder, tiny_repo, defaults=defaults, limits=limits)
+    # a draft takes longer than the pause between two states of a grid, so its preview is seen
+    drafts = {"steps": 60}
+    tiny.write_card(folder, tiny_repo, defaults=defaults, limits=limits, drafts=drafts)
     return folder
 
 

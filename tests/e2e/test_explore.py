@@ -55,7 +55,7 @@ def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:
         expect(cells.nth(3)).to_contain_text("Discarded")
         wait_for_grid(page, 3)
     expect(page.locator("#k-t2v .k-line")).to_contain_text("3 of 4 drafts ready, 1 discarded")
-    expect(page.locator("#k-t2v [role=status]")).to_have_text("3 of 4 drafts ready, 1 discarded.")
+    expect(page.locator(f"{STAGE} [role=status]")).to_have_text("3 of 4 drafts ready, 1 discarded.")
 
     second = page.get_by_role("button", name="Draft 2, ready")
     second.press("Enter")
@@ -91,11 +91,43 @@ def test_a_reload_brings_the_grid_back(visit: Visit) -> None:
     expect(page.locator("#k-t2v .k-prompt textarea")).to_have_value("a balloon at sunset")
     expect(page.locator("#k-t2v").get_by_label("Seed", exact=True)).to_have_value("")
     wait_for_grid(page, 2)
-    expect(page.locator(".k-tile")).to_have_count(2)
+    expect(page.get_by_role("button", name="Drafts: a balloon at sunset, ready")).to_be_visible()
+    expect(page.locator(".k-tile")).to_have_count(1)
     page.reload()
     expect(page.locator("#k-t2v .k-line")).to_have_text(
         "2 drafts ready: choose the one to render fully"
     )
+
+
+def test_a_comparison_comes_back_with_its_settings_and_later_from_the_list(
+    visit: Visit, axe: str
+) -> None:
+    page = visit()
+    here = page.locator("#k-t2v")
+    write(page, "a balloon at sunset")
+    choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
+    panel.get_by_label("Side by side: setting").select_option(label="Steps")
+    panel.get_by_label("Steps: values").fill("2, 4")
+    panel.get_by_role("button", name="Compare", exact=True).click()
+    wait_for_grid(page, 2)
+    page.reload()
+    wait_for_grid(page, 2)
+    expect(here.locator(".k-prompt textarea")).to_have_value("a balloon at sunset")
+    expect(here.get_by_label("Seed", exact=True)).to_have_value("")
+
+    write(page, "a dog")
+    press(page, "Generate")
+    wait_for_clip(page)
+    page.get_by_role("button", name="Grid: a balloon at sunset, ready").press("Enter")
+    expect(page.locator(STAGE)).to_have_attribute("data-state", "grid")
+    expect(here.locator(".k-axis")).to_have_text(["Steps", "2", "4", ""])
+    assert not violations(page, axe)
+    bin_of_all = page.get_by_role("button", name="Delete all: Grid: a balloon at sunset")
+    bin_of_all.press("Enter")
+    page.get_by_role("button", name="Press again to delete all of these clips").press("Enter")
+    expect(here.locator(".k-cell")).to_have_count(0)
+    expect(page.locator(".k-tile")).to_have_count(1)
 
 
 def test_drafts_that_are_refused_leave_the_grid_before_them(visit: Visit) -> None:
@@ -137,7 +169,7 @@ def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) ->
     cells = page.locator("#k-t2v .k-cell")
     expect(cells).to_have_count(6)
     expect(page.locator("#k-t2v .k-axis")).to_have_text(
-        ["GuidancePrompt", "2", "4", "dog → dog", "dog → cat", "dog → nothing"]
+        ["GuidancePrompt", "2", "4", "dog", "dog → cat", "dog → nothing"]
     )
     expect(cells.nth(5)).to_contain_text("the prompt is empty")
     wait_for_grid(page, 4)

@@ -83,12 +83,46 @@ def test_two_hundred_clips_cost_as_many_requests_as_one(here: Here) -> None:
     expect(page.locator(".k-cell")).to_have_count(200)
     expect(page.locator(".k-line")).to_have_text("200 clips ready")
     page.wait_for_selector(".k-cell video[src]")
-    asked = [each for each in answers.asked if "/jobs" in each or "/batches" in each]
+    asked = [each for each in answers.asked if "/kinora/jobs" in each or "/kinora/batches" in each]
     files = ("/clip", "/poster")
     assert [each for each in asked if not each.endswith(files)] == [
         "GET /kinora/jobs", f"GET /kinora/batches/{BATCH}",
     ]  # fmt: skip
     assert page.locator(".k-cell video[src]").count() < 60, "only what is seen is loaded"
+
+
+def test_a_batch_in_the_history_is_one_tile_and_costs_as_much_as_one_clip(here: Here) -> None:
+    page, answers = here
+    done = {"state": "succeeded", "phase": "succeeded", "line": "1.0 s", "ring": 1, "format": "mp4"}
+    many = [cell_job(n, created_at=n, **done) for n in range(200)]
+    newest = cell_job(999, batch=None, created_at=999, **done)
+    answers.jobs = [newest, *many[:-24:-1]]
+    answers.batches = {BATCH: batch(*many, ended=True, ready=200, line="200 clips ready")}
+    mount(page, "reel", None)
+    expect(page.locator(".k-tile")).to_have_count(2)
+    tile = page.get_by_role("button", name="Grid: a dog, ready")
+    assert tile.locator("img").count() == 4
+    assert not [each for each in answers.asked if "/kinora/batches" in each], (
+        "not before it is opened"
+    )
+    page.evaluate("store.tabs.t2v.shape.value = { width: 64, height: 64 }")
+    tile.press("Enter")
+    expect(page.locator(".k-cell")).to_have_count(200)
+    assert page.locator(".k-cell video[src]").count() < 60, "only what is seen is loaded"
+
+
+def test_the_tile_of_a_batch_says_when_none_of_its_clips_is_there(here: Here) -> None:
+    page, answers = here
+    answers.jobs = [
+        cell_job(0, batch=None),
+        *(cell_job(n, batch="c" * 32, state="failed", phase="failed") for n in (1, 2)),
+        cell_job(3, batch="d" * 32, state="gone", phase="succeeded"),
+        *(cell_job(n, batch="e" * 32, state="queued", phase="queued") for n in (4, 5)),
+    ]
+    mount(page, "reel", None)
+    expect(page.locator(".k-tile-batch .k-tile-mark")).to_have_text(["Waiting", "Gone", "Failed"])
+    bins = page.locator(".k-tile-batch .k-tile-bin")
+    assert bins.evaluate_all("all => all.map((bin) => bin.hidden)") == [True, False, False]
 
 
 def test_a_cell_shows_its_state_and_can_be_discarded_or_made_again(here: Here) -> None:
@@ -102,6 +136,7 @@ def test_a_cell_shows_its_state_and_can_be_discarded_or_made_again(here: Here) -
     expect(cells.nth(1)).to_contain_text("Failed")
     expect(page.get_by_role("button", name="Clip 2: a dog, Not enough memory.")).to_be_visible()
     expect(page.get_by_role("status").first).to_have_text("0 of 2 clips ready.")
+    expect(page.locator(".k-surprises")).to_have_text("Not enough memory.")
     page.get_by_role("button", name="Discard clip 1: a dog").click()
     page.get_by_role("button", name="Try clip 2: a dog again").click()
     page.get_by_role("button", name="Stop all").click()

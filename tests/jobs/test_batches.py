@@ -143,6 +143,21 @@ def test_a_draft_that_is_made_again_stays_a_draft(service: JobService) -> None:
     assert service.render(again.id, ME).fitted.seed == draft.fitted.seed
 
 
+def test_a_batch_keeps_the_request_that_its_clips_vary(service: JobService) -> None:
+    request = DOG.model_copy(update={"seed": None, "guidance_scale": 3.0})
+    settings = parse_settings(["guidance_scale=2,4", "prompt=dog=>dog,dog=>cat"])
+    compared = service.plans.comparison(request, settings, ME)
+    shared = service.plans.batch([DOG, DOG.model_copy(update={"prompt": "a cat"})], ME, request)
+    for plan in (compared, shared):
+        made = service.submit_plan(plan, ME)
+        layout = service.find_batch(str(made[0].batch)).batch.layout
+        assert GenerationRequest.model_validate(layout.base) == request
+        for job in made:
+            cancel(service, job.id)
+    first = compared.batch.cells[0]
+    assert first.labels == ("2", "dog"), "a word that stays says so once"
+
+
 def test_of_several_that_make_a_clip_again_at_once_one_gets_its_place(service: JobService) -> None:
     """One that reads the clip after it has left the batch makes a clip of its own."""
     _, lost = service.submit_batch([DOG, DOG], ME)

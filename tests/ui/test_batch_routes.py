@@ -91,6 +91,28 @@ def test_a_batch_is_stopped_as_a_whole_and_its_stream_ends(me: TestClient, batch
     assert "event: end" in text
 
 
+def test_a_batch_is_deleted_as_a_whole_by_its_visitor(
+    me: TestClient, stranger: TestClient, batch: str, job: str
+) -> None:
+    assert stranger.delete(f"/kinora/batches/{batch}", headers=OURS).status_code == 404
+    assert me.delete(f"/kinora/batches/{batch}").status_code == 422, "another site's form"
+    assert me.delete(f"/kinora/batches/{batch}", headers=OURS).status_code == 204
+    assert me.get(f"/kinora/batches/{batch}").status_code == 404
+    assert [each["id"] for each in me.get("/kinora/jobs").json()["jobs"]] == [job]
+
+
+def test_the_list_goes_on_beyond_a_batch_however_long_it_is(
+    me: TestClient, service: JobService, job: str
+) -> None:
+    many = service.submit_batch([DOG] * 30, owner_of(ME))
+    page = me.get("/kinora/jobs").json()
+    assert {each["batch"] for each in page["jobs"]} == {many[0].batch}
+    assert len(page["jobs"]) < len(many)
+    rest = me.get(f"/kinora/jobs?before={page['last']}").json()
+    assert [each["id"] for each in rest["jobs"]] == [job]
+    assert rest["last"] is None
+
+
 def test_signed_addresses_need_no_cookie(
     me: TestClient, stranger: TestClient, service: JobService, batch: str
 ) -> None:
@@ -124,6 +146,16 @@ def test_a_comparison_has_its_axes_and_its_problems(me: TestClient, service: Job
     assert [axis["label"] for axis in shown["axes"]] == ["Guidance", "Prompt"]
     assert [bool(cell["problem"]) for cell in shown["cells"]] == [False, False, True, True]
     assert shown["cells"][1]["labels"] == ["4", "dog → cat"]
+
+
+def test_a_compared_style_has_the_name_that_it_was_chosen_by(
+    me: TestClient, service: JobService
+) -> None:
+    plan = service.plans.comparison(DOG, parse_settings("style=,film-noir"), owner_of(ME))
+    made = service.submit_plan(plan, owner_of(ME))[0].batch
+    shown = me.get(f"/kinora/batches/{made}").json()
+    assert shown["axes"] == [{"label": "Style", "values": ["the prompt as it is", "Film noir"]}]
+    assert [cell["labels"] for cell in shown["cells"]] == [["the prompt as it is"], ["Film noir"]]
 
 
 def test_what_can_be_compared_is_what_the_model_has(me: TestClient) -> None:

@@ -6,7 +6,7 @@ import { loadNewestClips, putClip } from "./clip_store.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage, startWaiting, stopWaiting } from "./stage_jobs.js";
 import { store } from "./store.js";
-import { openTab, tabElement } from "./tabs.js";
+import { openTab, scrollToStage, tabElement } from "./tabs.js";
 
 /**
  * @import { Answer, EstimateValue, Focus, Job, PlanSpec, Task, Upload } from "./types.d.ts"
@@ -54,6 +54,7 @@ export function requestPlan(tab, spec) {
 export function startPlan(tab, spec) {
   clearProblem(tab);
   startWaiting(tab);
+  scrollToStage(tab.task); // it may be out of view behind the panel
   tab.explore?.trigger("many", { spec });
 }
 

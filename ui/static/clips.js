@@ -6,7 +6,7 @@ import { driveClip, dropClip, loadNewestClips, putClip } from "./clip_store.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage } from "./stage_jobs.js";
 import { isActive, store } from "./store.js";
-import { openTab } from "./tabs.js";
+import { openTab, scrollToStage } from "./tabs.js";
 
 /** @import { Job, Task } from "./types.d.ts" */
 
@@ -51,13 +51,12 @@ function resumeJobs(jobs) {
 }
 
 /** @param {Job} job @param {string} batch */
-function resumeBatch({ id, task, is_draft }, batch) {
+function resumeBatch({ id, task }, batch) {
   const tab = store.tabs[task];
   tab.whenConnected(() => {
     if (tab.job.peek() || tab.batch.peek()) return;
     openBatch(task, batch);
-    // the clips of other batches differ in what they were made from
-    if (is_draft) tab.trigger("restore", { job: id, set: { as: "asked" } });
+    tab.trigger("restore", { job: id, set: { as: "asked" } });
   });
 }
 
@@ -135,4 +134,34 @@ export function openClip(job, shown) {
     followJob(job);
     shown();
   });
+}
+
+/**
+ * Puts the grid of a batch of the list back on its stage.
+ * @param {Task} task
+ * @param {string} id
+ */
+export function showBatchOfList(task, id) {
+  openTab(task);
+  store.tabs[task].whenConnected(async () => {
+    await openBatch(task, id);
+    scrollToStage(task);
+  });
+}
+
+/**
+ * Deletes all clips of a batch.
+ * @param {Task} task
+ * @param {string} id
+ */
+export async function deleteBatch(task, id) {
+  const tab = store.tabs[task];
+  try {
+    await requestJson(`/batches/${id}`, { method: "DELETE" });
+    for (const clip of store.clips.peek().values()) if (clip.batch === id) removeClip(clip.id);
+    if (tab.batch.peek()?.id === id) closeBatch(tab);
+    clearProblem(tab, "clips");
+  } catch (error) {
+    setProblem(tab, problemOf(error), "clips");
+  }
 }

@@ -1,6 +1,8 @@
 // @ts-check
 /* Gradio's tabs: which there are, and how to open one. */
 
+import { prefersReducedMotion } from "./motion.js";
+
 /** @import { Task } from "./types.d.ts" */
 
 const LABELS = { t2v: "Text to video", i2v: "Image to video", v2v: "Video to video" };
@@ -21,6 +23,13 @@ export const hasTab = (task) => Boolean(tabButton(task));
 export function openTab(task) {
   const button = tabButton(task);
   if (button && button.getAttribute("aria-selected") !== "true") button.click();
+}
+
+/** @param {Task} task */
+export function scrollToStage(task) {
+  const stage = tabElement(task)?.querySelector(".k-box");
+  const behavior = prefersReducedMotion() ? "auto" : "smooth";
+  stage?.scrollIntoView({ block: "nearest", behavior });
 }
 
 /** What is in the tab. @param {Task} task */

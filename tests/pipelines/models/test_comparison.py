@@ -88,7 +88,7 @@ def test_the_weight_of_the_one_lora() -> None:
     )
     made = cells(with_lora, "lora_weight=0,0.5,-1")
     assert [each.loras[0].weight for each in made] == [0, 0.5, -1]
-    assert "has 0 LoRAs" in sentence("lora-weight=0,1", request=one)
+    assert "has no LoRA; add one" in sentence("lora-weight=0,1", request=one)
     assert "between -4 and 4" in sentence("lora_weight=0,9", request=with_lora)
     named = cells(with_lora, "loras=,ink:0.5,owner/name")
     assert [[(lo.source, lo.weight) for lo in each.loras] for each in named] == [

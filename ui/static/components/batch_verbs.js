@@ -12,6 +12,15 @@ const FILES = /** @type {const} */ ([
   ["grid.mp4", "film", "Grid video", "One video in which all play"],
   ["clips.zip", "down", "Zip", "All clips, and what made them"],
 ]);
+const MOST_REASONS = 2;
+
+/** Why clips failed, each reason once. @param {{ batch: Batch }} props */
+export function BatchFailures({ batch }) {
+  const messages = batch.cells.flatMap(({ job }) => job?.error?.message ?? []);
+  return [...new Set(messages)]
+    .slice(0, MOST_REASONS)
+    .map((text) => html`<p class="k-note" key=${text}>${text}</p>`);
+}
 
 /** @param {{ tab: import("../store.js").TabState, batch: Batch }} props */
 export function BatchVerbs({ tab, batch }) {

@@ -3,7 +3,23 @@
 import { loadClips, loadOlderClips } from "../clips.js";
 import { html, useLayoutEffect, useSignal } from "../html.js";
 import { store } from "../store.js";
+import { BatchTile } from "./batch_tile.js";
 import { ClipTile } from "./clip_tile.js";
+
+/** @import { Job } from "../types.d.ts" */
+
+/**
+ * One entry for each clip that was made alone, and one for all clips of a batch.
+ * @param {Job[]} clips newest first
+ */
+function groupByBatch(clips) {
+  const groups = /** @type {Map<string, Job[]>} */ (new Map());
+  for (const clip of clips) {
+    const key = clip.batch || clip.id;
+    groups.set(key, [...(groups.get(key) ?? []), clip]);
+  }
+  return [...groups];
+}
 
 export function ClipList() {
   const clips = useSignal(store.clips);
@@ -16,7 +32,11 @@ export function ClipList() {
     <section class="k-reel-part" aria-labelledby="k-reel-title" hidden=${!clips.size}>
       <h2 class="k-title" id="k-reel-title">My clips</h2>
       <ul class="k-reel" aria-label="My clips">
-        ${newestFirst.map((clip) => html`<${ClipTile} clip=${clip} key=${clip.id} />`)}
+        ${groupByBatch(newestFirst).map(([id, group]) =>
+          group[0].batch
+            ? html`<${BatchTile} id=${id} clips=${group} key=${id} />`
+            : html`<${ClipTile} clip=${group[0]} key=${id} />`,
+        )}
       </ul>
       <button class="k-verb" type="button" hidden=${!oldest} onClick=${() => loadOlderClips()}>
         Older clips

@@ -5,7 +5,7 @@ import { deleteClip, openClip } from "../clips.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { prefersReducedMotion } from "../motion.js";
 import { isActive } from "../store.js";
-import { tabElement } from "../tabs.js";
+import { scrollToStage } from "../tabs.js";
 import { Icon } from "./icon.js";
 import { PreviewCanvas } from "./preview_canvas.js";
 
@@ -21,12 +21,7 @@ function markOf(clip) {
 }
 
 /** @param {Job} clip */
-const open = (clip) =>
-  openClip(clip, () => {
-    const stage = tabElement(clip.task)?.querySelector(".k-box");
-    const behavior = prefersReducedMotion() ? "auto" : "smooth";
-    stage?.scrollIntoView({ block: "nearest", behavior });
-  });
+const open = (clip) => openClip(clip, () => scrollToStage(clip.task));
 
 /** @param {{ clip: Job }} props */
 export function ClipTile({ clip }) {

@@ -152,7 +152,7 @@ function AxisFields({ title, axis, settings, isOptional, onChange }) {
           />`
       }
       ${setting?.kind === "choices" && html`<${Choices} axis=${axis} setting=${setting} onChange=${onChange} />`}
-      ${setting && html`<p class="k-note">Up to ${setting.most} values${setting.kind === "choices" ? "" : ", with commas between"}.</p>`}
+      ${setting && html`<p class="k-note">Up to ${setting.kind === "words" ? setting.most - 1 : setting.most} values${setting.kind === "choices" ? "" : ", with commas between"}.</p>`}
     </fieldset>
   `;
 }

@@ -86,10 +86,9 @@ export function ExploreMenu({ gradio, task }) {
       placeMenu(menu.current, button.current);
     }
   };
-  const onToggle = (/** @type {ToggleEvent} */ event) => {
-    const opens = event.newState === "open";
-    setOpen(opens);
-    if (!opens) return;
+  const toggle = (/** @type {Event} */ event) => {
+    event.preventDefault(); // not the button's own toggle: the focus moves before the next key
+    if (!menu.current?.togglePopover()) return;
     const list = items();
     (list.find((item) => item.ariaChecked === "true") ?? list[0])?.focus();
   };
@@ -146,6 +145,7 @@ export function ExploreMenu({ gradio, task }) {
       aria-label=${label}
       title=${label}
       ref=${button}
+      onClick=${toggle}
     >
       ×${chosen}
     </button>
@@ -157,7 +157,7 @@ export function ExploreMenu({ gradio, task }) {
       aria-label="What Generate makes"
       ref=${menu}
       onBeforeToggle=${onBeforeToggle}
-      onToggle=${onToggle}
+      onToggle=${(/** @type {ToggleEvent} */ event) => setOpen(event.newState === "open")}
       onKeyDown=${onKeyDown}
     >
       ${choice(1, "One clip")}

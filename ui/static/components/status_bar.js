@@ -3,7 +3,7 @@
 import { pressJobButton } from "../actions.js";
 import { html, useSignal, useState } from "../html.js";
 import { hasTab } from "../tabs.js";
-import { BatchVerbs } from "./batch_verbs.js";
+import { BatchFailures, BatchVerbs } from "./batch_verbs.js";
 import { ClipSettings } from "./clip_settings.js";
 import { DownloadLink } from "./download_link.js";
 import { BackToGrid, FullClipNote, RenderButton } from "./draft_verbs.js";
@@ -44,7 +44,7 @@ export function StatusBar({ tab }) {
         }
       </div>
     </div>
-    <div class="k-surprises">${draft && html`<${FullClipNote} draft=${draft} />`}${surprises.map((text) => html`<p class="k-note">${text}</p>`)}</div>
+    <div class="k-surprises">${!job && batch && html`<${BatchFailures} batch=${batch} />`}${draft && html`<${FullClipNote} draft=${draft} />`}${surprises.map((text) => html`<p class="k-note">${text}</p>`)}</div>
     <div class="k-used" hidden=${!isOpen}>
       ${isOpen && html`<${ClipSettings} tab=${tab} clip=${clip} />`}
     </div>
