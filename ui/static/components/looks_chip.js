@@ -219,7 +219,7 @@ export function LooksChip({ gradio }) {
   `;
   return html`
     <button
-      class="k-picker k-looks-chip"
+      class="k-chip-button k-looks-chip"
       type="button"
       aria-haspopup="dialog"
       aria-expanded=${String(isOpen)}
