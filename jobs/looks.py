@@ -21,6 +21,8 @@ NAME = TypeAdapter(
         ),
     ]
 )
+DOTS = (".", "..")
+"""They mean folders in an address, so looks of these names could not be read or deleted."""
 INPUTS = frozenset(
     name for name, field in REQUEST_FIELDS.items() if field.is_file or field.kind is Kind.POINT
 )
@@ -64,11 +66,14 @@ def _look(item: SavedItem) -> Look:
 
 def _checked_name(name: str) -> str:
     try:
-        return NAME.validate_python(name)
-    except ValidationError:
+        found = NAME.validate_python(name)
+        if found in DOTS:
+            raise ValueError(found)
+        return found
+    except ValueError:  # pydantic's is one
         raise KinoraError(
             ErrorCode.INVALID_INPUT,
-            "The name of a look has 1 to 80 letters, and no slash.",
+            "The name of a look has 1 to 80 letters, no slash, and is not “.” or “..”.",
             details={"field": "name"},
         ) from None
 

@@ -109,7 +109,8 @@ class GenerationRequest(BaseModel):
     )] = Field(default=None, max_length=60)  # fmt: skip
     wildcards: Annotated[bool, RequestField(
         "Wildcards", "Choose from {red|blue} and __animal__ in the prompt.", Group.LATER,
-        hint="Choose from `{red|blue}` and `__animal__` in the prompt.",
+        # no underscores here: Gradio makes bold letters of them, also in backticks
+        hint="Choose from `{red|blue}`, or from a list: its name between double underscores.",
         rule="prompt", in_make_clip=True, option_before="seed",
     )] = False  # fmt: skip
     wildcard_seed: Annotated[int | None, RequestField(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests import tiny
 from tests.e2e.conftest import visits
@@ -206,6 +206,43 @@ def test_wildcards_are_explained_shown_and_kept(visit: Visit) -> None:
     expect(page.locator("#k-t2v .k-wrong")).to_contain_text("column 3")
 
 
+def test_the_wildcards_seed_can_be_typed_and_copied(visit: Visit) -> None:
+    page = visit()
+    write(page, "a {1|2|3|4|5|6|7|8|9} dog of {1|2|3|4|5|6|7|8|9}")
+    link(page, "Choose from them").click()
+    expect(page.locator(FINAL)).to_contain_text("For example: a ")
+    seed = page.locator("#k-t2v").get_by_label("Wildcard seed")
+    expect(seed).to_have_value("")
+    link(page, "Keep these words").click()
+    shown = page.locator(f"{FINAL} span").nth(1).inner_text()
+    kept = seed.input_value()
+    assert kept.isdigit(), "it can be copied"
+
+    page.keyboard.press("Tab")  # Edit it
+    page.keyboard.press("Tab")
+    expect(seed).to_be_focused()
+    page.keyboard.type("12")  # in place of what stood there
+    expect(page.locator(FINAL)).to_contain_text("With the kept words: a ")
+    expect(page.locator(FINAL)).not_to_contain_text(shown)
+    other = page.locator(f"{FINAL} span").nth(1).inner_text()
+    page.keyboard.type("x")
+    expect(seed).to_have_attribute("aria-invalid", "true")
+    page.keyboard.press("Tab")
+    expect(seed).to_have_value("12")
+    press(page, "Generate")
+    job = wait_for_clip(page)
+    assert job["prompt"] == other
+    assert job["prompt_origin"]["wildcard_seed"] == 12
+
+    seed.fill(kept)
+    expect(page.locator(FINAL)).to_contain_text(shown)
+    seed.fill("")
+    expect(page.locator(FINAL)).to_contain_text("For example: a ")
+    page.locator("#k-t2v").get_by_label("Seed", exact=True).fill("12")
+    expect(page.locator(FINAL)).to_contain_text(f"With the words of the seed: {other}")
+    expect(link(page, "Another")).to_be_hidden()
+
+
 def test_a_look_is_saved_applied_shared_and_imported(visit: Visit) -> None:
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     write(page, "a rocket at night")
@@ -217,7 +254,7 @@ def test_a_look_is_saved_applied_shared_and_imported(visit: Visit) -> None:
     page.keyboard.press("Enter")
     row = panel.get_by_role("button", name="Apply “Evening”")
     expect(row).to_contain_text("a rocket at night")
-    panel.get_by_role("button", name="Share “Evening”").click()
+    panel.get_by_role("button", name="Copy “Evening”").click()
     expect(panel.get_by_role("status")).to_contain_text("is copied")
     shared = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert shared["settings"]["seed"] == 7
@@ -236,11 +273,69 @@ def test_a_look_is_saved_applied_shared_and_imported(visit: Visit) -> None:
     expect(panel).to_be_hidden()
 
     write(page, "something else")
-    chip.click()
-    row.click()
+    chip.focus()
+    page.keyboard.press("Enter")
+    expect(row).to_be_visible()
+    page.keyboard.press("Tab")  # from the name of a new one
+    expect(row).to_be_focused()
+    page.keyboard.press("Enter")
     expect(page.locator(PROMPT)).to_have_value("a rocket at night")
     expect(page.locator("#k-t2v").get_by_label("Seed", exact=True)).to_have_value("7")
     expect(panel).to_be_hidden()
+
+
+def test_a_look_is_saved_as_a_file_chosen_and_dropped(visit: Visit, tmp_path: Path) -> None:
+    page = visit()
+    write(page, "a rocket at night")
+    page.locator("#k-t2v .k-looks-chip").click()
+    panel = page.get_by_role("dialog", name="Looks").first
+    said = panel.get_by_role("status")
+    page.keyboard.type("Blue + evening")
+    page.keyboard.press("Enter")
+    row = panel.get_by_role("button", name="Apply “Blue + evening”")
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Save “Blue + evening” as a file").click()
+    assert download.value.suggested_filename == "Blue-evening.kinora-look.json"
+    file = tmp_path / "look.json"
+    download.value.save_as(file)
+    panel.get_by_role("button", name="Delete “Blue + evening”").click()
+    expect(row).to_have_count(0)
+
+    panel.get_by_role("button", name="Import a look…").click()
+    with page.expect_file_chooser() as chooser:
+        panel.get_by_role("button", name="Choose a file…").click()
+    chooser.value.set_files(file)
+    expect(said).to_contain_text("“Blue + evening” is imported.")
+    expect(row).to_contain_text("a rocket at night")
+
+    look = json.loads(file.read_text(encoding="utf-8"))
+    look["settings"]["prompt"] = "a rocket by day"
+    drop_on(panel, "look.json", json.dumps(look))
+    expect(row).to_contain_text("a rocket by day")
+    expect(said).to_contain_text("It replaces one that you had.")
+    said.get_by_role("button", name="Undo").click()
+    expect(row).to_contain_text("a rocket at night")
+
+    drop_on(panel, "notes.json", "[]")
+    expect(said).to_contain_text("“notes.json” is no look.")
+    look["settings"]["num_frames"] = "many"
+    drop_on(panel, "look.json", json.dumps(look))
+    expect(said).to_contain_text("num_frames")
+    expect(row).to_contain_text("a rocket at night")
+
+
+def drop_on(place: Locator, name: str, text: str) -> None:
+    """As a file from the desktop is dropped."""
+    place.evaluate(
+        """(place, [name, text]) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([text], name, { type: "application/json" }));
+          for (const kind of ["dragover", "drop"])
+            place.dispatchEvent(
+              new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+        }""",
+        [name, text],
+    )
 
 
 def test_an_improved_prompt_waits_for_a_press(visit: Visit, language_model: LanguageModel) -> None:
@@ -258,8 +353,14 @@ def test_an_improved_prompt_waits_for_a_press(visit: Visit, language_model: Lang
     expect(field).to_have_value("a dog")
     offer.get_by_role("button", name="Keep mine").click()
     expect(field).to_have_value("a dog")
-    link(page, "Improve").click()
-    offer.get_by_role("button", name="Use it").click()
+    page.keyboard.press("Tab")
+    expect(link(page, "Improve")).to_be_focused()
+    page.keyboard.press("Enter")
+    use = offer.get_by_role("button", name="Use it")
+    expect(use).to_be_visible()
+    while not use.evaluate("button => button === document.activeElement"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
     expect(field).to_have_value(BETTER)
     link(page, "Back to my words").click()
     expect(field).to_have_value("a dog")
@@ -288,6 +389,11 @@ def test_the_models_own_negative_prompt_is_one_press_away(visit: Visit) -> None:
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop, dark", "phone"])
 def test_no_serious_violation(visit: Visit, axe: str, phone: bool) -> None:
     page = visit(phone=phone, dark=not phone)
+    write(page, "a {red|green} dog")
+    link(page, "Choose from them").click()
+    link(page, "Keep these words").click()
+    expect(page.locator("#k-t2v").get_by_label("Wildcard seed")).not_to_have_value("")
+    found = violations(page, axe)
     write(page, "a dog")
     expect(page.locator("#k-t2v .k-suggestions li").first).to_be_visible()
     page.locator("#k-t2v .k-style-chip").click()
@@ -296,8 +402,11 @@ def test_no_serious_violation(visit: Visit, axe: str, phone: bool) -> None:
     link(page, "Save as style…").click()
     link(page, "Improve").click()
     expect(page.get_by_role("button", name="Use it")).to_be_visible()
-    found = violations(page, axe)
+    found += violations(page, axe)
     page.locator("#k-t2v .k-looks-chip").click()
+    page.get_by_label("Name of the look").first.fill("Evening")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Apply “Evening”").first).to_be_visible()
     page.get_by_role("button", name="Import a look…").first.click()
     found += violations(page, axe)
     assert not found, "\n".join(found)

@@ -56,7 +56,8 @@ def test_a_prompt_becomes_a_clip_on_the_stage(visit: Visit) -> None:
         128,
     ]
     assert job["state"] == "succeeded"
-    expect(page.locator("#k-t2v [role=status]")).to_have_text("Your clip is ready and playing.")
+    said = page.locator("#k-t2v .k-part-stage [role=status]")
+    expect(said).to_have_text("Your clip is ready and playing.")
     expect(page.locator(".k-tile")).to_have_count(1)
 
     page.get_by_role("button", name="Settings").first.click()

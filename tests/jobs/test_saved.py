@@ -106,6 +106,7 @@ def test_a_look_keeps_settings_and_no_inputs(saved: SavedItems) -> None:
         ("a/b", {}, "name"),
         ("a\n", {}, ""),
         ("x" * 81, {}, "name"),
+        ("..", {}, "name"),  # not the last part of any address: could not be deleted again
     ],
 )
 def test_a_look_that_cannot_be_saved_names_the_field(

@@ -17,6 +17,15 @@ const WILDCARDS = /\{[^{}]*[|$][^{}]*\}|\{[^}]*\||__[^\s_][^\s]*?__/;
 export const hasWildcards = (prompt) => WILDCARDS.test(prompt);
 
 /**
+ * The seed that is written in the form; null for a new one each time.
+ * @param {Words} words
+ */
+export function clipSeed({ seed }) {
+  const text = seed?.trim() ?? "";
+  return /^\d{1,10}$/.test(text) ? Number(text) : null;
+}
+
+/**
  * @param {string} path
  * @param {unknown} body
  * @param {AbortSignal} [signal]
@@ -52,12 +61,12 @@ export async function loadStyles(task) {
 function requestOf(task, words, card) {
   const state = promptState(task);
   const picture = task === "i2v" ? store.tabs.i2v.picture.peek() : null;
-  const seed = words.seed?.trim() ?? "";
+  const seed = clipSeed(words);
   /** @type {Record<string, unknown>} */
   const body = { prompt: words.prompt, model: card.id };
   if (words.negative_prompt?.trim()) body.negative_prompt = words.negative_prompt;
   if (words.guidance_scale !== null) body.guidance_scale = words.guidance_scale;
-  if (/^\d{1,10}$/.test(seed)) body.seed = Number(seed);
+  if (seed !== null) body.seed = seed;
   if (picture) body.image = picture.id;
   if (state.style.peek()) body.style = state.style.peek();
   if (words.wildcards) {

@@ -1,8 +1,9 @@
 // @ts-check
 /* The words that a clip will be made with, where a style or wildcards change what was typed. */
 import { html, useSignal } from "../html.js";
-import { drawAgain, hasWildcards } from "../prompt_requests.js";
+import { clipSeed, drawAgain, hasWildcards } from "../prompt_requests.js";
 import { chooseStyle, keepWildcards, promptState, replacePrompt } from "../prompt_state.js";
+import { WildcardSeed } from "./wildcard_seed.js";
 
 /** @import { FinalPrompt, GradioPort, Problem, Task } from "../types.d.ts" */
 
@@ -14,7 +15,7 @@ import { chooseStyle, keepWildcards, promptState, replacePrompt } from "../promp
  */
 export function FinalPromptLine({ task, final, port }) {
   const state = promptState(task);
-  const { wildcards, prompt, negative_prompt } = useSignal(state.words);
+  const words = useSignal(state.words);
   const style = useSignal(state.style);
   const kept = useSignal(state.wildcardSeed);
   if ("problem" in final) {
@@ -23,15 +24,18 @@ export function FinalPromptLine({ task, final, port }) {
       ${[message, remedy].filter(Boolean).join(" ")}
     </p>`;
   }
-  const draws = wildcards && hasWildcards(prompt);
-  const isExample = draws && kept === null;
+  const draws = words.wildcards && hasWildcards(words.prompt);
+  const seed = clipSeed(words); // it chooses the words where they have no seed of their own
+  const isExample = draws && kept === null && seed === null;
+  const chosen = kept === null ? "With the words of the seed" : "With the kept words";
+  // of what is shown: the style may have been chosen since
   const label = [
-    isExample ? "For example" : draws ? "With the kept words" : "",
-    style ? "with the style" : "",
+    isExample ? "For example" : draws ? chosen : "",
+    final.style ? "with the style" : "",
   ];
   const title = label.filter(Boolean).join(", ");
   const edit = () => {
-    if (final.negative_prompt && final.negative_prompt !== negative_prompt) {
+    if (final.negative_prompt && final.negative_prompt !== words.negative_prompt) {
       port.trigger("filled", { text: final.negative_prompt });
     }
     if (style) chooseStyle(task, null);
@@ -39,7 +43,7 @@ export function FinalPromptLine({ task, final, port }) {
     replacePrompt(task, final.prompt);
   };
   return html`
-    <div class="k-final">
+    <div class=${draws ? "k-final k-final-draws" : "k-final"}>
       <p class="k-final-words" tabIndex="0" role="group" aria-label="The final prompt">
         <span class="k-final-label">${`${title.charAt(0).toUpperCase()}${title.slice(1)}: `}</span>
         <span>${final.prompt}</span>
@@ -59,13 +63,14 @@ export function FinalPromptLine({ task, final, port }) {
             <button
               class="k-link"
               type="button"
-              onClick=${() => keepWildcards(task, isExample ? (final.wildcard_seed ?? null) : null)}
+              onClick=${() => keepWildcards(task, kept === null ? final.wildcard_seed : null)}
             >
-              ${isExample ? "Keep these words" : "New words each time"}
+              ${kept === null ? "Keep these words" : "New words each time"}
             </button>
           `
         }
         <button class="k-link" type="button" onClick=${edit}>Edit it</button>
+        ${draws && html`<${WildcardSeed} task=${task} clipSeed=${seed} />`}
       </div>
     </div>
   `;

@@ -9,10 +9,11 @@ import { Icon } from "./icon.js";
  * @param {object} props
  * @param {Look} props.look
  * @param {() => void} props.onApply
- * @param {() => void} props.onShare
+ * @param {() => void} props.onCopy
+ * @param {() => void} props.onSave
  * @param {() => void} props.onDelete
  */
-export function LookRow({ look, onApply, onShare, onDelete }) {
+export function LookRow({ look, onApply, onCopy, onSave, onDelete }) {
   const { name, settings } = look;
   const prompt = typeof settings.prompt === "string" ? settings.prompt : "";
   return html`
@@ -25,10 +26,19 @@ export function LookRow({ look, onApply, onShare, onDelete }) {
         class="k-look-tool"
         type="button"
         title="Copy as JSON"
-        aria-label=${`Share “${name}”`}
-        onClick=${onShare}
+        aria-label=${`Copy “${name}”`}
+        onClick=${onCopy}
       >
-        <${Icon} name="share" />
+        <${Icon} name="copy" />
+      </button>
+      <button
+        class="k-look-tool"
+        type="button"
+        title="Save as a file"
+        aria-label=${`Save “${name}” as a file`}
+        onClick=${onSave}
+      >
+        <${Icon} name="down" />
       </button>
       <button
         class="k-look-tool"

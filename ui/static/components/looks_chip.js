@@ -1,14 +1,17 @@
 // @ts-check
 /* A chip that opens the looks: prompts and settings, saved by name, applied, shared, deleted. */
 import { problemOf, requestJson } from "../api.js";
-import { copyText } from "../files.js";
+import { copyText, saveFile } from "../files.js";
 import { useGradioValue } from "../gradio.js";
 import { createPortal, html, useLayoutEffect, useRef, useState } from "../html.js";
+import { fileName, lookText, readLookFile } from "../look_files.js";
+import { isTouch } from "../motion.js";
 import { placePanel } from "../popover.js";
 import { LookImport } from "./look_import.js";
 import { LookRow } from "./look_row.js";
 
 /**
+ * @import { SharedLook } from "../look_files.js"
  * @import { Look, LooksAnswer, Mounted, Problem } from "../types.d.ts"
  * @import { Ref } from "./stage.js"
  */
@@ -17,8 +20,8 @@ import { LookRow } from "./look_row.js";
 const sentence = ({ message, remedy }) => [message, remedy].filter(Boolean).join(" ");
 /** @param {string} name */
 const pathOf = (name) => `/looks/${encodeURIComponent(name)}`;
-/** @param {Look} look */
-const shared = ({ name, settings }) => JSON.stringify({ name, settings }, null, 2);
+/** @param {SharedLook[]} looks */
+const quoted = (looks) => looks.map(({ name }) => `“${name}”`).join(", ");
 
 /** @param {Mounted<LooksAnswer | null>} props */
 export function LooksChip({ gradio }) {
@@ -27,16 +30,18 @@ export function LooksChip({ gradio }) {
   const [name, setName] = useState("");
   const [isOpen, setOpen] = useState(false);
   const [said, setSaid] = useState("");
-  const [deleted, setDeleted] = useState(/** @type {Look | null} */ (null));
+  /** Deleted or replaced just now: can be brought back. */
+  const [gone, setGone] = useState(/** @type {Look[]} */ ([]));
+  const [isDraggedOver, setDraggedOver] = useState(false);
   /** The text in the field for shared looks; null where that is closed. */
   const [text, setText] = useState(/** @type {string | null} */ (null));
   const button = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const panel = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const input = /** @type {Ref<HTMLInputElement>} */ (useRef(null));
 
-  const say = (/** @type {string} */ done, /** @type {Look | null} */ gone = null) => {
+  const say = (/** @type {string} */ done, /** @type {Look[]} */ lost = []) => {
     setSaid(done);
-    setDeleted(gone);
+    setGone(lost);
   };
   const load = async () => {
     try {
@@ -49,10 +54,10 @@ export function LooksChip({ gradio }) {
   const attempt = async (change) => {
     try {
       await change();
-      await load();
     } catch (error) {
       say(sentence(problemOf(error)));
     }
+    await load(); // also then: of several files, the first may be saved
   };
   useLayoutEffect(() => {
     if (answer?.error) say(sentence(answer.error));
@@ -64,6 +69,8 @@ export function LooksChip({ gradio }) {
     if (answer?.applied) panel.current?.hidePopover();
   }, [answer]);
 
+  /** Not in the field on a phone: the keyboard would cover half of what is listed. */
+  const focusInside = () => (isTouch() ? panel : input).current?.focus({ preventScroll: true });
   const toggle = () => {
     if (!panel.current || !button.current) return;
     if (panel.current.matches(":popover-open")) {
@@ -74,7 +81,7 @@ export function LooksChip({ gradio }) {
     setText(null);
     panel.current.showPopover();
     placePanel(panel.current, button.current);
-    input.current?.focus({ preventScroll: true });
+    focusInside();
     load();
   };
   const onToggle = (/** @type {ToggleEvent} */ event) => {
@@ -88,7 +95,7 @@ export function LooksChip({ gradio }) {
     event.preventDefault();
     if (name.trim()) gradio.trigger("saved", { name: name.trim() });
   };
-  const put = (/** @type {Pick<Look, "name" | "settings">} */ look) =>
+  const put = (/** @type {SharedLook} */ look) =>
     requestJson(pathOf(look.name), {
       method: "PUT",
       body: JSON.stringify({ settings: look.settings }),
@@ -96,38 +103,66 @@ export function LooksChip({ gradio }) {
   const remove = (/** @type {Look} */ look) =>
     attempt(async () => {
       await requestJson(pathOf(look.name), { method: "DELETE" });
-      say(`“${look.name}” is deleted.`, look);
-      input.current?.focus({ preventScroll: true }); // the button that had it is gone
+      say(`“${look.name}” is deleted.`, [look]);
+      focusInside(); // the button that had it is gone
     });
-  const bringBack = (/** @type {Look} */ look) =>
+  const bringBack = (/** @type {Look[]} */ lost) =>
     attempt(async () => {
-      await put(look);
-      say(`“${look.name}” is back.`);
+      for (const look of lost) await put(look);
+      say(`${quoted(lost)} ${lost.length === 1 ? "is" : "are"} back.`);
     });
-  const share = async (/** @type {Look} */ look) => {
-    if (await copyText(shared(look))) {
+  const copy = async (/** @type {Look} */ look) => {
+    if (await copyText(lookText(look))) {
       say(`“${look.name}” is copied. Paste it to whom you like.`);
       return;
     }
-    setText(shared(look));
+    setText(lookText(look));
     say("Copy the text below.");
   };
-  const importLook = (/** @type {Pick<Look, "name" | "settings">} */ look) =>
+  const importLooks = (/** @type {SharedLook[]} */ found) =>
     attempt(async () => {
-      await put(look);
+      const names = new Set(found.map((look) => look.name));
+      const before = /** @type {Look[]} */ ((await requestJson("/looks")).looks);
+      for (const look of found) await put(look);
       setText(null);
-      say(`“${look.name}” is imported.`);
+      focusInside(); // the button that had it is gone
+      const replaced = before.filter((look) => names.has(look.name));
+      const done = `${quoted(found)} ${found.length === 1 ? "is" : "are"} imported.`;
+      say(replaced.length ? `${done} It replaces one that you had.` : done, replaced);
     });
+  const importFiles = async (/** @type {FileList | null | undefined} */ list) => {
+    const found = /** @type {SharedLook[]} */ ([]);
+    for (const file of list ?? []) {
+      const look = await readLookFile(file);
+      if (!look) return say(`“${file.name}” is no look. Choose a file that was saved here.`);
+      found.push(look);
+    }
+    if (found.length) await importLooks(found);
+  };
+  const onDrag = (/** @type {DragEvent} */ event, /** @type {boolean} */ isOver) => {
+    if (!event.dataTransfer?.types.includes("Files")) return; // text belongs to the field
+    event.preventDefault();
+    setDraggedOver(isOver);
+  };
+  const onDrop = (/** @type {DragEvent} */ event) => {
+    onDrag(event, false);
+    event.stopPropagation(); // the stage takes files, too
+    importFiles(event.dataTransfer?.files);
+  };
 
   const isTaken = looks?.some((look) => look.name === name.trim());
   const popover = html`
     <div
-      class="k-picker-layer k-looks-panel"
+      class=${`k-picker-layer k-looks-panel${isDraggedOver ? " k-over" : ""}`}
       popover="auto"
       role="dialog"
       aria-label="Looks"
+      tabIndex="-1"
       ref=${panel}
       onToggle=${onToggle}
+      onDragOver=${(/** @type {DragEvent} */ event) => onDrag(event, true)}
+      onDragLeave=${(/** @type {DragEvent} */ event) => onDrag(event, false)}
+      onDrop=${onDrop}
     >
       <form class="k-look-form" onSubmit=${save}>
         <input
@@ -151,7 +186,8 @@ export function LooksChip({ gradio }) {
             key=${look.name}
             look=${look}
             onApply=${() => gradio.trigger("applied", { name: look.name })}
-            onShare=${() => share(look)}
+            onCopy=${() => copy(look)}
+            onSave=${() => saveFile(new Blob([lookText(look)], { type: "application/json" }), fileName(look))}
             onDelete=${() => remove(look)}
           />`,
         )}
@@ -166,18 +202,24 @@ export function LooksChip({ gradio }) {
       <p class="k-said" role="status">
         <span>${said}</span>
         ${
-          deleted &&
-          html`<button class="k-link" type="button" onClick=${() => bringBack(deleted)}>
+          gone.length > 0 &&
+          html`<button class="k-link" type="button" onClick=${() => bringBack(gone)}>
             Undo
           </button>`
         }
       </p>
-      <${LookImport} text=${text} setText=${setText} onImport=${importLook} say=${say} />
+      <${LookImport}
+        text=${text}
+        setText=${setText}
+        onImport=${(/** @type {SharedLook} */ look) => importLooks([look])}
+        onFiles=${importFiles}
+        say=${say}
+      />
     </div>
   `;
   return html`
     <button
-      class="k-picker k-looks-chip"
+      class="k-chip-button k-looks-chip"
       type="button"
       aria-haspopup="dialog"
       aria-expanded=${String(isOpen)}

@@ -3,8 +3,9 @@
    how the words could be completed. Its value is the wildcards' seed. */
 import { useGradioValue } from "../gradio.js";
 import { html, useLayoutEffect, useSignal } from "../html.js";
+import { isTouch } from "../motion.js";
 import { hasWildcards } from "../prompt_requests.js";
-import { promptState } from "../prompt_state.js";
+import { promptField, promptState } from "../prompt_state.js";
 import { store } from "../store.js";
 import { FinalPromptLine } from "./final_prompt.js";
 import { Improvement } from "./improvement.js";
@@ -28,9 +29,13 @@ export function PromptNotes({ gradio, task }) {
   const isOffered = !words.wildcards && hasWildcards(words.prompt);
   let line = html`<${Suggestions} task=${task} />`;
   if (isOffered) {
+    const choose = () => {
+      gradio.trigger("switched");
+      if (!isTouch()) promptField(task)?.focus({ preventScroll: true }); // this button goes away
+    };
     line = html`<div class="k-hint">
       <span>The words in braces or underscores are wildcards.</span>
-      <button class="k-link" type="button" onClick=${() => gradio.trigger("switched")}>
+      <button class="k-link" type="button" onClick=${choose}>
         Choose from them
       </button>
     </div>`;

@@ -40,7 +40,7 @@ export function StyleChip({ gradio, task, element }) {
   const name = styles?.find(({ id }) => id === chosen)?.name ?? chosen ?? "none";
   return html`
     <button
-      class="k-picker k-style-chip"
+      class="k-chip-button k-style-chip"
       type="button"
       aria-expanded=${String(isOpen)}
       aria-controls=${`k-strip-${task}`}

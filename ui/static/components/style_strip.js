@@ -39,6 +39,7 @@ export function StyleStrip({ task, element }) {
   const isThere = Boolean(styles?.length);
   useLayoutEffect(() => {
     if (!isOpen || !isThere) return;
+    list.current?.parentElement?.scrollIntoView({ block: "nearest" }); // what is below the styles, too
     list.current?.querySelector("[aria-checked=true]")?.scrollIntoView({
       block: "nearest",
       inline: "center",
