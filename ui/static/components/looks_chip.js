@@ -168,7 +168,6 @@ export function LooksChip({ gradio }) {
         <input
           class="k-picker-search"
           type="text"
-          maxLength="80"
           autocomplete="off"
           placeholder="Save these settings as…"
           aria-label="Name of the look"

@@ -59,7 +59,6 @@ export function StyleForm({ task, style, onSave, onCancel }) {
       <input
         id=${`${id}-name`}
         type="text"
-        maxLength="60"
         autocomplete="off"
         value=${name}
         ref=${first}
@@ -69,7 +68,6 @@ export function StyleForm({ task, style, onSave, onCancel }) {
       <textarea
         id=${`${id}-words`}
         rows="3"
-        maxLength="600"
         value=${words}
         aria-describedby=${`${id}-help`}
         onInput=${typedInto(setWords)}
@@ -79,7 +77,6 @@ export function StyleForm({ task, style, onSave, onCancel }) {
       <input
         id=${`${id}-negative`}
         type="text"
-        maxLength="600"
         autocomplete="off"
         value=${negative}
         onInput=${typedInto(setNegative)}

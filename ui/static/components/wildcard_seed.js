@@ -35,7 +35,6 @@ export function WildcardSeed({ task, clipSeed }) {
         type="text"
         inputmode="numeric"
         autocomplete="off"
-        maxLength="10"
         placeholder=${clipSeed ?? "random"}
         title=${`A number up to ${MOST}. The same seed chooses the same words.`}
         aria-invalid=${String(refused !== null)}
