@@ -77,8 +77,8 @@ def _search(before: np.ndarray, after: np.ndarray, *, symmetric: bool) -> np.nda
     height, width = before.shape
     # without the brightness of regions, which may change while nothing moves
     before, after = (each - _local_mean(each, AROUND) for each in (before, after))
-    small = [_block_means(each, COARSE) for each in (before, after)]
-    blocks = _search_coarsely(*small, BLOCK // COARSE, symmetric)
+    small, small_after = _block_means(before, COARSE), _block_means(after, COARSE)
+    blocks = _search_coarsely(small, small_after, BLOCK // COARSE, symmetric)
     blocks = _fit(blocks * COARSE, _blocks((height, width), BLOCK))
     for reach, step in SEARCHES:
         blocks = _refine(before, after, blocks, BLOCK, reach, step, symmetric)
@@ -140,7 +140,7 @@ def _refine(
     best = np.full(blocks.shape[:2], np.inf, np.float32)
     found = blocks.copy()
     for offset in _nearest_first(reach):
-        candidate = blocks + np.float32(offset) * np.float32(step)
+        candidate = blocks + np.array(offset, np.float32) * np.float32(step)
         vectors = _per_pixel(candidate, before.shape, side)
         source = warp(before, -vectors) if symmetric else before
         difference = np.abs(source - warp(after, vectors))
@@ -183,7 +183,11 @@ def _around(costs: np.ndarray) -> np.ndarray:
     """The mean of each block and its eight neighbours: a larger window matches more surely."""
     padded = np.pad(costs, 1, mode="edge")
     rows, columns = costs.shape
-    return sum(padded[y : y + rows, x : x + columns] for y in range(3) for x in range(3)) / 9
+    total = np.zeros_like(costs)
+    for y in range(3):
+        for x in range(3):
+            total += padded[y : y + rows, x : x + columns]
+    return total / 9
 
 
 def _fit(blocks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

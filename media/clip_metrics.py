@@ -19,7 +19,7 @@ MOST_SAMPLES = 12
 FLICKER_BLOCK = 16
 SAME_PLACE_PX = 1.5
 """There and back leads to the same place within this, or the pixel is hidden in one frame."""
-LUMINANCE = np.float32([0.2126, 0.7152, 0.0722])
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
 """BT.709."""
 
 

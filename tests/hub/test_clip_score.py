@@ -28,12 +28,12 @@ pytestmark = pytest.mark.slow
 def clip_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP of two tiny encoders; its tokenizer spells every word."""
     import torch
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizerFast
+    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
     folder = tmp_path_factory.mktemp("clip")
     letters = [*string.ascii_lowercase, *(f"{c}</w>" for c in string.ascii_lowercase)]
     vocab = {w: n for n, w in enumerate(["<|startoftext|>", "<|endoftext|>", *letters])}
-    CLIPTokenizerFast(vocab=vocab, merges=[], model_max_length=32).save_pretrained(folder)
+    CLIPTokenizer(vocab=vocab, merges=[], model_max_length=32).save_pretrained(folder)
     CLIPImageProcessorPil(
         size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
     ).save_pretrained(folder)
