@@ -82,6 +82,11 @@ class CallerSettings(MachineSettings):
         default=10, ge=1, description="Rate limit: improved prompts per caller and minute."
     )
 
+    public_gallery: bool = Field(
+        default=False,
+        description="Whether visitors may publish their shared clips in a public gallery, at `/c`.",
+    )
+
     @property
     def max_image_bytes(self) -> int:
         return int(self.max_image_mb * 1_000_000)

@@ -17,6 +17,7 @@ THROUGH_THE_SERVICE = (
     "planner",
     "plans",
     "settings",
+    "shares",
     "styles",
     "wildcards",
 )
@@ -80,7 +81,8 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 
 SPEAKS_SQL = (
     "admission_sql", "batch_rows", "database", "estimate", "job_rows", "liveness", "local_database",
-    "migrations", "queue", "removed_jobs", "saved", "store", "store_queries",
+    "migrations", "queue", "removed_jobs", "saved", "share_rows", "store",
+    "store_queries",
 )  # fmt: skip
 
 

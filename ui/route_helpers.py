@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -51,6 +52,22 @@ def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
 
 def fresh_json(body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, headers={"Cache-Control": "no-store", **SAFE})
+
+
+async def read_json(request: Request, most: int) -> dict[str, Any]:
+    """The JSON object of a body of at most so many bytes. Raises KinoraError."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > most:
+            raise KinoraError(ErrorCode.TOO_LARGE)
+    try:
+        body = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise KinoraError(ErrorCode.INVALID_INPUT, "The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise KinoraError(ErrorCode.INVALID_INPUT, "The body must be a JSON object.")
+    return body
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:

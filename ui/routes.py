@@ -28,6 +28,7 @@ from ui.batch_routes import BatchRoutes
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
+from ui.share_routes import PanelShareRoutes
 from ui.signatures import Signatures
 from web import sse
 from web.files import send_file, send_preview
@@ -39,6 +40,7 @@ from web.identity import (
 )
 from web.limits import windows_for
 from web.prompt_tools import PromptTools
+from web.share_tools import ShareTools
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -250,6 +252,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     batches = BatchRoutes(service, page.models, page.signatures)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))
+    shares = PanelShareRoutes(ShareTools(service))
     return {
         "ssr_mode": False,
         "show_error": False,
@@ -264,6 +267,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "app_kwargs": {
             "routes": [
                 *batches.routes(),
+                *shares.routes(),
                 *page.routes(),
                 *prompts.routes(),
                 script.route(),

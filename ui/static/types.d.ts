@@ -306,3 +306,24 @@ export interface Layout {
   top: number;
   bottom: number;
 }
+
+/** The link of a clip (`share_tools.ShareView`), with its QR code as a data: URL. */
+export interface Share {
+  id: string;
+  url: string;
+  title: string;
+  hide_prompt: boolean;
+  hide_settings: boolean;
+  public: boolean;
+  /** Unix seconds; null: never. */
+  expires_at: number | null;
+  expired: boolean;
+  qr: string;
+}
+
+/** `share_routes`: null where the clip has no link. */
+export interface ShareAnswer {
+  share: Share | null;
+  /** Whether there is a public gallery here. */
+  can_publish: boolean;
+}

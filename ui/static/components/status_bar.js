@@ -8,6 +8,7 @@ import { ClipSettings } from "./clip_settings.js";
 import { DownloadLink } from "./download_link.js";
 import { BackToGrid, FullClipNote, RenderButton } from "./draft_verbs.js";
 import { Icon } from "./icon.js";
+import { ShareButton } from "./share_button.js";
 
 /**
  * @import { Job } from "../types.d.ts"
@@ -67,6 +68,7 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
     >
       <${Icon} name="list" />Settings
     </button>
+    <${ShareButton} clip=${clip} />
   `;
 }
 
