@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any
 
@@ -68,6 +68,22 @@ async def read_json(request: Request, most: int) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise KinoraError(ErrorCode.INVALID_INPUT, "The body must be a JSON object.")
     return body
+
+
+async def read_limited(request: Request, what: str, max_mb: float) -> AsyncIterator[bytes]:
+    """The body, part by part. Raises KinoraError(TOO_LARGE)."""
+    limit = int(max_mb * 1_000_000)
+    too_large = KinoraError(
+        ErrorCode.TOO_LARGE, f"The {what} is larger than {max_mb:g} MB. Use a smaller one."
+    )
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise too_large
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise too_large
+        yield chunk
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:

@@ -307,6 +307,18 @@ export interface Layout {
   bottom: number;
 }
 
+/** What was found in a clip (`restored_settings`). */
+export interface RestoredSettings {
+  /** Which program wrote it; null: there are no settings. */
+  found: string | null;
+  task: Task | null;
+  settings: Record<string, unknown>;
+  /** What is different here. */
+  notes: string[];
+  /** The picture or clip it was made from, if that is here. */
+  input?: Upload;
+}
+
 /** The link of a clip (`share_tools.ShareView`), with its QR code as a data: URL. */
 export interface Share {
   id: string;

@@ -8,6 +8,7 @@ import { ClipSettings } from "./clip_settings.js";
 import { DownloadLink } from "./download_link.js";
 import { BackToGrid, FullClipNote, RenderButton } from "./draft_verbs.js";
 import { Icon } from "./icon.js";
+import { NoticeMenu } from "./notice_menu.js";
 import { ShareButton } from "./share_button.js";
 
 /**
@@ -30,6 +31,7 @@ export function StatusBar({ tab }) {
     <div class="k-bar">
       <p class="k-line">${notice ?? job?.line ?? batch?.line ?? restLine}</p>
       <div class="k-verbs" role="group" aria-label=${job ? "This clip" : "All clips"}>
+        <${NoticeMenu} tab=${tab} />
         ${!job && batch && html`<${BatchVerbs} tab=${tab} batch=${batch} />`}
         ${draft && html`<${RenderButton} key=${`render ${draft.id}`} tab=${tab} draft=${draft} />`}
         ${job?.id && html`<${BackToGrid} key=${`back ${job.id}`} tab=${tab} job=${job} />`}
