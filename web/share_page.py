@@ -49,8 +49,8 @@ h1 { font-size: 20px; line-height: 1.3; margin: 16px 0 4px; overflow-wrap: anywh
 h2 { font-size: 14px; margin: 24px 0 4px; color: var(--soft); font-weight: 400; }
 p { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
 .soft, footer { color: var(--soft); font-size: 14px; white-space: normal; }
-.clip { display: block; width: 100%; max-height: 76vh; object-fit: contain; background: #000;
-  border-radius: 14px; }
+.clip { display: block; width: 100%; height: auto; max-height: 76vh; object-fit: contain;
+  background: #000; border-radius: 14px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 24px; margin: 0;
   font-size: 14px; }
 dt { color: var(--soft); }
@@ -102,7 +102,8 @@ def clip_file(shared: SharedClip) -> str:
 def render_clip(shared: SharedClip, root: str) -> str:
     """`root` is the server's public address, for what readers of other sites fetch."""
     here = f"{root}{PATH}/{shared.share.id}"
-    prompt = _section(TEXTS["prompt"], f"<p {_DIR}>{_text(shared.prompt)}</p>", shared.prompt)
+    words = shared.prompt if shared.prompt != title_of(shared) else ""  # not twice
+    prompt = _section(TEXTS["prompt"], f"<p {_DIR}>{_text(words)}</p>", words)
     body = f"""<main>
 {_player(shared)}
 <h1 {_DIR}>{_text(title_of(shared))}</h1>

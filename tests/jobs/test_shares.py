@@ -14,9 +14,9 @@ from sqlalchemy import event
 
 from app import executor_for
 from errors import ErrorCode, KinoraError
-from jobs.job import Gone
+from jobs.job import Gone, State
 from jobs.service import JobService
-from jobs.share_rows import Share
+from jobs.share_rows import Share, ShareRows
 from jobs.store import JobStore
 from media.encode import encode
 from media.metadata import read_comment
@@ -24,6 +24,7 @@ from media.strip_settings import copy_without_settings
 from pipelines.models.cards import ModelCard
 from settings import Settings
 from tests.finished import add_finished_clip, frames_of
+from tests.jobs.conftest import MakeJob, accept
 from tests.media.reading import read
 
 ME, OTHER = "visitor:me", "visitor:other"
@@ -55,6 +56,33 @@ def refusal(call: Any, *arguments: Any) -> KinoraError:
 
 def expire(service: JobService, share: Share) -> None:
     service.shares._rows.change(share.model_copy(update={"expires_at": time.time() - 1}))
+
+
+def test_the_rows_of_links_go_with_their_jobs(store: JobStore, make_job: MakeJob) -> None:
+    rows, now = ShareRows(store.database), time.time()
+    ended = {"state": State.CANCELLED, "ended_at": now}
+    jobs = [accept(store, make_job().model_copy(update=ended)) for _ in range(3)]
+    made = [
+        Share(id=f"{n}" * 22, job_id=job.id, owner=ME, created_at=now + n, is_public=n > 0)
+        for n, job in enumerate(jobs)
+    ]
+    for share in made:
+        rows.put(share)
+    assert rows.of_owner(ME, 2, None) == made[:0:-1]
+    assert rows.of_owner(ME, 2, now + 1) == made[:1]
+    assert rows.public(9, None, now) == made[:0:-1]
+    expired = made[1].model_copy(update={"expires_at": now, "hide_prompt": True})
+    assert rows.change(expired)
+    assert (rows.find_valid(expired.id, now), rows.of_job(expired.job_id)) == (None, expired)
+    assert rows.find_valid(expired.id, now - 1) == expired
+    replaced = made[2].model_copy(update={"id": "z" * 22})
+    rows.put(replaced)
+    assert rows.find_valid(made[2].id, now) is None
+    assert not rows.change(made[2])
+    assert store.delete(replaced.job_id)
+    assert rows.find_valid(replaced.id, now) is None
+    assert rows.remove(made[0].id)
+    assert not rows.remove(made[0].id)
 
 
 def test_a_link_cannot_be_guessed_and_leads_to_the_clip(service: JobService) -> None:

@@ -140,14 +140,16 @@ function Options({ options, setOptions, canPublish, onChange }) {
         />
       </label>
       <${Expiry} expiresAt=${options.expires_at} onChange=${onChange} />
-      <label class="k-panel-choice"><input ...${box("hide_prompt")} />${TEXTS.hidePrompt}</label>
-      <label class="k-panel-choice">
-        <input ...${box("hide_settings")} />${TEXTS.hideSettings}
-      </label>
-      ${
-        canPublish &&
-        html`<label class="k-panel-choice"><input ...${box("public")} />${TEXTS.publish}</label>`
-      }
+      <div class="k-panel-choices">
+        <label class="k-panel-choice"><input ...${box("hide_prompt")} />${TEXTS.hidePrompt}</label>
+        <label class="k-panel-choice">
+          <input ...${box("hide_settings")} />${TEXTS.hideSettings}
+        </label>
+        ${
+          canPublish &&
+          html`<label class="k-panel-choice"><input ...${box("public")} />${TEXTS.publish}</label>`
+        }
+      </div>
     </fieldset>
   `;
 }
