@@ -22,6 +22,8 @@ INPUTS = (
     *names_of(REQUEST_FIELDS.values(), Kind.PICTURE),
     *names_of(REQUEST_FIELDS.values(), Kind.CLIP),
 )
+NEEDED = {Task.IMAGE_TO_VIDEO: ("image", "continue_from"), Task.VIDEO_TO_VIDEO: ("video",)}
+"""One of these decides what a clip can be."""
 SCHEMA = 1
 SHOWN_LETTERS = 60
 MISSING = {
@@ -64,6 +66,11 @@ def restore(written: WrittenSettings, service: Service, owner: str) -> RestoredS
         notes.append("It was made by a newer version of Kinora: some settings may be missing.")
     settings = _valid_fields(written.values, notes)
     task = _task_of(written, settings)
+    done, steps = written.more.get("steps_done"), settings.get("num_inference_steps")
+    if isinstance(done, int) and steps and 0 < done < steps and not settings.get("strength"):
+        notes.append(
+            f"It was finished early, after {done} of {steps} steps: now it takes them all."
+        )
     settings |= _model(written, task, service, notes)
     _drop_missing_inputs(settings, service, owner, notes)
     _fit(settings, task, service, owner, notes)
@@ -153,8 +160,8 @@ def _fit(
     settings: dict[str, Any], task: Task | None, service: Service, owner: str, notes: list[str]
 ) -> None:
     """Adds what the model here will change, and applies what a refusal offers instead."""
-    needed = {Task.IMAGE_TO_VIDEO: ("image", "continue_from"), Task.VIDEO_TO_VIDEO: ("video",)}
-    if task in needed and not any(settings.get(name) for name in needed[task]):
+    needed = NEEDED.get(task) if task else None
+    if needed and not any(settings.get(name) for name in needed):
         return  # the missing picture decides it
     if task is None and not settings.get("prompt"):
         return

@@ -126,10 +126,8 @@ class Shares:
             changed = known.model_copy(update=values)
             if self._rows.change(changed):
                 return changed
-        now = time.time()
-        made = Share(
-            id=secrets.token_urlsafe(16), job_id=job_id, owner=owner, created_at=now, **values
-        )
+        own = {"id": secrets.token_urlsafe(16), "job_id": job_id, "owner": owner}
+        made = Share.model_validate(own | values | {"created_at": time.time()})
         self._rows.put(made)
         return made
 

@@ -16,6 +16,7 @@ from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread, read_json, 
 from web.restore_tools import RestoreTools
 
 MAX_BODY = 16_000
+CONTINUED = "It continues another clip, which this form cannot: press Continue under that clip."
 
 
 class RestoreRoutes:
@@ -50,6 +51,8 @@ class RestoreRoutes:
                 path = self.tools.service.upload_path(found.settings[name], owner)
                 width, height = _size_of(path)
                 view["input"] = {"id": found.settings[name], "width": width, "height": height}
+        if "continue_from" in found.settings:
+            view["notes"].append(CONTINUED)
         return view
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from starlette.requests import Request
 
 from errors import ErrorCode, KinoraError
 from pipelines.request_fields import Kind
@@ -64,22 +65,27 @@ class ShareEndpoints:
     def share_clip(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         body = {name: arguments[name] for name in ("title", "hide_prompt", "hide_settings")}
         with errors_for_gradio():
-            owner = self._owner(request)
+            web = _web_request(request)
+            owner = self._owner(web)
             days = arguments["expires_in_days"]
             if days is not None:
                 body[EXPIRES_IN] = days * DAY_S if isinstance(days, int | float) else days
-            root = root_of(request.request)
-            return self.tools.put(arguments["job_id"], owner, body, root).model_dump(mode="json")
+            found = self.tools.put(arguments["job_id"], owner, body, root_of(web))
+            return found.model_dump(mode="json")
 
     def unshare_clip(self, arguments: dict[str, Any], request: gr.Request) -> dict[str, Any]:
         with errors_for_gradio():
-            self.tools.revoke(arguments["job_id"], self._owner(request))
+            self.tools.revoke(arguments["job_id"], self._owner(_web_request(request)))
         return {"job_id": arguments["job_id"], "shared": False}
 
-    def _owner(self, request: gr.Request) -> str:
-        if request.request is None:
-            raise RuntimeError("Gradio called a tool without the web request")
-        caller: ToolCaller = self.identify(request.request)
+    def _owner(self, request: Request) -> str:
+        caller: ToolCaller = self.identify(request)
         if caller.owner.startswith(ANYONE):
             raise KinoraError(ErrorCode.UNAUTHORIZED, NO_NAME)
         return caller.owner
+
+
+def _web_request(request: gr.Request) -> Request:
+    if request.request is None:
+        raise RuntimeError("Gradio called a tool without the web request")
+    return request.request

@@ -21,6 +21,8 @@ MAX_LINK = 2000
 HIDDEN = {
     "prompt": "Its maker does not show the prompt: write one of your own.",
     "settings": "Its maker does not show the settings.",
+    "i2v": "The picture it was made from is not part of the link: choose one of your own.",
+    "v2v": "The clip it was made from is not part of the link: choose one of your own.",
 }
 
 
@@ -60,6 +62,7 @@ class RestoreTools:
         found = restore(written, self.service, owner)
         notes = [HIDDEN["prompt"]] if shared.share.hide_prompt and shared.job.fitted.prompt else []
         notes += [HIDDEN["settings"]] if is_hidden else []
+        notes += [HIDDEN[written.task]] if written.task in HIDDEN else []
         return found.model_copy(update={"notes": [*notes, *found.notes]})
 
 

@@ -72,9 +72,15 @@ footer { margin-top: 32px; border-top: 1px solid var(--line); padding-top: 12px;
 body.bare, body.bare main { padding: 0; max-width: none; height: 100vh; background: #000; }
 body.bare .clip { width: 100vw; height: 100vh; max-height: none; border-radius: 0; }
 """
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Crect width='16' height='16' rx='5' fill='%236d4aff'/%3E"
+    "%3Ccircle cx='11' cy='12' r='5' fill='%23ff8a3d' fill-opacity='.8'/%3E%3C/svg%3E"
+)
+"""Without one, a browser requests /favicon.ico, and the page's answer would set a cookie."""
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 _POLICY = (
-    "default-src 'none'; media-src 'self'; img-src 'self'; "
+    "default-src 'none'; media-src 'self'; img-src 'self' data:; "
     f"style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors "
 )
 PAGE_POLICY = f"{_POLICY}'self'"
@@ -168,6 +174,7 @@ def _document(title: str, head: str, body: str, *, bare: bool = False) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{_text(title)}</title>
+<link rel="icon" href="{ICON}">
 {head}<style>{STYLE}</style>
 </head>
 <body{name}>

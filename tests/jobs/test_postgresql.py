@@ -70,7 +70,7 @@ def store_url(database: str) -> str:
 def emptied(url: str) -> str:
     engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
     with engine.begin() as tx:
-        tx.execute(text("TRUNCATE jobs, events, keys, timings, servers, removed, batches"))
+        tx.execute(text("TRUNCATE jobs, events, keys, timings, servers, removed, batches, shares"))
     engine.dispose()
     return url
 

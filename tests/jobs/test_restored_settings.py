@@ -144,6 +144,9 @@ def test_each_difference_is_a_sentence(fresh: JobService) -> None:
     assert notes(num_inference_steps=card.limits.max_steps + 1), "a lower limit"
     assert notes(guidance_scale="high") == ["Guidance could not be read."]
     assert notes(more={"schema": 99})[0].startswith("It was made by a newer version")
+    steps = plain["settings"]["num_inference_steps"]
+    assert notes(more={"steps_done": steps}) == []
+    assert "finished early" in notes(more={"steps_done": steps - 1})[0]
     unknown = restored(fresh, json.dumps({**plain, "settings": {"prompt": "a dog", "secret": 1}}))
     assert unknown.settings == {"prompt": "a dog"}
 
