@@ -20,8 +20,8 @@ export function drawIcon(progress, end) {
     if (!link) {
       link = Object.assign(document.createElement("link"), { rel: "icon" });
       document.head.append(link);
-    }
-    plain = link.href;
+      plain = new URL("favicon.ico", location.href).href; // where a browser finds it without one
+    } else plain = link.href;
   }
   drawn = key;
   link.href = key ? picture(progress, end) : plain;
