@@ -25,7 +25,7 @@ const TEXTS = {
  * @property {File | null} file a clip without settings, to be used as input
  */
 
-/** What is said below the stage. */
+/** What is said at the foot of the stage. */
 export const restored = signal(/** @type {Restored | null} */ (null));
 
 /** The newest clip counts, whichever answer comes first. */

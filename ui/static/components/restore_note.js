@@ -1,7 +1,8 @@
 // @ts-check
-/* Below the stage: which clip's settings are in the form now, and what is different here. */
-import { html, useSignal } from "../html.js";
+/* At the foot of the stage: which clip's settings are in the form now, and what is different here. */
+import { html, useLayoutEffect, useSignal } from "../html.js";
 import { restored } from "../restore_state.js";
+import { isActive } from "../store.js";
 import { hasTab } from "../tabs.js";
 import { useAsInput } from "../use_as_input.js";
 import { Icon } from "./icon.js";
@@ -14,7 +15,12 @@ const TEXTS = {
 /** @param {{ tab: import("../store.js").TabState }} props */
 export function RestoreNote({ tab }) {
   const found = useSignal(restored);
-  if (found?.task !== tab.task) return null;
+  const isMaking = isActive(useSignal(tab.job));
+  const isHere = found?.task === tab.task;
+  useLayoutEffect(() => {
+    if (isHere && isMaking) restored.value = null; // it was read, and the clip needs the place
+  }, [isHere && isMaking]);
+  if (!isHere || isMaking) return null;
   const { file } = found;
   return html`
     <div class="k-restored">

@@ -129,10 +129,10 @@ export function Stage({ gradio, task, line, aspect, scene }) {
           <${BatchGrid} tab=${tab} />
         </div>
         <${StageRing} tab=${tab} box=${box} />
+        <${RestoreNote} tab=${tab} />
       </div>
       <${Announcer} tab=${tab} />
       <${StatusBar} tab=${tab} />
-      <${RestoreNote} tab=${tab} />
     </div>
   `;
 }
