@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from media.encode import encode
-from tests.e2e.person import Visit, make_quickly, wait_for_clip, write
+from tests import tiny
+from tests.e2e.conftest import visits
+from tests.e2e.person import MANY_STEPS, Visit, make_quickly, wait_for_clip, write
+from tests.e2e.server import Server
 from tests.e2e.test_accessibility import violations
 from tests.finished import frames_of
 
@@ -35,6 +40,30 @@ PASTE = """([text]) => {
 }"""
 NOTE = "#k-t2v .k-restored"
 PROMPT = "#k-t2v .k-prompt textarea"
+
+
+@pytest.fixture(scope="module")
+def able_server(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> Iterator[Server]:
+    """Its model works over clips, too."""
+    models = tmp_path_factory.mktemp("restore-models")
+    card: Any = tiny.CARD
+    tiny.write_card(
+        models,
+        tiny_repo,
+        defaults=card["defaults"]
+        | {"width": 128, "height": 128, "num_frames": 17, "num_inference_steps": 30},
+        limits=card["limits"] | {"max_steps": MANY_STEPS},
+        tasks=["t2v", "i2v", "v2v"],
+        classes={"v2v": "LTXConditionPipeline"},
+    )
+    running = Server(tmp_path_factory.mktemp("restore") / "data", models)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def visit(browser: Browser, able_server: Server) -> Iterator[Visit]:
+    yield from visits(browser, able_server)
 
 
 def drop(page: Page, clip: bytes, name: str = "a clip.mp4", place: str = "#k-wordmark") -> None:
@@ -86,6 +115,29 @@ def test_differences_and_other_programs_are_said(visit: Visit, tmp_path: Path) -
     silent = encode(frames_of(64, 64), tmp_path / "holiday.mp4", fps=8).path
     drop(page, silent.read_bytes(), "holiday.mp4")
     expect(note).to_contain_text("holiday.mp4 has no settings that can be read.")
+    note.get_by_role("button", name="Use it as input").press("Enter")
+    expect(page.get_by_role("tab", name="Video to video")).to_have_attribute(
+        "aria-selected", "true"
+    )
+    page.wait_for_function("store.tabs.v2v.picture.value?.width === 64")
+
+
+def test_a_clip_from_a_picture_brings_the_picture_back(
+    visit: Visit, picture: Path, tmp_path: Path
+) -> None:
+    page = visit()
+    answer = page.request.post(
+        f"{page.url}kinora/pictures", headers={"X-Kinora": "1"}, data=picture.read_bytes()
+    )
+    written = {"made_by": "Kinora", "schema": 1, "settings": {
+        "task": "i2v", "prompt": "it rolls", "image": answer.json()["id"], "seed": 4,
+        "focus": {"x": 0, "y": 0.5}}}  # fmt: skip
+    clip = encode(frames_of(64, 64), tmp_path / "roll.mp4", fps=8, comment=json.dumps(written)).path
+    drop(page, clip.read_bytes(), "roll.mp4")
+    expect(page.locator("#k-i2v .k-restored")).to_contain_text("The settings of roll.mp4 are back.")
+    expect(page.locator("#k-i2v .k-prompt textarea")).to_have_value("it rolls")
+    assert page.evaluate("store.tabs.i2v.picture.value.focus.x") == 0
+    page.wait_for_function("document.querySelector('#k-i2v .k-has-picture img')?.naturalWidth > 0")
 
 
 @pytest.mark.parametrize("way", ["paste", "address"])
