@@ -116,7 +116,7 @@ def render_clip(shared: SharedClip, root: str) -> str:
 <p class="soft">{_text(facts_of(shared))}</p>
 <div class="row">{_buttons(shared)}</div>
 {prompt}{_settings(shared)}
-{_footer()}
+{_footer(f"{TEXTS['made']}.")}
 </main>"""
     return _document(title_of(shared), _meta(shared, here), body)
 
@@ -234,9 +234,9 @@ def _tile(shared: SharedClip) -> str:
     )
 
 
-def _footer() -> str:
+def _footer(made: str = "") -> str:
     home = _attribute(address("/"))
-    return f'<footer>{_text(TEXTS["made"])}. <a href="{home}">{_text(TEXTS["home"])}</a></footer>'
+    return f'<footer>{_text(made)} <a href="{home}">{_text(TEXTS["home"])}</a></footer>'
 
 
 def _meta(shared: SharedClip, here: str) -> str:
