@@ -52,6 +52,19 @@ def api_address(value: object) -> object:
     return value.strip().rstrip("/")
 
 
+SPLINE = "https://my.spline.design"
+
+
+def spline_address(value: object) -> object:
+    """The public address of a Spline scene: the page shows no frame of any other site."""
+    if not isinstance(value, str):
+        return value
+    address = value.strip()
+    if not re.fullmatch(rf"{re.escape(SPLINE)}/[\w.~-]+/?", address, re.ASCII):
+        raise ValueError(f"should be the public address of a scene, such as {SPLINE}/name-1a2b3c/")
+    return address
+
+
 def keys_by_name(value: object) -> object:
     """Parses `name:key,name:key`. The error contains neither names nor keys."""
     if not isinstance(value, str):

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from jobs.shares import ShareOptions
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
 from pipelines.styles import Style
@@ -140,6 +141,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
             "application/octet-stream": {"schema": FILE},
             "multipart/form-data": {"schema": _object({}, file=FILE)},
         },
+        "read_settings": {
+            "video/mp4": {"schema": FILE},
+            "multipart/form-data": {"schema": _object({}, file=FILE)},
+            "application/json": {"schema": _object({}, link={"type": "string"})},
+        },
+        "share": {"application/json": {"schema": _share_body()}},
         **_prompt_bodies(request, both["application/json"]),
     }
     for path in document["paths"].values():
@@ -152,6 +159,12 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     }
     document["security"] = [{}, {"key": []}]
     return document
+
+
+def _share_body() -> dict[str, Any]:
+    options = ShareOptions.model_json_schema(ref_template=REF)["properties"]
+    seconds = {"type": "number", "exclusiveMinimum": 0, "description": "Instead of `expires_at`."}
+    return _object(options, expires_in_s=seconds)
 
 
 def _prompt_bodies(request: dict[str, Any], whole: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,9 @@ from api.openapi import add_pages
 from api.ops import Ops
 from api.prompts import Prompts
 from api.rest import Native
+from api.settings_reader import SettingsReader
+from api.share_links import ShareLinks
+from api.share_pages import SharePages
 from settings import VERSION
 from web.errors import add_handlers
 from web.guard import Guard
@@ -45,6 +48,8 @@ PREFIXES = (
     "/ready",
     "/metrics",
     "/test",
+    "/c",
+    "/oembed",
 )
 """Prefixes of the API; every other path is the page's."""
 
@@ -56,8 +61,8 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    parts = (Native, Batches, Explore, Prompts, Videos, Compat)
-    for part in (*(each(core) for each in parts), Ops(service, metrics)):
+    parts = (Native, Batches, Explore, Prompts, SettingsReader, ShareLinks, Videos, Compat)
+    for part in (*(each(core) for each in parts), SharePages(core), Ops(service, metrics)):
         app.include_router(part.router())
     add_pages(app)
     add_handlers(app)

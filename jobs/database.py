@@ -144,6 +144,20 @@ saved = Table(
     Column("at", Float(53)),
 )
 
+shares = Table(
+    "shares",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("job_id", String),
+    Column("owner", String),
+    Column("title", String),
+    Column("hide_prompt", Integer),
+    Column("hide_settings", Integer),
+    Column("is_public", Integer),
+    Column("created_at", Float(53)),
+    Column("expires_at", Float(53)),
+)
+
 
 class DatabaseHandle:
     """An engine of the database, with its errors raised as `kinora_error` translates them."""

@@ -141,6 +141,24 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX saved_by_age ON saved (at)",
         ],
     ),
+    (
+        "0010_shares",
+        [
+            """CREATE TABLE shares (
+                id TEXT PRIMARY KEY,
+                job_id TEXT NOT NULL UNIQUE REFERENCES jobs (id) ON DELETE CASCADE,
+                owner TEXT NOT NULL,
+                title TEXT NOT NULL,
+                hide_prompt INTEGER NOT NULL,
+                hide_settings INTEGER NOT NULL,
+                is_public INTEGER NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                expires_at DOUBLE PRECISION
+            )""",
+            "CREATE INDEX shares_by_owner ON shares (owner, created_at)",
+            "CREATE INDEX shares_in_public ON shares (is_public, created_at)",
+        ],
+    ),
 ]
 
 

@@ -31,6 +31,8 @@ from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
 from jobs.saved import SavedItems
+from jobs.share_rows import ShareRows
+from jobs.shares import Shares
 from jobs.store import JobStore
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
@@ -88,6 +90,7 @@ class JobService(JobQueries):
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
+        self.shares = Shares(ShareRows(store.database), self, artifacts, settings)
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self._paused = self._closed = False
 

@@ -8,7 +8,15 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from setting_groups.machine_settings import MachineSettings
-from setting_values import Blank, api_address, keys_by_name, origins, split
+from setting_values import (
+    SPLINE,
+    Blank,
+    api_address,
+    keys_by_name,
+    origins,
+    spline_address,
+    split,
+)
 
 
 class CallerSettings(MachineSettings):
@@ -89,6 +97,22 @@ class CallerSettings(MachineSettings):
     enhancer_per_minute: int = Field(
         default=10, ge=1, description="Rate limit: improved prompts per caller and minute."
     )
+
+    spline_scene: Annotated[str | None, Blank, BeforeValidator(spline_address)] = Field(
+        default=None,
+        description="Public address of a Spline scene (`https://my.spline.design/...`), shown in "
+        "place of the light on the stage. Visitors' browsers then load it from there; unset, the "
+        "page contacts no other host.",
+    )
+    public_gallery: bool = Field(
+        default=False,
+        description="Whether visitors may publish their shared clips in a public gallery, at `/c`.",
+    )
+
+    @property
+    def scene_origin(self) -> str | None:
+        """The only other host that the page contacts, where the operator has set one."""
+        return SPLINE if self.spline_scene else None
 
     @property
     def max_image_bytes(self) -> int:

@@ -64,7 +64,7 @@ def found(name: str, label: str, value: float, folder: Path) -> dict[str, Any]:
         "page": [[each.minimum, each.maximum] for each in sliders if each.label == label],
         "form": name in Form.names(),
         "job view": job_view.used(job).get(name),
-        "job rows": dict(job_view.labelled_settings(job)).get(label),
+        "job rows": dict(job_view.labelled_settings(job.fitted)).get(label),
     }
     doors.close()
     return report

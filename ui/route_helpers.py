@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any
 
@@ -51,6 +52,38 @@ def guarded(handler: Handler, signer: Signer | None = None) -> Endpoint:
 
 def fresh_json(body: dict[str, Any]) -> JSONResponse:
     return JSONResponse(body, headers={"Cache-Control": "no-store", **SAFE})
+
+
+async def read_json(request: Request, most: int) -> dict[str, Any]:
+    """The JSON object of a body of at most so many bytes. Raises KinoraError."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > most:
+            raise KinoraError(ErrorCode.TOO_LARGE)
+    try:
+        body = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        raise KinoraError(ErrorCode.INVALID_INPUT, "The body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise KinoraError(ErrorCode.INVALID_INPUT, "The body must be a JSON object.")
+    return body
+
+
+async def read_limited(request: Request, what: str, max_mb: float) -> AsyncIterator[bytes]:
+    """The body, part by part. Raises KinoraError(TOO_LARGE)."""
+    limit = int(max_mb * 1_000_000)
+    too_large = KinoraError(
+        ErrorCode.TOO_LARGE, f"The {what} is larger than {max_mb:g} MB. Use a smaller one."
+    )
+    if int(request.headers.get("content-length") or 0) > limit:
+        raise too_large
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limit:
+            raise too_large
+        yield chunk
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:

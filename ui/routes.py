@@ -28,7 +28,9 @@ from ui.assets import STATIC, PreloadScript, Script
 from ui.batch_routes import BatchRoutes
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
-from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
+from ui.restore_routes import RestoreRoutes
+from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread, read_limited
+from ui.share_routes import PanelShareRoutes
 from ui.signatures import Signatures
 from web import sse
 from web.files import send_file, send_preview
@@ -40,6 +42,8 @@ from web.identity import (
 )
 from web.limits import windows_for
 from web.prompt_tools import PromptTools
+from web.restore_tools import RestoreTools
+from web.share_tools import ShareTools
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -210,7 +214,7 @@ class PageRoutes:
 
     async def add_picture(self, request: Request, owner: str) -> Response:
         data = bytearray()
-        async for chunk in self._body(request, "picture", self.settings.max_image_mb):
+        async for chunk in read_limited(request, "picture", self.settings.max_image_mb):
             data += chunk
         stored = await in_thread(self.service.store_picture, bytes(data), owner)
         return JSONResponse({"id": stored.id, "width": stored.width, "height": stored.height})
@@ -220,25 +224,11 @@ class PageRoutes:
         with TemporaryDirectory(prefix="kinora-") as folder:
             path = Path(folder) / "given"
             with path.open("wb") as file:
-                async for chunk in self._body(request, "clip", self.settings.max_video_upload_mb):
+                async for chunk in read_limited(request, "clip", self.settings.max_video_upload_mb):
                     file.write(chunk)
             stored = await in_thread(self.service.store_video, path, owner)
         body = {"id": stored.id, "width": stored.width, "height": stored.height}
         return JSONResponse(body | {"seconds": stored.seconds})
-
-    async def _body(self, request: Request, what: str, max_mb: float) -> AsyncIterator[bytes]:
-        limit = int(max_mb * 1_000_000)
-        too_large = KinoraError(
-            ErrorCode.TOO_LARGE, f"The {what} is larger than {max_mb:g} MB. Use a smaller one."
-        )
-        if int(request.headers.get("content-length") or 0) > limit:
-            raise too_large
-        received = 0
-        async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit:
-                raise too_large
-            yield chunk
 
     # ---- models
 
@@ -262,6 +252,8 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     batches = BatchRoutes(service, page.models, page.signatures)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))
+    shares = PanelShareRoutes(ShareTools(service))
+    restore = RestoreRoutes(RestoreTools(service), settings)
     return {
         "ssr_mode": False,
         "show_error": False,
@@ -276,6 +268,8 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
         "app_kwargs": {
             "routes": [
                 *batches.routes(),
+                *shares.routes(),
+                *restore.routes(),
                 *page.routes(),
                 *prompts.routes(),
                 script.route(),

@@ -22,12 +22,23 @@ from ui.explore_handlers import ExploreHandlers
 from ui.handlers import about, knowledge_line
 from ui.model_picker import Models
 from ui.prompt_handlers import MIRRORED, READ_WORDS, PromptHandlers, words_at_first
+from ui.restore_handlers import RestoreHandlers
 
 if TYPE_CHECKING:
     from jobs.service import JobService
     from settings import Settings
 
-STAGE_EVENTS = ("picked", "again", "another", "onward", "restore", "repair", "develop", "drive")
+STAGE_EVENTS = (
+    "picked",
+    "again",
+    "another",
+    "onward",
+    "restore",
+    "repair",
+    "develop",
+    "drive",
+    "refill",
+)
 EXPLORE_EVENTS = ("changed", "full", "remake", "planned", "many")
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Not drawn by Gradio (the stage shows progress itself) and not part of the API."""
@@ -97,6 +108,7 @@ class TaskTab:
         self.cards = {id_: card for id_, card in cards.items() if task in card.tasks}
         self.handlers = ExploreHandlers(task, service, self.cards, settings, models)
         self.prompts = PromptHandlers(self.handlers)
+        self.restoring = RestoreHandlers(self.handlers)
         self.card = self.handlers.card
         self.facts_at_first = models.facts(self.card, task)
         self.offer = slate.offer(self.card, task, settings)
@@ -115,6 +127,7 @@ class TaskTab:
                 aspect=[d.width, d.height],
                 line=knowledge_line(self.card),
                 events=STAGE_EVENTS,
+                scene=self.handlers.settings.spline_scene,
             )
             self.post = js_component("post", self.task)
             self.mirror = js_component("mirror", self.task, words_at_first(self.offer.form))
@@ -271,6 +284,9 @@ class TaskTab:
         self.stage.restore(self.handlers.restore, None, self.controls, **SMALL).then(
             **estimate
         ).then(**facts)
+        self.stage.refill(
+            self.restoring.refill, self.controls, [*self.controls, self.post], **SMALL
+        ).then(**estimate).then(**facts)
         self.stage.repair(
             self.handlers.repair, self.controls, [*self.controls, self.post], **SMALL
         ).then(**estimate).then(**facts)

@@ -6,6 +6,7 @@ Paths come from the service, never from a request.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,13 +31,21 @@ RANGES = re.compile(r"bytes=(\d+-\d*|-\d+)(\s*,\s*(\d+-\d*|-\d+))*")
 MAX_RANGES = 8
 
 
-def send_file(request: Request, path: Path, name: str | None = None) -> Response:
-    """A file that never changes under its URL, so the caller's browser may cache it for good.
+FOR_ITS_OWNER = {"Cache-Control": "private, max-age=31536000, immutable", **SAFE}
+
+
+def send_file(
+    request: Request,
+    path: Path,
+    name: str | None = None,
+    headers: Mapping[str, str] = FOR_ITS_OWNER,
+) -> Response:
+    """A file that never changes under its URL, so the caller's browser may cache it for good, if
+    `headers` do not say otherwise.
 
     `name`, without a suffix, is offered when it is saved; `?download` makes it an attachment.
     Answers 304 to a known ETag and 416, with the size, to a range beyond the end."""
     stat = path.stat()
-    headers = {"Cache-Control": "private, max-age=31536000, immutable", **SAFE}
     response = FileResponse(
         path,
         media_type=MEDIA_TYPES.get(path.suffix, "application/octet-stream"),

@@ -66,6 +66,7 @@ def page_policy(settings: Settings) -> str:
     embedders = ["'self'", *([EMBEDDERS] if settings.on_space else []), *settings.embed_origins]
     policy = PAGE_POLICY.format(style=HUB_STYLE if settings.on_space else "")
     policy += HUB_POLICY if settings.on_space else ""
+    policy += f"; frame-src 'self' {settings.scene_origin}" if settings.scene_origin else ""
     return f"{policy}; frame-ancestors {' '.join(embedders)}"
 
 

@@ -136,7 +136,9 @@ def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
     """The limit in bytes for a request to this path. JSON is held in memory, forms are not."""
     if path.startswith(("/api/prompt", "/api/styles", "/api/looks")):
         return TEXT_BYTES
-    if path == "/api/verify" or (is_form and path in ("/api/batches", "/api/batches/estimate")):
+    if path in ("/api/verify", "/api/settings/read"):
+        return settings.max_video_file_size_bytes
+    if is_form and path in ("/api/batches", "/api/batches/estimate"):
         return settings.max_video_file_size_bytes
     if is_form and path in (
         "/api/generate",

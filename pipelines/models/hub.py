@@ -95,6 +95,11 @@ class Hub:
         """Whether any file of it is cached. Uses no network."""
         return self._find_cached(repo, revision or constants.DEFAULT_REVISION, repo) is not None
 
+    def cached_commit(self, repo: str, revision: str | None = None) -> str | None:
+        """The commit of a cached revision; None if it is not cached. Uses no network."""
+        found = self._find_cached(repo, revision or constants.DEFAULT_REVISION, repo)
+        return found.commit or None if found else None
+
     def read(self, listing: Listing, path: str) -> bytes:
         """A small file of a repository."""
         return (self.fetch(listing, [path]) / path).read_bytes()

@@ -72,6 +72,11 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert styled["prompt_origin"]["style"] == "anime"
     suggested = json.loads((tmp_path / "suggestions.json").read_text())["suggestions"]
     assert suggested[0].startswith("a dog ")
+    page = (tmp_path / "shared.html").read_text()
+    assert "A dog, drawn" in page and "in chalk" not in page
+    assert (tmp_path / "shared-part").stat().st_size == 100
+    assert json.loads((tmp_path / "oembed.json").read_text())["title"] == "A dog, drawn"
+    assert json.loads((tmp_path / "found.json").read_text())["found"] == "kinora"
     assert (tmp_path / "styles.yaml").read_text().startswith("- id: my-noir\n")
     assert json.loads((tmp_path / "look.json").read_text())["settings"]["seed"] == 4
     called = {name: (tmp_path / name).read_text()

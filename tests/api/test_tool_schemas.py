@@ -115,7 +115,7 @@ def fetch(address: str, server: ApiServer) -> bytes:
 
 
 def test_every_tools_schema_is_a_json_schema(server: ApiServer, tools: dict[str, Tool]) -> None:
-    assert len(tools) == 20
+    assert len(tools) == 22
     for tool in tools.values():
         Draft202012Validator.check_schema(tool.inputSchema)
         assert tool.inputSchema["type"] == "object"
@@ -224,6 +224,9 @@ def test_every_tool_answers_in_json_with_addresses_that_can_be_opened(
     called.add("clip_state")
     assert done["url"] == f"{AT}/api/result/{state['job_id']}"
     assert fetch(done["url"], server)[4:8] == b"ftyp"
+    shared = ask("share_clip", job_id=state["job_id"], title="A dog", expires_in_days=7)
+    assert fetch(shared["url"], server).startswith(b"<!DOCTYPE html>")
+    assert ask("unshare_clip", job_id=state["job_id"])["shared"] is False
     longer = ask("continue_clip", job_id=state["job_id"], prompt="it jumps", duration_s=None)
     assert ended(server, longer["job_id"])["state"] == "succeeded"
     batch = ask("make_batch", prompts=["a dog", "a cat"], seed=None, num_inference_steps=2)
@@ -315,6 +318,8 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("delete_look", {"name": "none"}, "You have no look “none”"),
     ("make_clip_from_look", {"name": "none"}, "You have no look “none”"),
     ("looks", {"of": "them"}, "not a valid key-word argument"),
+    ("share_clip", {"job_id": NOWHERE}, "There is no such clip here."),
+    ("unshare_clip", {"job_id": NOWHERE}, "There is no such clip here."),
 ]
 
 

@@ -77,3 +77,21 @@ def test_clients_see_the_endpoints_and_which_parameters_may_be_left_out(
             if not p.get("parameter_has_default")
         }
         assert required == needed
+
+
+def test_the_stage_has_a_scene_only_where_the_operator_set_one(
+    service: JobService, tiny_cards: dict[str, ModelCard]
+) -> None:
+    def stages() -> list[str]:
+        scripts = [str(b.js_on_load) for b in components_of(page(service, tiny_cards), gr.HTML)]
+        return [script for script in scripts if '.push(["stage"' in script.replace("'", '"')]
+
+    plain = stages()
+    assert plain and all('"scene": null' in script for script in plain)
+    scene = "https://my.spline.design/a-scene-1a2b/"
+    service.settings = service.settings.model_copy(update={"spline_scene": scene})
+    assert all(f'"scene": "{scene}"' in script for script in stages())
+
+
+def components_of(demo: gr.Blocks, kind: type) -> list[Any]:
+    return [block for block in demo.blocks.values() if isinstance(block, kind)]

@@ -313,3 +313,11 @@ def test_what_is_not_ours_is_the_pages(site: Site) -> None:
     client = caller(site())
     for path in ("/", "/gradio_api/info", "/apis", "/v1x", "/healthy", "/kinora/jobs"):
         assert client.get(path).text == "the page"
+
+
+def test_a_scene_of_the_operators_is_the_one_other_host_and_has_a_frame_only(site: Site) -> None:
+    own = directives(site())
+    assert not any("//" in source for rest in own.values() for source in rest)
+    scene = directives(site(spline_scene="https://my.spline.design/a-scene-1a2b/"))
+    assert scene.pop("frame-src") == ["'self'", "https://my.spline.design"]
+    assert scene == own

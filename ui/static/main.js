@@ -2,6 +2,7 @@
 /* The page's own script: starts what belongs to the whole page, then mounts each component into the
    element that Gradio has made for it. */
 import { onGradioAction } from "./actions.js";
+import { startAttention } from "./attention.js";
 import { CardFacts } from "./components/card_facts.js";
 import { ClipList } from "./components/clip_list.js";
 import { Estimate } from "./components/estimate.js";
@@ -21,6 +22,7 @@ import { Stage } from "./components/stage.js";
 import { StyleChip } from "./components/style_chip.js";
 import { StyleStrip } from "./components/style_strip.js";
 import { html, render } from "./html.js";
+import { startRestoring } from "./restore_events.js";
 import { startShortcuts } from "./shortcuts.js";
 import { startMeasuring } from "./viewport.js";
 import { startIdentification } from "./visitor.js";
@@ -63,9 +65,11 @@ function mount([name, element, gradio, options]) {
 startIdentification();
 startMeasuring();
 startShortcuts();
+startAttention();
 document.addEventListener("kinora:action", ({ detail }) =>
   onGradioAction(detail.task, detail.action),
 );
 const waiting = /** @type {Iterable<MountRequest>} */ (window.kinora ?? []);
 window.kinora = { push: mount };
 for (const request of waiting) mount(request);
+startRestoring();

@@ -306,3 +306,36 @@ export interface Layout {
   top: number;
   bottom: number;
 }
+
+/** What was found in a clip (`restored_settings`). */
+export interface RestoredSettings {
+  /** Which program wrote it; null: there are no settings. */
+  found: string | null;
+  task: Task | null;
+  settings: Record<string, unknown>;
+  /** What is different here. */
+  notes: string[];
+  /** The picture or clip it was made from, if that is here. */
+  input?: Upload;
+}
+
+/** The link of a clip (`share_tools.ShareView`), with its QR code as a data: URL. */
+export interface Share {
+  id: string;
+  url: string;
+  title: string;
+  hide_prompt: boolean;
+  hide_settings: boolean;
+  public: boolean;
+  /** Unix seconds; null: never. */
+  expires_at: number | null;
+  expired: boolean;
+  qr: string;
+}
+
+/** `share_routes`: null where the clip has no link. */
+export interface ShareAnswer {
+  share: Share | null;
+  /** Whether there is a public gallery here. */
+  can_publish: boolean;
+}

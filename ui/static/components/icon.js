@@ -15,6 +15,7 @@ const PATHS = {
   share: "M12 15V4M8 8l4-4 4 4M6 12v7h12v-7",
   copy: "M9 9h10v11H9zM5 15V4h10",
   grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+  bell: "M6 17h12l-1.5-2.5V10a4.5 4.5 0 0 0-9 0v4.5zM10 20h4",
   pause: "M8 5v14M16 5v14",
   play: "M7 5l12 7-12 7z",
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",

@@ -3,6 +3,7 @@
    preview comes up out of the aura, then the clip itself plays. The same box throughout. */
 import { Aura } from "../drawing/aura.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
+import { isClip } from "../restore_events.js";
 import { isActive, store } from "../store.js";
 import { Announcer } from "./announcer.js";
 import { BatchGrid } from "./batch_grid.js";
@@ -10,6 +11,8 @@ import { ClipPlayer } from "./clip_player.js";
 import { Failure } from "./failure.js";
 import { PreviewCanvas } from "./preview_canvas.js";
 import { StageRing } from "./progress_ring.js";
+import { RestoreNote } from "./restore_note.js";
+import { SplineScene } from "./spline_scene.js";
 import { StartingPicture } from "./starting_picture.js";
 import { StatusBar } from "./status_bar.js";
 
@@ -22,8 +25,8 @@ import { StatusBar } from "./status_bar.js";
 
 const COVERED_MS = 400; // a clip that was revealed covers everything below it by then
 
-/** @param {Mounted<StageValue | null> & { line: string, aspect: [number, number] }} props */
-export function Stage({ gradio, task, line, aspect }) {
+/** @param {Mounted<StageValue | null> & { line: string, aspect: [number, number], scene: string | null }} props */
+export function Stage({ gradio, task, line, aspect, scene }) {
   const tab = store.tabs[task];
   const root = /** @type {Ref<HTMLElement>} */ (useRef(null));
   const box = /** @type {Ref<HTMLElement>} */ (useRef(null));
@@ -85,8 +88,12 @@ export function Stage({ gradio, task, line, aspect }) {
     setDraggedOver(isOver);
   };
   const onDrop = (/** @type {DragEvent} */ event) => {
-    onDrag(event, false);
     const file = event.dataTransfer?.files[0];
+    if (file && task !== "v2v" && isClip(file)) {
+      setDraggedOver(false); // the page reads its settings
+      return;
+    }
+    onDrag(event, false);
     if (file) drop.current?.(file);
   };
 
@@ -105,6 +112,7 @@ export function Stage({ gradio, task, line, aspect }) {
           onDrop=${onDrop}
         >
           <canvas class="k-aura" aria-hidden="true" ref=${glow}></canvas>
+          <${SplineScene} url=${scene} isAtRest=${state === "rest" && !picture} />
           <${StartingPicture} tab=${tab} box=${box} media=${media} drop=${drop} />
           <${PreviewCanvas}
             class=${`k-layer k-preview${number ? " k-on" : ""}`}
@@ -121,6 +129,7 @@ export function Stage({ gradio, task, line, aspect }) {
           <${BatchGrid} tab=${tab} />
         </div>
         <${StageRing} tab=${tab} box=${box} />
+        <${RestoreNote} tab=${tab} />
       </div>
       <${Announcer} tab=${tab} />
       <${StatusBar} tab=${tab} />

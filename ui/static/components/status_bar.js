@@ -8,6 +8,8 @@ import { ClipSettings } from "./clip_settings.js";
 import { DownloadLink } from "./download_link.js";
 import { BackToGrid, FullClipNote, RenderButton } from "./draft_verbs.js";
 import { Icon } from "./icon.js";
+import { NoticeMenu } from "./notice_menu.js";
+import { ShareButton } from "./share_button.js";
 
 /**
  * @import { Job } from "../types.d.ts"
@@ -29,6 +31,7 @@ export function StatusBar({ tab }) {
     <div class="k-bar">
       <p class="k-line">${notice ?? job?.line ?? batch?.line ?? restLine}</p>
       <div class="k-verbs" role="group" aria-label=${job ? "This clip" : "All clips"}>
+        <${NoticeMenu} tab=${tab} />
         ${!job && batch && html`<${BatchVerbs} tab=${tab} batch=${batch} />`}
         ${draft && html`<${RenderButton} key=${`render ${draft.id}`} tab=${tab} draft=${draft} />`}
         ${job?.id && html`<${BackToGrid} key=${`back ${job.id}`} tab=${tab} job=${job} />`}
@@ -67,6 +70,7 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
     >
       <${Icon} name="list" />Settings
     </button>
+    <${ShareButton} clip=${clip} />
   `;
 }
 

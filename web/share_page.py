@@ -1,0 +1,287 @@
+"""The pages that the holder of a share link sees: plain HTML, without script and cookie.
+
+All text of users passes through `_text` or `_attribute`, which escape it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from urllib.parse import quote
+
+from jobs.shares import SharedClip
+from web.addresses import address
+from web.setting_labels import labelled_settings
+from web.share_tools import PATH
+
+TEXTS = {
+    "untitled": "A clip made with Kinora",
+    "made": "Made by AI with Kinora",
+    "seconds": "{seconds:.1f} s, {width} × {height}",
+    "prompt": "Prompt",
+    "settings": "Settings",
+    "again": "Make one like it",
+    "download": "Download",
+    "gallery": "Public gallery",
+    "empty": "Nothing is published here yet.",
+    "older": "Older clips",
+    "not_found": "There is no clip here",
+    "why": "The link may have been revoked, or it has expired.",
+    "home": "Open Kinora",
+}
+"""What these pages say, besides the texts of users."""
+
+TITLE_LETTERS = 70
+DESCRIPTION_LETTERS = 200
+
+STYLE = """
+:root { color-scheme: light dark; --bg: #fbfaff; --ink: #1d1930; --soft: #5f5a76; --line: #e3dff0;
+  --surface: #fff; --violet: #5030cc; --press: #6d4aff; }
+@media (prefers-color-scheme: dark) { :root { --bg: #0d0b14; --ink: #f0eefa; --soft: #a7a2bd;
+  --line: #2a2640; --surface: #171426; --violet: #b7a4ff; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--bg); color: var(--ink);
+  font: 16px/1.5 "IBM Plex Sans", ui-sans-serif, system-ui, sans-serif; }
+main { max-width: 880px; margin: 0 auto; padding: 24px; }
+h1 { font-size: 20px; line-height: 1.3; margin: 16px 0 4px; overflow-wrap: anywhere; }
+h2 { font-size: 14px; margin: 24px 0 4px; color: var(--soft); font-weight: 400; }
+p { margin: 0; overflow-wrap: anywhere; white-space: pre-wrap; }
+.soft, footer { color: var(--soft); font-size: 14px; white-space: normal; }
+.clip { display: block; width: 100%; height: auto; max-height: 76vh; object-fit: contain;
+  background: #000; border-radius: 14px; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 24px; margin: 0;
+  font-size: 14px; }
+dt { color: var(--soft); }
+dd { margin: 0; overflow-wrap: anywhere; }
+.row { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
+a { color: var(--violet); }
+.press { display: inline-block; padding: 9px 18px; border-radius: 999px; text-decoration: none;
+  background: var(--press); color: #fff; }
+.press.quiet { background: none; color: var(--ink); box-shadow: inset 0 0 0 1px var(--line); }
+a:focus-visible, video:focus-visible { outline: 2px solid var(--press); outline-offset: 2px; }
+ul { list-style: none; margin: 16px 0; padding: 0; display: grid; gap: 16px;
+  grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); }
+li a { display: block; color: inherit; text-decoration: none; }
+li img { display: block; width: 100%; aspect-ratio: 16 / 10; object-fit: cover; border-radius: 14px;
+  background: var(--surface); }
+footer { margin-top: 32px; border-top: 1px solid var(--line); padding-top: 12px; }
+@media (max-width: 480px) { main { padding: 12px; } dl { grid-template-columns: 1fr; gap: 0; }
+  dd { margin-bottom: 8px; } }
+body.bare, body.bare main { padding: 0; max-width: none; height: 100vh; background: #000; }
+body.bare .clip { width: 100vw; height: 100vh; max-height: none; border-radius: 0; }
+"""
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Crect width='16' height='16' rx='5' fill='%236d4aff'/%3E"
+    "%3Ccircle cx='11' cy='12' r='5' fill='%23ff8a3d' fill-opacity='.8'/%3E%3C/svg%3E"
+)
+"""Without one, a browser requests /favicon.ico, and the page's answer would set a cookie."""
+_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+_POLICY = (
+    "default-src 'none'; media-src 'self'; img-src 'self' data:; "
+    f"style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors "
+)
+PAGE_POLICY = f"{_POLICY}'self'"
+EMBED_POLICY = f"{_POLICY}*"
+"""The clip alone may stand in any site's frame: it has no button that does anything here."""
+
+
+def title_of(shared: SharedClip) -> str:
+    """One line, without what the maker hides."""
+    first_line = " ".join(shared.prompt.split())
+    return shared.share.title or _cut(first_line, TITLE_LETTERS) or TEXTS["untitled"]
+
+
+def facts_of(shared: SharedClip) -> str:
+    result = shared.result
+    seconds = result.num_frames / result.fps
+    return TEXTS["seconds"].format(seconds=seconds, width=result.width, height=result.height)
+
+
+def clip_file(shared: SharedClip) -> str:
+    """The name of the clip below its page."""
+    return f"clip.{shared.job.fitted.format}"
+
+
+def render_clip(shared: SharedClip, root: str) -> str:
+    """`root` is the server's public address, for what readers of other sites fetch."""
+    here = f"{root}{PATH}/{shared.share.id}"
+    words = shared.prompt if shared.prompt != title_of(shared) else ""  # not twice
+    prompt = _section(TEXTS["prompt"], f"<p {_DIR}>{_text(words)}</p>", words)
+    body = f"""<main>
+{_player(shared)}
+<h1 {_DIR}>{_text(title_of(shared))}</h1>
+<p class="soft">{_text(facts_of(shared))}</p>
+<div class="row">{_buttons(shared)}</div>
+{prompt}{_settings(shared)}
+{_footer(f"{TEXTS['made']}.")}
+</main>"""
+    return _document(title_of(shared), _meta(shared, here), body)
+
+
+def render_embed(shared: SharedClip) -> str:
+    return _document(title_of(shared), "", f"<main>{_player(shared)}</main>", bare=True)
+
+
+def render_gallery(clips: Sequence[SharedClip], before: float | None) -> str:
+    """`before` leads to the next page; None on the last one."""
+    tiles = "\n".join(_tile(shared) for shared in clips)
+    listed = f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{_text(TEXTS["empty"])}</p>'
+    older = ""
+    if before is not None:
+        where = _attribute(address(f"{PATH}?before={before!r}"))
+        older = f'<a class="press quiet" href="{where}">{_text(TEXTS["older"])}</a>'
+    title = _text(TEXTS["gallery"])
+    body = f"<main><h1>{title}</h1>\n{listed}\n{older}\n{_footer()}</main>"
+    return _document(TEXTS["gallery"], "", body)
+
+
+def render_not_found() -> str:
+    """The same for a revoked, an expired and a made-up link."""
+    body = (
+        f"<main><h1>{_text(TEXTS['not_found'])}</h1>"
+        f'<p class="soft">{_text(TEXTS["why"])}</p>\n{_footer()}</main>'
+    )
+    return _document(TEXTS["not_found"], _NO_INDEX, body)
+
+
+# ---- parts
+
+_DIR = 'dir="auto"'
+_NO_INDEX = '<meta name="robots" content="noindex">\n'
+
+
+def _text(text: str) -> str:
+    return escape(text, quote=False)
+
+
+def _attribute(text: str) -> str:
+    """Between double quotes."""
+    return escape(text, quote=True)
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
+
+
+def _document(title: str, head: str, body: str, *, bare: bool = False) -> str:
+    name = ' class="bare"' if bare else ""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{_text(title)}</title>
+<link rel="icon" href="{ICON}">
+{head}<style>{STYLE}</style>
+</head>
+<body{name}>
+{body}
+</body>
+</html>
+"""
+
+
+def _player(shared: SharedClip) -> str:
+    clip, poster = (
+        _attribute(address(f"{PATH}/{shared.share.id}/{name}"))
+        for name in (clip_file(shared), "poster.jpg")
+    )
+    size = f'width="{shared.result.width}" height="{shared.result.height}"'
+    name = _attribute(title_of(shared))
+    if shared.job.fitted.format == "gif":
+        return f'<img class="clip" src="{clip}" alt="{name}" {size}>'
+    return (
+        f'<video class="clip" src="{clip}" poster="{poster}" aria-label="{name}" {size} '
+        "controls loop playsinline></video>"
+    )
+
+
+def _buttons(shared: SharedClip) -> str:
+    found = ""
+    if shared.settings():
+        where = _attribute(address(f"/?like={quote(shared.share.id)}"))
+        found = f'<a class="press" href="{where}">{_text(TEXTS["again"])}</a>\n'
+    file = _attribute(address(f"{PATH}/{shared.share.id}/{clip_file(shared)}?download"))
+    return f'{found}<a class="press quiet" href="{file}">{_text(TEXTS["download"])}</a>'
+
+
+def _settings(shared: SharedClip) -> str:
+    if shared.fitted is None:
+        return ""
+    hidden = {"prompt"} | ({"negative_prompt"} if shared.share.hide_prompt else set())
+    rows = "".join(
+        f"<dt>{_text(label)}</dt><dd {_DIR}>{_text(value)}</dd>"
+        for label, value in labelled_settings(shared.fitted, hidden)
+    )
+    return _section(TEXTS["settings"], f"<dl>{rows}</dl>", rows)
+
+
+def _section(heading: str, content: str, unless_empty: str) -> str:
+    return f"<h2>{_text(heading)}</h2>\n{content}\n" if unless_empty else ""
+
+
+def _tile(shared: SharedClip) -> str:
+    page, poster = (
+        _attribute(address(f"{PATH}/{shared.share.id}{name}")) for name in ("", "/poster.jpg")
+    )
+    title = _text(title_of(shared))
+    return (
+        f'<li><a href="{page}"><img src="{poster}" alt="" loading="lazy">'
+        f"<span {_DIR}>{title}</span></a></li>"
+    )
+
+
+def _footer(made: str = "") -> str:
+    home = _attribute(address("/"))
+    return f'<footer>{_text(made)} <a href="{home}">{_text(TEXTS["home"])}</a></footer>'
+
+
+def _meta(shared: SharedClip, here: str) -> str:
+    """For link unfurlers: no more than is on the page."""
+    result, form = shared.result, shared.job.fitted.format
+    description = _cut(" ".join(shared.prompt.split()), DESCRIPTION_LETTERS) or TEXTS["made"]
+    file, poster = f"{here}/{clip_file(shared)}", f"{here}/poster.jpg"
+    found = [
+        ("name", "description", description),
+        ("property", "og:site_name", "Kinora"),
+        ("property", "og:type", "website" if form == "gif" else "video.other"),
+        ("property", "og:title", title_of(shared)),
+        ("property", "og:description", description),
+        ("property", "og:url", here),
+        ("property", "og:image", poster),
+        ("property", "og:image:type", "image/jpeg"),
+        ("property", "og:image:width", str(result.width)),
+        ("property", "og:image:height", str(result.height)),
+        ("name", "twitter:title", title_of(shared)),
+        ("name", "twitter:description", description),
+        ("name", "twitter:image", poster),
+    ]
+    if form == "gif":
+        found.append(("name", "twitter:card", "summary_large_image"))
+    else:
+        kind = f"video/{form}"
+        found += [
+            ("property", "og:video", file),
+            ("property", "og:video:type", kind),
+            ("property", "og:video:width", str(result.width)),
+            ("property", "og:video:height", str(result.height)),
+            ("name", "twitter:card", "player"),
+            ("name", "twitter:player", f"{here}/embed"),
+            ("name", "twitter:player:width", str(result.width)),
+            ("name", "twitter:player:height", str(result.height)),
+            ("name", "twitter:player:stream", file),
+            ("name", "twitter:player:stream:content_type", kind),
+        ]
+        if here.startswith("https://"):
+            found.append(("property", "og:video:secure_url", file))
+    lines = [f'<meta {kind}="{name}" content="{_attribute(value)}">' for kind, name, value in found]
+    root = here.rpartition(f"{PATH}/")[0]
+    discovery = _attribute(f"{root}/oembed?url={quote(here, safe='')}&format=json")
+    lines.append(
+        f'<link rel="alternate" type="application/json+oembed" href="{discovery}" '
+        f'title="{_attribute(title_of(shared))}">'
+    )
+    return "\n".join(lines) + "\n" + ("" if shared.share.is_public else _NO_INDEX)
