@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
+from jobs.artifacts import UPLOAD_SUFFIXES
 from pipelines.models.duration import SourceClip
 from pipelines.request import GenerationRequest
 from settings import Settings
@@ -107,6 +108,6 @@ class Uploads:
 
 def remove(folder: Path, name: str) -> None:
     """Removes the file of that hash, its description and its marks."""
-    for suffix in (".png", ".mp4", ".json"):
+    for suffix in UPLOAD_SUFFIXES:
         (folder / f"{name}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(folder / GIVERS / name, ignore_errors=True)

@@ -1,0 +1,196 @@
+"""Every clip that leaves the server is signed, whatever made it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from jobs.artifacts import MANIFEST, Artifacts
+from jobs.job import Job, Result
+from jobs.service import JobService
+from jobs.signing import FOLDER, Signing
+from media.encode import encode
+from media.stills import write_last_frame, write_poster
+from pipelines.models.cards import ModelCard
+from pipelines.request import Format, GenerationRequest
+from settings import Settings
+from tests.jobs.conftest import MakeJob, wait_for_kind
+from tests.media.provenance.test_signing_files import active, assertion, validated
+from tests.media.test_encode import moving
+
+ME = "visitor:me"
+FRAMES = moving(5, 48, 64)
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> Artifacts:
+    return Artifacts(tmp_path / "data")
+
+
+@pytest.fixture
+def signing(
+    artifacts: Artifacts, tiny_settings: Settings, light_cards: dict[str, ModelCard]
+) -> Signing:
+    return Signing(artifacts, tiny_settings, light_cards)
+
+
+def finished(artifacts: Artifacts, job: Job, format: Format = "mp4") -> Result:
+    """The files of a clip, as a worker leaves them."""
+    folder = artifacts.folder(job.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    clip = encode(FRAMES, folder / f"clip.{format}", fps=8, format=format)
+    write_poster(FRAMES, folder / "poster.jpg")
+    write_last_frame(FRAMES, folder / "last.png")
+    result = Result(
+        clip=clip.path.name,
+        poster="poster.jpg",
+        last_frame="last.png",
+        width=64,
+        height=48,
+        num_frames=5,
+        fps=8,
+        size_bytes=clip.size_bytes,
+    )
+    (folder / MANIFEST).write_text(result.model_dump_json(), encoding="utf-8")
+    return result
+
+
+def test_the_clip_and_its_pictures_are_signed_and_the_manifest_says_so(
+    signing: Signing, artifacts: Artifacts, make_job: MakeJob, tiny_settings: Settings
+) -> None:
+    job = make_job()
+    before = finished(artifacts, job)
+    result = signing.sign(job, before)
+    folder = artifacts.folder(job.id)
+    for name in ("clip.mp4", "poster.jpg", "last.png"):
+        assert validated(folder / name)["validation_state"] == "Valid", name
+    assert result.provenance and result.provenance.signed and result.provenance.self_made
+    assert result.size_bytes == (folder / "clip.mp4").stat().st_size
+    assert result.unsigned_size_bytes == before.size_bytes
+    assert Result.model_validate_json((folder / MANIFEST).read_bytes()) == result
+    assert result.adjustments == ()
+    assert {each.name for each in folder.iterdir()} == {
+        "clip.mp4", "poster.jpg", "last.png", MANIFEST
+    }  # fmt: skip
+    assert (tiny_settings.data_dir / FOLDER).is_dir()
+    found = validated(folder / "clip.mp4")
+    assert assertion(found, "app.kinora.generation")["model"] == job.fitted.model
+    assert active(found)["title"] == f"kinora-{job.id[:8]}.mp4"
+
+
+def test_a_webm_gets_a_sidecar(signing: Signing, artifacts: Artifacts, make_job: MakeJob) -> None:
+    job = make_job(format="webm")
+    result = signing.sign(job, finished(artifacts, job, "webm"))
+    assert result.provenance and result.provenance.sidecar == "clip.webm.c2pa"
+    clip = artifacts.folder(job.id) / "clip.webm"
+    manifest = clip.with_name("clip.webm.c2pa").read_bytes()
+    assert validated(clip, manifest)["validation_state"] == "Valid"
+    assert clip.stat().st_size == result.size_bytes
+
+
+def test_a_clip_is_signed_once(signing: Signing, artifacts: Artifacts, make_job: MakeJob) -> None:
+    job = make_job()
+    result = signing.sign(job, finished(artifacts, job))
+    signed = (artifacts.folder(job.id) / "clip.mp4").read_bytes()
+    assert signing.sign(job, result) == result
+    assert (artifacts.folder(job.id) / "clip.mp4").read_bytes() == signed
+
+
+def test_a_server_that_is_killed_while_it_signs_loses_nothing(
+    signing: Signing,
+    artifacts: Artifacts,
+    make_job: MakeJob,
+    service: JobService,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The manifest is there with both sizes; the signed clip has not taken its place yet."""
+    job = make_job()
+    before = finished(artifacts, job)
+    clip = artifacts.folder(job.id) / "clip.mp4"
+    plain = clip.read_bytes()
+    result = signing.sign(job, before)
+    clip.write_bytes(plain)
+    monkeypatch.setattr(service._lifecycle, "artifacts", artifacts)
+    found = service._lifecycle.finished_result(job.id)
+    assert found == result, "it is complete"
+    again = signing.sign(job, found)
+    assert validated(clip)["validation_state"] == "Valid"
+    assert again.size_bytes == clip.stat().st_size
+    clip.write_bytes(plain[:-1])
+    assert service._lifecycle.finished_result(job.id) is None
+
+
+def test_a_clip_that_cannot_be_signed_is_kept_and_says_so(
+    signing: Signing, artifacts: Artifacts, make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = make_job()
+    before = finished(artifacts, job)
+    (artifacts.folder(job.id) / "clip.mp4").write_bytes(b"no clip at all")
+    result = signing.sign(job, before)
+    assert result.provenance and not result.provenance.signed
+    assert [each.field for each in result.adjustments] == ["provenance"]
+    assert "could not be signed" in result.adjustments[0].sentence
+    assert (artifacts.folder(job.id) / "clip.mp4").read_bytes() == b"no clip at all"
+    assert "Signing failed" in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["certificate", "key", "both"])
+def test_an_unusable_certificate_is_in_the_log_and_stops_no_clip(
+    artifacts: Artifacts,
+    tiny_settings: Settings,
+    light_cards: dict[str, ModelCard],
+    make_job: MakeJob,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    missing: str,
+) -> None:
+    paths = {"sign_certificate": tmp_path / "nowhere.pem", "sign_key": tmp_path / "nowhere.pem"}
+    for name in paths:
+        if missing not in ("both", name.removeprefix("sign_")):
+            paths[name].write_bytes(b"no PEM")
+    signing = Signing(artifacts, tiny_settings.model_copy(update=paths), light_cards)
+    job = make_job()
+    result = signing.sign(job, finished(artifacts, job))
+    assert result.provenance and not result.provenance.signed
+    assert "certificate" in caplog.text
+    assert not (tiny_settings.data_dir / FOLDER).exists(), "a self-made one is no substitute"
+
+
+def test_signing_can_be_off(
+    artifacts: Artifacts,
+    tiny_settings: Settings,
+    light_cards: dict[str, ModelCard],
+    make_job: MakeJob,
+) -> None:
+    signing = Signing(artifacts, tiny_settings.model_copy(update={"sign": False}), light_cards)
+    job = make_job()
+    before = finished(artifacts, job)
+    assert signing.sign(job, before) == before
+    assert not (tiny_settings.data_dir / FOLDER).exists()
+
+
+def test_no_log_has_the_key(
+    signing: Signing, artifacts: Artifacts, make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        job = make_job()
+        signing.sign(job, finished(artifacts, job))
+    assert "PRIVATE" not in caplog.text
+
+
+@pytest.mark.parametrize("format", ["mp4", "webm", "gif"])
+def test_a_clip_of_the_worker_process_is_signed(service: JobService, format: Format) -> None:
+    request = GenerationRequest(prompt="a dog", seed=11, num_inference_steps=1, format=format)
+    job = service.submit(request, ME)
+    wait_for_kind(service, job.id, "succeeded")
+    result = service.get(job.id).result
+    assert result and result.provenance and result.provenance.signed
+    clip = service.clip_path(job.id)
+    sidecar = result.provenance.sidecar
+    manifest = clip.with_name(sidecar).read_bytes() if sidecar else None
+    assert validated(clip, manifest)["validation_state"] == "Valid"
+    assert clip.stat().st_size == result.size_bytes
+    for path in (service.poster_path(job.id), service.last_frame_path(job.id)):
+        assert validated(path)["validation_state"] == "Valid"
