@@ -138,7 +138,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "estimate_comparison": compared,
         "verify": {
             "application/octet-stream": {"schema": FILE},
-            "multipart/form-data": {"schema": _object({}, file=FILE)},
+            "multipart/form-data": {"schema": _object({}, file=FILE, credentials=FILE)},
         },
         **_prompt_bodies(request, both["application/json"]),
     }

@@ -24,6 +24,7 @@ from jobs.batch import BatchState, Cell
 from jobs.job import Job, State
 from jobs.signing import Signing
 from media.files import list_or_empty, stat_or_none
+from media.provenance.library import SIDECAR
 from media.zip_stream import Entry, zip_stream
 from settings import Settings
 
@@ -176,6 +177,10 @@ class BatchFiles:
             path = self._artifacts.fetch(job.id, job.result.clip) if job.result else None
             if job.id in names and path is not None:  # else it was removed meanwhile
                 yield names[job.id], path
+                if job.result and job.result.provenance and job.result.provenance.sidecar:
+                    sidecar = self._artifacts.fetch(job.id, job.result.provenance.sidecar)
+                    if sidecar is not None:
+                        yield f"{names[job.id]}{SIDECAR}", sidecar
 
 
 def clip_names(found: BatchState) -> dict[str, str]:

@@ -71,8 +71,8 @@ class JobService(JobQueries):
         self._estimator = Estimator(store, self.cards, planner=self.planner)
         self._lifecycle = JobLifecycle(store, events, self._estimator, settings.data_dir, artifacts)
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
-        self._signing = Signing(artifacts, settings, self.cards)
-        self._lifecycle.sign = self._signing.sign
+        signing = Signing(artifacts, settings, self.cards)
+        self._lifecycle.sign = signing.sign
         self._housekeeper = Housekeeper(self._lifecycle, settings)
         self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
@@ -83,8 +83,10 @@ class JobService(JobQueries):
             lambda: executor.health().workers,
             *([drivers.idle] if drivers else []),
         )
-        super().__init__(store, events, artifacts, executor, queue_eta, Evaluator(settings))
-        self.batch_files = BatchFiles(artifacts, settings, self._signing)
+        super().__init__(
+            store, events, artifacts, executor, queue_eta, Evaluator(settings), signing
+        )
+        self.batch_files = BatchFiles(artifacts, settings, signing)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )

@@ -12,7 +12,7 @@ from PIL import Image
 from errors import ErrorCode, KinoraError
 from media.ffmpeg import base_command
 from media.files import atomic_write
-from media.provenance.plain_tags import XMP, png_info
+from media.provenance.plain_tags import XMP, png_info, tag_jpeg
 
 TILES = (5, 4)
 """Columns and rows of a contact sheet, at most."""
@@ -54,4 +54,5 @@ def write_contact_sheet(clip: Path, num_frames: int, sheet: Path) -> Path:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: S603  # our own file, no shell
         if done.returncode or not part.is_file():
             raise KinoraError(ErrorCode.DECODE, "The frames of this clip could not be read.")
+        tag_jpeg(part)
     return sheet

@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SELF_MADE_ISSUER = "Kinora (self-made)"
-"""The organization in self-made certificates, by which a verifier recognizes them. It proves
-nothing: everybody can write it into a certificate."""
+from media.provenance.claims import SELF_MADE_ISSUER
+
 SELF_MADE_FILE = "self-made.pem"
 VALID_DAYS = 3650
 RENEW_DAYS = 30
@@ -77,6 +76,12 @@ def self_made_credentials(folder: Path) -> Credentials:
     if found is None:
         raise OSError(f"{path} has no usable certificate")
     return found
+
+
+def self_made_chain(folder: Path) -> str:
+    """The certificates in the folder as PEM, for a verifier; empty if there are none."""
+    found = _read_self_made(folder / SELF_MADE_FILE)
+    return found.chain.decode() if found else ""
 
 
 def _read_self_made(path: Path) -> Credentials | None:

@@ -12,6 +12,9 @@ from media.provenance.plain_tags import COMPOSITE, GENERATED
 ASSERTION = "app.kinora.generation"
 """The label of our own assertion: model, revision, and the prompt where the operator wants it."""
 GENERATOR = "Kinora"
+SELF_MADE_ISSUER = "Kinora (self-made)"
+"""The organization in self-made certificates, by which a verifier recognizes them. It proves
+nothing: everybody can write it into a certificate."""
 
 Relationship = Literal["inputTo", "componentOf"]
 """C2PA's words: something was made from it, or it is in the file."""

@@ -73,6 +73,14 @@ def tag_mp4(path: Path) -> None:
         file.write(_atom(b"uuid", XMP_UUID + XMP))
 
 
+def tag_jpeg(path: Path) -> None:
+    """Inserts an XMP segment before all others."""
+    data = path.read_bytes()
+    body = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    path.write_bytes(data[:2] + segment + data[2:])
+
+
 def tag_gif(path: Path) -> None:
     """Inserts an XMP application extension before the first picture."""
     data = path.read_bytes()
