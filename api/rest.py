@@ -26,7 +26,7 @@ from errors import ErrorCode, KinoraError
 from jobs.evaluation import Evaluation
 from jobs.job import Job
 from jobs.verification import verify
-from media.provenance.report import Report
+from media.provenance.credential_report import Report
 from pipelines.models.drafts import draft_rules
 from pipelines.models.loras import list_names
 from web.addresses import address

@@ -22,7 +22,7 @@ from errors import ErrorCode, KinoraError
 from media.image_sandbox import INHERITED_ENV, ROOT
 from media.provenance import library
 from media.provenance.claims import Relationship
-from media.provenance.report import Report, no_report, report_of
+from media.provenance.credential_report import Report, no_report, report_of
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from media.ffmpeg import base_command
 from media.provenance import sandbox
 from media.provenance.certificates import load_credentials, self_made_credentials
 from media.provenance.claims import Making
+from media.provenance.credential_report import Report, no_report, report_of
 from media.provenance.library import settings
-from media.provenance.report import Report, no_report, report_of
 from media.provenance.sandbox import file_type, read_credentials, read_ingredient
 from media.provenance.sandbox_child import examine
 from media.provenance.signer import ClipSigner
