@@ -29,6 +29,7 @@ from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
 from ui.signatures import Signatures
+from ui.verify_page import VerifyPage
 from web import sse
 from web.files import send_file, send_preview
 from web.identity import (
@@ -266,6 +267,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
                 *batches.routes(),
                 *page.routes(),
                 *prompts.routes(),
+                *VerifyPage(settings).routes(),
                 script.route(),
                 task_examples.route(),
             ],
