@@ -11,6 +11,7 @@ from jobs.artifacts import MANIFEST, Artifacts
 from jobs.job import Job, Result
 from jobs.service import JobService
 from jobs.signing import FOLDER, Signing
+from jobs.uploads import Uploads, remove
 from media.encode import encode
 from media.stills import write_last_frame, write_poster
 from pipelines.models.cards import ModelCard
@@ -178,6 +179,102 @@ def test_no_log_has_the_key(
         job = make_job()
         signing.sign(job, finished(artifacts, job))
     assert "PRIVATE" not in caplog.text
+
+
+# -- what it was made from -------------------------------------------------------------------------
+
+
+def made_from(job: Job, **inputs: str) -> Job:
+    return job.model_copy(update={"fitted": job.fitted.model_copy(update=inputs)})
+
+
+def test_an_uploaded_clip_keeps_its_own_credentials_in_what_continues_it(
+    signing: Signing, artifacts: Artifacts, make_job: MakeJob, tiny_settings: Settings
+) -> None:
+    first = make_job()
+    signing.sign(first, finished(artifacts, first))
+    uploads = Uploads(artifacts.uploads_folder, tiny_settings)
+    stored = uploads.store_video(artifacts.folder(first.id) / "clip.mp4", ME)
+    second = made_from(make_job(), continue_from=stored.id)
+    result = signing.sign(second, finished(artifacts, second))
+    assert result.provenance and result.provenance.signed
+    found = validated(artifacts.folder(second.id) / "clip.mp4")
+    assert found["validation_state"] == "Valid"
+    (ingredient,) = active(found)["ingredients"]
+    assert ingredient["relationship"] == "componentOf"
+    own = found["manifests"][ingredient["active_manifest"]]
+    assert own["title"] == f"kinora-{first.id[:8]}.mp4"
+
+    third = made_from(make_job(), video=stored.id)
+    signing.sign(third, finished(artifacts, third))
+    found = validated(artifacts.folder(third.id) / "clip.mp4")
+    assert active(found)["ingredients"][0]["relationship"] == "inputTo"
+    remove(artifacts.uploads_folder, stored.id)
+    assert not list(artifacts.uploads_folder.glob("*.c2pa"))
+
+
+def test_an_uploaded_picture_keeps_its_own_credentials(
+    signing: Signing, artifacts: Artifacts, make_job: MakeJob, tiny_settings: Settings
+) -> None:
+    first = make_job()
+    signing.sign(first, finished(artifacts, first))
+    picture = (artifacts.folder(first.id) / "last.png").read_bytes()
+    uploads = Uploads(artifacts.uploads_folder, tiny_settings)
+    stored = uploads.store_picture(picture, ME)
+    second = made_from(make_job(), image=stored.id, last_image=stored.id)
+    signing.sign(second, finished(artifacts, second))
+    found = validated(artifacts.folder(second.id) / "clip.mp4")
+    assert found["validation_state"] == "Valid"
+    (ingredient,) = active(found)["ingredients"]
+    assert (ingredient["title"], ingredient["relationship"]) == ("Picture", "inputTo")
+    assert ingredient["active_manifest"] in found["manifests"]
+
+
+def test_credentials_of_an_input_that_cannot_be_used_are_left_out(
+    signing: Signing, artifacts: Artifacts, make_job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "ab" * 32
+    artifacts.uploads_folder.mkdir(parents=True)
+    (artifacts.uploads_folder / f"{name}.inputTo.c2pa").write_bytes(b"no credentials")
+    job = made_from(make_job(), image=name)
+    result = signing.sign(job, finished(artifacts, job))
+    assert result.provenance and result.provenance.signed
+    found = validated(artifacts.folder(job.id) / "clip.mp4")
+    assert [each["title"] for each in active(found)["ingredients"]] == ["First picture"]
+    assert "without the credentials of the inputs" in caplog.text
+
+
+# -- behind an object store, and in every kind of worker -------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["mp4", "webm"])
+def test_a_clip_that_a_worker_put_into_an_object_store_is_signed_there(
+    tmp_path: Path,
+    tiny_settings: Settings,
+    light_cards: dict[str, ModelCard],
+    make_job: MakeJob,
+    format: Format,
+) -> None:
+    job, url = make_job(format=format), f"memory://{tmp_path.name}"
+    worker = Artifacts(tmp_path / "worker", url)
+    before = finished(worker, job, format)
+    worker.publish(job.id, worker.folder(job.id))
+    server = Artifacts(tmp_path / "server", url)
+    result = Signing(server, tiny_settings, light_cards).sign(job, before)
+    server.keep(job.id)
+    assert result.provenance and result.provenance.signed
+
+    reader = Artifacts(tmp_path / "another-server", url)
+    assert Result.model_validate_json(reader.manifest(job.id) or b"") == result
+    assert reader.size(job.id, result.clip) == result.size_bytes
+    clip = reader.fetch(job.id, result.clip)
+    sidecar = result.provenance.sidecar and reader.fetch(job.id, result.provenance.sidecar)
+    assert clip is not None
+    found = validated(clip, sidecar.read_bytes() if sidecar else None)
+    assert found["validation_state"] == "Valid"
+    for name in (result.poster, result.last_frame):
+        picture = reader.fetch(job.id, name)
+        assert picture and validated(picture)["validation_state"] == "Valid"
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm", "gif"])
