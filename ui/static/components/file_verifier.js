@@ -123,7 +123,7 @@ function Answer({ found }) {
           <summary>
             ${report.state === "valid" ? "Settings in the file" : "Settings in the file, not signed"}
           </summary>
-          <pre>${JSON.stringify(settings, null, 2)}</pre>
+          <pre role="region" aria-label="Settings in the file" tabIndex="0">${JSON.stringify(settings, null, 2)}</pre>
         </details>`
       }
     </section>
