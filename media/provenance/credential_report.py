@@ -218,7 +218,7 @@ def _made_by(manifest: Mapping[str, Any]) -> MadeBy:
 
 def _made_from(active: Mapping[str, Any], manifests: Mapping[str, Any]) -> Iterator[MadeFrom]:
     for each in _dicts(active.get("ingredients"))[:MAX_INGREDIENTS]:
-        own = manifests.get(each.get("active_manifest"))
+        own = manifests.get(str(each.get("active_manifest")))
         codes = _failures((each.get("validation_results") or {}).get("activeManifest"))
         state: FileState = "none" if own is None else _state(codes) if codes else "valid"
         yield MadeFrom(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from jobs.service import JobService
 from jobs.signing import FOLDER, Signing
 from jobs.uploads import Uploads, remove
 from media.encode import encode
+from media.provenance import library
+from media.provenance.sandbox_child import examine
 from media.stills import write_last_frame, write_poster
 from pipelines.models.cards import ModelCard
 from pipelines.request import Format, GenerationRequest
@@ -115,7 +118,7 @@ def test_a_server_that_is_killed_while_it_signs_loses_nothing(
     clip.write_bytes(plain)
     monkeypatch.setattr(service._lifecycle, "artifacts", artifacts)
     found = service._lifecycle.finished_result(job.id)
-    assert found == result, "it is complete"
+    assert found is not None and found == result, "it is complete"
     again = signing.sign(job, found)
     assert validated(clip)["validation_state"] == "Valid"
     assert again.size_bytes == clip.stat().st_size
@@ -170,6 +173,30 @@ def test_signing_can_be_off(
     before = finished(artifacts, job)
     assert signing.sign(job, before) == before
     assert not (tiny_settings.data_dir / FOLDER).exists()
+
+
+def test_without_the_package_clips_are_made_and_the_log_says_it_once(
+    signing: Signing,
+    artifacts: Artifacts,
+    make_job: MakeJob,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    library.load.cache_clear()
+    try:
+        for job in (make_job(), make_job()):
+            before = finished(artifacts, job)
+            result = signing.sign(job, before)
+            assert result.provenance and not result.provenance.signed
+            assert "c2pa-python is not installed" in (result.provenance.problem or "")
+            assert result.adjustments == (), "nothing that whoever made the clip could change"
+            assert result.size_bytes == before.size_bytes
+        assert caplog.text.count("c2pa-python is not installed") == 1
+        request = {"what": "read", "path": "", "type": "", "trusted": "", "own": ""}
+        assert examine(request) == {"outcome": "unavailable"}
+    finally:
+        library.load.cache_clear()
 
 
 def test_no_log_has_the_key(

@@ -23,6 +23,7 @@ from media import mp4
 from media.encode import encode
 from media.ffmpeg import base_command
 from media.provenance import sandbox
+from media.provenance import signer as provenance_signer
 from media.provenance.certificates import load_credentials, self_made_credentials
 from media.provenance.claims import Making
 from media.provenance.credential_report import Report, no_report, report_of
@@ -36,6 +37,7 @@ from tests.unsigned import C2PA_UUID
 
 LEFT_OUT = {"ftyp", "free", "credentials"}
 FLIPS = 200
+HANGS_S = 1.5
 DAMAGED = 200
 
 
@@ -360,6 +362,11 @@ def spy() -> Iterator[tuple[str, list[str]]]:
             seen.append(self.path)
             self.send_error(404)
 
+        def do_POST(self) -> None:
+            seen.append(self.path)
+            time.sleep(HANGS_S if "slow" in self.path else 0)
+            self.send_error(503)
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -388,6 +395,23 @@ def test_an_address_in_a_file_is_never_fetched(tmp_path: Path, spy: tuple[str, l
     found = read_credentials(path)
     assert found.state in ("none", "unreadable")
     assert seen == []
+
+
+@pytest.mark.parametrize("kind", ["broken", "slow"])
+def test_a_clip_is_signed_without_a_time_stamp_if_there_is_none(
+    tmp_path: Path, spy: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(provenance_signer, "TIMESTAMP_S", 0.3 if kind == "slow" else 30)
+    address, seen = spy
+    signer = ClipSigner(self_made_credentials(tmp_path), f"{address}/{kind}")
+    found = examined(signed(signer, made(tmp_path)))
+    assert found.state == "valid"
+    assert found.signed_by and found.signed_by.signed_at is None
+    assert len(seen) == 1, "the authority was contacted"
+    picture = tmp_path / "poster.png"
+    Image.fromarray(FRAMES[0]).save(picture)
+    assert examined(signed(signer, picture)).state == "valid"
+    assert len(seen) == 1, "pictures get no time stamp"
 
 
 def test_the_reports_of_strange_credentials_are_read_without_an_error() -> None:
