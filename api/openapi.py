@@ -139,7 +139,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "estimate_comparison": compared,
         "verify": {
             "application/octet-stream": {"schema": FILE},
-            "multipart/form-data": {"schema": _object({}, file=FILE)},
+            "multipart/form-data": {"schema": _object({}, file=FILE, credentials=FILE)},
         },
         "read_settings": {
             "video/mp4": {"schema": FILE},

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool as in_thread
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -25,6 +25,8 @@ from api.job_streams import JobStreams
 from errors import ErrorCode, KinoraError
 from jobs.evaluation import Evaluation
 from jobs.job import Job
+from jobs.verification import verify
+from media.provenance.credential_report import Report
 from pipelines.models.drafts import draft_rules
 from pipelines.models.loras import list_names
 from web.addresses import address
@@ -36,8 +38,12 @@ from web.identity import Caller
 class VerifyResponse(BaseModel):
     """What a file says about how it was made."""
 
-    signed: bool
-    settings: dict[str, Any] | None
+    signed: bool = Field(description="Content Credentials are there, and valid.")
+    settings: dict[str, Any] | None = Field(
+        description="The settings in the file. If it is not `signed`, anybody may have written "
+        "them."
+    )
+    provenance: Report
 
 
 class Native:
@@ -79,6 +85,12 @@ class Native:
         add("/jobs/{job_id}/evaluation", self.evaluation, response_model=Evaluation)
         add("/jobs/{job_id}/poster", self.poster, responses=_responses(jpeg), **clip)
         add("/jobs/{job_id}/last-frame", self.last_frame, responses=_responses(png), **clip)
+        add(
+            "/jobs/{job_id}/credentials",
+            self.credentials,
+            responses=_responses({200: {"content": {"application/c2pa": {}}}}),
+            **clip,
+        )
         add("/models", self.models)
         add("/estimate", self.estimate, "POST", response_model=EstimateResponse)
         add("/verify", self.verify, "POST", response_model=VerifyResponse)
@@ -214,6 +226,15 @@ class Native:
         path = await in_thread(self.service.last_frame_path, job.id)
         return send_file(request, path, f"kinora-{job.id[:8]}-last")
 
+    async def credentials(
+        self, request: Request, job_id: JobId, caller: IdentifiedCaller
+    ) -> Response:
+        """The Content Credentials of a WebM, which has no place for them; other clips have them
+        inside."""
+        job = await self.core.get_job_in_thread(job_id, caller)
+        path = await in_thread(self.service.credentials_path, job.id)
+        return send_file(request, path, f"kinora-{job.id[:8]}.webm")
+
     # ---- stop
 
     async def cancel(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
@@ -252,21 +273,31 @@ class Native:
         ]
 
     async def verify(self, request: Request) -> VerifyResponse:
-        """What a clip says about its making: send the file, as a body or as a form's `file`."""
-        from media.metadata import read_comment
-
-        with tempfile.NamedTemporaryFile(prefix="kinora-") as stored:
+        """Who signed a file, whether it was changed since, and what it says about its making. Send
+        the file, as a body or as a form's `file`; a WebM's `.c2pa` file as the form's
+        `credentials`. Nothing is stored, and nothing is fetched from the internet."""
+        with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
+            path, sidecar, name = Path(folder) / "file", None, ""
             if request.headers.get("content-type", "").startswith("multipart/"):
-                file = (await request_body.read_body(request)).get("file")
+                form = await request_body.read_body(request)
+                file, credentials = form.get("file"), form.get("credentials")
                 if not isinstance(file, UploadFile):
                     raise KinoraError(ErrorCode.INVALID_INPUT, "Send the clip as “file”.")
-                await in_thread(shutil.copyfileobj, file.file, stored)
+                name = file.filename or ""
+                await in_thread(_store, file, path)
+                if isinstance(credentials, UploadFile):
+                    sidecar = Path(folder) / "credentials"
+                    await in_thread(_store, credentials, sidecar)
             else:
-                async for chunk in request.stream():
-                    stored.write(chunk)
-            stored.flush()
-            comment = await in_thread(read_comment, Path(stored.name))
-        return VerifyResponse(signed=False, settings=comment)
+                with path.open("wb") as stored:
+                    async for chunk in request.stream():
+                        stored.write(chunk)
+            found = await in_thread(
+                lambda: verify(path, self.service.settings, sidecar=sidecar, name=name)
+            )
+        return VerifyResponse(
+            signed=found.is_valid, settings=found.settings, provenance=found.report
+        )
 
     async def _job_response(
         self, job_id: str, caller: Caller, change: Callable[[str], Job] | None = None
@@ -279,6 +310,11 @@ class Native:
             return _json(schemas.job_view(self.service, job))
 
         return await in_thread(respond)
+
+
+def _store(upload: UploadFile, path: Path) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(upload.file, file)
 
 
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -58,6 +58,9 @@ class Clip(BaseModel):
     size_bytes: int
     finished_early: bool
     seconds: dict[str, float] = Field(description="Wall seconds by phase.")
+    signed: bool | None = Field(
+        default=None, description="With Content Credentials; null where signing is off."
+    )
 
 
 class JobView(JobProgress):
@@ -182,6 +185,7 @@ def clip(result: Result) -> Clip:
         size_bytes=result.size_bytes,
         finished_early=result.finished_early,
         seconds=result.seconds,
+        signed=result.provenance.signed if result.provenance else None,
     )
 
 
@@ -191,6 +195,8 @@ def urls(job: Job) -> dict[str, str]:
     if job.state is State.SUCCEEDED and not gone(job):
         found["result"] = address(f"/api/result/{job.id}")
         found |= {name: f"{here}/{name}" for name in ("poster", "last-frame")}
+        if job.result and job.result.provenance and job.result.provenance.sidecar:
+            found["credentials"] = f"{here}/credentials"
     elif not job.state.ended:
         found |= {name: f"{here}/{name}" for name in ("preview", "cancel", "finish")}
     if job.full_request:

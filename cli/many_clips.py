@@ -15,6 +15,7 @@ from cli.generate import CLIPS, OWNER, PICTURES, InputFiles, about, lora_from, p
 from cli.output import FORMATS
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
+from media.provenance.library import SIDECAR
 from pipelines.models.comparison import parse_settings
 from pipelines.models.drafts import parse_count
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
@@ -137,7 +138,11 @@ class OutputFolder:
         """Copies everything there and returns the new paths."""
         names = {job_id: self.path / name for job_id, name in made.names.items()}
         for job_id, target in names.items():
-            shutil.copyfile(made.clips[job_id], target)
+            clip = made.clips[job_id]
+            shutil.copyfile(clip, target)
+            sidecar = clip.with_name(clip.name + SIDECAR)
+            if sidecar.is_file():
+                shutil.copyfile(sidecar, target.with_name(target.name + SIDECAR))
         sheet = Path(shutil.copyfile(made.sheet, self.path / "sheet.png"))
         grid = made.grid and Path(shutil.copyfile(made.grid, self.path / "grid.mp4"))
         about = json.dumps(made.description, indent=1, ensure_ascii=False)

@@ -18,6 +18,7 @@ from typing import BinaryIO, get_args
 
 from errors import ErrorCode, KinoraError
 from media.files import atomic_write
+from media.provenance.library import SIDECAR
 from pipelines.request import Format
 
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -82,6 +83,9 @@ class Output:
                 return str(STDOUT)
             if not self.is_replaced or not _replace(self.path, clip):
                 _write_to(self.path, clip)
+            sidecar = clip.with_name(clip.name + SIDECAR)
+            if self.is_replaced and sidecar.is_file():
+                _replace(self.path.with_name(self.path.name + SIDECAR), sidecar)
         except (OSError, KinoraError) as error:
             if self.is_stdout:  # or Python reports the error again when it closes it
                 with suppress(OSError):

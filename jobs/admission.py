@@ -197,7 +197,8 @@ def link_first_complete(lifecycle: JobLifecycle, earlier: list[str], job_id: str
         result = lifecycle.finished_result(each)
         if result is None or result.finished_early:
             continue
-        names = (result.clip, result.poster, result.last_frame, MANIFEST)
+        sidecar = result.provenance and result.provenance.sidecar
+        names = (result.clip, *filter(None, [sidecar]), result.poster, result.last_frame, MANIFEST)
         try:
             for name in names:
                 source = lifecycle.artifacts.fetch(each, name)

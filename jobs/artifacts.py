@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 MANIFEST = "result.json"
 """Written last: if it is complete, so is the clip."""
 
-UPLOAD_SUFFIXES = (".png", ".mp4", ".json")
+CREDENTIAL_SUFFIXES = (".inputTo.c2pa", ".componentOf.c2pa")
+"""An upload's own Content Credentials, by C2PA's word for what a clip has of it."""
+UPLOAD_SUFFIXES = (".png", ".mp4", ".json", *CREDENTIAL_SUFFIXES)
 SIGNED_S = 3600
 
 
@@ -196,7 +198,17 @@ class Artifacts:
         """Downloads the job's inputs to a worker's folder, unless they are on a shared disk."""
         if self._remote is not None:
             for name in _input_files(job):
-                self._download(self._key("pictures", name), folder / name)
+                if not name.endswith(CREDENTIAL_SUFFIXES):  # only the server signs
+                    self._download(self._key("pictures", name), folder / name)
+
+    def fetch_upload(self, name: str) -> Path | None:
+        """The local path of an uploaded file, downloaded if necessary; None if it is not there."""
+        path = self.uploads_folder / name
+        if path.is_file():
+            return path
+        if self._remote is None or not self._download(self._key("pictures", name), path):
+            return None
+        return path
 
     def store_shared(self, file: Path, name: str) -> None:
         """Stores a file for all workers. The name is a hash of its content."""

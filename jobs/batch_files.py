@@ -22,7 +22,9 @@ from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.batch import BatchState, Cell
 from jobs.job import Job, State
+from jobs.signing import Signing
 from media.files import list_or_empty, stat_or_none
+from media.provenance.library import SIDECAR
 from media.zip_stream import Entry, zip_stream
 from settings import Settings
 
@@ -55,8 +57,10 @@ Kind = Literal["sheet", "grid"]
 class BatchFiles:
     """Thread-safe."""
 
-    def __init__(self, artifacts: Artifacts, settings: Settings) -> None:
-        self._artifacts, self._settings = artifacts, settings
+    def __init__(
+        self, artifacts: Artifacts, settings: Settings, signing: Signing | None = None
+    ) -> None:
+        self._artifacts, self._settings, self._signing = artifacts, settings, signing
         self._root = artifacts.root / "batches"
         self._one_at_a_time = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
@@ -94,11 +98,22 @@ class BatchFiles:
         if not path.is_file():
             with self._turn():
                 if not path.is_file():  # another request may have made it meanwhile
-                    write(self._grid_of(found), path)
+                    self._make(found, path, write)
                     for older in list_or_empty(folder):
                         if older.name.startswith(f"{kind}-") and older != path:
                             older.unlink(missing_ok=True)
         return path
+
+    def _make(self, found: BatchState, path: Path, write: Callable[[Grid, Path], Any]) -> None:
+        """A file of that name is complete and signed: other requests send it at once."""
+        made = path.with_name(f"unsigned-{path.name}")
+        try:
+            write(self._grid_of(found), made)
+            if self._signing:
+                self._signing.sign_picture(made, path.name)
+            made.replace(path)
+        finally:
+            made.unlink(missing_ok=True)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -162,6 +177,10 @@ class BatchFiles:
             path = self._artifacts.fetch(job.id, job.result.clip) if job.result else None
             if job.id in names and path is not None:  # else it was removed meanwhile
                 yield names[job.id], path
+                if job.result and job.result.provenance and job.result.provenance.sidecar:
+                    sidecar = self._artifacts.fetch(job.id, job.result.provenance.sidecar)
+                    if sidecar is not None:
+                        yield f"{names[job.id]}{SIDECAR}", sidecar
 
 
 def clip_names(found: BatchState) -> dict[str, str]:

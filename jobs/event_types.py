@@ -132,6 +132,8 @@ class Succeeded(_Body):
     """By phase; None where the clip was there already."""
     finished_early: bool | None = field(default=None, metadata=OPTIONAL)
     reused: bool | None = field(default=None, metadata=OPTIONAL)
+    signed: bool | None = field(default=None, metadata=OPTIONAL)
+    """With Content Credentials; None where signing is off."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,19 @@ WHY = {
 }
 
 
+class Provenance(BaseModel):
+    """Whether a clip was signed with Content Credentials."""
+
+    model_config = ConfigDict(frozen=True)
+    signed: bool
+    sidecar: str | None = None
+    """The file with the credentials, for a container that has no place for them."""
+    self_made: bool = False
+    """The certificate is a self-made one."""
+    problem: str | None = None
+    """Why it is not signed, as a sentence."""
+
+
 class Result(BaseModel):
     """The clip of a job that has succeeded. File names are relative to the job's folder."""
 
@@ -74,6 +87,10 @@ class Result(BaseModel):
     num_frames: int
     fps: int
     size_bytes: int
+    unsigned_size_bytes: int | None = None
+    """Of the clip before it was signed: until the signed file has replaced it, that is its size."""
+    provenance: Provenance | None = None
+    """None for clips of earlier versions, and where signing is off."""
     finished_early: bool = False
     steps_done: int | None = None
     reused: bool = False

@@ -65,6 +65,8 @@ class JobLifecycle:
         self.check_queued: Callable[[], None] = lambda: None
         """An executor calls this once its worker's device is known: jobs that were accepted before
         are checked against it."""
+        self.sign: Callable[[Job, Result], Result] = lambda _, result: result
+        """Signs the files of a finished clip and returns its result."""
 
     def folder(self, job_id: str) -> Path:
         return self.artifacts.folder(job_id)
@@ -128,15 +130,20 @@ class JobLifecycle:
     def succeed(self, job: Job, result: Result) -> None:
         """The clip is finished; cancels the job if it was discarded in the meantime."""
         self.artifacts.drop(job.id, LATENTS)
+        made = self.store.get(job.id) or job
+        result = self.sign(made, result)
         self.artifacts.keep(job.id)
         # before the event, so that subscribers to it already get the better estimate
-        made = self.store.get(job.id) or job
         self.estimator.learn(made.model_copy(update={"result": result}))
         succeeded = self.store.move(
             job.id,
             State.RUNNING,
             State.SUCCEEDED,
-            Succeeded(result.seconds, result.finished_early),
+            Succeeded(
+                result.seconds,
+                result.finished_early,
+                signed=result.provenance.signed if result.provenance else None,
+            ),
             result=result,
             unless_stop_request="discard",
             run=job.started_at,
@@ -220,8 +227,8 @@ class JobLifecycle:
         others = (result.poster, result.last_frame)
         if any(self.artifacts.size(job_id, name) is None for name in others):
             return None
-        is_complete = self.artifacts.size(job_id, result.clip) == result.size_bytes
-        return result if is_complete else None
+        sizes = (result.size_bytes, result.unsigned_size_bytes)
+        return result if self.artifacts.size(job_id, result.clip) in sizes else None
 
     def is_sampled(self, job_id: str) -> bool:
         """The latents are stored: only decoding and encoding remain."""

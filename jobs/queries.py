@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterator
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from jobs.events import EventLog
 from jobs.executor import Executor
 from jobs.job import Job, State
 from jobs.queue_eta import QueueEstimate, QueueEta
+from jobs.signing import Signing
 from jobs.store import JobStore
 from pipelines.preview import Preview
 
@@ -43,6 +45,7 @@ class JobQueries:
         executor: Executor,
         queue_eta: QueueEta,
         evaluator: Evaluator,
+        signing: Signing,
     ) -> None:
         self._store = store
         self._events = events
@@ -50,6 +53,7 @@ class JobQueries:
         self._executor = executor
         self._queue_eta = queue_eta
         self._evaluator = evaluator
+        self._signing = signing
         self._started_at = time.monotonic()
 
     # -- jobs --------------------------------------------------------------------------------------
@@ -237,6 +241,36 @@ class JobQueries:
     def last_frame_path(self, job_id: str, owner: str | None = None) -> Path:
         """The last frame as a PNG. Raises as `clip_path`."""
         return self._artifact(job_id, owner, "last_frame")
+
+    def credentials_path(self, job_id: str, owner: str | None = None) -> Path:
+        """The Content Credentials beside a clip whose container has no place for them. Raises as
+        `clip_path`, also where the clip has them inside."""
+        result = self.get(job_id, owner).result
+        provenance = result and result.provenance
+        sidecar = provenance and provenance.sidecar
+        clip = self.clip_path(job_id, owner)
+        path = self._artifacts.fetch(job_id, sidecar) if sidecar else None
+        if path is None:
+            sentence = f"There is no file of Content Credentials beside {clip.name}."
+            raise KinoraError(ErrorCode.NOT_FOUND, sentence)
+        return path
+
+    def contact_sheet_path(self, job: Job) -> Path:
+        """Up to 20 frames of a clip as one JPEG, made the first time. Raises as `clip_path`, and
+        KinoraError(DECODE)."""
+        from media.stills import write_contact_sheet
+
+        clip = self.clip_path(job.id)
+        sheet = clip.with_name("contact.jpg")
+        if not sheet.is_file() and job.result is not None:
+            made = clip.with_name(f"unsigned-{threading.get_ident()}.jpg")
+            try:
+                write_contact_sheet(clip, job.result.num_frames, made)
+                self._signing.sign_picture(made, f"kinora-{job.id[:8]}.jpg")
+                made.replace(sheet)
+            finally:
+                made.unlink(missing_ok=True)
+        return sheet
 
     def evaluation(self, job: Job) -> Evaluation:
         """Measurements of a finished clip; takes seconds the first time. Raises as `clip_path`, and

@@ -33,6 +33,7 @@ from jobs.retention import Housekeeper
 from jobs.saved import SavedItems
 from jobs.share_rows import ShareRows
 from jobs.shares import Shares
+from jobs.signing import Signing
 from jobs.store import JobStore
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
@@ -75,6 +76,8 @@ class JobService(JobQueries):
         self._estimator = Estimator(store, self.cards, planner=self.planner)
         self._lifecycle = JobLifecycle(store, events, self._estimator, settings.data_dir, artifacts)
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
+        signing = Signing(artifacts, settings, self.cards)
+        self._lifecycle.sign = signing.sign
         self._housekeeper = Housekeeper(self._lifecycle, settings)
         self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
@@ -85,8 +88,10 @@ class JobService(JobQueries):
             lambda: executor.health().workers,
             *([drivers.idle] if drivers else []),
         )
-        super().__init__(store, events, artifacts, executor, queue_eta, Evaluator(settings))
-        self.batch_files = BatchFiles(artifacts, settings)
+        super().__init__(
+            store, events, artifacts, executor, queue_eta, Evaluator(settings), signing
+        )
+        self.batch_files = BatchFiles(artifacts, settings, signing)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
@@ -101,6 +106,7 @@ class JobService(JobQueries):
         self._recover()
         self._liveness.watch(self._check_other_processes)
         self._housekeeper.start()
+        self._signing.prepare()
         self._executor.start(self._lifecycle)
         self._executor.notify()
 

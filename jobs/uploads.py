@@ -7,18 +7,26 @@ owner's mark is an empty file beside it; for an owner without a mark the file do
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
+from jobs.artifacts import UPLOAD_SUFFIXES
+from media.files import atomic_write
 from pipelines.models.duration import SourceClip
 from pipelines.request import GenerationRequest
 from settings import Settings
 
 if TYPE_CHECKING:
     from media.images import StoredPicture
+    from media.provenance.claims import Relationship
     from media.videos import StoredVideo
+
+log = logging.getLogger(__name__)
 
 GIVERS = "givers"
 """The folder of marks: givers/<file>/<hash of the owner>."""
@@ -37,6 +45,11 @@ class Uploads:
             max_pixels=int(self.settings.max_image_megapixels * 1e6),
         )
         stored = store_picture(data, self.folder, limits)
+        if b"c2pa" in data:
+            with tempfile.NamedTemporaryFile(prefix="kinora-") as file:
+                file.write(data)
+                file.flush()
+                self._keep_credentials(Path(file.name), stored.id, "Picture", ("inputTo",))
         self._mark(stored.id, owner)
         return stored
 
@@ -48,8 +61,28 @@ class Uploads:
         if made_here:
             limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
         stored = store_video(source, self.folder, limits)
+        self._keep_credentials(source, stored.id, "Clip", ("inputTo", "componentOf"))
         self._mark(stored.id, owner)
         return stored
+
+    def _keep_credentials(
+        self, source: Path, name: str, title: str, relationships: Sequence[Relationship]
+    ) -> None:
+        """What an upload's own Content Credentials say, for the clips that are made from it: the
+        stored file is without them. Raises nothing: an upload is usable without."""
+        from media.provenance.claims import archive_name
+        from media.provenance.sandbox import read_ingredient
+
+        if not self.settings.sign or (self.folder / archive_name(name, relationships[0])).exists():
+            return
+        try:
+            found = read_ingredient(source, name, title, relationships)
+        except KinoraError as error:  # too many wait
+            log.warning("Content Credentials of an upload are not kept: %s", error.message)
+            return
+        for relationship, archive in found.items():
+            with atomic_write(self.folder / archive_name(name, relationship)) as part:
+                part.write_bytes(archive)
 
     def path(self, name: str, owner: str | None) -> Path:
         """The file of that hash. `owner=None` skips the check. Raises KinoraError(NOT_FOUND)."""
@@ -107,6 +140,6 @@ class Uploads:
 
 def remove(folder: Path, name: str) -> None:
     """Removes the file of that hash, its description and its marks."""
-    for suffix in (".png", ".mp4", ".json"):
+    for suffix in UPLOAD_SUFFIXES:
         (folder / f"{name}{suffix}").unlink(missing_ok=True)
     shutil.rmtree(folder / GIVERS / name, ignore_errors=True)

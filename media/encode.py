@@ -23,6 +23,7 @@ from errors import ErrorCode, KinoraError
 from media import mp4
 from media.ffmpeg import BT709, DISK_FULL, SOUND_RATE_HZ, base_command
 from media.files import atomic_write
+from media.provenance import plain_tags
 from pipelines.request import Format, Quality
 from pipelines.sound import Sound
 
@@ -123,7 +124,7 @@ def encode_stream(
     trimmed = None if sound is None else sound.lasting(num_frames / fps)
     with (
         atomic_write(path) as part,
-        _metadata_file(part, comment) as metadata,
+        _metadata_file(part, format, comment) as metadata,
         _sound_file(part, trimmed) as sound_input,
     ):
         # 2. Encode.
@@ -142,9 +143,13 @@ def encode_stream(
         ]
         _run_ffmpeg(command, stream, part, max_bytes)
 
-        # 3. Declare the odd size and measure the file.
+        # 3. Declare the odd size, add the tags that ffmpeg cannot write, and measure the file.
         if is_odd:
             mp4.declare_size(part, width, height)
+        if format == "mp4":
+            plain_tags.tag_mp4(part)
+        elif format == "gif":
+            plain_tags.tag_gif(part)
         size_bytes = part.stat().st_size
     return EncodedClip(path, width, height, num_frames, fps, size_bytes)
 
@@ -237,16 +242,21 @@ def _check_size(part: Path, max_bytes: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _metadata_file(part: Path, comment: str) -> Iterator[Path]:
-    """The comment in a file: a command line is limited in length and visible to other users."""
-    # UTF-8 cannot encode a lone surrogate; its backslash escape is valid JSON
-    text = re.sub(rb"([=;#\\\n])", rb"\\\1", comment.encode("utf-8", "backslashreplace"))
+def _metadata_file(part: Path, format: Format, comment: str) -> Iterator[Path]:
+    """The tags in a file: a command line is limited in length and visible to other users."""
+    tags = {"comment": comment, **plain_tags.ffmpeg_tags(format)}
     metadata = part.with_name(f"notes-{part.name}")
     try:
-        metadata.write_bytes(b";FFMETADATA1\ncomment=" + text + b"\n")
+        lines = (name.encode() + b"=" + _escaped(text) + b"\n" for name, text in tags.items())
+        metadata.write_bytes(b";FFMETADATA1\n" + b"".join(lines))
         yield metadata
     finally:
         metadata.unlink(missing_ok=True)
+
+
+def _escaped(text: str) -> bytes:
+    # UTF-8 cannot encode a lone surrogate; its backslash escape is valid JSON
+    return re.sub(rb"([=;#\\\n])", rb"\\\1", text.encode("utf-8", "backslashreplace"))
 
 
 @contextlib.contextmanager

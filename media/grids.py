@@ -21,6 +21,7 @@ from media.encode import EncodedClip, encode_stream
 from media.ffmpeg import base_command
 from media.files import atomic_write
 from media.labels import Colour, draw_text
+from media.provenance.plain_tags import png_info
 from media.stills import DEMUXERS
 
 MAX_SIDE = 2560
@@ -134,7 +135,7 @@ def write_sheet(grid: Grid, path: Path) -> Path:
             fitted = _fit(poster.convert("RGB"), layout.cell)
         canvas.paste(fitted, layout.place(grid, index))
     with atomic_write(path) as part:
-        canvas.save(part, format="PNG")
+        canvas.save(part, format="PNG", pnginfo=png_info())
     return path
 
 

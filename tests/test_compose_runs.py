@@ -117,6 +117,9 @@ def test_a_clip_is_made_and_kept_where_the_file_says(fleet: Fleet) -> None:
             assert time.monotonic() < ends, (state, fleet.worker.said())
             time.sleep(0.2)
         clip = program.get(f"/api/result/{job_id}").content
+        found = program.post("/api/verify", content=clip).json()["provenance"]
+        assert found["state"] == "valid", "the server signs what a worker behind Redis has made"
+        assert found["signed_by"]["kind"] == "this_installation"
     kept = fleet.places.folder / "data" / "shared" / "jobs" / job_id / "clip.mp4"
     assert kept.read_bytes() == clip
 

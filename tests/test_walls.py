@@ -389,7 +389,12 @@ def test_what_is_imported_is_required() -> None:
         for line in (ROOT / file).read_text().splitlines()
         if line and not line.startswith("#")
     }
-    listed_as = {"PIL": "pillow", "yaml": "pyyaml", "dotenv": "python_dotenv"}
+    listed_as = {
+        "PIL": "pillow",
+        "yaml": "pyyaml",
+        "dotenv": "python_dotenv",
+        "c2pa": "c2pa_python",
+    }
     own = {*ROOMS, *FILES, "training"}
     for path in sources(*ROOMS, *FILES):
         for module in imports_of(path):

@@ -51,6 +51,8 @@ def build(
                 with gr.Tab(PROMPT_FIELDS[task].tab, id=task.value):
                     studios[task] = TaskTab(task, service, cards, settings, models)
         js_component("reel", Task.TEXT_TO_VIDEO)
+        verify = '<a href="verify">Verify a clip</a>'
+        gr.HTML(verify, elem_id="k-verify", js_on_load=None, apply_default_css=False)
         for studio in studios.values():
             studio.wire(studios)
             # a LoRA that was added since the page was built is offered

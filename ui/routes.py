@@ -32,6 +32,7 @@ from ui.restore_routes import RestoreRoutes
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread, read_limited
 from ui.share_routes import PanelShareRoutes
 from ui.signatures import Signatures
+from ui.verify_page import VerifyPage
 from web import sse
 from web.files import send_file, send_preview
 from web.identity import (
@@ -272,6 +273,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
                 *restore.routes(),
                 *page.routes(),
                 *prompts.routes(),
+                *VerifyPage(settings).routes(),
                 script.route(),
                 task_examples.route(),
             ],

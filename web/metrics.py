@@ -61,6 +61,10 @@ class Metrics:
             "kinora_jobs_ended", "Clips by how they ended.", ("model", "state"), registry=here
         )
         self.reused = Counter("kinora_cache_hits", "Clips that were there already.", registry=here)
+        self.signed = Counter(
+            "kinora_clips_signed", "Finished clips by whether they were signed.", ("signed",),
+            registry=here,
+        )  # fmt: skip
         self.requeued = Counter(
             "kinora_jobs_requeued", "Clips made again: their worker was lost.", registry=here
         )
@@ -116,7 +120,9 @@ class Metrics:
             case Requeued():
                 self.requeued.inc()
                 self._steps.pop(job_id, None)
-            case Succeeded(seconds, reused=reused):
+            case Succeeded(seconds, reused=reused, signed=signed):
+                if signed is not None:
+                    self.signed.labels("yes" if signed else "no").inc()
                 if reused:
                     self.reused.inc()
                 for phase, phase_s in (seconds or {}).items():

@@ -114,14 +114,9 @@ class Videos:
         clip = await in_thread(self.service.clip_path, job.id)
 
         def find() -> Path:
-            from media.stills import write_contact_sheet
-
             if variant == "thumbnail":
                 return self.service.poster_path(job.id)
-            sheet = clip.with_name("contact.jpg")
-            if variant == "spritesheet" and not sheet.is_file():
-                write_contact_sheet(clip, result.num_frames, sheet)
-            return sheet if variant == "spritesheet" else clip
+            return self.service.contact_sheet_path(job) if variant == "spritesheet" else clip
 
         return send_file(request, await in_thread(find), f"{variant}-{job.id[:8]}")
 

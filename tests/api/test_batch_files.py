@@ -22,6 +22,7 @@ from jobs.service import JobService
 from media.encode import encode
 from media.stills import write_last_frame, write_poster
 from tests.api.test_explore import DOG, client_of, refused, service, site  # noqa: F401  # fixtures
+from tests.media.provenance.test_signing_files import validated
 from tests.media.reading import read
 from web.guard import Guard
 
@@ -82,6 +83,7 @@ def test_a_sheet_shows_what_is_there_and_changes_with_it(
     assert (after == 90).all(axis=2).sum() > 10_000 > (before == 90).all(axis=2).sum()
     (kept,) = cached(here, comparison).iterdir()
     assert kept.suffix == ".png", "of one state only"
+    assert validated(kept)["validation_state"] == "Valid"
 
 
 def cached(here: JobService, batch: Any) -> Path:
@@ -98,6 +100,7 @@ def test_a_grid_plays_them_in_one_video(me: TestClient, comparison: Any, tmp_pat
     assert unchanged.status_code == 304
     path = tmp_path / "grid.mp4"
     path.write_bytes(answer.content)
+    assert validated(path)["validation_state"] == "Valid"
     seen = read(path)
     assert (len(seen.frames), seen.rate, seen.codec) == (9, 8, "h264")
     assert json.loads(seen.tags["comment"])["batch"] == comparison["batch_id"]

@@ -57,6 +57,7 @@ def test_metrics_count_what_happened(me: httpx.Client) -> None:
     assert grew("kinora_jobs_created_total{model=pocket}") == 2
     assert grew("kinora_jobs_ended_total{model=pocket,state=succeeded}") == 2
     assert grew("kinora_cache_hits_total{}") == 1
+    assert grew("kinora_clips_signed_total{signed=yes}") == 1
     assert grew("kinora_queue_wait_seconds_count{}") == 1
     assert grew("kinora_step_seconds_count{model=pocket}") == 2, "between three steps"
     assert grew("kinora_phase_seconds_count{model=pocket,phase=decode}") == 1
@@ -73,6 +74,7 @@ PROMISED = {
     "kinora_jobs": ("gauge", {"state", "model"}),
     "kinora_jobs_created": ("counter", {"model"}),
     "kinora_jobs_ended": ("counter", {"model", "state"}),
+    "kinora_clips_signed": ("counter", {"signed"}),
     "kinora_jobs_requeued": ("counter", set()),
     "kinora_queue_depth": ("gauge", set()),
     "kinora_queue_oldest_seconds": ("gauge", set()),

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import MANY_STEPS, Connect, ended, is_error, make, running
+from tests.unsigned import without_credentials
 
 
 @pytest.fixture
@@ -82,7 +83,8 @@ def test_a_picture_comes_in_as_a_file_or_in_the_json(me: httpx.Client, png: byte
     jobs = [ended(me, answer.json()["job_id"]) for answer in (form, inline)]
     assert [job["task"] for job in jobs] == ["i2v", "i2v"]
     assert jobs[0]["settings"] == jobs[1]["settings"]
-    clips = [me.get(f"/api/result/{job['job_id']}").content for job in jobs]
+    results = [me.get(f"/api/result/{job['job_id']}").content for job in jobs]
+    clips = [without_credentials(clip) for clip in results]
     assert clips[0] == clips[1], "the same seed and picture, the same bytes"
 
 
@@ -266,7 +268,35 @@ def test_a_clip_says_what_made_it(me: httpx.Client, clip: dict[str, Any]) -> Non
         me.post("/api/verify", files={"file": ("clip.mp4", data)}),
     ):
         assert answer.json()["settings"]["settings"]["seed"] == 11
-    assert me.post("/api/verify", content=b"no clip").json()["settings"] is None
+        assert answer.json()["signed"]
+        report = answer.json()["provenance"]
+        assert report["state"] == "valid"
+        assert report["signed_by"]["kind"] == "this_installation"
+        assert (report["made_by"]["model"], report["made_by"]["is_generated"]) == ("pocket", True)
+    changed = me.post("/api/verify", content=data.replace(b'"seed":11', b'"seed":12')).json()
+    assert (changed["signed"], changed["provenance"]["state"]) == (False, "changed")
+    nothing = me.post("/api/verify", content=b"no clip").json()
+    assert nothing["settings"] is None and not nothing["signed"]
+
+
+def test_the_credentials_of_a_webm_are_a_file_of_their_own(me: httpx.Client) -> None:
+    job = make(me, format="webm", seed=12)
+    assert job["result"]["signed"]
+    clip = me.get(job["urls"]["result"]).content
+    credentials = me.get(job["urls"]["credentials"])
+    assert credentials.headers["content-type"] == "application/c2pa"
+    assert not me.post("/api/verify", content=clip).json()["signed"]
+    files = {"file": ("clip.webm", clip), "credentials": ("clip.webm.c2pa", credentials.content)}
+    assert me.post("/api/verify", files=files).json()["signed"]
+    files["file"] = ("clip.webm", clip[:-1] + bytes([clip[-1] ^ 1]))
+    assert me.post("/api/verify", files=files).json()["provenance"]["state"] == "changed"
+
+
+def test_a_clip_with_its_credentials_inside_has_no_file_of_them(
+    me: httpx.Client, clip: dict[str, Any]
+) -> None:
+    assert "credentials" not in clip["urls"]
+    assert me.get(f"/api/jobs/{clip['job_id']}/credentials").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from settings import Settings
 from tests.forks import Forks
 from tests.jobs.conftest import MakeJob, accept, build_service, wait_for_kind
 from tests.jobs.workers.test_run import Person, Run
+from tests.unsigned import without_credentials
 
 if TYPE_CHECKING:
     from pipelines.engine.manager import PipelineManager
@@ -289,7 +290,8 @@ def test_days_later_and_after_a_restart(
         # the same clip as if nothing had happened
         plain = service.submit(SHORT, ME)
         wait_for_kind(service, plain.id, "succeeded")
-        assert service.clip_path(plain.id).read_bytes() == service.clip_path(job.id).read_bytes()
+        clips = [without_credentials(service.clip_path(each.id)) for each in (plain, job)]
+        assert clips[0] == clips[1]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from settings import ROOT
-from ui import assets
+from ui import assets, verify_page
 
 NAMES_NOT_FETCHED = {
     "http://www.w3.org/2000/svg",
@@ -60,13 +60,14 @@ def test_scripts_never_turn_text_into_html() -> None:
 
 def test_every_static_file_is_used() -> None:
     modules = assets.modules()
-    used, found = set(), {assets.MAIN}
+    used, found = set(), {assets.MAIN, verify_page.MAIN}
     while found:
         used |= found
         found = {name for path in found for name in imports_of(path, modules[path])} - used
     assert set(modules) == used
     others = {path.name for path in sources("*") if path.is_file()} - {Path(s).name for s in used}
-    assert others == {*assets.STYLES, "favicon.svg", "types.d.ts", "globals.d.ts"}
+    styles = {*assets.STYLES, *verify_page.STYLES}
+    assert others == {*styles, "favicon.svg", "types.d.ts", "globals.d.ts"}
 
 
 def imports_of(path: str, text: str) -> set[str]:

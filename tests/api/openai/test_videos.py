@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests import tiny
 from tests.api.conftest import ApiServer, ended, running
+from tests.media.provenance.test_signing_files import validated
 
 SECRET = f"openai-sdk-{time.time_ns()}"
 QUICK = {"num_inference_steps": 2}
@@ -43,7 +44,7 @@ def raw(server: ApiServer) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_create_and_poll_and_download(sdk: OpenAI) -> None:
+def test_create_and_poll_and_download(sdk: OpenAI, tmp_path: Path) -> None:
     video = sdk.videos.create_and_poll(prompt="a dog in the snow", extra_body=QUICK)
     assert video.status == "completed"
     assert (video.object, video.progress, video.error) == ("video", 100, None)
@@ -57,6 +58,8 @@ def test_create_and_poll_and_download(sdk: OpenAI) -> None:
     assert still.size == (64, 64)
     sheet = sdk.videos.download_content(video.id, variant="spritesheet").read()
     assert Image.open(io.BytesIO(sheet)).size == (5 * 160, 2 * 160), "9 frames, 5 in a row"
+    (tmp_path / "sheet.jpg").write_bytes(sheet)
+    assert validated(tmp_path / "sheet.jpg")["validation_state"] == "Valid"
 
 
 def test_size_seconds_and_our_own_settings_as_form_strings(sdk: OpenAI) -> None:

@@ -1,0 +1,113 @@
+"""Plain, unsigned tags that say "AI generated", for programs that read no Content Credentials.
+
+The property is IPTC's DigitalSourceType: in XMP for JPEG, PNG, GIF and MP4, and as a tag of its
+own in MP4 and WebM, where ffprobe shows it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL.PngImagePlugin import PngInfo
+
+from media import mp4
+
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""For a file that also has frames which were not generated."""
+NAME = "DigitalSourceType"
+WORDS = "AI generated"
+
+XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+    ' xmlns:dc="http://purl.org/dc/elements/1.1/"'
+    f' Iptc4xmpExt:{NAME}="{GENERATED}"'
+    ' Iptc4xmpExt:AISystemUsed="Kinora"'
+    ' xmp:CreatorTool="Kinora">'
+    f'<dc:description><rdf:Alt><rdf:li xml:lang="x-default">{WORDS}</rdf:li></rdf:Alt>'
+    "</dc:description>"
+    "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    '<?xpacket end="r"?>'
+).encode()
+
+XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+"""Of the MP4 box that holds XMP (XMP specification, part 3)."""
+DONOR = "synopsis"
+"""ffmpeg writes no tags of other names into an MP4. It writes this one, as long as ours will be,
+and `tag_mp4` replaces it: no other byte of the file moves."""
+DONOR_ATOM = (b"moov", b"udta", b"meta", b"ilst", b"ldes")
+
+
+def png_info() -> PngInfo:
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    return info
+
+
+def ffmpeg_tags(format: str) -> dict[str, str]:
+    """For ffmpeg's metadata file; `tag_mp4` and `tag_gif` add the rest."""
+    match format:
+        case "mp4":
+            padding = len(_freeform_atom()) - ATOM_HEAD - DATA_HEAD
+            return {"description": WORDS, DONOR: " " * padding}
+        case "webm":
+            return {"DESCRIPTION": WORDS, NAME.upper(): GENERATED}
+    return {}
+
+
+def tag_mp4(path: Path) -> None:
+    """Adds the tag and the XMP box to a file with `ffmpeg_tags`. Raises ValueError."""
+    tag = _freeform_atom()
+    with path.open("rb+") as file:
+        donor = mp4.find(file, *DONOR_ATOM)
+        if donor is None or donor.end - donor.start + ATOM_HEAD != len(tag):
+            raise ValueError("the file has no tag that could be replaced")
+        file.seek(donor.start - ATOM_HEAD)
+        file.write(tag)
+        file.seek(0, 2)
+        file.write(_atom(b"uuid", XMP_UUID + XMP))
+
+
+def tag_jpeg(path: Path) -> None:
+    """Inserts an XMP segment before all others."""
+    data = path.read_bytes()
+    body = b"http://ns.adobe.com/xap/1.0/\0" + XMP
+    segment = b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+    path.write_bytes(data[:2] + segment + data[2:])
+
+
+def tag_gif(path: Path) -> None:
+    """Inserts an XMP application extension before the first picture."""
+    data = path.read_bytes()
+    flags = data[10]
+    start = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+    path.write_bytes(data[:start] + GIF_XMP + data[start:])
+
+
+# Readers that do not know XMP take its bytes for the lengths of sub-blocks. Wherever they land in
+# the trailer, the value there leads them to its end.
+_TRAILER = bytes([1, *range(255, -1, -1), 0])
+GIF_XMP = b"\x21\xff\x0bXMP DataXMP" + XMP + _TRAILER
+
+ATOM_HEAD = 8
+DATA_HEAD = 16
+"""The head of a `data` atom, its type and its locale."""
+UTF_8 = b"\0\0\0\1"
+
+
+def _freeform_atom() -> bytes:
+    return _atom(
+        b"----",
+        _atom(b"mean", b"\0\0\0\0com.apple.iTunes")
+        + _atom(b"name", b"\0\0\0\0" + NAME.encode())
+        + _atom(b"data", UTF_8 + b"\0\0\0\0" + GENERATED.encode()),
+    )
+
+
+def _atom(kind: bytes, body: bytes) -> bytes:
+    return (ATOM_HEAD + len(body)).to_bytes(4, "big") + kind + body

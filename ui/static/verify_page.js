@@ -1,0 +1,10 @@
+// @ts-check
+/* The page /verify, which has nothing of Gradio: one component. */
+import { FileVerifier } from "./components/file_verifier.js";
+import { html, render } from "./html.js";
+
+window.gradio_config ??= { root: "./" }; // our routes are beside this page, below any prefix
+const place = document.getElementById("k-verify-page");
+if (place) render(html`<${FileVerifier} />`, place);
+
+export const ready = true;
