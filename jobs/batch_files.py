@@ -110,7 +110,7 @@ class BatchFiles:
         try:
             write(self._grid_of(found), made)
             if self._signing:
-                self._signing.sign_picture(made, path.name)
+                self._signing.sign_copy(made, path.name)
             made.replace(path)
         finally:
             made.unlink(missing_ok=True)

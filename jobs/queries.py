@@ -266,7 +266,7 @@ class JobQueries:
             made = clip.with_name(f"unsigned-{threading.get_ident()}.jpg")
             try:
                 write_contact_sheet(clip, job.result.num_frames, made)
-                self._signing.sign_picture(made, f"kinora-{job.id[:8]}.jpg")
+                self._signing.sign_copy(made, f"kinora-{job.id[:8]}.jpg")
                 made.replace(sheet)
             finally:
                 made.unlink(missing_ok=True)

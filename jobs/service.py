@@ -95,7 +95,7 @@ class JobService(JobQueries):
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
-        self.shares = Shares(ShareRows(store.database), self, artifacts, settings)
+        self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self._paused = self._closed = False
 

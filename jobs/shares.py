@@ -16,7 +16,7 @@ from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.job import Job, Result, State
 from jobs.share_rows import Share, ShareRows
-from media.files import atomic_write
+from jobs.signing import Signing
 from pipelines.field_types import Word
 from pipelines.request import FittedRequest, GenerationRequest
 from pipelines.validation_errors import invalid_input
@@ -100,10 +100,15 @@ class Shares:
     """Thread-safe."""
 
     def __init__(
-        self, rows: ShareRows, clips: Clips, artifacts: Artifacts, settings: Settings
+        self,
+        rows: ShareRows,
+        clips: Clips,
+        artifacts: Artifacts,
+        signing: Signing,
+        settings: Settings,
     ) -> None:
         self._rows, self._clips, self._artifacts = rows, clips, artifacts
-        self._settings = settings
+        self._signing, self._settings = signing, settings
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -183,11 +188,13 @@ class Shares:
         return path if shared.has_whole_file else self._without_settings(shared, path)
 
     def poster_path(self, shared: SharedClip) -> Path:
-        """The middle frame as a JPEG, which holds no text. Raises as `find`."""
+        """The middle frame as a JPEG. Its Content Credentials may have the model and the prompt, so
+        it is a copy without them where something is hidden. Raises as `find`."""
         try:
-            return self._clips.poster_path(shared.job.id)
+            path = self._clips.poster_path(shared.job.id)
         except KinoraError as error:
             raise _hidden(error) from error
+        return path if shared.has_whole_file else self._without_settings(shared, path)
 
     def _clip_of(self, share: Share) -> SharedClip | None:
         try:
@@ -200,18 +207,27 @@ class Shares:
             return None
         return SharedClip(share, job, job.result)
 
-    def _without_settings(self, shared: SharedClip, clip: Path) -> Path:
-        """A copy that is made once and kept beside the clip, so that it goes with it."""
-        copy = self._artifacts.folder(shared.job.id) / f"shared{clip.suffix}"
+    def _without_settings(self, shared: SharedClip, original: Path) -> Path:
+        """A copy that is made once and kept beside the clip, so that it goes with it. It is signed
+        anew, without the model and the prompt."""
+        copy = self._artifacts.folder(shared.job.id) / f"shared{original.suffix}"
         if copy.is_file():
             return copy
-        from media.strip_settings import copy_without_settings
+        from media.strip_settings import copy_poster_without_settings, copy_without_settings
 
         with self._one_at_a_time:
             if not copy.is_file():  # another request may have made it meanwhile
-                size = shared.result.width, shared.result.height
-                with atomic_write(copy) as part:
-                    copy_without_settings(clip, part, size)
+                made = copy.with_name(f"unsigned-{threading.get_ident()}{original.suffix}")
+                try:
+                    if original.suffix == ".jpg":
+                        copy_poster_without_settings(original, made)
+                    else:
+                        size = shared.result.width, shared.result.height
+                        copy_without_settings(original, made, size)
+                    self._signing.sign_copy(made, f"kinora-{shared.job.id[:8]}{original.suffix}")
+                    made.replace(copy)
+                finally:
+                    made.unlink(missing_ok=True)
         return copy
 
     # -- checks ------------------------------------------------------------------------------------

@@ -66,9 +66,10 @@ class Signing:
             log.exception("Signing failed, the clip is kept without a signature (job=%s).", job.id)
             return _unsigned(result, UNSIGNED)
 
-    def sign_picture(self, path: Path, title: str) -> None:
-        """Signs a contact sheet or a grid video in its place. Raises nothing."""
-        if not self._settings.sign:
+    def sign_copy(self, path: Path, title: str) -> None:
+        """Signs a contact sheet, a grid video or the copy of a clip in its place, without a model
+        and a prompt. A WebM stays as it is, with its plain tags. Raises nothing."""
+        if not self._settings.sign or path.suffix in SIDECAR_ONLY:
             return
         try:
             signer = self._find_signer()

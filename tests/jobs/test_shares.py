@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from pipelines.models.cards import ModelCard
 from settings import Settings
 from tests.finished import add_finished_clip, frames_of
 from tests.jobs.conftest import MakeJob, accept
+from tests.media.provenance.test_signing_files import validated
 from tests.media.reading import read
 
 ME, OTHER = "visitor:me", "visitor:other"
@@ -42,6 +44,7 @@ def service(
         _env_file=None,  # pyright: ignore[reportCallIssue]
         data_dir=tmp_path_factory.mktemp("shares") / "data",
         models_dir=tiny_models_dir,
+        sign_prompt=True,
     )
     service = JobService(JobStore(here.database_url), executor_for(here), tiny_cards, here)
     yield service
@@ -174,7 +177,8 @@ def test_a_hidden_prompt_is_nowhere_in_the_file(service: JobService, form: str) 
     found = service.shares.find(share.id)
     sent = service.shares.clip_path(found)
     assert SECRET_WORDS.encode() not in sent.read_bytes()
-    assert b"Kinora" not in sent.read_bytes()
+    assert b"num_inference_steps" not in sent.read_bytes()
+    assert b"AI generated" in sent.read_bytes()
     whole = service.clip_path(job.id)
     assert np.array_equal(read(sent).frames, read(whole).frames)
     assert service.shares.clip_path(found) == sent
@@ -182,6 +186,24 @@ def test_a_hidden_prompt_is_nowhere_in_the_file(service: JobService, form: str) 
         assert SECRET_WORDS.encode() in whole.read_bytes()
     service.delete(job.id, ME)
     assert not sent.exists()
+
+
+@pytest.mark.parametrize("form", ["mp4", "gif"])
+def test_the_copies_are_signed_without_the_prompt_and_the_model(
+    service: JobService, form: str
+) -> None:
+    job = add_finished_clip(service, ME, prompt=SECRET_WORDS, format=form)
+    assert job.result is not None
+    service._signing.sign(job, job.result)
+    poster = service.poster_path(job.id)
+    assert SECRET_WORDS.encode() in poster.read_bytes(), "its credentials have the prompt"
+    shared = service.shares.find(service.shares.put(job.id, ME, {"hide_prompt": True}).id)
+    for copy in (service.shares.clip_path(shared), service.shares.poster_path(shared)):
+        found = validated(copy)
+        assert found["validation_state"] == "Valid"
+        assert SECRET_WORDS.encode() not in copy.read_bytes()
+        assert job.fitted.model not in json.dumps(found)
+        assert b"AI generated" in copy.read_bytes()
 
 
 def test_what_is_hidden_is_not_in_the_settings_either(service: JobService) -> None:
