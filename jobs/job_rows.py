@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
-
-from sqlalchemy import RowMapping
 
 from jobs.job import Job, Result, State
 from pipelines.field_types import STORED
@@ -35,7 +34,7 @@ def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
     }
 
 
-def job_of(row: RowMapping) -> Job:
+def job_of(row: Mapping[str, Any]) -> Job:
     return Job(
         id=row["id"],
         owner=row["owner"],

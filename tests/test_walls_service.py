@@ -13,6 +13,7 @@ from tests.test_walls import ROOT, imports_of, is_within, sources
 THROUGH_THE_SERVICE = (
     "batch_files",
     "cards",
+    "gallery",
     "looks",
     "planner",
     "plans",
@@ -79,8 +80,9 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 
 
 SPEAKS_SQL = (
-    "admission_sql", "batch_rows", "database", "estimate", "job_rows", "liveness", "local_database",
-    "migrations", "queue", "removed_jobs", "saved", "store", "store_queries",
+    "admission_sql", "batch_rows", "clip_collections", "database", "estimate", "gallery_rows",
+    "gallery_sql", "gallery_tables", "liveness", "local_database", "migrations", "queue",
+    "removed_jobs", "saved", "store", "store_queries",
 )  # fmt: skip
 
 
