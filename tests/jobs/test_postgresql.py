@@ -28,6 +28,7 @@ from tests.jobs import (
     test_batches,
     test_events,
     test_gallery,
+    test_gallery_pages,
     test_paging,
     test_store,
 )
@@ -40,7 +41,8 @@ ONLY_SQLITE = {
 }
 
 for _module in (
-    test_store, test_admission_sql, test_batches, test_events, test_gallery, test_paging,
+    test_store, test_admission_sql, test_batches, test_events, test_gallery, test_gallery_pages,
+    test_paging,
 ):  # fmt: skip
     for _name, _test in vars(_module).items():
         if _name.startswith("test_") and inspect.isfunction(_test) and _name not in ONLY_SQLITE:
@@ -73,7 +75,8 @@ def store_url(database: str) -> str:
 def emptied(url: str) -> str:
     engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
     with engine.begin() as tx:
-        tx.execute(text("TRUNCATE jobs, events, keys, timings, servers, removed, batches, collections CASCADE"))
+        tables = "jobs, events, keys, timings, servers, removed, batches, collections"
+        tx.execute(text(f"TRUNCATE {tables} CASCADE"))
     engine.dispose()
     return url
 
