@@ -49,6 +49,7 @@ def build(
                 with gr.Tab(PROMPT_FIELDS[task].tab, id=task.value):
                     studios[task] = TaskTab(task, service, cards, settings, models)
         js_component("reel", Task.TEXT_TO_VIDEO)
+        js_component("gallery", Task.TEXT_TO_VIDEO)
         for studio in studios.values():
             studio.wire(studios)
             # a LoRA that was added since the page was built is offered
