@@ -1,6 +1,6 @@
 """`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
-    python -m bench [page] [generate] [clip] [overhead] [scaling] [--rounds N]
+    python -m bench [page] [generate] [clip] [overhead] [scaling] [gallery] [--rounds N]
 
 Exit status 1 if a figure misses its bound.
 """
@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import cold_generate, first_clip, overhead, page_start, scaling
+from bench import cold_generate, first_clip, gallery_pages, overhead, page_start, scaling
 
 MEASURES = {
     "page": page_start.measure,
@@ -23,6 +23,7 @@ MEASURES = {
     "clip": first_clip.measure,
     "overhead": overhead.measure,
     "scaling": scaling.measure,
+    "gallery": gallery_pages.measure,
 }
 QUIET_LOAD = 0.5
 

@@ -25,17 +25,19 @@ RESULT = Result(
 MODELS = ("alpha/one", "beta/two", "gamma/three")
 
 
-def fill(store: JobStore, example: Job, count: int, *, seed: int = 1) -> list[str]:
+def fill(
+    store: JobStore, example: Job, count: int, *, seed: int = 1, result: Result = RESULT
+) -> list[str]:
     """Clips like the example, with other prompts, models, lengths and times; their ids, oldest
     first."""
     chance = random.Random(seed)
     prompt, model = "words of the prompt", "model/of-it"
     fitted = example.fitted.model_copy(update={"prompt": prompt, "model": model})
     with store.database.reading.begin() as tx:
-        like_clip = gallery_rows._row(tx, example) | gallery_rows._result(RESULT)
+        like_clip = gallery_rows._row(tx, example) | gallery_rows._result(result)
     like_job = row_of(example, store.server, None) | {"state": State.SUCCEEDED.value}
     text, stored = gallery_rows.search_text(None, fitted), fitted.model_dump_json()
-    result = RESULT.model_dump_json()
+    stored_result = result.model_dump_json()
     of_jobs: list[dict[str, Any]] = []
     of_clips: list[dict[str, Any]] = []
     for n in range(count):
@@ -44,7 +46,10 @@ def fill(store: JobStore, example: Job, count: int, *, seed: int = 1) -> list[st
         of_jobs.append(
             like_job
             | {"id": id_, "created_at": at, "started_at": at, "ended_at": at + 1, "model": which}
-            | {"fitted": stored.replace(prompt, words).replace(model, which), "result": result}
+            | {
+                "fitted": stored.replace(prompt, words).replace(model, which),
+                "result": stored_result,
+            }
         )
         of_clips.append(
             like_clip

@@ -98,7 +98,7 @@ export function CompareView({ ids }) {
       </header>
       ${problem && html`<p class="k-gallery-problem" role="alert">${problem.message} ${problem.remedy}</p>`}
       ${clips?.length === 0 && html`<p class="k-gallery-problem" role="alert">${TEXTS.none}</p>`}
-      <div class="k-compared" style=${{ "--clips": String(Math.max(1, clips?.length ?? ids.length)) }}>
+      <div class=${`k-compared k-compared-${clips?.length ?? ids.length}`} style=${{ "--clips": String(Math.max(1, clips?.length ?? ids.length)) }}>
         ${clips?.map((clip) => html`<${Compared} key=${clip.id} clip=${clip} clock=${clock.current} />`)}
       </div>
       <div class="k-player-bar" role="group">
