@@ -296,7 +296,7 @@ def test_clips_are_compared_in_step(open_gallery: Open) -> None:
     page.wait_for_function(
         "[...document.querySelectorAll('.k-compared video')].every(v => v.readyState >= 2)"
     )
-    page.keyboard.press("Space")
+    page.get_by_role("button", name="Pause all clips").press("Space")
     page.get_by_role("slider", name="Time").fill("1")
     page.keyboard.press(".")
     times = videos.evaluate_all("all => all.map((video) => video.currentTime)")
@@ -321,7 +321,7 @@ def test_nothing_serious_for_axe_in_the_gallery(
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".k-compared video")).to_have_count(2)
     found += violations(page, axe)
-    page.get_by_role("button", name="All clips").click()
+    page.get_by_role("button", name="All clips", exact=True).click()
     page.get_by_role("button", name="Clear selection").click()
     items(page).nth(1).click()
     expect(page.locator(".k-player video")).to_be_visible()

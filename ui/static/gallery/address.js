@@ -84,6 +84,8 @@ export function leaveGallery() {
   if (!place.peek()) return;
   depth = 0;
   history.pushState({}, "", outside());
+  // at once: a tab that is not seen cannot be opened
+  document.documentElement.classList.remove("k-in-gallery");
   place.value = null;
 }
 

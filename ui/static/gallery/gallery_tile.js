@@ -7,6 +7,7 @@ import { PreviewCanvas } from "../components/preview_canvas.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { isTouch, prefersReducedMotion } from "../motion.js";
 import { isActive } from "../store.js";
+import { selection } from "./selection.js";
 
 /** @import { Job, Tile } from "../types.d.ts" */
 
@@ -62,6 +63,10 @@ export function GalleryTile({ tile, index, total, isSelected, isCurrent, place }
   const onPointer = (/** @type {boolean} */ isOver) => (/** @type {PointerEvent} */ event) => {
     if (event.pointerType === "mouse") setPlaying(isOver);
   };
+  const onFocus = () => {
+    selection.current.value = index;
+    if (!isTouch()) setPlaying(true);
+  };
   const label = [nameOf(tile), lengthOf(tile), mark, tile.starred && TILE_TEXTS.starred];
   return html`
     <div
@@ -79,7 +84,7 @@ export function GalleryTile({ tile, index, total, isSelected, isCurrent, place }
       ref=${box}
       onPointerEnter=${onPointer(true)}
       onPointerLeave=${onPointer(false)}
-      onFocus=${() => !isTouch() && setPlaying(true)}
+      onFocus=${onFocus}
       onBlur=${() => !isTouch() && setPlaying(false)}
     >
       <div class="k-item-picture">
