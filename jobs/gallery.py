@@ -44,7 +44,7 @@ MAX_RELATIVES = 60
 SELECTION_S = 3600
 
 
-class Deleted(NamedTuple):
+class Deletion(NamedTuple):
     """What became of a deletion."""
 
     deleted: list[str]
@@ -187,7 +187,7 @@ class Gallery:
 
     # -- delete and undo ---------------------------------------------------------------------------
 
-    def delete(self, owner: str, job_ids: Sequence[str]) -> Deleted:
+    def delete(self, owner: str, job_ids: Sequence[str]) -> Deletion:
         """Hides the clips now and removes them in ten seconds, unless they are restored. Those that
         are still being made stay."""
         self._wait_until_complete()
@@ -197,7 +197,7 @@ class Gallery:
             marked = gallery_sql.mark_deleted(tx, found.ended, now + UNDO_S + GRACE_S)
         if marked:
             self._on_deadline(now + UNDO_S + GRACE_S)
-        return Deleted(marked, found.unfinished, now + UNDO_S)
+        return Deletion(marked, found.unfinished, now + UNDO_S)
 
     def restore(self, owner: str, job_ids: Sequence[str]) -> list[str]:
         """Undoes a deletion; returns the ids of the clips that are back. Raises KinoraError(GONE)
@@ -208,13 +208,13 @@ class Gallery:
             raise KinoraError(ErrorCode.GONE, "It is too late: the clips are deleted.")
         return restored
 
-    def deleted(self, owner: str) -> Deleted | None:
+    def deleted(self, owner: str) -> Deletion | None:
         """The clips that can still be restored, as after a reload of the page."""
         with self._database.reading.begin() as tx:
             found = gallery_sql.deleted(tx, owner)
         until = max((delete_at for _, delete_at in found), default=0.0) - GRACE_S
         left = [job_id for job_id, delete_at in found if delete_at - GRACE_S > time.time()]
-        return Deleted(left, [], until) if left else None
+        return Deletion(left, [], until) if left else None
 
     # -- zip ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jobs.clip_collections import Collection
-from jobs.gallery import Deleted
+from jobs.gallery import Deletion
 from jobs.gallery_query import Facets, GalleryClip, Storage
 from jobs.job import Job
 from ui.signatures import Signatures
@@ -61,7 +61,7 @@ def _own(clip: GalleryClip) -> dict[str, Any]:
     }
 
 
-def deletion(found: Deleted | None) -> dict[str, Any] | None:
+def deletion(found: Deletion | None) -> dict[str, Any] | None:
     """`left_s` instead of a time: the visitor's clock may be wrong."""
     if found is None:
         return None

@@ -10,6 +10,7 @@ import { ClipVerbs } from "./clip_verbs.js";
 import { gallery, loadMore, renameClip } from "./clips_shown.js";
 import { FramePlayer } from "./frame_player.js";
 import { nameOf } from "./gallery_tile.js";
+import { selection } from "./selection.js";
 
 /** @import { Problem, Relative, WholeClip } from "../types.d.ts" */
 
@@ -72,6 +73,9 @@ export function ClipView({ id }) {
   }, [id]);
 
   const index = tiles.findIndex((tile) => tile.id === id);
+  useLayoutEffect(() => {
+    if (index >= 0) selection.current.value = index; // where the keyboard is when one comes back
+  }, [index]);
   const beside = (/** @type {number} */ step) => {
     const next = index < 0 ? undefined : tiles[index + step];
     if (next) replacePlace({ clip: next.id });

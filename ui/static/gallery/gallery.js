@@ -78,16 +78,6 @@ function GalleryView({ here }) {
   useLayoutEffect(() => {
     loadAbout();
   }, []);
-  const opened = useRef(/** @type {string | null} */ (null));
-  useLayoutEffect(() => {
-    if (clip) opened.current = clip;
-    if (!isGrid || !opened.current) return;
-    // back from a clip: the keyboard is on it
-    const index = gallery.tiles.peek().findIndex(({ id }) => id === opened.current);
-    if (index >= 0) selection.current.value = index;
-    document.getElementById(`k-item-${opened.current}`)?.focus({ preventScroll: true });
-    opened.current = null;
-  }, [isGrid, clip]);
   useLayoutEffect(() => {
     const onKey = (/** @type {KeyboardEvent} */ event) => {
       const target = event.target instanceof Element ? event.target : null;
@@ -121,7 +111,7 @@ function GalleryView({ here }) {
       <div class="k-gallery-all" hidden=${!isGrid}>
         <${GalleryHead} filters=${filters} size=${size} onSize=${onSize} />
         ${isEmpty && html`<p class="k-gallery-empty">${key ? TEXTS.noneFound : TEXTS.nothing}</p>`}
-        <${GalleryGrid} size=${size} />
+        <${GalleryGrid} size=${size} isShown=${isGrid} />
         <${SelectionBar} />
       </div>
       ${clip && html`<${ClipView} id=${clip} />`}

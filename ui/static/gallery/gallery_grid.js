@@ -47,8 +47,8 @@ export function tilesWithin(box, { columns, width, row }, count) {
   return found;
 }
 
-/** @param {{ size: "small" | "large" }} props */
-export function GalleryGrid({ size }) {
+/** @param {{ size: "small" | "large", isShown: boolean }} props */
+export function GalleryGrid({ size, isShown }) {
   const tiles = useSignal(gallery.tiles);
   const total = useSignal(gallery.total);
   const isLoading = useSignal(gallery.isLoading);
@@ -60,31 +60,28 @@ export function GalleryGrid({ size }) {
   const [seen, setSeen] = useState({ first: 0, last: 12 });
   const [band, setBand] = useState(/** @type {Box | null} */ (null));
   const wantsFocus = useRef(false);
+  const scrolled = useRef(0);
   const layout = layoutOf(width || 800, size);
   const { columns, row } = layout;
   const rows = Math.ceil(tiles.length / columns);
 
   const measure = () => {
     const box = scroller.current;
-    if (!box) return;
+    if (!box?.clientHeight) return;
+    scrolled.current = box.scrollTop;
     const first = Math.max(0, Math.floor(box.scrollTop / row) - ROWS_BESIDE);
     const last = Math.ceil((box.scrollTop + box.clientHeight) / row) + ROWS_BESIDE;
     if (first !== seen.first || last !== seen.last) setSeen({ first, last });
     if (last + 2 * (last - first) >= rows) loadMore();
   };
   useLayoutEffect(() => {
-    const observer = new ResizeObserver(([entry]) => setWidth(entry.contentRect.width));
+    const observer = new ResizeObserver(([{ contentRect }]) => {
+      if (contentRect.width) setWidth(contentRect.width); // 0 while one clip is before the grid
+    });
     if (canvas.current) observer.observe(canvas.current);
     return () => observer.disconnect();
   }, []);
   useLayoutEffect(measure, [width, size, tiles.length, isLoading]);
-  useLayoutEffect(() => {
-    if (!wantsFocus.current) return;
-    const tile = canvas.current?.querySelector(`[data-index="${current}"]`);
-    if (!(tile instanceof HTMLElement)) return;
-    wantsFocus.current = false;
-    tile.focus({ preventScroll: true });
-  });
 
   const scrollTo = (/** @type {number} */ index) => {
     const box = scroller.current;
@@ -94,6 +91,23 @@ export function GalleryGrid({ size }) {
     else if (top + row > box.scrollTop + box.clientHeight)
       box.scrollTop = top + row - box.clientHeight;
   };
+  const wasHidden = useRef(false);
+  useLayoutEffect(() => {
+    if (!isShown) wasHidden.current = true;
+    else if (wasHidden.current && scroller.current) {
+      scroller.current.scrollTop = scrolled.current; // not every browser keeps it
+      scrollTo(selection.current.peek()); // the clip that was before the grid, with the keyboard
+      wantsFocus.current = true;
+      measure();
+    }
+  }, [isShown]);
+  useLayoutEffect(() => {
+    if (!wantsFocus.current || !isShown) return;
+    const tile = canvas.current?.querySelector(`[data-index="${selection.current.peek()}"]`);
+    if (!(tile instanceof HTMLElement)) return;
+    wantsFocus.current = false;
+    tile.focus({ preventScroll: true });
+  });
   const indexAt = (/** @type {EventTarget | null} */ target) => {
     const tile = target instanceof Element ? target.closest("[data-index]") : null;
     return tile instanceof HTMLElement ? Number(tile.dataset.index) : -1;
