@@ -61,7 +61,7 @@ export function GalleryGrid({ size, isShown }) {
   const [band, setBand] = useState(/** @type {Box | null} */ (null));
   const wantsFocus = useRef(false);
   const scrolled = useRef(0);
-  const layout = layoutOf(width || 800, size);
+  const layout = layoutOf(width, size);
   const { columns, row } = layout;
   const rows = Math.ceil(tiles.length / columns);
 
@@ -215,7 +215,8 @@ export function GalleryGrid({ size, isShown }) {
     addEventListener("pointerup", onUp, { once: true });
   };
 
-  const shown = tiles.slice(seen.first * columns, seen.last * columns);
+  // a tile that is drawn before the width is known would move
+  const shown = width ? tiles.slice(seen.first * columns, seen.last * columns) : [];
   const placeOf = (/** @type {number} */ index) => ({
     width: `${layout.width}px`,
     height: `${row - GAP}px`,
