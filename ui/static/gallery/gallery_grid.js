@@ -67,7 +67,7 @@ export function GalleryGrid({ size, isShown }) {
 
   const measure = () => {
     const box = scroller.current;
-    if (!box?.clientHeight) return;
+    if (!box?.clientHeight || !width) return;
     scrolled.current = box.scrollTop;
     const first = Math.max(0, Math.floor(box.scrollTop / row) - ROWS_BESIDE);
     const last = Math.ceil((box.scrollTop + box.clientHeight) / row) + ROWS_BESIDE;
