@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from errors import ErrorCode, KinoraError
@@ -256,7 +256,7 @@ class Gallery:
         if not self._is_complete.is_set():
             self.complete()
 
-    def _clips(self, rows: Sequence[Mapping[str, Any]]) -> tuple[GalleryClip, ...]:
+    def _clips(self, rows: Sequence[gallery_sql.Row]) -> tuple[GalleryClip, ...]:
         of_clips = self.collections.of_clips([row["job_id"] for row in rows])
         return tuple(
             GalleryClip(
@@ -269,7 +269,7 @@ class Gallery:
         )
 
 
-def _job_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+def _job_columns(row: gallery_sql.Row) -> dict[str, Any]:
     return {name[2:]: value for name, value in row.items() if name.startswith("j_")}
 
 

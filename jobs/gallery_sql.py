@@ -40,6 +40,8 @@ STATES = {
 }
 Rows = Select[Unpack[tuple[Any, ...]]]
 Condition = ColumnElement[bool]
+Row = RowMapping
+"""The columns of `clips` by their names, and those of `jobs` as `j_...`."""
 
 
 class Deletable(NamedTuple):

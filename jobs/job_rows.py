@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import RowMapping
+
 from jobs.job import Job, Result, State
 from pipelines.field_types import STORED
 from pipelines.request import FittedRequest, GenerationRequest
@@ -34,7 +36,7 @@ def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
     }
 
 
-def job_of(row: Mapping[str, Any]) -> Job:
+def job_of(row: RowMapping | Mapping[str, Any]) -> Job:
     return Job(
         id=row["id"],
         owner=row["owner"],

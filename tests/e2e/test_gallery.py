@@ -126,10 +126,11 @@ def test_clips_are_found_as_one_types_and_by_filters_that_survive_a_reload(
     expect(page.get_by_text("No clip fits.")).to_be_hidden()
     expect(items(page).first).to_contain_text("balloon")
     page.get_by_label("Model", exact=True).select_option(value="beta/two")
-    page.get_by_label("Order").select_option(label="Longest first")
+    with page.expect_response(lambda answer: "sort=longest" in answer.url) as answer:
+        page.get_by_label("Order").select_option(label="Longest first")
+    shown = f"Clips: {answer.value.json()['total']:,}"
+    said(page, shown)
     expect(page).to_have_url(re.compile(r"search=seed%3A5\+balloon&model=beta%2Ftwo&sort=longest"))
-    page.wait_for_timeout(300)
-    shown = page.locator(".k-gallery-facts [role=status]").inner_text()
     page.reload()
     said(page, shown)
     expect(page.get_by_label("Model", exact=True)).to_have_value("beta/two")
