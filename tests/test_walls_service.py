@@ -81,8 +81,8 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 
 SPEAKS_SQL = (
     "admission_sql", "batch_rows", "clip_collections", "database", "estimate", "gallery_rows",
-    "gallery_sql", "gallery_tables", "job_rows", "liveness", "local_database", "migrations", "queue",
-    "removed_jobs", "saved", "store", "store_queries",
+    "gallery_sql", "gallery_tables", "job_rows", "liveness", "local_database", "migrations",
+    "queue", "removed_jobs", "saved", "store", "store_queries",
 )  # fmt: skip
 
 
