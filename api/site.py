@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from api.batches import Batches
+from api.clips import ClipGallery
 from api.compat import Compat
 from api.core import ApiContext
 from api.explore import Explore
@@ -61,7 +62,9 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     core = ApiContext(
         service, ClipLimits(settings.clips_per_minute, settings.clips_per_day, windows)
     )
-    parts = (Native, Batches, Explore, Prompts, SettingsReader, ShareLinks, Videos, Compat)
+    parts = (
+        Native, Batches, Explore, ClipGallery, Prompts, SettingsReader, ShareLinks, Videos, Compat,
+    )  # fmt: skip
     for part in (*(each(core) for each in parts), SharePages(core), Ops(service, metrics)):
         app.include_router(part.router())
     add_pages(app)

@@ -1,6 +1,7 @@
 """`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
-    python -m bench [page] [generate] [clip] [overhead] [scaling] [signing] [--rounds N]
+    python -m bench [page] [generate] [clip] [overhead] [scaling] [signing] [gallery]
+        [--rounds N]
 
 Exit status 1 if a figure misses its bound.
 """
@@ -15,7 +16,15 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import cold_generate, first_clip, overhead, page_start, scaling, signing_time
+from bench import (
+    cold_generate,
+    first_clip,
+    gallery_pages,
+    overhead,
+    page_start,
+    scaling,
+    signing_time,
+)
 
 MEASURES = {
     "page": page_start.measure,
@@ -24,6 +33,7 @@ MEASURES = {
     "overhead": overhead.measure,
     "scaling": scaling.measure,
     "signing": signing_time.measure,
+    "gallery": gallery_pages.measure,
 }
 QUIET_LOAD = 0.5
 

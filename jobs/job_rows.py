@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -35,7 +36,7 @@ def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
     }
 
 
-def job_of(row: RowMapping) -> Job:
+def job_of(row: RowMapping | Mapping[str, Any]) -> Job:
     return Job(
         id=row["id"],
         owner=row["owner"],

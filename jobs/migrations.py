@@ -142,6 +142,63 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "0009_gallery",
+        [
+            """CREATE TABLE clips (
+                job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+                owner TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                task TEXT NOT NULL,
+                model TEXT NOT NULL,
+                width INTEGER NOT NULL,
+                height INTEGER NOT NULL,
+                seconds DOUBLE PRECISION NOT NULL,
+                bytes BIGINT NOT NULL,
+                text TEXT NOT NULL,
+                title TEXT,
+                starred INTEGER NOT NULL DEFAULT 0,
+                parent TEXT,
+                source TEXT,
+                source_kind TEXT,
+                delete_at DOUBLE PRECISION
+            )""",
+            "CREATE INDEX clips_by_date ON clips (owner, created_at, job_id)",
+            "CREATE INDEX clips_by_length ON clips (owner, seconds, created_at, job_id)",
+            "CREATE INDEX clips_by_model ON clips (owner, model, created_at DESC, job_id DESC)",
+            "CREATE INDEX clips_starred ON clips (owner, created_at, job_id) WHERE starred = 1",
+            "CREATE INDEX clips_to_delete ON clips (delete_at) WHERE delete_at IS NOT NULL",
+            "CREATE INDEX clips_by_parent ON clips (parent)",
+            "CREATE INDEX clips_by_source ON clips (source)",
+            """CREATE TABLE collections (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                name TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                UNIQUE (owner, name)
+            )""",
+            """CREATE TABLE collection_clips (
+                collection TEXT NOT NULL REFERENCES collections (id) ON DELETE CASCADE,
+                job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+                at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (collection, job_id)
+            )""",
+            "CREATE INDEX collections_of_clip ON collection_clips (job_id)",
+            """CREATE TABLE clip_inputs (
+                owner TEXT NOT NULL,
+                upload TEXT NOT NULL,
+                job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+                PRIMARY KEY (owner, upload)
+            )""",
+            "CREATE INDEX clip_inputs_of_job ON clip_inputs (job_id)",
+            """CREATE TABLE selections (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                ids TEXT NOT NULL,
+                at DOUBLE PRECISION NOT NULL
+            )""",
+        ],
+    ),
+    (
         "0010_shares",
         [
             """CREATE TABLE shares (

@@ -11,7 +11,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +50,8 @@ class Housekeeper:
         self._wake, self._closed = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="tidy", daemon=True)
         self._known_sizes: Sizes = {}
+        self.also: list[Callable[[], object]] = []
+        """What else is removed or repaired every ten minutes."""
         lifecycle.store.subscribe(self._on_event)
 
     def start(self) -> None:
@@ -73,6 +75,8 @@ class Housekeeper:
                 if time.monotonic() >= next_sweep:
                     remove_leftovers(self._lifecycle, settled_s)
                     SavedItems(self._lifecycle.store.database).remove_of_past_visitors()
+                    for each in self.also:
+                        each()
                     settled_s, next_sweep = SETTLED_S, time.monotonic() + EVERY_S
                 make_room(self._lifecycle, self._settings, self._known_sizes)
                 prune(self._lifecycle.store, self._lifecycle.artifacts, self._settings)

@@ -15,6 +15,7 @@ from jobs.batch import PlannedBatch, PlannedJob
 from jobs.batch_files import BatchFiles
 from jobs.batch_plans import BatchPlan, BatchPlans
 from jobs.caller_styles import CallerStyles
+from jobs.clip_removal import ClipRemover, DeadlineThread
 from jobs.disk_reserve import refuse_if_full
 from jobs.estimate import Estimate, Estimator
 from jobs.evaluation import Evaluator
@@ -22,6 +23,7 @@ from jobs.event_types import Event
 from jobs.events import EventLog
 from jobs.executor import Executor
 from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
+from jobs.gallery import Gallery
 from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
@@ -92,6 +94,10 @@ class JobService(JobQueries):
             store, events, artifacts, executor, queue_eta, Evaluator(settings), signing
         )
         self.batch_files = BatchFiles(artifacts, settings, signing)
+        self._remover = ClipRemover(store, events, artifacts, self.batch_files)
+        self._deadlines = DeadlineThread(store, self._remover)
+        self.gallery = Gallery(store.database, artifacts, settings, self._deadlines.notice)
+        self._housekeeper.also.append(self.gallery.tidy)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
@@ -107,6 +113,7 @@ class JobService(JobQueries):
         self._liveness.watch(self._check_other_processes)
         self._housekeeper.start()
         self._signing.prepare()
+        self._deadlines.start()
         self._executor.start(self._lifecycle)
         self._executor.notify()
 
@@ -129,6 +136,7 @@ class JobService(JobQueries):
         self.pause()
         self._executor.close(grace_s)
         self._housekeeper.close()
+        self._deadlines.close()
         self._events.close()
         self._liveness.close()
         self._store.close()
@@ -317,7 +325,21 @@ class JobService(JobQueries):
 
     def store_finished_clip(self, job_id: str, owner: str) -> StoredVideo:
         """Stores a finished clip as an upload, with its sound, to edit or to continue."""
-        return self._uploads.store_video(self.clip_path(job_id), owner, made_here=True)
+        stored = self._uploads.store_video(self.clip_path(job_id), owner, made_here=True)
+        self.gallery.remember_input(owner, stored.id, job_id)
+        return stored
+
+    def store_last_frame(self, job_id: str, owner: str) -> StoredPicture:
+        """Stores the last frame of a finished clip as an upload, to continue from it."""
+        return self.store_frame(job_id, owner, self.last_frame_path(job_id, owner).read_bytes())
+
+    def store_frame(self, job_id: str, owner: str, data: bytes) -> StoredPicture:
+        """Stores a picture that was taken from a clip. Raises KinoraError(NOT_FOUND) for another
+        owner's clip, and as `store_picture`."""
+        self.get(job_id, owner)
+        stored = self.store_picture(data, owner)
+        self.gallery.remember_input(owner, stored.id, job_id)
+        return stored
 
     def upload_path(self, name: str, owner: str | None) -> Path:
         """The file of an upload. Raises KinoraError(NOT_FOUND) for other owners."""
@@ -377,20 +399,8 @@ class JobService(JobQueries):
         job = self.get(job_id, owner)
         if job.state is State.QUEUED:
             job = self.cancel(job_id, owner)
-        try:
-            is_deleted = self._store.delete(job_id)
-        except KinoraError as error:
-            if error.code is not ErrorCode.OUT_OF_DISK or not job.state.ended:
-                raise
-            self._artifacts.remove(job_id)  # a full disk: the files first, to make room
-            is_deleted = self._store.delete(job_id)
-        if not is_deleted:
+        if not self._remover.remove(job):
             raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
-        self._events.forget(job_id)
-        self._artifacts.remove(job_id)
-        if job.batch:
-            self.batch_files.remove(job.batch)
-        self._store.database.reserve.refill()
 
     def can_retry_decode(self, job_id: str, owner: str | None = None) -> bool:
         """It failed after sampling, and its latents are still stored."""

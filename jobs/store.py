@@ -21,6 +21,8 @@ from jobs.batch import Batch
 from jobs.batch_rows import add_batch, remove_if_empty, replace_job
 from jobs.database import Database, events, jobs, one_at_a_time
 from jobs.event_types import Event, EventBody, Failed, Queued, Started, Succeeded, to_json
+from jobs.gallery_rows import add_rows, change_model, set_result
+from jobs.gallery_sql import is_due
 from jobs.job import Gone, IdempotencyKey, Job, Result, State, StopRequest, check_move
 from jobs.job_rows import job_of, row_of
 from jobs.migrations import open_database
@@ -115,6 +117,7 @@ class JobStore(StoreQueries):
                 )
                 written = []
                 tx.execute(ADD_JOB, rows)
+                add_rows(tx, accepted)
                 if batch:
                     add_batch(tx, batch)
                 if replaces and accepted[0].batch:
@@ -192,6 +195,8 @@ class JobStore(StoreQueries):
                 with self.database.durable.begin() as tx:
                     if tx.execute(update(jobs).where(is_unchanged).values(**values)).rowcount == 0:
                         return None
+                    if result:
+                        set_result(tx, job_id, result)
                     job = _require(tx, job_id)
                     stored = _append(tx, job_id, event)
                 self._notify(stored)
@@ -220,7 +225,8 @@ class JobStore(StoreQueries):
         values = {"fitted": fitted.model_dump_json(), "model": fitted.model, "recipe": None}
         is_running = and_(jobs.c.id == job_id, jobs.c.state == State.RUNNING.value)
         with self._writing, self.database.durable.begin() as tx:
-            tx.execute(update(jobs).where(is_running).values(**values))
+            if tx.execute(update(jobs).where(is_running).values(**values)).rowcount:
+                change_model(tx, job_id, fitted)
 
     def append(
         self, job_id: str, event: EventBody, *, while_: State = State.RUNNING
@@ -249,10 +255,13 @@ class JobStore(StoreQueries):
 
     # -- remove ------------------------------------------------------------------------------------
 
-    def delete(self, job_id: str) -> bool:
+    def delete(self, job_id: str, *, due_at: float | None = None) -> bool:
         """Removes an ended job and its events, on a full disk too; False if it has not ended, or is
-        gone. Its place in its owner's list is kept for paging."""
+        gone. Its place in its owner's list is kept for paging. With `due_at`, only if its owner has
+        deleted it and could undo that until then."""
         has_ended = and_(jobs.c.id == job_id, jobs.c.state.not_in(UNFINISHED))
+        if due_at is not None:
+            has_ended = and_(has_ended, is_due(job_id, due_at))
 
         def remove() -> bool:
             with self._writing, self.database.durable.begin() as tx:
@@ -280,6 +289,7 @@ class JobStore(StoreQueries):
                 result = Result.model_validate_json(stored).model_copy(update={"gone": gone})
                 changed = update(jobs).where(jobs.c.id == job_id)
                 tx.execute(changed.values(result=result.model_dump_json()))
+                set_result(tx, job_id, result)
             return True
 
         return self.database.reserve.use_for(mark)

@@ -14,6 +14,7 @@ from jobs.batch import Batch
 from jobs.batch_rows import JOBS_OF, find_batch, known_batches, newest_batches
 from jobs.database import Database, events, jobs
 from jobs.event_types import Event, from_json
+from jobs.gallery_sql import is_deleted
 from jobs.job import Job, Result, State
 from jobs.job_rows import job_of
 from jobs.queue import Waiting, in_turn
@@ -59,9 +60,9 @@ class StoreQueries:
         oldest_first: bool = False,
     ) -> list[Job]:
         """An owner's jobs, newest first; `before` is the id of the last one of the previous page,
-        which may have been removed since. Raises KinoraError(NOT_FOUND) where it never was the
-        owner's."""
-        query = select(jobs).where(jobs.c.owner == owner)
+        which may have been removed since. Without those that the owner has deleted and may
+        still restore. Raises KinoraError(NOT_FOUND) where it never was the owner's."""
+        query = select(jobs).where(jobs.c.owner == owner, ~is_deleted(owner))
         at, name = (jobs.c.created_at, jobs.c.id)
         order = (at, name) if oldest_first else (at.desc(), name.desc())
         query = query.order_by(*order).limit(limit)

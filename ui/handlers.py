@@ -85,17 +85,17 @@ class Handlers:
 
     async def repeat(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Submits the request of a clip again, with the same seed."""
-        async for update in self._submit(lambda: exact_request(self._job(event, request)), request):
+        async for update in self._submit_variation(event, request, exact_request):
             yield update
 
     async def vary(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Submits the request of a clip again, with another seed."""
 
-        def build() -> GenerationRequest:
+        def build(job: Job) -> GenerationRequest:
             seed = secrets.randbelow(MAX_SEED + 1)
-            return exact_request(self._job(event, request)).model_copy(update={"seed": seed})
+            return exact_request(job).model_copy(update={"seed": seed})
 
-        async for update in self._submit(build, request):
+        async for update in self._submit_variation(event, request, build):
             yield update
 
     async def retry_decode(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
@@ -118,6 +118,16 @@ class Handlers:
 
     async def _submit(self, build: BuildRequest, request: gr.Request) -> AsyncIterator[Any]:
         async for update in self._start(lambda owner: self.service.submit(build(), owner), request):
+            yield update
+
+    async def _submit_variation(
+        self, event: gr.EventData, request: gr.Request, build: Callable[[Job], GenerationRequest]
+    ) -> AsyncIterator[Any]:
+        def start(owner: str) -> Job:
+            job = self._job(event, request)
+            return self.service.submit(build(job), owner, parent=job.id)
+
+        async for update in self._start(start, request):
             yield update
 
     async def _start(self, start: Callable[[str], Job], request: gr.Request) -> AsyncIterator[Any]:
@@ -227,9 +237,7 @@ class Handlers:
     def use_last_frame(self, event: gr.EventData, request: gr.Request) -> list[Any]:
         try:
             job = self._job(event, request)
-            owner = owner_of_page(request)
-            last = self.service.last_frame_path(job.id, owner).read_bytes()
-            stored = self.service.store_picture(last, owner)
+            stored = self.service.store_last_frame(job.id, owner_of_page(request))
         except KinoraError as error:
             return [gr.skip(), message(error=job_view.error_view(error.as_dict()))]
         return [job.fitted.prompt, message(picture=picture_view(stored))]

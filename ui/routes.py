@@ -26,6 +26,7 @@ from pipelines.request import Task
 from ui import job_view, task_examples, theme
 from ui.assets import STATIC, PreloadScript, Script
 from ui.batch_routes import BatchRoutes
+from ui.gallery_routes import GalleryRoutes
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
 from ui.restore_routes import RestoreRoutes
@@ -251,6 +252,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     script = Script.read()
     page = PageRoutes(service, settings)
     batches = BatchRoutes(service, page.models, page.signatures)
+    gallery = GalleryRoutes(service, page.view, page.signatures)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))
     shares = PanelShareRoutes(ShareTools(service))
@@ -271,6 +273,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
                 *batches.routes(),
                 *shares.routes(),
                 *restore.routes(),
+                *gallery.routes(),
                 *page.routes(),
                 *prompts.routes(),
                 *VerifyPage(settings).routes(),

@@ -66,6 +66,9 @@ def test_the_examples_of_the_page_run_as_they_stand(
     with zipfile.ZipFile(tmp_path / "clips.zip") as clips:
         assert [name.rpartition(".")[2] for name in clips.namelist()] == ["json", "mp4", "mp4"]
     assert len(json.loads((tmp_path / "comparison.json").read_text())["cells"]) == 4
+    with zipfile.ZipFile(tmp_path / "selected.zip") as selected:
+        names = selected.namelist()
+    assert [name.rpartition(".")[2] for name in names] == ["json", "mp4"]
     styled = json.loads((tmp_path / "styled.json").read_text())
     assert styled["settings"]["prompt"].endswith(" ball, anime style, hand-drawn animation, clean "
                                                  "lines, cel shading, vivid colours")  # fmt: skip

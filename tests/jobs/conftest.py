@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from app import executor_for
+from jobs.artifacts import Artifacts
 from jobs.event_types import Event
+from jobs.gallery import Gallery
 from jobs.job import Job, State, new_id
 from jobs.service import JobService
 from jobs.store import JobStore
@@ -58,6 +60,14 @@ def store(store_url: str) -> Iterator[JobStore]:
     store = JobStore(store_url)
     yield store
     store.close()
+
+
+@pytest.fixture
+def gallery(store: JobStore, tmp_path: Path) -> Gallery:
+    """Without the thread that removes what is deleted."""
+    settings = Settings(data_dir=tmp_path, max_disk_gb=1.0, keep_clips_days=30)
+    artifacts = Artifacts(settings.data_dir, None)
+    return Gallery(store.database, artifacts, settings, lambda deadline: None)
 
 
 def accept(store: JobStore, job: Job) -> Job:

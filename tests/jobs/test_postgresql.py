@@ -27,6 +27,8 @@ from tests.jobs import (
     test_admission_sql,
     test_batches,
     test_events,
+    test_gallery,
+    test_gallery_pages,
     test_paging,
     test_shares,
     test_store,
@@ -34,11 +36,15 @@ from tests.jobs import (
 from tests.jobs.conftest import MakeJob, accept, until
 from tests.jobs.services import PostgresServer
 
-ONLY_SQLITE = {"test_accepting_is_synced_to_the_disk_and_progress_need_not_be"}
+ONLY_SQLITE = {
+    "test_accepting_is_synced_to_the_disk_and_progress_need_not_be",
+    "test_a_page_reads_as_much_of_thousands_of_clips_as_of_two_hundred",
+}
 
 for _module in (
-    *(test_store, test_admission_sql, test_batches, test_events, test_paging, test_shares),
-):
+    test_store, test_admission_sql, test_batches, test_events, test_gallery, test_gallery_pages,
+    test_paging, test_shares,
+):  # fmt: skip
     for _name, _test in vars(_module).items():
         if _name.startswith("test_") and inspect.isfunction(_test) and _name not in ONLY_SQLITE:
             _wants = set(inspect.signature(_test).parameters)
@@ -70,7 +76,8 @@ def store_url(database: str) -> str:
 def emptied(url: str) -> str:
     engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
     with engine.begin() as tx:
-        tx.execute(text("TRUNCATE jobs, events, keys, timings, servers, removed, batches, shares"))
+        tables = "jobs, events, keys, timings, servers, removed, batches, shares, collections"
+        tx.execute(text(f"TRUNCATE {tables} CASCADE"))
     engine.dispose()
     return url
 

@@ -21,6 +21,7 @@ import { ServerAnswers } from "./components/server_answers.js";
 import { Stage } from "./components/stage.js";
 import { StyleChip } from "./components/style_chip.js";
 import { StyleStrip } from "./components/style_strip.js";
+import { Gallery } from "./gallery/gallery.js";
 import { html, render } from "./html.js";
 import { startRestoring } from "./restore_events.js";
 import { startShortcuts } from "./shortcuts.js";
@@ -40,6 +41,7 @@ const COMPONENTS = {
   examples: Examples,
   explore: ExploreMenu,
   facts: CardFacts,
+  gallery: Gallery,
   improve: ImproveButton,
   knows: ModelNotes,
   looks: LooksChip,

@@ -17,7 +17,10 @@ function tabButton(task) {
 }
 
 /** @param {Task} task */
-export const hasTab = (task) => Boolean(tabButton(task));
+export const hasTab = (task) =>
+  [...document.querySelectorAll("#k-tabs [role=tab]")].some(
+    (button) => button.textContent?.trim() === LABELS[task], // also while the gallery covers them
+  );
 
 /** @param {Task} task */
 export function openTab(task) {

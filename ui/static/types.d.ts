@@ -339,3 +339,75 @@ export interface ShareAnswer {
   /** Whether there is a public gallery here. */
   can_publish: boolean;
 }
+
+/** A clip in the gallery (`gallery_view.tile`). */
+export type Tile = Pick<
+  Job,
+  "id" | "task" | "state" | "created_at" | "prompt" | "width" | "height" | "format" | "batch"
+> &
+  Partial<Pick<Job, "line" | "ring" | "preview" | "drive">> & {
+    model: string;
+    duration_s: number;
+    fps: number;
+    is_draft: boolean;
+    signed: string;
+    title: string | null;
+    starred: boolean;
+    /** The ids of the collections that it is in. */
+    collections: string[];
+  };
+
+/** All about one clip (`gallery_view.whole`). */
+export type WholeClip = Job & Tile;
+
+/** A clip around another, and what it is to that one. */
+export interface Relative {
+  relation:
+    | "parent"
+    | "variation"
+    | "draft"
+    | "continued_from"
+    | "edited_from"
+    | "picture_from"
+    | "continued_to"
+    | "edited_to"
+    | "picture_to";
+  clip: Tile;
+}
+
+export interface Collection {
+  id: string;
+  name: string;
+  clips: number;
+}
+
+export interface Storage {
+  clips: number;
+  bytes: number;
+  limit_bytes: number | null;
+  used_share: number | null;
+  keep_days: number | null;
+  oldest_goes_at: number | null;
+}
+
+/** What there is to filter by, with the number of clips (`gallery_view.about`). */
+export interface GalleryAbout {
+  storage: Storage;
+  models: [model: string, clips: number][];
+  sizes: [size: string, clips: number][];
+  tasks: [task: Task, clips: number][];
+  collections: Collection[];
+}
+
+/** A deletion that can be undone. */
+export interface Deletion {
+  ids: string[];
+  /** Not deleted: still being made. */
+  unfinished: string[];
+  left_s: number;
+}
+
+/** What the gallery shows: the parameters of its address. */
+export interface GalleryFilters {
+  [name: string]: string;
+}

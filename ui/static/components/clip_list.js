@@ -1,6 +1,7 @@
 // @ts-check
 /* This visitor's clips, newest first; the unfinished ones move, too. */
 import { loadClips, loadOlderClips } from "../clips.js";
+import { goTo } from "../gallery/address.js";
 import { html, useLayoutEffect, useSignal } from "../html.js";
 import { store } from "../store.js";
 import { BatchTile } from "./batch_tile.js";
@@ -30,7 +31,10 @@ export function ClipList() {
   const newestFirst = [...clips.values()].sort((a, b) => b.created_at - a.created_at);
   return html`
     <section class="k-reel-part" aria-labelledby="k-reel-title" hidden=${!clips.size}>
-      <h2 class="k-title" id="k-reel-title">My clips</h2>
+      <div class="k-reel-head">
+        <h2 class="k-title" id="k-reel-title">My clips</h2>
+        <button class="k-verb" type="button" onClick=${() => goTo({ filters: {} })}>All clips</button>
+      </div>
       <ul class="k-reel" aria-label="My clips">
         ${groupByBatch(newestFirst).map(([id, group]) =>
           group[0].batch

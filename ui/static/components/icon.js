@@ -18,6 +18,18 @@ const PATHS = {
   bell: "M6 17h12l-1.5-2.5V10a4.5 4.5 0 0 0-9 0v4.5zM10 20h4",
   pause: "M8 5v14M16 5v14",
   play: "M7 5l12 7-12 7z",
+  back: "M20 12H6M11 6l-6 6 6 6",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  compare: "M4 6h7v12H4zM13 6h7v12h-7z",
+  folder: "M4 7h6l2 2h8v10H4z",
+  frameBack: "M17 6l-8 6 8 6zM6 6v12",
+  frameOn: "M7 6l8 6-8 6zM18 6v12",
+  full: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  pen: "M5 19l1-4L16 5l3 3L9 18z",
+  search: "M10.5 4a6.5 6.5 0 1 1 0 13a6.5 6.5 0 1 1 0-13M15.5 15.5L20 20",
+  star: "M12 4l2.4 5.2 5.6.7-4.1 3.9 1.1 5.6-5-2.8-5 2.8 1.1-5.6L4 9.9l5.6-.7z",
+  tiles:
+    "M4 4h4v4H4zM10 4h4v4h-4zM16 4h4v4h-4zM4 10h4v4H4zM10 10h4v4h-4zM16 10h4v4h-4zM4 16h4v4H4zM10 16h4v4h-4zM16 16h4v4h-4z",
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
 };
 
