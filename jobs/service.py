@@ -32,6 +32,7 @@ from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
 from jobs.saved import SavedItems
 from jobs.store import JobStore
+from jobs.style_thumbnails import StyleThumbnails
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
@@ -50,8 +51,8 @@ log = logging.getLogger(__name__)
 class JobService(JobQueries):
     """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
 
-    Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `looks` and
-    `wildcards`."""
+    Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `thumbnails`,
+    `looks` and `wildcards`."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class JobService(JobQueries):
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
+        self.thumbnails = StyleThumbnails(artifacts, self._admission)
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------
