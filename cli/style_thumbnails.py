@@ -20,7 +20,7 @@ from cli.terminal import (
     say,
     stoppable,
 )
-from errors import ErrorCode, KinoraError
+from errors import KinoraError
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ STOP_S = 10.0
 class Thumbnails:
     """What the command did: `made` has files by the ids of their styles."""
 
-    model: str
+    model: str = ""
     made: dict[str, Path] = field(default_factory=dict)
     present: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -96,24 +96,31 @@ def make_thumbnails(
     chosen = list({(each := find_style(name, styles)).id: each for name in names}.values())
     executor = _foreground_executor(settings)
     service = build_service(settings, executor)
+    done = Thumbnails()
     try:
         card = _find_card(service, model)
         refuse_without_styles(card)
+        done.model = card.id
         present = service.thumbnails.find(card)
         wanted = chosen or list(styles.values())
         missing = [each for each in wanted if each.id not in present]
-        done = Thumbnails(card.id, present=[each.id for each in wanted if each.id in present])
+        done.present += [each.id for each in wanted if each.id in present]
         if not missing:
             say(f"Every thumbnail for {card.name} is there already.")
             return done
         _start(service, executor)
         plan = service.plans.batch([service.thumbnails.request(card, each) for each in missing])
         seconds = service.estimate_plan(plan).seconds
-        also = f" {len(done.present)} exist already." if done.present else ""
+        also = f" Already there: {len(done.present)}." if done.present else ""
         say(f"{_count(len(missing))} with {card.name}, about {_spell_time(seconds)}.{also}")
         _make_each(service, executor, card, missing, done)
         service.thumbnails.remove_stale(card)
         return done
+    except KeyboardInterrupt:
+        say(f"Kept: {_count(len(done.made))}. To continue, run the command again.")
+        if executor is not None:
+            executor.end()  # a job that was accepted just now would wait for a server
+        raise
     finally:
         service.close()
 
@@ -166,10 +173,6 @@ def _make_each(
                 done.made[style.id] = service.thumbnails.store(frame, card, style)
                 failures = 0
                 continue
-        except KeyboardInterrupt:
-            kept = f"{_count(len(done.made))} of this run kept. " if done.made else ""
-            say(f"{kept}To continue, run the command again.")
-            raise
         finally:
             _remove(service, job.id)
         error = (job.error or {}).get("message") or "The clip was discarded."
@@ -186,7 +189,7 @@ def _wait_for(service: JobService, executor: ForegroundExecutor | None, job: Job
         executor.run(job.id)
     else:
         for _event in service.watch(job.id):
-            pass  # the progress line is a subscriber of its own
+            pass  # the progress line subscribes to all events
     return service.get(job.id)
 
 
