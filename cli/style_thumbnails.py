@@ -186,7 +186,11 @@ def _make_each(
 
 def _wait_for(service: JobService, executor: ForegroundExecutor | None, job: Job) -> Job:
     if executor is not None:
-        executor.run(job.id)
+        try:
+            executor.run(job.id)
+        except BaseException:
+            executor.end()  # an interrupt between two steps of a claim leaves the job running
+            raise
     else:
         for _event in service.watch(job.id):
             pass  # the progress line subscribes to all events

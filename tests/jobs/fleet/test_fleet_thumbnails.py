@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from typer.testing import CliRunner
 
 from app import build_service
 from cli.commands import Parts, app
-from jobs.store import JobStore
 from settings import Settings
 from tests import tiny
 from tests.jobs.redis_fleet import RedisServer, Worker, environment
@@ -47,6 +47,5 @@ def test_a_worker_of_the_fleet_makes_thumbnails(settings: Settings) -> None:
     paths = [Path(line) for line in done.stdout.splitlines()]
     assert len({path.read_bytes() for path in paths}) == 2
     assert all(path.is_relative_to(settings.data_dir / "thumbnails") for path in paths)
-    store = JobStore(settings.database_url)
-    assert store.list("thumbnails", 10) == []
-    store.close()
+    with sqlite3.connect(settings.data_dir / "kinora.db") as database:
+        assert database.execute("select count(*) from jobs").fetchone() == (0,)

@@ -25,7 +25,7 @@ const KEYS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
  */
 function Thumbnail({ file }) {
   const [isMissing, setMissing] = useState(false);
-  const source = isMissing ? undefined : `${baseUrl()}/styles/thumbnails/${file}`;
+  if (isMissing) return html`<span class="k-style-thumbnail"></span>`;
   return html`<img
     class="k-style-thumbnail"
     loading="lazy"
@@ -33,7 +33,7 @@ function Thumbnail({ file }) {
     width="104"
     height="78"
     alt=""
-    src=${source}
+    src=${`${baseUrl()}/styles/thumbnails/${file}`}
     onError=${() => setMissing(true)}
   />`;
 }
