@@ -42,7 +42,7 @@ def test_a_worker_of_the_fleet_makes_thumbnails(settings: Settings) -> None:
         words = ["style-thumbnails", "--style", "anime", "--style", "vhs"]
         done = CliRunner().invoke(app, words, obj=Parts(lambda: None, build_service))
     finally:
-        worker.kill()
+        worker.stop()  # and the process that it supervises
     assert done.exit_code == 0, (done.output, done.exception)
     paths = [Path(line) for line in done.stdout.splitlines()]
     assert len({path.read_bytes() for path in paths}) == 2
