@@ -29,8 +29,8 @@ from cli.generate import (
 from cli.many_clips import ManyOptions, OutputFolder, make_many, refuse_for_many
 from cli.output import Output, choose_output
 from cli.request_options import option_name, with_request_options
-from cli.style_thumbnails import style_thumbnails
 from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
+from cli.thumbnails_command import style_thumbnails
 from errors import ErrorCode, KinoraError
 from pipelines.request import REQUEST_FIELDS
 from settings import Settings
