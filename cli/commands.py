@@ -30,6 +30,7 @@ from cli.many_clips import ManyOptions, OutputFolder, make_many, refuse_for_many
 from cli.output import Output, choose_output
 from cli.request_options import option_name, with_request_options
 from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
+from cli.thumbnails_command import style_thumbnails
 from errors import ErrorCode, KinoraError
 from pipelines.request import REQUEST_FIELDS
 from settings import Settings
@@ -321,6 +322,9 @@ def styles(
         return
     for style, template in found:
         print(f"{style.id}  {style.name}: {template.prompt}")
+
+
+app.command()(style_thumbnails)
 
 
 @app.command()

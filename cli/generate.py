@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jobs.job import Job
     from jobs.service import JobService
 
-    BuildService = Callable[[Settings, Executor], JobService]
+    BuildService = Callable[[Settings, Executor | None], JobService]
 
 OWNER = "cli"
 PICTURES = names_of(REQUEST_FIELDS.values(), Kind.PICTURE)

@@ -210,25 +210,37 @@ class Artifacts:
             return None
         return path
 
-    def store_shared(self, file: Path, name: str) -> None:
-        """Stores a file for all workers. The name is a hash of its content."""
+    def store_shared(self, file: Path, name: str, folder: str = "lent") -> None:
+        """Stores a file for all servers and workers. The name is a hash of what is in it."""
         with _storage_errors():
             if self._remote is not None:
-                key = self._key("lent", name)
+                key = self._key(folder, name)
                 if not self._remote.exists(key):
                     self._remote.put_file(str(file), key)
-            elif not (self.root / "lent" / name).is_file():
-                with atomic_write(self.root / "lent" / name) as part:
+            elif not (self.root / folder / name).is_file():
+                with atomic_write(self.root / folder / name) as part:
                     files.link_or_copy(file, part)
 
-    def fetch_shared(self, name: str) -> Path | None:
+    def fetch_shared(self, name: str, folder: str = "lent") -> Path | None:
         """The local path of such a file, downloaded once; None if it does not exist."""
-        path = self.root / "lent" / name
+        path = self.root / folder / name
         if path.is_file():
             return path
-        if self._remote is not None and self._download(self._key("lent", name), path):
+        if self._remote is not None and self._download(self._key(folder, name), path):
             return path
         return None
+
+    def shared_names(self, folder: str) -> set[str]:
+        """The names of all such files."""
+        if self._remote is not None:
+            return {key.rsplit("/", 1)[-1] for key in self._listed(self._key(folder))}
+        return {path.name for path in files.list_or_empty(self.root / folder)}
+
+    def remove_shared(self, name: str, folder: str) -> None:
+        (self.root / folder / name).unlink(missing_ok=True)
+        if self._remote is not None:
+            with _storage_errors(), contextlib.suppress(FileNotFoundError):
+                self._remote.rm_file(self._key(folder, name))
 
     # -- helpers ---------------------------------------------------------------------------------
 

@@ -37,6 +37,7 @@ from jobs.share_rows import ShareRows
 from jobs.shares import Shares
 from jobs.signing import Signing
 from jobs.store import JobStore
+from jobs.style_thumbnails import StyleThumbnails
 from jobs.uploads import Uploads
 from pipelines.models.cards import ModelCard
 from pipelines.models.catalog import Catalog
@@ -55,8 +56,8 @@ log = logging.getLogger(__name__)
 class JobService(JobQueries):
     """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
 
-    Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `looks` and
-    `wildcards`."""
+    Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `thumbnails`,
+    `looks` and `wildcards`."""
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class JobService(JobQueries):
         )
         self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
+        self.thumbnails = StyleThumbnails(artifacts, self._admission)
         self._paused = self._closed = False
 
     # -- start and stop ----------------------------------------------------------------------------

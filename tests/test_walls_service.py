@@ -15,6 +15,7 @@ from jobs.caller_styles import CallerStyles
 from jobs.gallery import Gallery
 from jobs.looks import Looks
 from jobs.shares import Shares
+from jobs.style_thumbnails import StyleThumbnails
 from pipelines.wildcard_files import WildcardFiles
 from tests.test_walls import ROOT, imports_of, is_within, sources
 
@@ -40,6 +41,7 @@ PARTS: dict[str, tuple[type, set[str]]] = {
         CallerStyles,
         {"available", "own", "save", "import_yaml", "export_yaml", "delete"},
     ),
+    "thumbnails": (StyleThumbnails, {"request", "find", "path", "store", "remove_stale"}),
     "wildcards": (WildcardFiles, {"examples"}),
 }
 """The public parts of the service, and which of their methods others may call. Each is a subject of

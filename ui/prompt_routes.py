@@ -4,6 +4,7 @@ API needs a key."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from errors import ErrorCode, KinoraError
+from pipelines.models.selection import find_card
 from pipelines.styles import MAX_FILE
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
 from web.errors import NO_STORE, SAFE
+from web.files import send_file
 from web.identity import Callers
 from web.prompt_tools import PromptTools
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 64_000
 
@@ -39,6 +44,7 @@ class PromptRoutes:
             route("/prompt/improve", self.improve, "POST"),
             route("/styles", self.styles),
             route("/styles/export", self.export_styles),
+            route("/styles/thumbnails/{name:str}", self.style_thumbnail),
             route("/styles/import", self.import_styles, "POST"),
             route("/styles/{id:str}", self.save_style, "PUT"),
             route("/styles/{id:str}", self.delete_style, "DELETE"),
@@ -66,7 +72,26 @@ class PromptRoutes:
     # ---- styles
 
     async def styles(self, request: Request, owner: str) -> Response:
-        return await _answer(self.tools.styles, owner, request.query_params.get("model"))
+        found = await in_thread(self._styles, owner, request.query_params.get("model"))
+        return fresh_json({"styles": found})
+
+    def _styles(self, owner: str, model: str | None) -> list[dict[str, Any]]:
+        """With the file names of the thumbnails that this model made."""
+        card = find_card(model, self.service.cards) if model else None
+        try:
+            thumbnails = self.service.thumbnails.find(card) if card else {}
+        except KinoraError:  # the object store is away: names are enough to choose
+            log.warning("Thumbnails of the styles not listed; showing names.", exc_info=True)
+            thumbnails = {}
+        return [
+            style.model_dump(mode="json")
+            | {"thumbnail": None if style.own else thumbnails.get(style.id)}
+            for style in self.tools.styles(owner, model).styles
+        ]
+
+    async def style_thumbnail(self, request: Request, owner: str) -> Response:
+        path = await in_thread(self.service.thumbnails.path, request.path_params["name"])
+        return send_file(request, path)
 
     async def save_style(self, request: Request, owner: str) -> Response:
         style_id, by = request.path_params["id"], self.callers.limited_as(request)

@@ -140,6 +140,8 @@ class ModelCard(CardSection):
     fallback: str | None = None
     """Id of the card to use if this model cannot be loaded."""
     examples: tuple[Example, ...] = ()
+    shows_styles: bool = True
+    """False for a model that knows too few words for a style to change its pictures."""
     folder: Path | None = Field(default=None, exclude=True)
     """Where the card was read from; set by `load_cards`."""
 
@@ -149,6 +151,11 @@ class ModelCard(CardSection):
         own = {k: v for k, v in (("frames", self.frames), ("size", self.size)) if v is not None}
         upscale = self.latent_upsampler is not None
         return RULES[self.family].model_copy(update=own | dict(self.takes) | {"upscale": upscale})
+
+    @property
+    def can_show_styles(self) -> bool:
+        """Whether thumbnails of the styles can be made with it."""
+        return self.shows_styles and self.rules.prompt and Task.TEXT_TO_VIDEO in self.tasks
 
     @property
     def local_path(self) -> Path | None:

@@ -91,6 +91,7 @@ class Answers:
         self.models: dict[str, Any] = {"models": [], "any": True}
         self.jobs: list[dict[str, Any]] = []
         """The list of clips."""
+        self.styles: list[dict[str, Any]] = []
         self.comparable: list[dict[str, Any]] = []
         self.batches: dict[str, dict[str, Any]] = {}
         """By their ids."""
@@ -111,12 +112,15 @@ class Answers:
             return "text/event-stream", f"{states}event: end\ndata: {{}}\n\n".encode()
         if path.endswith("/preview"):
             return "image/jpeg", strip()
+        if path.startswith("/kinora/styles/thumbnails/"):
+            return "image/webp", b"no picture" if "broken" in path else clip()
         if path.endswith("/clip"):
             return "image/gif", clip()
         known: dict[str, Any] = {
             "/kinora/visitor": {"kept": True},
             "/kinora/jobs": {"jobs": self.jobs, "last": None},
             "/kinora/models": self.models,
+            "/kinora/styles": {"styles": self.styles},
             "/kinora/comparable": {"settings": self.comparable},
         }
         known |= {f"/kinora/jobs/{each['id']}": each for each in self.jobs}

@@ -191,3 +191,17 @@ def test_many_may_read_a_clip_at_once(artifacts: Artifacts, made: Path) -> None:
     for thread in threads:
         thread.join()
     assert sizes == [500_000] * 10
+
+
+def test_shared_files_are_listed_and_removed(artifacts: Artifacts, made: Path) -> None:
+    assert artifacts.shared_names("thumbnails") == set()
+    for name in ("one.webp", "two.webp"):
+        artifacts.store_shared(made / RESULT.poster, name, "thumbnails")
+    assert artifacts.shared_names("thumbnails") == {"one.webp", "two.webp"}
+    assert artifacts.shared_names("lent") == set()
+    artifacts.remove_shared("one.webp", "thumbnails")
+    assert artifacts.shared_names("thumbnails") == {"two.webp"}
+    assert artifacts.fetch_shared("one.webp", "thumbnails") is None
+    kept = artifacts.fetch_shared("two.webp", "thumbnails")
+    assert kept is not None
+    assert kept.read_bytes() == b"x"

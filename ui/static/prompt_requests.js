@@ -48,7 +48,8 @@ export async function loadStyles(task) {
   const model = store.tabs[task].card.peek()?.id;
   const query = model ? `?model=${encodeURIComponent(model)}` : "";
   const { styles } = await requestJson(`/styles${query}`);
-  promptState(task).styles.value = styles;
+  // an answer for the model before: its thumbnails and templates would be the wrong ones
+  if (store.tabs[task].card.peek()?.id === model) promptState(task).styles.value = styles;
   return styles;
 }
 

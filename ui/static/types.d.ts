@@ -244,6 +244,8 @@ export interface Style {
   prompt: string;
   negative_prompt: string;
   own: boolean;
+  /** The file's name, where the model has made one. */
+  thumbnail?: string | null;
 }
 
 /** A prompt and settings, saved by name. */

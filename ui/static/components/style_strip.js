@@ -1,6 +1,7 @@
 // @ts-check
-/* Below the chips: all styles by name, one's own first, and what can be done with one's own. */
-import { problemOf, request, requestJson } from "../api.js";
+/* Below the chips: all styles, one's own first, as thumbnails where the model has made them and by
+   name otherwise, and what can be done with one's own. */
+import { baseUrl, problemOf, request, requestJson } from "../api.js";
 import { saveFile } from "../files.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { clearProblem, setProblem } from "../problems.js";
@@ -16,6 +17,26 @@ import { StyleForm } from "./style_form.js";
  */
 
 const KEYS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+
+/**
+ * The name beside it is its text. Without the file, which an update can have removed since the
+ * styles were read, its place stays empty.
+ * @param {{ file: string }} props
+ */
+function Thumbnail({ file }) {
+  const [isMissing, setMissing] = useState(false);
+  if (isMissing) return html`<span class="k-style-thumbnail"></span>`;
+  return html`<img
+    class="k-style-thumbnail"
+    loading="lazy"
+    decoding="async"
+    width="104"
+    height="78"
+    alt=""
+    src=${`${baseUrl()}/styles/thumbnails/${file}`}
+    onError=${() => setMissing(true)}
+  />`;
+}
 
 /** @param {Mounted & { element: HTMLElement }} props */
 export function StyleStrip({ task, element }) {
@@ -112,9 +133,15 @@ export function StyleStrip({ task, element }) {
 
   const own = styles?.filter((style) => style.own) ?? [];
   const ownChosen = own.find(({ id }) => id === chosen);
-  const option = (/** @type {string | null} */ id, /** @type {string} */ name, isOwn = false) =>
+  const hasThumbnails = Boolean(styles?.some(({ thumbnail }) => thumbnail));
+  const option = (
+    /** @type {string | null} */ id,
+    /** @type {string} */ name,
+    isOwn = false,
+    /** @type {string | null | undefined} */ thumbnail = null,
+  ) =>
     html`<button
-      class=${isOwn ? "k-style k-style-own" : "k-style"}
+      class=${`k-style${isOwn ? " k-style-own" : ""}${thumbnail ? " k-style-pictured" : ""}`}
       type="button"
       role="radio"
       aria-checked=${String(id === chosen)}
@@ -122,13 +149,19 @@ export function StyleStrip({ task, element }) {
       key=${id ?? ""}
       onClick=${() => chooseStyle(task, id)}
     >
-      ${name}
+      ${thumbnail && html`<${Thumbnail} key=${thumbnail} file=${thumbnail} />`}
+      <span class="k-style-name">${name}</span>
     </button>`;
   return html`
     <div class="k-strip" id=${`k-strip-${task}`} hidden=${!isOpen} onKeyDown=${onKeyDown}>
-      <div class="k-styles k-sideways" role="radiogroup" aria-label="Styles" ref=${list}>
+      <div
+        class=${`k-styles k-sideways${hasThumbnails ? " k-styles-pictured" : ""}`}
+        role="radiogroup"
+        aria-label="Styles"
+        ref=${list}
+      >
         ${option(null, "none")}
-        ${styles?.map((style) => option(style.id, style.name, style.own))}
+        ${styles?.map((style) => option(style.id, style.name, style.own, style.thumbnail))}
       </div>
       <div class="k-strip-verbs" hidden=${edited !== null}>
         <button class="k-link" type="button" onClick=${() => setEdited("new")}>
