@@ -166,6 +166,7 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX clips_by_length ON clips (owner, seconds, created_at, job_id)",
             "CREATE INDEX clips_by_model ON clips (owner, model, created_at DESC, job_id DESC)",
             "CREATE INDEX clips_starred ON clips (owner, created_at, job_id) WHERE starred = 1",
+            "CREATE INDEX clips_deleted ON clips (owner, delete_at) WHERE delete_at IS NOT NULL",
             "CREATE INDEX clips_to_delete ON clips (delete_at) WHERE delete_at IS NOT NULL",
             "CREATE INDEX clips_by_parent ON clips (parent)",
             "CREATE INDEX clips_by_source ON clips (source)",
