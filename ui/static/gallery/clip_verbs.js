@@ -5,6 +5,7 @@ import { problemOf, request, requestJson } from "../api.js";
 import { openClip } from "../clips.js";
 import { DownloadLink } from "../components/download_link.js";
 import { Icon } from "../components/icon.js";
+import { ShareButton } from "../components/share_button.js";
 import { html, useState } from "../html.js";
 import { store } from "../store.js";
 import { hasTab, openTab } from "../tabs.js";
@@ -36,12 +37,6 @@ const TEXTS = {
     remedy: "Open the clip on the stage and continue it from there.",
   },
 };
-
-/**
- * More verbs, such as sharing: components that get the clip. Each returns a button or nothing.
- * @type {((props: { clip: WholeClip }) => unknown)[]}
- */
-export const MORE_VERBS = [];
 
 /**
  * The picture that a frame of the clip becomes for the next one.
@@ -135,7 +130,7 @@ export function ClipVerbs({ clip, videoOf, onChange }) {
       }
       ${verb("star", clip.starred ? TEXTS.unstar : TEXTS.star, star)}
       ${verb("folder", TEXTS.collect, () => setCollecting(!isCollecting))}
-      ${MORE_VERBS.map((Verb) => html`<${Verb} clip=${clip} />`)}
+      ${isReady && html`<${ShareButton} clip=${clip} />`}
       ${verb(
         "film",
         TEXTS.open,
