@@ -130,7 +130,6 @@ function Options({ options, setOptions, canPublish, onChange }) {
         <input
           class="k-field"
           type="text"
-          maxLength="120"
           autocomplete="off"
           placeholder=${TEXTS.titleHint}
           value=${options.title}

@@ -165,7 +165,6 @@ function Title({ clip, onChange }) {
       aria-label=${TEXTS.title}
       placeholder=${clip.prompt || TEXTS.titleHint}
       title=${TEXTS.titleHint}
-      maxLength="120"
       dir="auto"
       value=${clip.title ?? ""}
       onChange=${save}

@@ -36,7 +36,6 @@ export function CollectionTools({ id, onDelete }) {
       <input
         class="k-field"
         aria-label=${TEXTS.name}
-        maxLength="80"
         value=${name}
         onInput=${(/** @type {Event} */ event) => setName(/** @type {HTMLInputElement} */ (event.target).value)}
       />

@@ -176,7 +176,6 @@ function Search({ text, onSearch }) {
         type="search"
         aria-label=${TEXTS.search}
         placeholder=${TEXTS.search}
-        maxLength="200"
         autocomplete="off"
         enterkeyhint="search"
         ref=${field}

@@ -115,7 +115,6 @@ export function Collecting({ ids, onDone }) {
           class="k-field"
           aria-label=${TEXTS.newName}
           placeholder=${TEXTS.newName}
-          maxLength="80"
           value=${name}
           onInput=${(/** @type {Event} */ event) => setName(/** @type {HTMLInputElement} */ (event.target).value)}
         />
