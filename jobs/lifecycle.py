@@ -227,8 +227,9 @@ class JobLifecycle:
         others = (result.poster, result.last_frame)
         if any(self.artifacts.size(job_id, name) is None for name in others):
             return None
-        sizes = (result.size_bytes, result.unsigned_size_bytes)
-        return result if self.artifacts.size(job_id, result.clip) in sizes else None
+        size = self.artifacts.size(job_id, result.clip)
+        is_complete = size is not None and size in (result.size_bytes, result.unsigned_size_bytes)
+        return result if is_complete else None
 
     def is_sampled(self, job_id: str) -> bool:
         """The latents are stored: only decoding and encoding remain."""

@@ -82,7 +82,8 @@ def test_without_json_the_path_is_all_that_is_printed(run: Run, tmp_path: Path) 
     assert done.stdout.strip() == str(out)
     assert len(frames_of(out)) == 5
     assert "Seed " in done.stderr
-    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["mine.webm"]
+    beside = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert beside == {"mine.webm", "mine.webm.c2pa"}, "a WebM has its credentials in a file"
 
 
 def test_a_picture_becomes_the_first_frame(run: Run, tmp_path: Path) -> None:
