@@ -33,7 +33,7 @@ def choose(page: Page, name: str, tab: str = "t2v") -> None:
 
 def wait_for_grid(page: Page, clips: int) -> None:
     """Until so many clips of the grid are ready."""
-    page.wait_for_function(f"store.tabs.t2v.batch.value?.ready >= {clips}")
+    page.wait_for_function(f"window.store?.tabs.t2v.batch.value?.ready >= {clips}")
 
 
 def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:

@@ -231,7 +231,7 @@ def test_one_clip_is_stepped_named_and_leads_on(open_gallery: Open) -> None:
     time = page.get_by_role("slider", name="Time")
     time.fill("7")
     expect(page.locator(".k-player-frame")).to_have_text(f"Frame 8 of {FRAMES}")
-    page.locator(".k-clip-view h2").first.click()
+    page.locator(".k-clip-view h2:visible").first.click()
     page.keyboard.press(".")
     expect(page.locator(".k-player-frame")).to_have_text(f"Frame 9 of {FRAMES}")
     page.keyboard.press(",")

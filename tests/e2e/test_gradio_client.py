@@ -34,6 +34,7 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
         "/start_drafts", "/render_draft", "/compare",
         "/styles", "/final_prompt", "/suggest_prompts", "/make_batch_from_csv",
         "/looks", "/save_look", "/delete_look", "/make_clip_from_look",
+        "/share_clip", "/unshare_clip",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 

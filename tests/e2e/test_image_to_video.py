@@ -103,7 +103,7 @@ def test_the_crop_moves_by_hand_and_by_key(visit: Visit, picture: Path) -> None:
     page.mouse.down()
     page.mouse.move(middle[0] + box["width"], middle[1], steps=5)
     page.mouse.up()
-    assert page.evaluate(focus) == 0
+    page.wait_for_function(f"{focus} === 0")
     page.locator("#k-i2v .k-crop").focus()
     page.keyboard.press("ArrowRight")
     assert 0 < page.evaluate(focus) < 0.2
