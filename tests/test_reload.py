@@ -25,7 +25,17 @@ pytestmark = pytest.mark.slow
 def checkout(tmp_path: Path) -> Path:
     """A copy of the code, to be changed."""
     copy = tmp_path / "kinora"
-    for room in ("api", "cli", "jobs", "media", "pipelines", "ui", "web", "presets"):
+    for room in (
+        "api",
+        "cli",
+        "jobs",
+        "media",
+        "pipelines",
+        "setting_groups",
+        "ui",
+        "web",
+        "presets",
+    ):
         shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ROOT.glob("*.py"):
         shutil.copy(file, copy)

@@ -115,7 +115,7 @@ def fetch(address: str, server: ApiServer) -> bytes:
 
 
 def test_every_tools_schema_is_a_json_schema(server: ApiServer, tools: dict[str, Tool]) -> None:
-    assert len(tools) == 22
+    assert len(tools) == 27
     for tool in tools.values():
         Draft202012Validator.check_schema(tool.inputSchema)
         assert tool.inputSchema["type"] == "object"

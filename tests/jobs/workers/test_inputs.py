@@ -96,7 +96,8 @@ def made(service: JobService, request: GenerationRequest) -> Job:
 
 
 def frame_of(service: JobService, job: Job) -> bytes:
-    return service.last_frame_path(job.id).read_bytes()
+    with Image.open(service.last_frame_path(job.id)) as picture:  # its signature is new each time
+        return picture.tobytes()
 
 
 def put_lora(settings: Settings, repo: Path, seed: int) -> int:
