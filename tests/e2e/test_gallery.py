@@ -77,6 +77,8 @@ def test_all_clips_have_an_address_and_a_grid_that_grows_as_it_scrolls(open_gall
     page.get_by_role("button", name="All clips").click()
     expect(page).to_have_url(re.compile(r"/#clips$"))
     said(page, "Clips: 10,000")
+    # half a second after the press, a slow machine counts the change of view itself as a shift
+    page.evaluate("window.shift = 0")
     expect(page.locator("#k-tabs")).to_be_hidden()
     few = items(page).count()
     for _ in range(6):

@@ -96,6 +96,7 @@ def test_the_crop_moves_by_hand_and_by_key(visit: Visit, picture: Path) -> None:
     wait_until_calm(page)
     focus = "store.tabs.i2v.gradio.props.value.focus.x"
     assert page.evaluate(focus) == 0.5
+    page.locator("#k-i2v .k-box").scroll_into_view_if_needed()
     box = page.locator("#k-i2v .k-box").bounding_box()
     assert box
     middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)

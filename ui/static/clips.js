@@ -71,12 +71,11 @@ function resumeJob(task, id) {
 
 /** What is followed brings its own states. */
 function followedIds() {
-  return new Set(
-    Object.values(store.tabs).flatMap(({ source, job, batchSource, batch }) => [
-      source && job.peek()?.id,
-      batchSource && batch.peek()?.id,
-    ]),
-  );
+  const ids = Object.values(store.tabs).flatMap(({ source, job, batchSource, batch }) => [
+    source && job.peek()?.id,
+    batchSource && batch.peek()?.id,
+  ]);
+  return new Set(ids.filter((id) => id)); // a clip of no batch has null there, too
 }
 
 /** Unfinished clips that no stage follows. */
