@@ -15,7 +15,7 @@ from cli.generate import CLIPS, OWNER, PICTURES, InputFiles, about, lora_from, p
 from cli.output import FORMATS
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
-from media.provenance.library import SIDECAR
+from media.provenance.c2pa_package import SIDECAR
 from pipelines.models.comparison import parse_settings
 from pipelines.models.drafts import parse_count
 from pipelines.request import REQUEST_FIELDS, GenerationRequest

@@ -18,7 +18,7 @@ from typing import BinaryIO, get_args
 
 from errors import ErrorCode, KinoraError
 from media.files import atomic_write
-from media.provenance.library import SIDECAR
+from media.provenance.c2pa_package import SIDECAR
 from pipelines.request import Format
 
 FORMATS: tuple[str, ...] = get_args(Format)

@@ -24,7 +24,7 @@ from jobs.batch import BatchState, Cell
 from jobs.job import Job, State
 from jobs.signing import Signing
 from media.files import list_or_empty, stat_or_none
-from media.provenance.library import SIDECAR
+from media.provenance.c2pa_package import SIDECAR
 from media.zip_stream import Entry, zip_stream
 from settings import Settings
 

@@ -209,7 +209,7 @@ class Shares:
 
     def _without_settings(self, shared: SharedClip, original: Path) -> Path:
         """A copy that is made once and kept beside the clip, so that it goes with it. It is signed
-        anew, without the model and the prompt."""
+        again, without the model and the prompt."""
         copy = self._artifacts.folder(shared.job.id) / f"shared{original.suffix}"
         if copy.is_file():
             return copy

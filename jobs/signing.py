@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 from jobs.artifacts import MANIFEST, Artifacts
 from jobs.job import Job, Provenance, Result
 from media.files import atomic_write
-from media.provenance.library import NOT_INSTALLED, SIDECAR, SIDECAR_ONLY, TYPES, UnavailableError
+from media.provenance.c2pa_package import (
+    NOT_INSTALLED,
+    SIDECAR,
+    SIDECAR_ONLY,
+    TYPES,
+    UnavailableError,
+)
 from pipelines.models.cards import ModelCard
 from pipelines.request import Adjustment
 from settings import VERSION, Settings
@@ -62,7 +68,7 @@ class Signing:
             return result
         try:
             return result if self._is_signed(job.id, result) else self._sign(job, result)
-        except Exception:
+        except Exception:  # of any kind, from the library too: the clip is finished and not lost
             log.exception("Signing failed, the clip is kept without a signature (job=%s).", job.id)
             return _unsigned(result, UNSIGNED)
 
@@ -75,7 +81,7 @@ class Signing:
             signer = self._find_signer()
             if signer is not None:
                 _replace_signed(signer, path, _making(title))
-        except Exception:
+        except Exception:  # the same for a copy: it stays as it was
             log.exception("Signing failed, the file is kept without a signature (%s).", path.name)
 
     # -- one clip ----------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from jobs.signing import FOLDER
 from media.metadata import read_comment
+from media.provenance.c2pa_package import SIDECAR
 from media.provenance.credential_report import Report
-from media.provenance.library import SIDECAR
 from settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """What a file's Content Credentials say, in words for people and fields for programs.
 
-Everything in here that comes from the file was written by whoever signed it, or by anybody if the
-signature does not hold.
+Everything in here that comes from the file was written by its signer, or by anyone if the
+signature is not valid.
 """
 
 from __future__ import annotations

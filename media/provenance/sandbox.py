@@ -20,7 +20,7 @@ from typing import Any
 
 from errors import ErrorCode, KinoraError
 from media.image_sandbox import INHERITED_ENV, ROOT
-from media.provenance import library
+from media.provenance import c2pa_package
 from media.provenance.claims import Relationship
 from media.provenance.credential_report import Report, no_report, report_of
 
@@ -107,7 +107,9 @@ def file_type(path: Path, name: str = "") -> str:
     for mark, offset, kind in MARKS:
         if head[offset:].startswith(mark):
             return kind
-    return library.TYPES.get(Path(name or path.name).suffix.lower(), "application/octet-stream")
+    return c2pa_package.TYPES.get(
+        Path(name or path.name).suffix.lower(), "application/octet-stream"
+    )
 
 
 def _has_mark(path: Path, piece: int = 1 << 20) -> bool:

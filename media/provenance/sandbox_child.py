@@ -30,11 +30,11 @@ def main(request: dict[str, Any]) -> None:
 
 def examine(request: dict[str, Any]) -> dict[str, Any]:
     """The reply. Raises nothing for any file."""
-    from media.provenance import library
+    from media.provenance import c2pa_package
 
     try:
-        c2pa = library.load()
-    except library.UnavailableError:
+        c2pa = c2pa_package.load()
+    except c2pa_package.UnavailableError:
         return {"outcome": "unavailable"}
     try:
         return _ingredient(request) if request["what"] == "ingredient" else _read(request)
@@ -62,11 +62,11 @@ def _read(request: dict[str, Any]) -> dict[str, Any]:
 def _reader_json(
     request: dict[str, Any], manifest: bytes | None, trust_anchors: str
 ) -> dict[str, Any]:
-    from media.provenance import library
+    from media.provenance import c2pa_package
 
-    c2pa = library.load()
+    c2pa = c2pa_package.load()
     trust = {"trust_anchors": trust_anchors} if trust_anchors else {}
-    context = c2pa.Context.from_dict(library.settings(**trust))
+    context = c2pa.Context.from_dict(c2pa_package.settings(**trust))
     with Path(request["path"]).open("rb") as file:
         reader = c2pa.Reader(request["type"], file, manifest, context=context)
         return json.loads(reader.json()) | {"remote_url": reader.get_remote_url()}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
-from media.provenance import library
+from media.provenance import c2pa_package
 from media.provenance.certificates import Credentials
 from media.provenance.claims import Making, Relationship, instance_id
 
@@ -30,7 +30,7 @@ class ClipSigner:
     """Thread-safe. The key stays in this object and in the library's memory."""
 
     def __init__(self, credentials: Credentials, timestamp_url: str | None = None) -> None:
-        """Raises library.UnavailableError, and c2pa.C2paError for credentials that it refuses."""
+        """Raises UnavailableError, and c2pa.C2paError for credentials that it refuses."""
         self.is_self_made = credentials.is_self_made
         self._context = _signing_context(credentials, None)
         self._stamping = timestamp_url and _signing_context(credentials, timestamp_url)
@@ -52,7 +52,7 @@ class ClipSigner:
                 builder = _builder(making, context)
                 if not embed:
                     builder.set_no_embed()
-                return builder.sign(library.TYPES[source.suffix], file, into)
+                return builder.sign(c2pa_package.TYPES[source.suffix], file, into)
 
         with self._lock:
             if self._stamping and source.suffix in CLIPS:  # their pictures are not time-stamped
@@ -65,7 +65,7 @@ class ClipSigner:
 
 
 def sidecar_of(path: Path) -> Path:
-    return path.with_name(path.name + library.SIDECAR)
+    return path.with_name(path.name + c2pa_package.SIDECAR)
 
 
 def describe_ingredient(
@@ -73,8 +73,8 @@ def describe_ingredient(
 ) -> bytes | None:
     """The Content Credentials of a file, validated against it, for a file that is made from it;
     None if it has none. Raises c2pa.C2paError."""
-    c2pa = library.load()
-    context = c2pa.Context.from_dict(library.settings())
+    c2pa = c2pa_package.load()
+    context = c2pa.Context.from_dict(c2pa_package.settings())
     if c2pa.Reader.try_create(type, file, context=context) is None:
         return None
     file.seek(0)
@@ -87,14 +87,14 @@ def describe_ingredient(
 
 
 def _signing_context(credentials: Credentials, timestamp_url: str | None) -> Any:
-    c2pa = library.load()
+    c2pa = c2pa_package.load()
     info = c2pa.C2paSignerInfo(
         credentials.algorithm.encode(),
         credentials.chain,
         credentials.key,
         timestamp_url.encode() if timestamp_url else None,
     )
-    return c2pa.Context.from_dict(library.settings(), signer=c2pa.Signer.from_info(info))
+    return c2pa.Context.from_dict(c2pa_package.settings(), signer=c2pa.Signer.from_info(info))
 
 
 def _builder(making: Making, context: Any) -> Any:
@@ -104,14 +104,14 @@ def _builder(making: Making, context: Any) -> Any:
         if each.archive and each.archive.stat().st_size <= MAX_ARCHIVE_BYTES
     }
     plain = tuple(each for each in making.ingredients if each.id not in archives)
-    builder = library.load().Builder(making.manifest(plain), context)
+    builder = c2pa_package.load().Builder(making.manifest(plain), context)
     for archive in archives.values():
         builder.add_ingredient_from_archive(io.BytesIO(archive))
     return builder
 
 
 def _buffered(sign: Callable[[Any, BinaryIO], bytes], context: Any) -> tuple[bytes, bytes]:
-    """In memory: if the time is up, its thread goes on and must not write the file."""
+    """In memory: after a time-out its thread still runs, and must not write the file."""
     signed = io.BytesIO()
     manifest = sign(context, signed)
     return signed.getvalue(), manifest

@@ -1,4 +1,4 @@
-"""Somebody got a clip and wants to know what it is: the page /verify, reached from the footer."""
+"""The page /verify, reached from the footer, shows what a clip is."""
 
 from __future__ import annotations
 

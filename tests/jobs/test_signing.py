@@ -14,7 +14,7 @@ from jobs.service import JobService
 from jobs.signing import FOLDER, Signing
 from jobs.uploads import Uploads, remove
 from media.encode import encode
-from media.provenance import library
+from media.provenance import c2pa_package
 from media.provenance.sandbox_child import examine
 from media.stills import write_last_frame, write_poster
 from pipelines.models.cards import ModelCard
@@ -183,20 +183,20 @@ def test_without_the_package_clips_are_made_and_the_log_says_it_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setitem(sys.modules, "c2pa", None)
-    library.load.cache_clear()
+    c2pa_package.load.cache_clear()
     try:
         for job in (make_job(), make_job()):
             before = finished(artifacts, job)
             result = signing.sign(job, before)
             assert result.provenance and not result.provenance.signed
             assert "c2pa-python is not installed" in (result.provenance.problem or "")
-            assert result.adjustments == (), "nothing that whoever made the clip could change"
+            assert result.adjustments == (), "the visitor cannot change it"
             assert result.size_bytes == before.size_bytes
         assert caplog.text.count("c2pa-python is not installed") == 1
         request = {"what": "read", "path": "", "type": "", "trusted": "", "own": ""}
         assert examine(request) == {"outcome": "unavailable"}
     finally:
-        library.load.cache_clear()
+        c2pa_package.load.cache_clear()
 
 
 def test_no_log_has_the_key(

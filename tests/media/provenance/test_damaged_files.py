@@ -19,10 +19,10 @@ from PIL import Image
 from errors import KinoraError
 from media.provenance import sandbox
 from media.provenance import signer as provenance_signer
+from media.provenance.c2pa_package import settings
 from media.provenance.certificates import self_made_credentials
 from media.provenance.claims import Making
 from media.provenance.credential_report import report_of
-from media.provenance.library import settings
 from media.provenance.sandbox import read_credentials, read_ingredient
 from media.provenance.signer import ClipSigner
 from tests.media.provenance.test_signing_files import FRAMES, MAKING, made, signed

@@ -21,6 +21,7 @@ from PIL import Image
 from media import mp4
 from media.encode import encode
 from media.metadata import read_comment
+from media.provenance.c2pa_package import TYPES, settings
 from media.provenance.certificates import (
     SELF_MADE_FILE,
     Credentials,
@@ -28,7 +29,6 @@ from media.provenance.certificates import (
     self_made_credentials,
 )
 from media.provenance.claims import Ingredient, Making, archive_name
-from media.provenance.library import TYPES, settings
 from media.provenance.plain_tags import GENERATED
 from media.provenance.signer import ClipSigner, describe_ingredient
 from media.stills import write_last_frame, write_poster

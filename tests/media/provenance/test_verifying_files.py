@@ -18,9 +18,9 @@ from PIL import Image
 from media import mp4
 from media.encode import encode
 from media.ffmpeg import base_command
+from media.provenance.c2pa_package import settings
 from media.provenance.certificates import load_credentials, self_made_credentials
 from media.provenance.credential_report import Report, no_report, report_of
-from media.provenance.library import settings
 from media.provenance.sandbox import file_type, read_credentials
 from media.provenance.sandbox_child import examine
 from media.provenance.signer import ClipSigner
