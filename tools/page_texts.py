@@ -49,7 +49,9 @@ def _of_html(pieces: list[str]) -> list[str]:
     marked = "\x00".join(pieces)
     texts = [found.replace("\x00", "{}") for found in ATTRIBUTE.findall(marked)]
     marked = re.sub(r"=>", "", marked)
-    texts += [piece.replace("\x00", "{}").strip() for piece in TAG.sub("\x01", marked).split("\x01")]
+    texts += [
+        piece.replace("\x00", "{}").strip() for piece in TAG.sub("\x01", marked).split("\x01")
+    ]
     return [text for text in texts if text.strip("{} \n")]
 
 
@@ -72,7 +74,8 @@ def _scan(source: str, at: int, found: list[_Literal], until: str) -> int:
             at = re.compile(r"/(?:\\.|\[(?:\\.|[^\]])*\]|[^/\\\n])+/\w*").match(source, at).end()  # type: ignore[union-attr]
         elif letter in "\"'":
             end = re.compile(rf"{letter}((?:\\.|[^{letter}\\])*){letter}").match(source, at)
-            assert end, source[at : at + 80]
+            if end is None:
+                raise ValueError(f"no end: {source[at : at + 80]}")
             if not source[:at].rstrip().endswith(("from", "import")):
                 found.append(_Literal([end[1]], is_html=False))
             at = end.end()

@@ -37,7 +37,7 @@ BUTTONS = frozenset(("Button", "Accordion"))
 
 
 def find_labels(source: str) -> list[str]:
-    """What controls are called, texts in a dictionary `TEXTS`, and lines that a function returns."""
+    """What controls are called, texts in a dictionary `TEXTS`, lines that a function returns."""
     found: dict[str, None] = {}
     for node in ast.walk(ast.parse(source)):
         match node:

@@ -84,8 +84,8 @@ def modules(folder: Path = STATIC) -> dict[str, str]:
 
 
 class PreloadScript:
-    """Adds the header `Link` to the page itself, and to nothing else. `more` returns what depends on
-    the request: the catalogue of its language."""
+    """Adds the header `Link` to the page itself, and to nothing else. `more` returns what depends
+    on the request: the catalogue of its language."""
 
     def __init__(
         self, app: ASGIApp, link: str, more: Callable[[Request], str] | None = None
