@@ -13,7 +13,7 @@ const READ_ATTRIBUTES = ["aria-label", "title", "placeholder", "alt", "label"];
 
 /**
  * html`<p class="k-note">${text}</p>`: text only ever becomes a text node, in the language of the
- * page. Below an element with translate="no" it stays as it is: what users write.
+ * page. What users write stays as it is: the text in an element with translate="no" or dir="auto".
  */
 export const html = htm.bind(element);
 
@@ -23,7 +23,8 @@ export const html = htm.bind(element);
  */
 function element(type, props, ...children) {
   this[0] |= 2; // drawn again in another language
-  if (typeof type !== "string" || !isTranslated() || props?.translate === "no") {
+  const isOfUsers = props?.translate === "no" || props?.dir === "auto";
+  if (typeof type !== "string" || !isTranslated() || isOfUsers) {
     return h(type, props, ...children);
   }
   return h(type, props && translateProps(props), ...translateChildren(children));
