@@ -12,9 +12,11 @@ READ_ATTRIBUTES = ("aria-label", "title", "placeholder", "alt", "label")
 ATTRIBUTE = re.compile(rf'(?:^|\s)(?:{"|".join(READ_ATTRIBUTES)})="([^"]*)"')
 NO_TEXT = re.compile(
     r"^(?:[A-Z][a-z]+[A-Z]\w*|[A-Z]+|Arrow\w+|Escape|Enter|Tab|Home|End|Space|Delete|Backspace"
-    r"|PageUp|PageDown|Shift|Control|Meta|Kinora|Content-Type|X-Kinora|Last-Event-ID)$"
+    r"|PageUp|PageDown|Shift|Control|Meta|Kinora|Content-Type|X-Kinora|X-Kinora-Visitor|Files|Notification|English|Last-Event-ID)$"
 )
 """Strings that only look like texts: names of keys, methods, headers."""
+BEFORE = 200
+"""Letters before a place that say what it is."""
 TAG = re.compile(r"<[^<>]*>", re.DOTALL)
 
 
@@ -67,7 +69,8 @@ def _scan(source: str, at: int, found: list[_Literal], until: str) -> int:
     while at < len(source):
         letter = source[at]
         if source.startswith("//", at):
-            at = source.find("\n", at) if "\n" in source[at:] else len(source)
+            end = source.find("\n", at)
+            at = len(source) if end < 0 else end
         elif source.startswith("/*", at):
             at = source.index("*/", at) + 2
         elif letter == "/" and _starts_regex(source, at):
@@ -76,7 +79,7 @@ def _scan(source: str, at: int, found: list[_Literal], until: str) -> int:
             end = re.compile(rf"{letter}((?:\\.|[^{letter}\\])*){letter}").match(source, at)
             if end is None:
                 raise ValueError(f"no end: {source[at : at + 80]}")
-            if not source[:at].rstrip().endswith(("from", "import")):
+            if not source[max(0, at - BEFORE) : at].rstrip().endswith(("from", "import")):
                 found.append(_Literal([end[1]], is_html=False))
             at = end.end()
         elif letter == "`":
@@ -93,7 +96,7 @@ def _scan(source: str, at: int, found: list[_Literal], until: str) -> int:
 
 
 def _template(source: str, at: int, found: list[_Literal]) -> int:
-    is_html = source[:at].endswith("html")
+    is_html = source.endswith("html", 0, at)
     pieces, at, start = [], at + 1, at + 1
     where = len(found)
     while source[at] != "`":
@@ -108,5 +111,5 @@ def _template(source: str, at: int, found: list[_Literal]) -> int:
 
 
 def _starts_regex(source: str, at: int) -> bool:
-    before = source[:at].rstrip()
+    before = source[max(0, at - BEFORE) : at].rstrip()
     return before.endswith(("(", ",", "=", ":", "[", "!", "&", "|", "?", "{", "}", ";", "return"))

@@ -39,7 +39,7 @@ def texts() -> Iterator[tuple[str, str]]:
         name = path.relative_to(ROOT).as_posix()
         source = path.read_text(encoding="utf-8")
         for text in dict.fromkeys([*find_sentences(source), *find_labels(source)]):
-            yield name, text
+            yield name, " ".join(text.split())
 
 
 def _modules() -> Iterator[Path]:

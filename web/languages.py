@@ -25,6 +25,8 @@ ENGLISH = "en"
 PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
 """One letter stands for a number, a word for anything. A time and a label are texts themselves."""
 TEXTS_THEMSELVES = ("time", "label")
+ISOLATED = ("\u2068", "\u2069")
+"""Around a value from left to right in a text from right to left, so that both stay in order."""
 NUMBER, ANYTHING = r"(-?\d+(?:\.\d+)?)", r"(.+?)"
 
 Entry = str | Mapping[str, str]
@@ -83,7 +85,10 @@ class Language:
 
         def value(found: re.Match[str]) -> str:
             text = by_name.get(found[1], found[0])
-            return self.translate(text) if found[1] in TEXTS_THEMSELVES else text
+            if found[1] in TEXTS_THEMSELVES:
+                return self.translate(text)
+            is_mixed = self.dir == "rtl" and len(found[1]) > 1
+            return f"{ISOLATED[0]}{text}{ISOLATED[1]}" if is_mixed else text
 
         return PLACEHOLDER.sub(value, form)
 

@@ -171,7 +171,8 @@ function fill(entry, names, values) {
 /** A time and a label are texts of ours themselves. @param {string} name @param {string} value */
 function valueIn(name, value) {
   if (name === "time" || name === "label") return translate(value);
-  if (name.length > 1 || !PLAIN_NUMBER.test(value)) return value;
+  if (name.length > 1) return current.language.dir === "rtl" ? `\u2068${value}\u2069` : value;
+  if (!PLAIN_NUMBER.test(value)) return value;
   const digits = value.split(".")[1]?.length ?? 0;
   const options = {
     useGrouping: false,
