@@ -1,4 +1,4 @@
-"""The catalogues are complete and translate what the code says, the same in Python and JavaScript."""
+"""The catalogues are complete, and Python and JavaScript translate with them alike."""
 
 from __future__ import annotations
 
@@ -189,7 +189,8 @@ globalThis.window = globalThis;
 globalThis.document = { documentElement: {} };
 globalThis.location = { protocol: "http:" };
 globalThis.localStorage = { getItem: () => null, setItem() {} };
-globalThis.kinoraLanguages = tags.map((tag) => ({ tag, name: tag, dir: tag === "ar" ? "rtl" : "ltr", address: tag }));
+const dir = (tag) => (tag === "ar" ? "rtl" : "ltr");
+globalThis.kinoraLanguages = tags.map((tag) => ({ tag, name: tag, dir: dir(tag), address: tag }));
 globalThis.fetch = async (url) => ({ ok: true, json: async () => files[url.split("/").pop()] });
 const page = await import(process.argv[1]);
 const found = {};

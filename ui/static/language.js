@@ -136,12 +136,13 @@ export function translate(text) {
   return translated;
 }
 
-/** @param {string} text */
+/** The first sentence, then the rest. @param {string} text @returns {string} */
 function bySentence(text) {
-  const sentences = text.split(SENTENCE_END);
-  if (sentences.length < 2) return text;
+  const end = text.match(SENTENCE_END);
+  if (!end?.index) return text;
+  const first = text.slice(0, end.index);
   const space = /^(zh|ja)/.test(current.language.tag) ? "" : " ";
-  return sentences.map((sentence) => whole(sentence) ?? sentence).join(space);
+  return `${whole(first) ?? first}${space}${translate(text.slice(end.index + end[0].length))}`;
 }
 
 /** @param {string} text @returns {string | null} */
