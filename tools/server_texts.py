@@ -66,7 +66,7 @@ def _strings(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
     elif isinstance(node, ast.JoinedStr):
-        yield "".join(v.value if isinstance(v, ast.Constant) else "{}" for v in node.values)
+        yield "".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in node.values)
     else:
         for child in ast.iter_child_nodes(node):
             yield from _strings(child)
