@@ -26,6 +26,7 @@ from web import share_page
 from web.addresses import ROOT_PATH, public_root
 from web.errors import NO_STORE
 from web.files import send_file
+from web.languages import language_of
 from web.share_tools import PATH
 
 CACHE_S = 300
@@ -55,19 +56,20 @@ class SharePages:
         """The clip with what its maker shows of it."""
 
         def render(shared: SharedClip) -> Response:
-            html = share_page.render_clip(shared, public_root(request))
+            html = share_page.render_clip(shared, public_root(request), language_of(request))
             headers = _cache(shared) if _has_certain_address(request) else dict(NO_STORE)
             return _html(html, share_page.PAGE_POLICY, headers)
 
-        return await self._respond(share_id, render)
+        return await self._respond(request, share_id, render)
 
-    async def embed(self, share_id: str) -> Response:
+    async def embed(self, request: Request, share_id: str) -> Response:
         """The clip alone, for the iframe of another site."""
 
         def render(shared: SharedClip) -> Response:
-            return _html(share_page.render_embed(shared), share_page.EMBED_POLICY, _cache(shared))
+            html = share_page.render_embed(shared, language_of(request))
+            return _html(html, share_page.EMBED_POLICY, _cache(shared))
 
-        return await self._respond(share_id, render)
+        return await self._respond(request, share_id, render)
 
     async def file(self, request: Request, share_id: str, name: str) -> Response:
         """The clip or its poster, with Range."""
@@ -77,7 +79,7 @@ class SharePages:
             saved_as = f"kinora-{share_id[:8]}"
             return send_file(request, path, saved_as, headers={**OPEN, **_cache(shared)})
 
-        return await self._respond(share_id, send)
+        return await self._respond(request, share_id, send)
 
     def _path(self, shared: SharedClip, name: str) -> Path:
         if name == share_page.clip_file(shared):
@@ -87,18 +89,18 @@ class SharePages:
         raise KinoraError(ErrorCode.NOT_FOUND, NO_LINK)
 
     async def gallery(
-        self, before: Annotated[float | None, Query(allow_inf_nan=False)] = None
+        self, request: Request, before: Annotated[float | None, Query(allow_inf_nan=False)] = None
     ) -> Response:
         """What makers have published, where the operator has turned that on."""
 
         def render() -> Response:
             clips = self.service.shares.public(before)
             next_page = clips[-1].share.created_at if len(clips) == PAGE_SIZE else None
-            html = share_page.render_gallery(clips, next_page)
+            html = share_page.render_gallery(clips, next_page, language_of(request))
             headers = {"Cache-Control": f"public, max-age={CACHE_S}, must-revalidate"}
             return _html(html, share_page.PAGE_POLICY, headers)
 
-        return await self._or_nothing(render)
+        return await self._or_nothing(request, render)
 
     async def oembed(
         self,
@@ -134,22 +136,30 @@ class SharePages:
         headers = _cache(shared) if _has_certain_address(request) else dict(NO_STORE)
         return JSONResponse(body, headers={**OPEN, **headers})
 
-    async def _respond(self, share_id: str, render: Callable[[SharedClip], Response]) -> Response:
+    async def _respond(
+        self, request: Request, share_id: str, render: Callable[[SharedClip], Response]
+    ) -> Response:
         """In one thread: the same steps for every link."""
-        return await self._or_nothing(lambda: render(self.service.shares.find(share_id)))
+        return await self._or_nothing(request, lambda: render(self.service.shares.find(share_id)))
 
-    async def _or_nothing(self, respond: Callable[[], Response]) -> Response:
+    async def _or_nothing(self, request: Request, respond: Callable[[], Response]) -> Response:
         try:
             return await in_thread(respond)
         except KinoraError as error:
             if error.code is not ErrorCode.NOT_FOUND:
                 raise
-            html = share_page.render_not_found()
+            html = share_page.render_not_found(language_of(request))
             return _html(html, share_page.PAGE_POLICY, dict(NO_STORE), 404)
 
 
 def _html(text: str, policy: str, headers: dict[str, str], status: int = 200) -> Response:
-    more = {**OPEN, **headers, "Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    more = {
+        **OPEN,
+        **headers,
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Language",
+    }
     content = text.encode("utf-8", "replace")  # an old prompt may have half a character
     return Response(content, status, more, "text/html; charset=utf-8")
 

@@ -7,6 +7,7 @@ may keep it for good.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.joined_modules import join_modules
+from ui.language_files import script_head
 
 STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
@@ -39,7 +41,7 @@ class Script:
 
     @classmethod
     def read(cls, folder: Path = STATIC) -> Script:
-        content = join_modules(modules(folder), MAIN).encode()
+        content = (script_head() + join_modules(modules(folder), MAIN)).encode()
         return cls(content, hashlib.sha256(content).hexdigest()[:12])
 
     @property
@@ -82,11 +84,15 @@ def modules(folder: Path = STATIC) -> dict[str, str]:
 
 
 class PreloadScript:
-    """Adds the header `Link` to the page itself, and to nothing else."""
+    """Adds the header `Link` to the page itself, and to nothing else. `more` returns what depends
+    on the request: the catalogue of its language."""
 
-    def __init__(self, app: ASGIApp, link: str) -> None:
+    def __init__(
+        self, app: ASGIApp, link: str, more: Callable[[Request], str] | None = None
+    ) -> None:
         self.app = app
         self.link = link
+        self.more = more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != "/":
@@ -95,7 +101,10 @@ class PreloadScript:
 
         async def send_with_link(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                MutableHeaders(scope=message).append("link", self.link)
+                headers = MutableHeaders(scope=message)
+                headers.append("link", self.link)
+                if self.more and (link := self.more(Request(scope))):
+                    headers.append("link", link)
             await send(message)
 
         await self.app(scope, receive, send_with_link)

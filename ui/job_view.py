@@ -111,17 +111,22 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
             return f"Loading the model, {round(100 * progress.fraction)} %"
         return "Loading the model"
     if progress.phase == "denoise":
-        left = f", {seconds(progress.eta_s)} left" if progress.eta_s else ""
-        return f"Step {progress.step} of {progress.total}{left}"
+        if progress.eta_s:
+            return f"Step {progress.step} of {progress.total}, {seconds(progress.eta_s)} left"
+        return f"Step {progress.step} of {progress.total}"
     if progress.phase == "decoding":
         return "Decoding frames"
     return "Writing the file"
 
 
 def waiting_line(position: int | None, wait_s: float | None) -> str:
-    before = f", {position} before you" if position else ""
-    about = f", about {seconds(wait_s)}" if wait_s and wait_s >= 1 else ""
-    return f"Waiting{before}{about}" if before or about else "Waiting for its turn"
+    """Whole sentences, which can be translated."""
+    about = seconds(wait_s) if wait_s and wait_s >= 1 else ""
+    if position and about:
+        return f"Waiting, {position} before you, about {about}"
+    if position:
+        return f"Waiting, {position} before you"
+    return f"Waiting, about {about}" if about else "Waiting for its turn"
 
 
 def done_line(job: Job) -> str:
@@ -129,10 +134,9 @@ def done_line(job: Job) -> str:
         return "Ready"
     if job.result.gone:
         return "This clip is gone"
-    early = "Finished early. " if job.result.finished_early else ""
-    total = job.result.seconds.get("total")
-    took = f", made in {seconds(total)}" if total else ""
-    return f"{early}{job.result.num_frames / job.result.fps:.1f} s{took}"
+    total, length_s = job.result.seconds.get("total"), job.result.num_frames / job.result.fps
+    made = f"{length_s:.1f} s, made in {seconds(total)}" if total else f"{length_s:.1f} s"
+    return f"Finished early. {made}" if job.result.finished_early else made
 
 
 def seconds(value: float) -> str:

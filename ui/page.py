@@ -53,6 +53,7 @@ def build(
         js_component("reel", Task.TEXT_TO_VIDEO)
         verify = '<a href="verify">Verify a clip</a>'
         gr.HTML(verify, elem_id="k-verify", js_on_load=None, apply_default_css=False)
+        js_component("language", Task.TEXT_TO_VIDEO)
         js_component("gallery", Task.TEXT_TO_VIDEO)
         for studio in studios.values():
             studio.wire(studios)

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from pipelines.request import Task
-from ui import job_view, task_examples, theme
+from ui import job_view, language_files, task_examples, theme
 from ui.assets import STATIC, PreloadScript, Script
 from ui.batch_routes import BatchRoutes
 from ui.gallery_routes import GalleryRoutes
@@ -279,10 +279,11 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
                 *VerifyPage(settings).routes(),
                 script.route(),
                 task_examples.route(),
+                language_files.route(),
             ],
             "middleware": [
                 Middleware(VisitorCookie, framed=settings.may_be_framed),
-                Middleware(PreloadScript, link=script.preload()),
+                Middleware(PreloadScript, link=script.preload(), more=language_files.preload),
             ],
             "openapi_url": None,
         },

@@ -17,6 +17,7 @@ from errors import ErrorCode, KinoraError
 from jobs.verification import verify
 from ui.assets import FOR_GOOD, STATIC, modules
 from ui.joined_modules import join_modules
+from ui.language_files import script_head
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
 from web.limits import limited
 
@@ -64,7 +65,7 @@ Credentials (C2PA) can be verified too.</p>
 class VerifyPage:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._script = join_modules(modules(), MAIN).encode()
+        self._script = (script_head() + join_modules(modules(), MAIN)).encode()
         version = hashlib.sha256(self._script).hexdigest()[:12]
         self._address = f"{PREFIX}/static/{version}/{MAIN}"
         style = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from errors import ErrorCode, KinoraError
 from media.files import NO_ROOM
 from pipelines.validation_errors import invalid_input
+from web.languages import Language, language_of
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +59,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def error_response(error: KinoraError, path: str = "") -> JSONResponse:
+def error_response(
+    error: KinoraError, path: str = "", language: Language | None = None
+) -> JSONResponse:
+    """The sentence is in that language, else English; codes and details are the same in all."""
     now = datetime.now(timezone.utc).isoformat()
     body = error.as_dict() | {"timestamp": now, "request_id": request_id.get()}
     headers = {**NO_STORE, **SAFE}
+    if language is not None and language.texts:
+        body |= translated(body, language)
+        headers["Content-Language"] = language.tag
     status = error.kind.http_status
     if status in (429, 503):
         headers["Retry-After"] = str(error.details.get("retry_after_s") or RETRY_AFTER_S)
@@ -72,25 +79,33 @@ def error_response(error: KinoraError, path: str = "") -> JSONResponse:
     if path.startswith(OPENAI):
         body["error"] = {
             "code": error.code.value,
-            "message": error.message,
+            "message": body["message"],
             "type": TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
             "param": OPENAI_NAMES.get(field := error.details.get("field"), field),
         }
     return JSONResponse(body, status, headers=headers)
 
 
+def translated(body: dict[str, Any], language: Language) -> dict[str, Any]:
+    """The message, and the label of the action if there is one."""
+    found: dict[str, Any] = {"message": language.translate(body["message"])}
+    if action := body.get("action"):
+        found["action"] = {**action, "label": language.translate(str(action.get("label", "")))}
+    return found
+
+
 def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(KinoraError)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        return error_response(_to_kinora_error(error), request.url.path)
+        return error_response(_to_kinora_error(error), request.url.path, language_of(request))
 
     @app.exception_handler(RequestValidationError)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        return error_response(_to_kinora_error(error), request.url.path)
+        return error_response(_to_kinora_error(error), request.url.path, language_of(request))
 
     @app.exception_handler(HTTPException)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        response = error_response(_to_kinora_error(error), request.url.path)
+        response = error_response(_to_kinora_error(error), request.url.path, language_of(request))
         if isinstance(error, HTTPException) and "Allow" in (error.headers or {}):
             response.headers["Allow"] = (error.headers or {})["Allow"]
         return response
@@ -98,7 +113,7 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
         log.error("Request %s failed; traceback follows.", request_id.get())
-        return error_response(_to_kinora_error(error), request.url.path)
+        return error_response(_to_kinora_error(error), request.url.path, language_of(request))
 
 
 def _to_kinora_error(error: Exception) -> KinoraError:

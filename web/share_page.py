@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from jobs.shares import SharedClip
 from web.addresses import address
+from web.languages import Language, languages
 from web.setting_labels import labelled_settings
 from web.share_tools import PATH
 
@@ -32,6 +33,8 @@ TEXTS = {
     "home": "Open Kinora",
 }
 """What these pages say, besides the texts of users."""
+
+ENGLISH = languages()["en"]
 
 TITLE_LETTERS = 70
 DESCRIPTION_LETTERS = 200
@@ -88,16 +91,17 @@ EMBED_POLICY = f"{_POLICY}*"
 """The clip alone may stand in any site's frame: it has no button that does anything here."""
 
 
-def title_of(shared: SharedClip) -> str:
+def title_of(shared: SharedClip, language: Language = ENGLISH) -> str:
     """One line, without what the maker hides."""
     first_line = " ".join(shared.prompt.split())
-    return shared.share.title or _cut(first_line, TITLE_LETTERS) or TEXTS["untitled"]
+    return shared.share.title or _cut(first_line, TITLE_LETTERS) or _say("untitled", language)
 
 
-def facts_of(shared: SharedClip) -> str:
+def facts_of(shared: SharedClip, language: Language = ENGLISH) -> str:
     result = shared.result
     seconds = result.num_frames / result.fps
-    return TEXTS["seconds"].format(seconds=seconds, width=result.width, height=result.height)
+    facts = TEXTS["seconds"].format(seconds=seconds, width=result.width, height=result.height)
+    return language.translate(facts)
 
 
 def clip_file(shared: SharedClip) -> str:
@@ -105,52 +109,63 @@ def clip_file(shared: SharedClip) -> str:
     return f"clip.{shared.job.fitted.format}"
 
 
-def render_clip(shared: SharedClip, root: str) -> str:
+def render_clip(shared: SharedClip, root: str, language: Language = ENGLISH) -> str:
     """`root` is the server's public address, for what readers of other sites fetch."""
     here = f"{root}{PATH}/{shared.share.id}"
-    words = shared.prompt if shared.prompt != title_of(shared) else ""  # not twice
-    prompt = _section(TEXTS["prompt"], f"<p {_DIR}>{_text(words)}</p>", words)
+    title = title_of(shared, language)
+    words = shared.prompt if shared.prompt != title else ""  # not twice
+    prompt = _section(_say("prompt", language), f"<p {_DIR}>{_text(words)}</p>", words)
     body = f"""<main>
-{_player(shared)}
-<h1 {_DIR}>{_text(title_of(shared))}</h1>
-<p class="soft">{_text(facts_of(shared))}</p>
-<div class="row">{_buttons(shared)}</div>
-{prompt}{_settings(shared)}
-{_footer(f"{TEXTS['made']}.")}
+{_player(shared, language)}
+<h1 {_DIR}>{_text(title)}</h1>
+<p class="soft">{_text(facts_of(shared, language))}</p>
+<div class="row">{_buttons(shared, language)}</div>
+{prompt}{_settings(shared, language)}
+{_footer(language, f"{_say('made', language)}.")}
 </main>"""
-    return _document(title_of(shared), _meta(shared, here), body)
+    return _document(language, title, _meta(shared, here, language), body)
 
 
-def render_embed(shared: SharedClip) -> str:
-    return _document(title_of(shared), "", f"<main>{_player(shared)}</main>", bare=True)
+def render_embed(shared: SharedClip, language: Language = ENGLISH) -> str:
+    body = f"<main>{_player(shared, language)}</main>"
+    return _document(language, title_of(shared, language), "", body, bare=True)
 
 
-def render_gallery(clips: Sequence[SharedClip], before: float | None) -> str:
+def render_gallery(
+    clips: Sequence[SharedClip], before: float | None, language: Language = ENGLISH
+) -> str:
     """`before` leads to the next page; None on the last one."""
-    tiles = "\n".join(_tile(shared) for shared in clips)
-    listed = f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{_text(TEXTS["empty"])}</p>'
+    tiles = "\n".join(_tile(shared, language) for shared in clips)
+    listed = (
+        f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{_text(_say("empty", language))}</p>'
+    )
     older = ""
     if before is not None:
         where = _attribute(address(f"{PATH}?before={before!r}"))
-        older = f'<a class="press quiet" href="{where}">{_text(TEXTS["older"])}</a>'
-    title = _text(TEXTS["gallery"])
-    body = f"<main><h1>{title}</h1>\n{listed}\n{older}\n{_footer()}</main>"
-    return _document(TEXTS["gallery"], "", body)
+        older = f'<a class="press quiet" href="{where}">{_text(_say("older", language))}</a>'
+    title = _say("gallery", language)
+    body = f"<main><h1>{_text(title)}</h1>\n{listed}\n{older}\n{_footer(language)}</main>"
+    return _document(language, title, "", body)
 
 
-def render_not_found() -> str:
+def render_not_found(language: Language = ENGLISH) -> str:
     """The same for a revoked, an expired and a made-up link."""
+    title = _say("not_found", language)
     body = (
-        f"<main><h1>{_text(TEXTS['not_found'])}</h1>"
-        f'<p class="soft">{_text(TEXTS["why"])}</p>\n{_footer()}</main>'
+        f"<main><h1>{_text(title)}</h1>"
+        f'<p class="soft">{_text(_say("why", language))}</p>\n{_footer(language)}</main>'
     )
-    return _document(TEXTS["not_found"], _NO_INDEX, body)
+    return _document(language, title, _NO_INDEX, body)
 
 
 # ---- parts
 
 _DIR = 'dir="auto"'
 _NO_INDEX = '<meta name="robots" content="noindex">\n'
+
+
+def _say(name: str, language: Language) -> str:
+    return language.translate(TEXTS[name])
 
 
 def _text(text: str) -> str:
@@ -166,10 +181,10 @@ def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
-def _document(title: str, head: str, body: str, *, bare: bool = False) -> str:
+def _document(language: Language, title: str, head: str, body: str, *, bare: bool = False) -> str:
     name = ' class="bare"' if bare else ""
     return f"""<!DOCTYPE html>
-<html lang="en">
+<html lang="{language.tag}" dir="{language.dir}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -184,13 +199,13 @@ def _document(title: str, head: str, body: str, *, bare: bool = False) -> str:
 """
 
 
-def _player(shared: SharedClip) -> str:
+def _player(shared: SharedClip, language: Language) -> str:
     clip, poster = (
         _attribute(address(f"{PATH}/{shared.share.id}/{name}"))
         for name in (clip_file(shared), "poster.jpg")
     )
     size = f'width="{shared.result.width}" height="{shared.result.height}"'
-    name = _attribute(title_of(shared))
+    name = _attribute(title_of(shared, language))
     if shared.job.fitted.format == "gif":
         return f'<img class="clip" src="{clip}" alt="{name}" {size}>'
     return (
@@ -199,63 +214,65 @@ def _player(shared: SharedClip) -> str:
     )
 
 
-def _buttons(shared: SharedClip) -> str:
+def _buttons(shared: SharedClip, language: Language) -> str:
     found = ""
     if shared.settings():
         where = _attribute(address(f"/?like={quote(shared.share.id)}"))
-        found = f'<a class="press" href="{where}">{_text(TEXTS["again"])}</a>\n'
+        found = f'<a class="press" href="{where}">{_text(_say("again", language))}</a>\n'
     file = _attribute(address(f"{PATH}/{shared.share.id}/{clip_file(shared)}?download"))
-    return f'{found}<a class="press quiet" href="{file}">{_text(TEXTS["download"])}</a>'
+    return f'{found}<a class="press quiet" href="{file}">{_text(_say("download", language))}</a>'
 
 
-def _settings(shared: SharedClip) -> str:
+def _settings(shared: SharedClip, language: Language) -> str:
     if shared.fitted is None:
         return ""
     hidden = {"prompt"} | ({"negative_prompt"} if shared.share.hide_prompt else set())
     rows = "".join(
-        f"<dt>{_text(label)}</dt><dd {_DIR}>{_text(value)}</dd>"
+        f"<dt>{_text(language.translate(label))}</dt><dd {_DIR}>{_text(value)}</dd>"
         for label, value in labelled_settings(shared.fitted, hidden)
     )
-    return _section(TEXTS["settings"], f"<dl>{rows}</dl>", rows)
+    return _section(_say("settings", language), f"<dl>{rows}</dl>", rows)
 
 
 def _section(heading: str, content: str, unless_empty: str) -> str:
     return f"<h2>{_text(heading)}</h2>\n{content}\n" if unless_empty else ""
 
 
-def _tile(shared: SharedClip) -> str:
+def _tile(shared: SharedClip, language: Language) -> str:
     page, poster = (
         _attribute(address(f"{PATH}/{shared.share.id}{name}")) for name in ("", "/poster.jpg")
     )
-    title = _text(title_of(shared))
+    title = _text(title_of(shared, language))
     return (
         f'<li><a href="{page}"><img src="{poster}" alt="" loading="lazy">'
         f"<span {_DIR}>{title}</span></a></li>"
     )
 
 
-def _footer(made: str = "") -> str:
+def _footer(language: Language, made: str = "") -> str:
     home = _attribute(address("/"))
-    return f'<footer>{_text(made)} <a href="{home}">{_text(TEXTS["home"])}</a></footer>'
+    return f'<footer>{_text(made)} <a href="{home}">{_text(_say("home", language))}</a></footer>'
 
 
-def _meta(shared: SharedClip, here: str) -> str:
+def _meta(shared: SharedClip, here: str, language: Language) -> str:
     """For link unfurlers: no more than is on the page."""
     result, form = shared.result, shared.job.fitted.format
-    description = _cut(" ".join(shared.prompt.split()), DESCRIPTION_LETTERS) or TEXTS["made"]
+    description = _cut(" ".join(shared.prompt.split()), DESCRIPTION_LETTERS) or _say(
+        "made", language
+    )
     file, poster = f"{here}/{clip_file(shared)}", f"{here}/poster.jpg"
     found = [
         ("name", "description", description),
         ("property", "og:site_name", "Kinora"),
         ("property", "og:type", "website" if form == "gif" else "video.other"),
-        ("property", "og:title", title_of(shared)),
+        ("property", "og:title", title_of(shared, language)),
         ("property", "og:description", description),
         ("property", "og:url", here),
         ("property", "og:image", poster),
         ("property", "og:image:type", "image/jpeg"),
         ("property", "og:image:width", str(result.width)),
         ("property", "og:image:height", str(result.height)),
-        ("name", "twitter:title", title_of(shared)),
+        ("name", "twitter:title", title_of(shared, language)),
         ("name", "twitter:description", description),
         ("name", "twitter:image", poster),
     ]
@@ -282,6 +299,6 @@ def _meta(shared: SharedClip, here: str) -> str:
     discovery = _attribute(f"{root}/oembed?url={quote(here, safe='')}&format=json")
     lines.append(
         f'<link rel="alternate" type="application/json+oembed" href="{discovery}" '
-        f'title="{_attribute(title_of(shared))}">'
+        f'title="{_attribute(title_of(shared, language))}">'
     )
     return "\n".join(lines) + "\n" + ("" if shared.share.is_public else _NO_INDEX)

@@ -14,8 +14,21 @@ interface PageInfo {
   clientHeight: number;
 }
 
+export interface Language {
+  tag: string;
+  /** In the language itself. */
+  name: string;
+  dir: "ltr" | "rtl";
+  /** Of its catalogue, relative to the page; empty for English. */
+  address: string;
+}
+
+/** By the English text: the translation, or its forms by the plural of the first number. */
+export type Catalogue = Record<string, string | Record<string, string>>;
+
 declare global {
   interface Window {
+    kinoraLanguages?: Language[];
     gradio_config?: { root?: string };
     parentIFrame?: { getPageInfo(callback: (info: PageInfo) => void): void };
     /** Components that wait to be mounted; when main.js has run, whatever is pushed is mounted. */

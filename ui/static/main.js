@@ -9,6 +9,7 @@ import { Estimate } from "./components/estimate.js";
 import { Examples } from "./components/examples.js";
 import { ExploreMenu } from "./components/explore_menu.js";
 import { ImproveButton } from "./components/improve_button.js";
+import { LanguageMenu } from "./components/language_menu.js";
 import { LastPicture } from "./components/last_picture.js";
 import { LooksChip } from "./components/looks_chip.js";
 import { LoraList } from "./components/lora_list.js";
@@ -22,7 +23,9 @@ import { Stage } from "./components/stage.js";
 import { StyleChip } from "./components/style_chip.js";
 import { StyleStrip } from "./components/style_strip.js";
 import { Gallery } from "./gallery/gallery.js";
+import { startGradioTexts } from "./gradio_texts.js";
 import { html, render } from "./html.js";
+import { onLanguage, startLanguage } from "./language.js";
 import { startRestoring } from "./restore_events.js";
 import { startShortcuts } from "./shortcuts.js";
 import { startMeasuring } from "./viewport.js";
@@ -44,6 +47,7 @@ const COMPONENTS = {
   gallery: Gallery,
   improve: ImproveButton,
   knows: ModelNotes,
+  language: LanguageMenu,
   looks: LooksChip,
   loras: LoraList,
   mirror: PromptMirror,
@@ -58,20 +62,32 @@ const COMPONENTS = {
   words: PromptNotes,
 };
 
+const mounted = /** @type {MountRequest[]} */ ([]);
+
 /** @param {MountRequest} request */
-function mount([name, element, gradio, options]) {
+function mount(request) {
+  mounted.push(request);
+  draw(request);
+}
+
+/** @param {MountRequest} request */
+function draw([name, element, gradio, options]) {
   const component = COMPONENTS[name];
   render(html`<${component} element=${element} gradio=${gradio} ...${options} />`, element);
 }
 
 startIdentification();
 startMeasuring();
+startGradioTexts();
+onLanguage(() => mounted.forEach(draw));
 startShortcuts();
 startAttention();
 document.addEventListener("kinora:action", ({ detail }) =>
   onGradioAction(detail.task, detail.action),
 );
-const waiting = /** @type {Iterable<MountRequest>} */ (window.kinora ?? []);
-window.kinora = { push: mount };
-for (const request of waiting) mount(request);
-startRestoring();
+startLanguage().then(() => {
+  const waiting = /** @type {Iterable<MountRequest>} */ (window.kinora ?? []);
+  window.kinora = { push: mount };
+  for (const request of waiting) mount(request);
+  startRestoring();
+});

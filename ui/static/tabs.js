@@ -1,6 +1,7 @@
 // @ts-check
 /* Gradio's tabs: which there are, and how to open one. */
 
+import { translate } from "./language.js";
 import { prefersReducedMotion } from "./motion.js";
 
 /** @import { Task } from "./types.d.ts" */
@@ -11,16 +12,20 @@ const LABELS = { t2v: "Text to video", i2v: "Image to video", v2v: "Video to vid
 function tabButton(task) {
   /** @type {NodeListOf<HTMLElement>} */
   const buttons = document.querySelectorAll("#k-tabs [role=tab]");
-  return [...buttons].find(
-    (button) => button.textContent?.trim() === LABELS[task] && button.offsetParent,
-  );
+  return [...buttons].find((button) => isOf(button, task) && button.offsetParent);
 }
 
 /** @param {Task} task */
 export const hasTab = (task) =>
   [...document.querySelectorAll("#k-tabs [role=tab]")].some(
-    (button) => button.textContent?.trim() === LABELS[task], // also while the gallery covers them
+    (button) => isOf(button, task), // also while the gallery covers them
   );
+
+/** Whether it is the tab's button, before or after its text is translated. @param {Element} button @param {Task} task */
+function isOf(button, task) {
+  const text = button.textContent?.trim() ?? "";
+  return [LABELS[task], translate(LABELS[task])].includes(text);
+}
 
 /** @param {Task} task */
 export function openTab(task) {

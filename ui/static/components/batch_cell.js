@@ -73,7 +73,7 @@ export function BatchCell({ tab, cell, name, kind, clock }) {
       >
         <${CellPicture} job=${job} clock=${clock} />
         <span class="k-cell-mark" hidden=${!mark}>${mark}</span>
-        ${kind === "batch" && !canBeMade && html`<span class="k-cell-caption">${job.prompt}</span>`}
+        ${kind === "batch" && !canBeMade && html`<span class="k-cell-caption" translate="no">${job.prompt}</span>`}
       </button>
       ${job.state === "running" && html`<${ProgressRing} done=${job.ring} box=${box} ...${RING} />`}
       ${

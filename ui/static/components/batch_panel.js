@@ -11,6 +11,8 @@ import { PlanFoot } from "./plan_foot.js";
 /** @import { BatchFiles } from "../batch_files.js" */
 /** @import { Ref } from "./stage.js" */
 
+const COLUMNS =
+  "The columns of a CSV are named as the settings: prompt, seed, steps. What is not given is as on the page.";
 const NO_FILES = /** @type {BatchFiles} */ ({ csv: null, pictures: [] });
 
 /** @param {{ tab: import("../store.js").TabState, isOpen: boolean, onClose: () => void }} props */
@@ -78,9 +80,7 @@ export function BatchPanel({ tab, isOpen, onClose }) {
           ></textarea>
         </label>
         <p class="k-note">
-          ${takesPictures ? "One prompt for all pictures, or one for each. " : ""}The columns of a CSV
-          are named as the settings: prompt, seed, steps. What is not given is as on the page.
-        </p>
+          ${takesPictures ? "One prompt for all pictures, or one for each. " : ""}${COLUMNS}</p>
         <div class="k-panel-files">
           <button class="k-press" type="button" onClick=${() => input.current?.click()}>
             <${Icon} name="picture" />${invitation}

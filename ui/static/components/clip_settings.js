@@ -27,7 +27,7 @@ export function ClipSettings({ tab, clip }) {
     <dl class="k-settings" ref=${list}>
       ${(clip.settings ?? []).map(
         ([label, value]) =>
-          html`<div class="k-row" key=${label}><dt>${label}</dt><dd>${value}</dd></div>`,
+          html`<div class="k-row" key=${label}><dt>${label}</dt><dd translate="no">${value}</dd></div>`,
       )}
     </dl>
     ${clip.adjustments.map((sentence) => html`<p class="k-note">${sentence}</p>`)}

@@ -51,7 +51,7 @@ export function ClipTile({ clip }) {
           <${TilePicture} clip=${clip} opener=${opener} />
         </div>
         <span class="k-tile-mark" hidden=${!mark}>${mark}</span>
-        <span class="k-tile-caption">${clip.prompt || "From a picture"}</span>
+        <span class="k-tile-caption" translate=${clip.prompt ? "no" : "yes"}>${clip.prompt || "From a picture"}</span>
       </button>
       <button
         class="k-tool k-tile-bin"

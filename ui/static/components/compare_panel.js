@@ -152,7 +152,7 @@ function AxisFields({ title, axis, settings, isOptional, onChange }) {
           />`
       }
       ${setting?.kind === "choices" && html`<${Choices} axis=${axis} setting=${setting} onChange=${onChange} />`}
-      ${setting && html`<p class="k-note">Up to ${setting.kind === "words" ? setting.most - 1 : setting.most} values${setting.kind === "choices" ? "" : ", with commas between"}.</p>`}
+      ${setting && html`<p class="k-note">${mostValues(setting)}</p>`}
     </fieldset>
   `;
 }
@@ -183,4 +183,10 @@ function Choices({ axis, setting, onChange }) {
       })}
     </div>
   `;
+}
+
+/** @param {Comparable} setting */
+function mostValues({ kind, most }) {
+  if (kind === "choices") return `Up to ${most} values.`;
+  return `Up to ${kind === "words" ? most - 1 : most} values, with commas between.`;
 }

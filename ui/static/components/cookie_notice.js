@@ -7,14 +7,16 @@ export function CookieNotice() {
   const { hasCookie, survivesReload } = useSignal(store.visitor);
   if (hasCookie) return html`<p class="k-cookieless" role="note" hidden></p>`;
   const isFramed = window.self !== window.top;
-  const place = isFramed ? "in this frame" : "for this site";
+  const place = isFramed
+    ? "Your browser blocks cookies in this frame."
+    : "Your browser blocks cookies for this site.";
   const until = survivesReload
-    ? "until this tab is closed"
-    : "only until this page is closed or reloaded";
+    ? "So your clips stay here until this tab is closed."
+    : "So your clips stay here only until this page is closed or reloaded.";
   const page = `${location.origin}${location.pathname}`;
   return html`
     <p class="k-cookieless" role="note">
-      ${`Your browser blocks cookies ${place}, so your clips stay here ${until}. `}
+      ${`${place} ${until} `}
       ${
         isFramed
           ? html`<a href=${page} target="_blank" rel="noopener">Open Kinora in its own tab</a>

@@ -19,6 +19,7 @@ export function Examples({ gradio }) {
             <button
               class=${picture ? "k-example k-example-picture" : "k-example"}
               type="button"
+              translate=${picture ? undefined : "no"}
               title=${picture ? prompt : undefined}
               aria-label=${picture ? `Start from a picture: ${prompt}` : undefined}
               onClick=${() => gradio.trigger("chosen", { index })}

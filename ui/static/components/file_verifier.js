@@ -114,7 +114,7 @@ function Answer({ found }) {
   return html`
     <section class=${`k-report k-${report.state}`}>
       <h2>${TITLES[report.state]}</h2>
-      <p class="k-soft">${name}</p>
+      <p class="k-soft" translate="no">${name}</p>
       ${report.sentences.map((sentence) => html`<p>${sentence}</p>`)}
       ${report.made_by?.prompt && html`<p>Prompt: ${report.made_by.prompt}</p>`}
       ${

@@ -46,7 +46,7 @@ export function FinalPromptLine({ task, final, port }) {
     <div class=${draws ? "k-final k-final-draws" : "k-final"}>
       <p class="k-final-words" tabIndex="0" role="group" aria-label="The final prompt">
         <span class="k-final-label">${`${title.charAt(0).toUpperCase()}${title.slice(1)}: `}</span>
-        <span>${final.prompt}</span>
+        <span translate="no">${final.prompt}</span>
       </p>
       <div class="k-final-verbs">
         ${

@@ -33,7 +33,7 @@ export function Improvement({ task }) {
       <p class="k-spoken" role="status">An improved prompt is ready.</p>
       <dl>
         <dt>Yours</dt>
-        <dd>${improving.prompt}</dd>
+        <dd translate="no">${improving.prompt}</dd>
         <dt>Improved</dt>
         <dd>${improving.improved}</dd>
       </dl>

@@ -19,8 +19,8 @@ export function LookRow({ look, onApply, onCopy, onSave, onDelete }) {
   return html`
     <li class="k-look">
       <button class="k-look-apply" type="button" aria-label=${`Apply “${name}”`} onClick=${onApply}>
-        <span class="k-look-name">${name}</span>
-        <span class="k-look-prompt">${prompt}</span>
+        <span class="k-look-name" translate="no">${name}</span>
+        <span class="k-look-prompt" translate="no">${prompt}</span>
       </button>
       <button
         class="k-look-tool"

@@ -109,7 +109,7 @@ export function LooksChip({ gradio }) {
   const bringBack = (/** @type {Look[]} */ lost) =>
     attempt(async () => {
       for (const look of lost) await put(look);
-      say(`${quoted(lost)} ${lost.length === 1 ? "is" : "are"} back.`);
+      say(lost.length === 1 ? `${quoted(lost)} is back.` : `${quoted(lost)} are back.`);
     });
   const copy = async (/** @type {Look} */ look) => {
     if (await copyText(lookText(look))) {
@@ -127,7 +127,8 @@ export function LooksChip({ gradio }) {
       setText(null);
       focusInside(); // the button that had it is gone
       const replaced = before.filter((look) => names.has(look.name));
-      const done = `${quoted(found)} ${found.length === 1 ? "is" : "are"} imported.`;
+      const listed = quoted(found);
+      const done = found.length === 1 ? `${listed} is imported.` : `${listed} are imported.`;
       say(replaced.length ? `${done} It replaces one that you had.` : done, replaced);
     });
   const importFiles = async (/** @type {FileList | null | undefined} */ list) => {

@@ -19,7 +19,7 @@ const MOST_NAMED = 12;
 function hint({ loras, lora_hub }) {
   if (loras.length) {
     const named = loras.slice(0, MOST_NAMED).join(", ");
-    return `Here: ${named}${loras.length > MOST_NAMED ? " …" : ""}`;
+    return loras.length > MOST_NAMED ? `Here: ${named} …` : `Here: ${named}`;
   }
   return lora_hub ? "Any id of the Hub, such as owner/name." : "The LoRA folder is empty.";
 }

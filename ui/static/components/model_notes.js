@@ -52,7 +52,7 @@ export function ModelNotes({ gradio, task }) {
         ([mark, prompt, why]) =>
           html`<p class="k-advice">
             <span class="k-mark" aria-hidden="true">${mark}</span>
-            <span><q>${prompt}</q>${" "}<span class="k-why">${why}</span></span>
+            <span><q translate="no">${prompt}</q>${" "}<span class="k-why">${why}</span></span>
           </p>`,
       )}
     </div>

@@ -126,7 +126,7 @@ export function ModelPicker({ gradio, task, title }) {
         key=${model.id}
         onClick=${() => choose(model)}
       >
-        <span class="k-picker-option-name">${model.name}</span>
+        <span class="k-picker-option-name" translate="no">${model.name}</span>
         <span class="k-picker-about">${model.about}</span>
         <span class="k-picker-facts">${facts.filter(Boolean).join(" ")}</span>
       </div>

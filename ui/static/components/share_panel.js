@@ -2,6 +2,7 @@
 /* The panel with a clip's link: made by a press, changed at once, revoked by a press. */
 import { problemOf } from "../api.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
+import { dateFormat } from "../language.js";
 import { NEW_LINK, putShare, readShare, revokeShare } from "../share_requests.js";
 import { Panel } from "./panel.js";
 import { ShareLink } from "./share_link.js";
@@ -160,7 +161,7 @@ function Expiry({ expiresAt, onChange }) {
     if (days === "same") return;
     onChange({ expires_at: days ? Date.now() / 1000 + Number(days) * DAY_S : null });
   };
-  const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const date = dateFormat({ dateStyle: "medium", timeStyle: "short" });
   return html`
     <label class="k-share-row">
       <span>${TEXTS.expires}</span>

@@ -4,6 +4,7 @@ import { fileUrl, problemOf, requestJson } from "../api.js";
 import { ClipSettings } from "../components/clip_settings.js";
 import { Icon } from "../components/icon.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
+import { dateFormat } from "../language.js";
 import { isActive, store } from "../store.js";
 import { goTo, goToAll, leaveGallery, replacePlace } from "./address.js";
 import { ClipVerbs } from "./clip_verbs.js";
@@ -37,7 +38,7 @@ const RELATIONS = {
   edited_to: "Edited to",
   picture_to: "Its picture begins",
 };
-const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "long", timeStyle: "short" });
+const DATE = dateFormat({ dateStyle: "long", timeStyle: "short" });
 const POLL_MS = 1500;
 
 /** @param {{ id: string }} props */

@@ -5,6 +5,7 @@ import { fileUrl, problemOf, requestJson } from "../api.js";
 import { Icon } from "../components/icon.js";
 import { ClipClock } from "../drawing/clip_clock.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
+import { numberFormat } from "../language.js";
 import { prefersReducedMotion } from "../motion.js";
 import { goTo, goToAll } from "./address.js";
 import { nameOf } from "./gallery_tile.js";
@@ -25,7 +26,7 @@ const TEXTS = {
 };
 const TICK_MS = 100;
 const HALF = 0.5;
-const SECONDS = new Intl.NumberFormat(undefined, {
+const SECONDS = numberFormat({
   style: "unit",
   unit: "second",
   minimumFractionDigits: 2,

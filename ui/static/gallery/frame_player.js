@@ -3,6 +3,7 @@
 import { fileUrl } from "../api.js";
 import { Icon } from "../components/icon.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
+import { numberFormat } from "../language.js";
 import { prefersReducedMotion } from "../motion.js";
 import { nameOf } from "./gallery_tile.js";
 
@@ -22,7 +23,7 @@ const TEXTS = {
   clip: (/** @type {string} */ name) => `Clip: ${name}`,
 };
 const SPEEDS = [0.1, 0.25, 0.5, 1, 2];
-const NUMBER = new Intl.NumberFormat();
+const NUMBER = numberFormat();
 const HALF = 0.5; // a frame begins a moment before or after its time: its middle is always in it
 
 /**

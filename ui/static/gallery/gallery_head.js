@@ -2,6 +2,7 @@
 /* Above the grid: search as it is typed, order, filters, the size of the tiles, and the storage. */
 import { Icon } from "../components/icon.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
+import { dateFormat, numberFormat } from "../language.js";
 import { leaveGallery, replacePlace } from "./address.js";
 import { gallery } from "./clips_shown.js";
 import { CollectionTools } from "./collection_tools.js";
@@ -60,9 +61,9 @@ const TEXTS = {
   limit: (/** @type {string} */ share, /** @type {string} */ limit) =>
     `${share} of the ${limit} for everyone are used; then the oldest go`,
 };
-const NUMBER = new Intl.NumberFormat();
-const PERCENT = new Intl.NumberFormat(undefined, { style: "percent" });
-const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const NUMBER = numberFormat();
+const PERCENT = numberFormat({ style: "percent" });
+const DATE = dateFormat({ dateStyle: "medium" });
 const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"];
 const TYPING_MS = 150;
 
@@ -70,7 +71,7 @@ const TYPING_MS = 150;
 export function bytesOf(bytes) {
   const power = Math.min(UNITS.length - 1, bytes < 1 ? 0 : Math.floor(Math.log10(bytes) / 3));
   const options = /** @type {const} */ ({ style: "unit", maximumFractionDigits: 1 });
-  const format = new Intl.NumberFormat(undefined, { ...options, unit: UNITS[power] });
+  const format = numberFormat({ ...options, unit: UNITS[power] });
   return format.format(bytes / 1000 ** power);
 }
 

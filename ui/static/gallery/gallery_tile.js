@@ -5,6 +5,7 @@ import { fileUrl } from "../api.js";
 import { Icon } from "../components/icon.js";
 import { PreviewCanvas } from "../components/preview_canvas.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
+import { numberFormat } from "../language.js";
 import { isTouch, prefersReducedMotion } from "../motion.js";
 import { isActive } from "../store.js";
 import { selection } from "./selection.js";
@@ -21,8 +22,8 @@ export const TILE_TEXTS = {
   waiting: "Waiting",
 };
 
-const SECONDS = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
-const PERCENT = new Intl.NumberFormat(undefined, { style: "percent" });
+const SECONDS = numberFormat({ maximumFractionDigits: 1 });
+const PERCENT = numberFormat({ style: "percent" });
 
 /** @param {Tile} tile */
 export const nameOf = (tile) => tile.title || tile.prompt || TILE_TEXTS.untitled;

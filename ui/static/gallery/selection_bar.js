@@ -2,6 +2,7 @@
 /* What can be done with the clips that are selected, and below it what was deleted just now. */
 import { Icon } from "../components/icon.js";
 import { html, useLayoutEffect, useSignal, useState } from "../html.js";
+import { numberFormat } from "../language.js";
 import { goTo } from "./address.js";
 import {
   addCollection,
@@ -32,7 +33,7 @@ const TEXTS = {
   unfinished: (/** @type {string} */ n) => `Still being made: ${n}. Discard them first.`,
   undo: "Undo",
 };
-const NUMBER = new Intl.NumberFormat();
+const NUMBER = numberFormat();
 const MOST_COMPARED = 4;
 
 export function SelectionBar() {

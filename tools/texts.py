@@ -1,0 +1,95 @@
+"""Lists the texts that people read, and those without a translation: `python -m tools.texts`.
+
+Texts stand in the code, in English. In the catalogues (`presets/languages`) the same text, with a
+name for each value, is the key. `--untranslated` prints only what has no entry, as
+`docs/untranslated.txt` holds it; tests/test_languages.py compares the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tools.page_texts import find_texts
+from tools.server_texts import find_labels, find_sentences
+
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "ui" / "static"
+CATALOGUES = ROOT / "presets" / "languages"
+PLACEHOLDER = re.compile(r"\{[a-z]+\}")
+FOLDERS = ("jobs", "pipelines", "media", "web", "ui", "api")
+FOR_OPERATORS = (
+    "web/metrics.py", "jobs/artifacts.py", "jobs/fleet/requirements.py", "jobs/fleet/worker.py",
+    "jobs/database.py", "api/openapi.py", "ui/mcp_tools.py", "ui/endpoint_parameters.py",
+    "ui/gradio_api.py",
+)  # fmt: skip
+"""What only operators and developers read stays English."""
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Each text with the file that it is in, `{}` for each value."""
+    for path in sorted(STATIC.rglob("*.js")):
+        if "vendor" not in path.parts:
+            for text in find_texts(path.read_text(encoding="utf-8")):
+                yield path.relative_to(ROOT).as_posix(), text
+    for path in [ROOT / "errors.py", *_modules()]:
+        name = path.relative_to(ROOT).as_posix()
+        source = path.read_text(encoding="utf-8")
+        for text in dict.fromkeys([*find_sentences(source), *find_labels(source)]):
+            yield name, " ".join(text.split())
+
+
+def _modules() -> Iterator[Path]:
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path.relative_to(ROOT).as_posix() not in FOR_OPERATORS:
+                yield path
+
+
+def normal(text: str) -> str:
+    """The same for a text of the code and for the key of its entry."""
+    return re.sub(r"\s+", " ", PLACEHOLDER.sub("{}", text)).strip()
+
+
+def catalogue(path: Path) -> Mapping[str, object]:
+    return json.loads(path.read_text(encoding="utf-8"))["texts"]
+
+
+def known(path: Path = CATALOGUES / "de.json") -> set[str]:
+    """All catalogues have the same keys."""
+    return {normal(key) for key in catalogue(path)}
+
+
+def untranslated() -> list[str]:
+    """`file: text`, in the order of the files."""
+    entries = known()
+    missing = ((name, text) for name, text in texts() if normal(text) not in entries)
+    return list(dict.fromkeys(f"{name}: {text}" for name, text in missing))
+
+
+def unused() -> list[str]:
+    """Keys that no text of the code has. Some texts are put together from several."""
+    found = {normal(text) for _, text in texts()}
+    return sorted(key for key in catalogue(CATALOGUES / "de.json") if normal(key) not in found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--untranslated", action="store_true", help="only what has no entry")
+    parser.add_argument("--unused", action="store_true", help="only keys without a text")
+    options = parser.parse_args()
+    if options.unused:
+        print("\n".join(unused()))
+        return
+    missing = untranslated()
+    print("\n".join(missing))
+    if not options.untranslated:
+        total = len(dict.fromkeys(normal(text) for _, text in texts()))
+        print(f"\n{total} texts, {len(missing)} places without a translation.")
+
+
+if __name__ == "__main__":
+    main()
