@@ -14,6 +14,7 @@ from jobs.caller_styles import CallerStyles
 from jobs.final_prompt import FinalPrompt, make_final_prompt
 from jobs.job import IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
+from jobs.policy.content_policy import ContentPolicy
 from jobs.saved import SavedItems
 from jobs.uploads import Uploads
 from media.files import link_or_copy
@@ -39,10 +40,12 @@ class Admission:
         uploads: Uploads,
         planner: Planner,
         settings: Settings,
+        policy: ContentPolicy,
         idle: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`idle` returns the ids of queued jobs that count for no limit."""
         self._idle = idle
+        self._policy = policy
         self._allowed = AllowedModels(cards, settings, planner)
         self._lifecycle = lifecycle
         self._store = lifecycle.store
@@ -112,6 +115,7 @@ class Admission:
         for n, each in enumerate(planned):
             self._uploads.check(each.request, owner)
             fitted = self.fit_here(each.request, owner)
+            self._policy.check_prompt(fitted.prompt or each.request.prompt, owner)
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})

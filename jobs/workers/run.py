@@ -21,6 +21,7 @@ from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, Wo
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
+from jobs.workers.frame_checks import check_inputs, check_result
 from jobs.workers.promise import made_otherwise, note_differences
 from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 from pipelines.control import Control
@@ -101,9 +102,10 @@ def _run(
     peak, is_cold = PeakMemory(loaded.device), loaded.weights.clips == 0
     loaded.weights.clips += 1
 
-    # 2. Read the inputs, cropped to the size of the clip.
+    # 2. Read the inputs, cropped to the size of the clip, and check what they show.
     lead = _lead(fitted, pictures)
     inputs = _inputs(job, lead, pictures, settings, on_progress)
+    check_inputs(inputs, lead, fitted, settings)
 
     # 3. Sample, unless a checkpoint has the latents.
     step_timer = StepTimer()
@@ -148,6 +150,8 @@ def _run(
         frames = decode(loaded, sampled, fitted, tiles=tiles, on_change=on_change)
     timer.lap("decode")
     control.check()
+
+    check_result(frames, settings)
 
     # 5. What came out otherwise than promised is an adjustment too.
     note_differences(fitted, loaded.card, frames, sampled.sound, changes)
