@@ -17,6 +17,7 @@ from jobs.lifecycle import JobLifecycle
 from jobs.policy.content_policy import ContentPolicy
 from jobs.saved import SavedItems
 from jobs.uploads import Uploads
+from media import unmarked
 from media.files import link_or_copy
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard
@@ -211,6 +212,9 @@ def link_first_complete(lifecycle: JobLifecycle, earlier: list[str], job_id: str
                 target = lifecycle.folder(job_id) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)  # files never change, so two clips may share them
+            for name in (unmarked.CLIP, unmarked.FRAME):
+                if source := lifecycle.artifacts.fetch(each, name):
+                    link_or_copy(source, lifecycle.folder(job_id) / name)
             lifecycle.artifacts.keep(job_id)
         except OSError:  # deleted meanwhile, or the disk is full: the clip is made again
             shutil.rmtree(lifecycle.folder(job_id), ignore_errors=True)

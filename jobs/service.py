@@ -331,12 +331,15 @@ class JobService(JobQueries):
     def store_finished_clip(self, job_id: str, owner: str) -> StoredVideo:
         """Stores a finished clip as an upload, with its sound, to edit or to continue."""
         stored = self._uploads.store_video(self.clip_path(job_id), owner, made_here=True)
+        self._uploads.keep_unmarked(stored.id, ".mp4", job_id, self._artifacts)
         self.gallery.remember_input(owner, stored.id, job_id)
         return stored
 
     def store_last_frame(self, job_id: str, owner: str) -> StoredPicture:
         """Stores the last frame of a finished clip as an upload, to continue from it."""
-        return self.store_frame(job_id, owner, self.last_frame_path(job_id, owner).read_bytes())
+        stored = self.store_frame(job_id, owner, self.last_frame_path(job_id, owner).read_bytes())
+        self._uploads.keep_unmarked(stored.id, ".png", job_id, self._artifacts)
+        return stored
 
     def store_frame(self, job_id: str, owner: str, data: bytes) -> StoredPicture:
         """Stores a picture that was taken from a clip. Raises KinoraError(NOT_FOUND) for another

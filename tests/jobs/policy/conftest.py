@@ -1,4 +1,4 @@
-"""A tiny classifier with random weights, and one whose answer is fixed."""
+"""A tiny image classifier for the tests of the content policy."""
 
 from __future__ import annotations
 
@@ -6,36 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import image_classifier
+
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tells bright pictures ("nsfw") from dark ones ("normal"): its random weights are turned so
-    that the mean brightness decides."""
-    import torch
-    from transformers import ResNetConfig, ResNetForImageClassification, ViTImageProcessorPil
-
-    folder = tmp_path_factory.mktemp("classifier")
-    torch.manual_seed(0)
-    config = ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8],
-        depths=[1],
-        layer_type="basic",
-        id2label={0: "normal", 1: "nsfw"},
-        label2id={"normal": 0, "nsfw": 1},
-    )
-    model = ResNetForImageClassification(config).eval()
-    ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
-    with torch.no_grad():
-        dark, bright = (
-            model.resnet(torch.full((1, 3, 32, 32), value)).pooler_output.flatten()
-            for value in (-1.0, 1.0)
-        )
-        axis = (bright - dark) / (bright - dark).norm() ** 2 * 40
-        linear = model.classifier[1]
-        linear.weight.zero_()
-        linear.bias.zero_()
-        linear.weight[1] = axis
-        linear.bias[1] = -torch.dot(axis, (bright + dark) / 2)
-    model.save_pretrained(folder)
-    return folder
+    return image_classifier.build(tmp_path_factory.mktemp("classifier"))
