@@ -72,7 +72,7 @@ class JobService(JobQueries):
         self.planner = Planner(settings, device=lambda: executor.health().device)
         artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self._uploads = Uploads(artifacts.uploads_folder, settings)
-        self.policy = ContentPolicy(settings, artifacts)
+        self.policy = policy = ContentPolicy(settings, artifacts)
         self._liveness = liveness_for(
             store.database, settings.data_dir, command=executor.in_foreground
         )
@@ -83,7 +83,7 @@ class JobService(JobQueries):
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
         signing = Signing(artifacts, settings, self.cards)
         self._lifecycle.sign = signing.sign
-        self._lifecycle.on_refusal = self.policy.note_refusal
+        self._lifecycle.on_refusal = policy.note_refusal
         self._housekeeper = Housekeeper(self._lifecycle, settings)
         self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
@@ -103,7 +103,7 @@ class JobService(JobQueries):
         self.gallery = Gallery(store.database, artifacts, settings, self._deadlines.notice)
         self._housekeeper.also.append(self.gallery.tidy)
         self._admission = Admission(
-            self._lifecycle, self.cards, self._uploads, self.planner, settings, self.policy, self.idle
+            self._lifecycle, self.cards, self._uploads, self.planner, settings, policy, self.idle
         )
         self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)

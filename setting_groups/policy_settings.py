@@ -26,7 +26,8 @@ class PolicySettings(MachineSettings):
         "`minors`, `sexual`, `gore`, `self_harm`, `hate` and `deepfake`.",
     )
     policy_file: Folder = Field(
-        default=ROOT / "presets" / "policy.yaml", description="YAML file with the rules for prompts."
+        default=ROOT / "presets" / "policy.yaml",
+        description="YAML file with the rules for prompts.",
     )
     frame_filter_model: Annotated[str | None, Blank] = Field(
         default=None,
@@ -42,7 +43,7 @@ class PolicySettings(MachineSettings):
         default=0.8,
         gt=0,
         le=1,
-        description="From this probability of such a label in any checked frame on, all is refused.",
+        description="All is refused from this probability of such a label in a checked frame on.",
     )
     content_filter: Annotated[str | None, Blank, BeforeValidator(import_path)] = Field(
         default=None,

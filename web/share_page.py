@@ -105,7 +105,7 @@ def clip_file(shared: SharedClip) -> str:
     return f"clip.{shared.job.fitted.format}"
 
 
-def render_clip(shared: SharedClip, root: str) -> str:
+def render_clip(shared: SharedClip, root: str, links: str = "") -> str:
     """`root` is the server's public address, for what readers of other sites fetch."""
     here = f"{root}{PATH}/{shared.share.id}"
     words = shared.prompt if shared.prompt != title_of(shared) else ""  # not twice
@@ -116,7 +116,7 @@ def render_clip(shared: SharedClip, root: str) -> str:
 <p class="soft">{_text(facts_of(shared))}</p>
 <div class="row">{_buttons(shared)}</div>
 {prompt}{_settings(shared)}
-{_footer(f"{TEXTS['made']}.")}
+{_footer(f"{TEXTS['made']}.", links)}
 </main>"""
     return _document(title_of(shared), _meta(shared, here), body)
 
@@ -125,7 +125,7 @@ def render_embed(shared: SharedClip) -> str:
     return _document(title_of(shared), "", f"<main>{_player(shared)}</main>", bare=True)
 
 
-def render_gallery(clips: Sequence[SharedClip], before: float | None) -> str:
+def render_gallery(clips: Sequence[SharedClip], before: float | None, links: str = "") -> str:
     """`before` leads to the next page; None on the last one."""
     tiles = "\n".join(_tile(shared) for shared in clips)
     listed = f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{_text(TEXTS["empty"])}</p>'
@@ -134,7 +134,7 @@ def render_gallery(clips: Sequence[SharedClip], before: float | None) -> str:
         where = _attribute(address(f"{PATH}?before={before!r}"))
         older = f'<a class="press quiet" href="{where}">{_text(TEXTS["older"])}</a>'
     title = _text(TEXTS["gallery"])
-    body = f"<main><h1>{title}</h1>\n{listed}\n{older}\n{_footer()}</main>"
+    body = f"<main><h1>{title}</h1>\n{listed}\n{older}\n{_footer(links=links)}</main>"
     return _document(TEXTS["gallery"], "", body)
 
 
@@ -234,9 +234,10 @@ def _tile(shared: SharedClip) -> str:
     )
 
 
-def _footer(made: str = "") -> str:
+def _footer(made: str = "", links: str = "") -> str:
+    """`links`: HTML, the links to the terms and to the operator."""
     home = _attribute(address("/"))
-    return f'<footer>{_text(made)} <a href="{home}">{_text(TEXTS["home"])}</a></footer>'
+    return f'<footer>{_text(made)} <a href="{home}">{_text(TEXTS["home"])}</a> {links}</footer>'
 
 
 def _meta(shared: SharedClip, here: str) -> str:

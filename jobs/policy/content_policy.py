@@ -91,9 +91,7 @@ class ContentPolicy:
     ) -> None:
         self._publish(PolicyEvent("prompt", category, rule, time.time(), owner, prompt=prompt))
         details = {"stage": "prompt", "field": "prompt", "category": category}
-        raise self._with_contact(
-            KinoraError(ErrorCode.CONTENT_POLICY, sentence, details=details)
-        )
+        raise self._with_contact(KinoraError(ErrorCode.CONTENT_POLICY, sentence, details=details))
 
     def _with_contact(self, error: KinoraError) -> KinoraError:
         terms, contact = self._settings.terms_url, self._settings.contact

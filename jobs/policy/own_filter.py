@@ -1,8 +1,8 @@
 """A filter of the operator's own, by KINORA_CONTENT_FILTER=module:Class.
 
-    class HouseRules(ContentFilter):
-        def check_prompt(self, prompt: str) -> str | None:
-            return "This server makes no clips of clowns." if "clown" in prompt else None
+class HouseRules(ContentFilter):
+    def check_prompt(self, prompt: str) -> str | None:
+        return "This server makes no clips of clowns." if "clown" in prompt else None
 """
 
 from __future__ import annotations

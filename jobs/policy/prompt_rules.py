@@ -114,10 +114,7 @@ def _continues(words: list[Word], at: int, phrase: list[str]) -> bool:
     return len(following) == len(phrase) - 1 and all(
         wanted == ANY
         or wanted in word.forms
-        or (
-            wanted.endswith("*")
-            and any(form.startswith(wanted[:-1]) for form in word.forms)
-        )
+        or (wanted.endswith("*") and any(form.startswith(wanted[:-1]) for form in word.forms))
         for wanted, word in zip(phrase[1:], following, strict=True)
     )
 
@@ -129,11 +126,7 @@ def _folded_rule(word: str) -> str:
 class PromptRules:
     def __init__(self, file: RuleFile) -> None:
         self.categories = file.categories
-        phrases = [
-            (name, phrase)
-            for name, words in file.groups.items()
-            for phrase in _all(words)
-        ]
+        phrases = [(name, phrase) for name, words in file.groups.items() for phrase in _all(words)]
         self._groups = _Table(phrases)
         self._exceptions = _Table(("exception", phrase) for phrase in _all(file.exceptions))
         texts = [phrase for _, phrase in phrases] + list(_all(file.exceptions))

@@ -15,9 +15,8 @@ import torch
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
+from pipelines.engine.small_models import fetch_small_model
 from pipelines.models.failures import Reason, failure, is_out_of_memory
-from pipelines.models.hub import Hub, Listing, list_folder
-from pipelines.models.repository import choose_files
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def find_refused(frames: np.ndarray, settings: Settings) -> Verdict | None:
     name = settings.frame_filter_model
     if name is None:
         return None
-    model, processor = _load(name, _fetch(name, settings))
+    model, processor = _load(name, fetch_small_model(name, settings))
     labels = {n: str(label) for n, label in model.config.id2label.items()}
     wanted = {label.casefold() for label in settings.frame_filter_labels}
     refused = [n for n, label in labels.items() if label.casefold() in wanted]
@@ -64,22 +63,6 @@ def find_refused(frames: np.ndarray, settings: Settings) -> Verdict | None:
     if float(highest) < settings.frame_filter_threshold:
         return None
     return Verdict(labels[refused[int(which)]], round(float(highest), 4))
-
-
-def _fetch(name: str, settings: Settings) -> Path:
-    """The folder with the model's files, downloaded where they are missing."""
-    folder = Path(name).expanduser()
-    hub = Hub(settings)
-    listing: Listing
-    if folder.is_dir():
-        listing = list_folder(folder, name)
-    else:
-        repo, _, revision = name.partition("@")
-        listing = hub.listing(repo, revision or None)
-    choice = choose_files("", "transformers", listing.sizes, name)
-    if not choice.has_weights:
-        raise failure(Reason.MISSING_COMPONENT, name, "model")
-    return hub.fetch(listing, choice.paths)
 
 
 @lru_cache(maxsize=1)

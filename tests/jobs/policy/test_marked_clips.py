@@ -27,9 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def marked(
-    tmp_path_factory: pytest.TempPathFactory, tiny_models_dir: Path
-) -> Iterator[JobService]:
+def marked(tmp_path_factory: pytest.TempPathFactory, tiny_models_dir: Path) -> Iterator[JobService]:
     settings = Settings(
         _env_file=None,  # pyright: ignore[reportCallIssue]
         data_dir=tmp_path_factory.mktemp("marked"),

@@ -72,7 +72,9 @@ def test_look_alikes_accents_and_digits_hide_nothing(data: st.DataObject, word: 
     assert RULES.find(f"in the park, {disguised}, at noon"), disguised
 
 
-@given(st.sampled_from(WORDS), st.sampled_from([" ", "  ", ".", "-", "_", "*", " . ", "\u00a0", "'"]))
+@given(
+    st.sampled_from(WORDS), st.sampled_from([" ", "  ", ".", "-", "_", "*", " . ", "\u00a0", "'"])
+)
 def test_spaces_and_signs_between_the_letters_hide_nothing(word: str, between: str) -> None:
     spaced = between.join(word)
     assert RULES.find(f"in the park {spaced} at noon"), spaced
