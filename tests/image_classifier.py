@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 def build(folder: Path) -> Path:
@@ -28,7 +29,7 @@ def build(folder: Path) -> Path:
             for value in (-1.0, 1.0)
         )
         axis = (bright - dark) / (bright - dark).norm() ** 2 * 40
-        linear = model.classifier[1]
+        linear: Any = model.classifier[1]
         linear.weight.zero_()
         linear.bias.zero_()
         linear.weight[1] = axis

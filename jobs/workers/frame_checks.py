@@ -77,11 +77,11 @@ def _check(
     from pipelines.engine.frame_filter import find_refused
 
     details = {"stage": stage, **({"field": field} if field else {})}
-    if verdict := find_refused(frames, settings):
-        details |= {"category": FRAMES, "rule": verdict.label}
+    if found := find_refused(frames, settings):
+        details |= {"category": FRAMES, "rule": found.label}
         raise KinoraError(ErrorCode.CONTENT_POLICY, sentence, details=details)
     if settings.content_filter:
         own = load_filter(settings.content_filter)
-        if found := run_filter(lambda: own.check_frames(frames)):
+        if refusal := run_filter(lambda: own.check_frames(frames)):
             details |= {"category": OWN, "rule": OWN}
-            raise KinoraError(ErrorCode.CONTENT_POLICY, found, details=details)
+            raise KinoraError(ErrorCode.CONTENT_POLICY, refusal, details=details)

@@ -25,7 +25,7 @@ FRAMES = 8
 """Frames that are checked, evenly spread over the clip."""
 
 
-class Verdict(NamedTuple):
+class FoundLabel(NamedTuple):
     label: str
     probability: float
 
@@ -36,7 +36,7 @@ def spread(count: int) -> list[int]:
     return list(dict.fromkeys(at))
 
 
-def find_refused(frames: np.ndarray, settings: Settings) -> Verdict | None:
+def find_refused(frames: np.ndarray, settings: Settings) -> FoundLabel | None:
     """The most probable refused label, if it reaches the threshold in any frame; else None.
 
     `frames`: uint8 [F, H, W, 3]. Raises KinoraError where the model of
@@ -62,7 +62,7 @@ def find_refused(frames: np.ndarray, settings: Settings) -> Verdict | None:
     highest, which = chances[:, refused].max(dim=0).values.max(dim=0)
     if float(highest) < settings.frame_filter_threshold:
         return None
-    return Verdict(labels[refused[int(which)]], round(float(highest), 4))
+    return FoundLabel(labels[refused[int(which)]], round(float(highest), 4))
 
 
 @lru_cache(maxsize=1)
