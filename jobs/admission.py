@@ -12,7 +12,7 @@ from jobs.artifacts import MANIFEST
 from jobs.batch import PlannedBatch, PlannedJob
 from jobs.caller_styles import CallerStyles
 from jobs.final_prompt import FinalPrompt, make_final_prompt
-from jobs.job import IdempotencyKey, Job, Result, State, new_id
+from jobs.job import MARK, IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.policy.content_policy import ContentPolicy
 from jobs.saved import SavedItems
@@ -165,7 +165,9 @@ class Admission:
         if job.request.seed is None or recipe is None:
             return job
         earlier = self._store.made_before(job.owner, recipe)
-        result = link_first_complete(self._lifecycle, earlier, job.id)
+        result = link_first_complete(
+            self._lifecycle, earlier, job.id, is_marked=self._settings.draws_mark
+        )
         if result is None:
             return job
         ended = {"state": State.SUCCEEDED, "result": result, "ended_at": job.created_at}
@@ -196,11 +198,16 @@ class Admission:
             self._allowed.check(card, fitted.task, upscale=fitted.upscale)
 
 
-def link_first_complete(lifecycle: JobLifecycle, earlier: list[str], job_id: str) -> Result | None:
-    """Links the files of the first complete one of the earlier clips into the new job's folder."""
+def link_first_complete(
+    lifecycle: JobLifecycle, earlier: list[str], job_id: str, *, is_marked: bool
+) -> Result | None:
+    """Links the files of the first complete one of the earlier clips into the new job's folder.
+    Only of one with a visible mark, or without one, as `is_marked` says."""
     for each in earlier:
         result = lifecycle.finished_result(each)
         if result is None or result.finished_early:
+            continue
+        if is_marked != any(change.field == MARK for change in result.adjustments):
             continue
         sidecar = result.provenance and result.provenance.sidecar
         names = (result.clip, *filter(None, [sidecar]), result.poster, result.last_frame, MANIFEST)

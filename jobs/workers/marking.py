@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jobs.job import MARK
 from media import unmarked
 from media.encode import EncodedClip, encode
 from media.stills import write_last_frame, write_poster
@@ -36,7 +37,7 @@ def adjustment_of(settings: Settings) -> Adjustment:
     """What a clip with the mark says of it."""
     what = f"the mark “{settings.mark_text}”" if not settings.mark_picture else "a visible mark"
     return Adjustment(
-        field="mark",
+        field=MARK,
         asked="no mark",
         used=settings.mark_corner,
         sentence=f"This server has put {what} on the clip, at the "

@@ -141,3 +141,20 @@ def test_a_gif_has_a_mark_and_no_copy_to_continue_from(marked: JobService) -> No
     assert marked._artifacts.fetch(job.id, unmarked.CLIP) is None
     frames = read_small_frames(marked.clip_path(job.id), SIZE, 10)
     assert whites(frames[0], marked) > 0.8
+
+
+def test_a_clip_without_a_mark_is_not_used_again_for_one_with_a_mark(
+    tiny_settings: Settings,
+) -> None:
+    settings = tiny_settings.model_copy(update={"executor": "inline"})
+    request = GenerationRequest(prompt="a dog", seed=5, num_inference_steps=2, num_frames=5)
+    is_reused: list[bool] = []
+    for text in (None, None, "AI", "AI"):
+        with build_service(settings.model_copy(update={"mark_text": text})) as service:
+            job = service.submit(request, ME, reuse=True)
+            until(lambda service=service, job=job: service.get(job.id).state.ended)
+            result = service.get(job.id).result
+            assert result is not None
+            is_reused.append(result.reused)
+            assert any(each.field == "mark" for each in result.adjustments) == bool(text)
+    assert is_reused == [False, True, False, True]
