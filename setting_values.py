@@ -82,3 +82,35 @@ def none_if_empty(value: object) -> object:
 
 Blank = BeforeValidator(none_if_empty)
 """For a field that counts as unset when its variable is empty."""
+
+
+def web_address(value: object) -> object:
+    """The address of a page that people open: https or http, without a password in it."""
+    if not isinstance(value, str):
+        return value
+    address = value.strip()
+    parts = urlsplit(address)
+    is_plain = not (parts.username or parts.password) and address.isprintable()
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise ValueError("should be an address such as https://example.org/terms")
+    return address
+
+
+def contact_address(value: object) -> object:
+    """An e-mail address, or the address of a page."""
+    if not isinstance(value, str):
+        return value
+    address = value.strip().removeprefix("mailto:")
+    if re.fullmatch(r"[^\s@<>\"'&?]+@[^\s@<>\"'&?]+\.[^\s@<>\"'&?]+", address):
+        return address
+    try:
+        return web_address(address)
+    except ValueError:
+        raise ValueError("should be an e-mail address or the address of a page") from None
+
+
+def import_path(value: object) -> object:
+    """`package.module:Class`."""
+    if isinstance(value, str) and not re.fullmatch(r"\w+(\.\w+)*:\w+", value.strip(), re.ASCII):
+        raise ValueError("should be a module, a colon and a class, such as filters:HouseRules")
+    return value.strip() if isinstance(value, str) else value

@@ -15,7 +15,9 @@ import envfile
 from errors import ErrorCode, KinoraError
 from setting_groups.caller_settings import CallerSettings
 from setting_groups.machine_settings import MachineSettings
+from setting_groups.mark_settings import MarkSettings
 from setting_groups.model_settings import ModelSettings
+from setting_groups.policy_settings import PolicySettings
 from setting_groups.provenance_settings import ProvenanceSettings
 from setting_groups.storage_settings import StorageSettings
 from setting_groups.video_settings import VideoSettings
@@ -26,7 +28,9 @@ VERSION = "0.1.0"
 
 
 class Settings(
+    PolicySettings,
     ProvenanceSettings,
+    MarkSettings,
     VideoSettings,
     ModelSettings,
     CallerSettings,

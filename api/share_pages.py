@@ -26,6 +26,7 @@ from web import share_page
 from web.addresses import ROOT_PATH, public_root
 from web.errors import NO_STORE
 from web.files import send_file
+from web.footer_links import footer_html
 from web.languages import language_of
 from web.share_tools import PATH
 
@@ -38,6 +39,7 @@ MAX_EMBED = 4096
 class SharePages:
     def __init__(self, core: ApiContext) -> None:
         self.service = core.service
+        self.links = footer_html(core.service.settings)
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -56,7 +58,8 @@ class SharePages:
         """The clip with what its maker shows of it."""
 
         def render(shared: SharedClip) -> Response:
-            html = share_page.render_clip(shared, public_root(request), language_of(request))
+            language = language_of(request)
+            html = share_page.render_clip(shared, public_root(request), language, self.links)
             headers = _cache(shared) if _has_certain_address(request) else dict(NO_STORE)
             return _html(html, share_page.PAGE_POLICY, headers)
 
@@ -96,7 +99,7 @@ class SharePages:
         def render() -> Response:
             clips = self.service.shares.public(before)
             next_page = clips[-1].share.created_at if len(clips) == PAGE_SIZE else None
-            html = share_page.render_gallery(clips, next_page, language_of(request))
+            html = share_page.render_gallery(clips, next_page, language_of(request), self.links)
             headers = {"Cache-Control": f"public, max-age={CACHE_S}, must-revalidate"}
             return _html(html, share_page.PAGE_POLICY, headers)
 

@@ -12,10 +12,12 @@ from jobs.artifacts import MANIFEST
 from jobs.batch import PlannedBatch, PlannedJob
 from jobs.caller_styles import CallerStyles
 from jobs.final_prompt import FinalPrompt, make_final_prompt
-from jobs.job import IdempotencyKey, Job, Result, State, new_id
+from jobs.job import MARK, IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
+from jobs.policy.content_policy import ContentPolicy
 from jobs.saved import SavedItems
 from jobs.uploads import Uploads
+from media import unmarked
 from media.files import link_or_copy
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard
@@ -39,10 +41,12 @@ class Admission:
         uploads: Uploads,
         planner: Planner,
         settings: Settings,
+        policy: ContentPolicy,
         idle: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """`idle` returns the ids of queued jobs that count for no limit."""
         self._idle = idle
+        self._policy = policy
         self._allowed = AllowedModels(cards, settings, planner)
         self._lifecycle = lifecycle
         self._store = lifecycle.store
@@ -112,6 +116,7 @@ class Admission:
         for n, each in enumerate(planned):
             self._uploads.check(each.request, owner)
             fitted = self.fit_here(each.request, owner)
+            self._policy.check_prompt(fitted.prompt or each.request.prompt, owner)
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})
@@ -160,7 +165,9 @@ class Admission:
         if job.request.seed is None or recipe is None:
             return job
         earlier = self._store.made_before(job.owner, recipe)
-        result = link_first_complete(self._lifecycle, earlier, job.id)
+        result = link_first_complete(
+            self._lifecycle, earlier, job.id, is_marked=self._settings.draws_mark
+        )
         if result is None:
             return job
         ended = {"state": State.SUCCEEDED, "result": result, "ended_at": job.created_at}
@@ -191,11 +198,16 @@ class Admission:
             self._allowed.check(card, fitted.task, upscale=fitted.upscale)
 
 
-def link_first_complete(lifecycle: JobLifecycle, earlier: list[str], job_id: str) -> Result | None:
-    """Links the files of the first complete one of the earlier clips into the new job's folder."""
+def link_first_complete(
+    lifecycle: JobLifecycle, earlier: list[str], job_id: str, *, is_marked: bool
+) -> Result | None:
+    """Links the files of the first complete one of the earlier clips into the new job's folder.
+    Only of one with a visible mark, or without one, as `is_marked` says."""
     for each in earlier:
         result = lifecycle.finished_result(each)
         if result is None or result.finished_early:
+            continue
+        if is_marked != any(change.field == MARK for change in result.adjustments):
             continue
         sidecar = result.provenance and result.provenance.sidecar
         names = (result.clip, *filter(None, [sidecar]), result.poster, result.last_frame, MANIFEST)
@@ -207,6 +219,9 @@ def link_first_complete(lifecycle: JobLifecycle, earlier: list[str], job_id: str
                 target = lifecycle.folder(job_id) / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_or_copy(source, target)  # files never change, so two clips may share them
+            for name in (unmarked.CLIP, unmarked.FRAME):
+                if source := lifecycle.artifacts.fetch(each, name):
+                    link_or_copy(source, lifecycle.folder(job_id) / name)
             lifecycle.artifacts.keep(job_id)
         except OSError:  # deleted meanwhile, or the disk is full: the clip is made again
             shutil.rmtree(lifecycle.folder(job_id), ignore_errors=True)

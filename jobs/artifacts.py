@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from errors import ErrorCode, KinoraError
 from jobs.job import Job
-from media import files
+from media import files, unmarked
 from media.files import NO_ROOM, atomic_write
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,12 @@ CREDENTIAL_SUFFIXES = (".inputTo.c2pa", ".componentOf.c2pa")
 """An upload's own Content Credentials, by C2PA's word for what a clip has of it."""
 UPLOAD_SUFFIXES = (".png", ".mp4", ".json", *CREDENTIAL_SUFFIXES)
 SIGNED_S = 3600
+
+
+def upload_files(name: str) -> Iterator[str]:
+    """The names that the files of an upload may have, below the folder of uploads."""
+    yield from (f"{name}{suffix}" for suffix in UPLOAD_SUFFIXES)
+    yield from (f"{unmarked.FOLDER}/{name}{suffix}" for suffix in unmarked.SUFFIXES)
 
 
 class Artifacts:
@@ -177,9 +183,9 @@ class Artifacts:
         }
 
     def remove_upload(self, name: str) -> None:
-        for suffix in UPLOAD_SUFFIXES:
+        for file in upload_files(name):
             with _storage_errors(), contextlib.suppress(FileNotFoundError):
-                self._remote.rm_file(self._key("pictures", f"{name}{suffix}"))
+                self._remote.rm_file(self._key("pictures", file))
 
     # -- inputs ---------------------------------------------------------------------------------
 
@@ -266,7 +272,7 @@ def _input_files(job: Job) -> Iterator[str]:
     request = job.request
     inputs = (request.image, request.last_image, request.video, request.continue_from)
     for name in filter(None, inputs):
-        yield from (f"{name}{suffix}" for suffix in UPLOAD_SUFFIXES)
+        yield from upload_files(name)
 
 
 def _open(url: str) -> tuple[Any, str]:

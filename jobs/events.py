@@ -210,6 +210,10 @@ class EventLog:
                 self._previews.popitem(last=False)
         return preview
 
+    def drop_preview(self, job_id: str) -> None:
+        with self._changed:
+            self._previews.pop(job_id, None)
+
     def latest_preview(self, job_id: str) -> Preview | None:
         with self._changed:
             newest = self._previews.get(job_id)

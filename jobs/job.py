@@ -13,6 +13,9 @@ from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 
 StopRequest = Literal["discard", "finish"]
 
+MARK = "mark"
+"""The field of the adjustment that a clip with a visible mark has."""
+
 
 class State(str, Enum):
     QUEUED = "queued"

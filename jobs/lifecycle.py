@@ -67,6 +67,8 @@ class JobLifecycle:
         are checked against it."""
         self.sign: Callable[[Job, Result], Result] = lambda _, result: result
         """Signs the files of a finished clip and returns its result."""
+        self.on_refusal: Callable[[Job, KinoraError], KinoraError] = lambda _, error: error
+        """Called for a job that a worker refused by the content policy; returns its error."""
 
     def folder(self, job_id: str) -> Path:
         return self.artifacts.folder(job_id)
@@ -157,6 +159,9 @@ class JobLifecycle:
         if isinstance(error, Cancelled) or self.stop_request(job.id) == "discard":
             self.cancel(job)
             return
+        if error.code is ErrorCode.CONTENT_POLICY:
+            self.events.drop_preview(job.id)
+            error = self.on_refusal(job, error)
         if is_worth_keeping(error) and self.is_sampled(job.id):
             error = with_note(error)
             self._clear(job, keep={LATENTS, DECODING})

@@ -159,8 +159,10 @@ class JobQueries:
         self._store.subscribe(subscriber)
 
     def preview(self, job_id: str, owner: str | None = None) -> Preview | None:
-        """The newest preview: a JPEG strip of frames."""
-        self.get(job_id, owner)
+        """The newest preview: a JPEG strip of frames. None for a clip that was refused."""
+        job = self.get(job_id, owner)
+        if job.error and job.error.get("error") == ErrorCode.CONTENT_POLICY.value:
+            return None
         return self._events.latest_preview(job_id)
 
     # -- the queue ---------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks
+from jobs.policy.content_policy import ContentPolicy
 from jobs.queries import JobQueries, Jobs
 from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
@@ -57,7 +58,7 @@ class JobService(JobQueries):
     """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
 
     Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `thumbnails`,
-    `looks` and `wildcards`."""
+    `looks`, `wildcards` and `policy`."""
 
     def __init__(
         self,
@@ -71,6 +72,7 @@ class JobService(JobQueries):
         self.planner = Planner(settings, device=lambda: executor.health().device)
         artifacts = Artifacts(settings.data_dir, settings.artifacts_url)
         self._uploads = Uploads(artifacts.uploads_folder, settings)
+        self.policy = policy = ContentPolicy(settings, artifacts)
         self._liveness = liveness_for(
             store.database, settings.data_dir, command=executor.in_foreground
         )
@@ -81,6 +83,7 @@ class JobService(JobQueries):
         self._lifecycle.check_queued = self._fail_queued_that_cannot_run
         signing = Signing(artifacts, settings, self.cards)
         self._lifecycle.sign = signing.sign
+        self._lifecycle.on_refusal = policy.note_refusal
         self._housekeeper = Housekeeper(self._lifecycle, settings)
         self.looks = Looks(SavedItems(store.database))
         drivers = executor.drivers
@@ -100,7 +103,7 @@ class JobService(JobQueries):
         self.gallery = Gallery(store.database, artifacts, settings, self._deadlines.notice)
         self._housekeeper.also.append(self.gallery.tidy)
         self._admission = Admission(
-            self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
+            self._lifecycle, self.cards, self._uploads, self.planner, settings, policy, self.idle
         )
         self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
@@ -328,12 +331,15 @@ class JobService(JobQueries):
     def store_finished_clip(self, job_id: str, owner: str) -> StoredVideo:
         """Stores a finished clip as an upload, with its sound, to edit or to continue."""
         stored = self._uploads.store_video(self.clip_path(job_id), owner, made_here=True)
+        self._uploads.keep_unmarked(stored.id, ".mp4", job_id, self._artifacts)
         self.gallery.remember_input(owner, stored.id, job_id)
         return stored
 
     def store_last_frame(self, job_id: str, owner: str) -> StoredPicture:
         """Stores the last frame of a finished clip as an upload, to continue from it."""
-        return self.store_frame(job_id, owner, self.last_frame_path(job_id, owner).read_bytes())
+        stored = self.store_frame(job_id, owner, self.last_frame_path(job_id, owner).read_bytes())
+        self._uploads.keep_unmarked(stored.id, ".png", job_id, self._artifacts)
+        return stored
 
     def store_frame(self, job_id: str, owner: str, data: bytes) -> StoredPicture:
         """Stores a picture that was taken from a clip. Raises KinoraError(NOT_FOUND) for another

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
-from jobs.artifacts import UPLOAD_SUFFIXES
+from jobs.artifacts import Artifacts, upload_files
 from media.files import atomic_write
 from pipelines.models.duration import SourceClip
 from pipelines.request import GenerationRequest
@@ -64,6 +64,22 @@ class Uploads:
         self._keep_credentials(source, stored.id, "Clip", ("inputTo", "componentOf"))
         self._mark(stored.id, owner)
         return stored
+
+    def keep_unmarked(self, name: str, suffix: str, job_id: str, artifacts: Artifacts) -> None:
+        """Keeps the copy of a job's clip or last frame without the visible mark beside the upload
+        `name`, to continue from it. Raises nothing: the upload is usable without."""
+        from media import unmarked
+        from media.videos import VideoLimits
+
+        try:
+            file = artifacts.fetch(job_id, f"unmarked{suffix}")
+            if file is not None and suffix == ".png":
+                unmarked.keep_frame(file, name, self.folder)
+            elif file is not None:
+                limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
+                unmarked.keep_clip(file, name, self.folder, limits)
+        except (KinoraError, OSError) as error:
+            log.warning("The copy without a mark is not kept, using the marked one: %s", error)
 
     def _keep_credentials(
         self, source: Path, name: str, title: str, relationships: Sequence[Relationship]
@@ -140,6 +156,6 @@ class Uploads:
 
 def remove(folder: Path, name: str) -> None:
     """Removes the file of that hash, its description and its marks."""
-    for suffix in UPLOAD_SUFFIXES:
-        (folder / f"{name}{suffix}").unlink(missing_ok=True)
+    for file in upload_files(name):
+        (folder / file).unlink(missing_ok=True)
     shutil.rmtree(folder / GIVERS / name, ignore_errors=True)

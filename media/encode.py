@@ -29,6 +29,7 @@ from pipelines.sound import Sound
 
 if TYPE_CHECKING:
     from media.prefix import LeadIn
+    from media.visible_mark import VisibleMark
 
 THREADS = 4
 """Fixed, because the number of threads changes the bits of an H.264 file."""
@@ -62,9 +63,10 @@ def encode(
     max_bytes: int | None = None,
     sound: Sound | None = None,
     lead: LeadIn | None = None,
+    mark: VisibleMark | None = None,
 ) -> EncodedClip:
     """Writes frames, [F, H, W, 3] uint8, as one clip of exactly that length and size, after the
-    frames of `lead` if there is one.
+    frames of `lead` if there is one, and all of them with `mark`.
 
     `sound` is cut or padded to the clip's length; a GIF holds neither sound nor `comment`. Raises
     KinoraError(ENCODE | OUT_OF_DISK | TOO_LARGE), and then leaves no file.
@@ -76,6 +78,8 @@ def encode(
     if lead is not None:
         num_frames, sound = lead.count + num_frames, lead.prepend_sound(sound, fps)
         stream = itertools.chain(lead.frames(), frames)
+    if mark is not None:
+        stream = mark.draw_on_each(stream)
     return encode_stream(
         stream,
         (num_frames, height, width),

@@ -14,6 +14,7 @@ from jobs.batch_plans import BatchPlans
 from jobs.caller_styles import CallerStyles
 from jobs.gallery import Gallery
 from jobs.looks import Looks
+from jobs.policy.content_policy import ContentPolicy
 from jobs.shares import Shares
 from jobs.style_thumbnails import StyleThumbnails
 from pipelines.wildcard_files import WildcardFiles
@@ -31,6 +32,7 @@ PARTS: dict[str, tuple[type, set[str]]] = {
         | {"select", "selection", "remember_input"},
     ),
     "looks": (Looks, {"list", "get", "save", "delete"}),
+    "policy": (ContentPolicy, {"subscribe"}),
     "plans": (BatchPlans, {"batch", "drafts", "comparison", "render"}),
     "shares": (
         Shares,

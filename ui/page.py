@@ -15,6 +15,7 @@ from pipelines.request import Task
 from ui import gradio_api, mcp_tools, prompt_endpoints, share_endpoints
 from ui.model_picker import Models
 from ui.tab import PROMPT_FIELDS, SMALL, TaskTab, js_component
+from web.footer_links import footer_html
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -51,8 +52,8 @@ def build(
                 with gr.Tab(PROMPT_FIELDS[task].tab, id=task.value):
                     studios[task] = TaskTab(task, service, cards, settings, models)
         js_component("reel", Task.TEXT_TO_VIDEO)
-        verify = '<a href="verify">Verify a clip</a>'
-        gr.HTML(verify, elem_id="k-verify", js_on_load=None, apply_default_css=False)
+        links = f'<a href="verify">Verify a clip</a> {footer_html(settings)}'.strip()
+        gr.HTML(links, elem_id="k-verify", js_on_load=None, apply_default_css=False)
         js_component("language", Task.TEXT_TO_VIDEO)
         js_component("gallery", Task.TEXT_TO_VIDEO)
         for studio in studios.values():

@@ -65,6 +65,10 @@ class Metrics:
             "kinora_clips_signed", "Finished clips by whether they were signed.", ("signed",),
             registry=here,
         )  # fmt: skip
+        self.refused = Counter(
+            "kinora_policy_refusals", "Refused by the content policy.", ("stage", "category"),
+            registry=here,
+        )  # fmt: skip
         self.requeued = Counter(
             "kinora_jobs_requeued", "Clips made again: their worker was lost.", registry=here
         )
@@ -93,6 +97,9 @@ class Metrics:
         self._steps: dict[str, float] = {}
         self._models: dict[str, str] = {}
         service.subscribe(self._on_event)
+        service.policy.subscribe(
+            lambda refusal: self.refused.labels(refusal.stage, refusal.category).inc()
+        )
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -109,7 +109,9 @@ def clip_file(shared: SharedClip) -> str:
     return f"clip.{shared.job.fitted.format}"
 
 
-def render_clip(shared: SharedClip, root: str, language: Language = ENGLISH) -> str:
+def render_clip(
+    shared: SharedClip, root: str, language: Language = ENGLISH, links: str = ""
+) -> str:
     """`root` is the server's public address, for what readers of other sites fetch."""
     here = f"{root}{PATH}/{shared.share.id}"
     title = title_of(shared, language)
@@ -121,7 +123,7 @@ def render_clip(shared: SharedClip, root: str, language: Language = ENGLISH) -> 
 <p class="soft">{_text(facts_of(shared, language))}</p>
 <div class="row">{_buttons(shared, language)}</div>
 {prompt}{_settings(shared, language)}
-{_footer(language, f"{_say('made', language)}.")}
+{_footer(language, f"{_say('made', language)}.", links)}
 </main>"""
     return _document(language, title, _meta(shared, here, language), body)
 
@@ -132,7 +134,10 @@ def render_embed(shared: SharedClip, language: Language = ENGLISH) -> str:
 
 
 def render_gallery(
-    clips: Sequence[SharedClip], before: float | None, language: Language = ENGLISH
+    clips: Sequence[SharedClip],
+    before: float | None,
+    language: Language = ENGLISH,
+    links: str = "",
 ) -> str:
     """`before` leads to the next page; None on the last one."""
     tiles = "\n".join(_tile(shared, language) for shared in clips)
@@ -144,7 +149,9 @@ def render_gallery(
         where = _attribute(address(f"{PATH}?before={before!r}"))
         older = f'<a class="press quiet" href="{where}">{_text(_say("older", language))}</a>'
     title = _say("gallery", language)
-    body = f"<main><h1>{_text(title)}</h1>\n{listed}\n{older}\n{_footer(language)}</main>"
+    body = (
+        f"<main><h1>{_text(title)}</h1>\n{listed}\n{older}\n{_footer(language, links=links)}</main>"
+    )
     return _document(language, title, "", body)
 
 
@@ -249,9 +256,11 @@ def _tile(shared: SharedClip, language: Language) -> str:
     )
 
 
-def _footer(language: Language, made: str = "") -> str:
+def _footer(language: Language, made: str = "", links: str = "") -> str:
+    """`links`: HTML, the links to the terms and to the operator."""
     home = _attribute(address("/"))
-    return f'<footer>{_text(made)} <a href="{home}">{_text(_say("home", language))}</a></footer>'
+    back = f'<a href="{home}">{_text(_say("home", language))}</a>'
+    return f"<footer>{_text(made)} {back} {links}</footer>"
 
 
 def _meta(shared: SharedClip, here: str, language: Language) -> str:

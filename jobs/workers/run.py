@@ -21,6 +21,7 @@ from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, Wo
 from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
+from jobs.workers.frame_checks import check_inputs, check_result
 from jobs.workers.promise import made_otherwise, note_differences
 from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 from pipelines.control import Control
@@ -71,8 +72,7 @@ def _run(
     pictures: Path,
     settings: Settings,
 ) -> Result:
-    from media.encode import encode
-    from media.stills import write_last_frame, write_poster
+    from jobs.workers.marking import adjustment_of, write_files
     from pipelines.engine import latents_file
     from pipelines.engine.decode import check_between_layers, decode
     from pipelines.engine.memory import PeakMemory
@@ -101,9 +101,10 @@ def _run(
     peak, is_cold = PeakMemory(loaded.device), loaded.weights.clips == 0
     loaded.weights.clips += 1
 
-    # 2. Read the inputs, cropped to the size of the clip.
+    # 2. Read the inputs, cropped to the size of the clip, and check what they show.
     lead = _lead(fitted, pictures)
     inputs = _inputs(job, lead, pictures, settings, on_progress)
+    check_inputs(inputs, lead, fitted, settings)
 
     # 3. Sample, unless a checkpoint has the latents.
     step_timer = StepTimer()
@@ -149,6 +150,8 @@ def _run(
     timer.lap("decode")
     control.check()
 
+    check_result(frames, settings)
+
     # 5. What came out otherwise than promised is an adjustment too.
     note_differences(fitted, loaded.card, frames, sampled.sound, changes)
     if lead is not None:
@@ -160,19 +163,17 @@ def _run(
     # 6. Write the files, the manifest last: if it exists, all files are complete.
     emit(Encoding())
     frames = frames[fitted.overlap :]
-    clip = encode(
+    clip = write_files(
         frames,
-        folder / f"clip.{fitted.format}",
-        fps=fitted.fps,
-        format=fitted.format,
-        quality=fitted.quality,
+        folder,
+        fitted,
+        settings,
         comment=comment,
-        max_bytes=settings.max_video_file_size_bytes,
         sound=sampled.sound or _sound_of_input(fitted, pictures),
         lead=lead,
     )
-    write_poster(frames, folder / "poster.jpg")
-    write_last_frame(frames, folder / "last.png")
+    if settings.draws_mark:
+        changes.append(adjustment_of(settings))
     timer.lap("encode")
     result = Result(
         clip=clip.path.name,
@@ -237,12 +238,13 @@ def _decoding(folder: Path) -> Iterator[None]:
 def _lead(fitted: FittedRequest, pictures: Path) -> LeadIn | None:
     """The clip that this one continues, at its frame rate and size."""
     from media.prefix import LeadIn
+    from media.unmarked import input_folder
 
     if fitted.continue_from is None:
         return None
     return LeadIn(
         fitted.continue_from,
-        pictures,
+        input_folder(pictures, fitted.continue_from, ".mp4"),
         fps=fitted.fps,
         count=fitted.lead_frames,
         width=fitted.width,
@@ -270,6 +272,7 @@ def _inputs(
     on_progress: Callable[[LoadProgress], None],
 ) -> Inputs:
     from media.images import crop_to, load_picture
+    from media.unmarked import input_folder
     from media.videos import load_frames
     from pipelines.engine.families.base import Inputs
     from pipelines.engine.manager import LoadProgress
@@ -283,12 +286,12 @@ def _inputs(
     def picture(image_id: str | None) -> Image.Image | None:
         if image_id is None:
             return None
-        picture = load_picture(image_id, pictures)
+        picture = load_picture(image_id, input_folder(pictures, image_id, ".png"))
         return crop_to(picture, fitted.width, fitted.height, fitted.focus)
 
     video = fitted.video and load_frames(
         fitted.video,
-        pictures,
+        input_folder(pictures, fitted.video, ".mp4"),
         fps=fitted.fps,
         num_frames=fitted.num_frames,
         width=fitted.width,

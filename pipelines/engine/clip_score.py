@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 
 from errors import KinoraError
+from pipelines.engine.small_models import fetch_small_model
 from pipelines.models.failures import Reason, failure, is_out_of_memory
-from pipelines.models.hub import Hub, Listing, list_folder
-from pipelines.models.repository import choose_files
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ def score(frames: np.ndarray, prompt: str, settings: Settings) -> float:
     name = settings.clip_model
     if name is None:
         raise ValueError("no CLIP model is set")
-    model, processor, tokenizer = _load(name, _fetch(name, settings))
+    model, processor, tokenizer = _load(name, fetch_small_model(name, settings))
     at = np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int)
     pictures = [Image.fromarray(frames[index]) for index in dict.fromkeys(at.tolist())]
     # longer prompts are cut, as CLIP reads no more
@@ -52,22 +51,6 @@ def score(frames: np.ndarray, prompt: str, settings: Settings) -> float:
         both.image_embeds.float(), both.text_embeds.float()
     )
     return round(float(cosines.mean().clamp(min=0)) * 100, 2)
-
-
-def _fetch(name: str, settings: Settings) -> Path:
-    """The folder with the model's files, downloaded where they are missing."""
-    folder = Path(name).expanduser()
-    hub = Hub(settings)
-    listing: Listing
-    if folder.is_dir():
-        listing = list_folder(folder, name)
-    else:
-        repo, _, revision = name.partition("@")
-        listing = hub.listing(repo, revision or None)
-    choice = choose_files("", "transformers", listing.sizes, name)
-    if not choice.has_weights:
-        raise failure(Reason.MISSING_COMPONENT, name, "model")
-    return hub.fetch(listing, choice.paths)
 
 
 @lru_cache(maxsize=1)

@@ -75,6 +75,7 @@ PROMISED = {
     "kinora_jobs_created": ("counter", {"model"}),
     "kinora_jobs_ended": ("counter", {"model", "state"}),
     "kinora_clips_signed": ("counter", {"signed"}),
+    "kinora_policy_refusals": ("counter", {"stage", "category"}),
     "kinora_jobs_requeued": ("counter", set()),
     "kinora_queue_depth": ("gauge", set()),
     "kinora_queue_oldest_seconds": ("gauge", set()),
