@@ -16,6 +16,7 @@ from errors import ErrorCode, KinoraError
 from setting_groups.caller_settings import CallerSettings
 from setting_groups.machine_settings import MachineSettings
 from setting_groups.model_settings import ModelSettings
+from setting_groups.moderation_settings import ModerationSettings
 from setting_groups.provenance_settings import ProvenanceSettings
 from setting_groups.storage_settings import StorageSettings
 from setting_groups.video_settings import VideoSettings
@@ -27,6 +28,7 @@ VERSION = "0.1.0"
 
 class Settings(
     ProvenanceSettings,
+    ModerationSettings,
     VideoSettings,
     ModelSettings,
     CallerSettings,

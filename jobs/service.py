@@ -28,6 +28,7 @@ from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks
+from jobs.moderation import connect_moderation
 from jobs.queries import JobQueries, Jobs
 from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
@@ -98,11 +99,14 @@ class JobService(JobQueries):
         self._remover = ClipRemover(store, events, artifacts, self.batch_files)
         self._deadlines = DeadlineThread(store, self._remover)
         self.gallery = Gallery(store.database, artifacts, settings, self._deadlines.notice)
-        self._housekeeper.also.append(self.gallery.tidy)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, self.idle
         )
         self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
+        self.moderation = connect_moderation(
+            store, artifacts, self.shares, self._uploads, self.batch_files
+        )
+        self._housekeeper.also += [self.gallery.tidy, self.moderation.tidy]
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self.thumbnails = StyleThumbnails(artifacts, self._admission)
         self._paused = self._closed = False
@@ -271,6 +275,7 @@ class JobService(JobQueries):
 
     def _accept(self, planned: Sequence[PlannedJob], owner: str, **options: Any) -> Jobs:
         self.refuse_if_full()
+        self.moderation.refuse_blocked(owner)
         health = self._executor.health()
         if self._paused or health.state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))

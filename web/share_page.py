@@ -1,6 +1,6 @@
 """The pages that the holder of a share link sees: plain HTML, without script and cookie.
 
-All text of users passes through `_text` or `_attribute`, which escape it.
+All text of users passes through `as_text` or `as_attribute`, which escape it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ TEXTS = {
     "not_found": "There is no clip here",
     "why": "The link may have been revoked, or it has expired.",
     "home": "Open Kinora",
+    "report": "Report this clip",
 }
 """What these pages say, besides the texts of users."""
 
@@ -66,6 +67,16 @@ ul { list-style: none; margin: 16px 0; padding: 0; display: grid; gap: 16px;
 li a { display: block; color: inherit; text-decoration: none; }
 li img { display: block; width: 100%; aspect-ratio: 16 / 10; object-fit: cover; border-radius: 14px;
   background: var(--surface); }
+form { margin: 16px 0; }
+fieldset { border: 1px solid var(--line); border-radius: 14px; margin: 16px 0; padding: 12px 16px; }
+label { display: block; padding: 4px 0; }
+textarea, input[type="password"], input[type="text"], input[type="number"] { width: 100%;
+  padding: 8px 12px; border: 1px solid var(--line); border-radius: 8px; font: inherit;
+  background: var(--surface); color: var(--ink); }
+button { font: inherit; border: 0; cursor: pointer; }
+.error { color: #c02840; } @media (prefers-color-scheme: dark) { .error { color: #ff8d9c; } }
+button:focus-visible, input:focus-visible, textarea:focus-visible { outline: 2px solid var(--press);
+  outline-offset: 2px; }
 footer { margin-top: 32px; border-top: 1px solid var(--line); padding-top: 12px; }
 @media (max-width: 480px) { main { padding: 12px; } dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 8px; } }
@@ -84,6 +95,8 @@ _POLICY = (
     f"style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors "
 )
 PAGE_POLICY = f"{_POLICY}'self'"
+FORM_POLICY = PAGE_POLICY.replace("form-action 'none'", "form-action 'self'")
+"""For the page with the report's form."""
 EMBED_POLICY = f"{_POLICY}*"
 """The clip alone may stand in any site's frame: it has no button that does anything here."""
 
@@ -109,42 +122,42 @@ def render_clip(shared: SharedClip, root: str) -> str:
     """`root` is the server's public address, for what readers of other sites fetch."""
     here = f"{root}{PATH}/{shared.share.id}"
     words = shared.prompt if shared.prompt != title_of(shared) else ""  # not twice
-    prompt = _section(TEXTS["prompt"], f"<p {_DIR}>{_text(words)}</p>", words)
+    prompt = _section(TEXTS["prompt"], f"<p {_DIR}>{as_text(words)}</p>", words)
     body = f"""<main>
 {_player(shared)}
-<h1 {_DIR}>{_text(title_of(shared))}</h1>
-<p class="soft">{_text(facts_of(shared))}</p>
+<h1 {_DIR}>{as_text(title_of(shared))}</h1>
+<p class="soft">{as_text(facts_of(shared))}</p>
 <div class="row">{_buttons(shared)}</div>
 {prompt}{_settings(shared)}
-{_footer(f"{TEXTS['made']}.")}
+{_footer(f"{TEXTS['made']}.", report_link(shared))}
 </main>"""
-    return _document(title_of(shared), _meta(shared, here), body)
+    return document(title_of(shared), _meta(shared, here), body)
 
 
 def render_embed(shared: SharedClip) -> str:
-    return _document(title_of(shared), "", f"<main>{_player(shared)}</main>", bare=True)
+    return document(title_of(shared), "", f"<main>{_player(shared)}</main>", bare=True)
 
 
 def render_gallery(clips: Sequence[SharedClip], before: float | None) -> str:
     """`before` leads to the next page; None on the last one."""
     tiles = "\n".join(_tile(shared) for shared in clips)
-    listed = f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{_text(TEXTS["empty"])}</p>'
+    listed = f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{as_text(TEXTS["empty"])}</p>'
     older = ""
     if before is not None:
-        where = _attribute(address(f"{PATH}?before={before!r}"))
-        older = f'<a class="press quiet" href="{where}">{_text(TEXTS["older"])}</a>'
-    title = _text(TEXTS["gallery"])
+        where = as_attribute(address(f"{PATH}?before={before!r}"))
+        older = f'<a class="press quiet" href="{where}">{as_text(TEXTS["older"])}</a>'
+    title = as_text(TEXTS["gallery"])
     body = f"<main><h1>{title}</h1>\n{listed}\n{older}\n{_footer()}</main>"
-    return _document(TEXTS["gallery"], "", body)
+    return document(TEXTS["gallery"], "", body)
 
 
 def render_not_found() -> str:
     """The same for a revoked, an expired and a made-up link."""
     body = (
-        f"<main><h1>{_text(TEXTS['not_found'])}</h1>"
-        f'<p class="soft">{_text(TEXTS["why"])}</p>\n{_footer()}</main>'
+        f"<main><h1>{as_text(TEXTS['not_found'])}</h1>"
+        f'<p class="soft">{as_text(TEXTS["why"])}</p>\n{_footer()}</main>'
     )
-    return _document(TEXTS["not_found"], _NO_INDEX, body)
+    return document(TEXTS["not_found"], _NO_INDEX, body)
 
 
 # ---- parts
@@ -153,11 +166,11 @@ _DIR = 'dir="auto"'
 _NO_INDEX = '<meta name="robots" content="noindex">\n'
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
     return escape(text, quote=False)
 
 
-def _attribute(text: str) -> str:
+def as_attribute(text: str) -> str:
     """Between double quotes."""
     return escape(text, quote=True)
 
@@ -166,14 +179,14 @@ def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
-def _document(title: str, head: str, body: str, *, bare: bool = False) -> str:
+def document(title: str, head: str, body: str, *, bare: bool = False) -> str:
     name = ' class="bare"' if bare else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
+<title>{as_text(title)}</title>
 <link rel="icon" href="{ICON}">
 {head}<style>{STYLE}</style>
 </head>
@@ -186,11 +199,11 @@ def _document(title: str, head: str, body: str, *, bare: bool = False) -> str:
 
 def _player(shared: SharedClip) -> str:
     clip, poster = (
-        _attribute(address(f"{PATH}/{shared.share.id}/{name}"))
+        as_attribute(address(f"{PATH}/{shared.share.id}/{name}"))
         for name in (clip_file(shared), "poster.jpg")
     )
     size = f'width="{shared.result.width}" height="{shared.result.height}"'
-    name = _attribute(title_of(shared))
+    name = as_attribute(title_of(shared))
     if shared.job.fitted.format == "gif":
         return f'<img class="clip" src="{clip}" alt="{name}" {size}>'
     return (
@@ -202,10 +215,10 @@ def _player(shared: SharedClip) -> str:
 def _buttons(shared: SharedClip) -> str:
     found = ""
     if shared.settings():
-        where = _attribute(address(f"/?like={quote(shared.share.id)}"))
-        found = f'<a class="press" href="{where}">{_text(TEXTS["again"])}</a>\n'
-    file = _attribute(address(f"{PATH}/{shared.share.id}/{clip_file(shared)}?download"))
-    return f'{found}<a class="press quiet" href="{file}">{_text(TEXTS["download"])}</a>'
+        where = as_attribute(address(f"/?like={quote(shared.share.id)}"))
+        found = f'<a class="press" href="{where}">{as_text(TEXTS["again"])}</a>\n'
+    file = as_attribute(address(f"{PATH}/{shared.share.id}/{clip_file(shared)}?download"))
+    return f'{found}<a class="press quiet" href="{file}">{as_text(TEXTS["download"])}</a>'
 
 
 def _settings(shared: SharedClip) -> str:
@@ -213,30 +226,35 @@ def _settings(shared: SharedClip) -> str:
         return ""
     hidden = {"prompt"} | ({"negative_prompt"} if shared.share.hide_prompt else set())
     rows = "".join(
-        f"<dt>{_text(label)}</dt><dd {_DIR}>{_text(value)}</dd>"
+        f"<dt>{as_text(label)}</dt><dd {_DIR}>{as_text(value)}</dd>"
         for label, value in labelled_settings(shared.fitted, hidden)
     )
     return _section(TEXTS["settings"], f"<dl>{rows}</dl>", rows)
 
 
 def _section(heading: str, content: str, unless_empty: str) -> str:
-    return f"<h2>{_text(heading)}</h2>\n{content}\n" if unless_empty else ""
+    return f"<h2>{as_text(heading)}</h2>\n{content}\n" if unless_empty else ""
 
 
 def _tile(shared: SharedClip) -> str:
     page, poster = (
-        _attribute(address(f"{PATH}/{shared.share.id}{name}")) for name in ("", "/poster.jpg")
+        as_attribute(address(f"{PATH}/{shared.share.id}{name}")) for name in ("", "/poster.jpg")
     )
-    title = _text(title_of(shared))
+    title = as_text(title_of(shared))
     return (
         f'<li><a href="{page}"><img src="{poster}" alt="" loading="lazy">'
         f"<span {_DIR}>{title}</span></a></li>"
     )
 
 
-def _footer(made: str = "") -> str:
-    home = _attribute(address("/"))
-    return f'<footer>{_text(made)} <a href="{home}">{_text(TEXTS["home"])}</a></footer>'
+def report_link(shared: SharedClip) -> str:
+    where = as_attribute(address(f"{PATH}/{shared.share.id}/report"))
+    return f' · <a href="{where}" rel="nofollow">{as_text(TEXTS["report"])}</a>'
+
+
+def _footer(made: str = "", more: str = "") -> str:
+    home = as_attribute(address("/"))
+    return f'<footer>{as_text(made)} <a href="{home}">{as_text(TEXTS["home"])}</a>{more}</footer>'
 
 
 def _meta(shared: SharedClip, here: str) -> str:
@@ -277,11 +295,13 @@ def _meta(shared: SharedClip, here: str) -> str:
         ]
         if here.startswith("https://"):
             found.append(("property", "og:video:secure_url", file))
-    lines = [f'<meta {kind}="{name}" content="{_attribute(value)}">' for kind, name, value in found]
+    lines = [
+        f'<meta {kind}="{name}" content="{as_attribute(value)}">' for kind, name, value in found
+    ]
     root = here.rpartition(f"{PATH}/")[0]
-    discovery = _attribute(f"{root}/oembed?url={quote(here, safe='')}&format=json")
+    discovery = as_attribute(f"{root}/oembed?url={quote(here, safe='')}&format=json")
     lines.append(
         f'<link rel="alternate" type="application/json+oembed" href="{discovery}" '
-        f'title="{_attribute(title_of(shared))}">'
+        f'title="{as_attribute(title_of(shared))}">'
     )
     return "\n".join(lines) + "\n" + ("" if shared.share.is_public else _NO_INDEX)
