@@ -1,6 +1,6 @@
 """Perceptual hashes of clips and pictures: near copies have nearly the same bits.
 
-A hash is the sign of the low frequencies of a small grey picture (pHash, 16 x 16 coefficients).
+A hash is the sign of the low frequencies of a small grey picture (pHash, 10 x 10 coefficients).
 `python -m bench near-copies` measures which changes it survives; docs/LOG.md has the figures.
 """
 
@@ -17,8 +17,10 @@ from media.videos import VideoLimits
 
 SIDE = 64
 """Of the grey picture that is transformed."""
-BITS_SIDE = 16
+BITS_SIDE = 10
+"""Fewer coefficients cannot distinguish scenes, more are noise in soft pictures: docs/LOG.md."""
 BITS = BITS_SIDE * BITS_SIDE
+BYTES = (BITS + 7) // 8
 READ_SIDE = 160
 """The longer side of the frames that are read, so that crops of them are sharp enough."""
 FRAMES = 8
@@ -26,17 +28,17 @@ MOST_FRAMES = 1_800
 CROPS = (1.0, 0.94, 0.88, 0.82, 0.76)
 """Parts of width and height around the middle, hashed for a blocked file: a cropped copy is near to
 one of them."""
-FLAT = 4.0
-"""Standard deviation of grey values (0 to 255) below which a frame is left out: its low frequencies
-are noise, and every empty frame would be a copy of every other."""
-MOST_BITS = 66
-"""Differing bits of 256 up to which two frames are near. Unrelated ones differ in 128 on average;
-the least that the bench has found between different scenes is in docs/LOG.md."""
+FLAT = 1.5
+"""Grey levels (root mean square of what the coefficients draw) below which a frame is left out: the
+signs are noise then, and empty frames would be copies of each other."""
+MOST_BITS = 20
+"""Differing bits of 100 up to which two frames are near. Half of the frames of a copy differ in up
+to 18, of another clip with the same background in 24 and more."""
 ENOUGH = 0.5
 """The part of a file's frames that must be near to one of the other's."""
 
 Hashes = np.ndarray
-"""uint8 [N, 32]: the packed bits of N frames."""
+"""uint8 [N, 13]: the packed bits of N frames."""
 
 
 def clip_frames(clip: Path, limits: VideoLimits | None = None) -> np.ndarray:
@@ -64,7 +66,7 @@ def hash_frames(frames: np.ndarray, crops: tuple[float, ...] = (1.0,)) -> Hashes
         for part in crops
         if (bits := _hash(_centre(frame, part))) is not None
     ]
-    return np.stack(found) if found else np.empty((0, BITS // 8), np.uint8)
+    return np.stack(found) if found else np.empty((0, BYTES), np.uint8)
 
 
 def near_part(found: Hashes, blocked: Hashes) -> float:
@@ -89,7 +91,7 @@ def to_text(hashes: Hashes) -> str:
 
 
 def from_text(text: str) -> Hashes:
-    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, BITS // 8)
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, BYTES)
 
 
 POPCOUNT = np.array([value.bit_count() for value in range(256)], np.uint8)
@@ -107,16 +109,16 @@ def _hash(frame: np.ndarray) -> np.ndarray | None:
         return None
     grey = Image.fromarray(frame).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     values = np.asarray(grey, np.float64)
-    if values.std() < FLAT:
-        return None
     cosines = _cosines()
     low = cosines @ values @ cosines.T
+    if np.sqrt((low**2).sum()) / SIDE < FLAT:
+        return None
     return np.packbits((low > np.median(low)).ravel())
 
 
 @functools.cache
 def _cosines() -> np.ndarray:
-    """[16, 64]: the rows 1 to 16 of the discrete cosine transform; row 0 is the brightness."""
+    """[10, 64]: the rows 1 to 10 of the discrete cosine transform; row 0 is the brightness."""
     rows = np.arange(1, BITS_SIDE + 1)[:, None]
     columns = np.arange(SIDE)[None, :]
-    return np.cos(np.pi * rows * (2 * columns + 1) / (2 * SIDE))
+    return np.cos(np.pi * rows * (2 * columns + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from setting_values import MIN_KEY, Blank
 
 
-def admin_key(value: object) -> object:
+def long_enough(value: object) -> object:
     """The error does not contain the key."""
     if isinstance(value, str) and 0 < len(value) < MIN_KEY:
         raise ValueError(f"should have at least {MIN_KEY} characters")
@@ -17,7 +17,7 @@ def admin_key(value: object) -> object:
 
 
 class ModerationSettings(BaseModel):
-    admin_key: Annotated[SecretStr | None, Blank, BeforeValidator(admin_key)] = Field(
+    admin_key: Annotated[SecretStr | None, Blank, BeforeValidator(long_enough)] = Field(
         default=None,
         description="Key for the operator's page at `/admin`, of at least 16 characters: reports, "
         "removed clips, blocks and the log (docs/moderation.md). Unset: there is no such page.",

@@ -59,12 +59,12 @@ def test_callers_are_hashed_and_prompts_are_left_out_unless_wanted(tmp_path: Pat
 
 
 def test_a_full_file_is_renamed_and_nothing_is_lost(tmp_path: Path) -> None:
-    log = audit_log(tmp_path, audit_log_mb=0.002)
+    log = audit_log(tmp_path, audit_log_mb=0.001)
     for number in range(60):
         log.record(AuditEvent("removed", f"rule {number}"))
     renamed = log._renamed()
     assert len(renamed) > 2
-    assert all(path.stat().st_size <= 2_000 for path in renamed)
+    assert all(path.stat().st_size <= 1_000 for path in renamed)
     assert [each["rule"] for each in log.entries(60)] == [f"rule {n}" for n in range(59, -1, -1)]
     assert len(log.entries(7)) == 7
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,10 +18,13 @@ from jobs.moderation_rows import BlockedCaller, BlockedFile, ModerationRows, Rep
 from jobs.retention import make_room
 from jobs.service import JobService
 from jobs.store import JobStore
+from media.encode import encode
+from media.stills import write_last_frame
 from pipelines.models.cards import ModelCard
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.finished import add_finished_clip
+from tests.media.test_perceptual_hash import scene
 
 ME, OTHER, REPORTER = "visitor:me", "visitor:other", "anyone:reporter"
 
@@ -212,16 +216,18 @@ def test_a_blocked_file_and_its_near_copies_are_neither_uploaded_nor_shared(
 ) -> None:
     moderation = service.moderation
     job_id, _ = shared(service)
+    paint(service, job_id)
     clip, frame = service.clip_path(job_id), service.last_frame_path(job_id)
     small = tmp_path / "small.png"
     Image.open(frame).resize((48, 48)).save(small)
-    other = add_finished_clip(service, OTHER)  # the same frames
+    other = add_finished_clip(service, OTHER)
+    paint(service, other.id, light=0.8)
     moderation.remove(job_id, "operator")
     moderation.block_file(job_id, "operator")
     kept = moderation.file_path(job_id, "clip")
     for store, file in (
         (service.store_video, kept),
-        (service.store_picture, frame_bytes(kept.with_name("last.png"))),
+        (service.store_picture, kept.with_name("last.png").read_bytes()),
         (service.store_picture, small.read_bytes()),
     ):
         error = refusal(store, file, OTHER)
@@ -237,8 +243,12 @@ def test_a_blocked_file_and_its_near_copies_are_neither_uploaded_nor_shared(
     assert not clip.exists()
 
 
-def frame_bytes(path: Path) -> bytes:
-    return path.read_bytes()
+def paint(service: JobService, job_id: str, light: float = 1.0) -> None:
+    """Other frames for a finished clip: those of a real picture, not of a ramp."""
+    folder = service.settings.data_dir / "jobs" / job_id
+    frames = (scene(4, 5, 96, 64) * light).astype(np.uint8)
+    encode(frames, folder / "clip.mp4", fps=8)
+    write_last_frame(frames, folder / "last.png")
 
 
 def test_a_blocked_caller_makes_shares_and_reports_nothing_for_a_time(service: JobService) -> None:
