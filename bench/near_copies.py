@@ -12,9 +12,9 @@ from PIL import Image, ImageSequence
 from bench.common import Figure
 from media.ffmpeg import base_command
 from media.perceptual_hash import (
-    CROPS,
     MOST_BITS,
     Hashes,
+    blocked_hashes,
     clip_frames,
     distances,
     hash_frames,
@@ -36,6 +36,8 @@ CHANGES = {
     "cropped to 85 %, half the size": (
         "-vf", "crop=trunc(iw*.425)*2:trunc(ih*.425)*2,scale=trunc(iw/4)*2:-2", *H264, "-crf", "30",
     ),
+    "cropped to 92 % at a corner": ("-vf", "crop=trunc(iw*.46)*2:trunc(ih*.46)*2:0:0", *H264),
+    "mirrored": ("-vf", "hflip", *H264),
     "as a screen recording": (
         "-vf", "scale=trunc(iw*.365)*2:trunc(ih*.365)*2,eq=gamma=1.15:contrast=.9,noise=alls=8",
         *H264, "-crf", "32",
@@ -54,7 +56,7 @@ def measure(folder: Path, rounds: int) -> list[Figure]:
     originals = [folder / f"{number}.mp4" for number in range(len(copied))]
     for frames, path in zip(copied, originals, strict=True):
         _encode(frames, path, H264)
-    blocked = [hash_frames(clip_frames(path), CROPS) for path in originals]
+    blocked = [blocked_hashes(clip_frames(path)) for path in originals]
     figures: list[Figure] = []
     for name, options in CHANGES.items():
         copy = folder / ("copy.gif" if name.endswith("GIF") else "copy.mp4")

@@ -37,9 +37,9 @@ class BlockList:
 
     def block(self, job_id: str, clip: Path, others: Sequence[Path]) -> None:
         """Blocks the bytes of all of these files, and near copies of the clip's frames."""
-        from media.perceptual_hash import CROPS, clip_frames, hash_frames, to_text
+        from media.perceptual_hash import blocked_hashes, clip_frames, to_text
 
-        hashes = to_text(hash_frames(clip_frames(clip), CROPS))
+        hashes = to_text(blocked_hashes(clip_frames(clip)))
         now = time.time()
         digests = dict.fromkeys(digest_of(path) for path in (clip, *others))
         rows = [

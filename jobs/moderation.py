@@ -21,8 +21,8 @@ from jobs.job import Gone, Job, State
 from jobs.moderation_rows import (
     BlockedCaller,
     BlockedFile,
+    ClipReport,
     ModerationRows,
-    Report,
     ReportedClip,
     Takedown,
 )
@@ -65,7 +65,7 @@ class ClipCase:
     job_id: str
     job: Job | None
     share: Share | None
-    reports: list[Report]
+    reports: list[ClipReport]
     takedown: Takedown | None
     is_blocked: bool
     maker: str | None
@@ -91,8 +91,13 @@ class Moderation:
         self._share_rows = ShareRows(store.database)
         self._quarantine = Quarantine(artifacts)
         self._caller_key: bytes | None = None
-        self.audit = AuditLog(settings, self.hash_caller)
-        self.block_list = BlockList(self._rows, self.audit)
+        self._audit = AuditLog(settings, self.hash_caller)
+        self.block_list = BlockList(self._rows, self._audit)
+
+    @property
+    def audit(self) -> AuditLog:
+        """For other rules that refuse something: `audit.record(AuditEvent("refused", ...))`."""
+        return self._audit
 
     # -- callers -----------------------------------------------------------------------------------
 
@@ -106,7 +111,7 @@ class Moderation:
         """Raises KinoraError(CONTENT_POLICY) if one of these callers is blocked."""
         until = self._rows.blocked_until([self.hash_caller(each) for each in owners], time.time())
         if until is not None:
-            self.audit.record(AuditEvent("refused", "blocked_caller", caller=owners[0]))
+            self._audit.record(AuditEvent("refused", "blocked_caller", caller=owners[0]))
             day = datetime.fromtimestamp(until, timezone.utc).strftime("%d %B %Y, %H:%M UTC")
             sentence = f"You cannot make, share or report clips here until {day.lstrip('0')}."
             raise KinoraError(ErrorCode.CONTENT_POLICY, sentence)
@@ -128,12 +133,12 @@ class Moderation:
         if len(note) > MOST_NOTE:
             raise _invalid("note", f"A note can have {MOST_NOTE} letters. Make it shorter.")
         self.refuse_blocked(reporter)
-        report = Report(
+        report = ClipReport(
             id=secrets.token_hex(16), job_id=job.id, share_id=share_id, reason=reason,
             note=_readable(note), reporter=self.hash_caller(reporter), created_at=time.time(),
         )  # fmt: skip
         self._rows.add_report(report, MOST_OPEN)
-        self.audit.record(
+        self._audit.record(
             AuditEvent("reported", reason, caller=reporter, job_id=job.id, share_id=share_id)
         )
 
@@ -150,7 +155,7 @@ class Moderation:
         """Closes the open reports of a clip and leaves it; returns how many there were."""
         closed = self._rows.close_reports(job_id, "dismissed", time.time())
         if closed:
-            self.audit.record(AuditEvent("dismissed", rule, job_id=job_id))
+            self._audit.record(AuditEvent("dismissed", rule, job_id=job_id))
         return closed
 
     def case(self, job_id: str) -> ClipCase:
@@ -217,7 +222,7 @@ class Moderation:
             self._forget_batch(job.batch)
         self._rows.close_reports(job_id, "removed", now)
         if is_new:
-            self.audit.record(AuditEvent("removed", rule, job.owner, job_id=job_id, note=note))
+            self._audit.record(AuditEvent("removed", rule, job.owner, job_id=job_id, note=note))
 
     def restore(self, job_id: str, rule: str) -> None:
         """Undoes `remove`; the share link works again. Raises KinoraError: NOT_FOUND, CONFLICT if
@@ -231,7 +236,7 @@ class Moderation:
         self._quarantine.put_back(job)
         self._rows.remove_takedown(job_id)
         self._quarantine.remove(job_id)
-        self.audit.record(AuditEvent("restored", rule, job.owner, job_id=job_id))
+        self._audit.record(AuditEvent("restored", rule, job.owner, job_id=job_id))
 
     def removed(self) -> list[Takedown]:
         """The newest removed clips."""
@@ -246,20 +251,20 @@ class Moderation:
         folder, name = clip.parent, clip.with_name(f"shared{clip.suffix}")
         copies = [path for path in (name, folder / "last.png") if path.is_file()]
         self.block_list.block(job_id, clip, copies)
-        self.audit.record(AuditEvent("file_blocked", rule, job_id=job_id))
+        self._audit.record(AuditEvent("file_blocked", rule, job_id=job_id))
 
     def unblock_file(self, job_id: str, rule: str) -> bool:
         """False if it was not blocked."""
         is_done = self._rows.unblock_files(job_id)
         if is_done:
-            self.audit.record(AuditEvent("file_unblocked", rule, job_id=job_id))
+            self._audit.record(AuditEvent("file_unblocked", rule, job_id=job_id))
         return is_done
 
     def blocked_files(self) -> list[BlockedFile]:
         return self._rows.blocked_files()
 
     def block_caller(self, caller: str, days: float, rule: str) -> None:
-        """Refuses new clips, uploads, links and reports of the caller with this hash. Raises
+        """Refuses new clips, links and reports of the caller with this hash. Raises
         KinoraError(INVALID_INPUT)."""
         if not 0 < days <= MOST_BLOCK_DAYS:
             raise _invalid("days", f"Block a caller for up to {MOST_BLOCK_DAYS} days.")
@@ -270,13 +275,13 @@ class Moderation:
             BlockedCaller(caller=caller, at=now, until=now + days * 86400)
         )
         note = f"{days:g} days"
-        self.audit.record(AuditEvent("caller_blocked", rule, caller_hash=caller, note=note))
+        self._audit.record(AuditEvent("caller_blocked", rule, caller_hash=caller, note=note))
 
     def unblock_caller(self, caller: str, rule: str) -> bool:
         """False if it was not blocked."""
         is_done = self._rows.unblock_caller(caller)
         if is_done:
-            self.audit.record(AuditEvent("caller_unblocked", rule, caller_hash=caller))
+            self._audit.record(AuditEvent("caller_unblocked", rule, caller_hash=caller))
         return is_done
 
     def blocked_callers(self) -> list[BlockedCaller]:
@@ -286,7 +291,7 @@ class Moderation:
 
     def log(self, limit: int) -> list[dict[str, Any]]:
         """The newest lines of the audit log, newest first."""
-        return self.audit.entries(limit)
+        return self._audit.entries(limit)
 
     def tidy(self, now: float | None = None) -> None:
         """Removes what was kept for as long as the settings say."""
@@ -298,9 +303,9 @@ class Moderation:
             for each in self._rows.takedowns(AT_ONCE, with_files_before=before):
                 self._rows.put_takedown(each.model_copy(update={"has_files": False}))
                 self._quarantine.remove(each.job_id)
-                self.audit.record(AuditEvent("purged", "keep_removed_days", job_id=each.job_id))
+                self._audit.record(AuditEvent("purged", "keep_removed_days", job_id=each.job_id))
         self._rows.remove_expired_blocks(now)
-        self.audit.prune(now)
+        self._audit.prune(now)
 
     def _get(self, job_id: str) -> Job:
         job = self._store.get(job_id)

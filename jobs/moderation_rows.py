@@ -22,7 +22,7 @@ Clips = list["ReportedClip"]
 CALLER_KEY = "callers"
 
 
-class Report(BaseModel):
+class ClipReport(BaseModel):
     """A report of a shared clip. Times are Unix seconds; `reporter` is a keyed hash."""
 
     model_config = ConfigDict(frozen=True)
@@ -97,7 +97,7 @@ class ModerationRows:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    def add_report(self, report: Report, most_open: int) -> bool:
+    def add_report(self, report: ClipReport, most_open: int) -> bool:
         """Stores a report in the place of the same reporter's open one. False, and nothing is
         stored, where the clip has `most_open` of them already."""
         is_open = (reports.c.job_id == report.job_id, reports.c.closed_at.is_(None))
@@ -110,12 +110,12 @@ class ModerationRows:
             tx.execute(insert(reports), report.model_dump())
         return True
 
-    def reports_of(self, job_id: str, limit: int) -> list[Report]:
+    def reports_of(self, job_id: str, limit: int) -> list[ClipReport]:
         """Newest first."""
         query = select(reports).where(reports.c.job_id == job_id)
         query = query.order_by(reports.c.created_at.desc()).limit(limit)
         with self._database.reading.begin() as tx:
-            return [Report.model_validate(dict(row)) for row in tx.execute(query).mappings()]
+            return [ClipReport.model_validate(dict(row)) for row in tx.execute(query).mappings()]
 
     def queue(self, limit: int, after: float | None) -> Clips:
         """Clips with open reports, those first that have waited longest; `after` is the `first_at`

@@ -128,10 +128,13 @@ class Shares:
         INVALID_INPUT, CONTENT_POLICY."""
         chosen = self._checked(options)
         self._finished(job_id, owner)
-        self.check_new(self._clips.clip_path(job_id, owner), owner)
         known = self._rows.of_job(job_id)
+        known = None if known is None or _has_expired(known) else known
+        if known is None or (chosen.public and not known.is_public):
+            # a blocked maker may still hide what a link shows, and revoke it
+            self.check_new(self._clips.clip_path(job_id, owner), owner)
         values = chosen.model_dump(exclude={"public"}) | {"is_public": chosen.public}
-        if known is not None and not _has_expired(known):
+        if known is not None:
             changed = known.model_copy(update=values)
             if self._rows.change(changed):
                 return changed

@@ -69,6 +69,11 @@ def hash_frames(frames: np.ndarray, crops: tuple[float, ...] = (1.0,)) -> Hashes
     return np.stack(found) if found else np.empty((0, BYTES), np.uint8)
 
 
+def blocked_hashes(frames: np.ndarray) -> Hashes:
+    """The hashes that copies are compared with: of crops, and of the mirrored frames."""
+    return np.concatenate([hash_frames(frames, CROPS), hash_frames(frames[:, :, ::-1], CROPS)])
+
+
 def near_part(found: Hashes, blocked: Hashes) -> float:
     """The part of the frames in `found` that are near to one of `blocked`, 0 to 1."""
     if not len(found) or not len(blocked):

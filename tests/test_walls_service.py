@@ -36,7 +36,7 @@ PARTS: dict[str, tuple[type, set[str]]] = {
         Moderation,
         {"report", "queue", "count_open", "dismiss", "case", "find", "file_path", "remove"}
         | {"restore", "removed", "block_file", "unblock_file", "blocked_files", "block_caller"}
-        | {"unblock_caller", "blocked_callers", "log", "refuse_blocked"},
+        | {"unblock_caller", "blocked_callers", "log", "audit", "refuse_blocked"},
     ),
     "plans": (BatchPlans, {"batch", "drafts", "comparison", "render"}),
     "shares": (

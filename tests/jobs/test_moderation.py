@@ -14,7 +14,7 @@ from PIL import Image
 from app import executor_for
 from errors import ErrorCode, KinoraError
 from jobs.moderation import MOST_OPEN, REASONS
-from jobs.moderation_rows import BlockedCaller, BlockedFile, ModerationRows, Report, Takedown
+from jobs.moderation_rows import BlockedCaller, BlockedFile, ClipReport, ModerationRows, Takedown
 from jobs.retention import make_room
 from jobs.service import JobService
 from jobs.store import JobStore
@@ -66,8 +66,8 @@ def actions(service: JobService) -> list[str]:
 # -- the rows: on PostgreSQL too -------------------------------------------------------------------
 
 
-def report(job_id: str, at: float, reporter: str = "r") -> Report:
-    return Report(
+def report(job_id: str, at: float, reporter: str = "r") -> ClipReport:
+    return ClipReport(
         id=f"{job_id}{at}{reporter}", job_id=job_id, share_id="s", reason="other", note="",
         reporter=reporter, created_at=at,
     )  # fmt: skip
@@ -253,7 +253,8 @@ def paint(service: JobService, job_id: str, light: float = 1.0) -> None:
 
 def test_a_blocked_caller_makes_shares_and_reports_nothing_for_a_time(service: JobService) -> None:
     moderation, owner = service.moderation, "visitor:blocked"
-    job_id, _ = shared(service, owner)
+    job_id = add_finished_clip(service, owner).id
+    shown, _ = shared(service, owner)
     _, link = shared(service, OTHER)
     maker = moderation.case(job_id).maker
     assert maker
@@ -266,6 +267,8 @@ def test_a_blocked_caller_makes_shares_and_reports_nothing_for_a_time(service: J
     ):
         assert refusal(call, *arguments).code is ErrorCode.CONTENT_POLICY
     assert service.submit(request, OTHER).owner == OTHER
+    assert service.shares.put(shown, owner, {"hide_prompt": True}).hide_prompt
+    service.shares.revoke(shown, owner)
     assert [each.caller for each in moderation.blocked_callers()] == [maker]
     assert moderation.unblock_caller(maker, "operator")
     assert service.submit(request, owner).owner == owner
