@@ -36,7 +36,6 @@ CHANGES = {
     "cropped to 85 %, half the size": (
         "-vf", "crop=trunc(iw*.425)*2:trunc(ih*.425)*2,scale=trunc(iw/4)*2:-2", *H264, "-crf", "30",
     ),
-    "cropped to 92 % at a corner": ("-vf", "crop=trunc(iw*.46)*2:trunc(ih*.46)*2:0:0", *H264),
     "mirrored": ("-vf", "hflip", *H264),
     "as a screen recording": (
         "-vf", "scale=trunc(iw*.365)*2:trunc(ih*.365)*2,eq=gamma=1.15:contrast=.9,noise=alls=8",

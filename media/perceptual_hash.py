@@ -31,9 +31,9 @@ one of them."""
 FLAT = 1.5
 """Grey levels (root mean square of what the coefficients draw) below which a frame is left out: the
 signs are noise then, and empty frames would be copies of each other."""
-MOST_BITS = 20
+MOST_BITS = 16
 """Differing bits of 100 up to which two frames are near. Half of the frames of a copy differ in up
-to 18, of another clip with the same background in 24 and more."""
+to 12, rarely 18; of another clip in 22 and more, also with the same background."""
 ENOUGH = 0.5
 """The part of a file's frames that must be near to one of the other's."""
 
