@@ -17,6 +17,7 @@ from setting_groups.caller_settings import CallerSettings
 from setting_groups.machine_settings import MachineSettings
 from setting_groups.mark_settings import MarkSettings
 from setting_groups.model_settings import ModelSettings
+from setting_groups.moderation_settings import ModerationSettings
 from setting_groups.policy_settings import PolicySettings
 from setting_groups.provenance_settings import ProvenanceSettings
 from setting_groups.storage_settings import StorageSettings
@@ -31,6 +32,7 @@ class Settings(
     PolicySettings,
     ProvenanceSettings,
     MarkSettings,
+    ModerationSettings,
     VideoSettings,
     ModelSettings,
     CallerSettings,

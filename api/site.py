@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from api.admin_pages import AdminPages
 from api.batches import Batches
+from api.clip_reports import ClipReports
 from api.clips import ClipGallery
 from api.compat import Compat
 from api.core import ApiContext
@@ -51,6 +53,7 @@ PREFIXES = (
     "/test",
     "/c",
     "/oembed",
+    "/admin",
 )
 """Prefixes of the API; every other path is the page's."""
 
@@ -64,6 +67,7 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     )
     parts = (
         Native, Batches, Explore, ClipGallery, Prompts, SettingsReader, ShareLinks, Videos, Compat,
+        AdminPages, ClipReports,
     )  # fmt: skip
     for part in (*(each(core) for each in parts), SharePages(core), Ops(service, metrics)):
         app.include_router(part.router())

@@ -1,7 +1,7 @@
 """`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
     python -m bench [page] [generate] [clip] [overhead] [scaling] [signing] [gallery]
-        [--rounds N]
+        [near-copies] [--rounds N]
 
 Exit status 1 if a figure misses its bound.
 """
@@ -20,6 +20,7 @@ from bench import (
     cold_generate,
     first_clip,
     gallery_pages,
+    near_copies,
     overhead,
     page_start,
     scaling,
@@ -34,6 +35,7 @@ MEASURES = {
     "scaling": scaling.measure,
     "signing": signing_time.measure,
     "gallery": gallery_pages.measure,
+    "near-copies": near_copies.measure,
 }
 QUIET_LOAD = 0.5
 

@@ -1,4 +1,4 @@
-"""The command line: generate, worker, models, verify, evaluate, and serve by default.
+"""The command line: generate, worker, models, verify, evaluate, reports, takedown, and serve.
 
 Results go to standard output, everything else to standard error. Nothing heavy is imported before
 the input has been validated.
@@ -27,6 +27,7 @@ from cli.generate import (
     retry_decoding,
 )
 from cli.many_clips import ManyOptions, OutputFolder, make_many, refuse_for_many
+from cli.moderation_commands import reports, takedown
 from cli.output import Output, choose_output
 from cli.request_options import option_name, with_request_options
 from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
@@ -325,6 +326,8 @@ def styles(
 
 
 app.command()(style_thumbnails)
+app.command()(reports)
+app.command()(takedown)
 
 
 @app.command()

@@ -51,7 +51,7 @@ class Gone(BaseModel):
     """Why the files of a finished clip were removed, and when."""
 
     model_config = ConfigDict(frozen=True)
-    why: Literal["age", "space"]
+    why: Literal["age", "space", "removed"]
     at: float
 
     @property
@@ -62,6 +62,7 @@ class Gone(BaseModel):
 WHY = {
     "age": "This clip is gone: clips are kept here for a limited time only.",
     "space": "This clip is gone: it made room for newer ones.",
+    "removed": "This clip was removed by the people who run this site.",
 }
 
 

@@ -217,6 +217,43 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX shares_in_public ON shares (is_public, created_at)",
         ],
     ),
+    (
+        "0011_moderation",
+        [
+            """CREATE TABLE reports (
+                id TEXT PRIMARY KEY,
+                job_id TEXT NOT NULL,
+                share_id TEXT NOT NULL,
+                reason TEXT NOT NULL,
+                note TEXT NOT NULL,
+                reporter TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                closed_at DOUBLE PRECISION,
+                outcome TEXT
+            )""",
+            "CREATE INDEX reports_of_clip ON reports (job_id, created_at)",
+            "CREATE INDEX reports_by_state ON reports (closed_at, created_at)",
+            """CREATE TABLE takedowns (
+                job_id TEXT PRIMARY KEY,
+                at DOUBLE PRECISION NOT NULL,
+                note TEXT NOT NULL,
+                has_files INTEGER NOT NULL
+            )""",
+            """CREATE TABLE blocked_files (
+                id TEXT PRIMARY KEY,
+                job_id TEXT NOT NULL,
+                at DOUBLE PRECISION NOT NULL,
+                sha256 TEXT NOT NULL,
+                hashes TEXT NOT NULL
+            )""",
+            """CREATE TABLE blocked_callers (
+                caller TEXT PRIMARY KEY,
+                at DOUBLE PRECISION NOT NULL,
+                until DOUBLE PRECISION NOT NULL
+            )""",
+            "CREATE TABLE moderation_keys (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        ],
+    ),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,12 +23,14 @@ from jobs.events import EventLog
 from jobs.executor import Executor
 from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.gallery import Gallery
-from jobs.job import IdempotencyKey, Job, State, StopRequest, new_id
+from jobs.job import IdempotencyKey, Job, State, new_id
+from jobs.job_controls import JobControls
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks
+from jobs.moderation import connect_moderation
 from jobs.policy.content_policy import ContentPolicy
-from jobs.queries import JobQueries, Jobs
+from jobs.queries import Jobs
 from jobs.queue_eta import QueueEta
 from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
@@ -54,11 +55,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class JobService(JobQueries):
+class JobService(JobControls):
     """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
 
     Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `thumbnails`,
-    `looks`, `wildcards` and `policy`."""
+    `looks`, `wildcards`, `policy`, `shares`, `moderation` and `gallery`."""
 
     def __init__(
         self,
@@ -101,11 +102,15 @@ class JobService(JobQueries):
         self._remover = ClipRemover(store, events, artifacts, self.batch_files)
         self._deadlines = DeadlineThread(store, self._remover)
         self.gallery = Gallery(store.database, artifacts, settings, self._deadlines.notice)
-        self._housekeeper.also.append(self.gallery.tidy)
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, policy, self.idle
         )
         self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
+        self.moderation = connect_moderation(
+            store, artifacts, self.shares, self._uploads, self.batch_files
+        )
+        policy.subscribe(self.moderation.note_refusal)
+        self._housekeeper.also += [self.gallery.tidy, self.moderation.tidy]
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self.thumbnails = StyleThumbnails(artifacts, self._admission)
         self._paused = self._closed = False
@@ -274,6 +279,7 @@ class JobService(JobQueries):
 
     def _accept(self, planned: Sequence[PlannedJob], owner: str, **options: Any) -> Jobs:
         self.refuse_if_full()
+        self.moderation.refuse_blocked(owner)
         health = self._executor.health()
         if self._paused or health.state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
@@ -375,76 +381,3 @@ class JobService(JobQueries):
         """The caller whose web request the clip uses is still connected."""
         if self._executor.drivers is not None:
             self._executor.drivers.touch(job_id)
-
-    # -- cancel, finish, delete, retry -------------------------------------------------------------
-
-    def cancel(self, job_id: str, owner: str | None = None) -> Job:
-        """Discards a job: at once if it is queued, within a step if it runs. Idempotent."""
-        job = self.get(job_id, owner)
-        while not job.state.ended:
-            if job.state is State.QUEUED:
-                self._lifecycle.cancel_queued(job_id)
-            elif self._request_stop(job, "discard"):
-                return self.get(job_id, owner)
-            job = self.get(job_id, owner)  # it has changed its state meanwhile
-        return job
-
-    def finish(self, job_id: str, owner: str | None = None) -> Job:
-        """Finishes a running job now: its clip is made from the last step's estimate. Raises
-        KinoraError(CONFLICT) for a queued one."""
-        job = self.get(job_id, owner)
-        if job.state is State.QUEUED:
-            raise KinoraError(
-                ErrorCode.CONFLICT, "There is nothing to keep yet: the clip has not begun."
-            )
-        if job.state is State.RUNNING and job.asked is None:
-            self._request_stop(job, "finish")
-        return self.get(job_id, owner)
-
-    def delete(self, job_id: str, owner: str | None = None) -> None:
-        """Removes a job, its events and its files. A queued one is discarded first. Raises
-        KinoraError(CONFLICT) for a running one."""
-        job = self.get(job_id, owner)
-        if job.state is State.QUEUED:
-            job = self.cancel(job_id, owner)
-        if not self._remover.remove(job):
-            raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
-
-    def can_retry_decode(self, job_id: str, owner: str | None = None) -> bool:
-        """It failed after sampling, and its latents are still stored."""
-        job = self.get(job_id, owner)
-        return job.state is State.FAILED and self._lifecycle.is_sampled(job_id)
-
-    def retry_decode(self, job_id: str, owner: str | None = None) -> Job:
-        """Queues a failed job again, to decode its stored latents without sampling. Returns the job
-        unchanged if it is queued or running already. Raises KinoraError: CONFLICT if it did not
-        fail or nothing is stored, UNAVAILABLE, QUEUE_FULL."""
-        job = self.get(job_id, owner)
-        if not job.state.ended:
-            return job
-        if job.state is not State.FAILED:
-            raise KinoraError(ErrorCode.CONFLICT, "Only a failed clip can be decoded again.")
-        if not self._lifecycle.is_sampled(job_id):
-            raise KinoraError(
-                ErrorCode.CONFLICT,
-                "Nothing of this clip was kept: make it again from the start.",
-            )
-        if self._paused or self._executor.health().state == "defunct":
-            raise KinoraError(ErrorCode.UNAVAILABLE)
-        queued = self._store.unfinished_here().get(State.QUEUED, 0) - len(self.idle())
-        if queued >= self.settings.max_queue:
-            raise KinoraError(ErrorCode.QUEUE_FULL)
-        self._admission.check_allowed(job.fitted)
-        requeued = self._lifecycle.retry_decode(job_id)
-        self._executor.notify()
-        return requeued or self.get(job_id, owner)
-
-    def _request_stop(self, job: Job, what: StopRequest) -> bool:
-        """True if the request is stored, now or earlier; False if the job does not run any more."""
-        if job.asked == "discard":
-            return True
-        if not self._store.request_stop(job.id, what):
-            return False
-        with contextlib.suppress(OSError):  # the store has it; the worker may be gone
-            self._executor.request_stop(job.id, what)
-        return True

@@ -6,6 +6,7 @@ import re
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -110,6 +111,8 @@ class Shares:
         self._rows, self._clips, self._artifacts = rows, clips, artifacts
         self._signing, self._settings = signing, settings
         self._one_at_a_time = threading.Lock()
+        self.check_new: Callable[[Path, str], None] = lambda clip, owner: None
+        """Raises KinoraError for a clip that this owner may not share."""
 
     @property
     def is_gallery_on(self) -> bool:
@@ -122,12 +125,16 @@ class Shares:
         a new id. `options` are those of `ShareOptions`.
 
         Raises KinoraError: NOT_FOUND for another owner's clip, CONFLICT if there is no clip,
-        INVALID_INPUT."""
+        INVALID_INPUT, CONTENT_POLICY."""
         chosen = self._checked(options)
         self._finished(job_id, owner)
         known = self._rows.of_job(job_id)
+        known = None if known is None or _has_expired(known) else known
+        if known is None or (chosen.public and not known.is_public):
+            # a blocked maker may still hide what a link shows, and revoke it
+            self.check_new(self._clips.clip_path(job_id, owner), owner)
         values = chosen.model_dump(exclude={"public"}) | {"is_public": chosen.public}
-        if known is not None and not _has_expired(known):
+        if known is not None:
             changed = known.model_copy(update=values)
             if self._rows.change(changed):
                 return changed

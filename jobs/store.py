@@ -277,9 +277,9 @@ class JobStore(StoreQueries):
 
         return self.database.reserve.use_for(remove)
 
-    def mark_gone(self, job_id: str, gone: Gone) -> bool:
-        """Stores in a job's result that its files are removed, on a full disk too; False if the job
-        was deleted meanwhile."""
+    def mark_gone(self, job_id: str, gone: Gone | None) -> bool:
+        """Stores in a job's result that its files are removed, on a full disk too, or with None
+        that they are there again; False if the job was deleted meanwhile."""
 
         def mark() -> bool:
             with self._writing, self.database.durable.begin() as tx:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts, upload_files
@@ -32,19 +32,32 @@ GIVERS = "givers"
 """The folder of marks: givers/<file>/<hash of the owner>."""
 
 
+class UploadChecks(Protocol):
+    """Raises KinoraError for a file that may not be uploaded. What is stored by then has no mark,
+    so that it exists for nobody and is removed after a day."""
+
+    def check_source(self, source: Path | bytes, owner: str) -> None: ...
+    def check_frames(self, path: Path, owner: str) -> None: ...
+
+
 class Uploads:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
         self.settings = settings
+        self.checks: UploadChecks | None = None
 
     def store_picture(self, data: bytes, owner: str) -> StoredPicture:
         from media.images import PictureLimits, store_picture
 
+        if self.checks:
+            self.checks.check_source(data, owner)
         limits = PictureLimits(
             max_bytes=self.settings.max_image_bytes,
             max_pixels=int(self.settings.max_image_megapixels * 1e6),
         )
         stored = store_picture(data, self.folder, limits)
+        if self.checks:
+            self.checks.check_frames(self.folder / f"{stored.id}.png", owner)
         if b"c2pa" in data:
             with tempfile.NamedTemporaryFile(prefix="kinora-") as file:
                 file.write(data)
@@ -57,10 +70,14 @@ class Uploads:
         """A clip that was `made_here` may be larger than an uploaded one."""
         from media.videos import VideoLimits, store_video
 
+        if self.checks:
+            self.checks.check_source(source, owner)
         limits = VideoLimits(max_bytes=self.settings.max_video_upload_bytes)
         if made_here:
             limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
         stored = store_video(source, self.folder, limits)
+        if self.checks:
+            self.checks.check_frames(self.folder / f"{stored.id}.mp4", owner)
         self._keep_credentials(source, stored.id, "Clip", ("inputTo", "componentOf"))
         self._mark(stored.id, owner)
         return stored

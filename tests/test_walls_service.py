@@ -14,6 +14,7 @@ from jobs.batch_plans import BatchPlans
 from jobs.caller_styles import CallerStyles
 from jobs.gallery import Gallery
 from jobs.looks import Looks
+from jobs.moderation import Moderation
 from jobs.policy.content_policy import ContentPolicy
 from jobs.shares import Shares
 from jobs.style_thumbnails import StyleThumbnails
@@ -33,6 +34,12 @@ PARTS: dict[str, tuple[type, set[str]]] = {
     ),
     "looks": (Looks, {"list", "get", "save", "delete"}),
     "policy": (ContentPolicy, {"subscribe"}),
+    "moderation": (
+        Moderation,
+        {"report", "queue", "count_open", "dismiss", "case", "find", "file_path", "remove"}
+        | {"restore", "removed", "block_file", "unblock_file", "blocked_files", "block_caller"}
+        | {"unblock_caller", "blocked_callers", "log", "audit", "refuse_blocked"},
+    ),
     "plans": (BatchPlans, {"batch", "drafts", "comparison", "render"}),
     "shares": (
         Shares,
@@ -130,7 +137,8 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 SPEAKS_SQL = (
     "admission_sql", "batch_rows", "clip_collections", "database", "estimate", "gallery_rows",
     "gallery_sql", "gallery_tables", "job_rows", "liveness", "local_database", "migrations",
-    "queue", "removed_jobs", "saved", "share_rows", "store", "store_queries",
+    "moderation_rows", "moderation_tables", "queue", "removed_jobs", "saved", "share_rows",
+    "store", "store_queries",
 )  # fmt: skip
 
 

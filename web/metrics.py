@@ -39,6 +39,7 @@ from jobs.event_types import (
     UnknownEvent,
     WaitingForGpu,
 )
+from web.moderation_metrics import ModerationMetrics
 
 if TYPE_CHECKING:
     from jobs.service import JobService
@@ -94,6 +95,7 @@ class Metrics:
         )  # fmt: skip
         self.drift = {"server": Drift(), "worker": Drift()}
         self.registry.register(_Gauges(self))
+        ModerationMetrics(service, self.registry)
         self._steps: dict[str, float] = {}
         self._models: dict[str, str] = {}
         service.subscribe(self._on_event)

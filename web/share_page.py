@@ -1,6 +1,6 @@
 """The pages that the holder of a share link sees: plain HTML, without script and cookie.
 
-All text of users passes through `_text` or `_attribute`, which escape it.
+All text of users passes through `as_text` or `as_attribute`, which escape it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ TEXTS = {
     "not_found": "There is no clip here",
     "why": "The link may have been revoked, or it has expired.",
     "home": "Open Kinora",
+    "report": "Report this clip",
 }
 """What these pages say, besides the texts of users."""
 
@@ -69,6 +70,16 @@ ul { list-style: none; margin: 16px 0; padding: 0; display: grid; gap: 16px;
 li a { display: block; color: inherit; text-decoration: none; }
 li img { display: block; width: 100%; aspect-ratio: 16 / 10; object-fit: cover; border-radius: 14px;
   background: var(--surface); }
+form { margin: 16px 0; }
+fieldset { border: 1px solid var(--line); border-radius: 14px; margin: 16px 0; padding: 12px 16px; }
+label { display: block; padding: 4px 0; }
+textarea, input[type="password"], input[type="text"], input[type="number"] { width: 100%;
+  padding: 8px 12px; border: 1px solid var(--line); border-radius: 8px; font: inherit;
+  background: var(--surface); color: var(--ink); }
+button { font: inherit; border: 0; cursor: pointer; }
+.error { color: #c02840; } @media (prefers-color-scheme: dark) { .error { color: #ff8d9c; } }
+button:focus-visible, input:focus-visible, textarea:focus-visible { outline: 2px solid var(--press);
+  outline-offset: 2px; }
 footer { margin-top: 32px; border-top: 1px solid var(--line); padding-top: 12px; }
 @media (max-width: 480px) { main { padding: 12px; } dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: 8px; } }
@@ -87,6 +98,8 @@ _POLICY = (
     f"style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors "
 )
 PAGE_POLICY = f"{_POLICY}'self'"
+FORM_POLICY = PAGE_POLICY.replace("form-action 'none'", "form-action 'self'")
+"""For the page with the report's form."""
 EMBED_POLICY = f"{_POLICY}*"
 """The clip alone may stand in any site's frame: it has no button that does anything here."""
 
@@ -116,21 +129,21 @@ def render_clip(
     here = f"{root}{PATH}/{shared.share.id}"
     title = title_of(shared, language)
     words = shared.prompt if shared.prompt != title else ""  # not twice
-    prompt = _section(_say("prompt", language), f"<p {_DIR}>{_text(words)}</p>", words)
+    prompt = _section(_say("prompt", language), f"<p {_DIR}>{as_text(words)}</p>", words)
     body = f"""<main>
 {_player(shared, language)}
-<h1 {_DIR}>{_text(title)}</h1>
-<p class="soft">{_text(facts_of(shared, language))}</p>
+<h1 {_DIR}>{as_text(title)}</h1>
+<p class="soft">{as_text(facts_of(shared, language))}</p>
 <div class="row">{_buttons(shared, language)}</div>
 {prompt}{_settings(shared, language)}
-{_footer(language, f"{_say('made', language)}.", links)}
+{_footer(language, f"{_say('made', language)}.", f"{report_link(shared, language)} {links}")}
 </main>"""
-    return _document(language, title, _meta(shared, here, language), body)
+    return document(language, title, _meta(shared, here, language), body)
 
 
 def render_embed(shared: SharedClip, language: Language = ENGLISH) -> str:
     body = f"<main>{_player(shared, language)}</main>"
-    return _document(language, title_of(shared, language), "", body, bare=True)
+    return document(language, title_of(shared, language), "", body, bare=True)
 
 
 def render_gallery(
@@ -142,27 +155,26 @@ def render_gallery(
     """`before` leads to the next page; None on the last one."""
     tiles = "\n".join(_tile(shared, language) for shared in clips)
     listed = (
-        f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{_text(_say("empty", language))}</p>'
+        f"<ul>{tiles}</ul>" if clips else f'<p class="soft">{as_text(_say("empty", language))}</p>'
     )
     older = ""
     if before is not None:
-        where = _attribute(address(f"{PATH}?before={before!r}"))
-        older = f'<a class="press quiet" href="{where}">{_text(_say("older", language))}</a>'
+        where = as_attribute(address(f"{PATH}?before={before!r}"))
+        older = f'<a class="press quiet" href="{where}">{as_text(_say("older", language))}</a>'
     title = _say("gallery", language)
-    body = (
-        f"<main><h1>{_text(title)}</h1>\n{listed}\n{older}\n{_footer(language, links=links)}</main>"
-    )
-    return _document(language, title, "", body)
+    footer = _footer(language, links=links)
+    body = f"<main><h1>{as_text(title)}</h1>\n{listed}\n{older}\n{footer}</main>"
+    return document(language, title, "", body)
 
 
 def render_not_found(language: Language = ENGLISH) -> str:
     """The same for a revoked, an expired and a made-up link."""
     title = _say("not_found", language)
     body = (
-        f"<main><h1>{_text(title)}</h1>"
-        f'<p class="soft">{_text(_say("why", language))}</p>\n{_footer(language)}</main>'
+        f"<main><h1>{as_text(title)}</h1>"
+        f'<p class="soft">{as_text(_say("why", language))}</p>\n{_footer(language)}</main>'
     )
-    return _document(language, title, _NO_INDEX, body)
+    return document(language, title, _NO_INDEX, body)
 
 
 # ---- parts
@@ -175,11 +187,11 @@ def _say(name: str, language: Language) -> str:
     return language.translate(TEXTS[name])
 
 
-def _text(text: str) -> str:
+def as_text(text: str) -> str:
     return escape(text, quote=False)
 
 
-def _attribute(text: str) -> str:
+def as_attribute(text: str) -> str:
     """Between double quotes."""
     return escape(text, quote=True)
 
@@ -188,14 +200,14 @@ def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
-def _document(language: Language, title: str, head: str, body: str, *, bare: bool = False) -> str:
+def document(language: Language, title: str, head: str, body: str, *, bare: bool = False) -> str:
     name = ' class="bare"' if bare else ""
     return f"""<!DOCTYPE html>
 <html lang="{language.tag}" dir="{language.dir}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_text(title)}</title>
+<title>{as_text(title)}</title>
 <link rel="icon" href="{ICON}">
 {head}<style>{STYLE}</style>
 </head>
@@ -208,11 +220,11 @@ def _document(language: Language, title: str, head: str, body: str, *, bare: boo
 
 def _player(shared: SharedClip, language: Language) -> str:
     clip, poster = (
-        _attribute(address(f"{PATH}/{shared.share.id}/{name}"))
+        as_attribute(address(f"{PATH}/{shared.share.id}/{name}"))
         for name in (clip_file(shared), "poster.jpg")
     )
     size = f'width="{shared.result.width}" height="{shared.result.height}"'
-    name = _attribute(title_of(shared, language))
+    name = as_attribute(title_of(shared, language))
     if shared.job.fitted.format == "gif":
         return f'<img class="clip" src="{clip}" alt="{name}" {size}>'
     return (
@@ -224,10 +236,10 @@ def _player(shared: SharedClip, language: Language) -> str:
 def _buttons(shared: SharedClip, language: Language) -> str:
     found = ""
     if shared.settings():
-        where = _attribute(address(f"/?like={quote(shared.share.id)}"))
-        found = f'<a class="press" href="{where}">{_text(_say("again", language))}</a>\n'
-    file = _attribute(address(f"{PATH}/{shared.share.id}/{clip_file(shared)}?download"))
-    return f'{found}<a class="press quiet" href="{file}">{_text(_say("download", language))}</a>'
+        where = as_attribute(address(f"/?like={quote(shared.share.id)}"))
+        found = f'<a class="press" href="{where}">{as_text(_say("again", language))}</a>\n'
+    file = as_attribute(address(f"{PATH}/{shared.share.id}/{clip_file(shared)}?download"))
+    return f'{found}<a class="press quiet" href="{file}">{as_text(_say("download", language))}</a>'
 
 
 def _settings(shared: SharedClip, language: Language) -> str:
@@ -235,32 +247,37 @@ def _settings(shared: SharedClip, language: Language) -> str:
         return ""
     hidden = {"prompt"} | ({"negative_prompt"} if shared.share.hide_prompt else set())
     rows = "".join(
-        f"<dt>{_text(language.translate(label))}</dt><dd {_DIR}>{_text(value)}</dd>"
+        f"<dt>{as_text(language.translate(label))}</dt><dd {_DIR}>{as_text(value)}</dd>"
         for label, value in labelled_settings(shared.fitted, hidden)
     )
     return _section(_say("settings", language), f"<dl>{rows}</dl>", rows)
 
 
 def _section(heading: str, content: str, unless_empty: str) -> str:
-    return f"<h2>{_text(heading)}</h2>\n{content}\n" if unless_empty else ""
+    return f"<h2>{as_text(heading)}</h2>\n{content}\n" if unless_empty else ""
 
 
 def _tile(shared: SharedClip, language: Language) -> str:
     page, poster = (
-        _attribute(address(f"{PATH}/{shared.share.id}{name}")) for name in ("", "/poster.jpg")
+        as_attribute(address(f"{PATH}/{shared.share.id}{name}")) for name in ("", "/poster.jpg")
     )
-    title = _text(title_of(shared, language))
+    title = as_text(title_of(shared, language))
     return (
         f'<li><a href="{page}"><img src="{poster}" alt="" loading="lazy">'
         f"<span {_DIR}>{title}</span></a></li>"
     )
 
 
+def report_link(shared: SharedClip, language: Language) -> str:
+    where = as_attribute(address(f"{PATH}/{shared.share.id}/report"))
+    return f' · <a href="{where}" rel="nofollow">{as_text(_say("report", language))}</a>'
+
+
 def _footer(language: Language, made: str = "", links: str = "") -> str:
     """`links`: HTML, the links to the terms and to the operator."""
-    home = _attribute(address("/"))
-    back = f'<a href="{home}">{_text(_say("home", language))}</a>'
-    return f"<footer>{_text(made)} {back} {links}</footer>"
+    home = as_attribute(address("/"))
+    back = f'<a href="{home}">{as_text(_say("home", language))}</a>'
+    return f"<footer>{as_text(made)} {back} {links}</footer>"
 
 
 def _meta(shared: SharedClip, here: str, language: Language) -> str:
@@ -303,11 +320,13 @@ def _meta(shared: SharedClip, here: str, language: Language) -> str:
         ]
         if here.startswith("https://"):
             found.append(("property", "og:video:secure_url", file))
-    lines = [f'<meta {kind}="{name}" content="{_attribute(value)}">' for kind, name, value in found]
+    lines = [
+        f'<meta {kind}="{name}" content="{as_attribute(value)}">' for kind, name, value in found
+    ]
     root = here.rpartition(f"{PATH}/")[0]
-    discovery = _attribute(f"{root}/oembed?url={quote(here, safe='')}&format=json")
+    discovery = as_attribute(f"{root}/oembed?url={quote(here, safe='')}&format=json")
     lines.append(
         f'<link rel="alternate" type="application/json+oembed" href="{discovery}" '
-        f'title="{_attribute(title_of(shared, language))}">'
+        f'title="{as_attribute(title_of(shared, language))}">'
     )
     return "\n".join(lines) + "\n" + ("" if shared.share.is_public else _NO_INDEX)

@@ -16,6 +16,8 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
+ADMIN_KEY = "the-operator-of-these-tests-0123"
+
 
 class Server:
     """`python app.py`, as anybody would start it."""
@@ -31,6 +33,7 @@ class Server:
             "KINORA_DATA_DIR": str(data_dir),
             "KINORA_MODELS_DIR": str(models_dir),
             "KINORA_MAX_JOBS_PER_VISITOR": "30",
+            "KINORA_ADMIN_KEY": ADMIN_KEY,
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_SERVER_PORT": str(self.port),
             "GRADIO_TEMP_DIR": str(data_dir.parent / "gradio"),

@@ -29,6 +29,7 @@ from tests.jobs import (
     test_events,
     test_gallery,
     test_gallery_pages,
+    test_moderation,
     test_paging,
     test_shares,
     test_store,
@@ -43,7 +44,7 @@ ONLY_SQLITE = {
 
 for _module in (
     test_store, test_admission_sql, test_batches, test_events, test_gallery, test_gallery_pages,
-    test_paging, test_shares,
+    test_moderation, test_paging, test_shares,
 ):  # fmt: skip
     for _name, _test in vars(_module).items():
         if _name.startswith("test_") and inspect.isfunction(_test) and _name not in ONLY_SQLITE:
@@ -77,6 +78,7 @@ def emptied(url: str) -> str:
     engine = create_engine(url.replace("postgresql", "postgresql+psycopg", 1))
     with engine.begin() as tx:
         tables = "jobs, events, keys, timings, servers, removed, batches, shares, collections"
+        tables += ", reports, takedowns, blocked_files, blocked_callers, moderation_keys"
         tx.execute(text(f"TRUNCATE {tables} CASCADE"))
     engine.dispose()
     return url
