@@ -18,7 +18,7 @@ from jobs.policy.content_policy import ContentPolicy
 from jobs.uploads import Uploads
 from media.operations.chain import Chain
 from media.operations.edit_request import EditRequest
-from media.operations.run import plan_edit
+from media.operations.plan_edit import plan_edit
 from pipelines.request import (
     Adjustment,
     FittedRequest,

@@ -35,7 +35,7 @@ def run_edit(
     """Writes the files and returns the result; the manifest is the caller's. Raises KinoraError;
     Cancelled if the job was discarded."""
     from jobs.workers.edit_files import write_edit, write_stills
-    from media.operations.run import plan_edit
+    from media.operations.plan_edit import plan_edit
 
     timer = PhaseTimer()
 

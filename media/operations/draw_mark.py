@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from pydantic import ConfigDict
 
-from media.operations.chain import Chain, Step
+from media.operations.chain import Chain, ChainStep
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, StreamInfo, Streams
 from media.visible_mark import VisibleMark
@@ -54,5 +54,5 @@ class DrawMark(ClipOperation):
 
 
 def with_mark(chain: Chain, mark: VisibleMark) -> Chain:
-    step = Step(len(chain.steps), DrawMark(mark=mark), (chain.info,), (chain.info,))
+    step = ChainStep(len(chain.steps), DrawMark(mark=mark), (chain.info,), (chain.info,))
     return replace(chain, steps=(*chain.steps, step))
