@@ -20,9 +20,9 @@ from api import request_body, schemas
 from api.core import ApiContext, IdentifiedCaller, JobId
 from api.idempotency import idempotency_key_of
 from errors import ErrorCode, KinoraError
+from jobs.uploads import StoredFile
 from media.operations.edit_request import EditRequest, read_edit_request
 from media.operations.operation import FileKind
-from jobs.uploads import StoredFile
 from media.operations.registry import parse_short_form
 from media.operations.registry import schemas as operation_schemas
 from pipelines.validation_errors import unusable

@@ -46,9 +46,7 @@ class EditTime(NamedTuple):
 
 
 class EditEstimator:
-    def __init__(
-        self, database: Database, machines: Callable[[], Collection[str] | None]
-    ) -> None:
+    def __init__(self, database: Database, machines: Callable[[], Collection[str] | None]) -> None:
         self._database, self._machines = database, machines
 
     def learn(self, job: Job, machine: str, edit: EditRequest) -> None:

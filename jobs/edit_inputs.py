@@ -71,4 +71,3 @@ def find_clip(artifacts: Artifacts, job_id: str, *, without_mark: bool = False) 
         return None
     copy = artifacts.fetch(job_id, unmarked.CLIP) if without_mark else None
     return copy or artifacts.fetch(job_id, result.clip)
-

@@ -70,9 +70,7 @@ class JobEdits(JobControls):
         their size."""
         return self._uploads.store_clip_to_edit(source, owner)
 
-    def store_edit_file(
-        self, source: Path, owner: str, kind: FileKind | None = None
-    ) -> StoredFile:
+    def store_edit_file(self, source: Path, owner: str, kind: FileKind | None = None) -> StoredFile:
         """Stores a file that an operation reads, such as a soundtrack. Without `kind`, that is seen
         from the file. Unused ones are removed after a day. Raises KinoraError if it cannot be
         read."""

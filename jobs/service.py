@@ -17,7 +17,6 @@ from jobs.caller_styles import CallerStyles
 from jobs.clip_removal import ClipRemover, DeadlineThread
 from jobs.edit_admission import EditAdmission
 from jobs.edit_preview import EditPreviews
-from jobs.job_edits import JobEdits
 from jobs.estimate import Estimate, Estimator
 from jobs.evaluation import Evaluator
 from jobs.event_types import Event
@@ -26,6 +25,7 @@ from jobs.executor import Executor
 from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.gallery import Gallery
 from jobs.job import IdempotencyKey, Job, State, new_id
+from jobs.job_edits import JobEdits
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks

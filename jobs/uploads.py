@@ -23,8 +23,8 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from media.images import StoredPicture
-    from media.provenance.claims import Relationship
     from media.operations.operation import FileKind
+    from media.provenance.claims import Relationship
     from media.videos import StoredVideo, VideoLimits
 
 log = logging.getLogger(__name__)

@@ -137,12 +137,9 @@ def _decoded(data: bytes) -> str | None:
     return None if "\0" in text else text
 
 
-def _store(
-    name: str, kind: AttachmentKind, folder: Path, write: Callable[[Path], object]
-) -> str:
+def _store(name: str, kind: AttachmentKind, folder: Path, write: Callable[[Path], object]) -> str:
     path = folder / f"{name}{SUFFIXES[kind]}"
     if not path.exists():
         with atomic_write(path) as part:
             write(part)
     return name
-

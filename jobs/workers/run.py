@@ -22,8 +22,8 @@ from jobs.job import Job, Result
 from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
 from jobs.workers.frame_checks import check_inputs, check_result
-from jobs.workers.run_edit import run_edit
 from jobs.workers.promise import made_otherwise, note_differences
+from jobs.workers.run_edit import run_edit
 from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 from pipelines.control import Control
 
