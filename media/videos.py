@@ -89,6 +89,8 @@ class VideoLimits:
     max_pixels: int = 3840 * 2160
     max_seconds: float = 60.0
     timeout_s: float = 120.0
+    max_side: int = MAX_STORED_SIDE
+    """Larger clips are stored in this size."""
 
 
 @dataclass(frozen=True)
@@ -382,13 +384,14 @@ def _transcode(clip: InspectedVideo, output: Path) -> int:
 
 
 def _build_filters(clip: InspectedVideo) -> str:
-    """Constant rate, square pixels, at most MAX_STORED_SIDE, BT.709 colours."""
+    """Constant rate, square pixels, no side above the limit, BT.709 colours."""
+    side = clip.limits.max_side
     return (
         f"fps={clip.rate}:round=near:start_time=0:eof_action=pass,tpad=stop={clip.num_frames}:stop_mode=clone,"
         # not -frames:v, which would end the sound as well
         f"trim=end_frame={clip.num_frames},"
         f"scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
-        f"scale=w='min({MAX_STORED_SIDE},iw)':h='min({MAX_STORED_SIDE},ih)'"
+        f"scale=w='min({side},iw)':h='min({side},ih)'"
         f":force_original_aspect_ratio=decrease:force_divisible_by=2,"
         f"{describe_conversion(clip.colours)}"
     )

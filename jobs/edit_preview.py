@@ -1,0 +1,42 @@
+"""Previews of edits: made in the server, because a visitor waits for them."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from pathlib import Path
+
+from errors import Cancelled, ErrorCode, KinoraError
+from jobs.edit_admission import PlannedEdit
+from settings import Settings
+
+AT_ONCE = 2
+WAIT_S = 10.0
+"""For a place; then the server is too busy."""
+TIMEOUT_S = 30.0
+
+
+class EditPreviews:
+    """Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+
+    def make(self, planned: PlannedEdit) -> bytes:
+        """The first seconds as an MP4. Raises KinoraError(UNAVAILABLE) while too many are made, and
+        as the operations do."""
+        from media.operations.run_chain import run_preview
+
+        if not self._places.acquire(timeout=WAIT_S):
+            sentence = "Too many previews are made right now. Try again in a moment."
+            raise KinoraError(ErrorCode.UNAVAILABLE, sentence)
+        try:
+            with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
+                file = Path(folder) / "preview.mp4"
+                run_preview(planned.chain, file)
+                return file.read_bytes()
+        except Cancelled as error:
+            raise KinoraError(ErrorCode.TIMEOUT) from error
+        finally:
+            self._places.release()

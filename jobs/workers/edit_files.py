@@ -1,0 +1,71 @@
+"""Writes the files of an edit: the clip, its poster, its last frame, and copies without the visible
+mark where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs.workers.frame_checks import check_result_at
+from jobs.workers.marking import adjustment_of, mark_of
+from jobs.workers.timing import TimedControl
+from media import unmarked
+from media.edited_stills import read_frames
+from media.operations.chain import Chain
+from media.operations.draw_mark import with_mark
+from media.operations.edit_request import EditRequest
+from media.operations.outputs import OUTPUTS
+from media.operations.processes import ProcessLimits
+from media.operations.run_chain import EditedClip, Hooks, OutputFile, run_chain
+from media.stills import write_last_frame, write_poster
+from pipelines.request import Adjustment
+from settings import Settings
+
+CLIP = "clip"
+
+
+@dataclass(frozen=True)
+class WrittenEdit:
+    clip: EditedClip
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+def write_edit(
+    chain: Chain,
+    edit: EditRequest,
+    folder: Path,
+    settings: Settings,
+    control: TimedControl,
+    on_progress: Callable[[int, int], None],
+    comment: str,
+) -> WrittenEdit:
+    """Raises KinoraError, and Cancelled if the job was discarded; then no file is left."""
+    output = OutputFile(edit.format, edit.quality, edit.target_mb, comment)
+    target = folder / f"{CLIP}{OUTPUTS[edit.format].suffix}"
+    hooks = Hooks(on_progress, control.cancelled)
+    limits = ProcessLimits(max_bytes=settings.max_video_file_size_bytes)
+    mark = mark_of(settings)
+    if mark is None:
+        return WrittenEdit(run_chain(chain, target, output, hooks, limits))
+    first = replace(hooks, on_progress=lambda done, total: on_progress(done, 2 * total))
+    second = replace(hooks, on_progress=lambda done, total: on_progress(total + done, 2 * total))
+    run_chain(chain, folder / unmarked.CLIP, OutputFile("mp4", "high"), first, limits)
+    marked = run_chain(with_mark(chain, mark), target, output, second, limits)
+    return WrittenEdit(marked, (adjustment_of(settings),))
+
+
+def write_stills(made: WrittenEdit, folder: Path, settings: Settings) -> None:
+    """Checks the frames by the content policy, and writes the poster and the last frame. Raises
+    KinoraError(CONTENT_POLICY | DECODE)."""
+    clip = made.clip
+    last = clip.info.num_frames - 1
+    check_result_at(
+        clip.info.num_frames, lambda numbers: read_frames(clip.path, clip.info, numbers), settings
+    )
+    frames = read_frames(clip.path, clip.info, [last // 2, last])
+    write_poster(frames[:1], folder / "poster.jpg")
+    write_last_frame(frames[1:], folder / "last.png")
+    copy = folder / unmarked.CLIP
+    if copy.is_file():
+        write_last_frame(read_frames(copy, clip.info, [last]), folder / unmarked.FRAME)
