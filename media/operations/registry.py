@@ -9,12 +9,14 @@ from pydantic import Discriminator, ValidationError
 
 from errors import KinoraError
 from media.operations.change_speed import Speed
+from media.operations.interpolate import Interpolate
 from media.operations.operation import Operation, refuse
 from media.operations.reverse import Reverse
 from media.operations.trim import Trim
+from media.operations.upscale import Upscale
 from pipelines.validation_errors import invalid_input
 
-Declared = Trim | Speed | Reverse
+Declared = Trim | Speed | Reverse | Interpolate | Upscale
 """Every operation, in the order in which they are offered."""
 AnyOperation = Annotated[Declared, Discriminator("op")]
 

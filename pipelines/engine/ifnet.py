@@ -1,9 +1,9 @@
 """IFNet, the network of RIFE, which makes the frame at any moment between two frames.
 
 RIFE: Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation",
-arXiv 2011.06294; the networks called 4.6 to 4.26 are published by the authors under the MIT licence
-(github.com/hzwer/Practical-RIFE). Each of its blocks estimates, from coarse to fine, how both frames
-move towards that moment, and how they are mixed. The sizes of a network are read from its weights.
+arXiv 2011.06294. The authors publish the networks called 4.6 to 4.26 under the MIT licence
+(github.com/hzwer/Practical-RIFE). From coarse to fine, each block estimates how both frames move
+towards that moment and how they are mixed. The sizes of a network are read from its weights.
 """
 
 from __future__ import annotations
