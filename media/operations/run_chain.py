@@ -13,7 +13,7 @@ from media import mp4
 from media.encode import THREADS, metadata_file
 from media.ffmpeg import BT709, base_command
 from media.files import atomic_write
-from media.operations.chain import Chain, ChainStep, add_chain
+from media.operations.chain import Chain, ChainStep, Measured, add_chain
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
     Context,
@@ -100,34 +100,46 @@ class _Run:
     limits: ProcessLimits
 
     def __post_init__(self) -> None:
-        self._measuring = [step for step in self.chain.steps if step.operation.measures]
+        self._measuring = [
+            (step, number, info)
+            for step in self.chain.steps
+            if step.operation.measures
+            for number, info in enumerate(step.sources)
+        ]
         self._pass_frames = [
-            *(sum(each.num_frames for each in step.sources) for step in self._measuring),
+            *(info.num_frames for _, _, info in self._measuring),
             self.chain.info.num_frames,
         ]
         self._finished_passes = 0
 
-    def measure(self) -> dict[int, Any]:
-        """Plays the clip through once for each operation that measures something first."""
-        measured: dict[int, Any] = {}
-        for step in self._measuring:
-            graph, labels = FilterGraph(self.folder), list[Label]()
-            context = Context(dict(self.chain.files), measured, step.place)
+    def measure(self) -> Measured:
+        """Plays a clip through once for each operation that measures something first."""
+        measured: Measured = {}
+        for step, number, info in self._measuring:
+            operation, graph = step.operation, FilterGraph(self.folder)
+            context = Context(self.chain.files, measured, step.place, number)
             pipeline = self._pipeline_until(graph, measured, step.place)
-            for streams, info in zip(pipeline.streams, step.sources, strict=True):
-                made = step.operation.add_measurement(graph, streams, info, context)
-                labels += [
-                    label
-                    for label, before in ((made.video, streams.video), (made.sound, streams.sound))
-                    if label is not None and label != before
+            streams = pipeline.streams[number]
+            made = operation.add_measurement(graph, streams, info, context)
+            labels = [
+                label
+                for label, before in ((made.video, streams.video), (made.sound, streams.sound))
+                if label is not None and label != before
+            ]
+            if not labels:  # nothing to measure, such as the loudness of a clip without sound
+                self._finished_passes += 1
+            else:
+                command = [
+                    *self._command(graph, *labels, level="info"),
+                    *(word for label in labels for word in ("-map", str(label))),
+                    *("-f", "null", "pipe:2"),
                 ]
-            maps = [word for label in labels for word in ("-map", str(label))]
-            command = self._command(graph, *labels, level="info")
-            log = self._run(pipeline, [*command, *maps, "-f", "null", "pipe:2"])
-            measured[step.place] = step.operation.read_measurement(log, self.folder, context)
+                log = self._run(pipeline, command)
+                found = operation.read_measurement(log, self.folder, context)
+                measured[step.place, number] = found
         return measured
 
-    def encode(self, measured: dict[int, Any]) -> Path:
+    def encode(self, measured: Measured) -> Path:
         output, info = self.output, self.chain.info
         kind, graph = OUTPUTS[output.format], FilterGraph(self.folder)
         pipeline = self._pipeline_until(graph, measured, None)
@@ -182,9 +194,7 @@ class _Run:
         self._finished_passes += 1
         return log
 
-    def _pipeline_until(
-        self, graph: FilterGraph, measured: dict[int, Any], until: int | None
-    ) -> _Piped:
+    def _pipeline_until(self, graph: FilterGraph, measured: Measured, until: int | None) -> _Piped:
         """Adds the chain before place `until` to the graph of the last process, and makes the
         commands of those before it: one for each FrameOperation."""
         frame_steps = [
