@@ -119,7 +119,7 @@ def test_the_same_key_makes_one_edit(me: httpx.Client, first_clip: str) -> None:
         ({"clips": ["CLIP"], "operations": [7]}, "operations"),
         ({"clips": ["CLIP"], "operations": "[{"}, "it must be JSON"),
         ({"clips": ["CLIP"], "operations": ["trim=50:60"]}, "Choose an earlier start."),
-        ({"clips": ["CLIP"], "format": "exe"}, "format"),
+        ({"clips": ["CLIP"], "format": "exe"}, "Format"),
         ({"clips": ["CLIP"], "shell": "rm"}, "shell"),
         ({"clips": ["../../etc/passwd"]}, "clips"),
         ({"clips": [{"path": "/etc/passwd"}]}, "clips"),

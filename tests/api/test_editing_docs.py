@@ -1,0 +1,56 @@
+"""docs/editing.md is true: its examples run as they stand, and every operation has one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from media.operations.registry import OPERATIONS
+from settings import ROOT
+from tests.api.conftest import ApiServer
+from tests.media.reading import read
+from tests.programs import program
+
+PAGE = (ROOT / "docs" / "editing.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+LENGTHS = {"slow.mp4": 32, "backwards.mp4": 32, "trim.mp4": 8, "split.mp4": 17, "preview.mp4": 0}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_has_an_example(name: str) -> None:
+    examples = PAGE.split("## Each operation")[1].split("\n## ")[0]
+    assert re.search(rf"[ =]{name}(=|\s|\\)", examples), name
+
+
+def test_the_examples_run_as_they_stand(server: ApiServer, tmp_path: Path) -> None:
+    program("curl")
+    script = "set -euo pipefail\n"
+    for n, block in enumerate(BLOCKS):
+        here = block.replace("http://127.0.0.1:7860", server.url)
+        script += f"{here}\necho; echo '--- block {n} ran'\n"
+    (python,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "call.py").write_text(
+        python.replace("http://127.0.0.1:7860", server.url)
+        + "import shutil\nshutil.copy(clip, 'called.mp4')\n"
+    )
+    environment = os.environ | {"no_proxy": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    for command in (["bash", "-c", script], [sys.executable, "call.py"]):
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=400
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    made = [*tmp_path.glob("*.mp4"), *tmp_path.glob("*.webm")]
+    assert len(made) > len(OPERATIONS)
+    counts = {path.name: len(read(path).frames) for path in made}
+    assert all(counts.values())
+    assert {name: counts[name] for name in LENGTHS if LENGTHS[name]} == {
+        name: count for name, count in LENGTHS.items() if count
+    }
+    assert counts["called.mp4"] == 8
+    assert json.loads((tmp_path / "estimate.json").read_text())["num_frames"] == 50
