@@ -53,4 +53,7 @@ def test_the_examples_run_as_they_stand(server: ApiServer, tmp_path: Path) -> No
         name: count for name, count in LENGTHS.items() if count
     }
     assert counts["called.mp4"] == 8
+    started = (tmp_path / "started.txt").read_text()
+    assert "event: complete" in started
+    assert '"job_id"' in started
     assert json.loads((tmp_path / "estimate.json").read_text())["num_frames"] == 50
