@@ -356,7 +356,7 @@ def test_the_time_of_an_edit_is_learned_from_earlier_ones(build: Build, make_job
     job = service.submit_edit(edit_of(clip.id), ME)
     assert job.edit and clip.result
     for _ in range(3):
-        done = clip.result.model_copy(update={"num_frames": 8, "seconds": {"total": 40.0}})
+        done = clip.result.model_copy(update={"seconds": {"total": 40.0}})
         estimator.learn(job.model_copy(update={"id": os.urandom(16).hex(), "result": done}))
     _, learned = service.plan_edit(edit_of(clip.id), ME)
     assert learned.learned
