@@ -51,6 +51,8 @@ class Chain:
     sources: tuple[EditSource, ...]
     steps: tuple[ChainStep, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
+    kept_notes: tuple[str, ...] = ()
+    """Of a chain that was run before this one."""
 
     @property
     def info(self) -> StreamInfo:
@@ -60,7 +62,12 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was fitted."""
-        return tuple(note for step in self.steps for note in step.operation.notes(step.sources))
+        own = (note for step in self.steps for note in step.operation.notes(step.sources))
+        return (*self.kept_notes, *own)
+
+    @property
+    def has_frame_operations(self) -> bool:
+        return any(isinstance(step.operation, FrameOperation) for step in self.steps)
 
 
 def plan_chain(
