@@ -26,9 +26,9 @@ class EditPreviews:
     def make(self, planned: PlannedEdit) -> bytes:
         """The first seconds as an MP4. Raises KinoraError(UNAVAILABLE) while too many are made, and
         as the operations do."""
-        from media.operations.run_preview import run_preview
         from media.operations.processes import ProcessLimits
         from media.operations.run_chain import Hooks
+        from media.operations.run_preview import run_preview
 
         if not self._places.acquire(timeout=WAIT_S):
             sentence = "Too many previews are made right now. Try again in a moment."

@@ -13,11 +13,10 @@ from jobs.workers.timing import TimedControl
 from media import unmarked
 from media.edited_stills import read_frames
 from media.operations.chain import Chain
-from media.operations.draw_mark import with_mark
 from media.operations.edit_request import EditRequest
-from media.operations.outputs import OUTPUTS
+from media.operations.outputs import OutputFile
 from media.operations.processes import ProcessLimits
-from media.operations.run_chain import EditedClip, Hooks, OutputFile, run_chain
+from media.operations.run_chain import EditedClip, Hooks, run_chain
 from media.stills import write_last_frame, write_poster
 from pipelines.request import Adjustment
 from settings import Settings
@@ -41,8 +40,8 @@ def write_edit(
     comment: str,
 ) -> WrittenEdit:
     """Raises KinoraError, and Cancelled if the job was discarded; then no file is left."""
-    output = OutputFile(edit.format, edit.quality, edit.target_mb, comment)
-    target = folder / f"{CLIP}{OUTPUTS[edit.format].suffix}"
+    output = edit.output_file(comment)
+    target = folder / f"{CLIP}{output.kind.suffix}"
     hooks = Hooks(on_progress, control.cancelled)
     limits = ProcessLimits(max_bytes=settings.max_video_file_size_bytes)
     mark = mark_of(settings)
@@ -51,7 +50,7 @@ def write_edit(
     first = replace(hooks, on_progress=lambda done, total: on_progress(done, 2 * total))
     second = replace(hooks, on_progress=lambda done, total: on_progress(total + done, 2 * total))
     run_chain(chain, folder / unmarked.CLIP, OutputFile("mp4", "high"), first, limits)
-    marked = run_chain(with_mark(chain, mark), target, output, second, limits)
+    marked = run_chain(chain, target, replace(output, mark=mark), second, limits)
     return WrittenEdit(marked, (adjustment_of(settings),))
 
 

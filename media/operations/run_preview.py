@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 from media.operations.chain import Chain, plan_chain
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, StreamInfo, Streams
+from media.operations.outputs import OutputFile
 from media.operations.processes import ProcessLimits
-from media.operations.run_chain import EditedClip, Hooks, OutputFile, run_chain
+from media.operations.run_chain import EditedClip, Hooks, run_chain
 from media.operations.shapes import even
 from media.operations.trim import Trim
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from media.operations.outputs import OUTPUTS
 from media.operations.registry import OPERATIONS
 from settings import ROOT
 from tests.api.conftest import ApiServer
@@ -53,6 +54,12 @@ def test_the_examples_run_as_they_stand(server: ApiServer, tmp_path: Path) -> No
         name: count for name, count in LENGTHS.items() if count
     }
     assert counts["called.mp4"] == 8
+    starts = {"mp4": b"ftyp", "webm": b"\x1aE\xdf\xa3", "gif": b"GIF8", "webp": b"RIFF"}
+    starts |= {"webm-av1": starts["webm"], "apng": b"PNG", "png-zip": b"PK", "prores": b"ftyp"}
+    assert set(starts) == set(OUTPUTS)
+    for name, start in starts.items():
+        assert start in (tmp_path / f"clip-as-{name}").read_bytes()[:16], name
+    assert (tmp_path / "small.mp4").stat().st_size < 500_000
     started = (tmp_path / "started.txt").read_text()
     assert "event: complete" in started
     assert '"job_id"' in started
