@@ -199,9 +199,9 @@ def test_an_edit_of_a_marked_clip_carries_one_mark(build: Build, make_job: MakeJ
     folder = service._lifecycle.folder(job.id)
     plain, marked = (read(folder / name).frames for name in (unmarked.CLIP, "clip.mp4"))
     difference = np.abs(plain[3].astype(int) - marked[3].astype(int)).max(axis=2) > 40
-    rows, columns = np.nonzero(difference)
+    rows, _ = np.nonzero(difference)
     assert len(rows) > 50
-    assert rows.min() > 64 and columns.min() > 48, "at the bottom right"
+    assert rows.min() > 64, "at the bottom"
     again = made(service, edit_of(job.id))
     frames = read(service._lifecycle.folder(again.id) / unmarked.CLIP).frames
     assert np.abs(frames[0].astype(int) - plain[4].astype(int)).max() < 40, "without the first mark"
