@@ -3,13 +3,11 @@ mark where there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs.workers.frame_checks import check_result_at
 from jobs.workers.marking import adjustment_of, mark_of
-from jobs.workers.timing import TimedControl
 from media import unmarked
 from media.edited_stills import read_frames
 from media.operations.chain import Chain
@@ -35,14 +33,13 @@ def write_edit(
     edit: EditRequest,
     folder: Path,
     settings: Settings,
-    control: TimedControl,
-    on_progress: Callable[[int, int], None],
+    hooks: Hooks,
     comment: str,
 ) -> WrittenEdit:
     """Raises KinoraError, and Cancelled if the job was discarded; then no file is left."""
     output = edit.output_file(comment)
     target = folder / f"{CLIP}{output.kind.suffix}"
-    hooks = Hooks(on_progress, control.cancelled)
+    on_progress = hooks.on_progress
     limits = ProcessLimits(max_bytes=settings.max_video_file_size_bytes)
     mark = mark_of(settings)
     if mark is None:

@@ -14,6 +14,7 @@ from media.operations.crop import Crop
 from media.operations.deflicker import Deflicker
 from media.operations.freeze import Freeze
 from media.operations.grain import Grain
+from media.operations.interpolate import Interpolate
 from media.operations.looping import Loop
 from media.operations.lut import Lut
 from media.operations.operation import Operation, refuse
@@ -23,6 +24,7 @@ from media.operations.rotate import Rotate
 from media.operations.split import Split
 from media.operations.stabilise import Stabilise
 from media.operations.trim import Trim
+from media.operations.upscale import Upscale
 from media.operations.vignette import Vignette
 from pipelines.validation_errors import invalid_input
 
@@ -36,6 +38,8 @@ Declared = (
     | Crop
     | Pad
     | Rotate
+    | Interpolate
+    | Upscale
     | Deflicker
     | Stabilise
     | Colour
