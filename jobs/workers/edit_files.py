@@ -25,6 +25,8 @@ CLIP = "clip"
 @dataclass(frozen=True)
 class WrittenEdit:
     clip: EditedClip
+    unmarked: EditedClip | None = None
+    """The same without the visible mark, where there is one."""
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -46,9 +48,9 @@ def write_edit(
         return WrittenEdit(run_chain(chain, target, output, hooks, limits))
     first = replace(hooks, on_progress=lambda done, total: on_progress(done, 2 * total))
     second = replace(hooks, on_progress=lambda done, total: on_progress(total + done, 2 * total))
-    run_chain(chain, folder / unmarked.CLIP, OutputFile("mp4", "high"), first, limits)
+    plain = run_chain(chain, folder / unmarked.CLIP, OutputFile("mp4", "high"), first, limits)
     marked = run_chain(chain, target, replace(output, mark=mark), second, limits)
-    return WrittenEdit(marked, (adjustment_of(settings),))
+    return WrittenEdit(marked, plain, (adjustment_of(settings),))
 
 
 def write_stills(made: WrittenEdit, folder: Path, settings: Settings) -> None:
@@ -62,6 +64,6 @@ def write_stills(made: WrittenEdit, folder: Path, settings: Settings) -> None:
     frames = read_frames(clip.path, clip.info, [last // 2, last])
     write_poster(frames[:1], folder / "poster.jpg")
     write_last_frame(frames[1:], folder / "last.png")
-    copy = folder / unmarked.CLIP
-    if copy.is_file():
-        write_last_frame(read_frames(copy, clip.info, [last]), folder / unmarked.FRAME)
+    if plain := made.unmarked:
+        number = plain.info.num_frames - 1
+        write_last_frame(read_frames(plain.path, plain.info, [number]), folder / unmarked.FRAME)
