@@ -40,6 +40,7 @@ GIF_MAX_FPS = 50
 H264_CRF = {"low": 28, "medium": 20, "high": 14}
 VP9_CRF = {"low": 42, "medium": 32, "high": 20}
 GIF_COLOURS = {"low": 64, "medium": 128, "high": 256}
+GIF_DITHER = "paletteuse=dither=bayer:bayer_scale=5"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def encode_stream(
     trimmed = None if sound is None else sound.lasting(num_frames / fps)
     with (
         atomic_write(path) as part,
-        _metadata_file(part, format, comment) as metadata,
+        metadata_file(part, format, comment) as metadata,
         _sound_file(part, trimmed) as sound_input,
     ):
         # 2. Encode.
@@ -141,7 +142,8 @@ def encode_stream(
             *sound_input,
             *("-map", "0:v:0", "-map_metadata", "1", "-threads", str(THREADS)),
             *("-fflags", "+bitexact", "-flags:v", "+bitexact"),
-            *_codec(format, quality, fps),
+            *("-vf", _filters(format, quality)),
+            *codec_options(format, quality, fps),
             *(_sound_codec(format) if sound_input else ()),
             f"file:{part}",
         ]
@@ -158,30 +160,31 @@ def encode_stream(
     return EncodedClip(path, width, height, num_frames, fps, size_bytes)
 
 
-def _codec(format: Format, quality: Quality, fps: int) -> list[str]:
-    key_frame_interval = ("-g", str(2 * fps))
+def _filters(format: Format, quality: Quality) -> str:
+    if format != "gif":
+        return BT709
+    palette = f"palettegen=max_colors={GIF_COLOURS[quality]}"
+    return f"split[a][b];[a]{palette}[p];[b][p]{GIF_DITHER}"
+
+
+def codec_options(format: Format, quality: Quality, fps: float) -> list[str]:
+    """ffmpeg's options for the pictures and the container, without filters."""
+    key_frame_interval = ("-g", str(round(2 * fps)))
     match format:
         case "mp4":
             return [
-                *("-vf", BT709, "-c:v", "libx264", "-preset", "fast", "-profile:v", "high"),
+                *("-c:v", "libx264", "-preset", "fast", "-profile:v", "high"),
                 *("-crf", str(H264_CRF[quality]), *key_frame_interval),
                 *("-movflags", "+faststart", "-f", "mp4"),
             ]
         case "webm":
             return [
-                *("-vf", BT709, "-c:v", "libvpx-vp9", "-deadline", "good", "-cpu-used", "4"),
+                *("-c:v", "libvpx-vp9", "-deadline", "good", "-cpu-used", "4"),
                 *("-row-mt", "1", "-crf", str(VP9_CRF[quality]), "-b:v", "0"),
                 *(*key_frame_interval, "-cues_to_front", "1", "-f", "webm"),
             ]
         case "gif":
-            palette = f"palettegen=max_colors={GIF_COLOURS[quality]}"
-            return [
-                *(
-                    "-vf",
-                    f"split[a][b];[a]{palette}[p];[b][p]paletteuse=dither=bayer:bayer_scale=5",
-                ),
-                *("-loop", "0", "-f", "gif"),
-            ]
+            return ["-loop", "0", "-f", "gif"]
         case _:
             assert_never(format)
 
@@ -246,7 +249,7 @@ def _check_size(part: Path, max_bytes: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _metadata_file(part: Path, format: Format, comment: str) -> Iterator[Path]:
+def metadata_file(part: Path, format: Format, comment: str) -> Iterator[Path]:
     """The tags in a file: a command line is limited in length and visible to other users."""
     tags = {"comment": comment, **plain_tags.ffmpeg_tags(format)}
     metadata = part.with_name(f"notes-{part.name}")

@@ -117,7 +117,7 @@ class StoredVideo:
 
 
 @dataclass(frozen=True)
-class _Source:
+class InspectedVideo:
     """An uploaded file that passed the checks, and how to decode it."""
 
     path: Path
@@ -148,7 +148,7 @@ def store_video(
             f"The clip is {size_bytes / 2**20:.1f} MB; at most {limits.max_bytes / 2**20:.0f} MB "
             "are accepted.",
         )
-    clip = _inspect(source, limits, sound)
+    clip = inspect_video(source, limits, sound)
 
     # 2. Transcode, under the same limits whatever the header says
     folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +250,8 @@ def _choose_demuxer(source: Path) -> str:
     )
 
 
-def _inspect(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
+def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> InspectedVideo:
+    """Reads header and timestamps, no frames. Raises KinoraError(INVALID_VIDEO | TOO_LARGE)."""
     demuxer = _choose_demuxer(source)
     how_to_read = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
     description = describe(source, *how_to_read)
@@ -267,7 +268,7 @@ def _inspect(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
         if timing
         else choose_rate((), Fraction(0), Fraction(1), picture.fps)
     )
-    return _Source(
+    return InspectedVideo(
         path=source,
         demuxer=demuxer,
         limits=limits,
@@ -342,7 +343,7 @@ def _count_frames(
     return max(1, min(count, math.ceil(longest * rate)))
 
 
-def _transcode(clip: _Source, output: Path) -> int:
+def _transcode(clip: InspectedVideo, output: Path) -> int:
     """Decodes, converts and encodes; returns the number of frames written."""
     limits, sound = clip.limits, clip.sound
     sound_options: list[str] = ["-an"]
@@ -380,7 +381,7 @@ def _transcode(clip: _Source, output: Path) -> int:
     return int(counts[-1]) if counts else 0
 
 
-def _build_filters(clip: _Source) -> str:
+def _build_filters(clip: InspectedVideo) -> str:
     """Constant rate, square pixels, at most MAX_STORED_SIDE, BT.709 colours."""
     return (
         f"fps={clip.rate}:round=near:start_time=0:eof_action=pass,tpad=stop={clip.num_frames}:stop_mode=clone,"
@@ -393,7 +394,7 @@ def _build_filters(clip: _Source) -> str:
     )
 
 
-def _describe_output(output: Path, num_frames: int, clip: _Source) -> StoredVideo:
+def _describe_output(output: Path, num_frames: int, clip: InspectedVideo) -> StoredVideo:
     """Measures the file we wrote instead of trusting the uploaded header."""
     head = run_ffmpeg(
         [*base_command("info"), "-f", "mov", "-i", f"file:{output}"], 30, may_fail=True
