@@ -9,12 +9,13 @@ from pydantic import Discriminator, ValidationError
 
 from errors import KinoraError
 from media.operations.change_speed import Speed
+from media.operations.join_clips import Join
 from media.operations.operation import Operation, refuse
 from media.operations.reverse import Reverse
 from media.operations.trim import Trim
 from pipelines.validation_errors import invalid_input
 
-Declared = Trim | Speed | Reverse
+Declared = Trim | Speed | Reverse | Join
 """Every operation, in the order in which they are offered."""
 AnyOperation = Annotated[Declared, Discriminator("op")]
 

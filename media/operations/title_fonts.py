@@ -47,7 +47,7 @@ class Run:
 
 @functools.lru_cache(maxsize=1)
 def title_fonts() -> tuple[FontFile, ...]:
-    """All fonts, in the order of preference. Letters of Latin, Greek and Cyrillic are in the first."""
+    """All fonts, in the order of preference. The first has Latin, Greek and Cyrillic letters."""
     paths = {path.name: path for path in FOLDER.iterdir() if path.suffix in (".ttf", ".otf")}
     scripts = sorted(set(paths) - {*FIRST, *LAST})
     return tuple(read_font(paths[name]) for name in (*FIRST, *scripts, *LAST))

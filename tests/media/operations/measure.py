@@ -3,6 +3,7 @@ pyloudnorm measures loudness (ITU-R BS.1770), scipy oversamples for the true pea
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -140,14 +141,16 @@ def write_clip(
             audio = clip.add_stream("aac", rate=RATE_HZ, layout=layout)
             audio.bit_rate = 192_000
         places = [round(time / tick) for time in (*times, end)]
+        lasting = {at: after - at for at, after in itertools.pairwise(places)}
+        packets: list[av.Packet] = []
         for n, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
             frame.pts, frame.time_base = places[n], tick
-            for packet in video.encode(frame):
-                packet.duration = places[n + 1] - places[n]
-                clip.mux(packet)
-        clip.mux(video.encode(None))
+            packets += video.encode(frame)
+        for packet in (*packets, *video.encode(None)):
+            packet.duration = lasting[packet.pts or 0]
+            clip.mux(packet)
         if audio is not None and sound is not None:
             layout = "mono" if sound.shape[0] == 1 else "stereo"
             samples = av.AudioFrame.from_ndarray(
