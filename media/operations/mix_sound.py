@@ -36,6 +36,7 @@ class Sound(ClipOperation):
     whole to the loudness that video sites play at (-14 LUFS, peaks under -1 dBTP)."""
 
     title: ClassVar[str] = "Sound"
+    measures_sound_only: ClassVar[bool] = True
     by_position: ClassVar[tuple[str, ...]] = ("file", "own_volume", "volume")
 
     op: Literal["sound"] = "sound"
@@ -68,27 +69,28 @@ class Sound(ClipOperation):
     def needed_files(self) -> tuple[NeededFile, ...]:
         return (NeededFile(self.file, "sound"),) if self.file else ()
 
-    def check_files(
-        self, sources: Sequence[StreamInfo], files: Mapping[str, Path]
-    ) -> tuple[str, ...]:
+    def check_files(self, files: Mapping[str, Path]) -> None:
         if self.file is None:
-            return ()
+            return
+        if self.file not in files:
+            raise refuse("The sound file is no longer available. Add it again.")
         track = read_flac(files[self.file])
         if self.start_s >= track.duration_s:
             raise refuse(
                 f"The sound file lasts {seconds(track.duration_s)}, so nothing is left from "
                 f"{seconds(self.start_s)} on. Choose an earlier start."
             )
-        left = track.duration_s - Fraction(self.start_s)
-        notes: list[str] = []
-        for source in sources:
-            needed = source.duration_s - Fraction(self.at_s)
-            if left < needed and not self.loop:
-                notes.append(
-                    f"The soundtrack ends after {seconds(Fraction(self.at_s) + left)}, before the "
-                    "clip. Repeat it to fill the rest."
-                )
-        return tuple(notes)
+
+    def describe_files(
+        self, sources: Sequence[StreamInfo], files: Mapping[str, Path]
+    ) -> tuple[str, ...]:
+        if self.file is None or self.file not in files or self.loop:
+            return ()
+        track = read_flac(files[self.file])
+        end_s = Fraction(self.at_s) + track.duration_s - Fraction(self.start_s)
+        if all(end_s >= source.duration_s for source in sources):
+            return ()
+        return (f"The soundtrack ends after {seconds(end_s)}, before the clip does.",)
 
     def output(self, source: StreamInfo) -> StreamInfo:
         if self.file is None:

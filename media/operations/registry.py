@@ -10,12 +10,15 @@ from pydantic import Discriminator, ValidationError
 from errors import KinoraError
 from media.operations.change_speed import Speed
 from media.operations.join_clips import Join
+from media.operations.mix_sound import Sound
 from media.operations.operation import Operation, refuse
 from media.operations.reverse import Reverse
+from media.operations.subtitles import Subtitles
+from media.operations.title_card import Title
 from media.operations.trim import Trim
 from pipelines.validation_errors import invalid_input
 
-Declared = Trim | Speed | Reverse | Join
+Declared = Trim | Speed | Reverse | Join | Sound | Subtitles | Title
 """Every operation, in the order in which they are offered."""
 AnyOperation = Annotated[Declared, Discriminator("op")]
 

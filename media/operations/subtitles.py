@@ -61,13 +61,16 @@ class Subtitles(ClipOperation):
     def needed_files(self) -> tuple[NeededFile, ...]:
         return (NeededFile(self.file, "subtitles"),) if self.file else ()
 
-    def check_files(
+    def check_files(self, files: Mapping[str, Path]) -> None:
+        self._cues(files)
+
+    def describe_files(
         self, sources: Sequence[StreamInfo], files: Mapping[str, Path]
     ) -> tuple[str, ...]:
-        cues = self.cues(files)
-        notes: list[str] = []
-        for source in sources:
-            notes += fit_cues(cues, source)[1]
+        if self.file and self.file not in files:
+            return ()
+        cues = self._cues(files)
+        notes = [note for source in sources for note in fit_cues(cues, source)[1]]
         if self.show == "burned":
             notes += describe_unknown("\n".join(cue.text for cue in cues))
         return tuple(dict.fromkeys(notes))
@@ -75,12 +78,14 @@ class Subtitles(ClipOperation):
     def output(self, source: StreamInfo) -> StreamInfo:
         if bool(self.text.strip()) == bool(self.file):
             raise refuse("Give the subtitles either as text or as a file.")
+        if self.text:
+            parse_subtitles(self.text)
         return source
 
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
     ) -> Streams:
-        cues, _ = fit_cues(self.cues(context.files), source)
+        cues, _ = fit_cues(self._cues(context.files), source)
         if self.show == "track" or not cues:
             return streams
         base = TextStyle(
@@ -98,13 +103,15 @@ class Subtitles(ClipOperation):
         drawing = draw_texts(graph, context.file_name("subtitles.ass"), source, events)
         return Streams(graph.video(drawing, streams.video), streams.sound)
 
-    def track(self, source: StreamInfo, files: Mapping[str, Path]) -> str | None:
+    def subtitle_track(self, source: StreamInfo, files: Mapping[str, Path]) -> str | None:
         if self.show != "track":
             return None
-        cues, _ = fit_cues(self.cues(files), source)
+        cues, _ = fit_cues(self._cues(files), source)
         return write_webvtt(cues) if cues else None
 
-    def cues(self, files: Mapping[str, Path]) -> tuple[Cue, ...]:
+    def _cues(self, files: Mapping[str, Path]) -> tuple[Cue, ...]:
         """Raises KinoraError(INVALID_INPUT)."""
+        if self.file and self.file not in files:
+            raise refuse("The subtitles are no longer available. Add them again.")
         text = files[self.file].read_text("utf-8", "replace") if self.file else self.text
         return parse_subtitles(text)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
@@ -62,9 +61,7 @@ class Title(ClipOperation):
         default=0.4, ge=0, le=5, description="How long the letters take to appear, and to go."
     )
 
-    def check_files(
-        self, sources: Sequence[StreamInfo], files: Mapping[str, Path]
-    ) -> tuple[str, ...]:
+    def notes(self, sources: Sequence[StreamInfo]) -> tuple[str, ...]:
         return describe_unknown(self._lines)
 
     def output(self, source: StreamInfo) -> StreamInfo:
