@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from media.ffmpeg import SOUND_RATE_HZ
+from media.operations.exact_length import exact_sound
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.loudness import MEASURE, LoudnessGain, next_gain
 from media.operations.operation import (
@@ -112,7 +113,7 @@ class Sound(ClipOperation):
             return Streams(streams.video)
         if self.loudness:
             gain: LoudnessGain = context.measurement
-            mixed = graph.sound(f"{gain.filters},{_exactly(source)}", mixed)
+            mixed = graph.sound(f"{gain.filters},{exact_sound(source)}", mixed)
         return Streams(streams.video, mixed)
 
     @property
@@ -147,7 +148,9 @@ class Sound(ClipOperation):
             parts.append(self._soundtrack(graph, source, context.files[self.file]))
         if len(parts) < 2:
             return parts[0] if parts else None
-        return graph.sound(f"amix=inputs=2:normalize=0:duration=longest,{_exactly(source)}", *parts)
+        return graph.sound(
+            f"amix=inputs=2:normalize=0:duration=longest,{exact_sound(source)}", *parts
+        )
 
     def _soundtrack(self, graph: FilterGraph, source: StreamInfo, path: Path) -> Label:
         track = read_flac(path)
@@ -177,13 +180,8 @@ class Sound(ClipOperation):
         filters.append(f"volume={self.volume:.4f}")
         if silence:
             filters.append(f"adelay=delays={silence}S:all=1")
-        filters.append(_exactly(source))
+        filters.append(exact_sound(source))
         return graph.sound(",".join(filters), graph.stream("sound", f"{number}:a:0"))
-
-
-def _exactly(source: StreamInfo) -> str:
-    samples = source.num_samples
-    return f"apad=whole_len={samples},atrim=end_sample={samples},asetpts=N/SR/TB"
 
 
 @dataclass(frozen=True)
