@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LOUDNESS_LUFS = -14.0
 """What the large video sites play at, by ITU-R BS.1770."""
@@ -14,7 +14,9 @@ PEAK_DBTP = -3.0
 SILENCE_LUFS = -69.0
 """ffmpeg reports -70 for silence, and for less than 0.4 s of sound."""
 TOLERANCE_LU = 0.15
-MAX_PASSES = 4
+MAX_PASSES = 5
+MAX_STEP_DB = 6.0
+MIN_RISE = 0.25
 
 INTEGRATED = re.compile(r"I: +(-?[\d.]+|-?inf|nan) LUFS")
 PEAK = re.compile(r"Peak: +(-?[\d.]+|-?inf|nan) dBFS")
@@ -31,6 +33,8 @@ class LoudnessGain:
     tried and corrected."""
     passes: int = 1
     is_done: bool = True
+    tried: tuple[float, float] | None = None
+    """The gain of the pass before and the loudness that it gave."""
 
     @property
     def filters(self) -> str:
@@ -63,11 +67,15 @@ def next_gain(before: LoudnessGain | None, log: str) -> LoudnessGain:
         gain = LOUDNESS_LUFS - loudness
         limits = peak + gain > PEAK_DBTP
         return LoudnessGain(gain, limits, is_done=not limits)
-    missing = LOUDNESS_LUFS - loudness if math.isfinite(loudness) else 0.0
     passes = before.passes + 1
-    if abs(missing) <= TOLERANCE_LU:
-        return LoudnessGain(before.gain_db, True, passes)
-    # more than what is missing, because the limiter takes a part of it; never so much that a few
-    # clicks in silence become a wall of noise
-    gain = before.gain_db + min(1.3 * missing, 6.0)
-    return LoudnessGain(gain, True, passes, is_done=passes >= MAX_PASSES)
+    missing = LOUDNESS_LUFS - loudness
+    if not math.isfinite(missing) or abs(missing) <= TOLERANCE_LU:
+        return replace(before, passes=passes, is_done=True)
+    # by how much the loudness grew with the gain: less and less, because the limiter takes more
+    rise = 1.0
+    if before.tried is not None and before.gain_db != before.tried[0]:
+        rise = (loudness - before.tried[1]) / (before.gain_db - before.tried[0])
+    # never so much that a few clicks in silence become a wall of noise
+    step = min(missing / min(max(rise, MIN_RISE), 1.0), MAX_STEP_DB)
+    tried = before.gain_db, loudness
+    return LoudnessGain(before.gain_db + step, True, passes, passes >= MAX_PASSES, tried)

@@ -160,25 +160,30 @@ def speech(seconds: float) -> np.ndarray:
     return wave / np.abs(wave).max()
 
 
-@pytest.mark.parametrize("format", ["mp4", "webm"])
 @pytest.mark.parametrize(
-    ("signal", "level"),
-    [(pink_noise, 0.01), (pink_noise, 1.0), (music, 0.9), (music, 0.02), (speech, 0.3)],
+    ("signal", "level", "format"),
+    [
+        (pink_noise, 0.01, "mp4"),
+        (pink_noise, 1.0, "webm"),
+        (music, 0.9, "mp4"),
+        (music, 0.02, "webm"),
+        (speech, 0.3, "mp4"),
+    ],
 )
 def test_the_loudness_is_minus_14_lufs_and_peaks_stay_under_minus_1_dbtp(
     tmp_path: Path, signal: Callable[[float], np.ndarray], level: float, format: OutputFormat
 ) -> None:
-    wave = (level * signal(6)).astype("f4")
+    wave = (level * signal(4)).astype("f4")
     stereo = np.stack([wave, np.roll(wave, 31)])
-    times = [Fraction(n, 8) for n in range(48)]
-    frames = [plain_frame(BLUE)] * 48
-    clip = write_clip(tmp_path / "clip.mp4", frames, times, Fraction(6), stereo)
+    times = [Fraction(n, 8) for n in range(32)]
+    frames = [plain_frame(BLUE)] * 32
+    clip = write_clip(tmp_path / "clip.mp4", frames, times, Fraction(4), stereo)
     sound = read_sound(make(clip, Sound(), format=format).path)
-    assert sound.loudness == pytest.approx(-14, abs=0.7)
+    assert sound.loudness == pytest.approx(-14, abs=0.7)  # AAC takes 0.5 of noise
     assert sound.true_peak_db < -1
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.floats(0.002, 1.0), st.floats(1.0, 12.0), st.integers(0, 5))
 def test_no_mixture_of_noise_and_clicks_has_peaks_over_minus_1_dbtp(
     level: float, crest: float, seed: int
