@@ -331,7 +331,7 @@ def test_a_track_has_every_subtitle_at_its_time(clip: Path, format: OutputFormat
 
 
 def test_a_gif_has_no_track(clip: Path) -> None:
-    with pytest.raises(KinoraError, match="A GIF file has no track for subtitles"):
+    with pytest.raises(KinoraError, match="GIF has no track for subtitles"):
         make(clip, Subtitles(text="00:00.000 --> 00:01.000\nx", show="track"), format="gif")
 
 
