@@ -54,6 +54,8 @@ class Chain:
     files: Mapping[str, Path] = field(default_factory=dict)
     kept_notes: tuple[str, ...] = ()
     """Of a chain that was run before this one."""
+    kept_track: str | None = None
+    """Its subtitles."""
 
     @property
     def info(self) -> StreamInfo:
@@ -63,8 +65,21 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was fitted."""
-        own = (note for step in self.steps for note in step.operation.notes(step.sources))
+        own = (
+            note
+            for step in self.steps
+            for note in (
+                *step.operation.notes(step.sources),
+                *step.operation.describe_files(step.sources, self.files),
+            )
+        )
         return (*self.kept_notes, *own)
+
+    @property
+    def subtitle_track(self) -> str | None:
+        """A WebVTT file for a track of its own."""
+        tracks = [step.operation.subtitle_track(step.sources[0], self.files) for step in self.steps]
+        return next((track for track in reversed(tracks) if track is not None), self.kept_track)
 
     @property
     def has_frame_operations(self) -> bool:

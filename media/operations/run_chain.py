@@ -21,12 +21,15 @@ from media.operations.finish_files import finish_file
 from media.operations.operation import Context, FrameOperation, StreamInfo, Streams
 from media.operations.outputs import Bitrates, OutputFile, choose_bitrates, fit_output
 from media.operations.processes import Pipeline, ProcessLimits, run_pipeline
+from media.operations.subtitle_tracks import add_subtitle_track, check_subtitle_track
 from media.probe import MAX_ALLOC_BYTES
 
 NO_LIMIT = ProcessLimits()
 PLAIN_MP4 = OutputFile()
 LOSSLESS = OutputFile("lossless")
 MAX_LOSSLESS_BYTES = 64 * 2**30
+SOUND_IS_QUICKER = 20
+"""A pass without frames counts as so much less of the progress."""
 MAX_ATTEMPTS = 4
 """To stay below a size in MB."""
 
@@ -66,6 +69,7 @@ def run_chain(
     then leaves no file.
     """
     made, notes = fit_output(chain.info, output)
+    check_subtitle_track(chain, output.kind)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as place:
         folder = Path(place).absolute()
@@ -95,7 +99,10 @@ def _run_before(
         hooks,
         on_progress=lambda done, total: hooks.on_progress(done_before + done, done_before + total),
     )
-    return replace(plan_chain([source], []), kept_notes=chain.notes), after
+    kept = replace(
+        plan_chain([source], []), kept_notes=chain.notes, kept_track=chain.subtitle_track
+    )
+    return kept, after
 
 
 @dataclass
@@ -115,7 +122,10 @@ class _Run:
         ]
         passes = 2 if encoders.needs_first_pass(self.output) else 1
         self._pass_frames = [
-            *(info.num_frames for _, _, info in self._measuring),
+            *(
+                info.num_frames // (SOUND_IS_QUICKER if step.operation.measures_sound_only else 1)
+                for step, _, info in self._measuring
+            ),
             *[self.chain.info.num_frames] * passes,
         ]
         self._finished_passes = 0
@@ -129,28 +139,36 @@ class _Run:
         """Plays a clip through once for each operation that measures something first."""
         measured: Measured = {}
         for step, number, info in self._measuring:
-            operation, graph = step.operation, FilterGraph(self.folder)
-            context = Context(self.chain.files, measured, step.place, number)
-            pipeline = self._pipeline_until(graph, measured, step.place)
-            streams = pipeline.streams[number]
-            made = operation.add_measurement(graph, streams, info, context)
-            labels = [
-                label
-                for label, before in ((made.video, streams.video), (made.sound, streams.sound))
-                if label is not None and label != before
-            ]
-            if not labels:  # nothing to measure, such as the loudness of a clip without sound
-                self._finished_passes += 1
-            else:
-                command = [
-                    *self._command(graph, *labels, level="info"),
-                    *(word for label in labels for word in ("-map", str(label))),
-                    *("-f", "null", "pipe:2"),
-                ]
-                log = self._run(pipeline, command)
-                found = operation.read_measurement(log, self.folder, context)
+            while (found := self._measure_once(step, number, info, measured)) is not None:
                 measured[step.place, number] = found
+                if not step.operation.measures_again(found):
+                    break
+            self._finished_passes += 1
         return measured
+
+    def _measure_once(
+        self, step: ChainStep, number: int, info: StreamInfo, measured: Measured
+    ) -> Any:
+        """None if there is nothing to measure, such as the loudness of a clip without sound."""
+        operation, graph = step.operation, FilterGraph(self.folder)
+        context = Context(self.chain.files, measured, step.place, number)
+        pipeline = self._pipeline_until(graph, measured, step.place)
+        streams = pipeline.streams[number]
+        made = operation.add_measurement(graph, streams, info, context)
+        labels = [
+            label
+            for label, before in ((made.video, streams.video), (made.sound, streams.sound))
+            if label is not None and label != before
+        ]
+        if not labels:
+            return None
+        command = [
+            *self._command(graph, *labels, level="info"),
+            *(word for label in labels for word in ("-map", str(label))),
+            *("-f", "null", "pipe:2"),
+        ]
+        log = self._run(pipeline, command)
+        return operation.read_measurement(log, self.folder, context)
 
     def encode(self, measured: Measured) -> Path:
         output, info = self.output, self.chain.info
@@ -166,7 +184,6 @@ class _Run:
             if share >= 1:
                 return file
             rates = replace(rates, video=int(rates.video * share * 0.97))
-            self._finished_passes -= 1
         raise KinoraError(
             ErrorCode.TOO_LARGE,
             f"The clip does not fit into {output.target_mb:g} MB. Make it shorter or smaller.",
@@ -179,6 +196,7 @@ class _Run:
         video, options = encoders.first_pass(graph, video, info, self.output, rates)
         command = [*self._command(graph, video), "-map", str(video), "-threads", str(THREADS)]
         self._run(pipeline, [*command, *options])
+        self._finished_passes += 1
 
     def _write(self, measured: Measured, rates: Bitrates | None) -> Path:
         output, info, graph = self.output, self.chain.info, FilterGraph(self.folder)
@@ -195,10 +213,9 @@ class _Run:
                 *("-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{tags}")
             )
             wanted = [video] if sound is None else [video, sound]
-            command = [
-                *self._command(graph, *wanted),
-                *encoders.output_options(video, sound, info, output, file, metadata, rates),
-            ]
+            options = encoders.output_options(video, sound, info, output, file, metadata, rates)
+            track = add_subtitle_track(graph, self.chain, output.kind.suffix)
+            command = [*self._command(graph, *wanted), *track, *options]
             self._run(pipeline, command, file)
         return file
 
@@ -226,7 +243,6 @@ class _Run:
         commands = (*pipeline.commands, command) if links else (command,)
         done = Pipeline(commands, links, self.folder, file)
         log = run_pipeline(done, on_frames, self.hooks.is_cancelled, self.hooks.models, self.limits)
-        self._finished_passes += 1
         return log
 
     def _pipeline_until(self, graph: FilterGraph, measured: Measured, until: int | None) -> _Piped:
