@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from pydantic import ValidationError
@@ -74,9 +75,10 @@ class EditAdmission:
         for operation in edit.operations:
             for needed in operation.needed_files():
                 self._uploads.path(needed.id, owner)
-        for text in texts_of(edit):
+        files = self._inputs.files(edit)
+        for text in texts_of(edit, files):
             self._policy.check_prompt(text, owner)
-        chain = plan_edit(edit, self._inputs.clips(edit), self._inputs.files(edit))
+        chain = plan_edit(edit, self._inputs.clips(edit), files)
         info, notes = fit_output(chain.info, edit.output_file())
         first = jobs[edit.clips[0]]
         request, fitted = _made_by(first) if first else _uploaded(edit.clips[0])
@@ -143,10 +145,14 @@ class EditAdmission:
         return job
 
 
-def texts_of(edit: EditRequest) -> list[str]:
-    """What operations write on the frames."""
-    found = [getattr(each, "text", None) for each in edit.operations]
-    return [text for text in found if isinstance(text, str) and text]
+def texts_of(edit: EditRequest, files: Mapping[str, Path]) -> Iterator[str]:
+    """What operations write on the frames, as the content policy reads it."""
+    for operation in edit.operations:
+        if text := getattr(operation, "text", None):
+            yield str(text)
+        for needed in operation.needed_files():
+            if needed.kind == "subtitles":
+                yield files[needed.id].read_text(encoding="utf-8", errors="replace")
 
 
 def _made_by(job: Job) -> tuple[GenerationRequest, FittedRequest]:
