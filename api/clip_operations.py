@@ -130,7 +130,7 @@ class ClipOperations:
 
         def plan() -> Response:
             planned, took = self.service.plan_edit(edit, caller.owner, may_use=caller.may_see)
-            info = planned.chain.info
+            info = planned.info
             return _json(
                 EditEstimate(
                     seconds=took.seconds,
@@ -142,7 +142,7 @@ class ClipOperations:
                     num_frames=info.num_frames,
                     fps=float(info.fps),
                     duration_s=float(info.duration_s),
-                    notes=list(planned.chain.notes),
+                    notes=list(planned.notes),
                 )
             )
 

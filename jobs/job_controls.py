@@ -42,7 +42,7 @@ class JobControls(JobQueries):
 
     def finish(self, job_id: str, owner: str | None = None) -> Job:
         """Finishes a running job now: its clip is made from the last step's estimate. Raises
-        KinoraError(CONFLICT) for a queued one, and for an edit, of which there is no earlier end."""
+        KinoraError(CONFLICT) for a queued one, and for an edit."""
         job = self.get(job_id, owner)
         if job.edit and not job.state.ended:
             raise KinoraError(

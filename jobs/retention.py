@@ -1,7 +1,8 @@
 """Retention: removes the files of clips that are too old or over the disk quota, the oldest first.
 
 The job stays and its result says why the files are gone. Unfinished jobs, the clips that they edit,
-and the newest clip are never touched. In an object store the same rules hold there, and the quota for its local copies.
+and the newest clip are never touched. In an object store the same rules hold there, and the quota
+for its local copies.
 """
 
 from __future__ import annotations

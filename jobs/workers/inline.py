@@ -203,9 +203,8 @@ class InlineExecutor:
             self.request_stop(job.id, what)
         try:
             if job.edit and self._run_here:
-                with contextlib.closing(
-                    self._run_here(job, folder, lifecycle.pictures)
-                ) as messages:
+                call = self._run_here(job, folder, lifecycle.pictures)
+                with contextlib.closing(call) as messages:
                     self._follow(lifecycle, job, messages)
             elif self._grants is None:
                 self._run(lifecycle, job, 0, None)

@@ -22,6 +22,9 @@ from media.operations.operation import (
     seconds,
 )
 
+Measured = dict[tuple[int, int], Any]
+"""See Context.measured."""
+
 
 @dataclass(frozen=True)
 class ChainLimits:
@@ -49,6 +52,10 @@ class Chain:
     sources: tuple[EditSource, ...]
     steps: tuple[ChainStep, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
+    kept_notes: tuple[str, ...] = ()
+    """Of a chain that was run before this one."""
+    kept_track: str | None = None
+    """Its subtitles."""
 
     @property
     def info(self) -> StreamInfo:
@@ -58,7 +65,25 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was fitted."""
-        return tuple(note for step in self.steps for note in step.operation.notes(step.sources))
+        own = (
+            note
+            for step in self.steps
+            for note in (
+                *step.operation.notes(step.sources),
+                *step.operation.describe_files(step.sources, self.files),
+            )
+        )
+        return (*self.kept_notes, *own)
+
+    @property
+    def subtitle_track(self) -> str | None:
+        """A WebVTT file for a track of its own."""
+        tracks = [step.operation.subtitle_track(step.sources[0], self.files) for step in self.steps]
+        return next((track for track in reversed(tracks) if track is not None), self.kept_track)
+
+    @property
+    def has_frame_operations(self) -> bool:
+        return any(isinstance(step.operation, FrameOperation) for step in self.steps)
 
 
 def plan_chain(
@@ -70,7 +95,8 @@ def plan_chain(
     limits: ChainLimits = ChainLimits(),
 ) -> Chain:
     """Computes what comes out of every step. `join` comes first if there are several clips and no
-    join among the operations.
+    join among the operations. `files` are those that the operations need, by id; None if they are
+    not at hand yet.
 
     Raises KinoraError(INVALID_INPUT) before any work.
     """
@@ -83,6 +109,8 @@ def plan_chain(
         if join is None:
             raise refuse("Several clips need to be joined. Add the operation “join”.")
         operations = (join, *operations)
+    for operation in operations if files is not None else ():
+        operation.check_files(files or {})
     here = tuple(source.info for source in sources)
     steps: list[ChainStep] = []
     for place, operation in enumerate(operations):
@@ -132,7 +160,7 @@ def _check_limits(
 def add_chain(
     chain: Chain,
     graph: FilterGraph,
-    measured: dict[int, Any],
+    measured: Measured,
     *,
     until: int | None = None,
     piped: Label | None = None,
@@ -144,16 +172,16 @@ def add_chain(
     reads `piped` instead, and the sound as it was.
     """
     streams = [source.add_to(graph) for source in chain.sources]
-    context = Context(dict(chain.files), measured)
     for step in chain.steps[:until]:
+        context = Context(chain.files, measured, step.place)
         match step.operation:
             case JoinOperation() as join:
-                context = replace(context, place=step.place)
                 streams = [join.add_join(graph, streams, step.sources, context)]
             case ClipOperation() as operation:
-                context = replace(context, place=step.place)
-                pairs = zip(streams, step.sources, strict=True)
-                streams = [operation.add_to(graph, each, info, context) for each, info in pairs]
+                streams = [
+                    operation.add_to(graph, each, info, replace(context, clip=number))
+                    for number, (each, info) in enumerate(zip(streams, step.sources, strict=True))
+                ]
             case FrameOperation() if piped is not None:
                 (source,), (made,), sound = step.sources, step.outputs, streams[0].sound
                 if sound is not None and made.num_samples != source.num_samples:

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from media.ffmpeg import SOUND_RATE_HZ
+from media.operations.exact_length import exact_frames, exact_sound
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, Number, StreamInfo, Streams
 
@@ -62,14 +63,3 @@ class Speed(ClipOperation):
         factor = float(self.ratio)
         steps = max(1, math.ceil(math.log(factor, MIN_TEMPO)))
         return ",".join([f"atempo={factor ** (1 / steps):.9f}"] * steps)
-
-
-def exact_frames(info: StreamInfo) -> str:
-    """Filters that give exactly the number of frames: the last one is repeated, or cut."""
-    return f"tpad=stop={info.num_frames}:stop_mode=clone,trim=end_frame={info.num_frames}"
-
-
-def exact_sound(info: StreamInfo) -> str:
-    """Filters that give exactly the length of the frames: padded with silence, or cut."""
-    samples = info.num_samples
-    return f"apad=whole_len={samples},atrim=end_sample={samples},asetpts=N/SR/TB"

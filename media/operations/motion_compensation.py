@@ -16,7 +16,7 @@ import numpy as np
 
 from errors import ErrorCode, KinoraError
 from media.ffmpeg import BT709, base_command
-from media.operations.run_chain import TO_RGB
+from media.operations.encoders import TO_RGB
 from media.operations.scenes import ScenePlace
 
 SMALLEST_SIDE = 32

@@ -77,12 +77,23 @@ class NeededFile:
 class Context:
     """What an operation has beside its own fields."""
 
-    files: dict[str, Path]
+    files: Mapping[str, Path]
     """By their ids: what `needed_files` of the operations name. Checked, but still untrusted."""
-    measured: dict[int, Any]
-    """What `read_measurement` returned, by the operation's place in the chain."""
+    measured: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """What `read_measurement` returned, by the operation's place and the clip's number."""
     place: int = 0
     """Of this operation in the chain."""
+    clip: int = 0
+    """Its number; 0 after a join."""
+
+    @property
+    def measurement(self) -> Any:
+        """What this operation measured of this clip in a first pass."""
+        return self.measured[self.place, self.clip]
+
+    def file_name(self, name: str) -> str:
+        """A name for `FilterGraph.add_file` that no other operation of the chain uses."""
+        return f"{self.place}-{self.clip}-{name}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,8 @@ class Operation(BaseModel, ABC):
 
     title: ClassVar[str]
     """A few words for people: "Change the speed"."""
+    measures_sound_only: ClassVar[bool] = False
+    """Whether a first pass needs no frames, which makes it quick."""
     by_position: ClassVar[tuple[str, ...]] = ()
     """Fields that the short form sets in this order: `trim=1.0:3.5`."""
 
@@ -114,9 +127,33 @@ class Operation(BaseModel, ABC):
     def needed_files(self) -> tuple[NeededFile, ...]:
         return ()
 
+    def check_files(self, files: Mapping[str, Path]) -> None:
+        """Reads the files as far as needed to refuse them before any work. files: as in Context.
+
+        Raises KinoraError(INVALID_INPUT).
+        """
+
     def notes(self, sources: Sequence[StreamInfo]) -> tuple[str, ...]:
         """Sentences about what was fitted, such as another clip's size."""
         return ()
+
+    def describe_files(
+        self, sources: Sequence[StreamInfo], files: Mapping[str, Path]
+    ) -> tuple[str, ...]:
+        """Sentences about what of the files does not fit the clips; none about missing files."""
+        return ()
+
+    def subtitle_track(self, source: StreamInfo, files: Mapping[str, Path]) -> str | None:
+        """A WebVTT file that becomes a track of its own in what comes out."""
+        return None
+
+    def scaled(self, ratio: float) -> Operation:
+        """The same on a smaller copy of the clip, for previews: lengths in pixels change."""
+        return self
+
+    def cost(self, source: StreamInfo) -> float:
+        """Seconds on one core for a megapixel of the source, beyond decoding and encoding."""
+        return 0.002
 
     def buffered_bytes(self, source: StreamInfo) -> int:
         """Memory for frames that ffmpeg has to hold back at the same time."""
@@ -130,13 +167,18 @@ class Operation(BaseModel, ABC):
     def add_measurement(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
     ) -> Streams:
-        """Adds the filters of the first pass. Either stream may be left out of the pass by
-        returning it unchanged; what the filters print or write is for `read_measurement`."""
+        """Adds the filters of the first pass. A stream that is returned unchanged is left out of
+        it; what the filters print or write is for `read_measurement`."""
         return streams
 
     def read_measurement(self, log: str, folder: Path, context: Context) -> Any:
         """Reads what the first pass printed, or wrote into `folder`."""
         return None
+
+    def measures_again(self, found: Any) -> bool:
+        """Whether one more pass is needed after `read_measurement` returned `found`, which is in
+        `context.measured` during that pass."""
+        return False
 
 
 class ClipOperation(Operation):

@@ -66,6 +66,12 @@ def nearest_frame(time_s: float, source: StreamInfo) -> int:
     return int(Fraction(time_s) * source.fps + Fraction(1, 2))
 
 
+def shown_frame(time_s: float, source: StreamInfo) -> int:
+    """The frame that is shown at a time."""
+    # a time that was computed from a frame's number is often a rounding error before the frame
+    return int(Fraction(time_s) * source.fps + Fraction(1, 100))
+
+
 def keep_frames(
     graph: FilterGraph, streams: Streams, source: StreamInfo, start: int, end: int
 ) -> Streams:
