@@ -57,6 +57,9 @@ class Interpolate(UsesModel, FrameOperation):
         num_frames = math.ceil(source.num_frames * fps / source.fps)
         return replace(source, fps=fps, num_frames=num_frames)
 
+    def cost(self, source: StreamInfo) -> float:
+        return 0.4
+
     def change_frames(
         self, frames: Iterator[np.ndarray], source: StreamInfo, tools: FrameTools
     ) -> Iterator[np.ndarray]:

@@ -54,6 +54,9 @@ class Upscale(UsesModel, ClipOperation):
     def output(self, source: StreamInfo) -> StreamInfo:
         return replace(source, width=source.width * self.times, height=source.height * self.times)
 
+    def cost(self, source: StreamInfo) -> float:
+        return 0.02
+
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
     ) -> Streams:
