@@ -45,13 +45,16 @@ class Loop(ClipOperation):
         return replace(source, num_frames=self._once(source).num_frames * self.times)
 
     def buffered_bytes(self, source: StreamInfo) -> int:
-        frames = {
-            "boomerang": source.num_frames,
-            "crossfade": self._fade_frames(source),
-            "repeat": 0,
-        }[self.style]
-        repeated = self._once(source).num_frames if self.times > 1 else 0
-        return (frames + repeated) * source.frame_bytes
+        match self.style:
+            case "boomerang":
+                frames = source.num_frames
+            case "crossfade":
+                frames = self._fade_frames(source)
+            case "repeat":
+                frames = 0
+        if self.times > 1:
+            frames += self._once(source).num_frames
+        return frames * source.frame_bytes
 
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
