@@ -73,9 +73,8 @@ class EditSource:
 
     def scaled(self, ratio: float) -> EditSource:
         """The same clip in a smaller size, for previews."""
-        width, height = (
-            max(2, round(side * ratio)) for side in (self.info.width, self.info.height)
-        )
+        sides = (self.info.width, self.info.height)
+        width, height = (max(2, round(side * ratio)) for side in sides)
         return replace(self, info=replace(self.info, width=width, height=height))
 
     def _colour_filters(self, graph: FilterGraph, number: int) -> str:

@@ -73,9 +73,8 @@ class Loop(ClipOperation):
         if self.times == 1:
             return Streams(video, sound)
         more = self.times - 1
-        video = graph.video(
-            f"format=yuv420p,loop=loop={more}:size={once.num_frames}:start=0", video
-        )
+        repeated = f"format=yuv420p,loop=loop={more}:size={once.num_frames}:start=0"
+        video = graph.video(repeated, video)
         video = graph.video(exact_frames(made), video)
         if sound is not None:
             sound = graph.sound(f"aloop=loop={more}:size={once.num_samples}:start=0", sound)

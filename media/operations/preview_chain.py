@@ -49,7 +49,7 @@ class EditEstimate:
 
 
 def plan_preview(chain: Chain, seconds: float = PREVIEW_S, max_side: int = PREVIEW_SIDE) -> Chain:
-    """The same operations on smaller copies of the clips, up to the first seconds of what comes out.
+    """The same operations on smaller copies of the clips, up to the first seconds of the result.
 
     It is written as PREVIEW_FILE.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from media.operations.outputs import OUTPUTS, OutputFile
 from media.operations.preview_chain import PREVIEW_FILE, estimate_chain, plan_preview
 from media.operations.registry import parse_short_form
 from media.operations.run_chain import run_chain
+from media.operations.trim import Trim
 from tests.media.operations.sources import tones, write_clip
 from tests.media.reading import read
 
@@ -25,11 +25,11 @@ FPS = Fraction(12)
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five seconds of a picture with slow gradients, 1280 x 720."""
+    """Two seconds of a picture with slow gradients, 1280 x 720."""
     y, x = np.mgrid[:720, :1280]
     picture = np.stack([60 + x / 10, 60 + y / 6, 200 - x / 12], axis=-1).astype(np.uint8)
     path = tmp_path_factory.mktemp("clips") / "in.clip"
-    return write_clip(path, np.repeat(picture[None], 60, 0), FPS, tones(60, FPS))
+    return write_clip(path, np.repeat(picture[None], 24, 0), FPS, tones(24, FPS))
 
 
 @pytest.mark.parametrize(
@@ -42,17 +42,15 @@ def test_a_preview_shows_the_same_in_a_small_size(
     clip: Path, tmp_path: Path, operations: list[str]
 ) -> None:
     chain = plan_chain([open_source(clip)], [parse_short_form(each) for each in operations])
-    preview = plan_preview(chain, seconds=1.5)
-    began = time.monotonic()
+    preview = plan_preview(chain, seconds=0.5)
     made = run_chain(preview, tmp_path / "preview.mp4", PREVIEW_FILE)
-    took_s = time.monotonic() - began
-    assert made.info.num_frames == 18 and made.info.channels == 1
-    assert took_s < 20
+    assert made.info.num_frames == 6 and made.info.channels == 1
     if max(chain.info.width, chain.info.height) > 480:
         assert made.info.width / made.info.height == pytest.approx(
             chain.info.width / chain.info.height, rel=0.02
         )
-    whole = run_chain(chain, tmp_path / "whole.mp4", OutputFile())
+    first = plan_chain(chain.sources, [*(each.operation for each in chain.steps), Trim(end_s=0.1)])
+    whole = run_chain(first, tmp_path / "whole.mp4", OutputFile())
     small = Image.fromarray(read(whole.path).frames[0]).resize((32, 32), Image.Resampling.BOX)
     shown = Image.fromarray(read(made.path).frames[0]).resize((32, 32), Image.Resampling.BOX)
     difference = np.abs(np.asarray(small, float) - np.asarray(shown, float))
