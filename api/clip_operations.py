@@ -252,10 +252,12 @@ def _parsed(operation: Any) -> Any:
 
 
 def _file_kind(value: object) -> FileKind | None:
-    kind = next((kind for kind in FILE_KINDS if kind == value), None)
-    if value is not None and kind is None:
-        raise unusable("kind", f"it must be one of {', '.join(FILE_KINDS)}")
-    return kind
+    if value is None:
+        return None
+    for kind in FILE_KINDS:
+        if value == kind:
+            return kind
+    raise unusable("kind", f"it must be one of {', '.join(FILE_KINDS)}")
 
 
 def _as_list(value: object) -> list[Any]:
