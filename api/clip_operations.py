@@ -65,6 +65,7 @@ class EditEstimate(BaseModel):
     num_frames: int
     fps: float
     duration_s: float
+    megabytes: float = Field(description="About so large will the file be.")
     notes: list[str] = Field(description="What would be fitted, as sentences.")
 
 
@@ -142,6 +143,7 @@ class ClipOperations:
                     num_frames=info.num_frames,
                     fps=float(info.fps),
                     duration_s=float(info.duration_s),
+                    megabytes=round(planned.megabytes, 3),
                     notes=list(planned.notes),
                 )
             )

@@ -40,7 +40,7 @@ from media.probe import (
     run_ffmpeg,
     untrusted_input,
 )
-from media.rates import choose_rate
+from media.rates import MAX_FPS, choose_rate
 from pipelines.request import Focus
 
 MAX_STORED_SIDE = 1280
@@ -89,8 +89,13 @@ class VideoLimits:
     max_pixels: int = 3840 * 2160
     max_seconds: float = 60.0
     timeout_s: float = 120.0
+<<<<<<< HEAD
     max_side: int = MAX_STORED_SIDE
     """Larger clips are stored in this size."""
+=======
+    max_fps: int = MAX_FPS
+    """Of a faster clip, only one of several frames is read."""
+>>>>>>> operations
 
 
 @dataclass(frozen=True)
@@ -266,9 +271,9 @@ def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> Inspec
     tracks = picture.index, readable.index if readable else None
     timing = read_timing(source, *how_to_read, tracks)
     rate = (
-        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps)
+        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps, limits.max_fps)
         if timing
-        else choose_rate((), Fraction(0), Fraction(1), picture.fps)
+        else choose_rate((), Fraction(0), Fraction(1), picture.fps, limits.max_fps)
     )
     return InspectedVideo(
         path=source,

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 from media.operations.change_speed import exact_sound
+=======
+from errors import KinoraError
+>>>>>>> operations
 from media.operations.edit_sources import EditSource
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
@@ -113,6 +117,7 @@ def plan_chain(
         operation.check_files(files or {})
     here = tuple(source.info for source in sources)
     steps: list[ChainStep] = []
+    buffered = 0
     for place, operation in enumerate(operations):
         match operation:
             case JoinOperation():
@@ -125,6 +130,9 @@ def plan_chain(
                 raise TypeError(f"{type(operation).__name__} is of no known kind")
         for source, made in zip(here, after, strict=False):
             _check_limits(operation, source, made, limits)
+            buffered += operation.buffered_bytes(source)
+            if buffered > limits.max_buffered_bytes:
+                raise _needs_memory(operation, source, limits.max_buffered_bytes / buffered)
         steps.append(ChainStep(place, operation, here, after))
         here = after
     return Chain(tuple(sources), tuple(steps), dict(files or {}))
@@ -148,13 +156,14 @@ def _check_limits(
             f"The clip would have {float(made.fps):g} frames a second after “{operation.title}”; "
             f"at most {limits.max_fps} are possible."
         )
-    if operation.buffered_bytes(source) > limits.max_buffered_bytes:
-        share = limits.max_buffered_bytes / operation.buffered_bytes(source)
-        raise refuse(
-            f"“{operation.title}” holds all frames in memory, and this clip has too many: at most "
-            f"{seconds(share * float(source.duration_s))} of {source.width} x {source.height} are "
-            "possible. Trim the clip first, or make it smaller."
-        )
+
+
+def _needs_memory(operation: Operation, source: StreamInfo, share: float) -> KinoraError:
+    return refuse(
+        f"“{operation.title}” holds all frames in memory, and there are too many: about "
+        f"{seconds(share * float(source.duration_s))} of {source.width} x {source.height} are "
+        "possible. Trim the clip first, or make it smaller."
+    )
 
 
 def add_chain(

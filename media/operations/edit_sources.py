@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from media.operations.operation import StreamInfo, Streams
 from media.probe import VideoTrack, untrusted_input_options
 from media.videos import MAX_CHANNELS, InspectedVideo, VideoLimits, inspect_video
 
-SOURCE_LIMITS = VideoLimits(max_bytes=2 * 1024**3, max_seconds=900.0)
-"""More than for uploads: a clip that was joined of others can be edited again."""
+SOURCE_LIMITS = VideoLimits(max_bytes=2 * 1024**3, max_seconds=900.0, max_fps=240)
+"""More than for uploads: a clip that was joined or interpolated can be edited again."""
 
 TAGGED = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
 
@@ -45,7 +45,7 @@ class EditSource:
             f"tpad=stop={count}:stop_mode=clone,trim=end_frame={count}",
             f"settb={1 / info.fps},setpts=N",
         ]
-        if clip.picture.pixel_aspect != 1:
+        if (info.width, info.height) != self.decoded_size or clip.picture.pixel_aspect != 1:
             filters.append(f"scale={info.width}:{info.height}:flags=bicubic,setsar=1")
         filters.append(self._colour_filters(graph, number))
         video = graph.video(
@@ -63,6 +63,19 @@ class EditSource:
             graph.stream("sound", f"{number}:{clip.sound.index}"),
         )
         return Streams(video, sound)
+
+    @property
+    def decoded_size(self) -> tuple[int, int]:
+        """Width and height as ffmpeg decodes it: upright, but maybe not of square pixels."""
+        track = self.inspected.picture
+        size = track.width, track.height
+        return size if track.quarter_turns % 2 == 0 else size[::-1]
+
+    def scaled(self, ratio: float) -> EditSource:
+        """The same clip in a smaller size, for previews."""
+        sides = (self.info.width, self.info.height)
+        width, height = (max(2, round(side * ratio)) for side in sides)
+        return replace(self, info=replace(self.info, width=width, height=height))
 
     def _colour_filters(self, graph: FilterGraph, number: int) -> str:
         colours, track = self.inspected.colours, self.inspected.picture
