@@ -89,13 +89,10 @@ class VideoLimits:
     max_pixels: int = 3840 * 2160
     max_seconds: float = 60.0
     timeout_s: float = 120.0
-<<<<<<< HEAD
     max_side: int = MAX_STORED_SIDE
     """Larger clips are stored in this size."""
-=======
     max_fps: int = MAX_FPS
     """Of a faster clip, only one of several frames is read."""
->>>>>>> operations
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-from media.operations.change_speed import exact_sound
-=======
 from errors import KinoraError
->>>>>>> operations
 from media.operations.edit_sources import EditSource
+from media.operations.exact_length import exact_sound
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
     ClipOperation,
