@@ -13,12 +13,11 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
-from media.operations.frame_models import FrameInterpolator, ModelRole, UsesModel
+from media.operations.frame_models import FrameInterpolator, ModelRole, UsesModel, factor_as_typed
 from media.operations.motion_compensation import compensated_frames
 from media.operations.operation import FrameOperation, FrameTools, Number, StreamInfo, refuse
 from media.operations.scenes import ScenePlace, split_scenes
 from media.rates import RATES
-from pipelines.field_types import integer_as_typed
 
 ROLE: ModelRole = "interpolation"
 NTSC_TOLERANCE = Fraction(1, 100)
@@ -34,7 +33,7 @@ class Interpolate(UsesModel, FrameOperation):
     model_role: ClassVar[ModelRole] = ROLE
 
     op: Literal["interpolate"] = "interpolate"
-    times: Annotated[Literal[2, 4] | None, BeforeValidator(integer_as_typed)] = Field(
+    times: Annotated[Literal[2, 4] | None, BeforeValidator(factor_as_typed)] = Field(
         default=None, description="How many times as many frames: 2 or 4. Default: 2."
     )
     fps: Number | None = Field(
@@ -54,8 +53,12 @@ class Interpolate(UsesModel, FrameOperation):
                 f"The clip already has {float(source.fps):g} frames a second. Choose more, or "
                 "change its speed instead."
             )
-        num_frames = max(1, math.floor(source.num_frames * fps / source.fps + Fraction(1, 2)))
+        # rounded up, so that the last frame of the clip is there
+        num_frames = math.ceil(source.num_frames * fps / source.fps)
         return replace(source, fps=fps, num_frames=num_frames)
+
+    def cost(self, source: StreamInfo) -> float:
+        return 0.4
 
     def change_frames(
         self, frames: Iterator[np.ndarray], source: StreamInfo, tools: FrameTools
@@ -77,7 +80,7 @@ class Interpolate(UsesModel, FrameOperation):
                 yield last
                 count += 1
             start += counted.count
-        if last is not None:  # rounding may leave one place after the last scene
+        if last is not None:  # a clip may have fewer frames than its header says
             yield from itertools.repeat(last, made.num_frames - count)
 
     def _rate(self, source: Fraction) -> Fraction:
