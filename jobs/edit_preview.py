@@ -26,9 +26,9 @@ class EditPreviews:
     def make(self, planned: PlannedEdit) -> bytes:
         """The first seconds as an MP4. Raises KinoraError(UNAVAILABLE) while too many are made, and
         as the operations do."""
+        from media.operations.preview_chain import PREVIEW_FILE, plan_preview
         from media.operations.processes import ProcessLimits
-        from media.operations.run_chain import Hooks
-        from media.operations.run_preview import run_preview
+        from media.operations.run_chain import Hooks, run_chain
 
         if not self._places.acquire(timeout=WAIT_S):
             sentence = "Too many previews are made right now. Try again in a moment."
@@ -36,7 +36,8 @@ class EditPreviews:
         try:
             with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
                 file = Path(folder) / "preview.mp4"
-                run_preview(planned.chain, file, Hooks(), ProcessLimits(timeout_s=TIMEOUT_S))
+                chain = plan_preview(planned.chain)
+                run_chain(chain, file, PREVIEW_FILE, Hooks(), ProcessLimits(timeout_s=TIMEOUT_S))
                 return file.read_bytes()
         finally:
             self._places.release()

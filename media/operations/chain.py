@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from errors import KinoraError
-from media.operations.change_speed import exact_sound
 from media.operations.cut import CutOperation, keep_frames
 from media.operations.edit_sources import EditSource
+from media.operations.exact_length import exact_sound
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
     ClipOperation,
