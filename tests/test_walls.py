@@ -396,7 +396,8 @@ def test_what_is_imported_is_required() -> None:
         "c2pa": "c2pa_python",
     }
     own = {*ROOMS, *FILES, "training"}
-    optional = {"pipelines/engine/upscale_model.py": "spandrel"}  # its torchvision may replace torch
+    # not required, because the torchvision that it needs may replace torch
+    optional = {"pipelines/engine/upscale_model.py": "spandrel"}
     for path in sources(*ROOMS, *FILES):
         for module in imports_of(path):
             name = module.split(".")[0]
