@@ -15,6 +15,8 @@ StopRequest = Literal["discard", "finish"]
 
 MARK = "mark"
 """The field of the adjustment that a clip with a visible mark has."""
+WATERMARK = "watermark"
+"""That of a clip on a server that hides a watermark in frames."""
 
 
 class State(str, Enum):

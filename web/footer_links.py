@@ -7,6 +7,7 @@ from html import escape
 from settings import Settings
 
 MARKED = "Clips made here have a visible mark."
+WATERMARKED = "Clips made here have a hidden watermark."
 
 
 def footer_links(settings: Settings) -> list[tuple[str, str]]:
@@ -27,4 +28,6 @@ def footer_html(settings: Settings) -> str:
     ]
     if settings.draws_mark:
         parts.append(f"<span>{MARKED}</span>")
+    if settings.watermark:
+        parts.append(f"<span>{WATERMARKED}</span>")
     return " ".join(parts)

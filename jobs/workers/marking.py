@@ -1,13 +1,15 @@
-"""The visible mark of this server, as a worker draws it."""
+"""The visible mark and the watermark of this server, as a worker draws them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs.job import MARK
+from jobs.job import MARK, WATERMARK
 from media import unmarked
 from media.encode import EncodedClip, encode
+from media.frame_marks import FrameMark, MarksInOrder
+from media.invisible_watermark import InvisibleWatermark, has_room
 from media.stills import write_last_frame, write_poster
 from media.visible_mark import VisibleMark
 from pipelines.request import Adjustment
@@ -45,6 +47,34 @@ def adjustment_of(settings: Settings) -> Adjustment:
     )
 
 
+def marks_for(settings: Settings, width: int, height: int) -> FrameMark | None:
+    """All that is drawn on a clip of this size."""
+    marks: list[FrameMark] = []
+    if visible := mark_of(settings):
+        marks.append(visible)
+    if settings.watermark and has_room(width, height):
+        marks.append(InvisibleWatermark(settings.watermark))
+    return MarksInOrder(tuple(marks)) if marks else None
+
+
+def adjustments_of(settings: Settings, width: int, height: int) -> list[Adjustment]:
+    """What a clip of this size says of its marks."""
+    found = [adjustment_of(settings)] if settings.draws_mark else []
+    if settings.watermark:
+        fits = has_room(width, height)
+        found.append(
+            Adjustment(
+                field=WATERMARK,
+                asked="no watermark",
+                used="hidden" if fits else "none",
+                sentence="This server has hidden a watermark in the frames."
+                if fits
+                else "The clip has no hidden watermark: it is too small for one.",
+            )
+        )
+    return found
+
+
 def write_files(
     frames: np.ndarray,
     folder: Path,
@@ -55,9 +85,9 @@ def write_files(
     sound: Sound | None,
     lead: LeadIn | None,
 ) -> EncodedClip:
-    """Writes the clip, its poster and its last frame, all with the mark if there is one, and then
+    """Writes the clip, its poster and its last frame, all with the marks if there are any, and then
     copies without it to continue from. `frames`: uint8 [F, H, W, 3]. Raises as `encode`."""
-    mark = mark_of(settings)
+    mark = marks_for(settings, frames.shape[2], frames.shape[1])
     clip = encode(
         frames,
         folder / f"clip.{fitted.format}",

@@ -72,7 +72,7 @@ def _run(
     pictures: Path,
     settings: Settings,
 ) -> Result:
-    from jobs.workers.marking import adjustment_of, write_files
+    from jobs.workers.marking import adjustments_of, write_files
     from pipelines.engine import latents_file
     from pipelines.engine.decode import check_between_layers, decode
     from pipelines.engine.memory import PeakMemory
@@ -172,8 +172,7 @@ def _run(
         sound=sampled.sound or _sound_of_input(fitted, pictures),
         lead=lead,
     )
-    if settings.draws_mark:
-        changes.append(adjustment_of(settings))
+    changes += adjustments_of(settings, clip.width, clip.height)
     timer.lap("encode")
     result = Result(
         clip=clip.path.name,
