@@ -129,7 +129,7 @@ def test_delete_stops_a_running_video_and_it_is_gone(sdk: OpenAI, raw: httpx.Cli
     assert raw.get("/health").json()["running"] == 0, "the device is free"
 
 
-def test_remix_keeps_all_but_the_prompt(sdk: OpenAI, raw: httpx.Client) -> None:
+def test_remix_keeps_all_but_the_prompt(sdk: OpenAI, raw: httpx.Client, tmp_path: Path) -> None:
     first = sdk.videos.create_and_poll(prompt="a dog", extra_body=QUICK | {"seed": 21})
     remix = sdk.videos.remix(first.id, prompt="a cat")
     assert remix.remixed_from_video_id == first.id
@@ -138,6 +138,9 @@ def test_remix_keeps_all_but_the_prompt(sdk: OpenAI, raw: httpx.Client) -> None:
         raw.get(f"/api/jobs/{each}").json()["settings"] for each in (first.id, remix.id)
     )
     assert after == before | {"prompt": "a cat"}
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(sdk.videos.download_content(remix.id).content)
+    assert validated(clip)["validation_state"] == "Valid"
     with pytest.raises(openai.UnprocessableEntityError, match="prompt is empty"):
         sdk.videos.remix(first.id, prompt="")
 
