@@ -68,11 +68,13 @@ class ApiContext:
             self.service.use_quota(job, caller.quota)
 
     @contextmanager
-    def counted_clips(self, caller: Caller, clips: int = 1) -> Iterator[dict[str, str]]:
+    def counted_clips(
+        self, caller: Caller, clips: int = 1, *, needs_gpu: bool = True
+    ) -> Iterator[dict[str, str]]:
         """Counts clips against the caller's rate limit and yields the RateLimit headers; if they
         are refused inside, they do not count. Raises KinoraError: RATE_LIMITED, or UNAVAILABLE
         without the GPU quota that is needed."""
-        if self.service.needs_request and not caller.quota:
+        if needs_gpu and self.service.needs_request and not caller.quota:
             raise KinoraError(ErrorCode.UNAVAILABLE, NO_QUOTA)
         headers = self.limits.take(caller.limited_as, clips)
         try:

@@ -85,6 +85,10 @@ class JobView(JobProgress):
     full: dict[str, Any] | None = Field(
         default=None, description="Of a draft: what was requested for the full clip."
     )
+    edit: dict[str, Any] | None = Field(
+        default=None,
+        description="Of an edit: its clips and what is done to them. `settings` made the first.",
+    )
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -168,6 +172,7 @@ def job_view(service: JobService, job: Job) -> JobView:
         full=job.full_request.model_dump(mode="json", exclude_defaults=True)
         if job.full_request
         else None,
+        edit=job.edit.model_dump(mode="json") if job.edit else None,
         created_at=job.created_at,
         started_at=job.started_at,
         ended_at=job.ended_at,
@@ -181,7 +186,7 @@ def clip(result: Result) -> Clip:
         height=result.height,
         num_frames=result.num_frames,
         fps=result.fps,
-        duration_s=round(result.num_frames / result.fps, 4),
+        duration_s=round(result.duration_s, 4),
         size_bytes=result.size_bytes,
         finished_early=result.finished_early,
         seconds=result.seconds,
@@ -198,7 +203,8 @@ def urls(job: Job) -> dict[str, str]:
         if job.result and job.result.provenance and job.result.provenance.sidecar:
             found["credentials"] = f"{here}/credentials"
     elif not job.state.ended:
-        found |= {name: f"{here}/{name}" for name in ("preview", "cancel", "finish")}
+        names = ("cancel",) if job.edit else ("preview", "cancel", "finish")
+        found |= {name: f"{here}/{name}" for name in names}
     if job.full_request:
         found["render"] = f"{here}/render"
     if job.state in (State.FAILED, State.CANCELLED) or gone(job):

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from api.admin_pages import AdminPages
 from api.batches import Batches
+from api.clip_operations import ClipOperations
 from api.clip_reports import ClipReports
 from api.clips import ClipGallery
 from api.compat import Compat
@@ -67,7 +68,7 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     )
     parts = (
         Native, Batches, Explore, ClipGallery, Prompts, SettingsReader, ShareLinks, Videos, Compat,
-        AdminPages, ClipReports,
+        AdminPages, ClipReports, ClipOperations,
     )  # fmt: skip
     for part in (*(each(core) for each in parts), SharePages(core), Ops(service, metrics)):
         app.include_router(part.router())

@@ -1,4 +1,4 @@
-"""The command line: generate, worker, models, verify, evaluate, reports, takedown, and serve.
+"""The command line: generate, edit, worker, models, verify, evaluate, reports, takedown, and serve.
 
 Results go to standard output, everything else to standard error. Nothing heavy is imported before
 the input has been validated.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
+from cli.edit_command import edit
 from cli.generate import (
     InputFiles,
     about,
@@ -325,6 +326,7 @@ def styles(
         print(f"{style.id}  {style.name}: {template.prompt}")
 
 
+app.command()(edit)
 app.command()(style_thumbnails)
 app.command()(reports)
 app.command()(takedown)

@@ -114,7 +114,7 @@ def make(
     def submit(service: JobService) -> Job:
         return service.submit(files.stored_for(request, service), OWNER)
 
-    return _run(build_service, settings, submit)
+    return run_here(build_service, settings, submit)
 
 
 def render_draft(
@@ -127,7 +127,7 @@ def render_draft(
             output.check_format(service.get(job_id).fitted.format)
         return service.render(job_id, OWNER)
 
-    return _run(build_service, settings, submit)
+    return run_here(build_service, settings, submit)
 
 
 def retry_decoding(
@@ -147,13 +147,17 @@ def retry_decoding(
             raise KinoraError(ErrorCode.CONFLICT, "This clip is being made already.")
         return job
 
-    return _run(build_service, settings, submit)
+    return run_here(build_service, settings, submit)
 
 
-def _run(
-    build_service: BuildService, settings: Settings, submit: Callable[[JobService], Job]
+def run_here(
+    build_service: BuildService,
+    settings: Settings,
+    submit: Callable[[JobService], Job],
+    *,
+    is_edit: bool = False,
 ) -> tuple[Job, Path]:
-    """Runs the job that `submit` accepts, in this thread."""
+    """Runs the job that `submit` accepts, in this thread. An edit needs no torch."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
@@ -161,13 +165,13 @@ def _run(
     settings = settings.model_copy(update=nobody_waits | {"previews": False})
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
-    progress = ProgressLine()
+    progress = ProgressLine(is_edit=is_edit)
     service.subscribe(progress.on_event)
     try:
         service.start_command()
         job = submit(service)
-        device = executor.find_device()
-        if device.problem:
+        device = None if is_edit else executor.find_device()
+        if device and device.problem:
             say(f"{device.problem} The clip is made on the CPU.")
         with progress:
             executor.run(job.id)
@@ -215,7 +219,7 @@ def about(job: Job, path: Path | str) -> dict[str, Any]:
         "height": result.height,
         "frames": result.num_frames,
         "fps": result.fps,
-        "duration_s": result.num_frames / result.fps,
+        "duration_s": result.duration_s,
         "size_bytes": result.size_bytes,
         "seconds": result.seconds,
         "adjustments": [a.sentence for a in (*fitted.adjustments, *result.adjustments)],

@@ -21,6 +21,7 @@ from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from media import files, unmarked
 from media.files import NO_ROOM, atomic_write
+from media.operations.operation import FileKind
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,15 @@ MANIFEST = "result.json"
 
 CREDENTIAL_SUFFIXES = (".inputTo.c2pa", ".componentOf.c2pa")
 """An upload's own Content Credentials, by C2PA's word for what a clip has of it."""
-UPLOAD_SUFFIXES = (".png", ".mp4", ".json", *CREDENTIAL_SUFFIXES)
+FILE_SUFFIXES: dict[FileKind, str] = {
+    "clip": ".mp4",
+    "picture": ".png",
+    "sound": ".flac",
+    "lut": ".cube",
+    "subtitles": ".vtt",
+}
+"""What is uploaded, and the suffix of the stored file."""
+UPLOAD_SUFFIXES = (*FILE_SUFFIXES.values(), ".json", *CREDENTIAL_SUFFIXES)
 SIGNED_S = 3600
 
 
@@ -207,6 +216,14 @@ class Artifacts:
                 if not name.endswith(CREDENTIAL_SUFFIXES):  # only the server signs
                     self._download(self._key("pictures", name), folder / name)
 
+    def fetch_clip(self, job_id: str, folder: Path) -> None:
+        """Downloads a finished clip and what lies beside it from the object store to a worker's
+        folder."""
+        for key in self._listed(self._key("jobs", job_id)):
+            name = key.rsplit("/", 1)[-1]
+            if name == MANIFEST or Path(name).stem in ("clip", Path(unmarked.CLIP).stem):
+                self._download(key, folder / "jobs" / job_id / name)
+
     def fetch_upload(self, name: str) -> Path | None:
         """The local path of an uploaded file, downloaded if necessary; None if it is not there."""
         path = self.uploads_folder / name
@@ -271,7 +288,8 @@ class Artifacts:
 def _input_files(job: Job) -> Iterator[str]:
     request = job.request
     inputs = (request.image, request.last_image, request.video, request.continue_from)
-    for name in filter(None, inputs):
+    uploads = (*filter(None, inputs), *job.edit_uploads)
+    for name in dict.fromkeys(uploads):
         yield from upload_files(name)
 
 

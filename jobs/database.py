@@ -68,6 +68,7 @@ jobs = Table(
     Column("batch", String),
     Column("parent", String),
     Column("full_request", String),
+    Column("edit", String),
 )
 
 batches = Table(

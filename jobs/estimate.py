@@ -19,8 +19,10 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import RowMapping, delete, insert, select
 
 from jobs.database import timings
+from jobs.edit_estimate import EditEstimator
 from jobs.job import Job
 from jobs.store import JobStore
+from media.operations.edit_request import EditRequest
 from pipelines.models.cards import ModelCard
 from pipelines.planning import ClipShape, Planner
 from pipelines.planning.machine import machine_name
@@ -96,17 +98,19 @@ class Estimator:
         """The machines that make clips: behind Redis, the workers'. None: not known yet."""
         self._loaded_planner = planner
         self._kept: dict[tuple[str, ClipShape], tuple[float, Estimate]] = {}
+        self._edits = EditEstimator(store.database, lambda: self.machines())
 
     def learn(self, job: Job) -> None:
         """Stores the timings of a finished clip."""
-        if job.result is None or "denoise" not in job.result.seconds:
+        if job.result is None:
             return
         fitted, result = job.fitted, job.result
-        if fitted.upscale:
-            return  # its decoding is not comparable with that of others
         machines = self.machines() or ()
         machine = result.machine or (next(iter(machines)) if len(machines) == 1 else None)
-        if machine is None:
+        if machine is not None and job.edit:
+            self._edits.learn(job, machine, job.edit)
+        # the decoding of a doubled clip is not comparable with that of others
+        if machine is None or job.edit or fitted.upscale or "denoise" not in result.seconds:
             return
         seconds: dict[str, float] = dict(result.seconds)
         if result.step_s is not None:
@@ -129,8 +133,10 @@ class Estimator:
             tx.execute(insert(timings).values(row))
         self._kept.clear()
 
-    def estimate(self, fitted: FittedRequest) -> Estimate:
+    def estimate(self, fitted: FittedRequest, edit: EditRequest | None = None) -> Estimate:
         """Cached for a moment per model and shape: a thousand queued clips may be alike."""
+        if edit is not None:
+            return Estimate(**self._edits.estimate(edit, fitted)._asdict())
         shape, now = (fitted.model, ClipShape.of(fitted)), time.monotonic()
         made_at, kept = self._kept.get(shape, (now, None))
         if kept is not None and now - made_at < KEPT_S:
@@ -174,6 +180,8 @@ class Estimator:
             query = query.where(timings.c.machine.in_(machines))
         if model is not None:
             query = query.where(timings.c.model == model)
+        else:
+            query = query.where(timings.c.steps > 0)  # no edits
         with self._database.reading.begin() as tx:
             newest = query.order_by(timings.c.at.desc()).limit(RECENT)
             rows = tx.execute(newest).mappings().all()

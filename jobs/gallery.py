@@ -56,7 +56,8 @@ class Deletion(NamedTuple):
 
 class Relative(NamedTuple):
     """`relation`: parent, variation, draft (beside it), or how one was made from the other:
-    continued_from, edited_from, picture_from, continued_to, edited_to, picture_to."""
+    continued_from, edited_from, picture_from, continued_to, edited_to, picture_to; edit_of and edit
+    for the clips of an edit and the edits of a clip."""
 
     relation: str
     clip: GalleryClip

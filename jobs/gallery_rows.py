@@ -12,8 +12,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from jobs.database import Database, jobs
-from jobs.gallery_tables import clip_inputs, clips
-from jobs.job import Job, Result
+from jobs.gallery_tables import clip_inputs, clips, edit_sources
+from jobs.job import Job, Result, is_job_id
 from jobs.job_rows import job_of
 from pipelines.request import REQUEST_FIELDS, FittedRequest
 from pipelines.request_fields import Kind
@@ -42,6 +42,9 @@ WITHOUT_ROW = (
 def add_rows(tx: Connection, accepted: Sequence[Job]) -> None:
     """The rows of jobs that are stored in the same transaction."""
     tx.execute(insert(clips), [_row(tx, job) for job in accepted])
+    sources = [row for job in accepted for row in _edit_sources(tx, job)]
+    if sources:
+        tx.execute(insert(edit_sources), sources)
 
 
 def change_model(tx: Connection, job_id: str, fitted: FittedRequest) -> None:
@@ -115,7 +118,7 @@ def _row(tx: Connection, job: Job) -> dict[str, Any]:
         "bytes": 0,
         "text": search_text(None, job.fitted),
         "starred": 0,
-        "parent": job.parent,
+        "parent": None if job.edit else job.parent,  # which is among its sources
         "source": source[0] if source else None,
         "source_kind": source[1] if source else None,
         **_settings(job.fitted),
@@ -124,13 +127,27 @@ def _row(tx: Connection, job: Job) -> dict[str, Any]:
 
 
 def _source(tx: Connection, job: Job) -> tuple[str, SourceKind] | None:
-    """The clip that this one is made from, if it is one of the owner's."""
+    """The clip that this one is made from, if it is one of the owner's. Not for an edit, which may
+    have several: what its first clip was made from, it was not."""
+    if job.edit:
+        return None
     for name, kind in INPUTS:
         upload = getattr(job.fitted, name)
         found = upload and tx.execute(SOURCE, {"owner": job.owner, "upload": upload}).scalar()
         if found:
             return found, kind
     return None
+
+
+def _edit_sources(tx: Connection, job: Job) -> list[dict[str, str]]:
+    """The clips that an edit is made of, also those that were stored as uploads in between."""
+    found: dict[str, None] = {}
+    for each in job.edit.clips if job.edit else ():
+        named = {"owner": job.owner, "upload": each}
+        source = each if is_job_id(each) else tx.execute(SOURCE, named).scalar()
+        if source:
+            found[source] = None
+    return [{"job_id": job.id, "source": source} for source in found]
 
 
 def _settings(fitted: FittedRequest) -> dict[str, Any]:
@@ -144,6 +161,6 @@ def _result(result: Result) -> dict[str, Any]:
     return {
         "width": result.width,
         "height": result.height,
-        "seconds": result.num_frames / result.fps,
+        "seconds": result.duration_s,
         "bytes": 0 if takes_nothing else result.size_bytes,
     }

@@ -27,7 +27,7 @@ from typing_extensions import Unpack
 from jobs.database import jobs
 from jobs.gallery_query import ClipStatus, Facets, GalleryQuery, Position, Sort
 from jobs.gallery_rows import fold
-from jobs.gallery_tables import clip_inputs, clips, collection_clips, selections
+from jobs.gallery_tables import clip_inputs, clips, collection_clips, edit_sources, selections
 from jobs.job import State
 
 IDS_PER_QUERY = 500
@@ -180,7 +180,7 @@ def facets(tx: Connection, owner: str) -> Facets:
         return list(tx.execute(query.order_by(func.count().desc())))
 
     return Facets(
-        models={model: n for model, n in counted(clips.c.model)},
+        models={model: n for model, n in counted(clips.c.model) if model},
         sizes={(width, height): n for width, height, n in counted(clips.c.width, clips.c.height)},
         tasks={task: n for task, n in counted(clips.c.task)},
     )
@@ -297,6 +297,8 @@ def relatives(tx: Connection, row: RowMapping, limit: int) -> list[tuple[str, st
         found.append((row["parent"], "parent"))
     if row["source"]:
         found.append((row["source"], f"{row['source_kind']}_from"))
+    of_edit = select(edit_sources.c.source).where(edit_sources.c.job_id == row["job_id"])
+    found += [(each, "edit_of") for each in tx.execute(of_edit.limit(limit)).scalars()]
     newest_first = clips.c.created_at.desc(), clips.c.job_id.desc()
     children = select(clips.c.job_id).where(clips.c.parent == row["job_id"])
     made = select(clips.c.job_id, clips.c.source_kind).where(clips.c.source == row["job_id"])
@@ -307,6 +309,9 @@ def relatives(tx: Connection, row: RowMapping, limit: int) -> list[tuple[str, st
     found += [
         (each, f"{kind}_to") for each, kind in tx.execute(made.order_by(*newest_first).limit(limit))
     ]
+    edits = select(clips.c.job_id).join(edit_sources, edit_sources.c.job_id == clips.c.job_id)
+    edits = edits.where(edit_sources.c.source == row["job_id"]).order_by(*newest_first)
+    found += [(each, "edit") for each in tx.execute(edits.limit(limit)).scalars()]
     if row["j_full_request"] and row["j_batch"]:
         drafts = select(jobs.c.id).where(jobs.c.batch == row["j_batch"], jobs.c.id != row["job_id"])
         drafts = drafts.order_by(jobs.c.created_at, jobs.c.id).limit(limit)

@@ -56,6 +56,14 @@ clip_inputs = Table(
     Column("job_id", String),
 )
 
+edit_sources = Table(
+    "edit_sources",
+    metadata,
+    Column("job_id", String, primary_key=True),
+    Column("source", String, primary_key=True),
+)
+"""The clips that an edit is made of, without those that were uploaded."""
+
 selections = Table(
     "selections",
     metadata,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from enum import Enum
+from fractions import Fraction
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from errors import ErrorCode, KinoraError
+from media.operations.edit_request import EditRequest
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 
 StopRequest = Literal["discard", "finish"]
@@ -92,6 +94,8 @@ class Result(BaseModel):
     height: int
     num_frames: int
     fps: int
+    rate: str | None = None
+    """The frames per second as a fraction, `30000/1001`, where they are no whole number."""
     size_bytes: int
     unsigned_size_bytes: int | None = None
     """Of the clip before it was signed: until the signed file has replaced it, that is its size."""
@@ -115,6 +119,10 @@ class Result(BaseModel):
     """The machine that made it; None: the server's."""
     gone: Gone | None = None
     """Set when the files were removed; the other fields stay as they were."""
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.num_frames / Fraction(self.rate or self.fps))
 
 
 class Job(BaseModel):
@@ -140,6 +148,24 @@ class Job(BaseModel):
     """The job whose clip it is a variation of."""
     full_request: GenerationRequest | None = None
     """What a draft is a draft of: the request of the full clip, with the draft's seed."""
+    edit: EditRequest | None = None
+    """Set for an edit. Then `request` made its first clip, and `fitted` is that with the size, the
+    length and the rate of what comes out."""
+
+    @property
+    def edit_clips(self) -> tuple[str, ...]:
+        """The jobs whose clips an edit is made of."""
+        clips = self.edit.clips if self.edit else ()
+        return tuple(dict.fromkeys(name for name in clips if is_job_id(name)))
+
+    @property
+    def edit_uploads(self) -> tuple[str, ...]:
+        """The uploaded clips and files that an edit is made of."""
+        if self.edit is None:
+            return ()
+        clips = [name for name in self.edit.clips if not is_job_id(name)]
+        files = [needed.id for each in self.edit.operations for needed in each.needed_files()]
+        return tuple(dict.fromkeys([*clips, *files]))
 
 
 class IdempotencyKey(NamedTuple):
@@ -154,3 +180,8 @@ class IdempotencyKey(NamedTuple):
 def new_id() -> str:
     """128 random bits: another job's id cannot be guessed."""
     return secrets.token_hex(16)
+
+
+def is_job_id(name: str) -> bool:
+    """True for what `new_id` returns, in contrast to the id of an upload."""
+    return len(name) == 32

@@ -10,8 +10,10 @@ import contextlib
 from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.clip_removal import ClipRemover
+from jobs.disk_reserve import refuse_if_full
 from jobs.job import Job, State, StopRequest
 from jobs.lifecycle import JobLifecycle
+from jobs.moderation import Moderation
 from jobs.queries import JobQueries
 from settings import Settings
 
@@ -21,6 +23,7 @@ class JobControls(JobQueries):
     by `JobService`."""
 
     settings: Settings
+    moderation: Moderation
     _lifecycle: JobLifecycle
     _admission: Admission
     _remover: ClipRemover
@@ -39,8 +42,12 @@ class JobControls(JobQueries):
 
     def finish(self, job_id: str, owner: str | None = None) -> Job:
         """Finishes a running job now: its clip is made from the last step's estimate. Raises
-        KinoraError(CONFLICT) for a queued one."""
+        KinoraError(CONFLICT) for a queued one, and for an edit."""
         job = self.get(job_id, owner)
+        if job.edit and not job.state.ended:
+            raise KinoraError(
+                ErrorCode.CONFLICT, "An edit cannot be finished early: wait for it, or discard it."
+            )
         if job.state is State.QUEUED:
             raise KinoraError(
                 ErrorCode.CONFLICT, "There is nothing to keep yet: the clip has not begun."
@@ -86,6 +93,19 @@ class JobControls(JobQueries):
         requeued = self._lifecycle.retry_decode(job_id)
         self._executor.notify()
         return requeued or self.get(job_id, owner)
+
+    def refuse_if_full(self) -> None:
+        """Raises KinoraError where a clip or the database could not be written."""
+        folders = (self.settings.data_dir, self._artifacts.root, self._store.database.folder)
+        refuse_if_full(*filter(None, folders))
+
+    def _refuse_new(self, owner: str) -> None:
+        """Raises KinoraError where nothing can be accepted of this owner now."""
+        self.refuse_if_full()
+        self.moderation.refuse_blocked(owner)
+        health = self._executor.health()
+        if self._paused or health.state == "defunct":
+            raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
 
     def _request_stop(self, job: Job, what: StopRequest) -> bool:
         """True if the request is stored, now or earlier; False if the job does not run any more."""

@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from jobs.job import Job, Result, State
+from media.operations.edit_request import EditRequest
 from pipelines.field_types import STORED
 from pipelines.request import FittedRequest, GenerationRequest
 
 
 def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
-    """`server` accepted the job; equal `recipe`s may share a clip."""
+    """`server` accepted the job; equal `recipe`s may share a clip. An edit needs no model, so that
+    every worker may run it."""
     return {
         "id": job.id,
         "owner": job.owner,
@@ -28,11 +30,12 @@ def row_of(job: Job, server: str, recipe: str | None) -> dict[str, Any]:
         "ended_at": job.ended_at,
         "attempts": 0,
         "result": job.result.model_dump_json() if job.result else None,
-        "model": job.fitted.model,
+        "model": "" if job.edit else job.fitted.model,
         "recipe": recipe,
         "batch": job.batch,
         "parent": job.parent,
         "full_request": job.full_request.model_dump_json() if job.full_request else None,
+        "edit": job.edit.model_dump_json() if job.edit else None,
     }
 
 
@@ -53,8 +56,13 @@ def job_of(row: RowMapping | Mapping[str, Any]) -> Job:
         batch=row["batch"],
         parent=row["parent"],
         full_request=_request(row["full_request"]) if row["full_request"] else None,
+        edit=edit_of(row["edit"]),
     )
 
 
 def _request(stored: str) -> GenerationRequest:
     return GenerationRequest.model_validate_json(stored, context=STORED)
+
+
+def edit_of(stored: str | None) -> EditRequest | None:
+    return EditRequest.model_validate_json(stored) if stored else None

@@ -121,7 +121,7 @@ class JobLifecycle:
                     self.store.replace_fitted(job.id, event.fitted)
                 self.store.append(job.id, replace(event, fitted=None))
             case StepDone(eta_s=float() | int() as sampling_s):
-                tail_s = self.estimator.estimate(job.fitted).tail_s
+                tail_s = self.estimator.estimate(job.fitted, job.edit).tail_s
                 eta_s = round(sampling_s + tail_s, 1)
                 self.store.append(job.id, replace(event, eta_s=eta_s))
             case StepDone() | WaitingForGpu() | Loading() | Decoding() | Encoding():

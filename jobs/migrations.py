@@ -254,6 +254,18 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE TABLE moderation_keys (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
         ],
     ),
+    (
+        "0012_edits",
+        [
+            "ALTER TABLE jobs ADD COLUMN edit TEXT",
+            """CREATE TABLE edit_sources (
+                job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+                source TEXT NOT NULL,
+                PRIMARY KEY (job_id, source)
+            )""",
+            "CREATE INDEX edits_of_clip ON edit_sources (source)",
+        ],
+    ),
 ]
 
 

@@ -213,12 +213,13 @@ class JobQueries:
         """True where a queued clip has no web request, or one whose token expires soon: a page that
         shows the clip should send a new one (ZeroGPU)."""
         drivers = self._executor.drivers
-        return bool(drivers and job.state is State.QUEUED and drivers.wants_request(job.id))
+        waits = drivers and job.state is State.QUEUED and job.edit is None
+        return bool(waits and drivers.wants_request(job.id))
 
     def waits_for(self, job: Job) -> Literal["gpu", "caller"] | None:
         """What the clip waits for besides its turn (ZeroGPU): a GPU, or a caller with a token."""
         drivers = self._executor.drivers
-        if drivers is None or job.state.ended:
+        if drivers is None or job.state.ended or job.edit:
             return None
         if job.state is State.QUEUED:
             return "caller" if drivers.newest(job.id) is None else None

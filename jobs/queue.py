@@ -26,6 +26,11 @@ class Waiting(NamedTuple):
     created_at: float
     model: str | None = None
 
+    @property
+    def is_edit(self) -> bool:
+        """It needs no model, and so no GPU."""
+        return self.model == ""
+
 
 def in_turn(waiting: Iterable[Waiting], last_served: Mapping[str, float]) -> Iterator[Waiting]:
     """The queued jobs in the order in which they will run if no others are submitted."""

@@ -19,7 +19,7 @@ from jobs.events import EventLog
 from jobs.job import Job
 from jobs.queue import Waiting, by_owner, counts_before
 from jobs.store import JobStore
-from pipelines.request import FittedRequest
+from jobs.store_queries import Wanted
 
 FRESH_S = 1.0  # other processes change the queue too
 LONG = 50  # jobs: of a shorter queue, no outdated snapshot is ever used
@@ -69,7 +69,7 @@ class QueueEta:
         self._workers = workers
         self._snapshot = QueueSnapshot()
         self._reading = threading.Lock()
-        self._fitted: dict[str, FittedRequest] = {}
+        self._fitted: dict[str, Wanted] = {}
         self._version = 0
         store.subscribe(self._on_event)
 
@@ -83,7 +83,7 @@ class QueueEta:
         for owner, count in counts_before(job.owner, place, snapshot.waits_s):
             before += count
             wait_s += snapshot.waits_s[owner][count - 1] if count else 0.0
-        own_s = self._estimator.estimate(job.fitted).seconds
+        own_s = self._estimator.estimate(job.fitted, job.edit).seconds
         return QueueEstimate(before, wait_s / max(1, snapshot.workers) + own_s)
 
     def remaining_s(self, job: Job) -> float:
@@ -98,7 +98,7 @@ class QueueEta:
             granted = self._events.newest(job.id, Loading)
             started_at = granted[0].at if granted and granted[0].n > queued[0].n else None
         spent = now - (started_at or now)
-        return max(0.0, self._estimator.estimate(job.fitted).seconds - spent)
+        return max(0.0, self._estimator.estimate(job.fitted, job.edit).seconds - spent)
 
     def _on_event(self, event: Event) -> None:
         if event.kind in CHANGING:
@@ -133,10 +133,10 @@ class QueueEta:
         waiting, last_served = self._store.queued()
         idle = self._idle(waiting)
         waiting = [job for job in waiting if job.id not in idle]
-        new = self._store.fitted([job.id for job in waiting if job.id not in self._fitted])
+        new = self._store.wanted([job.id for job in waiting if job.id not in self._fitted])
         known = self._fitted | new
         self._fitted = {job.id: known[job.id] for job in waiting if job.id in known}
-        seconds = {i: self._estimator.estimate(f).seconds for i, f in self._fitted.items()}
+        seconds = {i: self._estimator.estimate(*w).seconds for i, w in self._fitted.items()}
         queues = by_owner(waiting, last_served)
         running = self._store.running()
         snapshot = QueueSnapshot(

@@ -26,6 +26,7 @@ NEEDED = {Task.IMAGE_TO_VIDEO: ("image", "continue_from"), Task.VIDEO_TO_VIDEO: 
 """One of these decides what a clip can be."""
 SCHEMA = 1
 SHOWN_LETTERS = 60
+MAX_EDITS = 50
 MISSING = {
     "image": "The picture it was made from is not here any more: choose it again.",
     "last_image": "The picture it ends on is not here any more: choose it again.",
@@ -71,6 +72,8 @@ def restore(written: WrittenSettings, service: Service, owner: str) -> RestoredS
         notes.append(
             f"It was finished early, after {done} of {steps} steps: now it takes them all."
         )
+    if (edited := _edit_note(written)) is not None:
+        notes.append(edited)
     settings |= _model(written, task, service, notes)
     _drop_missing_inputs(settings, service, owner, notes)
     _fit(settings, task, service, owner, notes)
@@ -91,6 +94,26 @@ def _valid_fields(values: Mapping[str, Any], notes: list[str]) -> dict[str, Any]
             continue
         kept |= request.model_dump(mode="json", include={name}, exclude_none=True)
     return kept
+
+
+def _edit_note(written: WrittenSettings) -> str | None:
+    """What was done to the clip after it was made with these settings."""
+    from media.operations.registry import OPERATIONS
+
+    titles: list[str] = []
+    step, deep = written.more.get("edit"), 0
+    if not isinstance(step, dict):
+        return None
+    while isinstance(step, dict) and deep < MAX_EDITS:
+        operations = step.get("operations")
+        done = operations if isinstance(operations, list) else []
+        names = [str(each.get("op")) for each in done if isinstance(each, dict)]
+        titles = [OPERATIONS[name].title for name in names if name in OPERATIONS] + titles
+        step, deep = step.get("before"), deep + 1
+    what = ", ".join(dict.fromkeys(titles)) or "another kind of file"
+    if not written.values:
+        return f"It was edited here ({what}); how it was made is not known."
+    return f"It was edited afterwards ({what}). These settings made the clip before that."
 
 
 def _task_of(written: WrittenSettings, settings: Mapping[str, Any]) -> Task | None:

@@ -1,7 +1,8 @@
 """Retention: removes the files of clips that are too old or over the disk quota, the oldest first.
 
-The job stays and its result says why the files are gone. Unfinished jobs and the newest clip are
-never touched. In an object store the same rules hold there, and the quota for its local copies.
+The job stays and its result says why the files are gone. Unfinished jobs, the clips that they edit,
+and the newest clip are never touched. In an object store the same rules hold there, and the quota
+for its local copies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Literal
 
 from errors import ErrorCode, KinoraError
 from jobs import uploads
-from jobs.artifacts import Artifacts
+from jobs.artifacts import FILE_SUFFIXES, Artifacts
 from jobs.batch_files import prune
 from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for tests of retention
@@ -106,6 +107,7 @@ def make_room(lifecycle: JobLifecycle, settings: Settings, known_sizes: Sizes | 
         _look_up_sizes(artifacts, [job.id for job in finished], sizes)
     counted: set[tuple[int, int]] = set()
     used = removed = kept = 0
+    needed = store.clips_being_edited()
     for job in finished:
         if job.result is None or job.result.gone:
             if sizes.pop(job.id, 0):  # the process was killed while it removed them
@@ -118,7 +120,7 @@ def make_room(lifecycle: JobLifecycle, settings: Settings, known_sizes: Sizes | 
             why = "age"
         elif quota is not None and used > quota and kept:
             why = "space"
-        if why:
+        if why and job.id not in needed:
             _remove_clip(store, artifacts, job.id, why)
             removed += 1
         else:
@@ -201,7 +203,8 @@ def remove_leftovers(lifecycle: JobLifecycle, settled_s: float = 0.0) -> None:
 
 def _remove_unused_uploads(store: JobStore, artifacts: Artifacts) -> None:
     folder = artifacts.uploads_folder
-    for path in _unused_for_a_day([*folder.glob("*.png"), *folder.glob("*.mp4")]):
+    files = [path for suffix in FILE_SUFFIXES.values() for path in folder.glob(f"*{suffix}")]
+    for path in _unused_for_a_day(files):
         if not store.uses_upload(path.stem):
             uploads.remove(folder, path.stem)
     if artifacts.is_remote:

@@ -15,7 +15,8 @@ from jobs.batch_files import BatchFiles
 from jobs.batch_plans import BatchPlan, BatchPlans
 from jobs.caller_styles import CallerStyles
 from jobs.clip_removal import ClipRemover, DeadlineThread
-from jobs.disk_reserve import refuse_if_full
+from jobs.edit_admission import EditAdmission
+from jobs.edit_preview import EditPreviews
 from jobs.estimate import Estimate, Estimator
 from jobs.evaluation import Evaluator
 from jobs.event_types import Event
@@ -24,7 +25,7 @@ from jobs.executor import Executor
 from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.gallery import Gallery
 from jobs.job import IdempotencyKey, Job, State, new_id
-from jobs.job_controls import JobControls
+from jobs.job_edits import JobEdits
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class JobService(JobControls):
+class JobService(JobEdits):
     """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
 
     Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `thumbnails`,
@@ -107,6 +108,8 @@ class JobService(JobControls):
         self._admission = Admission(
             self._lifecycle, self.cards, self._uploads, self.planner, settings, policy, self.idle
         )
+        self._edits = EditAdmission(self._lifecycle, self._uploads, settings, policy, self.idle)
+        self._edit_previews = EditPreviews(settings)
         self.shares = Shares(ShareRows(store.database), self, artifacts, signing, settings)
         self.moderation = connect_moderation(
             store, artifacts, self.shares, self._uploads, self.batch_files
@@ -179,6 +182,8 @@ class JobService(JobControls):
         not have, or before a restart with another one, fail instead of occupying the CPU for hours.
         """
         for job in self._store.unfinished(self._store.server, State.QUEUED):
+            if job.edit:
+                continue
             try:
                 self._admission.refuse_what_cannot_run(job.fitted)
             except KinoraError as error:
@@ -268,23 +273,21 @@ class JobService(JobControls):
             raise KinoraError(
                 ErrorCode.CONFLICT, "This clip is there already. Use another seed for a new one."
             )
+        if job.edit:
+            return self.submit_edit(
+                job.edit,
+                owner,
+                may_use=lambda source: source.owner in (owner, job.owner),
+                idempotency_key=idempotency_key,
+            )
         request = job.request.model_copy(update={"seed": job.fitted.seed})
         planned = PlannedJob(request, full_request=job.full_request, parent=job.id)
         again = self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
         self._events.wake(job.id)
         return again
 
-    def refuse_if_full(self) -> None:
-        """Raises KinoraError where a clip or the database could not be written."""
-        folders = (self.settings.data_dir, self._artifacts.root, self._store.database.folder)
-        refuse_if_full(*filter(None, folders))
-
     def _accept(self, planned: Sequence[PlannedJob], owner: str, **options: Any) -> Jobs:
-        self.refuse_if_full()
-        self.moderation.refuse_blocked(owner)
-        health = self._executor.health()
-        if self._paused or health.state == "defunct":
-            raise KinoraError(ErrorCode.UNAVAILABLE, (health.error or {}).get("message"))
+        self._refuse_new(owner)
         accepted = self._admission.accept(planned, owner, **options)
         self._executor.notify()
         return accepted

@@ -7,14 +7,15 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from jobs.artifacts import MANIFEST, Artifacts
-from jobs.job import Job, Provenance, Result
+from jobs.edit_inputs import find_clip
+from jobs.job import Job, Provenance, Result, is_job_id
 from media.files import atomic_write
 from media.provenance.c2pa_package import (
     NOT_INSTALLED,
@@ -28,6 +29,7 @@ from pipelines.request import Adjustment
 from settings import VERSION, Settings
 
 if TYPE_CHECKING:
+    from media.operations.edit_request import EditRequest
     from media.provenance.claims import Ingredient, Making, Relationship
     from media.provenance.signer import ClipSigner
 
@@ -41,6 +43,10 @@ RETRY_S = 60.0
 """After the certificate could not be loaded: the operator may have repaired it."""
 UNSIGNED = (
     "This clip could not be signed: it has no Content Credentials, only the tag “AI generated”."
+)
+
+NO_PLACE = (
+    "A zip has no place for Content Credentials: its pictures have only the tag “AI generated”."
 )
 
 
@@ -67,7 +73,10 @@ class Signing:
         if not self._settings.sign:
             return result
         try:
-            return result if self._is_signed(job.id, result) else self._sign(job, result)
+            if self._is_signed(job.id, result):
+                return result
+            with tempfile.TemporaryDirectory(prefix="kinora-") as archives:
+                return self._sign(job, result, Path(archives))
         except Exception:  # of any kind, from the library too: the clip is finished and not lost
             log.exception("Signing failed, the clip is kept without a signature (job=%s).", job.id)
             return _unsigned(result, UNSIGNED)
@@ -91,14 +100,15 @@ class Signing:
         is_said = result.provenance is not None and result.provenance.signed
         return is_said and self._artifacts.size(job_id, result.clip) == result.size_bytes
 
-    def _sign(self, job: Job, result: Result) -> Result:
+    def _sign(self, job: Job, result: Result, archives: Path) -> Result:
+        """`archives`: an empty folder."""
         signer = self._find_signer()
         if signer is None:
             # a missing package is the operator's business, not a message for every clip
             return _unsigned(result, UNSIGNED if self._problem is None else None, self._problem)
         # 1. Fetch the files, where a worker has stored them in an object store.
         is_local = (self._artifacts.folder(job.id) / MANIFEST).is_file()
-        making = self._making_of(job, result)
+        making = self._making_of(job, result, archives)
         clip, poster, last = (
             self._fetch(job.id, name) for name in (result.clip, result.poster, result.last_frame)
         )
@@ -109,6 +119,8 @@ class Signing:
             _replace_signed(signer, picture, making)
             if not is_local:
                 self._artifacts.put(job.id, picture)
+        if clip.suffix not in TYPES:
+            return _unsigned(result, NO_PLACE)
         signed = Provenance(signed=True, self_made=signer.is_self_made)
         if clip.suffix in SIDECAR_ONLY:
             sidecar = clip.with_name(f"{clip.name}{SIDECAR}")
@@ -153,9 +165,16 @@ class Signing:
 
     # -- what is said about it ---------------------------------------------------------------------
 
-    def _making_of(self, job: Job, result: Result) -> Making:
+    def _making_of(self, job: Job, result: Result, archives: Path) -> Making:
         card = self._cards.get(job.fitted.model)
         making = _making(f"kinora-{job.id[:8]}{Path(result.clip).suffix}")
+        if job.edit:
+            return replace(
+                making,
+                model=job.fitted.model or None,
+                ingredients=tuple(self._sources(job.edit, archives)),
+                edits=tuple(step.title for step in job.edit.operations),
+            )
         return replace(
             making,
             model=job.fitted.model,
@@ -177,6 +196,26 @@ class Signing:
             if name is not None and name not in found:
                 found[name] = self._ingredient(name, title, suffix, relationship)
         return list(found.values())
+
+    def _sources(self, edit: EditRequest, archives: Path) -> Iterator[Ingredient]:
+        """The clips of an edit, each with its own credentials."""
+        from media.provenance.claims import Ingredient, archive_name
+        from media.provenance.sandbox import read_ingredient
+
+        for name in dict.fromkeys(edit.clips):
+            if not is_job_id(name):
+                yield self._ingredient(name, "Clip", ".mp4", "componentOf")
+                continue
+            archive: Path | None = None
+            clip = find_clip(self._artifacts, name)
+            if clip is None:  # deleted meanwhile
+                continue
+            title = f"kinora-{name[:8]}{clip.suffix}"
+            for relationship, data in read_ingredient(clip, name, title, ("componentOf",)).items():
+                archive = archives / archive_name(name, relationship)
+                archive.write_bytes(data)
+            type = TYPES.get(clip.suffix, "application/octet-stream")
+            yield Ingredient(name, title, type, "componentOf", archive)
 
     def _ingredient(
         self, name: str, title: str, suffix: str, relationship: Relationship

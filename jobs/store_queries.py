@@ -15,10 +15,12 @@ from jobs.batch_rows import JOBS_OF, find_batch, known_batches, newest_batches
 from jobs.database import Database, events, jobs
 from jobs.event_types import Event, from_json
 from jobs.gallery_sql import is_deleted
+from jobs.gallery_tables import edit_sources
 from jobs.job import Job, Result, State
-from jobs.job_rows import job_of
+from jobs.job_rows import edit_of, job_of
 from jobs.queue import Waiting, in_turn
 from jobs.removed_jobs import place_of
+from media.operations.edit_request import EditRequest
 from pipelines.request import FittedRequest
 
 UNFINISHED = (State.QUEUED.value, State.RUNNING.value)
@@ -35,6 +37,13 @@ class Finished(NamedTuple):
     id: str
     ended_at: float
     result: Result | None
+
+
+class Wanted(NamedTuple):
+    """What the time of a job depends on."""
+
+    fitted: FittedRequest
+    edit: EditRequest | None
 
 
 class StoreQueries:
@@ -137,11 +146,20 @@ class StoreQueries:
         ]
 
     def uses_upload(self, name: str) -> bool:
-        """True if a request names it: as its picture, its last picture or its clip."""
-        is_named = or_(jobs.c.image == name, jobs.c.request.contains(name))
+        """True if a request names it: as its picture, its last picture or its clip, or in an
+        edit."""
+        is_named = or_(
+            jobs.c.image == name, jobs.c.request.contains(name), jobs.c.edit.contains(name)
+        )
         with self.database.reading.begin() as tx:
             found = tx.execute(select(jobs.c.id).where(is_named).limit(1)).first()
         return found is not None
+
+    def clips_being_edited(self) -> set[str]:
+        """The clips that unfinished edits are made of."""
+        query = select(edit_sources.c.source).join(jobs, jobs.c.id == edit_sources.c.job_id)
+        with self.database.reading.begin() as tx:
+            return set(tx.execute(query.where(jobs.c.state.in_(UNFINISHED))).scalars())
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -174,14 +192,16 @@ class StoreQueries:
         with self.database.reading.begin() as tx:
             return queue.oldest(tx, self.server)
 
-    def fitted(self, ids: Sequence[str]) -> dict[str, FittedRequest]:
-        """The fitted requests of those ids that are jobs in this database."""
-        found: dict[str, FittedRequest] = {}
+    def wanted(self, ids: Sequence[str]) -> dict[str, Wanted]:
+        """What is wanted of those ids that are jobs in this database."""
+        found: dict[str, Wanted] = {}
         for chunk in _chunks(ids):
-            query = select(jobs.c.id, jobs.c.fitted).where(jobs.c.id.in_(chunk))
+            query = select(jobs.c.id, jobs.c.fitted, jobs.c.edit).where(jobs.c.id.in_(chunk))
             with self.database.reading.begin() as tx:
                 rows = tx.execute(query).all()
-            found |= {row.id: FittedRequest.model_validate_json(row.fitted) for row in rows}
+            for row in rows:
+                fitted = FittedRequest.model_validate_json(row.fitted)
+                found[row.id] = Wanted(fitted, edit_of(row.edit))
         return found
 
     def unfinished_here(self) -> dict[State, int]:

@@ -12,10 +12,10 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from errors import ErrorCode, KinoraError
-from jobs.artifacts import Artifacts, upload_files
+from jobs.artifacts import FILE_SUFFIXES, Artifacts, upload_files
 from media.files import atomic_write
 from pipelines.models.duration import SourceClip
 from pipelines.request import GenerationRequest
@@ -23,13 +23,26 @@ from settings import Settings
 
 if TYPE_CHECKING:
     from media.images import StoredPicture
+    from media.operations.operation import FileKind
     from media.provenance.claims import Relationship
-    from media.videos import StoredVideo
+    from media.videos import StoredVideo, VideoLimits
 
 log = logging.getLogger(__name__)
 
 GIVERS = "givers"
 """The folder of marks: givers/<file>/<hash of the owner>."""
+
+
+MAX_SECONDS_TO_EDIT = 900.0
+MAX_SIDE_TO_EDIT = 3840
+TIMEOUT_TO_EDIT_S = 600.0
+
+
+class StoredFile(NamedTuple):
+    """An upload of any kind."""
+
+    id: str
+    kind: FileKind
 
 
 class UploadChecks(Protocol):
@@ -68,19 +81,57 @@ class Uploads:
 
     def store_video(self, source: Path, owner: str, *, made_here: bool = False) -> StoredVideo:
         """A clip that was `made_here` may be larger than an uploaded one."""
-        from media.videos import VideoLimits, store_video
+        from media.videos import VideoLimits
+
+        most = self.settings.max_video_upload_bytes
+        if made_here:
+            most = self.settings.max_video_file_size_bytes
+        return self._store_clip(source, owner, VideoLimits(max_bytes=most))
+
+    def _store_clip(self, source: Path, owner: str, limits: VideoLimits) -> StoredVideo:
+        from media.videos import store_video
 
         if self.checks:
             self.checks.check_source(source, owner)
-        limits = VideoLimits(max_bytes=self.settings.max_video_upload_bytes)
-        if made_here:
-            limits = VideoLimits(max_bytes=self.settings.max_video_file_size_bytes)
         stored = store_video(source, self.folder, limits)
         if self.checks:
             self.checks.check_frames(self.folder / f"{stored.id}.mp4", owner)
         self._keep_credentials(source, stored.id, "Clip", ("inputTo", "componentOf"))
         self._mark(stored.id, owner)
         return stored
+
+    def store_clip_to_edit(self, source: Path, owner: str) -> StoredVideo:
+        """As `store_video`, for clips that are larger or longer than a model takes."""
+        from media.videos import VideoLimits
+
+        return self._store_clip(
+            source,
+            owner,
+            VideoLimits(
+                max_bytes=self.settings.max_video_upload_bytes,
+                max_seconds=MAX_SECONDS_TO_EDIT,
+                max_side=MAX_SIDE_TO_EDIT,
+                timeout_s=TIMEOUT_TO_EDIT_S,
+            ),
+        )
+
+    def store_file(self, source: Path, owner: str, kind: FileKind | None = None) -> StoredFile:
+        """Stores a file that an operation reads. Without `kind`, that is seen from the file. Raises
+        KinoraError."""
+        from media.attachments import detect_kind, store_attachment
+
+        kind = kind or detect_kind(source)
+        if kind == "clip":
+            return StoredFile(self.store_clip_to_edit(source, owner).id, kind)
+        if kind == "picture":
+            most = self.settings.max_image_bytes
+            if source.stat().st_size > most:
+                sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
+                raise KinoraError(ErrorCode.TOO_LARGE, sentence)
+            return StoredFile(self.store_picture(source.read_bytes(), owner).id, kind)
+        name = store_attachment(source, kind, self.folder, self.settings.max_video_upload_bytes)
+        self._mark(name, owner)
+        return StoredFile(name, kind)
 
     def keep_unmarked(self, name: str, suffix: str, job_id: str, artifacts: Artifacts) -> None:
         """Keeps the copy of a job's clip or last frame without the visible mark beside the upload
@@ -121,7 +172,7 @@ class Uploads:
         """The file of that hash. `owner=None` skips the check. Raises KinoraError(NOT_FOUND)."""
         is_hash = len(name) == 64 and set(name) <= set("0123456789abcdef")
         if is_hash and (owner is None or self._mark_path(name, owner).is_file()):
-            for suffix in (".png", ".mp4"):
+            for suffix in FILE_SUFFIXES.values():
                 path = self.folder / f"{name}{suffix}"
                 if path.is_file():
                     return path

@@ -118,6 +118,8 @@ class Drivers:
         return found
 
     def _is_idle(self, job: Waiting) -> bool:
+        if job.is_edit:  # which needs no GPU
+            return False
         request = self._requests.get(job.id)
         if request is not None:
             return time.monotonic() - request.seen_at > min(TOKEN_S, self.idle_s)

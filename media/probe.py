@@ -38,6 +38,7 @@ SIZE = re.compile(r", (\d+)x(\d+)[ ,\n]")
 PIXEL_FORMAT = re.compile(r", (\w+)(?:\(([^)]*)\))?, \d+x\d+")
 SAR = re.compile(r"SAR ([1-9]\d*):([1-9]\d*)")
 FPS = re.compile(r", ([\d.]+)(k?) fps")
+ROTATION = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
 DOLBY_VISION = re.compile(r"DOVI configuration record:.*?profile: (\d+).*?compatibility id: (\d+)")
 CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "quad": 4, "5.0": 5, "5.1": 6, "6.1": 7, "7.1": 8}
 TIME_BASE = re.compile(r"^#tb (\d): (\d+)/(\d+)", re.MULTILINE)
@@ -62,6 +63,8 @@ class VideoTrack:
     """The container's average rate."""
     dolby_vision: tuple[int, int] | None
     """Profile and compatibility id; id 0 means that only Dolby Vision players can show it."""
+    quarter_turns: int = 0
+    """By which ffmpeg turns the frames upright when it decodes them."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def parse_description(output: str) -> Description:
 def _parse_video_track(index: int, codec: str, rest: str, side_data: str) -> VideoTrack:
     size, pix_fmt_match, fps = SIZE.search(rest), PIXEL_FORMAT.search(rest), FPS.search(rest)
     shape = SAR.search(rest)
-    dovi = DOLBY_VISION.search(side_data)
+    dovi, rotation = DOLBY_VISION.search(side_data), ROTATION.search(side_data)
     return VideoTrack(
         index=index,
         codec=codec,
@@ -144,6 +147,7 @@ def _parse_video_track(index: int, codec: str, rest: str, side_data: str) -> Vid
         else Fraction(1),
         fps=exact_rate(float(fps[1]) * (1000 if fps[2] else 1)) if fps else None,
         dolby_vision=(int(dovi[1]), int(dovi[2])) if dovi else None,
+        quarter_turns=round(float(rotation[1]) / 90) % 4 if rotation else 0,
     )
 
 
@@ -235,7 +239,17 @@ def untrusted_input(
     protocol, limits on pixels, streams, memory and seconds."""
     return [
         *base_command(level),
-        *("-max_alloc", str(MAX_ALLOC_BYTES), "-protocol_whitelist", "file", "-f", demuxer),
+        *("-max_alloc", str(MAX_ALLOC_BYTES)),
+        *untrusted_input_options(source, demuxer, max_seconds, max_pixels, decoders),
+    ]
+
+
+def untrusted_input_options(
+    source: Path, demuxer: str, max_seconds: float, max_pixels: int, decoders: str = DECODERS
+) -> list[str]:
+    """The same without the start of the command, for one input of several."""
+    return [
+        *("-protocol_whitelist", "file", "-f", demuxer),
         *("-codec_whitelist", decoders, "-max_pixels", str(max_pixels)),
         *("-max_streams", "20", "-threads", "2", "-t", f"{max_seconds:g}"),
         *("-i", f"file:{source.absolute()}"),

@@ -40,7 +40,7 @@ from media.probe import (
     run_ffmpeg,
     untrusted_input,
 )
-from media.rates import choose_rate
+from media.rates import MAX_FPS, choose_rate
 from pipelines.request import Focus
 
 MAX_STORED_SIDE = 1280
@@ -89,6 +89,10 @@ class VideoLimits:
     max_pixels: int = 3840 * 2160
     max_seconds: float = 60.0
     timeout_s: float = 120.0
+    max_side: int = MAX_STORED_SIDE
+    """Larger clips are stored in this size."""
+    max_fps: int = MAX_FPS
+    """Of a faster clip, only one of several frames is read."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class StoredVideo:
 
 
 @dataclass(frozen=True)
-class _Source:
+class InspectedVideo:
     """An uploaded file that passed the checks, and how to decode it."""
 
     path: Path
@@ -148,7 +152,7 @@ def store_video(
             f"The clip is {size_bytes / 2**20:.1f} MB; at most {limits.max_bytes / 2**20:.0f} MB "
             "are accepted.",
         )
-    clip = _inspect(source, limits, sound)
+    clip = inspect_video(source, limits, sound)
 
     # 2. Transcode, under the same limits whatever the header says
     folder.mkdir(parents=True, exist_ok=True)
@@ -250,7 +254,8 @@ def _choose_demuxer(source: Path) -> str:
     )
 
 
-def _inspect(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
+def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> InspectedVideo:
+    """Reads header and timestamps, no frames. Raises KinoraError(INVALID_VIDEO | TOO_LARGE)."""
     demuxer = _choose_demuxer(source)
     how_to_read = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
     description = describe(source, *how_to_read)
@@ -263,11 +268,11 @@ def _inspect(source: Path, limits: VideoLimits, with_sound: bool) -> _Source:
     tracks = picture.index, readable.index if readable else None
     timing = read_timing(source, *how_to_read, tracks)
     rate = (
-        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps)
+        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps, limits.max_fps)
         if timing
-        else choose_rate((), Fraction(0), Fraction(1), picture.fps)
+        else choose_rate((), Fraction(0), Fraction(1), picture.fps, limits.max_fps)
     )
-    return _Source(
+    return InspectedVideo(
         path=source,
         demuxer=demuxer,
         limits=limits,
@@ -342,7 +347,7 @@ def _count_frames(
     return max(1, min(count, math.ceil(longest * rate)))
 
 
-def _transcode(clip: _Source, output: Path) -> int:
+def _transcode(clip: InspectedVideo, output: Path) -> int:
     """Decodes, converts and encodes; returns the number of frames written."""
     limits, sound = clip.limits, clip.sound
     sound_options: list[str] = ["-an"]
@@ -380,20 +385,21 @@ def _transcode(clip: _Source, output: Path) -> int:
     return int(counts[-1]) if counts else 0
 
 
-def _build_filters(clip: _Source) -> str:
-    """Constant rate, square pixels, at most MAX_STORED_SIDE, BT.709 colours."""
+def _build_filters(clip: InspectedVideo) -> str:
+    """Constant rate, square pixels, no side above the limit, BT.709 colours."""
+    side = clip.limits.max_side
     return (
         f"fps={clip.rate}:round=near:start_time=0:eof_action=pass,tpad=stop={clip.num_frames}:stop_mode=clone,"
         # not -frames:v, which would end the sound as well
         f"trim=end_frame={clip.num_frames},"
         f"scale=w='max(2,iw*min(max(sar,0.25),4))':h=ih,setsar=1,"
-        f"scale=w='min({MAX_STORED_SIDE},iw)':h='min({MAX_STORED_SIDE},ih)'"
+        f"scale=w='min({side},iw)':h='min({side},ih)'"
         f":force_original_aspect_ratio=decrease:force_divisible_by=2,"
         f"{describe_conversion(clip.colours)}"
     )
 
 
-def _describe_output(output: Path, num_frames: int, clip: _Source) -> StoredVideo:
+def _describe_output(output: Path, num_frames: int, clip: InspectedVideo) -> StoredVideo:
     """Measures the file we wrote instead of trusting the uploaded header."""
     head = run_ffmpeg(
         [*base_command("info"), "-f", "mov", "-i", f"file:{output}"], 30, may_fail=True

@@ -70,7 +70,7 @@ def _kinora(found: dict[str, Any]) -> WrittenSettings | None:
         model=_text(settings.get("model")),
         task=_text(settings.get("task")),
         revision=revision if isinstance(revision, str) else None,
-        more={name: found.get(name) for name in ("schema", "steps_done")},
+        more={name: found.get(name) for name in ("schema", "steps_done", "edit")},
     )
 
 

@@ -5,10 +5,13 @@ A table stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from media.operations.registry import schemas
 from pipelines.models.cards import load_cards
 from settings import ROOT, Settings
 
@@ -33,7 +36,30 @@ def models_table() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"settings": settings_table, "models": models_table}
+def operations_table() -> str:
+    rows = ["| operation | fields | what it does |", "|---|---|---|"]
+    for each in schemas():
+        fields = [
+            f"`{name}`{default_of(field)}: {field.get('description', '')}"
+            for name, field in each["schema"]["properties"].items()
+            if name != "op"
+        ]
+        short = ":".join(each["by_position"]).upper()
+        written = f"`{each['op']}{f'={short}' if short else ''}`"
+        rows.append(f"| {written} | {'<br>'.join(fields)} | {each['description']} |")
+    return "\n".join(rows)
+
+
+def default_of(field: dict[str, Any]) -> str:
+    default = field.get("default")
+    return "" if default in (None, "", [], ()) else f" ({json.dumps(default)})"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "models": models_table,
+    "editing": operations_table,
+}
 
 
 def page_of(name: str) -> Path:

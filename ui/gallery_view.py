@@ -32,7 +32,7 @@ def tile(clip: GalleryClip, signatures: Signatures, view: View) -> dict[str, Any
         "model": fitted.model,
         "width": width,
         "height": height,
-        "duration_s": round(result.num_frames / result.fps if result else fitted.duration_s, 3),
+        "duration_s": round(result.duration_s if result else fitted.duration_s, 3),
         "fps": result.fps if result else fitted.fps,
         "format": fitted.format,
         "is_draft": job.full_request is not None,

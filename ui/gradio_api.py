@@ -172,11 +172,18 @@ class Endpoints:
 async def wait_for_clip(
     service: JobService, values: dict[str, Any], who: str, progress: gr.Progress
 ) -> tuple[str, dict[str, Any]]:
-    """Submits the request and waits for its clip. A cancelled call discards it."""
+    """Submits the request and waits for its clip, as `follow_clip`."""
     with errors_for_gradio():
         request = GenerationRequest.model_validate(values)
         job = await in_thread(service.submit, request, who)
         await in_thread(service.drive, job.id, who)
+    return await follow_clip(service, job, who, progress)
+
+
+async def follow_clip(
+    service: JobService, job: Job, who: str, progress: gr.Progress
+) -> tuple[str, dict[str, Any]]:
+    """Waits for the clip of a job. A cancelled call discards it."""
     try:
         seen = job_view.Progress()
         async for event in service.afollow(job.id, tick_s=HEARTBEAT_S):

@@ -38,8 +38,8 @@ def view(
         "prompt": fitted.prompt,
         "width": width,
         "height": height,
-        "duration_s": round(shown.num_frames / shown.fps, 3),
-        "format": fitted.format,
+        "duration_s": round(shown.duration_s, 3),
+        "format": job.edit.format if job.edit else fitted.format,
         "phase": progress.phase,
         "line": line(job, progress, position, wait_s),
         "ring": round(progress.ring, 4),
@@ -53,7 +53,7 @@ def view(
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:
-        body["settings"] = labelled_settings(job.fitted)
+        body["settings"] = labelled_settings(job.fitted) if job.fitted.model else []
         body["finished_early"] = result.finished_early
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
@@ -104,12 +104,19 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
             return "Waiting for a GPU: all that this Space may use are in use"
         return "Waiting for a GPU"
     if progress.phase in ("loading", "queued"):
+        if job.edit:
+            return "Reading the clips"
         if progress.bytes_total:
             done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9
             return f"Downloading the model, {done:.1f} of {total:.1f} GB"
         if progress.fraction:
             return f"Loading the model, {round(100 * progress.fraction)} %"
         return "Loading the model"
+    if progress.phase == "denoise" and job.edit:
+        share = round(100 * progress.step / max(1, progress.total))
+        if progress.eta_s:
+            return f"Editing, {share} %, {seconds(progress.eta_s)} left"
+        return f"Editing, {share} %"
     if progress.phase == "denoise":
         if progress.eta_s:
             return f"Step {progress.step} of {progress.total}, {seconds(progress.eta_s)} left"
@@ -134,7 +141,7 @@ def done_line(job: Job) -> str:
         return "Ready"
     if job.result.gone:
         return "This clip is gone"
-    total, length_s = job.result.seconds.get("total"), job.result.num_frames / job.result.fps
+    total, length_s = job.result.seconds.get("total"), job.result.duration_s
     made = f"{length_s:.1f} s, made in {seconds(total)}" if total else f"{length_s:.1f} s"
     return f"Finished early. {made}" if job.result.finished_early else made
 
@@ -151,7 +158,10 @@ def seconds(value: float) -> str:
 
 
 def used(job: Job) -> dict[str, Any]:
-    """The settings that made the clip, by the request's names: they can be sent again."""
+    """The settings that made the clip, by the request's names: they can be sent again. Of an edit,
+    those of its first clip."""
+    if not job.fitted.model:  # an edit of an uploaded clip
+        return {}
     fitted = job.fitted.model_dump(mode="json")
     settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, job.fitted)}
     if job.fitted.image or job.fitted.video:

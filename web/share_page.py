@@ -112,7 +112,7 @@ def title_of(shared: SharedClip, language: Language = ENGLISH) -> str:
 
 def facts_of(shared: SharedClip, language: Language = ENGLISH) -> str:
     result = shared.result
-    seconds = result.num_frames / result.fps
+    seconds = result.duration_s
     facts = TEXTS["seconds"].format(seconds=seconds, width=result.width, height=result.height)
     return language.translate(facts)
 

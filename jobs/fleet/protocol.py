@@ -81,7 +81,7 @@ class WorkerInfo(BaseModel):
     """What it computes on."""
 
     def may_make(self, model: str) -> bool:
-        return self.models is None or model in self.models
+        return not model or self.models is None or model in self.models
 
 
 class RedisProtocol:

@@ -23,7 +23,8 @@ class Free(NamedTuple):
     """The models it may run; None: all."""
 
     def may_make(self, model: str) -> bool:
-        return self.models is None or model in self.models
+        """An edit has no model."""
+        return not model or self.models is None or model in self.models
 
 
 class WaitingJob(NamedTuple):

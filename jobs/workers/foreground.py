@@ -82,7 +82,7 @@ class ForegroundExecutor:
             lifecycle.progress(job, event)
 
         try:
-            manager = self._loaded_manager()
+            manager = None if job.edit else self._loaded_manager()
             folder = lifecycle.folder(job.id)
             stop = PolledStopRequests(lifecycle, job.id)
             result = run_job(job, manager, emit, stop, folder, lifecycle.pictures, self._settings)

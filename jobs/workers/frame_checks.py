@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
@@ -57,6 +58,14 @@ def check_inputs(
 
 def check_result(frames: np.ndarray, settings: Settings) -> None:
     """Raises KinoraError(CONTENT_POLICY) for frames that may not be stored: uint8 [F, H, W, 3]."""
+    check_result_at(len(frames), lambda numbers: frames[numbers], settings)
+
+
+def check_result_at(
+    count: int, read: Callable[[list[int]], np.ndarray], settings: Settings
+) -> None:
+    """As `check_result`, for `count` frames in a file, of which `read` returns those of some
+    numbers."""
     if _is_on(settings):
         sentence = (
             "This clip was not kept: it looks like something that this server does not make. "
@@ -64,7 +73,7 @@ def check_result(frames: np.ndarray, settings: Settings) -> None:
         )
         from pipelines.engine.frame_filter import spread
 
-        _check(frames[spread(len(frames))], settings, "result", None, sentence)
+        _check(read(spread(count)), settings, "result", None, sentence)
 
 
 def _is_on(settings: Settings) -> bool:

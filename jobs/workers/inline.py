@@ -64,6 +64,8 @@ class InlineExecutor:
         self._lifecycle: JobLifecycle | None = None
         self._thread: threading.Thread | None = None
         self._gpu: dict[str | None, Callable[..., Generator[RunMessage]]] = {}
+        self._run_here: Callable[[Job, Path, Path], Generator[RunMessage]] | None = None
+        """Runs an edit in this process, without a GPU."""
 
     # -- for the service -------------------------------------------------------------------------
 
@@ -74,6 +76,9 @@ class InlineExecutor:
         self._lifecycle = lifecycle
         manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
         self._gpu = {None: self._on_gpu(manager)}
+        self._run_here = lambda job, folder, pictures: _run_messages(
+            job, manager, folder, pictures, self._settings
+        )
         if self.drivers is not None:
             zerogpu.install()
             self._gpu["xlarge"] = self._on_gpu(manager, "xlarge")
@@ -165,7 +170,7 @@ class InlineExecutor:
 
     def _run_next(self, lifecycle: JobLifecycle) -> bool:
         """Runs the next job; False if there is none that can run now."""
-        job = lifecycle.claim(self.drivers.drivable() if self.drivers else None)
+        job = lifecycle.claim(self._runnable(lifecycle))
         if job is None:
             return False
         request = self.drivers.newest(job.id) if self.drivers else None
@@ -182,6 +187,14 @@ class InlineExecutor:
             self.drivers.forget(known - left)
         return True
 
+    def _runnable(self, lifecycle: JobLifecycle) -> set[str] | None:
+        """Which queued jobs can run now: on ZeroGPU those with a web request, and edits, which need
+        no GPU. None: all."""
+        if self.drivers is None:
+            return None
+        edits = {job.id for job in lifecycle.store.queued()[0] if job.is_edit}
+        return self.drivers.drivable() | edits
+
     def _make(self, lifecycle: JobLifecycle, job: Job, request: CallerRequest | None) -> None:
         folder = lifecycle.folder(job.id)
         (folder / STOP_FILE).unlink(missing_ok=True)
@@ -189,7 +202,11 @@ class InlineExecutor:
         if what:
             self.request_stop(job.id, what)
         try:
-            if self._grants is None:
+            if job.edit and self._run_here:
+                call = self._run_here(job, folder, lifecycle.pictures)
+                with contextlib.closing(call) as messages:
+                    self._follow(lifecycle, job, messages)
+            elif self._grants is None:
                 self._run(lifecycle, job, 0, None)
             elif self._is_loaded(lifecycle, job):
                 self._grants.make(lifecycle, job, request)

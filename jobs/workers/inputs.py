@@ -43,6 +43,10 @@ def fetch_inputs(
 ) -> None:
     """On the worker: fetches the inputs into a folder of this job. Raises KinoraError."""
     artifacts.fetch_uploads(job, folder / PICTURES)
+    if job.edit and artifacts.is_remote:
+        (folder / PICTURES).mkdir(parents=True, exist_ok=True)  # even if nothing was uploaded
+        for name in job.edit_clips:
+            artifacts.fetch_clip(name, folder)
     for lora in job.fitted.loras:
         if lora.source not in shared:
             continue

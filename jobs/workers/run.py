@@ -23,6 +23,7 @@ from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
 from jobs.workers.frame_checks import check_inputs, check_result
 from jobs.workers.promise import made_otherwise, note_differences
+from jobs.workers.run_edit import run_edit
 from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 from pipelines.control import Control
 
@@ -46,16 +47,23 @@ Emit = Callable[[WorkerEvent], None]
 
 def run_job(
     job: Job,
-    manager: PipelineManager,
+    manager: PipelineManager | None,
     emit: Emit,
     control: Control,
     folder: Path,
     pictures: Path,
     settings: Settings,
 ) -> Result:
-    """Makes the clip. Raises KinoraError; Cancelled if the job was discarded."""
+    """Makes the clip; an edit without `manager`. Raises KinoraError; Cancelled if the job was
+    discarded."""
     try:
         with _as_kinora_errors(job.id), TimedControl(control, settings.request_timeout_s) as timed:
+            if job.edit:
+                result = run_edit(job, job.edit, emit, timed, folder, pictures, settings)
+                _write_manifest(folder, result)
+                return result
+            if manager is None:
+                raise ValueError("only an edit is made without models")
             return _run(job, manager, emit, timed, folder, pictures, settings)
     except KinoraError as error:
         if not is_worth_keeping(error):

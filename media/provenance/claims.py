@@ -16,6 +16,9 @@ SELF_MADE_ISSUER = "Kinora (self-made)"
 """The organization in self-made certificates, by which a verifier recognizes them. It proves
 nothing: everybody can write it into a certificate."""
 
+UNKNOWN = "http://cv.iptc.org/newscodes/digitalsourcetype/composite"
+"""Of elements that may or may not be generated."""
+
 Relationship = Literal["inputTo", "componentOf"]
 """C2PA's words: something was made from it, or it is in the file."""
 
@@ -63,6 +66,8 @@ class Making:
     revision: str | None = None
     prompt: str | None = None
     ingredients: tuple[Ingredient, ...] = ()
+    edits: tuple[str, ...] | None = None
+    """What was done to the ingredients of an edit, as sentences; None for what was generated."""
 
     def manifest(self, ingredients: tuple[Ingredient, ...]) -> dict[str, Any]:
         """The definition, with those of the ingredients that have no archive."""
@@ -75,15 +80,20 @@ class Making:
         agent = {"name": self.model or GENERATOR}
         if self.revision or not self.model:
             agent["version"] = self.revision or self.version
+        is_edit = self.edits is not None
         created: dict[str, Any] = {
             "action": "c2pa.created",
             "when": self.made_at.isoformat(timespec="seconds"),
-            "softwareAgent": agent,
-            "digitalSourceType": COMPOSITE if parts else GENERATED,
+            "softwareAgent": self._program if is_edit else agent,
+            "digitalSourceType": self._source_type(has_parts=bool(parts)),
         }
-        placed = [
+        placed: list[dict[str, Any]] = [
             {"action": "c2pa.placed", "parameters": {"ingredientIds": [each.instance_id]}}
             for each in parts
+        ]
+        edited: list[dict[str, Any]] = [
+            {"action": "c2pa.edited", "softwareAgent": self._program, "description": what}
+            for what in self.edits or ()
         ]
         return {
             "title": self.title,
@@ -91,7 +101,7 @@ class Making:
             "assertions": [
                 {
                     "label": "c2pa.actions.v2",
-                    "data": {"actions": [created, *placed], "allActionsIncluded": True},
+                    "data": {"actions": [created, *placed, *edited], "allActionsIncluded": True},
                     "created": True,
                 },
                 {
@@ -102,3 +112,12 @@ class Making:
             ],
             "ingredients": [each.definition() for each in ingredients],
         }
+
+    @property
+    def _program(self) -> dict[str, str]:
+        return {"name": GENERATOR, "version": self.version}
+
+    def _source_type(self, *, has_parts: bool) -> str:
+        if self.edits is not None and self.model is None:  # an edit of files from elsewhere
+            return UNKNOWN
+        return COMPOSITE if has_parts else GENERATED

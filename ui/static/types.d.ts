@@ -373,7 +373,9 @@ export interface Relative {
     | "picture_from"
     | "continued_to"
     | "edited_to"
-    | "picture_to";
+    | "picture_to"
+    | "edit_of"
+    | "edit";
   clip: Tile;
 }
 

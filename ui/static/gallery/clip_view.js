@@ -37,6 +37,8 @@ const RELATIONS = {
   continued_to: "Continued by",
   edited_to: "Edited to",
   picture_to: "Its picture begins",
+  edit_of: "Edited from",
+  edit: "Edited to",
 };
 const DATE = dateFormat({ dateStyle: "long", timeStyle: "short" });
 const POLL_MS = 1500;

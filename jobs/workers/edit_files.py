@@ -1,0 +1,69 @@
+"""Writes the files of an edit: the clip, its poster, its last frame, and copies without the visible
+mark where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs.workers.frame_checks import check_result_at
+from jobs.workers.marking import adjustment_of, mark_of
+from media import unmarked
+from media.edited_stills import read_frames
+from media.operations.chain import Chain
+from media.operations.edit_request import EditRequest
+from media.operations.outputs import OutputFile
+from media.operations.processes import ProcessLimits
+from media.operations.run_chain import EditedClip, Hooks, run_chain
+from media.stills import write_last_frame, write_poster
+from pipelines.request import Adjustment
+from settings import Settings
+
+CLIP = "clip"
+
+
+@dataclass(frozen=True)
+class WrittenEdit:
+    clip: EditedClip
+    unmarked: EditedClip | None = None
+    """The same without the visible mark, where there is one."""
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+def write_edit(
+    chain: Chain,
+    edit: EditRequest,
+    folder: Path,
+    settings: Settings,
+    hooks: Hooks,
+    comment: str,
+) -> WrittenEdit:
+    """Raises KinoraError, and Cancelled if the job was discarded; then no file is left."""
+    output = edit.output_file(comment)
+    target = folder / f"{CLIP}{output.kind.suffix}"
+    on_progress = hooks.on_progress
+    limits = ProcessLimits(max_bytes=settings.max_video_file_size_bytes)
+    mark = mark_of(settings)
+    if mark is None:
+        return WrittenEdit(run_chain(chain, target, output, hooks, limits))
+    first = replace(hooks, on_progress=lambda done, total: on_progress(done, 2 * total))
+    second = replace(hooks, on_progress=lambda done, total: on_progress(total + done, 2 * total))
+    plain = run_chain(chain, folder / unmarked.CLIP, OutputFile("mp4", "high"), first, limits)
+    marked = run_chain(chain, target, replace(output, mark=mark), second, limits)
+    return WrittenEdit(marked, plain, (adjustment_of(settings),))
+
+
+def write_stills(made: WrittenEdit, folder: Path, settings: Settings) -> None:
+    """Checks the frames by the content policy, and writes the poster and the last frame. Raises
+    KinoraError(CONTENT_POLICY | DECODE)."""
+    clip = made.clip
+    last = clip.info.num_frames - 1
+    check_result_at(
+        clip.info.num_frames, lambda numbers: read_frames(clip.path, clip.info, numbers), settings
+    )
+    frames = read_frames(clip.path, clip.info, [last // 2, last])
+    write_poster(frames[:1], folder / "poster.jpg")
+    write_last_frame(frames[1:], folder / "last.png")
+    if plain := made.unmarked:
+        number = plain.info.num_frames - 1
+        write_last_frame(read_frames(plain.path, plain.info, [number]), folder / unmarked.FRAME)

@@ -1,0 +1,1 @@
+"""Operations on finished clips: trim, speed, join and so on; a chain has one decode, one encode."""

@@ -1,0 +1,84 @@
+"""Colour: exposure, contrast, saturation and white balance."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from media.operations.filter_graph import FilterGraph
+from media.operations.operation import ClipOperation, Context, Number, StreamInfo, Streams
+
+LUMA = np.array([0.2126, 0.7152, 0.0722])
+"""Weights of BT.709."""
+GAMMA = 2.4
+"""Of BT.1886: a gain of light is a gain of the signal as well, to the power of its inverse."""
+PIVOT = 0.5
+"""The signal that contrast does not change."""
+MAX_WARMTH_STOPS = 0.5
+CURVE_SIZE = 4096
+
+
+class Colour(ClipOperation):
+    """Changes exposure, contrast, white balance and saturation, in this order."""
+
+    title: ClassVar[str] = "Adjust colours"
+    by_position: ClassVar[tuple[str, ...]] = ("exposure", "contrast", "saturation", "warmth")
+
+    op: Literal["colour"] = "colour"
+    exposure: Number = Field(
+        default=0, ge=-3, le=3, description="In stops: 1 is twice as much light, -1 half of it."
+    )
+    contrast: Number = Field(default=1, ge=0, le=3, description="1 leaves it as it is.")
+    saturation: Number = Field(
+        default=1, ge=0, le=2, description="1 leaves it as it is; 0 is black and white."
+    )
+    warmth: Number = Field(
+        default=0, ge=-1, le=1, description="White balance: -1 is cold and blue, 1 warm and orange."
+    )
+    tint: Number = Field(
+        default=0, ge=-1, le=1, description="White balance: -1 is green, 1 magenta."
+    )
+
+    def output(self, source: StreamInfo) -> StreamInfo:
+        return source
+
+    def cost(self, source: StreamInfo) -> float:
+        return 0.06
+
+    def add_to(
+        self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
+    ) -> Streams:
+        if self == Colour():
+            return streams
+        curve = graph.add_file(context.file_name("curve.cube"), self._curve_file())
+        # 16 bits: two roundings to 8 would show as bands
+        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp16le,lut1d=file={curve}"
+        if self.saturation != 1:
+            rows = self.saturation * np.eye(3) + (1 - self.saturation) * LUMA
+            values = ":".join(f"{a:.6f}:{b:.6f}:{c:.6f}:0" for a, b, c in rows)
+            filters += f",colorchannelmixer={values}"
+        return replace(streams, video=graph.video(f"{filters},{TO_YUV}", streams.video))
+
+    def gains(self) -> np.ndarray:
+        """Of the signal in red, green and blue, [3]; grey keeps its luma in the white balance."""
+        warm, tint = self.warmth * MAX_WARMTH_STOPS, self.tint * MAX_WARMTH_STOPS
+        stops = np.array([warm + tint / 2, -tint / 2, tint / 2 - warm])
+        balance = 2 ** (stops / GAMMA)
+        return 2 ** (self.exposure / GAMMA) * balance / (balance @ LUMA)
+
+    def _curve_file(self) -> bytes:
+        signal = np.linspace(0, 1, CURVE_SIZE)[:, None] * self.gains()
+        rows = (PIVOT + (signal - PIVOT) * self.contrast).clip(0, 1)
+        lines = "\n".join(f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows.tolist())
+        return f"LUT_1D_SIZE {CURVE_SIZE}\n{lines}\n".encode()
+
+
+TO_YUV = (
+    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
+    "+full_chroma_inp,format=yuv444p,"
+    "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
+)
+"""Full chroma: the encoder's filter halves it, and a further operation may need it."""
