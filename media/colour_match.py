@@ -1,8 +1,9 @@
 """Keeps the colours of a long clip from drifting: each window is matched to the first one.
 
-In linear light, by mean and covariance: the linear map between two such statistics that changes
-colours least (Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for
-example-based colour transfer", 2007). The map grows in from the first new frame, so that a window
+By mean and covariance, with the linear map between two such statistics that changes colours least
+(Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour
+transfer", 2007): in linear light, and then what is left of the difference in the values of the
+file, in which people see contrast. The maps grow in from the first new frame, so that a window
 begins with the colours that the one before it ended with.
 """
 
@@ -22,6 +23,8 @@ NOISE = 1e-5
 """Variance that is added to both sides, so that a flat window is no reason for a steep map."""
 MOST_GAIN, MOST_SHIFT = 1.3, 0.1
 """The strongest map: contrast by this factor either way, brightness by this share of white."""
+MOST_REST_GAIN, MOST_REST_SHIFT = 1.25, 0.05
+"""The same for what is left after the map in linear light."""
 GROWS_IN = 1 / 3
 """Share of a window in which the map reaches its strength. A steady drift is then corrected without
 overshooting: what is left at the end of a window is a fifth of what was there at its beginning."""
@@ -35,29 +38,38 @@ CUT_SIDE = 32
 
 @dataclass(frozen=True)
 class ColourStats:
-    """Of linear light, 0 to 1."""
+    """Of values from 0 to 1."""
 
     mean: tuple[float, ...]
     covariance: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def of(cls, light: np.ndarray) -> ColourStats:
-        """`light`: [..., 3]."""
-        pixels = light.reshape(-1, 3).astype(np.float64)
+    def of(cls, values: np.ndarray) -> ColourStats:
+        """`values`: [..., 3]."""
+        pixels = values.reshape(-1, 3).astype(np.float64)
         mean = pixels.mean(axis=0)
         centred = pixels - mean
         covariance = centred.T @ centred / len(pixels)
         return cls(tuple(mean.tolist()), tuple(map(tuple, covariance.tolist())))
 
+
+@dataclass(frozen=True)
+class Anchor:
+    """What the windows of a clip are matched to."""
+
+    light: ColourStats
+    signal: ColourStats
+
     @classmethod
-    def of_frames(cls, frames: np.ndarray) -> ColourStats:
+    def of(cls, frames: np.ndarray) -> Anchor:
         """`frames`: uint8 [F, H, W, 3]."""
-        return cls.of(_sample(frames))
+        sample = _sample(frames)
+        return cls(ColourStats.of(_to_light()[sample]), ColourStats.of(sample / np.float32(255)))
 
 
 @dataclass(frozen=True)
 class ColourMap:
-    """light -> matrix @ light + shift."""
+    """value -> matrix @ value + shift."""
 
     matrix: np.ndarray
     shift: np.ndarray
@@ -84,16 +96,18 @@ class ColourMap:
         """That share of its change: 0 changes nothing."""
         return ColourMap(np.eye(3) + share * (self.matrix - np.eye(3)), share * self.shift)
 
-    def limited(self, around: Sequence[float]) -> ColourMap:
-        """No stronger than allowed. `around` is the colour whose change is the map's shift."""
+    def limited(self, around: ColourStats, gain: float, shift: float) -> ColourMap:
+        """No stronger than that. The shift is how far the mean of `around` is moved."""
         values, vectors = np.linalg.eigh((self.matrix + self.matrix.T) / 2)
-        matrix = (vectors * values.clip(1 / MOST_GAIN, MOST_GAIN)) @ vectors.T
-        centre = np.array(around)
-        moved = (self.matrix @ centre + self.shift - centre).clip(-MOST_SHIFT, MOST_SHIFT)
+        matrix = (vectors * values.clip(1 / gain, gain)) @ vectors.T
+        centre = np.array(around.mean)
+        moved = (self.matrix @ centre + self.shift - centre).clip(-shift, shift)
         return ColourMap(matrix, centre + moved - matrix @ centre)
 
-    def apply(self, light: np.ndarray) -> np.ndarray:
-        return light @ self.matrix.T.astype(np.float32) + self.shift.astype(np.float32)
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """`values`: float32 [..., 3]; the result is within 0 to 1."""
+        mapped = values @ self.matrix.T.astype(np.float32) + self.shift.astype(np.float32)
+        return mapped.clip(0, 1)
 
     def is_identity(self) -> bool:
         change = abs(self.matrix - np.eye(3)).sum(axis=1) + abs(self.shift)
@@ -105,45 +119,63 @@ class WindowMatch:
     """How the frames of one window are changed."""
 
     join: ColourMap
-    """From the first frames to what they repeat: all frames."""
+    """In linear light, from the first frames to what they repeat: of all frames."""
     drift: ColourMap
-    """From there to the first window: growing in."""
+    """In linear light, from there to the first window: growing in."""
+    rest: ColourMap
+    """What is left after it, in the values of the file: growing in."""
     overlap: int
     count: int
 
     @classmethod
-    def plan(cls, frames: np.ndarray, before: np.ndarray, anchor: ColourStats) -> WindowMatch:
+    def plan(cls, frames: np.ndarray, before: np.ndarray, anchor: Anchor) -> WindowMatch:
         """`frames`: uint8 [F, H, W, 3], of which the first ones repeat `before`, [overlap, H, W,
-        3]. `anchor`: of the first window."""
-        overlap, count = len(before), len(frames)
-        repeated = ColourStats.of_frames(frames[:overlap])
-        join = ColourMap.between(repeated, ColourStats.of_frames(before)).limited(repeated.mean)
-        match = cls(join, ColourMap.identity(), overlap, count)
-        light = join.apply(_sample(frames[overlap:]))
-        shares = np.array([match.share(n) for n in range(overlap, count)])
-        mean_share, drift = float(shares.mean()), ColourMap.identity()
-        centre = ColourStats.of(light).mean
-        for _ in range(ROUNDS):
-            stepped = np.stack(
-                [
-                    drift.scaled(share).apply(frame).clip(0, 1)
-                    for share, frame in zip(shares, light, strict=True)
-                ]
-            )
-            rest = ColourMap.between(ColourStats.of(stepped), anchor)
-            drift = rest.scaled(1 / mean_share).after(drift)
-        return cls(join, drift.limited(centre), overlap, count)
+        3]."""
+        overlap, count, same = len(before), len(frames), ColourMap.identity()
+        repeated = ColourStats.of(_to_light()[_sample(frames[:overlap])])
+        repeats = ColourStats.of(_to_light()[_sample(before)])
+        strongest = MOST_GAIN, MOST_SHIFT
+        join = ColourMap.between(repeated, repeats).limited(repeated, *strongest)
+        match = cls(join, same, same, overlap, count)
+        shares = [match.share(n) for n in range(overlap, count)]
+
+        light = join.apply(_to_light()[_sample(frames[overlap:])])
+        drift = _growing_map(light, shares, anchor.light).limited(ColourStats.of(light), *strongest)
+        signal = _to_signal(_apply_growing(drift, light, shares))
+        rest = _growing_map(signal, shares, anchor.signal)
+        rest = rest.limited(ColourStats.of(signal), MOST_REST_GAIN, MOST_REST_SHIFT)
+        return cls(join, drift, rest, overlap, count)
 
     def share(self, index: int) -> float:
-        """How much of `drift` the frame at `index` gets."""
+        """How much of what grows in the frame at `index` gets."""
         new = index - self.overlap + 1
         return min(1.0, max(0.0, new / max(1.0, (self.count - self.overlap) * GROWS_IN)))
 
     def apply(self, frames: np.ndarray) -> Iterator[np.ndarray]:
         """The frames, one at a time."""
         for index, frame in enumerate(frames):
-            whole = self.drift.scaled(self.share(index)).after(self.join)
-            yield frame if whole.is_identity() else _change(frame, whole)
+            share = self.share(index)
+            first, second = self.drift.scaled(share).after(self.join), self.rest.scaled(share)
+            if first.is_identity() and second.is_identity():
+                yield frame
+                continue
+            changed = second.apply(_to_signal(first.apply(_to_light()[frame])))
+            yield (changed * 255 + 0.5).astype(np.uint8)
+
+
+def _growing_map(values: np.ndarray, shares: Sequence[float], target: ColourStats) -> ColourMap:
+    """The map that gives all frames together the statistics of `target`, where each frame gets its
+    share of it. `values`: float32 [F, N, 3]."""
+    found, mean_share = ColourMap.identity(), float(np.mean(shares))
+    for _ in range(ROUNDS):
+        now = ColourStats.of(_apply_growing(found, values, shares))
+        found = ColourMap.between(now, target).scaled(1 / mean_share).after(found)
+    return found
+
+
+def _apply_growing(change: ColourMap, values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    pairs = zip(shares, values, strict=True)
+    return np.stack([change.scaled(share).apply(frame) for share, frame in pairs])
 
 
 def find_cut(frames: np.ndarray) -> int | None:
@@ -173,16 +205,15 @@ def _to_light() -> np.ndarray:
     return srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 
 
+def _to_signal(light: np.ndarray) -> np.ndarray:
+    return linear_to_srgb(light).astype(np.float32)
+
+
 def _sample(frames: np.ndarray) -> np.ndarray:
-    """Linear light of pixels spread evenly over all frames, float32 [F, N, 3]."""
+    """Pixels spread evenly over all frames, uint8 [F, N, 3]."""
     count, height, width, _ = frames.shape
     step = max(1, int(np.sqrt(count * height * width / SAMPLES)))
-    return _to_light()[frames[:, ::step, ::step]].reshape(count, -1, 3)
-
-
-def _change(frame: np.ndarray, change: ColourMap) -> np.ndarray:
-    light = change.apply(_to_light()[frame]).clip(0, 1)
-    return (linear_to_srgb(light) * 255 + 0.5).astype(np.uint8)
+    return frames[:, ::step, ::step].reshape(count, -1, 3)
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

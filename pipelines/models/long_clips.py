@@ -56,6 +56,18 @@ def fit_long_clip(
             f"{by_count} frames at {fps} frames per second last {by_count / fps:.2f} s, not "
             f"{request.duration_s:g} s. Leave one of the two empty.",
         )
+    if by_time is not None and not math.isclose(by_time, total):
+        lasts = "It adds" if overlap else "The clip lasts"
+        changes.append(
+            Adjustment(
+                field="duration_s",
+                asked=request.duration_s,
+                used=(total - overlap) / fps,
+                sentence=f"{lasts} {(total - overlap) / fps:.2f} s instead of "
+                f"{request.duration_s:g} s: {total} frames is the nearest length {card.name} "
+                "makes.",
+            )
+        )
     changes.append(
         Adjustment(
             field="windows",
