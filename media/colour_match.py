@@ -2,20 +2,18 @@
 
 By mean and covariance, with the linear map between two such statistics that changes colours least
 (Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour
-transfer", 2007): in linear light, and then what is left of the difference in the values of the
-file, in which people see contrast. The maps grow in from the first new frame, so that a window
-begins with the colours that the one before it ended with.
+transfer", 2007). In the values that a decoder makes, where its drift is linear; in linear light the
+same correction takes maps twice as strong and leaves a part of it (docs/LOG.md). The map grows in
+from the first new frame, so that a window begins with the colours that the one before it ended
+with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
-
-from media.transfer_functions import linear_to_srgb, srgb_to_linear
 
 SAMPLES = 1 << 19
 """Pixels from which the statistics of a window are taken."""
@@ -23,8 +21,6 @@ NOISE = 1e-5
 """Variance that is added to both sides, so that a flat window is no reason for a steep map."""
 MOST_GAIN, MOST_SHIFT = 1.3, 0.1
 """The strongest map: contrast by this factor either way, brightness by this share of white."""
-MOST_REST_GAIN, MOST_REST_SHIFT = 1.25, 0.05
-"""The same for what is left after the map in linear light."""
 GROWS_IN = 1 / 3
 """Share of a window in which the map reaches its strength. A steady drift is then corrected without
 overshooting: what is left at the end of a window is a fifth of what was there at its beginning."""
@@ -52,19 +48,10 @@ class ColourStats:
         covariance = centred.T @ centred / len(pixels)
         return cls(tuple(mean.tolist()), tuple(map(tuple, covariance.tolist())))
 
-
-@dataclass(frozen=True)
-class Anchor:
-    """What the windows of a clip are matched to."""
-
-    light: ColourStats
-    signal: ColourStats
-
     @classmethod
-    def of(cls, frames: np.ndarray) -> Anchor:
+    def of_frames(cls, frames: np.ndarray) -> ColourStats:
         """`frames`: uint8 [F, H, W, 3]."""
-        sample = _sample(frames)
-        return cls(ColourStats.of(_to_light()[sample]), ColourStats.of(sample / np.float32(255)))
+        return cls.of(_sample(frames))
 
 
 @dataclass(frozen=True)
@@ -96,12 +83,12 @@ class ColourMap:
         """That share of its change: 0 changes nothing."""
         return ColourMap(np.eye(3) + share * (self.matrix - np.eye(3)), share * self.shift)
 
-    def limited(self, around: ColourStats, gain: float, shift: float) -> ColourMap:
-        """No stronger than that. The shift is how far the mean of `around` is moved."""
+    def limited(self, around: ColourStats) -> ColourMap:
+        """No stronger than allowed. The shift is how far the mean of `around` is moved."""
         values, vectors = np.linalg.eigh((self.matrix + self.matrix.T) / 2)
-        matrix = (vectors * values.clip(1 / gain, gain)) @ vectors.T
+        matrix = (vectors * values.clip(1 / MOST_GAIN, MOST_GAIN)) @ vectors.T
         centre = np.array(around.mean)
-        moved = (self.matrix @ centre + self.shift - centre).clip(-shift, shift)
+        moved = (self.matrix @ centre + self.shift - centre).clip(-MOST_SHIFT, MOST_SHIFT)
         return ColourMap(matrix, centre + moved - matrix @ centre)
 
     def apply(self, values: np.ndarray) -> np.ndarray:
@@ -119,48 +106,39 @@ class WindowMatch:
     """How the frames of one window are changed."""
 
     join: ColourMap
-    """In linear light, from the first frames to what they repeat: of all frames."""
+    """From the first frames to what they repeat: of all frames."""
     drift: ColourMap
-    """In linear light, from there to the first window: growing in."""
-    rest: ColourMap
-    """What is left after it, in the values of the file: growing in."""
+    """From there to the first window: growing in."""
     overlap: int
     count: int
 
     @classmethod
-    def plan(cls, frames: np.ndarray, before: np.ndarray, anchor: Anchor) -> WindowMatch:
+    def plan(cls, frames: np.ndarray, before: np.ndarray, anchor: ColourStats) -> WindowMatch:
         """`frames`: uint8 [F, H, W, 3], of which the first ones repeat `before`, [overlap, H, W,
-        3]."""
-        overlap, count, same = len(before), len(frames), ColourMap.identity()
-        repeated = ColourStats.of(_to_light()[_sample(frames[:overlap])])
-        repeats = ColourStats.of(_to_light()[_sample(before)])
-        strongest = MOST_GAIN, MOST_SHIFT
-        join = ColourMap.between(repeated, repeats).limited(repeated, *strongest)
-        match = cls(join, same, same, overlap, count)
+        3]. `anchor`: of the first window."""
+        overlap, count = len(before), len(frames)
+        repeated = ColourStats.of_frames(frames[:overlap])
+        join = ColourMap.between(repeated, ColourStats.of_frames(before)).limited(repeated)
+        match = cls(join, ColourMap.identity(), overlap, count)
         shares = [match.share(n) for n in range(overlap, count)]
-
-        light = join.apply(_to_light()[_sample(frames[overlap:])])
-        drift = _growing_map(light, shares, anchor.light).limited(ColourStats.of(light), *strongest)
-        signal = _to_signal(_apply_growing(drift, light, shares))
-        rest = _growing_map(signal, shares, anchor.signal)
-        rest = rest.limited(ColourStats.of(signal), MOST_REST_GAIN, MOST_REST_SHIFT)
-        return cls(join, drift, rest, overlap, count)
+        values = join.apply(_sample(frames[overlap:]))
+        drift = _growing_map(values, shares, anchor).limited(ColourStats.of(values))
+        return cls(join, drift, overlap, count)
 
     def share(self, index: int) -> float:
-        """How much of what grows in the frame at `index` gets."""
+        """How much of `drift` the frame at `index` gets."""
         new = index - self.overlap + 1
         return min(1.0, max(0.0, new / max(1.0, (self.count - self.overlap) * GROWS_IN)))
 
     def apply(self, frames: np.ndarray) -> Iterator[np.ndarray]:
         """The frames, one at a time."""
         for index, frame in enumerate(frames):
-            share = self.share(index)
-            first, second = self.drift.scaled(share).after(self.join), self.rest.scaled(share)
-            if first.is_identity() and second.is_identity():
+            whole = self.drift.scaled(self.share(index)).after(self.join)
+            if whole.is_identity():
                 yield frame
-                continue
-            changed = second.apply(_to_signal(first.apply(_to_light()[frame])))
-            yield (changed * 255 + 0.5).astype(np.uint8)
+            else:
+                changed = whole.apply(frame.astype(np.float32) / 255)
+                yield (changed * 255 + 0.5).astype(np.uint8)
 
 
 def _growing_map(values: np.ndarray, shares: Sequence[float], target: ColourStats) -> ColourMap:
@@ -200,20 +178,11 @@ def blend(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> Iterator
         yield (mixed + 0.5).astype(np.uint8)
 
 
-@cache
-def _to_light() -> np.ndarray:
-    return srgb_to_linear(np.arange(256) / 255).astype(np.float32)
-
-
-def _to_signal(light: np.ndarray) -> np.ndarray:
-    return linear_to_srgb(light).astype(np.float32)
-
-
 def _sample(frames: np.ndarray) -> np.ndarray:
-    """Pixels spread evenly over all frames, uint8 [F, N, 3]."""
+    """Pixels spread evenly over all frames, float32 [F, N, 3]."""
     count, height, width, _ = frames.shape
     step = max(1, int(np.sqrt(count * height * width / SAMPLES)))
-    return frames[:, ::step, ::step].reshape(count, -1, 3)
+    return frames[:, ::step, ::step].reshape(count, -1, 3).astype(np.float32) / 255
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:

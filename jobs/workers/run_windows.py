@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jobs.workers.run import Emit
-    from media.colour_match import Anchor
+    from media.colour_match import ColourStats
     from media.prefix import LeadIn
     from pipelines.engine.denoise import Sampled, Step
     from pipelines.engine.families.base import Inputs
@@ -311,19 +311,19 @@ def _continued(
 
 def _match(
     frames: np.ndarray, before: list[np.ndarray], stored: list[StoredWindow]
-) -> tuple[Anchor, Iterator[np.ndarray]]:
+) -> tuple[ColourStats, Iterator[np.ndarray]]:
     """What the next window is matched to, and the frames matched to what this one is. After a hard
     cut the colours are meant to be others: the next window is matched to what follows the cut."""
     import numpy as np
 
-    from media.colour_match import Anchor, WindowMatch, find_cut
+    from media.colour_match import ColourStats, WindowMatch, find_cut
 
     first_new = len(before)
     cut = find_cut(frames[max(0, first_new - 1) :])
     if cut is not None:
-        return Anchor.of(frames[max(0, first_new - 1) + cut :]), iter(frames)
+        return ColourStats.of_frames(frames[max(0, first_new - 1) + cut :]), iter(frames)
     if not stored:
-        return Anchor.of(frames), iter(frames)
+        return ColourStats.of_frames(frames), iter(frames)
     anchor = stored[-1].record.anchor
     return anchor, WindowMatch.plan(frames, np.stack(before), anchor).apply(frames)
 

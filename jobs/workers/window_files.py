@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.checkpoint import window_file
-from media.colour_match import Anchor, blend
+from media.colour_match import ColourStats, blend
 from media.files import atomic_write
 from media.frame_files import FrameFile, write_frames
 from pipelines.request import Adjustment, FittedRequest
@@ -37,7 +37,7 @@ class WindowRecord(BaseModel):
     height: int
     width: int
     sound_hz: int | None
-    anchor: Anchor
+    anchor: ColourStats
     """What the next window is matched to."""
     steps_done: int
     seconds: dict[str, float]
