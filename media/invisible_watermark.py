@@ -38,7 +38,7 @@ class InvisibleWatermark:
         from imwatermark import WatermarkEncoder
 
         encoder = WatermarkEncoder()
-        encoder.set_watermark("bytes", self.text.encode())
+        encoder.set_by_bytes(self.text.encode())
         for frame in frames:
             yield encoder.encode(frame[..., ::-1].copy(), METHOD)[..., ::-1]
 

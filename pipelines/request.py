@@ -11,9 +11,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_serializer,
 )
 
 from pipelines.field_types import (
@@ -27,6 +29,7 @@ from pipelines.field_types import (
     number_as_typed,
 )
 from pipelines.request_fields import Group, Kind, Refusal, RequestField, Task, declared_fields
+from pipelines.windows import Window, Windows
 
 __all__ = [
     "DEFAULT_STRENGTH",
@@ -309,7 +312,31 @@ class FittedRequest(BaseModel):
     allow_fallback: bool = True
     prompt_origin: PromptOrigin | None = None
     """Set where `prompt` is not as it was given."""
+    windows: Windows | None = None
+    """Set where the model does not make the clip at once: `num_frames` is then the whole clip."""
     adjustments: tuple[Adjustment, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _leave_out_windows(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Clips that are made at once are written as they were before there were others."""
+        written = serialize(self)
+        if written.get("windows", ...) is None:
+            del written["windows"]
+        return written
+
+    @property
+    def parts(self) -> int:
+        """How many windows it is made in."""
+        return self.windows.count if self.windows else 1
+
+    def divide(self) -> tuple[Window, ...]:
+        """The windows; none of a clip that is made at once."""
+        return self.windows.divide(self.num_frames) if self.windows else ()
+
+    @property
+    def sampled_frames(self) -> int:
+        """The most frames that are sampled at once."""
+        return self.windows.longest if self.windows else self.num_frames
 
     @property
     def made_frames(self) -> int:

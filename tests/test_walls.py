@@ -35,6 +35,7 @@ MODELS = (
     "pipelines.sound",
     "pipelines.preview",
     "pipelines.control",
+    "pipelines.windows",
 )
 PIPELINES = ("pipelines", "pipelines.models", "pipelines.planning", "pipelines.engine")
 BELOW_JOBS = (*BASE, *PIPELINES, "media")

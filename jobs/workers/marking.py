@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jobs.job import MARK, WATERMARK
 from media import unmarked
-from media.encode import EncodedClip, encode
+from media.encode import EncodedClip, encode, encode_stream
 from media.frame_marks import FrameMark, MarksInOrder
 from media.invisible_watermark import InvisibleWatermark, has_room
 from media.stills import write_last_frame, write_poster
@@ -15,12 +15,24 @@ from media.visible_mark import VisibleMark
 from pipelines.request import Adjustment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
 
     from media.prefix import LeadIn
     from pipelines.request import FittedRequest
     from pipelines.sound import Sound
     from settings import Settings
+
+
+class Frames(Protocol):
+    """Frames, uint8 [H, W, 3], that can be read several times."""
+
+    count: int
+    height: int
+    width: int
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
 def mark_of(settings: Settings) -> VisibleMark | None:
@@ -111,5 +123,56 @@ def write_files(
     if fitted.format != "gif":  # which cannot be continued
         encode(
             frames, folder / unmarked.CLIP, fps=fitted.fps, quality="high", sound=sound, lead=lead
+        )
+    return clip
+
+
+def write_long_files(
+    frames: Frames,
+    folder: Path,
+    fitted: FittedRequest,
+    settings: Settings,
+    *,
+    comment: str,
+    sound: Sound | None,
+    lead: LeadIn | None,
+) -> EncodedClip:
+    """As `write_files`, for frames that are read one at a time: all of them are never in memory."""
+    mark, count = marks_for(settings, frames.width, frames.height), frames.count
+    if lead is not None:
+        count, sound = lead.count + count, lead.prepend_sound(sound, fitted.fps)
+
+    def stream(kept: dict[int, np.ndarray] | None = None) -> Iterator[np.ndarray]:
+        if lead is not None:
+            yield from lead.frames()
+        for index, frame in enumerate(frames):
+            if kept is not None and index in (frames.count // 2, frames.count - 1):
+                kept[index] = frame
+            yield frame
+
+    kept: dict[int, np.ndarray] = {}
+    shape, plain = (count, frames.height, frames.width), stream(kept)
+    clip = encode_stream(
+        plain if mark is None else mark.draw_on_each(plain),
+        shape,
+        folder / f"clip.{fitted.format}",
+        fps=fitted.fps,
+        format=fitted.format,
+        quality=fitted.quality,
+        comment=comment,
+        max_bytes=settings.max_video_file_size_bytes,
+        sound=sound,
+    )
+    poster, last = kept[frames.count // 2][None], kept[frames.count - 1][None]
+    if mark is None:
+        write_poster(poster, folder / "poster.jpg")
+        write_last_frame(last, folder / "last.png")
+        return clip
+    write_poster(mark.draw_on(poster), folder / "poster.jpg")
+    write_last_frame(mark.draw_on(last), folder / "last.png")
+    write_last_frame(last, folder / unmarked.FRAME)
+    if fitted.format != "gif":
+        encode_stream(
+            stream(), shape, folder / unmarked.CLIP, fps=fitted.fps, quality="high", sound=sound
         )
     return clip

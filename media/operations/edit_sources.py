@@ -84,8 +84,9 @@ class EditSource:
     def decoded_size(self) -> tuple[int, int]:
         """Width and height as ffmpeg decodes it: upright, but maybe not of square pixels."""
         track = self.inspected.picture
-        size = track.width, track.height
-        return size if track.quarter_turns % 2 == 0 else size[::-1]
+        if track.quarter_turns % 2:
+            return track.height, track.width
+        return track.width, track.height
 
     def scaled(self, ratio: float) -> EditSource:
         """The same clip in a smaller size, for previews."""

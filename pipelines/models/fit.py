@@ -25,6 +25,7 @@ from pipelines.models.duration import (
     invalid_field,
     value_in_range,
 )
+from pipelines.models.long_clips import fit_long_clip
 from pipelines.models.selection import VERBS
 from pipelines.models.unused_fields import note_unused_fields
 from pipelines.request import (
@@ -103,7 +104,11 @@ def fit(
     join = plan_join(request, card, before, fps) if before else Join()
     if before is not None:
         note_fps_change(card, before, fps, changes)
-    frames = fit_num_frames(request, card, limits, fps, clip, changes, join.overlap)
+    windows = None
+    if (long_clip := fit_long_clip(request, card, limits, fps, changes, join.overlap)) is not None:
+        frames, windows = long_clip
+    else:
+        frames = fit_num_frames(request, card, limits, fps, clip, changes, join.overlap)
     if (source := before or clip) is not None:
         field = "continue_from" if before else "video"
         note_conversions(field, source, request.format, changes)
@@ -143,6 +148,7 @@ def fit(
         height=height,
         num_frames=frames,
         fps=fps,
+        windows=windows,
         format=request.format,
         quality=request.quality,
         allow_fallback=request.allow_fallback,

@@ -11,9 +11,16 @@ import pytest
 from errors import ErrorCode, KinoraError
 from jobs.job import WATERMARK
 from jobs.marks_check import check_marks
+from jobs.workers.edit_files import write_edit
 from jobs.workers.marking import adjustments_of, write_files
 from media import unmarked
+from media.encode import encode
 from media.invisible_watermark import InvisibleWatermark
+from media.operations.chain import plan_chain
+from media.operations.edit_request import EditRequest
+from media.operations.edit_sources import open_source
+from media.operations.run_chain import Hooks
+from media.operations.trim import Trim
 from media.small_frames import read_small_frames
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
@@ -91,3 +98,19 @@ def test_a_mark_picture_that_cannot_be_read_is_refused_at_the_start(tmp_path: Pa
     picture.write_bytes(b"no picture")
     with pytest.raises(KinoraError, match="KINORA_MARK_PICTURE is not a PNG file"):
         check_marks(Settings.model_validate({"mark_picture": picture}))
+
+
+def test_an_edit_has_it_and_its_copy_without_marks_has_not(tmp_path: Path) -> None:
+    source = tmp_path / "source.mp4"
+    encode(np.repeat(pictures(256), 3, axis=0), source, fps=8, quality="high")
+    chain = plan_chain([open_source(source)], [Trim(start_s=0.25)])
+    folder = tmp_path / "edit"
+    folder.mkdir()
+    request = EditRequest(clips=("0" * 64,))
+    made = write_edit(chain, request, folder, settings(), Hooks(), "")
+    assert made.adjustments[0].used == "hidden"
+    found = read_small_frames(made.clip.path, 256, 9)
+    assert len(found) == 4
+    assert InvisibleWatermark(TEXT).matching_bits(found) > 0.9
+    plain = read_small_frames(folder / unmarked.CLIP, 256, 9)
+    assert InvisibleWatermark(TEXT).matching_bits(plain) < 0.8
