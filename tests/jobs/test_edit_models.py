@@ -84,9 +84,7 @@ def test_a_model_makes_what_is_between_and_nothing_else(
 ) -> None:
     settings = settings_with(interpolation_model=weights / "rife.safetensors")
     made, sentences = run(operation, settings, frames)
-    built_in = list(
-        operation.change_frames(iter(frames), INFO, FrameTools(check=lambda: None))
-    )
+    built_in = list(operation.change_frames(iter(frames), INFO, FrameTools(check=lambda: None)))
     rate = operation.output(INFO).fps
     for number, frame in enumerate(made):
         at = number * INFO.fps / rate

@@ -40,6 +40,7 @@ from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import add_clip, sliding
 from tests.media.provenance.test_signing_files import active, validated
 from tests.media.reading import read
+from ui.job_view import used
 
 ME, OTHER = "visitor:me", "visitor:other"
 TRIM = {"op": "trim", "start_s": 0.5, "end_s": 1.5}
@@ -157,6 +158,13 @@ def test_its_settings_can_be_restored_and_say_what_was_edited(
     assert found.settings["seed"] == 7
     assert found.settings["num_frames"] == 24
     assert any("It was edited afterwards (Trim)." in note for note in found.notes), found.notes
+
+
+def test_the_page_shows_the_settings_of_the_first_clip(service: JobService, clip: Job) -> None:
+    job = made(service, edit_of(clip.id))
+    assert used(job) == used(clip), "sent again, they make that clip"
+    upload = service.store_clip_to_edit(service.clip_path(clip.id), ME)
+    assert used(made(service, edit_of(upload.id))) == {}
 
 
 def test_it_is_signed_as_an_edit_of_its_clips(service: JobService, clip: Job) -> None:

@@ -88,8 +88,11 @@ def test_what_is_between_has_moved_half_of_the_way(scenes: list[np.ndarray]) -> 
         # the border shows what neither frame has
         inner = slice(16, -16)
         found = made[2 * number + 1][inner, inner]
-        assert difference(found, truth[inner, inner]) < 2 < 5 < difference(
-            found, scenes[number][inner, inner]
+        assert (
+            difference(found, truth[inner, inner])
+            < 2
+            < 5
+            < difference(found, scenes[number][inner, inner])
         )
 
 

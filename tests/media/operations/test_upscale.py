@@ -32,9 +32,7 @@ def enlarged(frames: np.ndarray, tmp_path: Path, operation: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("times", "size"), [(2, (48, 64)), (4, (34, 50))])
-def test_plain_areas_keep_their_colours(
-    tmp_path: Path, times: int, size: tuple[int, int]
-) -> None:
+def test_plain_areas_keep_their_colours(tmp_path: Path, times: int, size: tuple[int, int]) -> None:
     height, width = size
     frames = np.empty((3, height, width, 3), np.uint8)
     frames[:, :, : width // 2], frames[:, :, width // 2 :] = (200, 60, 30), (20, 90, 180)

@@ -33,9 +33,7 @@ def networks() -> list[UpscaleNetwork]:
 
 @pytest.mark.parametrize("number", range(7))
 @pytest.mark.parametrize("prefix", ["", "params_ema."])
-def test_the_networks_are_known_by_their_weights(
-    tmp_path: Path, number: int, prefix: str
-) -> None:
+def test_the_networks_are_known_by_their_weights(tmp_path: Path, number: int, prefix: str) -> None:
     network = networks()[number].eval()
     model = load(network, tmp_path, prefix)
     assert model.scale == network.scale
@@ -77,9 +75,7 @@ def test_memory_is_that_of_a_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(seen) == 4 * 5 and max(max(each) for each in seen) <= 16 + 2 * 5
 
 
-def test_it_can_be_stopped_between_tiles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_can_be_stopped_between_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(CompactNetwork(8, 3, 2), tmp_path)
     monkeypatch.setitem(upscale_model.TILE, "cpu", 16)
     calls: list[int] = []
