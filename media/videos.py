@@ -134,6 +134,8 @@ class InspectedVideo:
     rate: Fraction
     num_frames: int
     sent_fps: float
+    longest_gap_s: Fraction | None
+    """Between two frames; None if the file has no timestamps."""
 
 
 def store_video(
@@ -283,6 +285,7 @@ def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> Inspec
         rate=rate,
         num_frames=_count_frames(timing, description.duration_s, rate, limits),
         sent_fps=float(picture.fps) if picture.fps and picture.fps > rate else float(rate),
+        longest_gap_s=timing.longest_gap_s if timing else None,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import KinoraError
+from media.operations.cut import CutOperation, keep_frames
 from media.operations.edit_sources import EditSource
 from media.operations.exact_length import exact_sound
 from media.operations.filter_graph import FilterGraph, Label
@@ -177,8 +178,13 @@ def add_chain(
     A FrameOperation works on frames outside of the graph: what follows the last one before `until`
     reads `piped` instead, and the sound as it was.
     """
-    streams = [source.add_to(graph) for source in chain.sources]
-    for step in chain.steps[:until]:
+    steps = chain.steps[:until]
+    if steps and isinstance(steps[0].operation, CutOperation):
+        cut, steps = steps[0].operation, steps[1:]
+        streams = [_add_part(source, graph, cut) for source in chain.sources]
+    else:
+        streams = [source.add_to(graph) for source in chain.sources]
+    for step in steps:
         context = Context(chain.files, measured, step.place)
         match step.operation:
             case JoinOperation() as join:
@@ -196,3 +202,12 @@ def add_chain(
             case _:
                 raise TypeError(f"{type(step.operation).__name__} needs frames through a pipe")
     return streams
+
+
+def _add_part(source: EditSource, graph: FilterGraph, cut: CutOperation) -> Streams:
+    """A part of a file: of what is before it, only as much is decoded as is needed."""
+    start, end = cut.frames(source.info)
+    skipped = source.skippable(start)
+    streams = source.add_to(graph, skipped)
+    info = replace(source.info, num_frames=source.info.num_frames - skipped)
+    return keep_frames(graph, streams, info, start - skipped, end - skipped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from media.colours import (
 )
 from media.ffmpeg import SOUND_RATE_HZ
 from media.operations.filter_graph import FilterGraph
-from media.operations.operation import StreamInfo, Streams
+from media.operations.operation import StreamInfo, Streams, samples_at
 from media.probe import VideoTrack, untrusted_input_options
 from media.videos import MAX_CHANNELS, InspectedVideo, VideoLimits, inspect_video
 
@@ -30,14 +31,28 @@ class EditSource:
     inspected: InspectedVideo
     info: StreamInfo
 
-    def add_to(self, graph: FilterGraph) -> Streams:
-        """Adds the file and the filters that make `info` of it: upright, square pixels, BT.709, a
-        constant rate that keeps each frame at its time, sound of the same length."""
-        clip, info = self.inspected, self.info
+    def skippable(self, start: int) -> int:
+        """How many frames before frame `start` need not be decoded. The frame that is shown there
+        may have begun as long before as the longest gap between two frames."""
+        gap_s = self.inspected.longest_gap_s
+        if gap_s is None:
+            return 0
+        return max(0, start - math.ceil(gap_s * self.info.fps) - 1)
+
+    def add_to(self, graph: FilterGraph, skipped: int = 0) -> Streams:
+        """Adds the file and the filters that make `info` of it, without the first `skipped` frames:
+        upright, square pixels, BT.709, a constant rate that keeps each frame at its time, sound of
+        the same length."""
+        clip = self.inspected
+        info = replace(self.info, num_frames=self.info.num_frames - skipped)
+        # a quarter of a frame earlier: the time of a frame may be rounded down in the file
+        early_s = 1 / (4 * info.fps) if skipped else Fraction(0)
+        seek = ("-ss", f"{float(skipped / info.fps - early_s):.6f}") if skipped else ()
         number = graph.add_input(
+            *seek,
             *untrusted_input_options(
                 clip.path, clip.demuxer, clip.limits.max_seconds, clip.limits.max_pixels
-            )
+            ),
         )
         count = info.num_frames
         filters = [
@@ -57,6 +72,7 @@ class EditSource:
         # async fills gaps and a late start with silence, so that sound and frames stay in sync
         sound = graph.sound(
             f"aresample={SOUND_RATE_HZ}:async=1:first_pts=0,"
+            f"atrim=start_sample={samples_at(early_s)},asetpts=PTS-STARTPTS,"
             f"aformat=sample_fmts=fltp:channel_layouts={layout},"
             f"apad=whole_len={info.num_samples},atrim=end_sample={info.num_samples},"
             "asetpts=N/SR/TB",

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from media.operations.crossfades import crossfade
+from media.operations.cut import keep_frames
 from media.operations.exact_length import concat, exact_frames, exact_sound
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import (
@@ -22,7 +23,6 @@ from media.operations.operation import (
     seconds,
 )
 from media.operations.reverse import reverse
-from media.operations.trim import keep_frames
 
 
 class Loop(ClipOperation):

@@ -161,3 +161,19 @@ def test_what_is_no_clip_is_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(KinoraError) as refused:
         open_source(path)
     assert refused.value.code is ErrorCode.INVALID_VIDEO
+
+
+@pytest.mark.parametrize("start", [Fraction(9, 20), Fraction(1, 2), Fraction(12, 20)])
+def test_a_part_of_a_changing_rate_begins_with_the_frame_that_is_shown_then(
+    tmp_path: Path, start: Fraction
+) -> None:
+    times = [Fraction(n, 20) for n in (0, 1, 2, 3, 8, 9, 10, 15, 16, 18)]
+    values = [20 + 20 * n for n in range(10)]
+    clip = write_timed(tmp_path / "in.mp4", values, times, Fraction(1))
+    source = open_source(clip)
+    assert source.skippable(int(start * 20)) > 0, "else nothing is left out"
+    run(clip, tmp_path / "out.mp4", Trim(start_s=float(start)))
+    shown = [round(float(grey)) for grey in read(tmp_path / "out.mp4").frames.mean((1, 2, 3))]
+    first = int(start * 20)
+    at = [max(n for n, time in enumerate(times) if time <= Fraction(k, 20)) for k in range(20)]
+    assert np.abs(np.array(shown) - [values[n] for n in at[first:]]).max() <= 3
