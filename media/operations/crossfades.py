@@ -34,5 +34,10 @@ def crossfade(
     if first.sound is None or second.sound is None:
         return Streams(video)
     samples = samples_at(frames / info.fps) if samples is None else samples
-    sound = graph.sound(f"acrossfade=ns={samples}:c1=qsin:c2=qsin", first.sound, second.sound)
-    return Streams(video, sound)
+    # not acrossfade, which reads the whole overlap before its first sample: the frames of it would
+    # have to wait in memory
+    fades = (
+        graph.sound(f"afade=t={way}:start_sample=0:nb_samples={samples}:curve=qsin", sound)
+        for way, sound in (("out", first.sound), ("in", second.sound))
+    )
+    return Streams(video, graph.sound("amix=inputs=2:normalize=0:duration=longest", *fades))
