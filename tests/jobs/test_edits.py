@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -318,12 +319,28 @@ def test_an_edit_cannot_be_finished_early(service: JobService, long_clip: Job) -
     service.cancel(job.id, ME)
 
 
+def children_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 def test_a_killed_worker_costs_no_edit(service: JobService, long_clip: Job) -> None:
     job = service.submit_edit(edit_of(long_clip.id, operations=SLOW), ME)
     wait_for_kind(service, job.id, "step")
     pid = service.worker_pid()
     assert pid is not None
+    encoders = [child for child in children_of(pid) if is_running(child)]
+    assert encoders
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(is_running, encoders)), 5.0)
     assert ended(service, job).state is State.SUCCEEDED
     kinds = [event.kind for event in service.events(job.id)]
     assert kinds.count("requeued") == 1
