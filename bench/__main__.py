@@ -1,7 +1,7 @@
 """`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
     python -m bench [page] [generate] [clip] [overhead] [scaling] [signing] [gallery]
-        [near-copies] [watermark] [--rounds N]
+        [near-copies] [operations] [watermark] [--rounds N]
 
 Exit status 1 if a figure misses its bound.
 """
@@ -21,6 +21,7 @@ from bench import (
     first_clip,
     gallery_pages,
     near_copies,
+    operations,
     overhead,
     page_start,
     scaling,
@@ -38,6 +39,7 @@ MEASURES = {
     "gallery": gallery_pages.measure,
     "near-copies": near_copies.measure,
     "watermark": watermark.measure,
+    "operations": operations.measure,
 }
 QUIET_LOAD = 0.5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from errors import ErrorCode, KinoraError, split_sentence
+from jobs.edit_comment import settings_of
 from jobs.event_types import to_json
 from jobs.job import Job, State
 from jobs.progress import Progress
@@ -53,7 +54,8 @@ def view(
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:
-        body["settings"] = labelled_settings(job.fitted) if job.fitted.model else []
+        made = settings_of(job)
+        body["settings"] = labelled_settings(made) if made else []
         body["finished_early"] = result.finished_early
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
@@ -160,10 +162,11 @@ def seconds(value: float) -> str:
 def used(job: Job) -> dict[str, Any]:
     """The settings that made the clip, by the request's names: they can be sent again. Of an edit,
     those of its first clip."""
-    if not job.fitted.model:  # an edit of an uploaded clip
+    made = settings_of(job)
+    if made is None:
         return {}
-    fitted = job.fitted.model_dump(mode="json")
-    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, job.fitted)}
-    if job.fitted.image or job.fitted.video:
+    fitted = made.model_dump(mode="json")
+    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, made)}
+    if made.image or made.video:
         settings["focus"] = fitted["focus"]
     return settings

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from media.ffmpeg import BT709
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, Number, StreamInfo, Streams
 
@@ -60,7 +61,7 @@ class Colour(ClipOperation):
             rows = self.saturation * np.eye(3) + (1 - self.saturation) * LUMA
             values = ":".join(f"{a:.6f}:{b:.6f}:{c:.6f}:0" for a, b, c in rows)
             filters += f",colorchannelmixer={values}"
-        return replace(streams, video=graph.video(f"{filters},{TO_YUV}", streams.video))
+        return replace(streams, video=graph.video(f"{filters},{BT709}", streams.video))
 
     def gains(self) -> np.ndarray:
         """Of the signal in red, green and blue, [3]; grey keeps its luma in the white balance."""
@@ -74,11 +75,3 @@ class Colour(ClipOperation):
         rows = (PIVOT + (signal - PIVOT) * self.contrast).clip(0, 1)
         lines = "\n".join(f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows.tolist())
         return f"LUT_1D_SIZE {CURVE_SIZE}\n{lines}\n".encode()
-
-
-TO_YUV = (
-    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
-    "+full_chroma_inp,format=yuv444p,"
-    "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
-)
-"""Full chroma: the encoder's filter halves it, and a further operation may need it."""

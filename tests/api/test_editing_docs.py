@@ -33,7 +33,7 @@ def sound_of(path: Path) -> bool:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_has_an_example(name: str) -> None:
     examples = PAGE.split("## Each operation")[1].split("\n## ")[0]
-    assert re.search(rf"[ =]{name}(=|\s|\\)", examples), name
+    assert re.search(rf"[ =\"]{name}(=|\s|\\)", examples), name
 
 
 def test_the_examples_run_as_they_stand(server: ApiServer, tmp_path: Path) -> None:
