@@ -354,8 +354,8 @@ def _named(window: Window, count: int) -> Iterator[None]:
     except KinoraError as error:
         error.details |= {"part": window.number, "parts": count}
         if window.index and is_worth_keeping(error):
-            kept = "the part before it is" if window.index == 1 else "the parts before it are"
-            error.message = f"{error.message} It was part {window.number}: {kept} kept."
+            which = f"This was part {window.number} of {count}; what came before it is kept."
+            error.message = f"{error.message} {which}"
         raise
 
 

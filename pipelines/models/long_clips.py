@@ -6,7 +6,7 @@ import math
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.duration import Limits, invalid_field
+from pipelines.models.duration import Limits, invalid_field, nearest_length
 from pipelines.models.rules import Rules, Steps
 from pipelines.request import Adjustment, GenerationRequest, Task
 from pipelines.windows import Windows
@@ -56,18 +56,8 @@ def fit_long_clip(
             f"{by_count} frames at {fps} frames per second last {by_count / fps:.2f} s, not "
             f"{request.duration_s:g} s. Leave one of the two empty.",
         )
-    if by_time is not None and not math.isclose(by_time, total):
-        lasts = "It adds" if overlap else "The clip lasts"
-        changes.append(
-            Adjustment(
-                field="duration_s",
-                asked=request.duration_s,
-                used=(total - overlap) / fps,
-                sentence=f"{lasts} {(total - overlap) / fps:.2f} s instead of "
-                f"{request.duration_s:g} s: {total} frames is the nearest length {card.name} "
-                "makes.",
-            )
-        )
+    if request.duration_s is not None and not math.isclose(by_time or 0, total):
+        changes.append(nearest_length(request.duration_s, card, fps, total, overlap))
     changes.append(
         Adjustment(
             field="windows",
