@@ -49,8 +49,9 @@ class ProgressLine:
         match event.body:
             case Started() | Loading():
                 self._show("Loading the model")
-            case StepDone(index, total, eta_s):
-                self._show("Sampling", f" {index}/{total}, about {eta_s or 0:.0f} s left")
+            case StepDone(index, total, eta_s, part, parts):
+                which = f" part {part}/{parts}, step" if parts else ""
+                self._show("Sampling", f"{which} {index}/{total}, about {eta_s or 0:.0f} s left")
             case Decoding():
                 self._show("Decoding frames")
             case Encoding():

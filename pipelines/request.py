@@ -11,11 +11,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationInfo,
     field_validator,
-    model_serializer,
 )
 
 from pipelines.field_types import (
@@ -312,17 +310,10 @@ class FittedRequest(BaseModel):
     allow_fallback: bool = True
     prompt_origin: PromptOrigin | None = None
     """Set where `prompt` is not as it was given."""
-    windows: Windows | None = None
-    """Set where the model does not make the clip at once: `num_frames` is then the whole clip."""
+    windows: Windows | None = Field(default=None, exclude_if=lambda windows: windows is None)
+    """Set where the model does not make the clip at once: `num_frames` is then the whole clip.
+    Others are written as they were before there were windows."""
     adjustments: tuple[Adjustment, ...] = ()
-
-    @model_serializer(mode="wrap")
-    def _leave_out_windows(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Clips that are made at once are written as they were before there were others."""
-        written = serialize(self)
-        if written.get("windows", ...) is None:
-            del written["windows"]
-        return written
 
     @property
     def parts(self) -> int:

@@ -17,7 +17,6 @@ import pytest
 from openai import OpenAI
 from PIL import Image
 
-from tests import tiny
 from tests.api.conftest import ApiServer, ended, running
 from tests.media.provenance.test_signing_files import validated
 
