@@ -39,7 +39,7 @@ from jobs.workers.window_files import (
     store_window,
 )
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, Task
-from pipelines.windows import Window
+from pipelines.windows import ClipWindow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,7 +186,7 @@ def _make_window(
     run: LongRun,
     loaded: Loaded,
     inputs: Inputs,
-    window: Window,
+    window: ClipWindow,
     stored: list[StoredWindow],
     of: str,
 ) -> StoredWindow:
@@ -273,7 +273,7 @@ def _make_window(
     return store_window(run.folder, window.number, matched, sound, record)
 
 
-def _fitted(fitted: FittedRequest, window: Window) -> FittedRequest:
+def _fitted(fitted: FittedRequest, window: ClipWindow) -> FittedRequest:
     """The request of one window. Each has its own seed, or the same motion would come again."""
     changes: dict[str, object] = {
         "windows": None,
@@ -289,7 +289,7 @@ def _fitted(fitted: FittedRequest, window: Window) -> FittedRequest:
 
 
 def _continued(
-    inputs: Inputs, before: list[np.ndarray], fitted: FittedRequest, window: Window
+    inputs: Inputs, before: list[np.ndarray], fitted: FittedRequest, window: ClipWindow
 ) -> Inputs:
     """The inputs of a window after the first: the frames that it repeats."""
     from PIL import Image
@@ -347,7 +347,7 @@ def _shape_only(frames: JoinedFrames) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _named(window: Window, count: int) -> Iterator[None]:
+def _named(window: ClipWindow, count: int) -> Iterator[None]:
     """An error says in which part it happened, and that those before it are kept."""
     try:
         yield
@@ -359,7 +359,7 @@ def _named(window: Window, count: int) -> Iterator[None]:
         raise
 
 
-def _load_sampled(folder: Path, window: Window, loaded: Loaded) -> Sampled | None:
+def _load_sampled(folder: Path, window: ClipWindow, loaded: Loaded) -> Sampled | None:
     from pipelines.engine import latents_file
 
     sampled = latents_file.load(folder / LATENTS, loaded.device)

@@ -9,7 +9,7 @@ from pipelines.models.cards import ModelCard
 from pipelines.models.duration import Limits, invalid_field, nearest_length
 from pipelines.models.rules import Rules, Steps
 from pipelines.request import Adjustment, GenerationRequest, Task
-from pipelines.windows import Windows
+from pipelines.windows import ClipWindows
 
 FEWEST_LEAD_FRAMES = 9
 """Fewer keep too little of the motion."""
@@ -27,7 +27,7 @@ def fit_long_clip(
     fps: int,
     changes: list[Adjustment],
     overlap: int = 0,
-) -> tuple[int, Windows] | None:
+) -> tuple[int, ClipWindows] | None:
     """The number of frames and the windows of a clip that the model does not make at once; None for
     others. The first `overlap` frames repeat an earlier clip, as in `fit_num_frames`.
 
@@ -70,7 +70,7 @@ def fit_long_clip(
     return total, windows
 
 
-def plan_windows(total: int, rules: Rules, best: int, fewest: int) -> Windows | None:
+def plan_windows(total: int, rules: Rules, best: int, fewest: int) -> ClipWindows | None:
     """As few windows as possible of at most `best` frames, all about as long, for a clip of `total`
     frames. `fewest` is the shortest that the model makes. None if two windows cannot overlap."""
     overlap = window_overlap(rules, best)
@@ -84,7 +84,7 @@ def plan_windows(total: int, rules: Rules, best: int, fewest: int) -> Windows | 
         length = min(max(_round_up(needed, rules.frames), fewest), best)
         lengths.append(length)
         remaining -= length - overlap
-    return Windows(lengths=tuple(lengths), overlap=overlap)
+    return ClipWindows(lengths=tuple(lengths), overlap=overlap)
 
 
 def window_overlap(rules: Rules, window: int) -> int:
