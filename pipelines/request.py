@@ -11,11 +11,9 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializerFunctionWrapHandler,
     StringConstraints,
     ValidationInfo,
     field_validator,
-    model_serializer,
 )
 
 from pipelines.field_types import (
@@ -29,7 +27,7 @@ from pipelines.field_types import (
     number_as_typed,
 )
 from pipelines.request_fields import Group, Kind, Refusal, RequestField, Task, declared_fields
-from pipelines.windows import Window, Windows
+from pipelines.windows import ClipWindow, ClipWindows
 
 __all__ = [
     "DEFAULT_STRENGTH",
@@ -312,24 +310,17 @@ class FittedRequest(BaseModel):
     allow_fallback: bool = True
     prompt_origin: PromptOrigin | None = None
     """Set where `prompt` is not as it was given."""
-    windows: Windows | None = None
-    """Set where the model does not make the clip at once: `num_frames` is then the whole clip."""
+    windows: ClipWindows | None = Field(default=None, exclude_if=lambda windows: windows is None)
+    """Set where the model does not make the clip at once: `num_frames` is then the whole clip.
+    Others are written as they were before there were windows."""
     adjustments: tuple[Adjustment, ...] = ()
-
-    @model_serializer(mode="wrap")
-    def _leave_out_windows(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Clips that are made at once are written as they were before there were others."""
-        written = serialize(self)
-        if written.get("windows", ...) is None:
-            del written["windows"]
-        return written
 
     @property
     def parts(self) -> int:
         """How many windows it is made in."""
         return self.windows.count if self.windows else 1
 
-    def divide(self) -> tuple[Window, ...]:
+    def divide(self) -> tuple[ClipWindow, ...]:
         """The windows; none of a clip that is made at once."""
         return self.windows.divide(self.num_frames) if self.windows else ()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Windows(BaseModel):
+class ClipWindows(BaseModel):
     """How a long clip is divided. The first `overlap` frames of a window repeat the end of the one
     before it."""
 
@@ -25,15 +25,15 @@ class Windows(BaseModel):
     def longest(self) -> int:
         return max(self.lengths)
 
-    def divide(self, total: int) -> tuple[Window, ...]:
+    def divide(self, total: int) -> tuple[ClipWindow, ...]:
         """The windows of a clip of `total` frames. Where the lengths that the model makes come to
         more frames, the first window is cut: the last one may have to end on a given picture."""
         surplus = sum(self.lengths) - self.overlap * (self.count - 1) - total
         return tuple(self._divide(surplus))
 
-    def _divide(self, surplus: int) -> Iterator[Window]:
+    def _divide(self, surplus: int) -> Iterator[ClipWindow]:
         for index, length in enumerate(self.lengths):
-            yield Window(
+            yield ClipWindow(
                 index=index,
                 frames=length,
                 kept=length if index else length - surplus,
@@ -43,7 +43,7 @@ class Windows(BaseModel):
 
 
 @dataclass(frozen=True)
-class Window:
+class ClipWindow:
     index: int
     frames: int
     """Sampled."""

@@ -177,6 +177,8 @@ class Handlers:
         memory = f", {vram:g} GB" if vram else ""
         width, height = fitted.made_size
         shape = f"{width}×{height}, {slate.seconds_label(fitted.duration_s)}"
+        if fitted.windows:
+            shape = f"{shape} in {fitted.parts} parts"
         answer = message(line=f"About {job_view.seconds(estimate.seconds)} here{memory} · {shape}")
         try:
             self.models.refuse_what_cannot_run(card, fitted)

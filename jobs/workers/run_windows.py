@@ -39,7 +39,7 @@ from jobs.workers.window_files import (
     store_window,
 )
 from pipelines.request import MAX_SEED, Adjustment, FittedRequest, Focus, Task
-from pipelines.windows import Window
+from pipelines.windows import ClipWindow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +185,7 @@ def _make_window(
     run: LongRun,
     loaded: Loaded,
     inputs: Inputs,
-    window: Window,
+    window: ClipWindow,
     stored: list[StoredWindow],
     of: str,
 ) -> StoredWindow:
@@ -272,7 +272,7 @@ def _make_window(
     return store_window(run.folder, window.number, matched, sound, record)
 
 
-def _fitted(fitted: FittedRequest, window: Window) -> FittedRequest:
+def _fitted(fitted: FittedRequest, window: ClipWindow) -> FittedRequest:
     """The request of one window. Each has its own seed, or the same motion would come again."""
     changes: dict[str, object] = {
         "windows": None,
@@ -288,7 +288,7 @@ def _fitted(fitted: FittedRequest, window: Window) -> FittedRequest:
 
 
 def _continued(
-    inputs: Inputs, before: list[np.ndarray], fitted: FittedRequest, window: Window
+    inputs: Inputs, before: list[np.ndarray], fitted: FittedRequest, window: ClipWindow
 ) -> Inputs:
     """The inputs of a window after the first: the frames that it repeats."""
     from PIL import Image
@@ -346,19 +346,19 @@ def _shape_only(frames: JoinedFrames) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _named(window: Window, count: int) -> Iterator[None]:
+def _named(window: ClipWindow, count: int) -> Iterator[None]:
     """An error says in which part it happened, and that those before it are kept."""
     try:
         yield
     except KinoraError as error:
         error.details |= {"part": window.number, "parts": count}
         if window.index and is_worth_keeping(error):
-            kept = "the part before it is" if window.index == 1 else "the parts before it are"
-            error.message = f"{error.message} It was part {window.number}: {kept} kept."
+            which = f"This was part {window.number} of {count}; what came before it is kept."
+            error.message = f"{error.message} {which}"
         raise
 
 
-def _load_sampled(folder: Path, window: Window, loaded: Loaded) -> Sampled | None:
+def _load_sampled(folder: Path, window: ClipWindow, loaded: Loaded) -> Sampled | None:
     from pipelines.engine import latents_file
 
     sampled = latents_file.load(folder / LATENTS, loaded.device)

@@ -179,17 +179,22 @@ def fit_num_frames(
             )
         )
     if request.duration_s is not None and used != by_time:
-        changes.append(
-            Adjustment(
-                field="duration_s",
-                asked=request.duration_s,
-                used=(used - overlap) / fps,
-                sentence=f"{'It adds' if overlap else 'The clip lasts'} "
-                f"{(used - overlap) / fps:.2f} s instead of {request.duration_s:g} s: "
-                f"{used} frames is the nearest length {card.name} makes.",
-            )
-        )
+        changes.append(nearest_length(request.duration_s, card, fps, used, overlap))
     return used
+
+
+def nearest_length(
+    duration_s: float, card: ModelCard, fps: int, used: int, overlap: int
+) -> Adjustment:
+    """Another duration than was requested: of `used` frames, without the first `overlap`."""
+    return Adjustment(
+        field="duration_s",
+        asked=duration_s,
+        used=(used - overlap) / fps,
+        sentence=f"{'It adds' if overlap else 'The clip lasts'} "
+        f"{(used - overlap) / fps:.2f} s instead of {duration_s:g} s: "
+        f"{used} frames is the nearest length {card.name} makes.",
+    )
 
 
 def _fit_to_source_clip(

@@ -6,10 +6,10 @@ import math
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.duration import Limits, invalid_field
+from pipelines.models.duration import Limits, invalid_field, nearest_length
 from pipelines.models.rules import Rules, Steps
 from pipelines.request import Adjustment, GenerationRequest, Task
-from pipelines.windows import Windows
+from pipelines.windows import ClipWindows
 
 FEWEST_LEAD_FRAMES = 9
 """Fewer keep too little of the motion."""
@@ -27,7 +27,7 @@ def fit_long_clip(
     fps: int,
     changes: list[Adjustment],
     overlap: int = 0,
-) -> tuple[int, Windows] | None:
+) -> tuple[int, ClipWindows] | None:
     """The number of frames and the windows of a clip that the model does not make at once; None for
     others. The first `overlap` frames repeat an earlier clip, as in `fit_num_frames`.
 
@@ -56,18 +56,8 @@ def fit_long_clip(
             f"{by_count} frames at {fps} frames per second last {by_count / fps:.2f} s, not "
             f"{request.duration_s:g} s. Leave one of the two empty.",
         )
-    if by_time is not None and not math.isclose(by_time, total):
-        lasts = "It adds" if overlap else "The clip lasts"
-        changes.append(
-            Adjustment(
-                field="duration_s",
-                asked=request.duration_s,
-                used=(total - overlap) / fps,
-                sentence=f"{lasts} {(total - overlap) / fps:.2f} s instead of "
-                f"{request.duration_s:g} s: {total} frames is the nearest length {card.name} "
-                "makes.",
-            )
-        )
+    if request.duration_s is not None and not math.isclose(by_time or 0, total):
+        changes.append(nearest_length(request.duration_s, card, fps, total, overlap))
     changes.append(
         Adjustment(
             field="windows",
@@ -80,7 +70,7 @@ def fit_long_clip(
     return total, windows
 
 
-def plan_windows(total: int, rules: Rules, best: int, fewest: int) -> Windows | None:
+def plan_windows(total: int, rules: Rules, best: int, fewest: int) -> ClipWindows | None:
     """As few windows as possible of at most `best` frames, all about as long, for a clip of `total`
     frames. `fewest` is the shortest that the model makes. None if two windows cannot overlap."""
     overlap = window_overlap(rules, best)
@@ -94,7 +84,7 @@ def plan_windows(total: int, rules: Rules, best: int, fewest: int) -> Windows | 
         length = min(max(_round_up(needed, rules.frames), fewest), best)
         lengths.append(length)
         remaining -= length - overlap
-    return Windows(lengths=tuple(lengths), overlap=overlap)
+    return ClipWindows(lengths=tuple(lengths), overlap=overlap)
 
 
 def window_overlap(rules: Rules, window: int) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.windows import Window
+from pipelines.windows import ClipWindow
 
 
 def seam_ratio(
-    frames: np.ndarray, windows: tuple[Window, ...], usual: Callable[..., Any] = np.mean
+    frames: np.ndarray, windows: tuple[ClipWindow, ...], usual: Callable[..., Any] = np.mean
 ) -> float:
     """The largest change from frame to frame at a seam, over the overlap and its two ends, in
     shares of the usual change inside windows. `frames`: [F, H, W, 3]."""
@@ -26,7 +26,7 @@ def seam_ratio(
 
 
 def window_colours(
-    frames: np.ndarray, windows: tuple[Window, ...]
+    frames: np.ndarray, windows: tuple[ClipWindow, ...]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Mean and contrast (standard deviation) of each window's own frames, by colour: [3] each."""
     found: list[tuple[np.ndarray, np.ndarray]] = []

@@ -103,4 +103,5 @@ def test_it_would_drift_by_itself(
     monkeypatch.setattr(colour_match, "MOST_GAIN", 1.0)
     monkeypatch.setattr(colour_match, "MOST_SHIFT", 0.0)
     _, mean, contrast = make(drifting, tmp_path)
-    assert (mean, contrast) == (0, 0)
+    assert mean > 0.1
+    assert contrast > 0.01

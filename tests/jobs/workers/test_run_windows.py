@@ -111,7 +111,7 @@ def test_a_window_that_fails_keeps_the_others(
     finally:
         hook.remove()
     assert failed.value.details == {"part": 4, "parts": 6}
-    assert "It was part 4: the parts before it are kept." in failed.value.message
+    assert "This was part 4 of 6; what came before it is kept." in failed.value.message
     assert len(steps_of(run)) == 16
     assert len(load_windows(run.folder, fingerprint(job.fitted))) == 3
 
