@@ -26,7 +26,10 @@ def footer_links(settings: Settings) -> list[tuple[str, str]]:
 
 def footer_html(settings: Settings, language: Language | None = None) -> str:
     """The same as HTML, in one line; empty if nothing is set."""
-    say = language.translate if language else str
+
+    def say(text: str) -> str:
+        return escape(language.translate(text)) if language else text
+
     parts = [
         f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer">{say(label)}</a>'
         for label, address in footer_links(settings)
