@@ -49,13 +49,15 @@ def mark_of(settings: Settings) -> VisibleMark | None:
 
 def adjustment_of(settings: Settings) -> Adjustment:
     """What a clip with the mark says of it."""
-    what = f"the mark “{settings.mark_text}”" if not settings.mark_picture else "a visible mark"
+    corner = settings.mark_corner.replace("-", " ")
+    sentence = f"This server has put the mark “{settings.mark_text}” on the clip, at the {corner}."
+    if settings.mark_picture:
+        sentence = f"This server has put a visible mark on the clip, at the {corner}."
     return Adjustment(
         field=MARK,
         asked="no mark",
         used=settings.mark_corner,
-        sentence=f"This server has put {what} on the clip, at the "
-        f"{settings.mark_corner.replace('-', ' ')}.",
+        sentence=sentence,
     )
 
 
