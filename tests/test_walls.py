@@ -397,7 +397,7 @@ def test_what_is_imported_is_required() -> None:
         "c2pa": "c2pa_python",
     }
     own = {*ROOMS, *FILES, "training"}
-    refused_without = {"imwatermark"}  # the setting that needs it says so
+    refused_without = {"imwatermark", "spandrel"}  # the settings that need them say so
     for path in sources(*ROOMS, *FILES):
         for module in imports_of(path):
             name = module.split(".")[0]
