@@ -48,12 +48,12 @@ def write_flac(path: Path, sound: np.ndarray, rate_hz: int = RATE_HZ) -> Path:
     return path
 
 
-def chain_of(clip: Path, operation: Sound, track: Path | None = None) -> Chain:
+def chain_of(clip: Path, operation: MixSound, track: Path | None = None) -> Chain:
     return plan_chain([open_source(clip)], [operation], files={ID: track} if track else {})
 
 
 def make(
-    clip: Path, operation: Sound, track: Path | None = None, format: OutputFormat = "mp4"
+    clip: Path, operation: MixSound, track: Path | None = None, format: OutputFormat = "mp4"
 ) -> EditedClip:
     return run_chain(
         chain_of(clip, operation, track), clip.with_name(f"out.{format}"), OutputFile(format)
@@ -238,7 +238,7 @@ def test_each_clip_is_brought_to_the_same_loudness_before_a_join(tmp_path: Path)
     ],
 )
 def test_what_cannot_be_made_is_refused_in_a_sentence(
-    silent_clip: Path, tmp_path: Path, operation: Sound, sentence: str
+    silent_clip: Path, tmp_path: Path, operation: MixSound, sentence: str
 ) -> None:
     track = write_flac(tmp_path / "t.flac", tone(1000, 2))
     with pytest.raises(KinoraError, match=sentence):
