@@ -93,6 +93,8 @@ class VideoLimits:
     """Larger clips are stored in this size."""
     max_fps: int = MAX_FPS
     """Of a faster clip, only one of several frames is read."""
+    reads_gif: bool = False
+    """For files of our own: an upload is no GIF."""
 
 
 @dataclass(frozen=True)
@@ -238,9 +240,11 @@ def read_images(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterat
             ffmpeg.kill()
 
 
-def _choose_demuxer(source: Path) -> str:
+def _choose_demuxer(source: Path, limits: VideoLimits) -> str:
     with source.open("rb") as file:
         head = file.read(16)
+    if limits.reads_gif and head.startswith(b"GIF8"):
+        return "gif"
     for kind, magic in IMAGE_FILES.items():
         if magic.match(head):
             raise KinoraError(
@@ -257,7 +261,7 @@ def _choose_demuxer(source: Path) -> str:
 
 def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> InspectedVideo:
     """Reads header and timestamps, no frames. Raises KinoraError(INVALID_VIDEO | TOO_LARGE)."""
-    demuxer = _choose_demuxer(source)
+    demuxer = _choose_demuxer(source, limits)
     how_to_read = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
     description = describe(source, *how_to_read)
     picture = _check_limits(description, limits)
@@ -299,7 +303,7 @@ def _check_limits(description: Description, limits: VideoLimits) -> VideoTrack:
         raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
     if picture is None:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip has no video track.")
-    if picture.codec not in CODECS:
+    if picture.codec not in CODECS and not (picture.codec == "gif" and limits.reads_gif):
         raise KinoraError(
             ErrorCode.INVALID_VIDEO,
             f"This clip is encoded as {picture.codec}. Use an MP4 with H.264 or a WebM.",
