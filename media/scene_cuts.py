@@ -31,7 +31,8 @@ class CutDetector:
         self._before: np.ndarray | None = None
 
     def is_cut(self, frame: np.ndarray) -> bool:
-        """Whether a scene begins with `frame`, uint8 [H, W, 3]; False for the first frame."""
+        """Whether a scene begins with `frame`, uint8 RGB [H, W, 3] or luminance [H, W]; False for
+        the first one."""
         before, self._before = self._before, shrink(frame)
         return before is not None and is_cut_between(before, self._before)
 
@@ -56,7 +57,9 @@ def shrink(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     side = max(1, max(height, width) // SIDE)
     step = max(1, side // SAMPLES)
-    sampled = frame[::step, ::step].astype(np.float32) @ LUMINANCE
+    sampled = frame[::step, ::step].astype(np.float32)
+    if sampled.ndim == 3:
+        sampled = sampled @ LUMINANCE
     side = max(1, side // step)
     rows, columns = (max(1, size // side) for size in sampled.shape)
     down, right = min(side, sampled.shape[0]), min(side, sampled.shape[1])

@@ -1,6 +1,6 @@
-"""`python -m tools.editing_pictures`: makes the pictures of docs/editing.md with the included model.
+"""`python -m tools.editing_pictures`: makes the pictures of docs/editing.md.
 
-Each is a strip of frames of what comes out, for sound its wave form.
+With an included model. Each is a strip of frames of what comes out, for sound its wave form.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
         (folder / "lut").write_text(WARM_LUT)
         (folder / "words").write_text("1\n00:00:00,000 --> 00:00:09,000\nIt runs.\n")
         tone = ("-f", "lavfi", "-i", "aevalsrc=0.3*sin(440*t)*sin(9*t):duration=3")
-        subprocess.run([*base_command(), *tone, str(folder / "tone.wav")], check=True)
+        subprocess.run([*base_command(), *tone, str(folder / "tone.wav")], check=True)  # noqa: S603
         files = {
             "TONE": store_attachment(folder / "tone.wav", "sound", folder, 10**7),
             "LUT": store_attachment(folder / "lut", "lut", folder, 10**6),
@@ -95,7 +95,7 @@ def generate(folder: Path, name: str) -> Path:
         "--out",
         str(path),
     ]
-    subprocess.run(command, check=True, cwd=ROOT)
+    subprocess.run(command, check=True, cwd=ROOT)  # noqa: S603
     return path
 
 
@@ -121,7 +121,7 @@ def wave_form(clip: Path, folder: Path) -> Image.Image:
     picture = folder / "wave.png"
     drawn = f"showwavespic=s={SHOWN * HEIGHT}x{HEIGHT}:colors=0x7b3ff2"
     command = ["-i", str(clip), "-filter_complex", drawn, "-frames:v", "1"]
-    subprocess.run([*base_command(), *command, str(picture)], check=True)
+    subprocess.run([*base_command(), *command, str(picture)], check=True)  # noqa: S603
     wave = Image.open(picture).convert("RGBA")
     shown = Image.new("RGBA", wave.size, "white")
     shown.alpha_composite(wave)

@@ -22,3 +22,10 @@ def view(scene: np.ndarray, right: int, down: int) -> np.ndarray:
     """A frame, uint8 [HEIGHT, WIDTH, 3], that shows the scene from a place on."""
     part = scene[down : down + HEIGHT, right : right + WIDTH]
     return np.repeat(part.clip(0, 255).round().astype(np.uint8)[..., None], 3, axis=2)
+
+
+def planar(frame: np.ndarray) -> np.ndarray:
+    """A grey frame as it goes through a pipe in YUV 4:2:0; its luminance is the grey."""
+    height, width, _ = frame.shape
+    chroma = np.full(2 * -(-height // 2) * -(-width // 2), 128, np.uint8)
+    return np.concatenate([frame[..., 0].ravel(), chroma])

@@ -18,11 +18,12 @@ from media.operations.chain import plan_chain
 from media.operations.edit_sources import open_source
 from media.operations.interpolate import Interpolate
 from media.operations.operation import FrameTools, StreamInfo
+from media.operations.raw_frames import luminance
 from media.operations.registry import parse_short_form
 from media.operations.run_chain import OutputFile, run_chain
 from pipelines.sound import Sound
 from tests.media.reading import read
-from tests.media.textures import HEIGHT, WIDTH, texture, view
+from tests.media.textures import HEIGHT, WIDTH, planar, texture, view
 
 TOOLS = FrameTools(check=lambda: None)
 
@@ -35,9 +36,11 @@ def made_of(
     frames: list[np.ndarray], operation: Interpolate, fps: Fraction = Fraction(8)
 ) -> list[np.ndarray]:
     info = info_of(frames, fps)
-    made = list(operation.change_frames(iter(frames), info, TOOLS))
+    source = (planar(frame) for frame in frames)
+    made = list(operation.change_frames(source, info, TOOLS))
     assert len(made) == operation.output(info).num_frames
-    return made
+    assert all((frame[WIDTH * HEIGHT :] == 128).all() for frame in made), "no colour"
+    return [np.repeat(luminance(frame, info)[..., None], 3, 2) for frame in made]
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -75,7 +78,7 @@ def test_frames_of_the_clip_stay_and_nothing_is_mixed_across_a_cut(
         before = min(int(at), len(scenes) - 1)
         if at == before or before + 1 in (*CUTS, len(scenes)):
             assert (frame == scenes[before]).all(), f"frame {number}"
-        else:  # the scene has moved on by a part of the way
+        elif 0.25 <= at - before <= 0.75:  # the scene has moved on by a part of the way
             assert (frame != scenes[before]).any() and (frame != scenes[before + 1]).any()
     assert (made[0] == scenes[0]).all() and (made[-1] == scenes[-1]).all()
 
@@ -105,10 +108,10 @@ def test_short_clips(scenes: list[np.ndarray], count: int, times: int) -> None:
 
 @pytest.mark.parametrize("size", [(2, 2), (16, 200), (31, 64), (33, 35)])
 def test_any_size(size: tuple[int, int]) -> None:
-    frames = [np.full((*size, 3), 40 * n, np.uint8) for n in range(3)]
+    frames = [planar(np.full((*size, 3), 40 * n, np.uint8)) for n in range(3)]
     info = StreamInfo(size[1], size[0], Fraction(8), 3)
     made = list(Interpolate().change_frames(iter(frames), info, TOOLS))
-    assert [frame.shape for frame in made] == [(*size, 3)] * 6
+    assert [frame.shape for frame in made] == [frames[0].shape] * 6
 
 
 def test_the_sound_stays_and_the_file_has_the_new_rate(
@@ -154,7 +157,7 @@ def test_a_discarded_job_ends_within_a_second_and_leaves_no_process() -> None:
         if discarded.is_set():
             raise Cancelled
 
-    frames = (view(scene, n % 50, 0) for n in range(10_000))
+    frames = (planar(view(scene, n % 50, 0)) for n in range(10_000))
     threads = threading.active_count()
     made = Interpolate().change_frames(
         frames, StreamInfo(WIDTH, HEIGHT, Fraction(8), 10_000), FrameTools(check)

@@ -82,7 +82,7 @@ def test_wrong_values(values: dict[str, object]) -> None:
 def test_a_models_frame_gets_the_tones_of_the_source(size: tuple[int, int]) -> None:
     source = view(texture(3, 12, 120), 0, 0)[: size[0], : size[1]]
     large = resized(source, 2 * size[1], 2 * size[0])
-    shifted = large.astype(int) + (6, -5, 3)
+    shifted = large.astype(int) + np.array([6, -5, 3])
     made = with_tones_of(source, shifted.clip(0, 255).astype(np.uint8))
     assert made.shape == large.shape
     assert np.abs(made.astype(float).mean((0, 1)) - source.mean((0, 1))).max() < 0.5
