@@ -19,7 +19,6 @@ GAMMA = 2.4
 PIVOT = 0.5
 """The signal that contrast does not change."""
 MAX_WARMTH_STOPS = 0.5
-CURVE_SIZE = 4096
 
 
 class Colour(ClipOperation):
@@ -54,9 +53,12 @@ class Colour(ClipOperation):
     ) -> Streams:
         if self == Colour():
             return streams
-        curve = graph.add_file(context.file_name("curve.cube"), self._curve_file())
-        # 16 bits: two roundings to 8 would show as bands
-        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp16le,lut1d=file={curve}"
+        curves = ":".join(
+            f"{channel}=((val*{gain:.7f})-{PIVOT}*maxval)*{self.contrast:.7f}+{PIVOT}*maxval"
+            for channel, gain in zip("rgb", self.gains().tolist(), strict=True)
+        )
+        # 10 bits: two roundings to 8 would show as bands
+        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp10le,lutrgb={curves}"
         if self.saturation != 1:
             rows = self.saturation * np.eye(3) + (1 - self.saturation) * LUMA
             values = ":".join(f"{a:.6f}:{b:.6f}:{c:.6f}:0" for a, b, c in rows)
@@ -69,9 +71,3 @@ class Colour(ClipOperation):
         stops = np.array([warm + tint / 2, -tint / 2, tint / 2 - warm])
         balance = 2 ** (stops / GAMMA)
         return 2 ** (self.exposure / GAMMA) * balance / (balance @ LUMA)
-
-    def _curve_file(self) -> bytes:
-        signal = np.linspace(0, 1, CURVE_SIZE)[:, None] * self.gains()
-        rows = (PIVOT + (signal - PIVOT) * self.contrast).clip(0, 1)
-        lines = "\n".join(f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows.tolist())
-        return f"LUT_1D_SIZE {CURVE_SIZE}\n{lines}\n".encode()

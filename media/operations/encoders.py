@@ -65,8 +65,10 @@ def _pixel_filters(info: StreamInfo, output: OutputFile) -> str:
         case "lossless":  # H.264 has odd sizes in 4:4:4 only
             is_odd = info.width % 2 or info.height % 2
             return BT709.replace("yuv420p", "yuv444p") if is_odd else BT709
-        case "webp" | "gif":  # libwebp converts RGB to its own BT.601
+        case "webp":  # libwebp converts RGB to its own BT.601
             return TO_RGB.replace("rgb24", "bgra")
+        case "gif":  # finer steps of colour would only cost time: it has 256 at most
+            return "scale=in_color_matrix=bt709:in_range=tv,format=bgra"
         case _:
             assert_never(output.format)
 
@@ -102,15 +104,8 @@ def first_pass(
     """The pass before: a palette for all frames, or statistics for the bitrate. Returns the label
     that it reads, and the options of its output."""
     if output.format == "gif":
-        return graph.video(_find_palette(output), video), [
-            "-frames:v",
-            "1",
-            "-f",
-            "image2",
-            "-update",
-            "1",
-            PALETTE,
-        ]
+        file = ["-frames:v", "1", "-f", "image2", "-update", "1", PALETTE]
+        return graph.video(_find_palette(output), video), file
     options = _video_options(info, output, rates, passes=1)
     return video, [*options, "-f", "null", "pipe:2"]
 
