@@ -46,7 +46,7 @@ class Joint(BaseModel):
     )
 
 
-class Join(JoinOperation):
+class JoinClips(JoinOperation):
     """Plays the clips one after the other. The first one decides the size, the one with the most
     frames a second the frame rate."""
 
@@ -248,7 +248,7 @@ def _cut(
     return [parts.get(each) for each in ranges]
 
 
-def _describe_fits(join: Join, plan: JoinPlan, sources: Sequence[StreamInfo]) -> list[str]:
+def _describe_fits(join: JoinClips, plan: JoinPlan, sources: Sequence[StreamInfo]) -> list[str]:
     made, notes = plan.info, []
     for number, each in enumerate(sources, 1):
         size, wanted = (each.width, each.height), (made.width, made.height)
