@@ -84,8 +84,8 @@ class EditSource:
     def decoded_size(self) -> tuple[int, int]:
         """Width and height as ffmpeg decodes it: upright, but maybe not of square pixels."""
         track = self.inspected.picture
-        size = track.width, track.height
-        return size if track.quarter_turns % 2 == 0 else size[::-1]
+        is_turned = track.quarter_turns % 2 == 1
+        return (track.height, track.width) if is_turned else (track.width, track.height)
 
     def scaled(self, ratio: float) -> EditSource:
         """The same clip in a smaller size, for previews."""
