@@ -108,7 +108,7 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
             return "Waiting for a GPU: all that this Space may use are in use"
         return "Waiting for a GPU"
     if progress.phase in ("loading", "queued"):
-        if job.edit:
+        if job.edit and not progress.bytes_total:
             return "Reading the clips"
         if progress.bytes_total:
             done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9

@@ -31,8 +31,10 @@ def sound_of(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_operation_has_an_example(name: str) -> None:
+def test_every_operation_has_an_example_and_a_picture(name: str) -> None:
     examples = PAGE.split("## Each operation")[1].split("\n## ")[0]
+    assert f"(images/editing/{name}.jpg)" in examples
+    assert (ROOT / "docs" / "images" / "editing" / f"{name}.jpg").is_file()
     assert re.search(rf"[ =\"]{name}(=|\s|\\)", examples), name
 
 
