@@ -23,8 +23,8 @@ from media.operations.scenes import ScenePlace
 PIXELS: PixelFormat = "yuv420p"
 SMALLEST_SIDE = 32
 """minterpolate fails where a side is smaller than two of its blocks."""
-TRAILING = 3
-"""Copies of the last frame that minterpolate needs to make the frames before it."""
+TRAILING = 1
+"""Copies of the last frame: minterpolate looks one frame ahead."""
 POLL_S = 0.1
 FILTER = (
     "minterpolate=fps={fps}:mi_mode=mci:mc_mode=aobmc:me_mode=bidir:vsbmc=1:"
@@ -50,14 +50,19 @@ def compensated_frames(
         return
     with _Process(place) as process:
         process.feed(_chain(first, second, scene))
+        wanted = place.first_output
         for output, made in process.outputs(check):
             frame, share = place.position(output)
-            if process.last is not None and frame > process.last:
+            if process.last is not None and frame >= process.last:
                 break
-            if frame < place.start:
-                continue
-            kept = process.frame(frame)
-            yield made if share and frame != process.last else kept
+            if output == wanted:
+                yield made if share else process.frame(frame)
+                wanted += 1
+        last = process.last
+        if last is None or place.position(wanted)[0] < last:
+            raise KinoraError(ErrorCode.ENCODE) from RuntimeError("minterpolate left out frames")
+        for _ in place.outputs_from(last):
+            yield process.frame(last)
 
 
 def _repeated(
