@@ -8,7 +8,7 @@
 # make models-matrix  check every model family and pipeline class; writes a table in docs/models.md
 # make bench          benchmarks, as ratios
 # make docs           regenerate the tables in docs/
-# make pictures       take the README's pictures
+# make pictures       take the pictures of the README and the user guide
 # make space NAME=you/kinora [HARDWARE=t4-small]   put the current commit on a Hugging Face Space
 # make lock           write the lock files of the images
 # make audit          look for known vulnerabilities in the locked packages
@@ -86,6 +86,7 @@ docs: .venv/.run
 
 pictures: .venv/.dev debian
 	@$(RUN) -m tools.pictures
+	@$(RUN) -m tools.guide_pictures
 
 # Arguments reach the shell as variables, never as part of the command.
 space: export NAME := $(NAME)
