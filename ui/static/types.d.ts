@@ -375,6 +375,7 @@ export interface Relative {
     | "edited_to"
     | "picture_to"
     | "edit_of"
+    | "shot"
     | "edit";
   clip: Tile;
 }

@@ -39,6 +39,7 @@ const RELATIONS = {
   picture_to: "Its picture begins",
   edit_of: "Edited from",
   edit: "Edited to",
+  shot: "Of the same film",
 };
 const DATE = dateFormat({ dateStyle: "long", timeStyle: "short" });
 const POLL_MS = 1500;
