@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from jobs.event_types import to_json
-from jobs.film import FilmState
+from errors import split_sentence
+from jobs.film import MAX_SHOTS, NOT_OF_FILMS, FilmState
 from jobs.job import Job
-from jobs.progress import Progress
+from pipelines.request import GenerationRequest
 from ui import job_view
 
-if TYPE_CHECKING:
-    from jobs.service import JobService
-
+ViewJob = Callable[[Job], dict[str, Any]]
 WAITING = "Waiting for the shot before it"
 
 
@@ -43,25 +42,26 @@ def brief(state: FilmState, root: str) -> dict[str, Any]:
     }
 
 
-def view(service: JobService, state: FilmState) -> dict[str, Any]:
-    """The JSON object from which the page shows a storyboard."""
-    film = state.film
+def view(state: FilmState, of_job: ViewJob) -> dict[str, Any]:
+    """The JSON object from which the page shows a storyboard. `of_job` is the page's view of a
+    job."""
+    film, join = state.film, state.join
     return {
         "id": film.id,
         "state": state.state,
-        "line": _line(service, state),
+        "line": line(state),
         "crossfade_s": film.crossfade_s,
         "settings": film.settings.model_dump(mode="json", exclude_defaults=True),
-        "shots": [_shot(service, state, index) for index in range(len(film.shots))],
-        "file": _job(service, state.file),
-        "is_current": state.file is not None and state.file == state.join,
-        "error": job_view.error_view(film.problem) if film.problem else _join_error(state),
+        "shots": [_shot(state, index, of_job) for index in range(len(film.shots))],
+        "file": of_job(state.file) if state.file else None,
+        "is_current": state.file is not None and state.file == join,
+        "error": _problem(state),
     }
 
 
-def _shot(service: JobService, state: FilmState, index: int) -> dict[str, Any]:
-    shot = state.film.shots[index]
-    job = _job(service, state.job(index))
+def _shot(state: FilmState, index: int, of_job: ViewJob) -> dict[str, Any]:
+    shot, job = state.film.shots[index], state.job(index)
+    shown = of_job(job) if job else None
     return {
         "id": shot.id,
         "prompt": shot.prompt,
@@ -69,31 +69,20 @@ def _shot(service: JobService, state: FilmState, index: int) -> dict[str, Any]:
         "image": shot.image,
         "cut": shot.cut,
         "state": state.shot_state(index),
-        "line": job["line"] if job else (WAITING if state.will_come(index) else ""),
+        "line": shown["line"] if shown else WAITING if state.will_come(index) else "",
         "note": state.note(index),
-        "error": job_view.error_view(shot.problem) if shot.problem else (job or {}).get("error"),
-        "job": job,
+        "error": job_view.error_view(shot.problem) if shot.problem else (shown or {}).get("error"),
+        "job": shown,
     }
 
 
-def _job(service: JobService, job: Job | None) -> dict[str, Any] | None:
-    if job is None:
-        return None
-    waits, progress = service.queue_estimate(job), Progress.of(service.events(job.id))
-    shown = job_view.view(job, progress, position=waits.before, wait_s=waits.seconds)
-    keep = ("id", "state", "line", "ring", "width", "height", "duration_s", "error", "preview")
-    found = {name: shown[name] for name in keep if name in shown}
-    if progress.preview and not job.state.ended:
-        found["preview"] = to_json(progress.preview)
-    return found
+def _problem(state: FilmState) -> dict[str, Any] | None:
+    """Why the shots were not joined."""
+    error = state.film.problem or (state.join and state.join.error)
+    return job_view.error_view(error) if error else None
 
 
-def _join_error(state: FilmState) -> dict[str, Any] | None:
-    join = state.join
-    return job_view.error_view(join.error) if join and join.error else None
-
-
-def _line(service: JobService, state: FilmState) -> str:
+def line(state: FilmState) -> str:
     """One sentence: how far the film is."""
     count = len(state.film.shots)
     done = sum(state.has_clip(index) for index in range(count))
@@ -105,10 +94,31 @@ def _line(service: JobService, state: FilmState) -> str:
         case "working" if done == count:
             return "Joining the shots"
         case "working":
-            return f"Shot {done + 1} of {count}" if done else f"Making {count} shots"
+            return f"{done} of {count} shots are ready"
         case "failed":
-            return "A shot could not be made. The others are kept."
+            return "Something could not be made. The finished shots are kept."
         case "cancelled":
             return "Discarded. The finished shots are kept."
         case "gone":
             return "A clip of this film is gone. Make it again."
+
+
+def board_of(request: GenerationRequest) -> dict[str, Any]:
+    """A storyboard to begin with: a shot for each sentence of a prompt, and the other settings."""
+    sentences = split_sentences(request.prompt)[:MAX_SHOTS] or [""]
+    shots: list[dict[str, Any]] = [{"prompt": each, "cut": "hard"} for each in sentences]
+    if request.image:
+        shots[0]["image"] = request.image
+    left_out = {"prompt", "image", *NOT_OF_FILMS, "motion_bucket_id"}
+    settings = request.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+    length = {name: settings.pop(name) for name in ("duration_s", "num_frames") if name in settings}
+    return {"shots": shots, "settings": settings | length}
+
+
+def split_sentences(text: str) -> list[str]:
+    found: list[str] = []
+    rest = text.strip()
+    while rest:
+        first, rest = split_sentence(rest)
+        found.append(first.strip())
+    return found

@@ -175,7 +175,7 @@ def test_another_caller_finds_no_film(other: httpx.Client, film: dict[str, Any])
     ("body", "sentence"),
     [
         ({}, "A film needs “shots”"),
-        ({"shots": "three"}, "A film needs “shots”"),
+        ({"shots": "three"}, "it must be a JSON list"),
         ({"shots": ["a"] * 21}, "there are 21; at most 20"),
         ({"shots": ["a", {"prompt": "b", "cut": "jump"}]}, "Shot 2: "),
         ({"shots": ["a", {"prompt": "b", "duration_s": -1}]}, "Shot 2: "),
