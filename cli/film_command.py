@@ -63,8 +63,8 @@ def film(
     the path of the film. If a shot fails, the others are kept: --resume makes the rest."""
     configure_logging(verbose)
     settings = Settings.load()
-    given = {"duration_s": duration, "model": model, "format": format_of(out)}
-    values = {name: value for name, value in given.items() if value is not None}
+    options = {"duration_s": duration, "model": model, "format": format_of(out)}
+    values = {name: value for name, value in options.items() if value is not None}
     values |= dict(_named_value(each, settings) for each in setting or ())
     pictures: dict[int, bytes] = {}
     request: FilmRequest | None = None

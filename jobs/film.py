@@ -39,7 +39,7 @@ REMADE_BY = frozenset({"prompt", "duration_s", "image", "seed"})
 
 
 class Shot(BaseModel):
-    """One shot as it is asked for. What is not set holds for all shots, or is the model's own."""
+    """One shot as it is requested. What is not set holds for all shots, or is the model's own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,7 @@ class Shot(BaseModel):
     cut: Cut = Field(
         default="hard",
         description="How it follows the shot before it: `continue` starts from that one's last "
-        "frames, `hard` and `crossfade` start anew.",
+        "frames, `hard` and `crossfade` do not.",
     )
     seed: int | None = Field(
         default=None, ge=RANDOM_SEED, le=MAX_SEED, description="The same seed gives the same shot."
@@ -69,7 +69,7 @@ class Shot(BaseModel):
 
 
 class FilmRequest(BaseModel):
-    """A film as it is asked for. `settings` hold for all shots."""
+    """A film as it is requested. `settings` hold for all shots."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -118,7 +118,7 @@ class FilmShot(Shot):
     def of(cls, shot: Shot) -> FilmShot:
         return cls(id=secrets.token_hex(4), **shot.model_dump(include=set(Shot.model_fields)))
 
-    def made_anew(self, **changes: Any) -> FilmShot:
+    def without_take(self, **changes: Any) -> FilmShot:
         """Without its take, so that a new one is made."""
         none = {"job": None, "after": None, "problem": None, "is_stopped": False}
         return self.model_copy(
@@ -170,7 +170,7 @@ class Film(BaseModel):
 
     def request_of(self, index: int, continue_from: str | None = None) -> GenerationRequest:
         """The request of one shot. Shots are MP4 in high quality, to be joined; the film has the
-        format and the quality that were asked for."""
+        format and the quality of the request."""
         shot, settings = self.shots[index], self.settings
         seed = shot.seed
         if seed is None and settings.seed is not None:

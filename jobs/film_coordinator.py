@@ -1,8 +1,8 @@
 """Continues films as their jobs end: submits the shots that continue others, and joins them.
 
-A film is a document with a version. Whoever changes it, in whatever process, stores it only if
-nobody else has changed it meanwhile, in the transaction that accepts the jobs of that change: so no
-shot is made twice, and none is lost.
+A film is a document with a version. A change is stored only if the version is still the one
+that was read, in the transaction that accepts the jobs of that change: so no shot is made twice,
+and none is lost, with any number of processes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from jobs.store import JobStore
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 20
-"""How often a change is tried again because somebody else has changed the film."""
+"""How often a change is tried again because the film has changed meanwhile."""
 SWEEP_S = 5.0
 """How often films are looked at whose jobs another process runs, or that had to wait."""
 

@@ -78,7 +78,7 @@ class FilmMaker:
             changes["seed"] = secrets.randbelow(MAX_SEED + 1)
 
         def change(film: Film) -> Film:
-            shot = film.find(number).made_anew(**changes)
+            shot = film.find(number).without_take(**changes)
             return film.replace_shot(number - 1, shot)
 
         return self._change(film_id, change, idempotency_key)
@@ -116,7 +116,7 @@ class FilmMaker:
                 for index in range(len(film.shots))
             ]
             shots = tuple(
-                shot.made_anew() if missing else shot
+                shot.without_take() if missing else shot
                 for shot, missing in zip(film.shots, is_missing, strict=True)
             )
             values: dict[str, Any] = {"shots": shots, "problem": None}
@@ -228,9 +228,9 @@ def _changed(film: Film, wanted: ShotChange) -> FilmShot:
     known = next((shot for shot in film.shots if shot.id == wanted.id), None)
     if known is None:
         raise KinoraError(ErrorCode.NOT_FOUND, "This film has no such shot.")
-    given = {name: getattr(wanted, name) for name in wanted.model_fields_set - {"id"}}
-    changes = {name: value for name, value in given.items() if value != getattr(known, name)}
+    sent = {name: getattr(wanted, name) for name in wanted.model_fields_set - {"id"}}
+    changes = {name: value for name, value in sent.items() if value != getattr(known, name)}
     is_remade = bool(REMADE_BY & changes.keys())
     if "cut" in changes and "continue" in (changes["cut"], known.cut):
         is_remade = True
-    return known.made_anew(**changes) if is_remade else known.model_copy(update=changes)
+    return known.without_take(**changes) if is_remade else known.model_copy(update=changes)

@@ -97,7 +97,7 @@ class FilmPlans:
     def _in_one_size(
         self, film: Film, fitted: tuple[FittedRequest, ...]
     ) -> tuple[Film, tuple[FittedRequest, ...]]:
-        """In the size of the first shot, where no size was asked for and all can have it."""
+        """In the size of the first shot, where the request has no size and all can have it."""
         settings, first = film.settings, fitted[0]
         if settings.width or settings.height or len({each.made_size for each in fitted}) == 1:
             return film, fitted

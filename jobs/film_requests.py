@@ -21,28 +21,28 @@ Model = TypeVar("Model", bound=BaseModel)
 def read_film(fields: Mapping[str, Any]) -> FilmRequest:
     """`shots`, `crossfade_s`, and settings that hold for all shots. Raises
     KinoraError(INVALID_INPUT) with a sentence about the first wrong value."""
-    given = dict(fields)
+    values = dict(fields)
     shots = [
-        read_shot(n, each, Shot) for n, each in enumerate(_listed(given.pop("shots", None)), 1)
+        read_shot(n, each, Shot) for n, each in enumerate(_listed(values.pop("shots", None)), 1)
     ]
-    film = {name: given.pop(name) for name in ("crossfade_s",) if name in given}
+    film = {name: values.pop(name) for name in ("crossfade_s",) if name in values}
     for name in ("prompt", "image"):
-        if given.get(name) not in (None, ""):
+        if values.get(name) not in (None, ""):
             raise unusable(name, "each shot of a film has its own, in “shots”")
     for name in NOT_OF_FILMS:
-        if given.get(name) is not None:
+        if values.get(name) is not None:
             raise unusable(name, "films have none")
-    settings = _validated(GenerationRequest, given)
+    settings = _validated(GenerationRequest, values)
     return _validated(FilmRequest, film | {"shots": shots, "settings": settings})
 
 
 def read_change(fields: Mapping[str, Any]) -> FilmChange:
     """Raises as `read_film`."""
-    given = dict(fields)
-    if given.get("shots") is not None:
-        listed = enumerate(_listed(given["shots"]), 1)
-        given["shots"] = [read_shot(n, each, ShotChange) for n, each in listed]
-    return _validated(FilmChange, given)
+    values = dict(fields)
+    if values.get("shots") is not None:
+        listed = enumerate(_listed(values["shots"]), 1)
+        values["shots"] = [read_shot(n, each, ShotChange) for n, each in listed]
+    return _validated(FilmChange, values)
 
 
 def read_redo(number: int, fields: Mapping[str, Any]) -> ShotChange:

@@ -63,7 +63,7 @@ VISITOR_YEARS_S = 366 * 24 * 3600
 
 
 class FilmChanged(Exception):
-    """Somebody else has changed the film meanwhile: read it again."""
+    """The film was changed meanwhile: read it again."""
 
 
 def count_pending(tx: Connection, owner: str) -> int:
@@ -75,7 +75,7 @@ def write_film(
     with_jobs: Callable[[Sequence[Job]], FilmState], *, is_new: bool = False
 ) -> Callable[[Connection, Sequence[Job]], None]:
     """Stores a film in the transaction that accepts some of its jobs. `with_jobs` returns it with
-    them. That raises FilmChanged where somebody else has changed it meanwhile."""
+    them. That raises FilmChanged where it was changed meanwhile."""
 
     def write(tx: Connection, accepted: Sequence[Job]) -> None:
         state = with_jobs(accepted)

@@ -63,9 +63,9 @@ def build(
         js_component("reel", Task.TEXT_TO_VIDEO)
         links = f'<a href="verify">Verify a clip</a> {footer_html(settings)}'.strip()
         gr.HTML(links, elem_id="k-verify", js_on_load=None, apply_default_css=False)
+        js_component("storyboard", Task.TEXT_TO_VIDEO)
         js_component("language", Task.TEXT_TO_VIDEO)
         js_component("gallery", Task.TEXT_TO_VIDEO)
-        js_component("storyboard", Task.TEXT_TO_VIDEO)
         for studio in studios.values():
             studio.wire(studios)
             # a LoRA that was added since the page was built is offered

@@ -212,19 +212,19 @@ export function followFilm(id) {
   };
 }
 
-let asked = 0;
+let newest = 0;
 
 /** What the cards would take; the newest answer counts. @param {Board} draft */
 export async function estimateBoard(draft) {
-  const number = ++asked;
+  const number = ++newest;
   if (!draft.shots.every((shot) => shot.prompt.trim() || shot.image)) {
     board.estimate.value = null;
     return;
   }
   try {
     const found = await send("/estimate", "POST", requestOf(draft));
-    if (number === asked) board.estimate.value = found;
+    if (number === newest) board.estimate.value = found;
   } catch {
-    if (number === asked) board.estimate.value = null; // the press says why
+    if (number === newest) board.estimate.value = null; // the press says why
   }
 }
