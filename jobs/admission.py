@@ -99,12 +99,14 @@ class Admission:
     def fit_shot(
         self, request: GenerationRequest, owner: str, clip: SourceClip | None
     ) -> FittedRequest:
-        """As `fit_here`, with the checks of `accept`: for a request that is submitted later."""
+        """As `fit_here`, and raises KinoraError for another owner's upload."""
         if clip is None:
             self._uploads.check(request, owner)
-        fitted = self.fit_here(request, owner, clip)
-        self._policy.check_prompt(fitted.prompt or request.prompt, owner)
-        return fitted
+        return self.fit_here(request, owner, clip)
+
+    def check_prompt(self, fitted: FittedRequest, owner: str) -> None:
+        """Raises KinoraError for a prompt that is refused here; the refusal is noted."""
+        self._policy.check_prompt(fitted.prompt, owner)
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:

@@ -60,7 +60,8 @@ class FilmMaker:
 
         If the idempotency key was used before, returns the film created then."""
         self._tools.refuse_new(owner)
-        film = self._plans.plan(request, owner).film
+        film, fitted = self._plans.plan(request, owner)
+        self._plans.check_prompts(range(len(fitted)), fitted, owner)
         state = FilmState(film.model_copy(update={"server": self._server}), {})
         return self._accept(state, is_new=True, idempotency_key=idempotency_key)
 
@@ -171,7 +172,7 @@ class FilmMaker:
             ]
             if new:
                 self._tools.refuse_new(film.owner)
-                self._plans.fit(film, new)
+                self._plans.check_prompts(new, self._plans.fit(film, new), film.owner)
             state = next_version(before, **dict(film) | {"server": self._server})
             try:
                 if state.ready() or new:

@@ -72,6 +72,14 @@ class FilmPlans:
                 fitted[index] = self._fit_shot(film, index, fitted.get(index - 1))
         return tuple(fitted[index] for index in indices)
 
+    def check_prompts(
+        self, indices: Sequence[int], fitted: Sequence[FittedRequest], owner: str
+    ) -> None:
+        """Raises KinoraError for a prompt that is refused here, also of a shot that comes later."""
+        for index, each in zip(indices, fitted, strict=True):
+            with _naming(index):
+                self._admission.check_prompt(each, owner)
+
     def _fit_shot(self, film: Film, index: int, before: FittedRequest | None) -> FittedRequest:
         request, clip = film.request_of(index), None
         if film.is_continued[index]:

@@ -95,6 +95,12 @@ def test_a_storyboard_of_three_shots_with_one_redone(visit: Visit, axe: str) -> 
     expect(page.locator(".k-board")).to_have_count(0)
     expect(page.locator("#k-t2v .k-stage")).to_be_visible()
 
+    # from any of its clips the storyboard is found again
+    page.get_by_role("button", name="All clips").click()
+    page.locator(".k-item").first.click()
+    page.locator(".k-clip-about").get_by_role("button", name="Storyboard").click()
+    expect(prompts.nth(1)).to_have_value("A bird watches from a tree.")
+
 
 def test_shots_are_added_and_removed_on_a_phone_in_the_dark(visit: Visit, axe: str) -> None:
     page = visit(phone=True, dark=True)

@@ -13,6 +13,7 @@ from errors import ErrorCode, KinoraError
 from jobs.film import FilmRequest, FilmState, Shot
 from jobs.film_maker import FilmChange, ShotChange
 from jobs.job import IdempotencyKey, State
+from jobs.policy.policy_event import PolicyEvent
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.process import ProcessExecutor
@@ -248,7 +249,7 @@ def test_an_estimate_has_each_shot_and_the_joining(service: JobService) -> None:
 def build(tmp_path: Path, light_cards: dict[str, ModelCard]) -> Iterator[Callable[[], JobService]]:
     """Servers of one data folder, whose workers make edits only."""
     built: list[JobService] = []
-    settings = Settings(data_dir=tmp_path)
+    settings = Settings(data_dir=tmp_path, prompt_filter=True)
 
     def build() -> JobService:
         store = JobStore(f"sqlite:///{tmp_path / 'kinora.db'}")
@@ -311,6 +312,23 @@ def test_a_deleted_film_leaves_its_clips(build: Callable[[], JobService]) -> Non
         service.find_film(state.film.id)
     states = [service.get(job or "").state for job in takes(state)]
     assert states == [State.SUCCEEDED, State.CANCELLED]
+
+
+def test_a_prompt_that_is_refused_here_refuses_the_film_and_an_estimate_notes_nothing(
+    build: Callable[[], JobService],
+) -> None:
+    service = build()
+    noted: list[PolicyEvent] = []
+    service.policy.subscribe(noted.append)
+    refused = film_of(shot("a dog"), shot("a woman, completely naked", "continue"))
+    service.plan_film(refused, ME)
+    assert not noted
+    with pytest.raises(KinoraError) as caught:
+        service.submit_film(refused, ME)
+    assert caught.value.code is ErrorCode.CONTENT_POLICY
+    assert caught.value.message.startswith("Shot 2: ")
+    assert len(noted) == 1
+    assert service.films(ME, 1) == []
 
 
 def test_a_shot_whose_clip_was_deleted_can_be_made_again(build: Callable[[], JobService]) -> None:

@@ -1,7 +1,9 @@
 // @ts-check
 /* The storyboard that is open: its cards as they are edited, and the film as the server has it. */
 import { problemOf, requestJson } from "../api.js";
+import { putClip } from "../clip_store.js";
 import { signal } from "../html.js";
+import { isActive } from "../store.js";
 import { nameFilm, openFilm } from "./film_address.js";
 
 /** @import { Board, BoardShot, Film, FilmShot, Problem } from "../types.d.ts" */
@@ -123,6 +125,9 @@ export const isShotChanged = (card, shot) =>
 /** @param {Film} film @param {boolean} [resets] also puts the cards back to what the film is */
 function putFilm(film, resets = false) {
   board.film.value = film;
+  for (const job of [film.file, ...film.shots.map((shot) => shot.job)]) {
+    if (job && isActive(job)) putClip(job); // in the list, too; on ZeroGPU it needs a web request
+  }
   if (resets)
     board.draft.value = { shots: film.shots.map((s) => cardOf(s)), settings: film.settings };
 }
