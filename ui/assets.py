@@ -24,7 +24,7 @@ STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
 STYLES = (
     "base.css", "stage.css", "slate.css", "picker.css", "prompt.css", "reel.css", "explore.css",
-    "share.css", "gallery.css",
+    "share.css", "gallery.css", "film.css",
 )  # fmt: skip
 MAIN = "main.js"
 PREFIX = "/kinora/static"

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from errors import KinoraError
 from pipelines.models.cards import ModelCard
 from pipelines.models.selection import find_card, unsupported_task
-from pipelines.request import GenerationRequest
+from pipelines.request import GenerationRequest, Task
 from pipelines.validation_errors import invalid_input
+from ui import film_view, job_view
 from ui import form as slate
-from ui import job_view
 from ui.controls import updates
 from ui.form import Form
 from ui.handlers import Handlers, message, owner_of_page
@@ -43,6 +43,18 @@ class PromptHandlers:
 
     def fill_negative_prompt(self, event: gr.EventData) -> str:
         return str(event.text)
+
+    def begin_storyboard(self, *values: Any) -> dict[str, Any]:
+        """A shot for each sentence of the prompt, with the settings of the form."""
+        try:
+            *controls, upload = values
+            form = Form(*controls)
+            form = slate.only_supported(form, self._card(form.model), self._task)
+            is_picture = self._task is Task.IMAGE_TO_VIDEO
+            request = slate.to_request(form, upload if is_picture else None, self._task)
+            return message(board=film_view.board_of(request))
+        except KinoraError as error:
+            return message(error=job_view.error_view(error.as_dict()))
 
     # ---- looks
 

@@ -22,6 +22,7 @@ import { ServerAnswers } from "./components/server_answers.js";
 import { Stage } from "./components/stage.js";
 import { StyleChip } from "./components/style_chip.js";
 import { StyleStrip } from "./components/style_strip.js";
+import { Storyboard } from "./film/storyboard.js";
 import { Gallery } from "./gallery/gallery.js";
 import { startGradioTexts } from "./gradio_texts.js";
 import { html, render } from "./html.js";
@@ -57,6 +58,7 @@ const COMPONENTS = {
   post: ServerAnswers,
   reel: ClipList,
   stage: Stage,
+  storyboard: Storyboard,
   strip: StyleStrip,
   style: StyleChip,
   words: PromptNotes,

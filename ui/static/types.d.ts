@@ -290,6 +290,50 @@ export interface Answer {
   plan?: Plan;
   error?: Problem;
   picture?: Upload;
+  /** A storyboard to open (`film_view.board_of`). */
+  board?: { shots: Omit<BoardShot, "key">[]; settings: Record<string, unknown> };
+}
+
+/** A card of the storyboard, as it is edited. `id` is that of its shot, once it has one. */
+export interface BoardShot {
+  key: string;
+  id?: string;
+  prompt: string;
+  cut: "continue" | "hard" | "crossfade";
+  duration_s?: number;
+  image?: string;
+}
+
+export interface Board {
+  shots: BoardShot[];
+  /** Of the request: what holds for all shots. */
+  settings: Record<string, unknown>;
+}
+
+/** A shot as the server has it (`film_view.view`). */
+export interface FilmShot {
+  id: string;
+  prompt: string;
+  cut: BoardShot["cut"];
+  duration_s: number | null;
+  image: string | null;
+  state: "waiting" | "queued" | "running" | "succeeded" | "failed" | "cancelled" | "gone";
+  line: string;
+  note: string | null;
+  error: Problem | null;
+  job: Job | null;
+}
+
+export interface Film {
+  id: string;
+  state: "working" | "succeeded" | "failed" | "cancelled" | "gone";
+  line: string;
+  settings: Record<string, unknown>;
+  shots: FilmShot[];
+  /** The film as it was joined last; its shots may be newer. */
+  file: Job | null;
+  is_current: boolean;
+  error: Problem | null;
 }
 
 /** What Gradio hands to a gr.HTML's js_on_load, without the element. */
@@ -376,6 +420,7 @@ export interface Relative {
     | "edited_to"
     | "picture_to"
     | "edit_of"
+    | "shot"
     | "edit";
   clip: Tile;
 }
