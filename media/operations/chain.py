@@ -60,7 +60,20 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was fitted."""
-        return tuple(note for step in self.steps for note in step.operation.notes(step.sources))
+        return tuple(
+            note
+            for step in self.steps
+            for note in (
+                *step.operation.notes(step.sources),
+                *step.operation.describe_files(step.sources, self.files),
+            )
+        )
+
+    @property
+    def subtitle_track(self) -> str | None:
+        """A WebVTT file for a track of its own."""
+        tracks = [step.operation.subtitle_track(step.sources[0], self.files) for step in self.steps]
+        return next((track for track in reversed(tracks) if track is not None), None)
 
 
 def plan_chain(

@@ -114,6 +114,8 @@ class Operation(BaseModel, ABC):
 
     title: ClassVar[str]
     """A few words for people: "Change the speed"."""
+    measures_sound_only: ClassVar[bool] = False
+    """Whether a first pass needs no frames, which makes it quick."""
     by_position: ClassVar[tuple[str, ...]] = ()
     """Fields that the short form sets in this order: `trim=1.0:3.5`."""
 
@@ -134,6 +136,16 @@ class Operation(BaseModel, ABC):
     def notes(self, sources: Sequence[StreamInfo]) -> tuple[str, ...]:
         """Sentences about what was fitted, such as another clip's size."""
         return ()
+
+    def describe_files(
+        self, sources: Sequence[StreamInfo], files: Mapping[str, Path]
+    ) -> tuple[str, ...]:
+        """Sentences about what of the files does not fit the clips; none about missing files."""
+        return ()
+
+    def subtitle_track(self, source: StreamInfo, files: Mapping[str, Path]) -> str | None:
+        """A WebVTT file that becomes a track of its own in what comes out."""
+        return None
 
     def scaled(self, ratio: float) -> Operation:
         """The same on a smaller copy of the clip, for previews: lengths in pixels change."""
@@ -162,6 +174,11 @@ class Operation(BaseModel, ABC):
     def read_measurement(self, log: str, folder: Path, context: Context) -> Any:
         """Reads what the first pass printed, or wrote into `folder`."""
         return None
+
+    def measures_again(self, found: Any) -> bool:
+        """Whether one more pass is needed after `read_measurement` returned `found`, which is in
+        `context.measured` during that pass."""
+        return False
 
 
 class ClipOperation(Operation):

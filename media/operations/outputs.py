@@ -58,5 +58,7 @@ def encoder_options(info: StreamInfo, format: OutputFormat, quality: Quality) ->
 
 
 def sound_options(format: OutputFormat) -> list[str]:
-    codec = ["aac", "-b:a", "192k"] if format == "mp4" else ["libopus", "-b:a", "128k"]
+    # at this bitrate the fast coder is the better one: the other adds up to 3 dB to a loud start
+    aac = ["aac", "-aac_coder", "fast", "-b:a", "192k"]
+    codec = aac if format == "mp4" else ["libopus", "-b:a", "128k"]
     return ["-ar", str(SOUND_RATE_HZ), "-c:a", *codec, "-flags:a", "+bitexact"]

@@ -14,14 +14,18 @@ from media.operations.crop import Crop
 from media.operations.deflicker import Deflicker
 from media.operations.freeze import Freeze
 from media.operations.grain import Grain
+from media.operations.join_clips import Join
 from media.operations.looping import Loop
 from media.operations.lut import Lut
+from media.operations.mix_sound import Sound
 from media.operations.operation import Operation, refuse
 from media.operations.pad import Pad
 from media.operations.reverse import Reverse
 from media.operations.rotate import Rotate
 from media.operations.split import Split
 from media.operations.stabilise import Stabilise
+from media.operations.subtitles import Subtitles
+from media.operations.title_card import Title
 from media.operations.trim import Trim
 from media.operations.vignette import Vignette
 from pipelines.validation_errors import invalid_input
@@ -42,6 +46,10 @@ Declared = (
     | Lut
     | Grain
     | Vignette
+    | Join
+    | Sound
+    | Subtitles
+    | Title
 )
 """Every operation, in the order in which they are offered."""
 AnyOperation = Annotated[Declared, Discriminator("op")]

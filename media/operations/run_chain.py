@@ -29,10 +29,13 @@ from media.operations.outputs import (
     sound_options,
 )
 from media.operations.processes import Pipeline, ProcessLimits, run_pipeline
+from media.operations.subtitle_tracks import subtitle_options
 from media.probe import MAX_ALLOC_BYTES
 from media.provenance import plain_tags
 from pipelines.request import Quality
 
+SOUND_IS_QUICKER = 20
+"""A pass without frames counts as so much less of the progress."""
 NO_LIMIT = ProcessLimits()
 TO_RGB = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"
 
@@ -107,7 +110,10 @@ class _Run:
             for number, info in enumerate(step.sources)
         ]
         self._pass_frames = [
-            *(info.num_frames for _, _, info in self._measuring),
+            *(
+                info.num_frames // (SOUND_IS_QUICKER if step.operation.measures_sound_only else 1)
+                for step, _, info in self._measuring
+            ),
             self.chain.info.num_frames,
         ]
         self._finished_passes = 0
@@ -116,28 +122,38 @@ class _Run:
         """Plays a clip through once for each operation that measures something first."""
         measured: Measured = {}
         for step, number, info in self._measuring:
-            operation, graph = step.operation, FilterGraph(self.folder)
-            context = Context(self.chain.files, measured, step.place, number)
-            pipeline = self._pipeline_until(graph, measured, step.place)
-            streams = pipeline.streams[number]
-            made = operation.add_measurement(graph, streams, info, context)
-            labels = [
-                label
-                for label, before in ((made.video, streams.video), (made.sound, streams.sound))
-                if label is not None and label != before
-            ]
-            if not labels:  # nothing to measure, such as the loudness of a clip without sound
-                self._finished_passes += 1
-            else:
-                command = [
-                    *self._command(graph, *labels, level="info"),
-                    *(word for label in labels for word in ("-map", str(label))),
-                    *("-f", "null", "pipe:2"),
-                ]
-                log = self._run(pipeline, command)
-                found = operation.read_measurement(log, self.folder, context)
+            while (found := self._measure_once(step, number, info, measured)) is not None:
                 measured[step.place, number] = found
+                if not step.operation.measures_again(found):
+                    break
+            self._finished_passes += 1
         return measured
+
+    def _measure_once(
+        self, step: ChainStep, number: int, info: StreamInfo, measured: Measured
+    ) -> Any:
+        """None if there is nothing to measure, such as the loudness of a clip without sound."""
+        operation, graph = step.operation, FilterGraph(self.folder)
+        context = Context(self.chain.files, measured, step.place, number)
+        pipeline = self._pipeline_until(
+            graph, measured, step.place, sound_only=operation.measures_sound_only
+        )
+        streams = pipeline.streams[number]
+        made = operation.add_measurement(graph, streams, info, context)
+        labels = [
+            label
+            for label, before in ((made.video, streams.video), (made.sound, streams.sound))
+            if label is not None and label != before
+        ]
+        if not labels:
+            return None
+        command = [
+            *self._command(graph, *labels, level="info"),
+            *(word for label in labels for word in ("-map", str(label))),
+            *("-f", "null", "pipe:2"),
+        ]
+        log = self._run(pipeline, command)
+        return operation.read_measurement(log, self.folder, context)
 
     def encode(self, measured: Measured) -> Path:
         output, info = self.output, self.chain.info
@@ -152,9 +168,11 @@ class _Run:
             tags = graph.add_input(
                 *("-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{metadata}")
             )
+            track = subtitle_options(graph, self.chain, kind.suffix)
             command = [
                 *self._command(graph, *wanted),
                 *(word for label in wanted for word in ("-map", str(label))),
+                *track,
                 *("-map_metadata", str(tags), "-map_chapters", "-1", "-threads", str(THREADS)),
                 *("-fflags", "+bitexact", "-flags:v", "+bitexact"),
                 *encoder_options(info, output.format, output.quality),
@@ -191,12 +209,21 @@ class _Run:
 
         done = Pipeline((*pipeline.commands, command), pipeline.links, self.folder, file)
         log = run_pipeline(done, on_frames, self.hooks.is_cancelled, self.hooks.models, self.limits)
-        self._finished_passes += 1
         return log
 
-    def _pipeline_until(self, graph: FilterGraph, measured: Measured, until: int | None) -> _Piped:
+    def _pipeline_until(
+        self,
+        graph: FilterGraph,
+        measured: Measured,
+        until: int | None,
+        *,
+        sound_only: bool = False,
+    ) -> _Piped:
         """Adds the chain before place `until` to the graph of the last process, and makes the
         commands of those before it: one for each FrameOperation."""
+        if sound_only:  # which no FrameOperation changes
+            unused = Label("video", "unused")
+            return _Piped(add_chain(self.chain, graph, measured, until=until, piped=unused), [], ())
         frame_steps = [
             step for step in self.chain.steps[:until] if isinstance(step.operation, FrameOperation)
         ]
