@@ -1,6 +1,7 @@
 // @ts-check
 /* The line under the stage: what is happening, then what can be done with the clip. */
 import { pressJobButton } from "../actions.js";
+import { EditButton } from "../editing/edit_button.js";
 import { html, useSignal, useState } from "../html.js";
 import { hasTab } from "../tabs.js";
 import { BatchFailures, BatchVerbs } from "./batch_verbs.js";
@@ -61,6 +62,7 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
   return html`
     <${DownloadLink} tab=${tab} clip=${clip} />
     ${!clip.is_draft && html`<${VariationButtons} press=${press} />`}
+    <${EditButton} clip=${clip} />
     <button
       class="k-verb"
       type="button"
