@@ -51,6 +51,10 @@ class Chain:
     sources: tuple[EditSource, ...]
     steps: tuple[ChainStep, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
+    kept_notes: tuple[str, ...] = ()
+    """Of a chain that was run before this one."""
+    kept_track: str | None = None
+    """Its subtitles."""
 
     @property
     def info(self) -> StreamInfo:
@@ -60,7 +64,7 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was fitted."""
-        return tuple(
+        own = (
             note
             for step in self.steps
             for note in (
@@ -68,12 +72,17 @@ class Chain:
                 *step.operation.describe_files(step.sources, self.files),
             )
         )
+        return (*self.kept_notes, *own)
 
     @property
     def subtitle_track(self) -> str | None:
         """A WebVTT file for a track of its own."""
         tracks = [step.operation.subtitle_track(step.sources[0], self.files) for step in self.steps]
-        return next((track for track in reversed(tracks) if track is not None), None)
+        return next((track for track in reversed(tracks) if track is not None), self.kept_track)
+
+    @property
+    def has_frame_operations(self) -> bool:
+        return any(isinstance(step.operation, FrameOperation) for step in self.steps)
 
 
 def plan_chain(

@@ -14,8 +14,9 @@ from errors import Cancelled, ErrorCode, KinoraError
 from media.encode import encode
 from media.operations.chain import Chain, ChainLimits, plan_chain
 from media.operations.edit_sources import open_source
+from media.operations.outputs import OutputFile
 from media.operations.registry import OPERATIONS, parse_short_form, schemas
-from media.operations.run_chain import Hooks, OutputFile, run_chain
+from media.operations.run_chain import Hooks, run_chain
 from pipelines.sound import Sound
 from tests.media.reading import read
 
