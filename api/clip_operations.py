@@ -130,7 +130,7 @@ class ClipOperations:
 
         def plan() -> Response:
             planned, took = self.service.plan_edit(edit, caller.owner, may_use=caller.may_see)
-            info = planned.chain.info
+            info = planned.info
             return _json(
                 EditEstimate(
                     seconds=took.seconds,
@@ -142,7 +142,7 @@ class ClipOperations:
                     num_frames=info.num_frames,
                     fps=float(info.fps),
                     duration_s=float(info.duration_s),
-                    notes=list(planned.chain.notes),
+                    notes=list(planned.notes),
                 )
             )
 
@@ -252,10 +252,12 @@ def _parsed(operation: Any) -> Any:
 
 
 def _file_kind(value: object) -> FileKind | None:
-    kind = next((kind for kind in FILE_KINDS if kind == value), None)
-    if value is not None and kind is None:
-        raise unusable("kind", f"it must be one of {', '.join(FILE_KINDS)}")
-    return kind
+    if value is None:
+        return None
+    for kind in FILE_KINDS:
+        if value == kind:
+            return kind
+    raise unusable("kind", f"it must be one of {', '.join(FILE_KINDS)}")
 
 
 def _as_list(value: object) -> list[Any]:

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from api.edit_bodies import edit_bodies
 from jobs.shares import ShareOptions
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
@@ -148,6 +149,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         },
         "share": {"application/json": {"schema": _share_body()}},
         **_prompt_bodies(request, both["application/json"]),
+        **edit_bodies(schemas),
     }
     for path in document["paths"].values():
         for operation in path.values():

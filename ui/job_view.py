@@ -39,7 +39,7 @@ def view(
         "width": width,
         "height": height,
         "duration_s": round(shown.duration_s, 3),
-        "format": fitted.format,
+        "format": job.edit.format if job.edit else fitted.format,
         "phase": progress.phase,
         "line": line(job, progress, position, wait_s),
         "ring": round(progress.ring, 4),

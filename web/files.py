@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MEDIA_TYPES = {
     ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".zip": "application/zip",
     ".webm": "video/webm",
     ".gif": "image/gif",
     ".jpg": "image/jpeg",

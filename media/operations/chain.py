@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from media.operations.change_speed import exact_sound
 from media.operations.edit_sources import EditSource
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
@@ -182,7 +183,10 @@ def add_chain(
                     for number, (each, info) in enumerate(zip(streams, step.sources, strict=True))
                 ]
             case FrameOperation() if piped is not None:
-                streams = [replace(streams[0], video=piped)]
+                (source,), (made,), sound = step.sources, step.outputs, streams[0].sound
+                if sound is not None and made.num_samples != source.num_samples:
+                    sound = graph.sound(exact_sound(made), sound)
+                streams = [Streams(piped, sound)]
             case _:
                 raise TypeError(f"{type(step.operation).__name__} needs frames through a pipe")
     return streams

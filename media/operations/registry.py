@@ -14,6 +14,7 @@ from media.operations.crop import Crop
 from media.operations.deflicker import Deflicker
 from media.operations.freeze import Freeze
 from media.operations.grain import Grain
+from media.operations.interpolate import Interpolate
 from media.operations.join_clips import Join
 from media.operations.looping import Loop
 from media.operations.lut import Lut
@@ -27,6 +28,7 @@ from media.operations.stabilise import Stabilise
 from media.operations.subtitles import Subtitles
 from media.operations.title_card import Title
 from media.operations.trim import Trim
+from media.operations.upscale import Upscale
 from media.operations.vignette import Vignette
 from pipelines.validation_errors import invalid_input
 
@@ -40,6 +42,8 @@ Declared = (
     | Crop
     | Pad
     | Rotate
+    | Interpolate
+    | Upscale
     | Deflicker
     | Stabilise
     | Colour
