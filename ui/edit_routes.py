@@ -50,7 +50,7 @@ class EditRoutes:
 
     async def operations(self, request: Request, owner: str) -> Response:
         """The operations with their schemas, and the kinds of files."""
-        formats = [{"format": name, "label": name.upper()} for name in OUTPUTS]
+        formats = [{"format": name, "label": kind.label} for name, kind in OUTPUTS.items()]
         return fresh_json({"operations": await in_thread(schemas), "formats": formats})
 
     async def edit(self, request: Request, owner: str) -> Response:

@@ -8,7 +8,7 @@ const TEXTS = { edit: "Edit", hint: "Trim, speed, crop, sound, titles and more: 
 
 /** @param {{ clip: import("../types.d.ts").Job }} props */
 export const EditButton = ({ clip }) => html`
-  <button class="k-verb" type="button" title=${TEXTS.hint} aria-haspopup="dialog" onClick=${() => openEditor(clip)}>
+  <button class="k-verb k-edit-button" type="button" title=${TEXTS.hint} aria-haspopup="dialog" onClick=${() => openEditor(clip)}>
     <${Icon} name="scissors" />${TEXTS.edit}
   </button>
 `;

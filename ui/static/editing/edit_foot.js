@@ -53,7 +53,7 @@ export function EditFoot({ edit, hint, onMade }) {
   const wrong = problem ?? refusal;
   const size = found && `${found.width} × ${found.height}`;
   return html`
-    <footer class="k-edit-foot">
+    <div class="k-edit-foot">
       <div class="k-panel-plan" role="status">
         ${wrong && html`<p class="k-panel-refusal">${sentenceOf(wrong)}</p>`}
         ${!wrong && html`<p>${found ? found.line : isWaiting ? TEXTS.wait : hint}</p>`}
@@ -63,6 +63,6 @@ export function EditFoot({ edit, hint, onMade }) {
       <button class="k-press k-edit-make" type="button" disabled=${!edit || Boolean(problem) || isSending} onClick=${make}>
         ${TEXTS.make}
       </button>
-    </footer>
+    </div>
   `;
 }

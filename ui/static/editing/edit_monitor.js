@@ -2,6 +2,7 @@
 /* What the panel shows: the first seconds of what would come out, or the frame of the clip that a
    handle is on. The box stays the same. */
 import { fileUrl } from "../api.js";
+import { isFilm, isMovingPicture } from "../clip_kinds.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { prefersReducedMotion } from "../motion.js";
 
@@ -25,14 +26,14 @@ export function EditMonitor({ clip, src, shown, preview }) {
   useLayoutEffect(() => {
     if (source.current && shown !== null) source.current.currentTime = shown;
   }, [shown]);
-  const isPicture = clip.format === "gif";
+  const isPicture = !isFilm(clip.format);
   const [poster] = useState(fileUrl({ id: clip.id, signed: clip.signed }, "poster"));
   const isPreview = shown === null && preview.url !== "";
   const caption = preview.isWaiting ? TEXTS.making : isPreview ? TEXTS.preview : TEXTS.original;
   return html`
     <figure class="k-monitor">
       <div class="k-monitor-box">
-        <img class=${isPreview ? "" : "k-on"} src=${isPicture ? src : poster} alt="" />
+        <img class=${isPreview ? "" : "k-on"} src=${isMovingPicture(clip.format) ? src : poster} alt="" />
         ${
           !isPicture &&
           html`<video

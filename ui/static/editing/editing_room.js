@@ -35,7 +35,10 @@ function draw(view) {
     drawAgain = () => {};
     render(null, place);
     document.documentElement.classList.remove("k-editing");
-    if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true });
+    const button = [opener, ...document.querySelectorAll(".k-edit-button")].find(
+      (each) => each instanceof HTMLElement && each.isConnected && each.offsetParent,
+    );
+    if (button instanceof HTMLElement) button.focus({ preventScroll: true });
   };
   drawAgain = () => render(view(close), place);
   render(null, place); // whatever was open

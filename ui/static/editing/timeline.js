@@ -78,6 +78,11 @@ export function Timeline({ first, offer, onClose }) {
     setItems(moved(items, from, to));
     say(TEXTS.place(to + 1, items.length));
   };
+  const select = (/** @type {number} */ at) => {
+    if (!items[at]) return;
+    setSelected({ key: items[at].key, what: "clip" });
+    focusClip(items[at].key);
+  };
   const remove = (/** @type {number} */ index) => {
     if (items.length === 1) return;
     const next = items.filter((_, at) => at !== index);
@@ -173,7 +178,7 @@ export function Timeline({ first, offer, onClose }) {
                   move(at, to);
                   setRefocus(each.key);
                 }}
-                onFocusOther=${(/** @type {number} */ to) => items[to] && focusClip(items[to].key)}
+onFocusOther=${select}
                 onRemove=${() => remove(at)}
                 onTrim=${trim(each)}
               />`,

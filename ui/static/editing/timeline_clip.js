@@ -110,7 +110,6 @@ export function TimelineClip(props) {
           aria-keyshortcuts="Alt+ArrowLeft Alt+ArrowRight Delete"
           onPointerDown=${onPointerDown}
           onKeyDown=${onKeyDown}
-          onFocus=${() => onSelect("clip")}
           onClick=${() => onSelect("clip")}
         >
           <${ClipPicture} item=${item} />

@@ -1,6 +1,7 @@
 // @ts-check
 /* The clips of the timeline as values: their order, their parts, their joints. */
 import { fileUrl } from "../api.js";
+import { isFilm, isMovingPicture } from "../clip_kinds.js";
 import { nameOf } from "../gallery/gallery_tile.js";
 
 /** @import { Tile } from "../types.d.ts" */
@@ -17,9 +18,9 @@ export function itemOfTile(tile) {
     key: lastKey,
     id: tile.id,
     name: nameOf(tile),
-    src: fileUrl(tile, "clip"),
+    src: fileUrl(tile, isFilm(tile.format) || isMovingPicture(tile.format) ? "clip" : "poster"),
     poster: fileUrl(tile, "poster"),
-    isPicture: tile.format === "gif",
+    isPicture: !isFilm(tile.format),
     duration_s: tile.duration_s,
     fps: tile.fps,
     start_s: 0,

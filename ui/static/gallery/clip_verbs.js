@@ -99,6 +99,7 @@ export function ClipVerbs({ clip, videoOf, onChange }) {
     goToAll();
   };
   const isReady = clip.state === "succeeded";
+  const canVary = isReady && !clip.is_draft && !clip.is_edit;
   const canContinue = isReady && hasTab("i2v");
   const verb = (
     /** @type {string} */ icon,
@@ -119,8 +120,8 @@ export function ClipVerbs({ clip, videoOf, onChange }) {
         )
       }
       ${isReady && html`<${DownloadLink} tab=${tab} clip=${clip} />`}
-      ${isReady && !clip.is_draft && verb("again", TEXTS.again, press("again"), TEXTS.againHint)}
-      ${isReady && !clip.is_draft && verb("dice", TEXTS.another, press("another"), TEXTS.anotherHint)}
+      ${canVary && verb("again", TEXTS.again, press("again"), TEXTS.againHint)}
+      ${canVary && verb("dice", TEXTS.another, press("another"), TEXTS.anotherHint)}
       ${canContinue && verb("onward", TEXTS.onward, press("onward"), TEXTS.onwardHint)}
       ${canContinue && verb("picture", TEXTS.picture, usePicture, TEXTS.pictureHint)}
       ${
