@@ -26,9 +26,7 @@ class EditPreviews:
         self._settings = settings
         self._places = threading.BoundedSemaphore(AT_ONCE)
 
-    def make(
-        self, planned: PlannedEdit, is_cancelled: Callable[[], bool] = lambda: False
-    ) -> bytes:
+    def make(self, planned: PlannedEdit, is_cancelled: Callable[[], bool] = lambda: False) -> bytes:
         """The first seconds as an MP4. Raises KinoraError(UNAVAILABLE) while too many are made,
         Cancelled, and as the operations do."""
         from media.operations.processes import ProcessLimits

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from errors import Cancelled, KinoraError
+from errors import KinoraError
 from media.operations.edit_request import read_edit_request
 from media.operations.outputs import OUTPUTS
 from media.operations.registry import schemas
@@ -96,8 +96,6 @@ class EditRoutes:
                 return self.service.preview_edit(edit, owner, is_cancelled=is_left.is_set)
             except KinoraError as error:  # returned: a task group would raise a group of errors
                 return error
-            except Cancelled:
-                return b""
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)

@@ -44,7 +44,9 @@ def open_page(browser: Browser, studio: Server) -> Iterator[Open]:
         yield functools.partial(open_as_me, visit, studio.url)
 
 
-def open_as_me(visit: Visit, url: str, hash_: str = "#clips?sort=oldest", **options: object) -> Page:
+def open_as_me(
+    visit: Visit, url: str, hash_: str = "#clips?sort=oldest", **options: object
+) -> Page:
     page = visit(**options)
     become(page, url, ME)
     page.goto("about:blank")

@@ -24,6 +24,8 @@ const TEXTS = {
   missing: (/** @type {string} */ operation, /** @type {string} */ field) =>
     `${operation}: fill in “${field}”.`,
 };
+const FIELDS =
+  ":is(.k-op-field, .k-op-switch, .k-trim) :is(input:not(.k-file), select, textarea, button, [role=slider])";
 const NARROW = "(max-width: 1099px)";
 
 /** A trim of the whole clip does nothing. @param {Step} step */
@@ -63,9 +65,7 @@ export function EditPanel({ clip, offer, onClose }) {
     const card = dialog.current?.querySelector(`[data-step="${added}"]`);
     card?.scrollIntoView({ block: "nearest" });
     /** @type {HTMLElement | null | undefined} */
-    const field = card?.querySelector(
-      "input:not(.k-file), select, textarea, [role=slider], button",
-    );
+    const field = card?.querySelector(FIELDS) ?? card?.querySelector("button:enabled");
     field?.focus({ preventScroll: true });
   }, [added]);
 

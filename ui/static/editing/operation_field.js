@@ -43,10 +43,10 @@ export function OperationField({ field, step, onChange }) {
   }
   return html`
     <div class="k-op-field">
-      <label class="k-op-label" for=${id}>
-        <span>${field.label}</span>
+      <div class="k-op-label">
+        <label for=${id}>${field.label}</label>
         ${field.kind === "range" && html`<output translate="no">${NUMBER.format(Number(value))}</output>`}
-      </label>
+      </div>
       <${Control} field=${field} step=${step} id=${id} note=${note} value=${value} onChange=${onChange} />
       ${note && html`<p class="k-note" id=${note}>${field.description}</p>`}
     </div>

@@ -77,7 +77,7 @@ const Slider = ({ label, value, max, text, onInput }) => html`
       aria-valuetext=${text}
       onInput=${(/** @type {Event} */ event) => onInput(Number(/** @type {HTMLInputElement} */ (event.target).value))}
     />
-    <output translate="no">${text}</output>
+    <output aria-hidden="true" translate="no">${text}</output>
   </label>
 `;
 
