@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, Field
 
 from errors import ErrorCode, KinoraError
+from jobs.edit_comment import settings_of
 from jobs.job import Job, Result, State
 from jobs.progress import Progress
 from pipelines.request import Adjustment, PromptOrigin
@@ -153,14 +154,14 @@ def gone(job: Job) -> str | None:
 
 
 def job_view(service: JobService, job: Job) -> JobView:
-    fitted = job.fitted
+    fitted, made = job.fitted, settings_of(job)
     return JobView(
         **job_progress(service, job).model_dump(),
         job_id=job.id,
         state=job.state,
         task=fitted.task.value,
         model=fitted.model,
-        settings=fitted.model_dump(mode="json", exclude=NOT_SETTINGS),
+        settings=made.model_dump(mode="json", exclude=NOT_SETTINGS) if made else {},
         prompt_origin=fitted.prompt_origin,
         adjustments=list(fitted.adjustments),
         result=clip(job.result) if job.result and not job.result.gone else None,

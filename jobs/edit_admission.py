@@ -22,6 +22,7 @@ from media.operations.edit_request import EditRequest
 from media.operations.operation import StreamInfo
 from media.operations.outputs import fit_output
 from media.operations.plan_edit import plan_edit
+from media.operations.preview_chain import estimate_chain
 from pipelines.request import (
     Adjustment,
     FittedRequest,
@@ -46,6 +47,8 @@ class PlannedEdit:
     """What is in the file."""
     notes: tuple[str, ...]
     """What is fitted, as sentences."""
+    megabytes: float
+    """About so large will the file be."""
     request: GenerationRequest
     """What made the first clip."""
     fitted: FittedRequest
@@ -79,7 +82,8 @@ class EditAdmission:
         for text in texts_of(edit, files):
             self._policy.check_prompt(text, owner)
         chain = plan_edit(edit, self._inputs.clips(edit), files)
-        info, notes = fit_output(chain.info, edit.output_file())
+        output = edit.output_file()
+        info, notes = fit_output(chain.info, output)
         first = jobs[edit.clips[0]]
         request, fitted = _made_by(first) if first else _uploaded(edit.clips[0])
         notes = (*chain.notes, *notes)
@@ -88,6 +92,7 @@ class EditAdmission:
             chain=chain,
             info=info,
             notes=notes,
+            megabytes=estimate_chain(chain, output).megabytes,
             request=request,
             fitted=_as_edited(fitted, edit, info, notes),
             parent=first.id if first else None,

@@ -20,6 +20,7 @@ from jobs.database import Database, timings
 from jobs.job import Job
 from media.operations.edit_request import EditRequest
 from media.operations.operation import StreamInfo
+from media.operations.preview_chain import DECODE_S, ENCODE_S
 from pipelines.request import FittedRequest
 
 PREFIX = "edit:"
@@ -29,9 +30,6 @@ GUESSED = "guessed"
 RECENT = 30
 START_S = 0.4
 """Reading the header, writing the pictures and the manifest."""
-ENCODING_S = {"mp4": 0.035, "gif": 0.05, "prores": 0.02}
-"""Of a megapixel: decoding and encoding."""
-OTHER_ENCODING_S = 0.15
 CORRECTION = (0.05, 50.0)
 
 
@@ -103,6 +101,7 @@ def kind_of(edit: EditRequest) -> str:
 def _guess(edit: EditRequest, fitted: FittedRequest) -> float:
     """Each operation is taken to work on frames of the size that comes out."""
     made = StreamInfo(fitted.width, fitted.height, Fraction(fitted.fps), fitted.num_frames)
-    each_s = ENCODING_S.get(edit.format, OTHER_ENCODING_S)
+    passes = 2 if edit.target_mb is not None else 1
+    each_s = passes * (DECODE_S + ENCODE_S[edit.format])
     each_s += sum(operation.cost(made) for operation in edit.operations)
     return START_S + fitted.width * fitted.height * fitted.num_frames / 1e6 * each_s

@@ -29,16 +29,17 @@ class EditPreviews:
     def make(self, planned: PlannedEdit, is_cancelled: Callable[[], bool] = lambda: False) -> bytes:
         """The first seconds as an MP4. Raises KinoraError(UNAVAILABLE) while too many are made,
         Cancelled, and as the operations do."""
+        from media.operations.preview_chain import PREVIEW_FILE, plan_preview
         from media.operations.processes import ProcessLimits
-        from media.operations.run_chain import Hooks
-        from media.operations.run_preview import run_preview
+        from media.operations.run_chain import Hooks, run_chain
 
         self._wait_for_place(is_cancelled)
         try:
             with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
                 file = Path(folder) / "preview.mp4"
+                chain = plan_preview(planned.chain)
                 hooks = Hooks(is_cancelled=is_cancelled)
-                run_preview(planned.chain, file, hooks, ProcessLimits(timeout_s=TIMEOUT_S))
+                run_chain(chain, file, PREVIEW_FILE, hooks, ProcessLimits(timeout_s=TIMEOUT_S))
                 return file.read_bytes()
         finally:
             self._places.release()

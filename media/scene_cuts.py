@@ -13,11 +13,13 @@ from media.clip_metrics import LUMINANCE
 
 SIDE = 64
 """Frames are compared at this size."""
-LEAST_LEVELS = 3.0
+LEAST_LEVELS = 1.5
 """Of 255: below this mean difference, mixing both frames is not seen."""
-UNEXPLAINED = 0.62
-"""The share of a frame's contrast that motion leaves unexplained: 0.65 and more at cuts, below 0.5
-in fast pans and zooms of all but the finest textures (docs/LOG.md)."""
+JUMP_LEVELS = 24.0
+"""A change of the mean brightness by this is a cut or a flash; neither is mixed."""
+UNEXPLAINED = 0.48
+"""The share of a frame's contrast that motion leaves unexplained: 0.53 and more at cuts, below 0.35
+in pans and zooms (docs/LOG.md)."""
 SAMPLES = 4
 """Pixels in each direction that are read of a square."""
 
@@ -29,15 +31,19 @@ class CutDetector:
         self._before: np.ndarray | None = None
 
     def is_cut(self, frame: np.ndarray) -> bool:
-        """Whether a scene begins with `frame`, uint8 [H, W, 3]; False for the first frame."""
+        """Whether a scene begins with `frame`, uint8 RGB [H, W, 3] or luminance [H, W]; False for
+        the first one."""
         before, self._before = self._before, shrink(frame)
         return before is not None and is_cut_between(before, self._before)
 
 
 def is_cut_between(before: np.ndarray, after: np.ndarray) -> bool:
     """Both are results of `shrink`."""
-    contrast = max(float(before.std() + after.std()) / 2, 1.0)
-    least = max(LEAST_LEVELS, UNEXPLAINED * contrast)
+    if abs(float(after.mean() - before.mean())) >= JUMP_LEVELS:
+        return True
+    # a fade changes the brightness of the same scene
+    before, after = before - before.mean(), after - after.mean()
+    least = max(LEAST_LEVELS, UNEXPLAINED * float(before.std() + after.std()) / 2)
     if float(np.abs(after - before).mean()) < least:
         return False  # motion can only explain more; the search for it takes longer than all else
     vectors = motion(before, after)
@@ -51,9 +57,17 @@ def shrink(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     side = max(1, max(height, width) // SIDE)
     step = max(1, side // SAMPLES)
-    sampled = frame[::step, ::step].astype(np.float32) @ LUMINANCE
+    sampled = frame[::step, ::step].astype(np.float32)
+    if sampled.ndim == 3:
+        sampled = sampled @ LUMINANCE
     side = max(1, side // step)
     rows, columns = (max(1, size // side) for size in sampled.shape)
     down, right = min(side, sampled.shape[0]), min(side, sampled.shape[1])
     cropped = sampled[: rows * down, : columns * right]
-    return cropped.reshape(rows, down, columns, right).mean((1, 3))
+    return _blurred(_blurred(cropped.reshape(rows, down, columns, right).mean((1, 3))).T).T
+
+
+def _blurred(frame: np.ndarray) -> np.ndarray:
+    """By 1-2-1 along columns: without it, fine texture changes as it moves across squares."""
+    padded = np.pad(frame, ((1, 1), (0, 0)), mode="edge")
+    return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4

@@ -40,7 +40,7 @@ from media.probe import (
     run_ffmpeg,
     untrusted_input,
 )
-from media.rates import choose_rate
+from media.rates import MAX_FPS, choose_rate
 from pipelines.request import Focus
 
 MAX_STORED_SIDE = 1280
@@ -91,6 +91,8 @@ class VideoLimits:
     timeout_s: float = 120.0
     max_side: int = MAX_STORED_SIDE
     """Larger clips are stored in this size."""
+    max_fps: int = MAX_FPS
+    """Of a faster clip, only one of several frames is read."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class InspectedVideo:
     rate: Fraction
     num_frames: int
     sent_fps: float
+    longest_gap_s: Fraction | None
+    """Between two frames; None if the file has no timestamps."""
 
 
 def store_video(
@@ -266,9 +270,9 @@ def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> Inspec
     tracks = picture.index, readable.index if readable else None
     timing = read_timing(source, *how_to_read, tracks)
     rate = (
-        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps)
+        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps, limits.max_fps)
         if timing
-        else choose_rate((), Fraction(0), Fraction(1), picture.fps)
+        else choose_rate((), Fraction(0), Fraction(1), picture.fps, limits.max_fps)
     )
     return InspectedVideo(
         path=source,
@@ -281,6 +285,7 @@ def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> Inspec
         rate=rate,
         num_frames=_count_frames(timing, description.duration_s, rate, limits),
         sent_fps=float(picture.fps) if picture.fps and picture.fps > rate else float(rate),
+        longest_gap_s=timing.longest_gap_s if timing else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from errors import ErrorCode, KinoraError, split_sentence
+from jobs.edit_comment import settings_of
 from jobs.event_types import to_json
 from jobs.job import Job, State
 from jobs.progress import Progress
@@ -55,7 +56,8 @@ def view(
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:
-        body["settings"] = labelled_settings(job.fitted) if job.fitted.model else []
+        made = settings_of(job)
+        body["settings"] = labelled_settings(made) if made else []
         body["finished_early"] = result.finished_early
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
@@ -106,7 +108,7 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
             return "Waiting for a GPU: all that this Space may use are in use"
         return "Waiting for a GPU"
     if progress.phase in ("loading", "queued"):
-        if job.edit:
+        if job.edit and not progress.bytes_total:
             return "Reading the clips"
         if progress.bytes_total:
             done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9
@@ -162,10 +164,11 @@ def seconds(value: float) -> str:
 def used(job: Job) -> dict[str, Any]:
     """The settings that made the clip, by the request's names: they can be sent again. Of an edit,
     those of its first clip."""
-    if not job.fitted.model:  # an edit of an uploaded clip
+    made = settings_of(job)
+    if made is None:
         return {}
-    fitted = job.fitted.model_dump(mode="json")
-    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, job.fitted)}
-    if job.fitted.image or job.fitted.video:
+    fitted = made.model_dump(mode="json")
+    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, made)}
+    if made.image or made.video:
         settings["focus"] = fitted["focus"]
     return settings

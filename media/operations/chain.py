@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from media.operations.change_speed import exact_sound
+from errors import KinoraError
+from media.operations.cut import CutOperation, keep_frames
 from media.operations.edit_sources import EditSource
+from media.operations.exact_length import exact_sound
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
     ClipOperation,
@@ -113,6 +115,7 @@ def plan_chain(
         operation.check_files(files or {})
     here = tuple(source.info for source in sources)
     steps: list[ChainStep] = []
+    buffered = 0
     for place, operation in enumerate(operations):
         match operation:
             case JoinOperation():
@@ -125,6 +128,9 @@ def plan_chain(
                 raise TypeError(f"{type(operation).__name__} is of no known kind")
         for source, made in zip(here, after, strict=False):
             _check_limits(operation, source, made, limits)
+            buffered += operation.buffered_bytes(source)
+            if buffered > limits.max_buffered_bytes:
+                raise _needs_memory(operation, source, limits.max_buffered_bytes / buffered)
         steps.append(ChainStep(place, operation, here, after))
         here = after
     return Chain(tuple(sources), tuple(steps), dict(files or {}))
@@ -148,13 +154,14 @@ def _check_limits(
             f"The clip would have {float(made.fps):g} frames a second after “{operation.title}”; "
             f"at most {limits.max_fps} are possible."
         )
-    if operation.buffered_bytes(source) > limits.max_buffered_bytes:
-        share = limits.max_buffered_bytes / operation.buffered_bytes(source)
-        raise refuse(
-            f"“{operation.title}” holds all frames in memory, and this clip has too many: at most "
-            f"{seconds(share * float(source.duration_s))} of {source.width} x {source.height} are "
-            "possible. Trim the clip first, or make it smaller."
-        )
+
+
+def _needs_memory(operation: Operation, source: StreamInfo, share: float) -> KinoraError:
+    return refuse(
+        f"“{operation.title}” holds all frames in memory, and there are too many: about "
+        f"{seconds(share * float(source.duration_s))} of {source.width} x {source.height} are "
+        "possible. Trim the clip first, or make it smaller."
+    )
 
 
 def add_chain(
@@ -171,8 +178,13 @@ def add_chain(
     A FrameOperation works on frames outside of the graph: what follows the last one before `until`
     reads `piped` instead, and the sound as it was.
     """
-    streams = [source.add_to(graph) for source in chain.sources]
-    for step in chain.steps[:until]:
+    steps = chain.steps[:until]
+    if steps and isinstance(steps[0].operation, CutOperation):
+        cut, steps = steps[0].operation, steps[1:]
+        streams = [_add_part(source, graph, cut) for source in chain.sources]
+    else:
+        streams = [source.add_to(graph) for source in chain.sources]
+    for step in steps:
         context = Context(chain.files, measured, step.place)
         match step.operation:
             case JoinOperation() as join:
@@ -190,3 +202,12 @@ def add_chain(
             case _:
                 raise TypeError(f"{type(step.operation).__name__} needs frames through a pipe")
     return streams
+
+
+def _add_part(source: EditSource, graph: FilterGraph, cut: CutOperation) -> Streams:
+    """A part of a file: of what is before it, only as much is decoded as is needed."""
+    start, end = cut.frames(source.info)
+    skipped = source.skippable(start)
+    streams = source.add_to(graph, skipped)
+    info = replace(source.info, num_frames=source.info.num_frames - skipped)
+    return keep_frames(graph, streams, info, start - skipped, end - skipped)

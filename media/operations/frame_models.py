@@ -10,10 +10,17 @@ import numpy as np
 from pydantic import Field
 
 from media.operations.operation import Operation
+from pipelines.field_types import integer_as_typed
 
 Method = Literal["auto", "built-in"]
 ModelRole = Literal["interpolation", "upscaling"]
 """The names of the models in FrameTools."""
+
+
+def factor_as_typed(value: Any) -> Any:
+    """For a Literal of whole numbers: "2" is 2."""
+    value = integer_as_typed(value)
+    return int(float(value)) if isinstance(value, str) else value
 
 
 class FrameInterpolator(Protocol):

@@ -7,18 +7,27 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
-from media.operations.frame_models import FrameInterpolator, ModelRole, UsesModel
+from media.operations.frame_models import FrameInterpolator, ModelRole, UsesModel, factor_as_typed
 from media.operations.motion_compensation import compensated_frames
-from media.operations.operation import FrameOperation, FrameTools, Number, StreamInfo, refuse
+from media.operations.operation import (
+    FrameOperation,
+    FrameTools,
+    Number,
+    Operation,
+    PixelFormat,
+    StreamInfo,
+    refuse,
+)
+from media.operations.raw_frames import luminance
 from media.operations.scenes import ScenePlace, split_scenes
 from media.rates import RATES
-from pipelines.field_types import integer_as_typed
 
 ROLE: ModelRole = "interpolation"
 NTSC_TOLERANCE = Fraction(1, 100)
@@ -33,8 +42,10 @@ class Interpolate(UsesModel, FrameOperation):
     by_position: ClassVar[tuple[str, ...]] = ("times",)
     model_role: ClassVar[ModelRole] = ROLE
 
+    pixels: ClassVar[PixelFormat] = "yuv420p"  # of the clip itself: nothing is converted
+
     op: Literal["interpolate"] = "interpolate"
-    times: Annotated[Literal[2, 4] | None, BeforeValidator(integer_as_typed)] = Field(
+    times: Annotated[Literal[2, 4] | None, BeforeValidator(factor_as_typed)] = Field(
         default=None, description="How many times as many frames: 2 or 4. Default: 2."
     )
     fps: Number | None = Field(
@@ -54,31 +65,22 @@ class Interpolate(UsesModel, FrameOperation):
                 f"The clip already has {float(source.fps):g} frames a second. Choose more, or "
                 "change its speed instead."
             )
-        num_frames = max(1, math.floor(source.num_frames * fps / source.fps + Fraction(1, 2)))
+        # rounded up, so that the last frame of the clip is there
+        num_frames = math.ceil(source.num_frames * fps / source.fps)
         return replace(source, fps=fps, num_frames=num_frames)
+
+    def cost(self, source: StreamInfo) -> float:
+        return 0.4
 
     def change_frames(
         self, frames: Iterator[np.ndarray], source: StreamInfo, tools: FrameTools
     ) -> Iterator[np.ndarray]:
-        made = self.output(source)
-        if made.fps == source.fps:
-            yield from frames
-            return
-        model: FrameInterpolator | None = tools.models.get(ROLE) if self.may_use_model else None
-        start, count, last = 0, 0, None
-        for scene in split_scenes(frames, tools.check):
-            counted = _Counted(scene)
-            place = ScenePlace(source, made.fps, start)
-            if model is None:
-                smooth = compensated_frames(counted, place, tools.check)
-            else:
-                smooth = _model_frames(counted, place, model, tools.check)
-            for last in itertools.islice(smooth, made.num_frames - count):
-                yield last
-                count += 1
-            start += counted.count
-        if last is not None:  # rounding may leave one place after the last scene
-            yield from itertools.repeat(last, made.num_frames - count)
+        scenes = split_scenes(frames, tools.check, lambda frame: luminance(frame, source))
+        smooth = partial(compensated_frames, check=tools.check)
+        return smooth_scenes(scenes, source, self.output(source), smooth)
+
+    def with_model(self) -> Operation:
+        return ModelInterpolate(times=self.times, fps=self.fps)
 
     def _rate(self, source: Fraction) -> Fraction:
         if self.fps is None:
@@ -86,6 +88,45 @@ class Interpolate(UsesModel, FrameOperation):
         wanted = Fraction(self.fps).limit_denominator(1000)
         known = min(RATES, key=lambda rate: abs(rate - wanted))
         return known if abs(known - wanted) < NTSC_TOLERANCE else wanted
+
+
+class ModelInterpolate(FrameOperation):
+    """What `Interpolate` becomes on a server with a model. It is not offered by itself."""
+
+    title: ClassVar[str] = Interpolate.title
+    op: Literal["interpolate_with_model"] = "interpolate_with_model"
+    times: Literal[2, 4] | None
+    fps: float | None
+
+    def output(self, source: StreamInfo) -> StreamInfo:
+        return Interpolate(times=self.times, fps=self.fps).output(source)
+
+    def change_frames(
+        self, frames: Iterator[np.ndarray], source: StreamInfo, tools: FrameTools
+    ) -> Iterator[np.ndarray]:
+        model: FrameInterpolator = tools.models[ROLE]
+        smooth = partial(_model_frames, model=model, check=tools.check)
+        scenes = split_scenes(frames, tools.check)
+        return smooth_scenes(scenes, source, self.output(source), smooth)
+
+
+def smooth_scenes(
+    scenes: Iterator[Iterator[np.ndarray]],
+    source: StreamInfo,
+    made: StreamInfo,
+    smooth: Callable[[Iterator[np.ndarray], ScenePlace], Iterator[np.ndarray]],
+) -> Iterator[np.ndarray]:
+    """Yields `made.num_frames` frames. `smooth` makes those of one scene."""
+    start, count, last = 0, 0, None
+    for scene in scenes:
+        counted = _Counted(scene)
+        place = ScenePlace(source, made.fps, start)
+        for last in itertools.islice(smooth(counted, place), made.num_frames - count):
+            yield last
+            count += 1
+        start += counted.count
+    if last is not None:  # a clip may have fewer frames than its header says
+        yield from itertools.repeat(last, made.num_frames - count)
 
 
 def _model_frames(

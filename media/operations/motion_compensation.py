@@ -15,10 +15,12 @@ from typing import IO
 import numpy as np
 
 from errors import ErrorCode, KinoraError
-from media.ffmpeg import BT709, base_command
-from media.operations.encoders import TO_RGB
+from media.ffmpeg import base_command
+from media.operations.operation import PixelFormat
+from media.operations.raw_frames import frame_shape, raw_input
 from media.operations.scenes import ScenePlace
 
+PIXELS: PixelFormat = "yuv420p"
 SMALLEST_SIDE = 32
 """minterpolate fails where a side is smaller than two of its blocks."""
 TRAILING = 3
@@ -33,8 +35,9 @@ FILTER = (
 def compensated_frames(
     scene: Iterator[np.ndarray], place: ScenePlace, check: Callable[[], None]
 ) -> Iterator[np.ndarray]:
-    """The frames to make of a scene without cuts. Those at the time of a frame of the scene are
-    that frame, unchanged; those after its last frame repeat it.
+    """The frames to make of a scene without cuts, all in YUV 4:2:0 (raw_frames.frame_shape). Those
+    at the time of a frame of the scene are that frame, unchanged; those after its last one repeat
+    it.
 
     Raises KinoraError(ENCODE). What `check` raises stops it.
     """
@@ -42,10 +45,10 @@ def compensated_frames(
     if first is None:
         return
     second = next(scene, None)
-    if second is None or min(first.shape[:2]) < SMALLEST_SIDE:
+    if second is None or min(place.source.width, place.source.height) < SMALLEST_SIDE:
         yield from _repeated(first, second, scene, place)
         return
-    with _Process(place, first.shape) as process:
+    with _Process(place) as process:
         process.feed(_chain(first, second, scene))
         for output, made in process.outputs(check):
             frame, share = place.position(output)
@@ -81,9 +84,9 @@ class _Process:
     """One run of minterpolate. A thread feeds it, because it holds frames back: writing and
     reading in turn would block."""
 
-    def __init__(self, place: ScenePlace, shape: tuple[int, ...]) -> None:
+    def __init__(self, place: ScenePlace) -> None:
         self._place = place
-        self._shape = height, width, _ = shape
+        self._shape = frame_shape(place.source, PIXELS)
         self._kept: deque[tuple[int, np.ndarray]] = deque()
         self._error: BaseException | None = None
         self.last: int | None = None
@@ -91,11 +94,10 @@ class _Process:
         source = place.source
         command = [
             *base_command(),
-            *("-protocol_whitelist", "pipe", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-            *("-video_size", f"{width}x{height}", "-framerate", str(source.fps), "-i", "pipe:0"),
+            *raw_input(source, PIXELS),
             # times are those in the clip, so that the outputs are at its times too
-            *("-vf", f"{BT709},settb={1 / source.fps},setpts=N+{place.start},"
-              f"tpad=stop={TRAILING}:stop_mode=clone,{FILTER.format(fps=place.fps)},{TO_RGB}"),
+            *("-vf", f"settb={1 / source.fps},setpts=N+{place.start},"
+              f"tpad=stop={TRAILING}:stop_mode=clone,{FILTER.format(fps=place.fps)}"),
             *("-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"),
         ]  # fmt: skip
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__

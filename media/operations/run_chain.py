@@ -11,16 +11,17 @@ from typing import Any
 
 from errors import ErrorCode, KinoraError
 from media.encode import THREADS, metadata_file
-from media.ffmpeg import BT709, base_command
+from media.ffmpeg import base_command
 from media.files import atomic_write
 from media.operations import encoders
 from media.operations.chain import Chain, ChainStep, Measured, add_chain, plan_chain
 from media.operations.edit_sources import SOURCE_LIMITS, open_source
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.finish_files import finish_file
-from media.operations.operation import Context, FrameOperation, StreamInfo, Streams
+from media.operations.operation import Context, FrameOperation, PixelFormat, StreamInfo, Streams
 from media.operations.outputs import Bitrates, OutputFile, choose_bitrates, fit_output
 from media.operations.processes import Pipeline, ProcessLimits, run_pipeline
+from media.operations.raw_frames import FROM_RAW, TO_RAW, raw_input
 from media.operations.subtitle_tracks import add_subtitle_track, check_subtitle_track
 from media.probe import MAX_ALLOC_BYTES
 
@@ -73,7 +74,7 @@ def run_chain(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as place:
         folder = Path(place).absolute()
-        if encoders.needs_first_pass(output) and chain.has_frame_operations:
+        if encoders.needs_first_pass(chain.info, output) and chain.has_frame_operations:
             chain, hooks = _run_before(chain, folder, output, hooks, limits)
         run = _Run(chain, folder, output, hooks, limits)
         file = run.encode(run.measure())
@@ -120,7 +121,7 @@ class _Run:
             if step.operation.measures
             for number, info in enumerate(step.sources)
         ]
-        passes = 2 if encoders.needs_first_pass(self.output) else 1
+        passes = 2 if self._needs_first_pass else 1
         self._pass_frames = [
             *(
                 info.num_frames // (SOUND_IS_QUICKER if step.operation.measures_sound_only else 1)
@@ -129,6 +130,10 @@ class _Run:
             *[self.chain.info.num_frames] * passes,
         ]
         self._finished_passes = 0
+
+    @property
+    def _needs_first_pass(self) -> bool:
+        return encoders.needs_first_pass(self.chain.info, self.output)
 
     @property
     def total_frames(self) -> int:
@@ -172,7 +177,7 @@ class _Run:
 
     def encode(self, measured: Measured) -> Path:
         output, info = self.output, self.chain.info
-        if not encoders.needs_first_pass(output):
+        if not self._needs_first_pass:
             return self._write(measured, None)
         rates = None if output.target_mb is None else choose_bitrates(info, output)
         self._first_pass(measured, rates)
@@ -204,7 +209,7 @@ class _Run:
         (streams,) = pipeline.streams
         video = encoders.add_final_filters(graph, streams.video, info, output)
         if output.format == "gif":
-            video = encoders.add_palette(graph, video)
+            video = encoders.add_palette(graph, video, output, was_found=self._needs_first_pass)
         sound = streams.sound if output.kind.has_sound else None
         file = self.folder / f"clip{output.kind.suffix}"
         (self.folder / encoders.FRAMES).mkdir(exist_ok=True)
@@ -256,9 +261,9 @@ class _Run:
         for number, step in enumerate(frame_steps):
             before = FilterGraph(self.folder)
             if number:
-                piped = _add_pipe(before, frame_steps[number - 1].outputs[0])
+                piped = _add_pipe(before, frame_steps[number - 1])
             (streams,) = add_chain(self.chain, before, measured, until=step.place, piped=piped)
-            video = before.video(encoders.TO_RGB, streams.video)
+            video = before.video(TO_RAW[_pixels_of(step)], streams.video)
             commands.append(
                 [
                     *base_command(),
@@ -271,7 +276,7 @@ class _Run:
         pipe = None
         if frame_steps:
             pipe = f"[{len(graph.inputs)}:v]"
-            piped = _add_pipe(graph, frame_steps[-1].outputs[0])
+            piped = _add_pipe(graph, frame_steps[-1])
         streams = add_chain(self.chain, graph, measured, until=until, piped=piped)
         return _Piped(streams, commands, tuple(frame_steps), pipe)
 
@@ -285,13 +290,14 @@ class _Piped:
     """The stream that the last command reads from the one before, if there is one."""
 
 
-def _add_pipe(graph: FilterGraph, info: StreamInfo) -> Label:
-    """Frames of the operation before, as raw RGB on standard input."""
-    number = graph.add_input(
-        *("-protocol_whitelist", "pipe", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-        *("-video_size", f"{info.width}x{info.height}", "-framerate", str(info.fps)),
-        *("-i", "pipe:0"),
-    )
+def _pixels_of(step: ChainStep) -> PixelFormat:
+    return step.operation.pixels if isinstance(step.operation, FrameOperation) else "rgb24"
+
+
+def _add_pipe(graph: FilterGraph, step: ChainStep) -> Label:
+    """Frames of the operation before, raw on standard input."""
+    info, pixels = step.outputs[0], _pixels_of(step)
+    number = graph.add_input(*raw_input(info, pixels))
     return graph.video(
-        f"{BT709},settb={1 / info.fps},setpts=N", graph.stream("video", f"{number}:v")
+        f"{FROM_RAW[pixels]},settb={1 / info.fps},setpts=N", graph.stream("video", f"{number}:v")
     )

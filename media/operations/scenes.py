@@ -15,15 +15,18 @@ from media.scene_cuts import CutDetector
 
 
 def split_scenes(
-    frames: Iterator[np.ndarray], check: Callable[[], None]
+    frames: Iterator[np.ndarray],
+    check: Callable[[], None],
+    seen: Callable[[np.ndarray], np.ndarray] = lambda frame: frame,
 ) -> Iterator[Iterator[np.ndarray]]:
-    """The frames of each scene; one is read to its end before the next."""
+    """The frames of each scene; one is read to its end before the next. `seen` makes of a frame
+    what is compared: RGB or luminance."""
     detector, scene = CutDetector(), 0
 
     def scene_of(frame: np.ndarray) -> int:
         nonlocal scene
         check()
-        scene += detector.is_cut(frame)
+        scene += detector.is_cut(seen(frame))
         return scene
 
     for _, of_scene in itertools.groupby(frames, key=scene_of):

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import BeforeValidator, Field
 
 from media.operations.filter_graph import FilterGraph
-from media.operations.frame_models import FrameUpscaler, ModelRole, UsesModel
+from media.operations.frame_models import FrameUpscaler, ModelRole, UsesModel, factor_as_typed
 from media.operations.operation import (
     ClipOperation,
     Context,
@@ -22,10 +22,11 @@ from media.operations.operation import (
     StreamInfo,
     Streams,
 )
-from pipelines.field_types import integer_as_typed
 
 ROLE: ModelRole = "upscaling"
 RESAMPLER = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp"
+REGION = 8
+"""Pixels of the source along a region's side, within which a model may choose tones by itself."""
 MOST_SHARPENING = 0.6
 """Of ffmpeg's `cas` at `sharpness` 1; more draws lines around edges."""
 
@@ -39,7 +40,7 @@ class Upscale(UsesModel, ClipOperation):
     model_role: ClassVar[ModelRole] = ROLE
 
     op: Literal["upscale"] = "upscale"
-    times: Annotated[Literal[2, 4], BeforeValidator(integer_as_typed)] = Field(
+    times: Annotated[Literal[2, 4], BeforeValidator(factor_as_typed)] = Field(
         default=2, description="How many times as wide and high: 2 or 4."
     )
     sharpness: Number = Field(
@@ -52,6 +53,9 @@ class Upscale(UsesModel, ClipOperation):
 
     def output(self, source: StreamInfo) -> StreamInfo:
         return replace(source, width=source.width * self.times, height=source.height * self.times)
+
+    def cost(self, source: StreamInfo) -> float:
+        return 0.02
 
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
@@ -88,7 +92,7 @@ class ModelUpscale(FrameOperation):
             # a model for half of the factor is applied twice
             if model.scale > 1 and large.shape[1] * model.scale <= made.width:
                 large = model.upscale(large, tools.check)
-            yield resized(large, made.width, made.height)
+            yield with_tones_of(frame, resized(large, made.width, made.height))
 
 
 def resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -97,3 +101,27 @@ def resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
         return frame
     image = Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)
     return np.asarray(image)
+
+
+def with_tones_of(source: np.ndarray, large: np.ndarray) -> np.ndarray:
+    """`large` with the mean colour of each region as it is in `source`: models shift colours by
+    some levels. Both are uint8 [H, W, 3], `large` a whole number of times as large."""
+    height, width, _ = large.shape
+    times = height // source.shape[0]
+    difference = _region_means(source, REGION) - _region_means(large, REGION * times)
+    rows, columns = (size * REGION * times for size in difference.shape[:2])
+    result = np.empty_like(large)
+    for channel in range(3):
+        image = Image.fromarray(difference[..., channel])
+        smooth = np.asarray(image.resize((columns, rows), Image.Resampling.BILINEAR))
+        moved = large[..., channel] + smooth[:height, :width]
+        result[..., channel] = moved.round().clip(0, 255).astype(np.uint8)
+    return result
+
+
+def _region_means(frame: np.ndarray, side: int) -> np.ndarray:
+    height, width, _ = frame.shape
+    padded = np.pad(frame, ((0, -height % side), (0, -width % side), (0, 0)), mode="edge")
+    rows, columns = padded.shape[0] // side, padded.shape[1] // side
+    means = padded.reshape(rows, side, columns, side, 3).mean((1, 3), dtype=np.float32)
+    return np.ascontiguousarray(means)

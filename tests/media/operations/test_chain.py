@@ -123,7 +123,7 @@ def test_impossible_values_are_refused_in_a_sentence(
 
 
 def test_what_would_not_fit_into_memory_is_refused(clip: Path) -> None:
-    with pytest.raises(KinoraError, match=r"at most 1\.5 s of 64 x 48 are possible"):
+    with pytest.raises(KinoraError, match=r"about 1\.5 s of 64 x 48 are possible"):
         chain_of(clip, "reverse", limits=ChainLimits(max_buffered_bytes=12 * 64 * 48 * 3 // 2))
 
 

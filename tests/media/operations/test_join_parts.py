@@ -12,14 +12,14 @@ import pytest
 from errors import KinoraError
 from media.operations.chain import plan_chain
 from media.operations.edit_sources import open_source
-from media.operations.join_clips import Join, Joint, Part
+from media.operations.join_clips import ClipPart, JoinClips, Joint
 from media.operations.operation import Operation
 from media.operations.run_chain import OutputFile, run_chain
 from media.operations.trim import Trim
 from tests.media.operations.measure import read_sound, write_plain
 from tests.media.reading import read
 
-PARTS = (Part(start_s=0.5), Part(end_s=0.75), Part(start_s=0.25, end_s=1.0))
+PARTS = (ClipPart(start_s=0.5), ClipPart(end_s=0.75), ClipPart(start_s=0.25, end_s=1.0))
 
 
 def make(paths: Sequence[Path], target: Path, *operations: Operation) -> Path:
@@ -42,8 +42,8 @@ def test_parts_are_joined_as_trimmed_clips_are(tmp_path: Path, transition: str) 
         for n, (clip, part) in enumerate(zip(clips, PARTS, strict=True))
     ]
     joints = (joint, joint)
-    at_once = make(clips, tmp_path / "at_once.mp4", Join(joints=joints, parts=PARTS))
-    apart = make(trimmed, tmp_path / "apart.mp4", Join(joints=joints))
+    at_once = make(clips, tmp_path / "at_once.mp4", JoinClips(joints=joints, parts=PARTS))
+    apart = make(trimmed, tmp_path / "apart.mp4", JoinClips(joints=joints))
     ours, theirs = read(at_once), read(apart)
     assert ours.frames.shape == theirs.frames.shape
     difference = np.abs(ours.frames.astype(float) - theirs.frames.astype(float))
@@ -59,7 +59,9 @@ def test_parts_are_joined_as_trimmed_clips_are(tmp_path: Path, transition: str) 
 def test_a_part_for_each_clip_or_none(tmp_path: Path) -> None:
     clip = write_plain(tmp_path / "red.mp4", (210, 60, 40), fps=Fraction(8), num_frames=8)
     with pytest.raises(KinoraError, match="There are 2 clips, but 1 parts were described"):
-        make([clip, clip], tmp_path / "out.mp4", Join(parts=PARTS[:1]))
+        make([clip, clip], tmp_path / "out.mp4", JoinClips(parts=PARTS[:1]))
     with pytest.raises(KinoraError, match="nothing is left from 1.5 s on"):
-        make([clip, clip], tmp_path / "out.mp4", Join(parts=(Part(start_s=1.5), Part())))
+        make(
+            [clip, clip], tmp_path / "out.mp4", JoinClips(parts=(ClipPart(start_s=1.5), ClipPart()))
+        )
     assert not (tmp_path / "out.mp4").exists()
