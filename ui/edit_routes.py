@@ -1,5 +1,5 @@
-"""The page's routes for edits, as `api/clip_operations.py` has them for programs: also where the API
-needs a key."""
+"""The page's routes for edits, as `api/clip_operations.py` has them for programs: also where the
+API needs a key."""
 
 from __future__ import annotations
 

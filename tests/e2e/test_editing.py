@@ -1,5 +1,5 @@
-"""A clip is edited beside the stage, and several are joined on the timeline, with music, by mouse, by
-keyboard and on a phone."""
+"""A clip is edited beside the stage, and several are joined on the timeline, with music, by mouse,
+by keyboard and on a phone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tests.e2e.gallery_data import FPS, FRAMES, become, prepare
 from tests.e2e.person import Visit, wait_for_clip
 from tests.e2e.server import Server
 from tests.e2e.test_accessibility import violations
+from tests.e2e.test_gallery import SHIFT
 from tests.media.operations.measure import has_sound
 from tests.media.reading import read
 
@@ -100,7 +101,9 @@ def test_a_clip_is_trimmed_and_slowed_beside_the_stage_and_the_editor_is_loaded_
 ) -> None:
     page = open_page()
     assert "editing." not in page.evaluate(LOADED)
+    page.evaluate(SHIFT)
     panel = open_editor(page)
+    page.evaluate("window.shift = 0")  # of the view that changed
     assert {"editing.js", "editing.css"} <= set(re.findall(r"editing\.\w+", page.evaluate(LOADED)))
     make = panel.get_by_role("button", name="Make", exact=True)
     expect(make).to_be_disabled()
@@ -126,12 +129,13 @@ def test_a_clip_is_trimmed_and_slowed_beside_the_stage_and_the_editor_is_loaded_
     expect(panel.get_by_label("Speed", exact=True)).to_be_focused()
     expect(panel.get_by_text(f"{LENGTH_S:g} s, 128 × 128")).to_be_visible()
     panel.get_by_role("button", name="Title", exact=True).click()
-    expect(panel.get_by_text("Title: fill in “Text”.")).to_be_visible()
+    expect(panel.get_by_text("Fill in “Text” first.")).to_be_visible()
     expect(make).to_be_disabled()
     assert not violations(page, axe)
     panel.get_by_role("button", name="Title: remove").click()
     make.click()
     expect(panel).to_have_count(0)
+    assert page.evaluate("shift") < 0.02
     assert len(made(page, tmp_path).frames) == FRAMES
 
 

@@ -60,7 +60,7 @@ def test_a_part_for_each_clip_or_none(tmp_path: Path) -> None:
     clip = write_plain(tmp_path / "red.mp4", (210, 60, 40), fps=Fraction(8), num_frames=8)
     with pytest.raises(KinoraError, match="There are 2 clips, but 1 parts were described"):
         make([clip, clip], tmp_path / "out.mp4", JoinClips(parts=PARTS[:1]))
-    with pytest.raises(KinoraError, match="nothing is left from 1.5 s on"):
+    with pytest.raises(KinoraError, match=r"nothing is left from 1\.5 s on"):
         make(
             [clip, clip], tmp_path / "out.mp4", JoinClips(parts=(ClipPart(start_s=1.5), ClipPart()))
         )

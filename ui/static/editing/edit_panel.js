@@ -21,8 +21,7 @@ const TEXTS = {
   close: "Close",
   chain: "What is done, in this order",
   nothing: "Choose what to change.",
-  missing: (/** @type {string} */ operation, /** @type {string} */ field) =>
-    `${operation}: fill in “${field}”.`,
+  missing: (/** @type {string} */ field) => `Fill in “${field}” first.`,
 };
 const FIELDS =
   ":is(.k-op-field, .k-op-switch, .k-trim) :is(input:not(.k-file), select, textarea, button, [role=slider])";
@@ -113,26 +112,24 @@ export function EditPanel({ clip, offer, onClose }) {
     operations.length && !incomplete ? { clips: [clip.id], operations } : null,
   );
   const hint = incomplete
-    ? TEXTS.missing(
-        operationOfStep(incomplete).title,
-        missingField(incomplete, operationOfStep(incomplete))?.label ?? "",
-      )
+    ? TEXTS.missing(missingField(incomplete, operationOfStep(incomplete))?.label ?? "")
     : TEXTS.nothing;
   useLayoutEffect(() => {
     if (preview.url) setShown(null);
   }, [preview.url]);
 
+  const poster = fileUrl({ id: clip.id, signed: clip.signed }, "poster");
   const trim = (/** @type {Step} */ step) =>
-    step.op === "trim" &&
-    facts &&
-    html`<${TrimField}
-      fps=${facts.fps}
-      frames=${facts.num_frames}
-      poster=${fileUrl({ id: clip.id, signed: clip.signed }, "poster")}
-      values=${step.values}
-      onChange=${(/** @type {Record<string, unknown>} */ values) => setValues(step.key, values)}
-      onShow=${setShown}
-    />`;
+    facts
+      ? html`<${TrimField}
+          fps=${facts.fps}
+          frames=${facts.num_frames}
+          poster=${poster}
+          values=${step.values}
+          onChange=${(/** @type {Record<string, unknown>} */ values) => setValues(step.key, values)}
+          onShow=${setShown}
+        />`
+      : html`<div class="k-trim k-trim-waiting"></div>`;
   return html`
     <dialog class="k-edit" aria-label=${TEXTS.heading} tabIndex="-1" ref=${dialog} onCancel=${(/** @type {Event} */ event) => event.preventDefault()}>
       <header class="k-panel-head">

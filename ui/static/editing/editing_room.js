@@ -51,7 +51,6 @@ export async function showEditor(clip) {
   draw(
     (close) => html`<${EditPanel} key=${clip.id} clip=${clip} offer=${offer} onClose=${close} />`,
   );
-  document.documentElement.classList.add("k-editing");
 }
 
 /** @param {Tile[]} tiles */

@@ -17,10 +17,13 @@ const NOT_LOADED = {
  * @param {Pick<Job, "id" | "task" | "prompt" | "width" | "height" | "format" | "signed">} clip
  */
 export async function openEditor(clip) {
+  const { classList } = document.documentElement;
+  classList.add("k-editing"); // with the press: what moves later would be a surprise
   try {
     const room = await import("./editing_room.js");
     await room.showEditor(clip);
   } catch (error) {
+    classList.remove("k-editing");
     setProblem(store.tabs[clip.task], problemOf(error, NOT_LOADED), "clips");
   }
 }
