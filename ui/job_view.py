@@ -51,6 +51,8 @@ def view(
         "batch": job.batch,
         "is_draft": job.full_request is not None,
     }
+    if job.edit:
+        body["is_edit"] = True
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:

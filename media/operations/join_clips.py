@@ -23,6 +23,7 @@ from media.operations.operation import (
     samples_at,
     seconds,
 )
+from media.operations.trim import Trim
 
 Transition = Literal["cut", "crossfade", "fade_black", "fade_white", "wipe"]
 XFADE: dict[Transition, str] = {
@@ -43,6 +44,17 @@ class Joint(BaseModel):
     transition: Transition = Field(default="cut", description="How the clips follow each other.")
     duration_s: Number = Field(
         default=0.5, ge=0.04, le=10, description="How long the clips overlap, unless it is a cut."
+    )
+
+
+class ClipPart(BaseModel):
+    """Which part of a clip is used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start_s: Number = Field(default=0.0, ge=0, description="Where the part begins, in seconds.")
+    end_s: Number | None = Field(
+        default=None, gt=0, description="Where it ends, in seconds; by default at the clip's end."
     )
 
 
@@ -69,11 +81,17 @@ class JoinClips(JoinOperation):
         max_length=19,
         description="One for each joint, in order, instead of the same everywhere.",
     )
+    parts: tuple[ClipPart, ...] = Field(
+        default=(),
+        max_length=20,
+        description="One for each clip, in order: which part of it is used, instead of all of it.",
+    )
 
     def joined(self, sources: Sequence[StreamInfo]) -> StreamInfo:
-        return self.plan(sources).info
+        return self.plan(self._used(sources)).info
 
     def notes(self, sources: Sequence[StreamInfo]) -> tuple[str, ...]:
+        sources = self._used(sources)
         return tuple(_describe_fits(self, self.plan(sources), sources))
 
     def add_join(
@@ -83,6 +101,12 @@ class JoinClips(JoinOperation):
         sources: Sequence[StreamInfo],
         context: Context,
     ) -> Streams:
+        if self.parts:
+            streams = [
+                trim.add_to(graph, each, info, context)
+                for trim, each, info in zip(self._trims(sources), streams, sources, strict=True)
+            ]
+            sources = self._used(sources)
         plan = self.plan(sources)
         fitted: list[Streams] = []
         for number, (each, info) in enumerate(zip(streams, sources, strict=True)):
@@ -92,6 +116,20 @@ class JoinClips(JoinOperation):
                 sound = _fit_sound(graph, each.sound, info, plan, number)
             fitted.append(Streams(graph.video(filters, each.video), sound))
         return _play_in_turn(graph, fitted, plan)
+
+    def _used(self, sources: Sequence[StreamInfo]) -> Sequence[StreamInfo]:
+        """The parts of the clips that are used. Raises KinoraError(INVALID_INPUT)."""
+        if not self.parts:
+            return sources
+        return [t.output(info) for t, info in zip(self._trims(sources), sources, strict=True)]
+
+    def _trims(self, sources: Sequence[StreamInfo]) -> list[Trim]:
+        if len(self.parts) != len(sources):
+            raise refuse(
+                f"There are {len(sources)} clips, but {len(self.parts)} parts were described. "
+                "Describe one for each clip, or leave `parts` out."
+            )
+        return [Trim(start_s=each.start_s, end_s=each.end_s) for each in self.parts]
 
     def plan(self, sources: Sequence[StreamInfo]) -> JoinPlan:
         """Raises KinoraError(INVALID_INPUT)."""

@@ -43,7 +43,7 @@ export interface Job {
   prompt: string;
   width: number;
   height: number;
-  format: "mp4" | "webm" | "gif";
+  format: "mp4" | "webm" | "webm-av1" | "gif" | "apng" | "webp" | "png-zip" | "prores";
   phase: string;
   line: string;
   /** How much of the ring is drawn, 0 to 1. */
@@ -64,6 +64,8 @@ export interface Job {
   batch?: string | null;
   /** Whether it can be rendered fully. */
   is_draft?: boolean;
+  /** Whether it was made of other clips, by an edit. */
+  is_edit?: boolean;
 }
 
 /** What is seen of a job in a grid (`batch_view`). */
