@@ -8,7 +8,7 @@
 # make models-matrix  check every model family and pipeline class; writes a table in docs/models.md
 # make bench          benchmarks, as ratios
 # make docs           regenerate the tables in docs/
-# make pictures       take the README's pictures
+# make pictures       take the pictures of the README and the user guide
 # make space NAME=you/kinora [HARDWARE=t4-small]   put the current commit on a Hugging Face Space
 # make lock           write the lock files of the images
 # make audit          look for known vulnerabilities in the locked packages
@@ -86,6 +86,7 @@ docs: .venv/.run
 
 pictures: .venv/.dev debian
 	@$(RUN) -m tools.pictures
+	@$(RUN) -m tools.guide_pictures
 
 # Arguments reach the shell as variables, never as part of the command.
 space: export NAME := $(NAME)
@@ -153,6 +154,7 @@ debian:
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
+	ls /usr/lib/*/libGL.so.1 >/dev/null 2>&1 || missing="$$missing libgl1"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v sqlite3 >/dev/null || missing="$$missing sqlite3"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \

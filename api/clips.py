@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Relation = Literal[
     "parent", "variation", "draft", "continued_from", "edited_from", "picture_from",
-    "continued_to", "edited_to", "picture_to", "edit_of", "edit",
+    "continued_to", "edited_to", "picture_to", "edit_of", "edit", "shot",
 ]  # fmt: skip
 
 

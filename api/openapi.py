@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
 from api.edit_bodies import edit_bodies
+from jobs.film import MAX_SHOTS, NOT_OF_FILMS, FilmRequest, Shot
 from jobs.shares import ShareOptions
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
@@ -150,6 +151,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "share": {"application/json": {"schema": _share_body()}},
         **_prompt_bodies(request, both["application/json"]),
         **edit_bodies(schemas),
+        **_film_bodies(request),
     }
     for path in document["paths"].values():
         for operation in path.values():
@@ -167,6 +169,28 @@ def _share_body() -> dict[str, Any]:
     options = ShareOptions.model_json_schema(ref_template=REF)["properties"]
     seconds = {"type": "number", "exclusiveMinimum": 0, "description": "Instead of `expires_at`."}
     return _object(options, expires_in_s=seconds)
+
+
+def _film_bodies(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    own = Shot.model_json_schema(ref_template=REF)["properties"] | {"image": PICTURE}
+    known = {"type": "string", "description": "The id of a shot that there is."}
+    fade = {name: FilmRequest.model_json_schema()["properties"][name] for name in ("crossfade_s",)}
+    left_out = ("prompt", "image", "reuse", *NOT_OF_FILMS)
+    settings = {k: v for k, v in request["properties"].items() if k not in left_out}
+
+    def shots(properties: dict[str, Any]) -> dict[str, Any]:
+        items = {"anyOf": [_object(properties), {"type": "string"}]}
+        about = "The shots in order, each an object or its prompt."
+        return {"type": "array", "maxItems": MAX_SHOTS, "items": items, "description": about}
+
+    film = _object(settings | fade, shots=shots(own)) | {"required": ["shots"]}
+    changed = _object(fade, shots=shots(own | {"id": known}))
+    return {
+        "films_create": _as_json_or_form(film),
+        "films_estimate": _as_json_or_form(film),
+        "films_redo": {"application/json": {"schema": _object(own)}},
+        "films_change": {"application/json": {"schema": changed}},
+    }
 
 
 def _prompt_bodies(request: dict[str, Any], whole: dict[str, Any]) -> dict[str, dict[str, Any]]:

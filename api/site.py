@@ -21,6 +21,7 @@ from api.clips import ClipGallery
 from api.compat import Compat
 from api.core import ApiContext
 from api.explore import Explore
+from api.films import Films
 from api.openai.videos import Videos
 from api.openapi import add_pages
 from api.ops import Ops
@@ -68,7 +69,7 @@ def build(service: JobService, settings: Settings, metrics: Metrics) -> FastAPI:
     )
     parts = (
         Native, Batches, Explore, ClipGallery, Prompts, SettingsReader, ShareLinks, Videos, Compat,
-        AdminPages, ClipReports, ClipOperations,
+        AdminPages, ClipReports, ClipOperations, Films,
     )  # fmt: skip
     for part in (*(each(core) for each in parts), SharePages(core), Ops(service, metrics)):
         app.include_router(part.router())

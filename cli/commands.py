@@ -1,4 +1,5 @@
-"""The command line: generate, edit, worker, models, verify, evaluate, reports, takedown, and serve.
+"""The command line: generate, edit, film, worker, models, verify, evaluate, reports, takedown,
+and serve.
 
 Results go to standard output, everything else to standard error. Nothing heavy is imported before
 the input has been validated.
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 import typer
 
 from cli.edit_command import edit
+from cli.film_command import film
 from cli.generate import (
     InputFiles,
     about,
@@ -327,6 +329,7 @@ def styles(
 
 
 app.command()(edit)
+app.command()(film)
 app.command()(style_thumbnails)
 app.command()(reports)
 app.command()(takedown)

@@ -55,8 +55,8 @@ def edit(
         else:
             clips.append(each)
     values: dict[str, Any] = {"operations": operations}
-    options = {"format": format or _format_of(out), "quality": quality, "target_mb": target_mb}
-    values |= {name: value for name, value in options.items() if value is not None}
+    given = {"format": format or format_of(out), "quality": quality, "target_mb": target_mb}
+    values |= {name: value for name, value in given.items() if value is not None}
     _check(clips, values)
     output = Output(out, as_json=as_json) if out else None
 
@@ -107,7 +107,7 @@ def _clip_id(clip: str, service: JobService) -> str:
     return service.store_clip_to_edit(path, OWNER).id if path.is_file() else clip
 
 
-def _format_of(out: Path | None) -> str | None:
+def format_of(out: Path | None) -> str | None:
     """The format that makes files with the ending of `--out`."""
     from media.operations.outputs import OUTPUTS, OutputFormat
 

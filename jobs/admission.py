@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from errors import ErrorCode, KinoraError
-from jobs.admission_sql import DuplicateRequest, recipe_of
+from jobs.admission_sql import AlsoStore, DuplicateRequest, recipe_of
 from jobs.artifacts import MANIFEST
 from jobs.batch import PlannedBatch, PlannedJob
 from jobs.caller_styles import CallerStyles
 from jobs.final_prompt import FinalPrompt, make_final_prompt
-from jobs.job import MARK, IdempotencyKey, Job, Result, State, new_id
+from jobs.job import MARK, WATERMARK, IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.policy.content_policy import ContentPolicy
 from jobs.saved import SavedItems
@@ -21,6 +21,7 @@ from media import unmarked
 from media.files import link_or_copy
 from pipelines.models import loras
 from pipelines.models.cards import ModelCard
+from pipelines.models.duration import SourceClip
 from pipelines.models.fit import Limits, fit
 from pipelines.models.packages import check_packages
 from pipelines.models.prompt_length import note_truncation
@@ -58,11 +59,18 @@ class Admission:
         self.wildcards = WildcardFiles.of(settings)
         self.styles = CallerStyles(SavedItems(lifecycle.store.database))
 
-    def fit(self, request: GenerationRequest, owner: str | None = None) -> FittedRequest:
-        """What would be made, with an adjustment for every change; with the owner's styles. Raises
-        KinoraError."""
+    def fit(
+        self,
+        request: GenerationRequest,
+        owner: str | None = None,
+        clip: SourceClip | None = None,
+    ) -> FittedRequest:
+        """What would be made, with an adjustment for every change; with the owner's styles. `clip`
+        is what a request continues that is not there yet. Raises KinoraError."""
         final, card = self.final_prompt(request, owner)
-        size, clip = self._uploads.sizes(request)
+        size = None
+        if clip is None:
+            size, clip = self._uploads.sizes(request)
         fitted = fit(final.request, card, self._limits, source_size=size, clip=clip)
         return note_truncation(final.mark(fitted), card)
 
@@ -79,12 +87,26 @@ class Admission:
         styles = self.styles.available(owner) if request.style else {}
         return make_final_prompt(request, card, self.wildcards, styles), card
 
-    def fit_here(self, request: GenerationRequest, owner: str | None) -> FittedRequest:
+    def fit_here(
+        self, request: GenerationRequest, owner: str | None, clip: SourceClip | None = None
+    ) -> FittedRequest:
         """As `fit`, and raises KinoraError also for what this machine cannot make."""
         loras.check_loras(request.loras, self._settings)
-        fitted = self.fit(request, owner)
+        fitted = self.fit(request, owner, clip)
         self.refuse_what_cannot_run(fitted)
         return fitted
+
+    def fit_shot(
+        self, request: GenerationRequest, owner: str, clip: SourceClip | None
+    ) -> FittedRequest:
+        """As `fit_here`, and raises KinoraError for another owner's upload."""
+        if clip is None:
+            self._uploads.check(request, owner)
+        return self.fit_here(request, owner, clip)
+
+    def check_prompt(self, fitted: FittedRequest, owner: str) -> None:
+        """Raises KinoraError for a prompt that is refused here; the refusal is noted."""
+        self._policy.check_prompt(fitted.prompt, owner)
 
     def _with_model(self, request: GenerationRequest) -> GenerationRequest:
         """For video to video without a model, names the best one that runs here. Not with Redis:
@@ -105,10 +127,12 @@ class Admission:
         reuse: bool = False,
         batch: PlannedBatch | None = None,
         replaces: Job | None = None,
+        also: AlsoStore | None = None,
     ) -> list[Job]:
         """Accepts all of the requests or none; the jobs are durable when this returns. If the
         idempotency key was used before, returns the jobs created then. The only job takes the place
-        of the job that it `replaces` in that one's batch. Raises KinoraError."""
+        of the job that it `replaces` in that one's batch. `also` stores more with them. Raises
+        KinoraError."""
         accepted: list[Job] = []
         recipes: dict[str, str | None] = {}
         now = time.time()
@@ -117,6 +141,8 @@ class Admission:
             self._uploads.check(each.request, owner)
             fitted = self.fit_here(each.request, owner)
             self._policy.check_prompt(fitted.prompt or each.request.prompt, owner)
+            if each.only_new:
+                fitted = fitted.model_copy(update={"lead_frames": 0})
             if each.notes:
                 notes = (*fitted.adjustments, *each.notes)
                 fitted = fitted.model_copy(update={"adjustments": notes})
@@ -145,6 +171,7 @@ class Admission:
                 idle=self._idle(),
                 batch=batch.accepted(accepted) if batch else None,
                 replaces=replaces.id if replaces else None,
+                also=also,
             )
         except DuplicateRequest as duplicate:
             self._remove_links(accepted)
@@ -166,7 +193,7 @@ class Admission:
             return job
         earlier = self._store.made_before(job.owner, recipe)
         result = link_first_complete(
-            self._lifecycle, earlier, job.id, is_marked=self._settings.draws_mark
+            self._lifecycle, earlier, job.id, marks=marks_of(self._settings)
         )
         if result is None:
             return job
@@ -198,16 +225,22 @@ class Admission:
             self._allowed.check(card, fitted.task, upscale=fitted.upscale)
 
 
+def marks_of(settings: Settings) -> set[str]:
+    """The fields of the adjustments that a clip of this server has for its marks."""
+    found = {MARK} if settings.draws_mark else set[str]()
+    return found | ({WATERMARK} if settings.watermark else set[str]())
+
+
 def link_first_complete(
-    lifecycle: JobLifecycle, earlier: list[str], job_id: str, *, is_marked: bool
+    lifecycle: JobLifecycle, earlier: list[str], job_id: str, *, marks: set[str]
 ) -> Result | None:
     """Links the files of the first complete one of the earlier clips into the new job's folder.
-    Only of one with a visible mark, or without one, as `is_marked` says."""
+    Only of one with the marks of this server, or without, as `marks` says."""
     for each in earlier:
         result = lifecycle.finished_result(each)
         if result is None or result.finished_early:
             continue
-        if is_marked != any(change.field == MARK for change in result.adjustments):
+        if marks != {change.field for change in result.adjustments} & {MARK, WATERMARK}:
             continue
         sidecar = result.provenance and result.provenance.sidecar
         names = (result.clip, *filter(None, [sidecar]), result.poster, result.last_frame, MANIFEST)

@@ -9,13 +9,15 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from errors import ErrorCode, KinoraError
 from jobs.database import jobs, keys
+from jobs.film_rows import count_pending
 from jobs.job import IdempotencyKey, Job, State
 from pipelines.models.cards import ModelCard
 from pipelines.request import FittedRequest
@@ -44,6 +46,17 @@ MADE_BEFORE = (
 
 
 NOT_IN_THE_FRAMES = {"adjustments", "allow_fallback", "prompt_origin"}
+
+
+@dataclass(frozen=True)
+class AlsoStore:
+    """What is stored in the transaction that accepts jobs, and how they count for its limits."""
+
+    write: Callable[[Connection, Sequence[Job]], None]
+    more_clips: int = 0
+    """Clips of the owner that are accepted with them and submitted later."""
+    is_counted: bool = True
+    """False for clips that were counted before: as `more_clips`."""
 
 
 class DuplicateRequest(Exception):
@@ -83,13 +96,16 @@ def check_limits(
     max_queue: int,
     max_per_owner: int,
     idle: Collection[str] = (),
+    more_clips: int = 0,
 ) -> None:
     """Raises KinoraError: RATE_LIMITED if the owner would have more than `max_per_owner` unfinished
     clips, QUEUE_FULL. Every clip of a batch counts as one that is submitted alone does.
 
-    `idle` jobs are not counted: they wait for a web request that may never come (ZeroGPU)."""
+    `idle` jobs are not counted: they wait for a web request that may never come (ZeroGPU).
+    `more_clips` of the owner are submitted later, as shots of earlier films are: they count for
+    the owner's limit."""
     new = sum(job.state is State.QUEUED for job in accepted)
-    if not new:
+    if not new and not more_clips:
         return
     named = {"owner": accepted[0].owner}
     queued, unfinished = tx.execute(UNFINISHED_COUNTS, named).one()
@@ -99,8 +115,9 @@ def check_limits(
         )
         idle_queued, idle_unfinished = tx.execute(counts, named).one()
         queued, unfinished = queued - idle_queued, unfinished - idle_unfinished
-    if unfinished + new > max_per_owner:
-        raise _too_many(new, unfinished, max_per_owner)
+    unfinished += count_pending(tx, accepted[0].owner)
+    if unfinished + new + more_clips > max_per_owner:
+        raise _too_many(new + more_clips, unfinished, max_per_owner)
     if queued + new > max_queue:
         raise _queue_full(new, queued, max_queue)
 
@@ -111,8 +128,11 @@ def _too_many(new: int, unfinished: int, most: int) -> KinoraError:
         sentence = f"{new} clips at once are more than the {most} that may be unfinished here."
         advice = f"Start at most {most} at a time." if most > 1 else "Start them one by one."
         return KinoraError(ErrorCode.RATE_LIMITED, f"{sentence} {advice}", details=details)
-    count = "1 clip that is" if unfinished == 1 else f"{unfinished} clips that are"
-    sentence = f"You have {count} not finished yet; at most {most} are allowed."
+    sentence = (
+        f"You have 1 clip that is not finished yet; at most {most} are allowed."
+        if unfinished == 1
+        else f"You have {unfinished} clips that are not finished yet; at most {most} are allowed."
+    )
     if new == 1:
         advice = "Wait for one of them, or discard one."
     elif unfinished >= most:

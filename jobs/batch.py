@@ -80,12 +80,14 @@ class BatchState:
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A request before it is accepted. `notes` are added to the adjustments of its job."""
+    """A request before it is accepted. `notes` are added to the adjustments of its job. With
+    `only_new`, the file of a continuation is without the clip that it continues."""
 
     request: GenerationRequest
     full_request: GenerationRequest | None = None
     parent: str | None = None
     notes: tuple[Adjustment, ...] = ()
+    only_new: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import get_args
 from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
-from jobs.admission_sql import DuplicateRequest
+from jobs.admission_sql import AlsoStore, DuplicateRequest
 from jobs.edit_inputs import EditInputs
 from jobs.job import IdempotencyKey, Job, State, is_job_id, new_id
 from jobs.lifecycle import JobLifecycle
@@ -104,9 +104,10 @@ class EditAdmission:
         owner: str,
         may_use: MayUse,
         idempotency_key: IdempotencyKey | None = None,
+        also: AlsoStore | None = None,
     ) -> Job:
-        """The job is durable when this returns. Raises as `plan`, and KinoraError when a limit is
-        reached."""
+        """The job is durable when this returns; `also` stores more with it. Raises as `plan`, and
+        KinoraError when a limit is reached."""
         planned = self.plan(edit, owner, may_use)
         job = Job(
             id=new_id(),
@@ -126,6 +127,7 @@ class EditAdmission:
                 max_per_owner=self._settings.max_jobs_per_visitor,
                 idempotency_key=idempotency_key,
                 idle=self._idle(),
+                also=also,
             )
         except DuplicateRequest as duplicate:
             earlier = store.get(duplicate.job_id)

@@ -57,7 +57,7 @@ class Deletion(NamedTuple):
 class Relative(NamedTuple):
     """`relation`: parent, variation, draft (beside it), or how one was made from the other:
     continued_from, edited_from, picture_from, continued_to, edited_to, picture_to; edit_of and edit
-    for the clips of an edit and the edits of a clip."""
+    for the clips of an edit and the edits of a clip; shot for another take or shot of its film."""
 
     relation: str
     clip: GalleryClip

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from typing_extensions import Unpack
 
 from jobs.database import jobs
+from jobs.film_rows import siblings
 from jobs.gallery_query import ClipStatus, Facets, GalleryQuery, Position, Sort
 from jobs.gallery_rows import fold
 from jobs.gallery_tables import clip_inputs, clips, collection_clips, edit_sources, selections
@@ -316,7 +317,7 @@ def relatives(tx: Connection, row: RowMapping, limit: int) -> list[tuple[str, st
         drafts = select(jobs.c.id).where(jobs.c.batch == row["j_batch"], jobs.c.id != row["job_id"])
         drafts = drafts.order_by(jobs.c.created_at, jobs.c.id).limit(limit)
         found += [(each, "draft") for each in tx.execute(drafts).scalars()]
-    return found
+    return found + [(each, "shot") for each in siblings(tx, row["job_id"], limit)]
 
 
 # -- selections ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ The part of `JobService` that accepts edits: the second kind of job, which needs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,12 +59,17 @@ class JobEdits(JobControls):
         return planned, self._estimator.estimate(planned.fitted, edit)
 
     def preview_edit(
-        self, edit: EditRequest, owner: str, *, may_use: MayUse | None = None
+        self,
+        edit: EditRequest,
+        owner: str,
+        *,
+        may_use: MayUse | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ) -> bytes:
-        """The first seconds of what would come out, small, as an MP4. Raises as `submit_edit`, and
-        KinoraError(UNAVAILABLE) while too many previews are made."""
+        """The first seconds of what would come out, small, as an MP4. Raises as `submit_edit`,
+        KinoraError(UNAVAILABLE) while too many previews are made, and Cancelled."""
         planned = self._edits.plan(edit, owner, may_use or _own(owner))
-        return self._edit_previews.make(planned)
+        return self._edit_previews.make(planned, is_cancelled)
 
     def store_clip_to_edit(self, source: Path, owner: str) -> StoredVideo:
         """Stores an uploaded clip, as `store_video`, but larger and longer ones too: an edit keeps

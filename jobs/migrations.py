@@ -266,6 +266,29 @@ MIGRATIONS: list[tuple[str, list[str]]] = [
             "CREATE INDEX edits_of_clip ON edit_sources (source)",
         ],
     ),
+    (
+        "0013_films",
+        [
+            """CREATE TABLE films (
+                id TEXT PRIMARY KEY,
+                owner TEXT NOT NULL,
+                created_at DOUBLE PRECISION NOT NULL,
+                changed_at DOUBLE PRECISION NOT NULL,
+                version INTEGER NOT NULL,
+                server TEXT NOT NULL,
+                is_open INTEGER NOT NULL,
+                pending INTEGER NOT NULL,
+                body TEXT NOT NULL
+            )""",
+            "CREATE INDEX films_by_owner ON films (owner, created_at)",
+            "CREATE INDEX films_open ON films (owner) WHERE is_open = 1",
+            """CREATE TABLE film_jobs (
+                job_id TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+                film_id TEXT NOT NULL REFERENCES films (id) ON DELETE CASCADE
+            )""",
+            "CREATE INDEX jobs_of_film ON film_jobs (film_id)",
+        ],
+    ),
 ]
 
 

@@ -25,10 +25,11 @@ from jobs.executor import Executor
 from jobs.final_prompt import FinalPrompt, spread_wildcard_seeds
 from jobs.gallery import Gallery
 from jobs.job import IdempotencyKey, Job, State, new_id
-from jobs.job_edits import JobEdits
+from jobs.job_films import JobFilms
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks
+from jobs.marks_check import check_marks
 from jobs.moderation import connect_moderation
 from jobs.policy.content_policy import ContentPolicy
 from jobs.queries import Jobs
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class JobService(JobEdits):
+class JobService(JobFilms):
     """Thread-safe. `owner=None` skips the owner check, as in `JobQueries`.
 
     Subjects that change no job are public parts: `plans`, `batch_files`, `styles`, `thumbnails`,
@@ -69,6 +70,7 @@ class JobService(JobEdits):
         cards: Mapping[str, ModelCard],
         settings: Settings,
     ) -> None:
+        check_marks(settings)
         self.settings = settings
         self.cards = cards if isinstance(cards, Catalog) else Catalog(cards, settings)
         self.planner = Planner(settings, device=lambda: executor.health().device)
@@ -113,7 +115,12 @@ class JobService(JobEdits):
             store, artifacts, self.shares, self._uploads, self.batch_files
         )
         policy.subscribe(self.moderation.note_refusal)
-        self._housekeeper.also += [self.gallery.tidy, self.moderation.tidy]
+        self._connect_films(self._liveness)
+        self._housekeeper.also += [
+            self.gallery.tidy,
+            self.moderation.tidy,
+            self._film_rows.remove_of_past_visitors,
+        ]
         self.plans = BatchPlans(self._admission, self.cards, settings.max_batch)
         self.thumbnails = StyleThumbnails(artifacts, self._admission)
         self._paused = self._closed = False
@@ -128,6 +135,7 @@ class JobService(JobEdits):
         self._signing.prepare()
         self._deadlines.start()
         self._executor.start(self._lifecycle)
+        self._film_thread.start()
         self._executor.notify()
 
     def start_command(self) -> None:
@@ -147,6 +155,7 @@ class JobService(JobEdits):
             return
         self._closed = True
         self.pause()
+        self._film_thread.close()
         self._executor.close(grace_s)
         self._housekeeper.close()
         self._deadlines.close()
@@ -271,6 +280,8 @@ class JobService(JobEdits):
             raise KinoraError(
                 ErrorCode.CONFLICT, "This clip is there already. Use another seed for a new one."
             )
+        if again := self._make_again_in_film(job, owner, idempotency_key):
+            return again
         if job.edit:
             return self.submit_edit(
                 job.edit,
@@ -279,7 +290,10 @@ class JobService(JobEdits):
                 idempotency_key=idempotency_key,
             )
         request = job.request.model_copy(update={"seed": job.fitted.seed})
-        planned = PlannedJob(request, full_request=job.full_request, parent=job.id)
+        only_new = job.fitted.continue_from is not None and not job.fitted.lead_frames
+        planned = PlannedJob(
+            request, full_request=job.full_request, parent=job.id, only_new=only_new
+        )
         again = self._accept([planned], owner, idempotency_key=idempotency_key, replaces=job)[0]
         self._events.wake(job.id)
         return again

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
 
 from jobs import queue
-from jobs.admission_sql import check_key, check_limits, store_key
+from jobs.admission_sql import AlsoStore, check_key, check_limits, store_key
 from jobs.batch import Batch
 from jobs.batch_rows import add_batch, remove_if_empty, replace_job
 from jobs.database import Database, events, jobs, one_at_a_time
@@ -98,14 +99,15 @@ class JobStore(StoreQueries):
         idle: Collection[str] = (),
         batch: Batch | None = None,
         replaces: str | None = None,
+        also: AlsoStore | None = None,
     ) -> list[Event]:
         """Stores all of one owner's jobs or none; durable when this returns. A job that has
         succeeded already comes with its result.
 
         `recipes` are by job id. `idle` are queued jobs that count for no limit. `batch` is stored
-        with its jobs; `replaces` is the job whose place in a batch the only one takes. Raises
-        DuplicateRequest if the idempotency key was used before, and KinoraError if a limit is
-        reached; the limits hold for all threads and processes."""
+        with its jobs, as is what `also` writes; `replaces` is the job whose place in a batch the
+        only one takes. Raises DuplicateRequest if the idempotency key was used before, and
+        KinoraError if a limit is reached; the limits hold for all threads and processes."""
         rows = [row_of(job, self.server, (recipes or {}).get(job.id)) for job in accepted]
         with self._writing.low_priority():
             with self.database.durable.begin() as tx:
@@ -113,7 +115,12 @@ class JobStore(StoreQueries):
                 if idempotency_key:
                     check_key(tx, accepted[0].owner, idempotency_key)
                 check_limits(
-                    tx, accepted, max_queue=max_queue, max_per_owner=max_per_owner, idle=idle
+                    tx,
+                    accepted,
+                    max_queue=max_queue,
+                    max_per_owner=max_per_owner if not also or also.is_counted else sys.maxsize,
+                    idle=idle,
+                    more_clips=also.more_clips if also else 0,
                 )
                 written = []
                 tx.execute(ADD_JOB, rows)
@@ -122,6 +129,8 @@ class JobStore(StoreQueries):
                     add_batch(tx, batch)
                 if replaces and accepted[0].batch:
                     replace_job(tx, accepted[0].batch, replaces, accepted[0].id)
+                if also:
+                    also.write(tx, accepted)
                 for job in accepted:
                     written.append(_write(tx, job.id, 1, Queued(job.fitted.model)))
                     if job.result:

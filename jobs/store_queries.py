@@ -14,6 +14,7 @@ from jobs.batch import Batch
 from jobs.batch_rows import JOBS_OF, find_batch, known_batches, newest_batches
 from jobs.database import Database, events, jobs
 from jobs.event_types import Event, from_json
+from jobs.film_rows import clips_of_open_films
 from jobs.gallery_sql import is_deleted
 from jobs.gallery_tables import edit_sources
 from jobs.job import Job, Result, State
@@ -156,10 +157,11 @@ class StoreQueries:
         return found is not None
 
     def clips_being_edited(self) -> set[str]:
-        """The clips that unfinished edits are made of."""
+        """The clips that unfinished edits are made of, and those of unfinished films."""
         query = select(edit_sources.c.source).join(jobs, jobs.c.id == edit_sources.c.job_id)
         with self.database.reading.begin() as tx:
-            return set(tx.execute(query.where(jobs.c.state.in_(UNFINISHED))).scalars())
+            of_edits = tx.execute(query.where(jobs.c.state.in_(UNFINISHED))).scalars()
+            return {*of_edits, *clips_of_open_films(tx)}
 
     # -- events ------------------------------------------------------------------------------------
 

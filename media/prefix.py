@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ DEFAULT_CHANNELS = 2
 @dataclass(frozen=True)
 class LeadIn:
     """The first `count` frames of the file. The new frames overlap them: `skip` frames of what
-    follows, with their sound, are already in here."""
+    follows, with their sound, are already in here. With a `count` of 0 the file is without it: then
+    it is only what the model continues from."""
 
     video: str
     folder: Path
@@ -37,16 +39,20 @@ class LeadIn:
 
     def images(self) -> Iterator[Image.Image]:
         """Yields exactly `count` images; repeats the last one if the clip is shorter."""
+        if self.count:
+            yield from self._images(self.count)
+
+    def _images(self, count: int) -> Iterator[Image.Image]:
         stored = find_video(self.video, self.folder)
         last: Image.Image | None = None
         yielded = 0
-        for picture in read_images(self._file, stored, self.fps, self.count):
+        for picture in read_images(self._file, stored, self.fps, count):
             last = crop_to(picture, self.width, self.height, self.focus)
             yielded += 1
             yield last
         if last is None:
             raise KinoraError(ErrorCode.INVALID_VIDEO)
-        for _ in range(self.count - yielded):
+        for _ in range(count - yielded):
             yield last
 
     def frames(self) -> Iterator[np.ndarray]:
@@ -54,7 +60,12 @@ class LeadIn:
 
     def last_images(self, count: int) -> tuple[Image.Image, ...]:
         """The last `count` images, which the model continues from."""
-        return tuple(deque(self.images(), maxlen=count))
+        return tuple(deque(self._images(self.count or self._whole), maxlen=count))
+
+    @property
+    def _whole(self) -> int:
+        """The frames of the whole clip, at the new frame rate."""
+        return max(1, math.floor(find_video(self.video, self.folder).seconds * self.fps + 0.5))
 
     def prepend_sound(self, sound: Sound | None, fps: int) -> Sound | None:
         """This clip's sound followed by `sound`, with silence where either has none.
@@ -64,7 +75,7 @@ class LeadIn:
         stored = find_video(self.video, self.folder)
         rate_hz = sound.rate_hz if sound else SOUND_RATE_HZ
         channels = sound.samples.shape[0] if sound else stored.channels or DEFAULT_CHANNELS
-        own = load_sound(self._file, rate_hz, channels)
+        own = load_sound(self._file, rate_hz, channels) if self.count else None
         if own is None and sound is None:
             return None
         start = round(self.count / fps * rate_hz)

@@ -255,6 +255,7 @@ def untrusted_input_options(
     source: Path, demuxer: str, max_seconds: float, max_pixels: int, decoders: str = DECODERS
 ) -> list[str]:
     """The same without the start of the command, for one input of several."""
+    decoders = "gif" if demuxer == "gif" else decoders
     return [
         *("-protocol_whitelist", "file", "-f", demuxer),
         *("-codec_whitelist", decoders, "-max_pixels", str(max_pixels)),

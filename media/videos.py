@@ -64,13 +64,13 @@ IMAGE_FILES = {
     "a WebP picture": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
 OTHER_CONTAINERS = {
-    "a GIF": re.compile(rb"GIF8"),
-    "an AVI file": re.compile(rb"RIFF....AVI ", re.DOTALL),
-    "a Windows Media file": re.compile(rb"\x30\x26\xb2\x75"),
-    "a Flash video": re.compile(rb"FLV\x01"),
-    "an MPEG program stream": re.compile(rb"\0\0\x01\xba"),
-    "an MPEG transport stream": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
-    "an Ogg file": re.compile(rb"OggS"),
+    "This is a GIF.": re.compile(rb"GIF8"),
+    "This is an AVI file.": re.compile(rb"RIFF....AVI ", re.DOTALL),
+    "This is a Windows Media file.": re.compile(rb"\x30\x26\xb2\x75"),
+    "This is a Flash video.": re.compile(rb"FLV\x01"),
+    "This is an MPEG program stream.": re.compile(rb"\0\0\x01\xba"),
+    "This is an MPEG transport stream.": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
+    "This is an Ogg file.": re.compile(rb"OggS"),
 }
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
 
@@ -93,6 +93,8 @@ class VideoLimits:
     """Larger clips are stored in this size."""
     max_fps: int = MAX_FPS
     """Of a faster clip, only one of several frames is read."""
+    reads_gif: bool = False
+    """For files of our own: an upload is no GIF."""
 
 
 @dataclass(frozen=True)
@@ -238,9 +240,11 @@ def read_images(path: Path, stored: StoredVideo, fps: int, count: int) -> Iterat
             ffmpeg.kill()
 
 
-def _choose_demuxer(source: Path) -> str:
+def _choose_demuxer(source: Path, limits: VideoLimits) -> str:
     with source.open("rb") as file:
         head = file.read(16)
+    if limits.reads_gif and head.startswith(b"GIF8"):
+        return "gif"
     for kind, magic in IMAGE_FILES.items():
         if magic.match(head):
             raise KinoraError(
@@ -250,15 +254,14 @@ def _choose_demuxer(source: Path) -> str:
     for name, magic in DEMUXERS.items():
         if magic.match(head):
             return name
-    kind = next((kind for kind, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
-    raise KinoraError(
-        ErrorCode.INVALID_VIDEO, f"This is {kind}. Use an MP4 or WebM." if kind else None
-    )
+    found = next((said for said, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
+    sentence = " ".join((found, "Use an MP4 or WebM.")) if found else None
+    raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
 
 
 def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> InspectedVideo:
     """Reads header and timestamps, no frames. Raises KinoraError(INVALID_VIDEO | TOO_LARGE)."""
-    demuxer = _choose_demuxer(source)
+    demuxer = _choose_demuxer(source, limits)
     how_to_read = (demuxer, limits.max_seconds, limits.max_pixels, limits.timeout_s)
     description = describe(source, *how_to_read)
     picture = _check_limits(description, limits)
@@ -300,7 +303,7 @@ def _check_limits(description: Description, limits: VideoLimits) -> VideoTrack:
         raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
     if picture is None:
         raise KinoraError(ErrorCode.INVALID_VIDEO, "This clip has no video track.")
-    if picture.codec not in CODECS:
+    if picture.codec not in CODECS and not (picture.codec == "gif" and limits.reads_gif):
         raise KinoraError(
             ErrorCode.INVALID_VIDEO,
             f"This clip is encoded as {picture.codec}. Use an MP4 with H.264 or a WebM.",

@@ -35,6 +35,7 @@ MODELS = (
     "pipelines.sound",
     "pipelines.preview",
     "pipelines.control",
+    "pipelines.windows",
 )
 PIPELINES = ("pipelines", "pipelines.models", "pipelines.planning", "pipelines.engine")
 BELOW_JOBS = (*BASE, *PIPELINES, "media")
@@ -396,14 +397,11 @@ def test_what_is_imported_is_required() -> None:
         "c2pa": "c2pa_python",
     }
     own = {*ROOMS, *FILES, "training"}
-    # not required, because the torchvision that it needs may replace torch
-    optional = {"pipelines/engine/upscale_model.py": "spandrel"}
+    refused_without = {"imwatermark", "spandrel"}  # the settings that need them say so
     for path in sources(*ROOMS, *FILES):
         for module in imports_of(path):
             name = module.split(".")[0]
-            if name in own or name in sys.stdlib_module_names:
-                continue
-            if optional.get(path.relative_to(ROOT).as_posix()) == name:
+            if name in own | refused_without or name in sys.stdlib_module_names:
                 continue
             wanted = listed_as.get(name, name).lower().replace("-", "_")
             assert wanted in listed, f"{path.relative_to(ROOT)}: {name}"

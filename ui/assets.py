@@ -7,8 +7,8 @@ may keep it for good.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.datastructures import MutableHeaders
@@ -17,16 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ui.joined_modules import join_modules
+from ui.joined_modules import join_later_modules, join_modules
 from ui.language_files import script_head
 
 STATIC = Path(__file__).resolve().parent / "static"
 VENDOR = STATIC / "vendor"
 STYLES = (
     "base.css", "stage.css", "slate.css", "picker.css", "prompt.css", "reel.css", "explore.css",
-    "share.css", "gallery.css",
+    "share.css", "gallery.css", "film.css",
 )  # fmt: skip
 MAIN = "main.js"
+LATER = {"editing/editing_room.js": "editing.js"}
+"""Modules that are loaded when they are opened, with what they import, and their scripts' names."""
+LATER_STYLES = ("editing.css",)
 PREFIX = "/kinora/static"
 FOR_GOOD = "private, max-age=31536000, immutable"
 """Private: the answer may carry a visitor's cookie."""
@@ -38,11 +41,21 @@ class Script:
 
     content: bytes
     version: str
+    later: Mapping[str, bytes] = field(default_factory=dict)
+    """Scripts and styles that are loaded when they are needed, by file name."""
 
     @classmethod
     def read(cls, folder: Path = STATIC) -> Script:
-        content = (script_head() + join_modules(modules(folder), MAIN)).encode()
-        return cls(content, hashlib.sha256(content).hexdigest()[:12])
+        found = modules(folder)
+        content = (script_head() + join_modules(found, MAIN, LATER)).encode()
+        later = {
+            name: join_later_modules(found, MAIN, entry, LATER).encode()
+            for entry, name in LATER.items()
+        }
+        for name in LATER_STYLES:
+            later[name] = next(folder.rglob(name)).read_bytes()
+        version = hashlib.sha256(b"".join([content, *later.values()])).hexdigest()[:12]
+        return cls(content, version, later)
 
     @property
     def address(self) -> str:
@@ -65,16 +78,21 @@ class Script:
         return f"<{self.address}>; rel=modulepreload"
 
     def route(self) -> Route:
-        return Route(f"{PREFIX}/{{version:str}}/{MAIN}", self._send)
+        return Route(f"{PREFIX}/{{version:str}}/{{name:str}}", self._send)
 
     async def _send(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        content = self.content if name == MAIN else self.later.get(name)
+        if content is None:
+            return Response(status_code=404)
         is_current = request.path_params["version"] == self.version
         headers = {
             # A page of another version, as during an update: the best there is, but not to keep.
             "Cache-Control": FOR_GOOD if is_current else "no-store",
             "X-Content-Type-Options": "nosniff",
         }
-        return Response(self.content, media_type="text/javascript", headers=headers)
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
+        return Response(content, media_type=kind, headers=headers)
 
 
 def modules(folder: Path = STATIC) -> dict[str, str]:

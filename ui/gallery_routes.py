@@ -105,12 +105,21 @@ class GalleryRoutes:
             family = self.gallery.family(owner, clip.job.id)
             tiles = self._tiles([each.clip for each in family])
             relatives = [
-                {"relation": each.relation, "clip": shown}
-                for each, shown in zip(family, tiles, strict=True)
+                {"relation": each.relation, "clip": tile}
+                for each, tile in zip(family, tiles, strict=True)
             ]
-            return {"clip": gallery_view.whole(clip, self.view), "family": relatives}
+            shown = gallery_view.whole(clip, self.view)
+            return {"clip": shown, "family": relatives, "film": self._film(clip.job.id, owner)}
 
         return fresh_json(await in_thread(read))
+
+    def _film(self, job_id: str, owner: str) -> str | None:
+        """The storyboard that a clip belongs to; of others' clips none."""
+        film_id = self.service.film_of(job_id)
+        try:
+            return self.service.find_film(film_id, owner).film.id if film_id else None
+        except KinoraError:
+            return None
 
     def _tiles(self, clips: Any) -> list[dict[str, Any]]:
         return [gallery_view.tile(each, self.signatures, self.view) for each in clips]

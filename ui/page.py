@@ -12,7 +12,14 @@ import gradio as gr
 
 from pipelines.models.cards import ModelCard
 from pipelines.request import Task
-from ui import edit_endpoints, gradio_api, mcp_tools, prompt_endpoints, share_endpoints
+from ui import (
+    edit_endpoints,
+    film_endpoints,
+    gradio_api,
+    mcp_tools,
+    prompt_endpoints,
+    share_endpoints,
+)
 from ui.model_picker import Models
 from ui.tab import PROMPT_FIELDS, SMALL, TaskTab, js_component
 from web.footer_links import footer_html
@@ -43,6 +50,7 @@ def build(
             prompt_endpoints.PromptEndpoints(service, identify).add()
             share_endpoints.ShareEndpoints(service, identify).add()
             edit_endpoints.EditEndpoints(service, identify).add()
+            film_endpoints.FilmEndpoints(service, identify).add()
         gr.HTML("<h1>Kinora</h1>", elem_id="k-wordmark", js_on_load=None, apply_default_css=False)
         studios: dict[Task, TaskTab] = {}
         with gr.Tabs(elem_id="k-tabs"):
@@ -55,6 +63,7 @@ def build(
         js_component("reel", Task.TEXT_TO_VIDEO)
         links = f'<a href="verify">Verify a clip</a> {footer_html(settings)}'.strip()
         gr.HTML(links, elem_id="k-verify", js_on_load=None, apply_default_css=False)
+        js_component("storyboard", Task.TEXT_TO_VIDEO)
         js_component("language", Task.TEXT_TO_VIDEO)
         js_component("gallery", Task.TEXT_TO_VIDEO)
         for studio in studios.values():

@@ -11,13 +11,13 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from errors import ErrorCode, KinoraError
+from errors import KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.selection import VERBS, find_card
-from pipelines.request import GenerationRequest
+from pipelines.models.selection import find_card, unsupported_task
+from pipelines.request import GenerationRequest, Task
 from pipelines.validation_errors import invalid_input
+from ui import film_view, job_view
 from ui import form as slate
-from ui import job_view
 from ui.controls import updates
 from ui.form import Form
 from ui.handlers import Handlers, message, owner_of_page
@@ -43,6 +43,18 @@ class PromptHandlers:
 
     def fill_negative_prompt(self, event: gr.EventData) -> str:
         return str(event.text)
+
+    def begin_storyboard(self, *values: Any) -> dict[str, Any]:
+        """A shot for each sentence of the prompt, with the settings of the form."""
+        try:
+            *controls, upload = values
+            form = Form(*controls)
+            form = slate.only_supported(form, self._card(form.model), self._task)
+            is_picture = self._task is Task.IMAGE_TO_VIDEO
+            request = slate.to_request(form, upload if is_picture else None, self._task)
+            return message(board=film_view.board_of(request))
+        except KinoraError as error:
+            return message(error=job_view.error_view(error.as_dict()))
 
     # ---- looks
 
@@ -82,8 +94,7 @@ class PromptHandlers:
             return self._card(form.model)
         card = find_card(wanted.model, self._service.cards)
         if self._task not in card.tasks:
-            sentence = f"{card.name} cannot {VERBS[self._task]}."
-            raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, sentence)
+            raise unsupported_task(card, self._task)
         return card
 
     @staticmethod

@@ -26,6 +26,8 @@ from pipelines.request import Task
 from ui import job_view, language_files, task_examples, theme
 from ui.assets import STATIC, PreloadScript, Script
 from ui.batch_routes import BatchRoutes
+from ui.edit_routes import EditRoutes
+from ui.film_routes import FilmRoutes
 from ui.gallery_routes import GalleryRoutes
 from ui.model_picker import Models
 from ui.prompt_routes import PromptRoutes
@@ -253,6 +255,8 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     page = PageRoutes(service, settings)
     batches = BatchRoutes(service, page.models, page.signatures)
     gallery = GalleryRoutes(service, page.view, page.signatures)
+    films = FilmRoutes(service, page.view)
+    edits = EditRoutes(service, settings, page.view)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))
     shares = PanelShareRoutes(ShareTools(service))
@@ -274,6 +278,8 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
                 *shares.routes(),
                 *restore.routes(),
                 *gallery.routes(),
+                *films.routes(),
+                *edits.routes(),
                 *page.routes(),
                 *prompts.routes(),
                 *VerifyPage(settings).routes(),

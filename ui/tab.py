@@ -134,7 +134,7 @@ class TaskTab:
             with gr.Column(elem_classes="k-dock"):
                 self._build_slate(words)
                 self.words = js_component(
-                    "words", self.task, None, events=["drawn", "switched", "filled"]
+                    "words", self.task, None, events=["drawn", "switched", "filled", "board"]
                 )
                 self._build_chips()
                 self.style_strip = js_component("strip", self.task)
@@ -300,6 +300,8 @@ class TaskTab:
             )
 
         self._wire_words(estimate, facts)
+        board = [*self.controls, self.stage]
+        self.words.board(self.prompts.begin_storyboard, board, self.post, **SMALL)
         self.dice.click(
             None,
             None,

@@ -44,7 +44,7 @@ def check_inputs(
         given["last_image"] = [inputs.last_image]
     if inputs.video:
         given["video"] = [inputs.video[n] for n in spread(len(inputs.video))]
-    if lead is not None:  # all of it: it becomes the beginning of the clip
+    if lead is not None and lead.count:  # all of it: it becomes the beginning of the clip
         some = set(spread(lead.count))
         given["continue_from"] = [image for n, image in enumerate(lead.images()) if n in some]
     for field, images in given.items():

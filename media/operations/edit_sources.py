@@ -20,7 +20,7 @@ from media.operations.operation import StreamInfo, Streams, samples_at
 from media.probe import VideoTrack, untrusted_input_options
 from media.videos import MAX_CHANNELS, InspectedVideo, VideoLimits, inspect_video
 
-SOURCE_LIMITS = VideoLimits(max_bytes=2 * 1024**3, max_seconds=900.0, max_fps=240)
+SOURCE_LIMITS = VideoLimits(max_bytes=2 * 1024**3, max_seconds=900.0, max_fps=240, reads_gif=True)
 """More than for uploads: a clip that was joined or interpolated can be edited again."""
 
 TAGGED = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
@@ -84,8 +84,8 @@ class EditSource:
     def decoded_size(self) -> tuple[int, int]:
         """Width and height as ffmpeg decodes it: upright, but maybe not of square pixels."""
         track = self.inspected.picture
-        size = track.width, track.height
-        return size if track.quarter_turns % 2 == 0 else size[::-1]
+        is_turned = track.quarter_turns % 2 == 1
+        return (track.height, track.width) if is_turned else (track.width, track.height)
 
     def scaled(self, ratio: float) -> EditSource:
         """The same clip in a smaller size, for previews."""

@@ -28,6 +28,7 @@ AV1_CRF: dict[Quality, int] = {"low": 48, "medium": 34, "high": 24}
 WEBP_QUALITY: dict[Quality, int] = {"low": 45, "medium": 75, "high": 92}
 PRORES_PROFILE: dict[Quality, str] = {"low": "lt", "medium": "standard", "high": "hq"}
 MIN_SVT_SIDE = 64
+MAX_GIF_BYTES = 512 * 2**20
 TO_RGB = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"
 PASS_LOG, PALETTE, MARK = "passes", "palette.png", "mark.png"
 FRAMES, SOUND = "frames", "sound.wav"
@@ -59,13 +60,15 @@ def _pixel_filters(info: StreamInfo, output: OutputFile) -> str:
             )
         case "prores":
             return BT709.replace("format=yuv420p", "format=yuv422p10le")
-        case "gif" | "apng" | "png-zip":
+        case "apng" | "png-zip":
             return TO_RGB
         case "lossless":  # H.264 has odd sizes in 4:4:4 only
             is_odd = info.width % 2 or info.height % 2
             return BT709.replace("yuv420p", "yuv444p") if is_odd else BT709
         case "webp":  # libwebp converts RGB to its own BT.601
             return TO_RGB.replace("rgb24", "bgra")
+        case "gif":  # finer steps of colour would only cost time: it has 256 at most
+            return "scale=in_color_matrix=bt709:in_range=tv,format=bgra"
         case _:
             assert_never(output.format)
 
@@ -89,8 +92,10 @@ def _add_picture(graph: FilterGraph, name: str) -> Label:
     return graph.stream("video", f"{graph.add_input(*options)}:v")
 
 
-def needs_first_pass(output: OutputFile) -> bool:
-    return output.format == "gif" or output.target_mb is not None
+def needs_first_pass(info: StreamInfo, output: OutputFile) -> bool:
+    if output.format == "gif":  # in one pass, all frames are in memory until the palette is known
+        return info.num_frames * info.width * info.height * 4 > MAX_GIF_BYTES
+    return output.target_mb is not None
 
 
 def first_pass(
@@ -99,15 +104,22 @@ def first_pass(
     """The pass before: a palette for all frames, or statistics for the bitrate. Returns the label
     that it reads, and the options of its output."""
     if output.format == "gif":
-        palette = graph.video(f"palettegen=max_colors={GIF_COLOURS[output.quality]}", video)
-        return palette, ["-frames:v", "1", "-f", "image2", "-update", "1", PALETTE]
+        file = ["-frames:v", "1", "-f", "image2", "-update", "1", PALETTE]
+        return graph.video(_find_palette(output), video), file
     options = _video_options(info, output, rates, passes=1)
     return video, [*options, "-f", "null", "pipe:2"]
 
 
-def add_palette(graph: FilterGraph, video: Label) -> Label:
-    """For a GIF: the colours that the first pass found."""
-    return graph.video(GIF_DITHER, video, _add_picture(graph, PALETTE))
+def add_palette(graph: FilterGraph, video: Label, output: OutputFile, *, was_found: bool) -> Label:
+    """For a GIF: the colours that the first pass found, or those of all frames."""
+    if was_found:
+        return graph.video(GIF_DITHER, video, _add_picture(graph, PALETTE))
+    frames, copy = graph.split(video)
+    return graph.video(GIF_DITHER, frames, graph.video(_find_palette(output), copy))
+
+
+def _find_palette(output: OutputFile) -> str:
+    return f"palettegen=max_colors={GIF_COLOURS[output.quality]}"
 
 
 def output_options(

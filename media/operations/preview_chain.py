@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from errors import KinoraError
 from media.operations.chain import Chain, plan_chain
+from media.operations.encoders import needs_first_pass
 from media.operations.outputs import OutputFile, OutputFormat, choose_bitrates, fit_output
 from media.operations.trim import Trim
 from pipelines.request import Quality
@@ -73,7 +74,7 @@ def estimate_chain(chain: Chain, output: OutputFile) -> EditEstimate:
     """
     info, _ = fit_output(chain.info, output)
     pixels = info.width * info.height * info.num_frames
-    passes = 2 if output.target_mb is not None or output.format == "gif" else 1
+    passes = 2 if needs_first_pass(chain.info, output) else 1
     seconds = START_S * passes
     for source in chain.sources:
         frames = source.info.num_frames * source.info.width * source.info.height / 1e6

@@ -15,10 +15,10 @@ from media.operations.deflicker import Deflicker
 from media.operations.freeze import Freeze
 from media.operations.grain import Grain
 from media.operations.interpolate import Interpolate
-from media.operations.join_clips import Join
+from media.operations.join_clips import JoinClips
 from media.operations.looping import Loop
 from media.operations.lut import Lut
-from media.operations.mix_sound import Sound
+from media.operations.mix_sound import MixSound
 from media.operations.operation import Operation, refuse
 from media.operations.pad import Pad
 from media.operations.reverse import Reverse
@@ -50,8 +50,8 @@ Declared = (
     | Lut
     | Grain
     | Vignette
-    | Join
-    | Sound
+    | JoinClips
+    | MixSound
     | Subtitles
     | Title
 )

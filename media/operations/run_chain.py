@@ -74,7 +74,7 @@ def run_chain(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=".part") as place:
         folder = Path(place).absolute()
-        if encoders.needs_first_pass(output) and chain.has_frame_operations:
+        if encoders.needs_first_pass(chain.info, output) and chain.has_frame_operations:
             chain, hooks = _run_before(chain, folder, output, hooks, limits)
         run = _Run(chain, folder, output, hooks, limits)
         file = run.encode(run.measure())
@@ -121,7 +121,7 @@ class _Run:
             if step.operation.measures
             for number, info in enumerate(step.sources)
         ]
-        passes = 2 if encoders.needs_first_pass(self.output) else 1
+        passes = 2 if self._needs_first_pass else 1
         self._pass_frames = [
             *(
                 info.num_frames // (SOUND_IS_QUICKER if step.operation.measures_sound_only else 1)
@@ -130,6 +130,10 @@ class _Run:
             *[self.chain.info.num_frames] * passes,
         ]
         self._finished_passes = 0
+
+    @property
+    def _needs_first_pass(self) -> bool:
+        return encoders.needs_first_pass(self.chain.info, self.output)
 
     @property
     def total_frames(self) -> int:
@@ -173,7 +177,7 @@ class _Run:
 
     def encode(self, measured: Measured) -> Path:
         output, info = self.output, self.chain.info
-        if not encoders.needs_first_pass(output):
+        if not self._needs_first_pass:
             return self._write(measured, None)
         rates = None if output.target_mb is None else choose_bitrates(info, output)
         self._first_pass(measured, rates)
@@ -205,7 +209,7 @@ class _Run:
         (streams,) = pipeline.streams
         video = encoders.add_final_filters(graph, streams.video, info, output)
         if output.format == "gif":
-            video = encoders.add_palette(graph, video)
+            video = encoders.add_palette(graph, video, output, was_found=self._needs_first_pass)
         sound = streams.sound if output.kind.has_sound else None
         file = self.folder / f"clip{output.kind.suffix}"
         (self.folder / encoders.FRAMES).mkdir(exist_ok=True)

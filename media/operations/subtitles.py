@@ -82,6 +82,9 @@ class Subtitles(ClipOperation):
             parse_subtitles(self.text)
         return source
 
+    def cost(self, source: StreamInfo) -> float:
+        return 0.01
+
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
     ) -> Streams:

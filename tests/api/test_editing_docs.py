@@ -31,9 +31,11 @@ def sound_of(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_operation_has_an_example(name: str) -> None:
+def test_every_operation_has_an_example_and_a_picture(name: str) -> None:
     examples = PAGE.split("## Each operation")[1].split("\n## ")[0]
-    assert re.search(rf"[ =]{name}(=|\s|\\)", examples), name
+    assert f"(images/editing/{name}.jpg)" in examples
+    assert (ROOT / "docs" / "images" / "editing" / f"{name}.jpg").is_file()
+    assert re.search(rf"[ =\"]{name}(=|\s|\\)", examples), name
 
 
 def test_the_examples_run_as_they_stand(server: ApiServer, tmp_path: Path) -> None:

@@ -37,8 +37,23 @@ def add_clip(
     made = {"width": width, "height": height, "num_frames": num_frames, "fps": fps}
     job = job.model_copy(update={"fitted": job.fitted.model_copy(update=made)})
     service._store.add(job, max_queue=1000, max_per_owner=1000)
-    running = service._store.claim({job.id})
+    return finish_clip(service, job.id, num_frames=num_frames, fps=fps, size=size, sound=sound)
+
+
+def finish_clip(
+    service: JobService,
+    job_id: str,
+    *,
+    num_frames: int = 24,
+    fps: int = 8,
+    size: tuple[int, int] = (96, 64),
+    sound: Sound | None = None,
+) -> Job:
+    """Makes the clip of a queued job, as a worker does; returns the job."""
+    job = running = service._store.claim({job_id})
+    assert job is not None
     assert running is not None
+    width, height = size
     frames = sliding(num_frames, height, width)
     folder = service._lifecycle.folder(job.id)
     folder.mkdir(parents=True)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -40,6 +41,7 @@ from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import add_clip, sliding
 from tests.media.provenance.test_signing_files import active, validated
 from tests.media.reading import read
+from ui.job_view import used
 
 ME, OTHER = "visitor:me", "visitor:other"
 TRIM = {"op": "trim", "start_s": 0.5, "end_s": 1.5}
@@ -157,6 +159,13 @@ def test_its_settings_can_be_restored_and_say_what_was_edited(
     assert found.settings["seed"] == 7
     assert found.settings["num_frames"] == 24
     assert any("It was edited afterwards (Trim)." in note for note in found.notes), found.notes
+
+
+def test_the_page_shows_the_settings_of_the_first_clip(service: JobService, clip: Job) -> None:
+    job = made(service, edit_of(clip.id))
+    assert used(job) == used(clip), "sent again, they make that clip"
+    upload = service.store_clip_to_edit(service.clip_path(clip.id), ME)
+    assert used(made(service, edit_of(upload.id))) == {}
 
 
 def test_it_is_signed_as_an_edit_of_its_clips(service: JobService, clip: Job) -> None:
@@ -310,12 +319,28 @@ def test_an_edit_cannot_be_finished_early(service: JobService, long_clip: Job) -
     service.cancel(job.id, ME)
 
 
+def children_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 def test_a_killed_worker_costs_no_edit(service: JobService, long_clip: Job) -> None:
     job = service.submit_edit(edit_of(long_clip.id, operations=SLOW), ME)
     wait_for_kind(service, job.id, "step")
     pid = service.worker_pid()
     assert pid is not None
+    encoders = [child for child in children_of(pid) if is_running(child)]
+    assert encoders
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(is_running, encoders)), 5.0)
     assert ended(service, job).state is State.SUCCEEDED
     kinds = [event.kind for event in service.events(job.id)]
     assert kinds.count("requeued") == 1

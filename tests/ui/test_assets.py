@@ -25,6 +25,7 @@ NAMES_NOT_FETCHED = {
     "http://www.w3.org/1998/Math/MathML",
 }
 IMPORT = r"""^(?:import|export)\b(?:[\w\s{},*$]*\bfrom)?\s*["']([^"']+)["']"""
+IMPORT_LATER = r"""\bimport\("(\./[^"]+\.js)"\)"""
 WAYS_TO_HTML = (
     "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function",
     "dangerouslySetInnerHTML", "DOMParser", "createContextualFragment", "setHTML",
@@ -66,12 +67,13 @@ def test_every_static_file_is_used() -> None:
         found = {name for path in found for name in imports_of(path, modules[path])} - used
     assert set(modules) == used
     others = {path.name for path in sources("*") if path.is_file()} - {Path(s).name for s in used}
-    styles = {*assets.STYLES, *verify_page.STYLES}
-    assert others == {*styles, "favicon.svg", "types.d.ts", "globals.d.ts"}
+    styles = {*assets.STYLES, *assets.LATER_STYLES, *verify_page.STYLES}
+    types = {"types.d.ts", "globals.d.ts", "editing.d.ts"}
+    assert others == {*styles, *types, "favicon.svg"}
 
 
 def imports_of(path: str, text: str) -> set[str]:
-    found = re.findall(IMPORT, text, re.MULTILINE)
+    found = re.findall(IMPORT, text, re.MULTILINE) + re.findall(IMPORT_LATER, text)
     return {posixpath.normpath(posixpath.join(posixpath.dirname(path), name)) for name in found}
 
 
@@ -124,6 +126,20 @@ def test_the_page_names_its_script_beforehand_and_a_browser_keeps_it(client: Tes
     assert answer.headers["content-type"].startswith("text/javascript")
     assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
     assert "link" not in answer.headers
+
+
+def test_what_is_opened_later_is_a_script_and_a_style_of_their_own(client: TestClient) -> None:
+    script = assets.Script.read()
+    assert b"// editing/editing_room.js" not in script.content
+    assert b"// editing/open_editing.js" in script.content
+    later = {"editing.js": "text/javascript", "editing.css": "text/css"}
+    assert set(script.later) == set(later)
+    for name, kind in later.items():
+        answer = client.get(f"/kinora/static/{script.version}/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    assert ".k-timeline" not in script.head()
 
 
 def test_a_script_of_another_version_is_not_kept_and_nothing_else_is_served(

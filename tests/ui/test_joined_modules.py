@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ui import assets
-from ui.joined_modules import join_modules
+from ui.joined_modules import join_later_modules, join_modules
 
 MODULES = {
     "main.js": """import { count, double as twice } from "./sub/numbers.js";
@@ -59,6 +59,36 @@ def test_the_joined_script_does_what_the_modules_did(tmp_path: Path) -> None:
     assert run(tmp_path, join_modules(MODULES, "main.js")) == [result, result, 43]
 
 
+LATER = {
+    "main.js": """import { count } from "./sub/numbers.js";
+export const open = async () => [count(), (await import("./rooms/room.js")).enter(), count()];
+""",
+    "rooms/room.js": """import { count } from "../sub/numbers.js";
+import make from "../make.js";
+const style = new URL("./room.css", import.meta.url);
+export const enter = () => [count(), make("x"), style.pathname.split("/").pop()];
+""",
+}
+
+
+def test_a_script_that_is_loaded_later_shares_the_modules_of_the_first(tmp_path: Path) -> None:
+    found, later = MODULES | LATER, {"rooms/room.js": "room.mjs"}
+    first = join_modules(found, "main.js", later)
+    assert "rooms/room.js" not in first
+    room = join_later_modules(found, "main.js", "rooms/room.js", later)
+    assert "sub/numbers.js\n" not in room
+    (tmp_path / "main.js").write_text(first, encoding="utf-8")
+    (tmp_path / "room.mjs").write_text(room, encoding="utf-8")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "run.mjs").write_text(
+        'import { open } from "./main.js";\nconsole.log(JSON.stringify(await open()));\n'
+    )
+    done = subprocess.run(
+        ["node", tmp_path / "run.mjs"], capture_output=True, check=True, text=True
+    )
+    assert json.loads(done.stdout) == [41, [42, "xown", "room.css"], 43]
+
+
 def test_modules_that_import_each_other_are_not_joined() -> None:
     circle = {
         "main.js": 'import { a } from "./a.js";\n',
@@ -88,6 +118,12 @@ def test_a_form_that_is_not_known_is_refused(line: str) -> None:
 
 
 def test_the_page_s_own_modules_can_be_joined() -> None:
-    script = join_modules(assets.modules(), assets.MAIN)
-    assert script.count("(() => {") >= len(assets.modules())
+    found = assets.modules()
+    script = join_modules(found, assets.MAIN, assets.LATER)
+    parts = script.count("(() => {")
+    for entry in assets.LATER:
+        later = join_later_modules(found, assets.MAIN, entry, assets.LATER)
+        assert later.startswith('import { $shared } from "./main.js";')
+        parts += later.count("(() => {")
+    assert parts >= len(found)
     assert script.splitlines()[-1].startswith("export const {")

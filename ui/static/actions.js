@@ -3,6 +3,7 @@
 import { problemOf, requestJson } from "./api.js";
 import { closeBatch, openBatch } from "./batches.js";
 import { loadNewestClips, putClip } from "./clip_store.js";
+import { beginBoard } from "./film/film_state.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage, startWaiting, stopWaiting } from "./stage_jobs.js";
 import { store } from "./store.js";
@@ -139,6 +140,7 @@ export function receiveAnswer(tab, answer) {
     setProblem(tab, answer.error, "press");
   }
   if (answer.picture) startFromPicture(answer.picture);
+  if (answer.board) beginBoard(answer.board);
 }
 
 /** @param {Upload} picture */

@@ -22,6 +22,7 @@ import { ServerAnswers } from "./components/server_answers.js";
 import { Stage } from "./components/stage.js";
 import { StyleChip } from "./components/style_chip.js";
 import { StyleStrip } from "./components/style_strip.js";
+import { Storyboard } from "./film/storyboard.js";
 import { Gallery } from "./gallery/gallery.js";
 import { startGradioTexts } from "./gradio_texts.js";
 import { html, render } from "./html.js";
@@ -57,6 +58,7 @@ const COMPONENTS = {
   post: ServerAnswers,
   reel: ClipList,
   stage: Stage,
+  storyboard: Storyboard,
   strip: StyleStrip,
   style: StyleChip,
   words: PromptNotes,
@@ -64,10 +66,22 @@ const COMPONENTS = {
 
 const mounted = /** @type {MountRequest[]} */ ([]);
 
+/** Without these there is a gap in the page that others would be moved by. */
+const FIRST_SEEN = ["stage", "facts", "outlook", "reel", "language", "gallery"];
+
 /** @param {MountRequest} request */
 function mount(request) {
   mounted.push(request);
   draw(request);
+  const names = new Set(mounted.map(([name]) => name));
+  if (FIRST_SEEN.every((name) => names.has(name))) showPage();
+}
+
+/** `base.css` hides the page until then. */
+function showPage() {
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => document.documentElement.classList.add("k-placed")),
+  );
 }
 
 /** @param {MountRequest} request */

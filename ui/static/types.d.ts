@@ -10,6 +10,7 @@ export interface Problem {
   action?: { label: string; set: Record<string, unknown> } | null;
   /** Only decoding failed, and it can be tried again. */
   develop?: boolean;
+  parts_kept?: number;
 }
 
 /** A JPEG with all frames side by side. `number` grows with each newer one. */
@@ -42,7 +43,7 @@ export interface Job {
   prompt: string;
   width: number;
   height: number;
-  format: "mp4" | "webm" | "gif";
+  format: "mp4" | "webm" | "webm-av1" | "gif" | "apng" | "webp" | "png-zip" | "prores";
   phase: string;
   line: string;
   /** How much of the ring is drawn, 0 to 1. */
@@ -63,6 +64,8 @@ export interface Job {
   batch?: string | null;
   /** Whether it can be rendered fully. */
   is_draft?: boolean;
+  /** Whether it was made of other clips, by an edit. */
+  is_edit?: boolean;
 }
 
 /** What is seen of a job in a grid (`batch_view`). */
@@ -289,6 +292,50 @@ export interface Answer {
   plan?: Plan;
   error?: Problem;
   picture?: Upload;
+  /** A storyboard to open (`film_view.board_of`). */
+  board?: { shots: Omit<BoardShot, "key">[]; settings: Record<string, unknown> };
+}
+
+/** A card of the storyboard, as it is edited. `id` is that of its shot, once it has one. */
+export interface BoardShot {
+  key: string;
+  id?: string;
+  prompt: string;
+  cut: "continue" | "hard" | "crossfade";
+  duration_s?: number;
+  image?: string;
+}
+
+export interface Board {
+  shots: BoardShot[];
+  /** Of the request: what holds for all shots. */
+  settings: Record<string, unknown>;
+}
+
+/** A shot as the server has it (`film_view.view`). */
+export interface FilmShot {
+  id: string;
+  prompt: string;
+  cut: BoardShot["cut"];
+  duration_s: number | null;
+  image: string | null;
+  state: "waiting" | "queued" | "running" | "succeeded" | "failed" | "cancelled" | "gone";
+  line: string;
+  note: string | null;
+  error: Problem | null;
+  job: Job | null;
+}
+
+export interface Film {
+  id: string;
+  state: "working" | "succeeded" | "failed" | "cancelled" | "gone";
+  line: string;
+  settings: Record<string, unknown>;
+  shots: FilmShot[];
+  /** The film as it was joined last; its shots may be newer. */
+  file: Job | null;
+  is_current: boolean;
+  error: Problem | null;
 }
 
 /** What Gradio hands to a gr.HTML's js_on_load, without the element. */
@@ -375,6 +422,7 @@ export interface Relative {
     | "edited_to"
     | "picture_to"
     | "edit_of"
+    | "shot"
     | "edit";
   clip: Tile;
 }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from errors import ErrorCode, KinoraError
+from media.encode import encode
 from media.operations.chain import plan_chain
 from media.operations.change_speed import Speed
 from media.operations.colour import Colour
@@ -151,6 +152,16 @@ def test_a_chain_has_one_join_and_several_clips_need_one(tmp_path: Path) -> None
     clip = open_source(write_clip(tmp_path / "in.clip", coloured_frames(2, 64, 48), FPS))
     with pytest.raises(KinoraError, match="need to be joined"):
         plan_chain([clip, clip], [Trim(), Colour()])
+
+
+def test_a_gif_of_ours_can_be_edited(tmp_path: Path) -> None:
+    frames = np.stack([np.full((48, 64, 3), 20 + 9 * n, np.uint8) for n in range(24)])
+    encode(frames, tmp_path / "in.gif", fps=24, format="gif")
+    source = open_source(tmp_path / "in.gif")
+    assert (source.info.num_frames, source.info.fps, source.info.channels) == (24, 24, 0)
+    run(tmp_path / "in.gif", tmp_path / "out.mp4", "reverse", "trim=0:0.5")
+    shown = read(tmp_path / "out.mp4").frames.mean((1, 2, 3))
+    assert np.abs(shown - [20 + 9 * n for n in range(23, 11, -1)]).max() <= 4
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 99, b"RIFF....AVI ", b"#EXTM3U\nfile:///etc/passwd",

@@ -156,4 +156,5 @@ def smoothed(frame: np.ndarray) -> np.ndarray:
     """The mean of 3 x 3 pixels: the codec's noise is not a matter of colours."""
     padded = np.pad(frame.astype(float), ((1, 1), (1, 1), (0, 0)), mode="edge")
     height, width, _ = frame.shape
-    return sum(padded[y : y + height, x : x + width] for y in range(3) for x in range(3)) / 9
+    nine = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return np.mean(nine, axis=0)

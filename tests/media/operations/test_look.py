@@ -88,7 +88,7 @@ def adjusted(operation: Colour, levels: np.ndarray) -> np.ndarray:
 def test_colours_are_those_of_the_arithmetic(
     patches: Path, tmp_path: Path, **values: float
 ) -> None:
-    operation = Colour(**values)
+    operation = Colour.model_validate(values)
     wanted = adjusted(operation, PATCHES)
     found = colours_of(edited(patches, tmp_path / "out.mp4", operation))
     # a colour that yuv cannot hold at its lightness comes back a little different
@@ -98,7 +98,7 @@ def test_colours_are_those_of_the_arithmetic(
 
 def test_each_adjustment_goes_in_its_direction(patches: Path, tmp_path: Path) -> None:
     def changed(**values: float) -> np.ndarray:
-        found = colours_of(edited(patches, tmp_path / "out.mp4", Colour(**values)))
+        found = colours_of(edited(patches, tmp_path / "out.mp4", Colour.model_validate(values)))
         return found - PATCHES
 
     same = changed()
@@ -206,7 +206,7 @@ def shaken(count: int) -> np.ndarray:
     random = np.random.default_rng(5)
     texture = random.random((40, 50, 3)).repeat(6, 0).repeat(6, 1)
     for axis in (0, 1):
-        texture = sum(np.roll(texture, n, axis) for n in range(-3, 4)) / 7
+        texture = np.mean([np.roll(texture, n, axis) for n in range(-3, 4)], axis=0)
     picture = (40 + 175 * texture).astype(np.uint8)
     places = 16 + np.rint(random.normal(0, 3, (count, 2))).astype(int).clip(-9, 9)
     return np.stack([picture[y : y + 144, x : x + 192] for y, x in places])

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from errors import ErrorCode, KinoraError
+from media.operations import encoders
 from media.operations.chain import Chain, plan_chain
 from media.operations.edit_sources import open_source
 from media.operations.operation import FrameOperation, FrameTools, StreamInfo
@@ -203,6 +204,19 @@ def test_a_gif_keeps_what_it_can(tmp_path: Path) -> None:
         "30 frames a second.",
     )
     assert len(frames_of(made.path, "gif")[0]) == 5
+
+
+def test_a_long_gif_takes_two_passes_and_looks_the_same(
+    clips: dict[bool, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = chain_of(clips[False])
+    short = run_chain(chain, tmp_path / "short.gif", OutputFile("gif"))
+    monkeypatch.setattr(encoders, "MAX_GIF_BYTES", 1000)
+    counts: list[tuple[int, int]] = []
+    hooks = Hooks(lambda *each: counts.append(each))
+    long = run_chain(chain, tmp_path / "long.gif", OutputFile("gif"), hooks)
+    assert counts[-1] == (2 * COUNT, 2 * COUNT)
+    assert (frames_of(long.path, "gif")[0] == frames_of(short.path, "gif")[0]).all()
 
 
 class Invert(FrameOperation):

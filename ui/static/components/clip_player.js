@@ -1,6 +1,8 @@
 // @ts-check
-/* Plays the finished clip on the stage: an MP4 or WebM in a <video>, a GIF in an <img>. */
+/* Plays the finished clip on the stage: an MP4 or WebM in a <video>, a GIF in an <img>; of a file that
+   a browser cannot play, its poster. */
 import { fileUrl } from "../api.js";
+import { isFilm, isMovingPicture } from "../clip_kinds.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { prefersReducedMotion } from "../motion.js";
 
@@ -37,9 +39,9 @@ export function ClipPlayer({ tab, onReveal }) {
   useLayoutEffect(() => {
     const player = video.current;
     if (!clip || !player || !image.current) return;
-    if (clip.format === "gif") {
+    if (!isFilm(clip.format)) {
       image.current.alt = `Clip: ${clip.prompt}`;
-      image.current.src = fileUrl(clip, "clip");
+      image.current.src = fileUrl(clip, isMovingPicture(clip.format) ? "clip" : "poster");
       return;
     }
     player.poster = fileUrl(clip, "poster");

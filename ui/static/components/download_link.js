@@ -5,6 +5,7 @@
    an address that needs no cookie here. */
 
 import { fileUrl, problemOf, request } from "../api.js";
+import { suffixOf } from "../clip_kinds.js";
 import { html, useState } from "../html.js";
 import { setProblem } from "../problems.js";
 import { Icon } from "./icon.js";
@@ -19,7 +20,7 @@ async function saveFetched(clip) {
   const blob = await (await request(`/jobs/${clip.id}/clip?download`)).blob();
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `kinora-${clip.id.slice(0, 8)}.${clip.format}`;
+  link.download = `kinora-${clip.id.slice(0, 8)}.${suffixOf(clip.format)}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), KEEP_MS);
 }

@@ -28,11 +28,21 @@ const PATHS = {
   pen: "M5 19l1-4L16 5l3 3L9 18z",
   search: "M10.5 4a6.5 6.5 0 1 1 0 13a6.5 6.5 0 1 1 0-13M15.5 15.5L20 20",
   star: "M12 4l2.4 5.2 5.6.7-4.1 3.9 1.1 5.6-5-2.8-5 2.8 1.1-5.6L4 9.9l5.6-.7z",
+  scissors:
+    "M6 4.5l11 12M18 4.5L7 16.5M8.5 18.5a2.5 2.5 0 1 1-5 0a2.5 2.5 0 1 1 5 0M20.5 18.5a2.5 2.5 0 1 1-5 0a2.5 2.5 0 1 1 5 0",
+  up: "M12 20V6M6 11l6-6 6 6",
+  downward: "M12 4v14M6 13l6 6 6-6",
+  music:
+    "M9 18V6l10-2v12M9 18a2.5 2.5 0 1 1-5 0a2.5 2.5 0 1 1 5 0M19 16a2.5 2.5 0 1 1-5 0a2.5 2.5 0 1 1 5 0",
+  join: "M4 8h6v8H4zM14 8h6v8h-6zM10 12h4",
   tiles:
     "M4 4h4v4H4zM10 4h4v4h-4zM16 4h4v4h-4zM4 10h4v4H4zM10 10h4v4h-4zM16 10h4v4h-4zM4 16h4v4H4zM10 16h4v4h-4zM16 16h4v4h-4z",
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
 };
 
+/** What points on or back points the other way in a page from right to left. */
+const DIRECTED = ["onward", "back", "list"];
+
 /** @param {{ name: keyof typeof PATHS }} props */
 export const Icon = ({ name }) =>
-  html`<svg viewBox="0 0 24 24" class="k-icon" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
+  html`<svg viewBox="0 0 24 24" class=${DIRECTED.includes(name) ? "k-icon k-directed" : "k-icon"} aria-hidden="true"><path d=${PATHS[name]} /></svg>`;

@@ -13,6 +13,9 @@ import { Suggestions } from "./suggestions.js";
 
 /** @import { Mounted } from "../types.d.ts" */
 
+/** Several sentences, which may be several shots. */
+const STORY = /\S{2}[.!?…]["”»)]?\s+\S[^.!?…]{6}|[。！？]\s*[^\s。！？]{3}|[।؟]\s+\S{3}/u;
+
 /** @param {Mounted<number | null>} props */
 export function PromptNotes({ gradio, task }) {
   const state = promptState(task);
@@ -27,6 +30,7 @@ export function PromptNotes({ gradio, task }) {
   }, [seed]);
 
   const isOffered = !words.wildcards && hasWildcards(words.prompt);
+  const isStory = task !== "v2v" && STORY.test(words.prompt);
   let line = html`<${Suggestions} task=${task} />`;
   if (isOffered) {
     const choose = () => {
@@ -46,6 +50,12 @@ export function PromptNotes({ gradio, task }) {
     <div class="k-words" hidden=${!card?.prompt}>
       <${Improvement} task=${task} />
       ${line}
+      ${
+        isStory &&
+        html`<div class="k-hint">
+          <button class="k-link" type="button" onClick=${() => gradio.trigger("board")}>Make a storyboard</button>
+        </div>`
+      }
       ${
         isOffered &&
         style &&

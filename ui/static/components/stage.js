@@ -17,7 +17,7 @@ import { StartingPicture } from "./starting_picture.js";
 import { StatusBar } from "./status_bar.js";
 
 /**
- * @import { Mounted, Job } from "../types.d.ts"
+ * @import { Mounted } from "../types.d.ts"
  * @import { StageValue } from "../store.js"
  */
 
@@ -52,12 +52,13 @@ export function Stage({ gradio, task, line, aspect, scene }) {
   const picture = useSignal(tab.picture);
   const active = isActive(job);
   const state = job?.state ?? (batch ? "grid" : "rest");
-  const isSampling = state === "running" && /** @type {Job} */ (job).phase === "denoise";
+  // an edit cannot be finished early
+  const isSampling = job?.id && !job.is_edit && state === "running" && job.phase === "denoise";
 
   useLayoutEffect(() => {
     const studio = root.current?.closest(".k-studio"); // Gradio's column: the form changes with it
     studio?.classList.toggle("k-busy", active);
-    studio?.classList.toggle("k-started", isSampling);
+    studio?.classList.toggle("k-started", Boolean(isSampling));
   }, [active, isSampling]);
 
   useLayoutEffect(() => {

@@ -1,6 +1,7 @@
 // @ts-check
 /* The line under the stage: what is happening, then what can be done with the clip. */
 import { pressJobButton } from "../actions.js";
+import { EditButton } from "../editing/edit_button.js";
 import { html, useSignal, useState } from "../html.js";
 import { hasTab } from "../tabs.js";
 import { BatchFailures, BatchVerbs } from "./batch_verbs.js";
@@ -60,7 +61,8 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
     pressJobButton(tab, event, clip);
   return html`
     <${DownloadLink} tab=${tab} clip=${clip} />
-    ${!clip.is_draft && html`<${VariationButtons} press=${press} />`}
+    ${!clip.is_draft && html`<${VariationButtons} isEdit=${clip.is_edit} press=${press} />`}
+    <${EditButton} clip=${clip} />
     <button
       class="k-verb"
       type="button"
@@ -74,10 +76,12 @@ function ClipButtons({ tab, clip, isOpen, onSettings }) {
   `;
 }
 
-/** @param {{ press: (event: "again" | "another" | "onward") => () => void }} props */
-function VariationButtons({ press }) {
+/** @param {{ isEdit: boolean | undefined, press: (event: "again" | "another" | "onward") => () => void }} props */
+function VariationButtons({ isEdit, press }) {
   return html`
-    <button
+    ${
+      !isEdit &&
+      html`<button
       class="k-verb"
       type="button"
       title="Same settings, same seed: the same clip"
@@ -92,7 +96,8 @@ function VariationButtons({ press }) {
       onClick=${press("another")}
     >
       <${Icon} name="dice" />Another seed
-    </button>
+    </button>`
+    }
     ${
       hasTab("i2v") &&
       html`<button

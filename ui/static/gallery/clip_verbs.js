@@ -6,6 +6,7 @@ import { openClip } from "../clips.js";
 import { DownloadLink } from "../components/download_link.js";
 import { Icon } from "../components/icon.js";
 import { ShareButton } from "../components/share_button.js";
+import { openEditor } from "../editing/open_editing.js";
 import { html, useState } from "../html.js";
 import { store } from "../store.js";
 import { hasTab, openTab } from "../tabs.js";
@@ -25,6 +26,8 @@ const TEXTS = {
   onwardHint: "Start the next clip from this one's last frame",
   picture: "Use as picture",
   pictureHint: "Start a clip from the frame that is shown",
+  edit: "Edit",
+  editHint: "Trim, speed, crop, sound, titles and more: a new clip",
   render: "Render it fully",
   retry: "Try again",
   open: "Open on the stage",
@@ -96,6 +99,7 @@ export function ClipVerbs({ clip, videoOf, onChange }) {
     goToAll();
   };
   const isReady = clip.state === "succeeded";
+  const canVary = isReady && !clip.is_draft && !clip.is_edit;
   const canContinue = isReady && hasTab("i2v");
   const verb = (
     /** @type {string} */ icon,
@@ -116,10 +120,19 @@ export function ClipVerbs({ clip, videoOf, onChange }) {
         )
       }
       ${isReady && html`<${DownloadLink} tab=${tab} clip=${clip} />`}
-      ${isReady && !clip.is_draft && verb("again", TEXTS.again, press("again"), TEXTS.againHint)}
-      ${isReady && !clip.is_draft && verb("dice", TEXTS.another, press("another"), TEXTS.anotherHint)}
+      ${canVary && verb("again", TEXTS.again, press("again"), TEXTS.againHint)}
+      ${canVary && verb("dice", TEXTS.another, press("another"), TEXTS.anotherHint)}
       ${canContinue && verb("onward", TEXTS.onward, press("onward"), TEXTS.onwardHint)}
       ${canContinue && verb("picture", TEXTS.picture, usePicture, TEXTS.pictureHint)}
+      ${
+        isReady &&
+        verb(
+          "scissors",
+          TEXTS.edit,
+          onStage(() => openEditor(clip)),
+          TEXTS.editHint,
+        )
+      }
       ${
         ["failed", "gone"].includes(clip.state) &&
         verb(

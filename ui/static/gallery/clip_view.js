@@ -3,6 +3,7 @@
 import { fileUrl, problemOf, requestJson } from "../api.js";
 import { ClipSettings } from "../components/clip_settings.js";
 import { Icon } from "../components/icon.js";
+import { openFilm } from "../film/film_address.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { dateFormat } from "../language.js";
 import { isActive, store } from "../store.js";
@@ -23,6 +24,7 @@ const TEXTS = {
   titleHint: "Give it a title",
   settings: "Settings",
   family: "Family",
+  storyboard: "Storyboard",
   loading: "Loading",
   made: (/** @type {string} */ date) => `Made on ${date}`,
 };
@@ -39,6 +41,7 @@ const RELATIONS = {
   picture_to: "Its picture begins",
   edit_of: "Edited from",
   edit: "Edited to",
+  shot: "Of the same film",
 };
 const DATE = dateFormat({ dateStyle: "long", timeStyle: "short" });
 const POLL_MS = 1500;
@@ -48,6 +51,7 @@ export function ClipView({ id }) {
   const tiles = useSignal(gallery.tiles);
   const [clip, setClip] = useState(/** @type {WholeClip | null} */ (null));
   const [family, setFamily] = useState(/** @type {Relative[]} */ ([]));
+  const [film, setFilm] = useState(/** @type {string | null} */ (null));
   const [problem, setProblem] = useState(/** @type {Problem | null} */ (null));
   const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
   const back = useRef(/** @type {HTMLElement | null} */ (null));
@@ -61,6 +65,7 @@ export function ClipView({ id }) {
         if (!isWanted) return;
         setClip(found.clip);
         setFamily(found.family);
+        setFilm(found.film);
         setProblem(null);
         if (isActive(found.clip)) setTimeout(() => isWanted && read(), POLL_MS);
       } catch (error) {
@@ -69,6 +74,7 @@ export function ClipView({ id }) {
     };
     setClip(null);
     setFamily([]);
+    setFilm(null);
     read();
     return () => {
       isWanted = false;
@@ -128,6 +134,7 @@ export function ClipView({ id }) {
               videoOf=${() => video.current}
               onChange=${(/** @type {Partial<WholeClip>} */ change) => setClip({ ...shown, ...change })}
             />
+            ${film && html`<p><button class="k-verb" type="button" onClick=${() => openStoryboard(film)}><${Icon} name="film" />${TEXTS.storyboard}</button></p>`}
             ${family.length > 0 && html`<${Family} family=${family} />`}
             ${
               shown.settings &&
@@ -139,6 +146,12 @@ export function ClipView({ id }) {
       }
     </div>
   `;
+}
+
+/** @param {string} film */
+function openStoryboard(film) {
+  leaveGallery();
+  openFilm(film);
 }
 
 /** “Use these settings” fills the form: it is not seen from here. @param {MouseEvent} event */

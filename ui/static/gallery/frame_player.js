@@ -1,6 +1,7 @@
 // @ts-check
 /* A clip with its frames: one forward, one back, slower, again and again. */
 import { fileUrl } from "../api.js";
+import { isFilm, isMovingPicture } from "../clip_kinds.js";
 import { Icon } from "../components/icon.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { numberFormat } from "../language.js";
@@ -98,8 +99,9 @@ export function FramePlayer({ clip, video }) {
     "aspect-ratio": `${clip.width} / ${clip.height}`,
     "--shape": String(clip.width / clip.height),
   };
-  if (clip.format === "gif") {
-    return html`<div class="k-player"><div class="k-player-picture" style=${style}><img src=${src} alt=${label} /></div></div>`;
+  if (!isFilm(clip.format)) {
+    const shown = isMovingPicture(clip.format) ? src : poster;
+    return html`<div class="k-player"><div class="k-player-picture" style=${style}><img src=${shown} alt=${label} /></div></div>`;
   }
   const button = (
     /** @type {string} */ icon,

@@ -2,6 +2,7 @@
 /* One clip in the grid: its poster, which plays while the pointer or the keyboard is on it; on a
    touch screen those in the middle of the screen play. What is not seen does not exist. */
 import { fileUrl } from "../api.js";
+import { isFilm, isMovingPicture } from "../clip_kinds.js";
 import { Icon } from "../components/icon.js";
 import { PreviewCanvas } from "../components/preview_canvas.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
@@ -118,7 +119,8 @@ function TilePicture({ tile, isPlaying }) {
     <img class="k-item-layer" src=${poster} alt="" draggable=${false} decoding="async" />
     ${
       isPlaying &&
-      (tile.format === "gif"
+      (isFilm(tile.format) || isMovingPicture(tile.format)) &&
+      (isMovingPicture(tile.format)
         ? html`<img class="k-item-layer" src=${clip} alt="" draggable=${false} />`
         : html`<video class="k-item-layer" src=${clip} muted loop autoplay playsInline tabIndex="-1" aria-hidden="true"></video>`)
     }

@@ -1,6 +1,7 @@
 // @ts-check
 /* What can be done with the clips that are selected, and below it what was deleted just now. */
 import { Icon } from "../components/icon.js";
+import { openTimeline } from "../editing/open_editing.js";
 import { html, useLayoutEffect, useSignal, useState } from "../html.js";
 import { numberFormat } from "../language.js";
 import { goTo } from "./address.js";
@@ -20,6 +21,8 @@ const TEXTS = {
   selected: (/** @type {string} */ n) => `Selected: ${n}`,
   compare: "Compare",
   compareHint: "Two to four clips, side by side",
+  join: "Join",
+  joinHint: "Two to twenty clips, one after the other, as a new clip",
   star: "Star",
   unstar: "Remove star",
   zip: "Zip",
@@ -35,6 +38,7 @@ const TEXTS = {
 };
 const NUMBER = numberFormat();
 const MOST_COMPARED = 4;
+const MOST_JOINED = 20;
 
 export function SelectionBar() {
   const ids = useSignal(selection.ids);
@@ -48,6 +52,14 @@ export function SelectionBar() {
   const known = tiles.filter(({ id }) => ids.has(id));
   const areStarred = known.length > 0 && known.every(({ starred }) => starred);
   const canCompare = chosen.length >= 2 && chosen.length <= MOST_COMPARED;
+  const joined = chosen.map((id) =>
+    known.find((tile) => tile.id === id && tile.state === "succeeded"),
+  );
+  const canJoin = chosen.length >= 2 && chosen.length <= MOST_JOINED && joined.every(Boolean);
+  const join = () =>
+    openTimeline(/** @type {import("../types.d.ts").Tile[]} */ (joined), (problem) => {
+      gallery.problem.value = problem;
+    });
   const remove = () => deleteClips(chosen).then(clearSelection);
   return html`
     <div class="k-selection" role="toolbar" aria-label=${TEXTS.label}>
@@ -60,6 +72,16 @@ export function SelectionBar() {
         onClick=${() => goTo({ compared: chosen })}
       >
         <${Icon} name="compare" />${TEXTS.compare}
+      </button>
+      <button
+        class="k-verb"
+        type="button"
+        title=${TEXTS.joinHint}
+        disabled=${!canJoin}
+        aria-haspopup="dialog"
+        onClick=${join}
+      >
+        <${Icon} name="join" />${TEXTS.join}
       </button>
       <button class="k-verb" type="button" onClick=${() => starClips(chosen, !areStarred)}>
         <${Icon} name="star" />${areStarred ? TEXTS.unstar : TEXTS.star}
