@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from errors import Cancelled, KinoraError
+from errors import ErrorCode, KinoraError
 from media.operations.frame_models import ModelRole, UsesModel
 from media.operations.operation import Operation
+from pipelines.models.failures import Reason, failure
 from pipelines.models.loading import LoadProgress
 from pipelines.models.weight_files import find_or_fetch_weights, shown_name
 from pipelines.request import Adjustment
@@ -70,16 +71,24 @@ def _add_model(
     if source is not None:
         try:
             found.models[role] = _load(role, source, settings, on_progress)
-        except Cancelled:
-            raise
-        except KinoraError as error:
-            log.warning("The model for %s cannot be used: %s", role, error.message)
-            reason = f" The model is not used: {error.message}"
+        except Exception as error:
+            reason = f" The model is not used: {_reason(error, role, name)}"
     used = name if role in found.models else None
     sentence = WITH_MODEL[role].format(name=used) if used else WITHOUT_MODEL[role] + reason
     found.adjustments.append(
         Adjustment(field=op, asked=name, used=used or BUILT_IN, sentence=sentence)
     )
+
+
+def _reason(error: Exception, role: ModelRole, name: str | None) -> str:
+    """Raises what ends the job."""
+    if isinstance(error, KinoraError):
+        if error.code in (ErrorCode.CANCELLED, ErrorCode.TIMEOUT):
+            raise error
+        log.warning("The model for %s cannot be used: %s", role, error.message)
+        return error.message
+    log.warning("Loading the model for %s failed.", role, exc_info=error)
+    return failure(Reason.OTHER, name or role).message
 
 
 def source_of(role: ModelRole, settings: Settings) -> str | None:

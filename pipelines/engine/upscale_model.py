@@ -128,6 +128,8 @@ def _load_with_spandrel(weights: Mapping[str, torch.Tensor], name: str) -> Upsca
         )
     except ImportError as error:
         raise failure(Reason.NEEDS_PACKAGE, name, "spandrel") from error
+    except Exception as error:  # torchvision raises a RuntimeError beside another torch
+        raise failure(Reason.UNSUPPORTED, name, "torchvision") from error
     try:
         # a plain dictionary of tensors: nothing is unpickled
         found: Any = ModelLoader().load_from_state_dict(dict(weights))

@@ -3,6 +3,7 @@ and random, loaded as a user's model is."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from errors import Cancelled
+from errors import Cancelled, ErrorCode, KinoraError
 from jobs.job import Job, State
 from jobs.service import JobService
 from jobs.store import JobStore
@@ -166,13 +169,29 @@ def test_who_chose_the_built_in_method_gets_it(weights: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_discarded_job_stops_the_loading(weights: Path) -> None:
-    def discard(_: LoadProgress) -> None:
-        raise Cancelled
+@pytest.mark.parametrize("end", [Cancelled(), KinoraError(ErrorCode.TIMEOUT)])
+def test_the_end_of_a_job_stops_the_loading(weights: Path, end: KinoraError) -> None:
+    def stop(_: LoadProgress) -> None:
+        raise end
 
     settings = settings_with(interpolation_model=weights / "rife.safetensors")
-    with pytest.raises(Cancelled), edit_models([Interpolate()], settings, discard):
+    with pytest.raises(KinoraError) as stopped, edit_models([Interpolate()], settings, stop):
         pass
+    assert stopped.value is end
+
+
+def test_a_package_that_does_not_fit_torch_fails_no_edit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torchvision raises a RuntimeError beside another torch."""
+    (tmp_path / "spandrel.py").write_text("raise RuntimeError('no operator torchvision::nms')")
+    save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "spandrel", raising=False)
+    settings = settings_with(upscale_model=tmp_path / "other.safetensors")
+    with edit_models([Upscale()], settings, ignore) as learned:
+        assert learned.models == {}
+    assert "the installed version of torchvision" in learned.adjustments[0].sentence
 
 
 @pytest.fixture
