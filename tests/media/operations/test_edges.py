@@ -164,6 +164,21 @@ def test_a_gif_of_ours_can_be_edited(tmp_path: Path) -> None:
     assert np.abs(shown - [20 + 9 * n for n in range(23, 11, -1)]).max() <= 4
 
 
+def test_a_few_damaged_frames_are_got_over_and_a_ruin_is_refused(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "in.clip", coloured_frames(24, 64, 48), FPS, tones(24, FPS))
+    data = clip.read_bytes()
+    start = data.index(b"mdat") + 8
+    for begin, end, is_read in ((start + 3000, start + 5000, True), (start, start + 15_000, False)):
+        clip.write_bytes(data[:begin] + bytes(end - begin) + data[end:])
+        if is_read:
+            run(clip, tmp_path / "out.mp4", "reverse")
+            continue
+        with pytest.raises(KinoraError, match="This clip is damaged") as refused:
+            run(clip, tmp_path / "ruin.mp4", "reverse")
+        assert refused.value.code is ErrorCode.INVALID_VIDEO
+    assert {path.name for path in tmp_path.iterdir()} == {"in.clip", "in.raw", "out.mp4"}
+
+
 @pytest.mark.parametrize("content", [b"", b"\0" * 99, b"RIFF....AVI ", b"#EXTM3U\nfile:///etc/passwd",
                                      b"ffconcat version 1.0\nfile /etc/passwd\n"])  # fmt: skip
 def test_what_is_no_clip_is_refused(tmp_path: Path, content: bytes) -> None:
