@@ -47,11 +47,12 @@ class FrameNetwork:
 
     def release(self) -> None:
         """Moves the network to main memory."""
+        if self._wanted.type == "cpu":
+            return  # without the lock: a thread of a discarded job may still be busy
         with self._busy:
             self._device = self._wanted
-            if self._device.type != "cpu":
-                self._network.to(CPU)
-                free_memory()
+            self._network.to(CPU)
+            free_memory()
 
 
 def to_tensor(frame: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -121,7 +121,11 @@ def load_upscale_model(path: Path, name: str, device: torch.device) -> UpscaleMo
 
 def _load_with_spandrel(weights: Mapping[str, torch.Tensor], name: str) -> UpscaleNetworkKind:
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+        from spandrel import (  # pyright: ignore[reportMissingImports]
+            ImageModelDescriptor,
+            ModelLoader,
+            UnsupportedModelError,
+        )
     except ImportError as error:
         raise failure(Reason.NEEDS_PACKAGE, name, "spandrel") from error
     try:
