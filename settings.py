@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 import envfile
 from errors import ErrorCode, KinoraError
 from setting_groups.caller_settings import CallerSettings
+from setting_groups.editing_settings import EditingSettings
 from setting_groups.machine_settings import MachineSettings
 from setting_groups.mark_settings import MarkSettings
 from setting_groups.model_settings import ModelSettings
@@ -34,6 +35,7 @@ class Settings(
     MarkSettings,
     ModerationSettings,
     VideoSettings,
+    EditingSettings,
     ModelSettings,
     CallerSettings,
     MachineSettings,

@@ -53,7 +53,7 @@ class OperationList(BaseModel):
     operations: list[OperationView]
 
 
-class EditEstimate(BaseModel):
+class EstimatedEdit(BaseModel):
     """What an edit would take, and what would come out."""
 
     seconds: float
@@ -65,6 +65,7 @@ class EditEstimate(BaseModel):
     num_frames: int
     fps: float
     duration_s: float
+    megabytes: float = Field(description="About so large will the file be.")
     notes: list[str] = Field(description="What would be fitted, as sentences.")
 
 
@@ -91,7 +92,7 @@ class ClipOperations:
         preview = {200: {"content": {"video/mp4": {}}, "description": "The file."}}
         add("/operations", self.operations, "GET", response_model=OperationList)
         add("/operations", self.edit, **made)
-        add("/operations/estimate", self.estimate_edit, response_model=EditEstimate)
+        add("/operations/estimate", self.estimate_edit, response_model=EstimatedEdit)
         add("/operations/preview", self.preview_edit, response_class=Response,
             response_model=None, responses={**ERRORS, **preview})  # fmt: skip
         add("/operations/files", self.store_edit_file, status_code=201, response_model=FileView)
@@ -130,9 +131,9 @@ class ClipOperations:
 
         def plan() -> Response:
             planned, took = self.service.plan_edit(edit, caller.owner, may_use=caller.may_see)
-            info = planned.chain.info
+            info = planned.info
             return _json(
-                EditEstimate(
+                EstimatedEdit(
                     seconds=took.seconds,
                     low=took.low,
                     high=took.high,
@@ -142,7 +143,8 @@ class ClipOperations:
                     num_frames=info.num_frames,
                     fps=float(info.fps),
                     duration_s=float(info.duration_s),
-                    notes=list(planned.chain.notes),
+                    megabytes=round(planned.megabytes, 3),
+                    notes=list(planned.notes),
                 )
             )
 
@@ -252,10 +254,12 @@ def _parsed(operation: Any) -> Any:
 
 
 def _file_kind(value: object) -> FileKind | None:
-    kind = next((kind for kind in FILE_KINDS if kind == value), None)
-    if value is not None and kind is None:
-        raise unusable("kind", f"it must be one of {', '.join(FILE_KINDS)}")
-    return kind
+    if value is None:
+        return None
+    for kind in FILE_KINDS:
+        if value == kind:
+            return kind
+    raise unusable("kind", f"it must be one of {', '.join(FILE_KINDS)}")
 
 
 def _as_list(value: object) -> list[Any]:

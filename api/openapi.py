@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse
 
+from api.edit_bodies import edit_bodies
 from jobs.film import MAX_SHOTS, NOT_OF_FILMS, FilmRequest, Shot
 from jobs.shares import ShareOptions
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
@@ -150,6 +151,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         "share": {"application/json": {"schema": _share_body()}},
         **_prompt_bodies(request, both["application/json"]),
         **_film_bodies(request),
+        **edit_bodies(schemas),
     }
     for path in document["paths"].values():
         for operation in path.values():

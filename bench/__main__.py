@@ -1,7 +1,7 @@
 """`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
     python -m bench [page] [generate] [clip] [overhead] [scaling] [signing] [gallery]
-        [near-copies] [--rounds N]
+        [near-copies] [operations] [watermark] [--rounds N]
 
 Exit status 1 if a figure misses its bound.
 """
@@ -21,10 +21,12 @@ from bench import (
     first_clip,
     gallery_pages,
     near_copies,
+    operations,
     overhead,
     page_start,
     scaling,
     signing_time,
+    watermark,
 )
 
 MEASURES = {
@@ -36,6 +38,8 @@ MEASURES = {
     "signing": signing_time.measure,
     "gallery": gallery_pages.measure,
     "near-copies": near_copies.measure,
+    "watermark": watermark.measure,
+    "operations": operations.measure,
 }
 QUIET_LOAD = 0.5
 

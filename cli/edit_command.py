@@ -55,8 +55,8 @@ def edit(
         else:
             clips.append(each)
     values: dict[str, Any] = {"operations": operations}
-    given = {"format": format or format_of(out), "quality": quality, "target_mb": target_mb}
-    values |= {name: value for name, value in given.items() if value is not None}
+    options = {"format": format or format_of(out), "quality": quality, "target_mb": target_mb}
+    values |= {name: value for name, value in options.items() if value is not None}
     _check(clips, values)
     output = Output(out, as_json=as_json) if out else None
 
@@ -64,13 +64,13 @@ def edit(
         return service.submit_edit(
             _request(values, [_clip_id(each, service) for each in clips]),
             OWNER,
-            may_use=lambda _job: True,  # whoever may read the data folder may use what is in it
+            may_use=lambda _job: True,  # the data folder is the caller's
         )
 
     with stoppable():
         with only_results_on_stdout():
             build_service = context.obj.build_service
-            job, clip = run_here(build_service, settings, submit, needs_device=False)
+            job, clip = run_here(build_service, settings, submit, is_edit=True)
         path = output.write(clip) if output else str(clip)
     if as_json:
         print(json.dumps(about(job, path)))

@@ -155,9 +155,9 @@ def run_here(
     settings: Settings,
     submit: Callable[[JobService], Job],
     *,
-    needs_device: bool = True,
+    is_edit: bool = False,
 ) -> tuple[Job, Path]:
-    """Runs the job that `submit` accepts, in this thread."""
+    """Runs the job that `submit` accepts, in this thread. An edit needs no torch."""
     from jobs.job import State
     from jobs.workers.foreground import ForegroundExecutor
 
@@ -165,12 +165,12 @@ def run_here(
     settings = settings.model_copy(update=nobody_waits | {"previews": False})
     executor = ForegroundExecutor(settings)
     service = build_service(settings, executor)
-    progress = ProgressLine()
+    progress = ProgressLine(is_edit=is_edit)
     service.subscribe(progress.on_event)
     try:
         service.start_command()
         job = submit(service)
-        device = executor.find_device() if needs_device else None
+        device = None if is_edit else executor.find_device()
         if device and device.problem:
             say(f"{device.problem} The clip is made on the CPU.")
         with progress:

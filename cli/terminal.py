@@ -41,16 +41,21 @@ def say(sentence: str) -> None:
 class ProgressLine:
     """One line on standard error that follows a job; off a terminal, one per phase."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_edit: bool = False) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._last = ""
+        self._loading, self._step = "Loading the model", "Sampling"
+        if is_edit:
+            self._loading, self._step = "Reading the clips", "Editing"
 
     def on_event(self, event: Event) -> None:
         match event.body:
             case Started() | Loading():
-                self._show("Loading the model")
-            case StepDone(index, total, eta_s):
-                self._show("Sampling", f" {index}/{total}, about {eta_s or 0:.0f} s left")
+                self._show(self._loading)
+            case StepDone(index, total, eta_s, part, parts):
+                which = f" part {part}/{parts}, step" if parts else ""
+                left = f"about {eta_s or 0:.0f} s left"
+                self._show(self._step, f"{which} {index}/{total}, {left}")
             case Decoding():
                 self._show("Decoding frames")
             case Encoding():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from pydantic import ValidationError
@@ -18,7 +19,10 @@ from jobs.policy.content_policy import ContentPolicy
 from jobs.uploads import Uploads
 from media.operations.chain import Chain
 from media.operations.edit_request import EditRequest
+from media.operations.operation import StreamInfo
+from media.operations.outputs import fit_output
 from media.operations.plan_edit import plan_edit
+from media.operations.preview_chain import estimate_chain
 from pipelines.request import (
     Adjustment,
     FittedRequest,
@@ -39,6 +43,12 @@ class PlannedEdit:
 
     edit: EditRequest
     chain: Chain
+    info: StreamInfo
+    """What is in the file."""
+    notes: tuple[str, ...]
+    """What is fitted, as sentences."""
+    megabytes: float
+    """About so large will the file be."""
     request: GenerationRequest
     """What made the first clip."""
     fitted: FittedRequest
@@ -68,13 +78,24 @@ class EditAdmission:
         for operation in edit.operations:
             for needed in operation.needed_files():
                 self._uploads.path(needed.id, owner)
-        for text in texts_of(edit):
+        files = self._inputs.files(edit)
+        for text in texts_of(edit, files):
             self._policy.check_prompt(text, owner)
-        chain = plan_edit(edit, self._inputs.clips(edit), self._inputs.files(edit))
+        chain = plan_edit(edit, self._inputs.clips(edit), files)
+        output = edit.output_file()
+        info, notes = fit_output(chain.info, output)
         first = jobs[edit.clips[0]]
         request, fitted = _made_by(first) if first else _uploaded(edit.clips[0])
+        notes = (*chain.notes, *notes)
         return PlannedEdit(
-            edit, chain, request, _as_edited(fitted, edit, chain), first.id if first else None
+            edit=edit,
+            chain=chain,
+            info=info,
+            notes=notes,
+            megabytes=estimate_chain(chain, output).megabytes,
+            request=request,
+            fitted=_as_edited(fitted, edit, info, notes),
+            parent=first.id if first else None,
         )
 
     def accept(
@@ -131,10 +152,14 @@ class EditAdmission:
         return job
 
 
-def texts_of(edit: EditRequest) -> list[str]:
-    """What operations write on the frames."""
-    found = [getattr(each, "text", None) for each in edit.operations]
-    return [text for text in found if isinstance(text, str) and text]
+def texts_of(edit: EditRequest, files: Mapping[str, Path]) -> Iterator[str]:
+    """What operations write on the frames, as the content policy reads it."""
+    for operation in edit.operations:
+        if text := getattr(operation, "text", None):
+            yield str(text)
+        for needed in operation.needed_files():
+            if needed.kind == "subtitles":
+                yield files[needed.id].read_text(encoding="utf-8", errors="replace")
 
 
 def _made_by(job: Job) -> tuple[GenerationRequest, FittedRequest]:
@@ -169,18 +194,18 @@ def _uploaded(name: str) -> tuple[GenerationRequest, FittedRequest]:
     return GenerationRequest(video=name), fitted
 
 
-def _as_edited(fitted: FittedRequest, edit: EditRequest, chain: Chain) -> FittedRequest:
-    info = chain.info
-    notes = tuple(
-        Adjustment(field="edit", asked=None, used="", sentence=note) for note in chain.notes
-    )
+def _as_edited(
+    fitted: FittedRequest, edit: EditRequest, info: StreamInfo, notes: Sequence[str]
+) -> FittedRequest:
     made = {
         "width": info.width,
         "height": info.height,
         "num_frames": info.num_frames,
         "fps": max(1, round(info.fps)),
         "quality": edit.quality,
-        "adjustments": notes,
+        "adjustments": tuple(
+            Adjustment(field="edit", asked=None, used="", sentence=note) for note in notes
+        ),
     }
     if edit.format in get_args(Format):
         made["format"] = edit.format

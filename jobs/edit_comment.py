@@ -29,9 +29,15 @@ def edit_comment(job: Job, edit: EditRequest, first: Path) -> str:
     return comment
 
 
-def settings_of_first_clip(job: Job) -> FittedRequest:
-    """What made the first clip of an edit. `job.fitted` has the size and the length of the edit;
-    those of the clip are in `job.request`."""
+def settings_of(job: Job) -> FittedRequest | None:
+    """What made a clip, or the first clip of an edit; None for an edit of an uploaded one.
+
+    `job.fitted` of an edit has the size and the length of what comes out; those of its first clip
+    are in `job.request`."""
+    if job.edit is None:
+        return job.fitted
+    if not job.fitted.model:
+        return None
     own = {name: getattr(job.request, name) for name in OF_THE_FILE}
     return job.fitted.model_copy(
         update={name: value for name, value in own.items() if value is not None}
@@ -40,8 +46,9 @@ def settings_of_first_clip(job: Job) -> FittedRequest:
 
 def _made(job: Job) -> dict[str, Any]:
     """Where the file itself does not say it: a WebM, a GIF, a copy without a mark, an upload."""
-    if job.fitted.model:
-        return json.loads(settings_json(settings_of_first_clip(job)))
+    settings = settings_of(job)
+    if settings is not None:
+        return json.loads(settings_json(settings))
     return {"made_by": "Kinora", "schema": SCHEMA, "settings": {}}
 
 

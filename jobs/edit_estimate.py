@@ -11,6 +11,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Collection, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from sqlalchemy import RowMapping, insert, select
@@ -18,22 +19,18 @@ from sqlalchemy import RowMapping, insert, select
 from jobs.database import Database, timings
 from jobs.job import Job
 from media.operations.edit_request import EditRequest
+from media.operations.operation import StreamInfo
+from media.operations.preview_chain import DECODE_S, ENCODE_S
 from pipelines.request import FittedRequest
 
 PREFIX = "edit:"
 """Of the names of edits in the column of models."""
+GUESSED = "guessed"
+"""Beside the seconds that an edit took: what was guessed."""
 RECENT = 30
 START_S = 0.4
 """Reading the header, writing the pictures and the manifest."""
-PIXELS_PER_S = 3e7
-"""Decoding, filtering and encoding as H.264 on two cores."""
-COSTS = {"interpolate": 20.0, "upscale": 3.0, "stabilise": 3.0, "deflicker": 1.5, "reverse": 1.5}
-"""How many times longer than that operations take that are slower."""
-FORMATS = {"mp4": 1.0, "gif": 1.5, "prores": 0.7}
-"""How many times longer than H.264 other formats take to encode."""
-OTHER_FORMAT = 4.0
 CORRECTION = (0.05, 50.0)
-LEAST_PIXELS = 1e5
 
 
 class EditTime(NamedTuple):
@@ -63,7 +60,7 @@ class EditEstimator:
             "num_frames": job.result.num_frames,
             "steps": 0,
             "guided": 0,
-            "seconds": json.dumps(job.result.seconds),
+            "seconds": json.dumps(job.result.seconds | {GUESSED: _guess(edit, job.fitted)}),
             "peak_gb": job.result.peak_gb,
         }
         with self._database.light.begin() as tx:
@@ -71,8 +68,7 @@ class EditEstimator:
 
     def estimate(self, edit: EditRequest, fitted: FittedRequest) -> EditTime:
         """`fitted` has the size and the length of what comes out."""
-        pixels = float(fitted.width * fitted.height * fitted.num_frames)
-        guess = _guess(kind_of(edit), pixels)
+        guess = _guess(edit, fitted)
         alike = self._ratios(kind_of(edit))
         if alike:
             seconds = guess * statistics.median(alike)
@@ -92,21 +88,20 @@ class EditEstimator:
         newest = query.where(is_alike).order_by(timings.c.at.desc()).limit(RECENT)
         with self._database.reading.begin() as tx:
             rows: Sequence[RowMapping] = tx.execute(newest).mappings().all()
-        return [
-            json.loads(row["seconds"])["total"]
-            / _guess(row["model"], float(row["width"] * row["height"] * row["num_frames"]))
-            for row in rows
-        ]
+        found = [json.loads(row["seconds"]) for row in rows]
+        return [seconds["total"] / seconds[GUESSED] for seconds in found if seconds.get(GUESSED)]
 
 
 def kind_of(edit: EditRequest) -> str:
-    """Edits of the same kind take the same time for each pixel."""
+    """Edits of the same kind differ from what is guessed by the same factor."""
     operations = sorted({operation.op for operation in edit.operations})
     return f"{PREFIX}{edit.format}:{'+'.join(operations)}"
 
 
-def _guess(kind: str, pixels: float) -> float:
-    format, _, operations = kind.removeprefix(PREFIX).partition(":")
-    cost = FORMATS.get(format, OTHER_FORMAT)
-    cost += sum(COSTS.get(each, 1.0) - 1.0 for each in operations.split("+"))
-    return START_S + max(pixels, LEAST_PIXELS) / PIXELS_PER_S * cost
+def _guess(edit: EditRequest, fitted: FittedRequest) -> float:
+    """Each operation is taken to work on frames of the size that comes out."""
+    made = StreamInfo(fitted.width, fitted.height, Fraction(fitted.fps), fitted.num_frames)
+    passes = 2 if edit.target_mb is not None else 1
+    each_s = passes * (DECODE_S + ENCODE_S[edit.format])
+    each_s += sum(operation.cost(made) for operation in edit.operations)
+    return START_S + fitted.width * fitted.height * fitted.num_frames / 1e6 * each_s

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from errors import Cancelled, ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError
 from jobs.edit_admission import PlannedEdit
 from settings import Settings
 
@@ -26,7 +26,9 @@ class EditPreviews:
     def make(self, planned: PlannedEdit) -> bytes:
         """The first seconds as an MP4. Raises KinoraError(UNAVAILABLE) while too many are made, and
         as the operations do."""
-        from media.operations.run_chain import run_preview
+        from media.operations.preview_chain import PREVIEW_FILE, plan_preview
+        from media.operations.processes import ProcessLimits
+        from media.operations.run_chain import Hooks, run_chain
 
         if not self._places.acquire(timeout=WAIT_S):
             sentence = "Too many previews are made right now. Try again in a moment."
@@ -34,9 +36,8 @@ class EditPreviews:
         try:
             with tempfile.TemporaryDirectory(prefix="kinora-") as folder:
                 file = Path(folder) / "preview.mp4"
-                run_preview(planned.chain, file)
+                chain = plan_preview(planned.chain)
+                run_chain(chain, file, PREVIEW_FILE, Hooks(), ProcessLimits(timeout_s=TIMEOUT_S))
                 return file.read_bytes()
-        except Cancelled as error:
-            raise KinoraError(ErrorCode.TIMEOUT) from error
         finally:
             self._places.release()

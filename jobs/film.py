@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from errors import ErrorCode, KinoraError
 from jobs.job import Job, State
 from media.operations.edit_request import MAX_CLIPS, EditRequest
-from media.operations.join_clips import Join, Joint
+from media.operations.join_clips import JoinClips, Joint
 from pipelines.field_types import (
     MAX_PROMPT,
     MAX_SEED,
@@ -198,7 +198,7 @@ class Film(BaseModel):
         ]
         return EditRequest(
             clips=tuple(shot.job or "" for shot in self.shots),
-            operations=(Join(joints=tuple(joints)),) if joints else (),
+            operations=(JoinClips(joints=tuple(joints)),) if joints else (),
             format=self.settings.format,
             quality=self.settings.quality,
         )

@@ -45,6 +45,10 @@ UNSIGNED = (
     "This clip could not be signed: it has no Content Credentials, only the tag “AI generated”."
 )
 
+NO_PLACE = (
+    "A zip has no place for Content Credentials: its pictures have only the tag “AI generated”."
+)
+
 
 class Signing:
     """Thread-safe."""
@@ -115,6 +119,8 @@ class Signing:
             _replace_signed(signer, picture, making)
             if not is_local:
                 self._artifacts.put(job.id, picture)
+        if clip.suffix not in TYPES:
+            return _unsigned(result, NO_PLACE)
         signed = Provenance(signed=True, self_made=signer.is_self_made)
         if clip.suffix in SIDECAR_ONLY:
             sidecar = clip.with_name(f"{clip.name}{SIDECAR}")

@@ -13,11 +13,11 @@ from PIL import Image, ImageSequence
 
 from errors import ErrorCode, KinoraError
 from media.ffmpeg import base_command
+from media.operations.encoders import TO_RGB
 from media.operations.operation import StreamInfo
 
 DEMUXERS = {".mp4": "mov", ".mov": "mov", ".webm": "matroska"}
 TIMEOUT_S = 120.0
-TO_RGB = "scale=in_color_matrix=bt709:in_range=tv:flags=accurate_rnd+full_chroma_int,format=rgb24"
 
 
 def read_frames(path: Path, info: StreamInfo, numbers: Sequence[int]) -> np.ndarray:

@@ -28,8 +28,8 @@ from pipelines.request import Format, Quality
 from pipelines.sound import Sound
 
 if TYPE_CHECKING:
+    from media.frame_marks import FrameMark
     from media.prefix import LeadIn
-    from media.visible_mark import VisibleMark
 
 THREADS = 4
 """Fixed, because the number of threads changes the bits of an H.264 file."""
@@ -37,6 +37,13 @@ TIMEOUT_S = 900.0
 GIF_MAX_FPS = 50
 """Browsers slow a GIF with frames shorter than 2/100 s down to 10 frames a second."""
 
+H264 = ("-c:v", "libx264", "-preset", "fast", "-profile:v", "high")
+VP9 = ("-c:v", "libvpx-vp9", "-deadline", "good", "-cpu-used", "4", "-row-mt", "1")
+CONTAINER_OPTIONS = {
+    "mp4": ("-movflags", "+faststart", "-f", "mp4"),
+    "webm": ("-cues_to_front", "1", "-f", "webm"),
+    "gif": ("-loop", "0", "-f", "gif"),
+}
 H264_CRF = {"low": 28, "medium": 20, "high": 14}
 VP9_CRF = {"low": 42, "medium": 32, "high": 20}
 GIF_COLOURS = {"low": 64, "medium": 128, "high": 256}
@@ -64,7 +71,7 @@ def encode(
     max_bytes: int | None = None,
     sound: Sound | None = None,
     lead: LeadIn | None = None,
-    mark: VisibleMark | None = None,
+    mark: FrameMark | None = None,
 ) -> EncodedClip:
     """Writes frames, [F, H, W, 3] uint8, as one clip of exactly that length and size, after the
     frames of `lead` if there is one, and all of them with `mark`.
@@ -143,7 +150,7 @@ def encode_stream(
             *("-map", "0:v:0", "-map_metadata", "1", "-threads", str(THREADS)),
             *("-fflags", "+bitexact", "-flags:v", "+bitexact"),
             *("-vf", _filters(format, quality)),
-            *codec_options(format, quality, fps),
+            *_codec(format, quality, fps),
             *(_sound_codec(format) if sound_input else ()),
             f"file:{part}",
         ]
@@ -167,24 +174,21 @@ def _filters(format: Format, quality: Quality) -> str:
     return f"split[a][b];[a]{palette}[p];[b][p]{GIF_DITHER}"
 
 
-def codec_options(format: Format, quality: Quality, fps: float) -> list[str]:
-    """ffmpeg's options for the pictures and the container, without filters."""
-    key_frame_interval = ("-g", str(round(2 * fps)))
+def _codec(format: Format, quality: Quality, fps: int) -> list[str]:
+    key_frame_interval = ("-g", str(2 * fps))
     match format:
         case "mp4":
             return [
-                *("-c:v", "libx264", "-preset", "fast", "-profile:v", "high"),
-                *("-crf", str(H264_CRF[quality]), *key_frame_interval),
-                *("-movflags", "+faststart", "-f", "mp4"),
+                *(*H264, "-crf", str(H264_CRF[quality]), *key_frame_interval),
+                *CONTAINER_OPTIONS["mp4"],
             ]
         case "webm":
             return [
-                *("-c:v", "libvpx-vp9", "-deadline", "good", "-cpu-used", "4"),
-                *("-row-mt", "1", "-crf", str(VP9_CRF[quality]), "-b:v", "0"),
-                *(*key_frame_interval, "-cues_to_front", "1", "-f", "webm"),
+                *(*VP9, "-crf", str(VP9_CRF[quality]), "-b:v", "0"),
+                *(*key_frame_interval, *CONTAINER_OPTIONS["webm"]),
             ]
         case "gif":
-            return ["-loop", "0", "-f", "gif"]
+            return list(CONTAINER_OPTIONS["gif"])
         case _:
             assert_never(format)
 
@@ -249,7 +253,7 @@ def _check_size(part: Path, max_bytes: int | None) -> None:
 
 
 @contextlib.contextmanager
-def metadata_file(part: Path, format: Format, comment: str) -> Iterator[Path]:
+def metadata_file(part: Path, format: str, comment: str) -> Iterator[Path]:
     """The tags in a file: a command line is limited in length and visible to other users."""
     tags = {"comment": comment, **plain_tags.ffmpeg_tags(format)}
     metadata = part.with_name(f"notes-{part.name}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import subprocess
 
 import imageio_ffmpeg
 
@@ -19,6 +21,18 @@ BT709 = (
     "+full_chroma_inp,format=yuv420p,"
     "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
 )
+
+
+FILTER_LINE = re.compile(r"^ [T.][S.]{1,2} +(\w+) ", re.MULTILINE)
+
+
+@functools.cache
+def has_filter(name: str) -> bool:
+    """Whether this ffmpeg has an optional filter: builds for other systems lack some libraries."""
+    done = subprocess.run(  # noqa: S603 - our own arguments, no shell
+        [*base_command(), "-filters"], capture_output=True, text=True, timeout=60, check=False
+    )
+    return name in FILTER_LINE.findall(done.stdout)
 
 
 def base_command(level: str = "error") -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Parses ffmpeg's output, because the bundled build has no ffprobe. Limits are che
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 from dataclasses import dataclass
@@ -100,6 +101,12 @@ class Timing:
     """The time base: the smallest difference that the file can express."""
     video_end: Fraction
     audio_end: Fraction
+
+    @property
+    def longest_gap_s(self) -> Fraction:
+        """Between two frames."""
+        gaps = (after - before for before, after in itertools.pairwise(self.timestamps))
+        return max(gaps, default=Fraction(0))
 
 
 def describe(

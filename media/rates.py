@@ -36,22 +36,27 @@ FRAMES_PER_OUTLIER = 100
 
 
 def choose_rate(
-    timestamps: Sequence[Fraction], end: Fraction, tick: Fraction, declared: Fraction | None
+    timestamps: Sequence[Fraction],
+    end: Fraction,
+    tick: Fraction,
+    declared: Fraction | None,
+    max_fps: int = MAX_FPS,
 ) -> Fraction:
-    """Returns a rate between MIN_FPS and MAX_FPS.
+    """Returns a rate between MIN_FPS and `max_fps`. Rates above MAX_FPS are found only if the
+    frames are evenly spaced.
 
     timestamps: in seconds, in order, exact to one `tick`; the last frame lasts until `end`.
     declared: the container's rate, used only for a clip of one frame.
     """
     times = list(dict.fromkeys(timestamps))
     if len(times) < 2:
-        return _limit_rate(declared or DEFAULT_FPS)
+        return _limit_rate(declared or DEFAULT_FPS, max_fps)
     shortest = min(after - before for before, after in itertools.pairwise(times))
     if 2 * tick < end - times[-1] < shortest - 2 * tick:  # a longer last frame is a held one
         times.append(end)
     # many programs round to milliseconds, even in files with finer ticks
     even = _even_rate(times, tick) or _even_rate(times, max(tick, MILLISECOND))
-    return _limit_rate(even or _slowest_fitting_rate(times) or Fraction(MAX_FPS))
+    return _limit_rate(even or _slowest_fitting_rate(times) or Fraction(MAX_FPS), max_fps)
 
 
 def _even_rate(timestamps: Sequence[Fraction], tick: Fraction) -> Fraction | None:
@@ -88,8 +93,8 @@ def _slowest_fitting_rate(timestamps: Sequence[Fraction]) -> Fraction | None:
     return None
 
 
-def _limit_rate(rate: Fraction) -> Fraction:
+def _limit_rate(rate: Fraction, max_fps: int) -> Fraction:
     """Drops frames of a fast clip and repeats those of a slow one, by a whole factor."""
-    if rate > MAX_FPS:
-        return rate / math.ceil(rate / MAX_FPS)
+    if rate > max_fps:
+        return rate / math.ceil(rate / max_fps)
     return rate * math.ceil(MIN_FPS / rate) if rate < MIN_FPS else rate

@@ -40,7 +40,7 @@ from media.probe import (
     run_ffmpeg,
     untrusted_input,
 )
-from media.rates import choose_rate
+from media.rates import MAX_FPS, choose_rate
 from pipelines.request import Focus
 
 MAX_STORED_SIDE = 1280
@@ -64,13 +64,13 @@ IMAGE_FILES = {
     "a WebP picture": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
 OTHER_CONTAINERS = {
-    "a GIF": re.compile(rb"GIF8"),
-    "an AVI file": re.compile(rb"RIFF....AVI ", re.DOTALL),
-    "a Windows Media file": re.compile(rb"\x30\x26\xb2\x75"),
-    "a Flash video": re.compile(rb"FLV\x01"),
-    "an MPEG program stream": re.compile(rb"\0\0\x01\xba"),
-    "an MPEG transport stream": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
-    "an Ogg file": re.compile(rb"OggS"),
+    "This is a GIF.": re.compile(rb"GIF8"),
+    "This is an AVI file.": re.compile(rb"RIFF....AVI ", re.DOTALL),
+    "This is a Windows Media file.": re.compile(rb"\x30\x26\xb2\x75"),
+    "This is a Flash video.": re.compile(rb"FLV\x01"),
+    "This is an MPEG program stream.": re.compile(rb"\0\0\x01\xba"),
+    "This is an MPEG transport stream.": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
+    "This is an Ogg file.": re.compile(rb"OggS"),
 }
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
 
@@ -91,6 +91,8 @@ class VideoLimits:
     timeout_s: float = 120.0
     max_side: int = MAX_STORED_SIDE
     """Larger clips are stored in this size."""
+    max_fps: int = MAX_FPS
+    """Of a faster clip, only one of several frames is read."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class InspectedVideo:
     rate: Fraction
     num_frames: int
     sent_fps: float
+    longest_gap_s: Fraction | None
+    """Between two frames; None if the file has no timestamps."""
 
 
 def store_video(
@@ -246,10 +250,9 @@ def _choose_demuxer(source: Path) -> str:
     for name, magic in DEMUXERS.items():
         if magic.match(head):
             return name
-    kind = next((kind for kind, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
-    raise KinoraError(
-        ErrorCode.INVALID_VIDEO, f"This is {kind}. Use an MP4 or WebM." if kind else None
-    )
+    found = next((said for said, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
+    sentence = " ".join((found, "Use an MP4 or WebM.")) if found else None
+    raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
 
 
 def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> InspectedVideo:
@@ -266,9 +269,9 @@ def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> Inspec
     tracks = picture.index, readable.index if readable else None
     timing = read_timing(source, *how_to_read, tracks)
     rate = (
-        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps)
+        choose_rate(timing.timestamps, timing.video_end, timing.tick, picture.fps, limits.max_fps)
         if timing
-        else choose_rate((), Fraction(0), Fraction(1), picture.fps)
+        else choose_rate((), Fraction(0), Fraction(1), picture.fps, limits.max_fps)
     )
     return InspectedVideo(
         path=source,
@@ -281,6 +284,7 @@ def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> Inspec
         rate=rate,
         num_frames=_count_frames(timing, description.duration_s, rate, limits),
         sent_fps=float(picture.fps) if picture.fps and picture.fps > rate else float(rate),
+        longest_gap_s=timing.longest_gap_s if timing else None,
     )
 
 

@@ -136,10 +136,10 @@ def test_only_the_lifecycle_changes_the_state_of_a_job() -> None:
 
 SPEAKS_SQL = (
     "admission_sql", "batch_rows", "clip_collections", "database", "edit_estimate", "estimate",
-    "film_rows", "gallery_rows",
-    "gallery_sql", "gallery_tables", "job_rows", "liveness", "local_database", "migrations",
-    "moderation_rows", "moderation_tables", "queue", "removed_jobs", "saved", "share_rows",
-    "store", "store_queries",
+    "film_rows",
+    "gallery_rows", "gallery_sql", "gallery_tables", "job_rows", "liveness", "local_database",
+    "migrations", "moderation_rows", "moderation_tables", "queue", "removed_jobs", "saved",
+    "share_rows", "store", "store_queries",
 )  # fmt: skip
 
 

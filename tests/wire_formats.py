@@ -12,7 +12,8 @@ from typing import Any
 from tests.doors import Doors
 
 GOLDEN = Path(__file__).with_name("wire_formats.json")
-COMMANDS = ("generate", "render", "serve", "retry-decode", "models", "styles", "worker", "verify")
+COMMANDS = ("generate", "render", "serve", "retry-decode", "models", "styles", "worker", "verify",
+            "edit")  # fmt: skip
 
 
 def wire_formats(doors: Doors) -> dict[str, Any]:

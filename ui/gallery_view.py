@@ -34,7 +34,7 @@ def tile(clip: GalleryClip, signatures: Signatures, view: View) -> dict[str, Any
         "height": height,
         "duration_s": round(result.duration_s if result else fitted.duration_s, 3),
         "fps": result.fps if result else fitted.fps,
-        "format": fitted.format,
+        "format": job.edit.format if job.edit else fitted.format,
         "is_draft": job.full_request is not None,
         "batch": job.batch,
         "signed": signatures.query(job.id, job.owner),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from errors import ErrorCode, KinoraError, split_sentence
+from jobs.edit_comment import settings_of
 from jobs.event_types import to_json
 from jobs.job import Job, State
 from jobs.progress import Progress
@@ -39,7 +40,7 @@ def view(
         "width": width,
         "height": height,
         "duration_s": round(shown.duration_s, 3),
-        "format": fitted.format,
+        "format": job.edit.format if job.edit else fitted.format,
         "phase": progress.phase,
         "line": line(job, progress, position, wait_s),
         "ring": round(progress.ring, 4),
@@ -53,7 +54,8 @@ def view(
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:
-        body["settings"] = labelled_settings(job.fitted) if job.fitted.model else []
+        made = settings_of(job)
+        body["settings"] = labelled_settings(made) if made else []
         body["finished_early"] = result.finished_early
         body["size_bytes"] = result.size_bytes
     if job.error is not None and job.state is State.FAILED:
@@ -79,13 +81,15 @@ def error_view(error: dict[str, Any]) -> dict[str, Any]:
     """What happened, what to do, and the action of the button that does it."""
     code = str(error.get("error", ErrorCode.INTERNAL.value))
     known = ErrorCode(code) if code in {c.value for c in ErrorCode} else ErrorCode.INTERNAL
+    details = error.get("details") or {}
     happened, advice = split_sentence(str(error.get("message") or KinoraError(known).message))
     return {
         "code": code,
         "message": happened if happened.endswith((".", "?", "!")) else f"{happened}.",
         "remedy": advice or REMEDIES.get(known, ""),
         "action": error.get("action"),
-        "develop": bool((error.get("details") or {}).get(LATENTS_KEPT)),
+        "develop": bool(details.get(LATENTS_KEPT)),
+        "parts_kept": (details.get("part") or 1) - 1 if details.get(LATENTS_KEPT) else 0,
     }
 
 
@@ -104,7 +108,7 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
             return "Waiting for a GPU: all that this Space may use are in use"
         return "Waiting for a GPU"
     if progress.phase in ("loading", "queued"):
-        if job.edit:
+        if job.edit and not progress.bytes_total:
             return "Reading the clips"
         if progress.bytes_total:
             done, total = (progress.bytes_done or 0) / 1e9, progress.bytes_total / 1e9
@@ -117,6 +121,9 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
         if progress.eta_s:
             return f"Editing, {share} %, {seconds(progress.eta_s)} left"
         return f"Editing, {share} %"
+    if progress.phase == "denoise" and progress.parts:
+        part = f"Part {progress.part} of {progress.parts}, step {progress.step} of {progress.total}"
+        return f"{part}, {seconds(progress.eta_s)} left" if progress.eta_s else part
     if progress.phase == "denoise":
         if progress.eta_s:
             return f"Step {progress.step} of {progress.total}, {seconds(progress.eta_s)} left"
@@ -160,10 +167,11 @@ def seconds(value: float) -> str:
 def used(job: Job) -> dict[str, Any]:
     """The settings that made the clip, by the request's names: they can be sent again. Of an edit,
     those of its first clip."""
-    if not job.fitted.model:  # an edit of an uploaded clip
+    made = settings_of(job)
+    if made is None:
         return {}
-    fitted = job.fitted.model_dump(mode="json")
-    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, job.fitted)}
-    if job.fitted.image or job.fitted.video:
+    fitted = made.model_dump(mode="json")
+    settings = {field.name: fitted[field.name] for field in REPORTED if is_set(field, made)}
+    if made.image or made.video:
         settings["focus"] = fitted["focus"]
     return settings

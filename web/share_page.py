@@ -248,7 +248,11 @@ def _settings(shared: SharedClip, language: Language) -> str:
     hidden = {"prompt"} | ({"negative_prompt"} if shared.share.hide_prompt else set())
     rows = "".join(
         f"<dt>{as_text(language.translate(label))}</dt><dd {_DIR}>{as_text(value)}</dd>"
-        for label, value in labelled_settings(shared.fitted, hidden)
+        for label, value in (
+            labelled_settings(shared.fitted, hidden)
+            if shared.fitted.model  # else it is an edit of an uploaded clip
+            else ()
+        )
     )
     return _section(_say("settings", language), f"<dl>{rows}</dl>", rows)
 

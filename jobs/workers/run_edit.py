@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from jobs.edit_comment import edit_comment
 from jobs.edit_inputs import EditInputs
-from jobs.event_types import Encoding, StepDone, WorkerEvent
+from jobs.event_types import Encoding, Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result
-from jobs.workers.timing import PhaseTimer, TimedControl
+from jobs.workers.timing import LoadingThrottle, PhaseTimer, TimedControl
 
 if TYPE_CHECKING:
     from media.operations.edit_request import EditRequest
+    from pipelines.models.loading import LoadProgress
     from settings import Settings
 
 Emit = Callable[[WorkerEvent], None]
@@ -35,24 +36,42 @@ def run_edit(
     """Writes the files and returns the result; the manifest is the caller's. Raises KinoraError;
     Cancelled if the job was discarded."""
     from jobs.workers.edit_files import write_edit, write_stills
+    from jobs.workers.edit_models import edit_models
+    from media.operations.frame_models import use_models
     from media.operations.plan_edit import plan_edit
+    from media.operations.run_chain import Hooks
 
-    timer = PhaseTimer()
+    timer, throttle = PhaseTimer(), LoadingThrottle()
 
-    # 1. Read the headers of the clips.
-    inputs = EditInputs.of_worker(pictures, settings)
-    clips = inputs.clips(edit)
-    chain = plan_edit(edit, clips, inputs.files(edit))
-    comment = edit_comment(job, edit, clips[0])
-    timer.lap("read")
-    control.check()
+    def on_progress(progress: LoadProgress) -> None:
+        control.check()
+        if throttle.has_more_bytes(progress):
+            control.deadline.renew()
+        if throttle.is_due(progress):
+            emit(Loading.of(progress))
 
-    # 2. Run the operations.
-    progress = ProgressReporter(emit)
-    made = write_edit(chain, edit, folder, settings, control, progress.report, comment)
-    timer.lap("edit")
+    # 1. Load the models that the operations use.
+    with edit_models(edit.operations, settings, on_progress) as learned:
+        timer.lap("load")
 
-    # 3. Check what came out, and write the pictures.
+        # 2. Read the headers of the clips.
+        inputs = EditInputs.of_worker(pictures, settings)
+        clips = inputs.clips(edit)
+        operations = use_models(edit.operations, learned.models)
+        chain = plan_edit(
+            edit.model_copy(update={"operations": operations}), clips, inputs.files(edit)
+        )
+        comment = edit_comment(job, edit, clips[0])
+        timer.lap("read")
+        control.check()
+
+        # 3. Run the operations.
+        report = ProgressReporter(emit).report
+        hooks = Hooks(report, control.cancelled, learned.models)
+        made = write_edit(chain, edit, folder, settings, hooks, comment)
+        timer.lap("edit")
+
+    # 4. Check what came out, and write the pictures.
     emit(Encoding())
     write_stills(made, folder, settings)
     timer.lap("encode")
@@ -68,7 +87,7 @@ def run_edit(
         rate=None if info.fps.denominator == 1 else str(info.fps),
         size_bytes=made.clip.size_bytes,
         seconds=timer.total(),
-        adjustments=made.adjustments,
+        adjustments=(*learned.adjustments, *made.adjustments),
     )
 
 

@@ -131,13 +131,14 @@ def _text_height(text: str, style: TextStyle, width: float) -> float:
 def _style_line(name: str, style: TextStyle, clip: StreamInfo) -> str:
     width, height = clip.width, clip.height
     font = title_fonts()[0]
-    outline = style.size * 0.25 if style.box else max(1.0, style.size / 14) * style.outline
-    back = "&H60000000" if style.box else "&H00000000"
+    outline = max(1.0, style.size / 14) * (style.outline and not style.box)
+    padding = style.size * 0.3 * style.box
     margins = round(width * MARGIN), round(width * MARGIN), round(height * MARGIN)
     return (
         f"Style: {name},{font.family},{style.size * font.line_height:.2f},{_colour(style.colour)},"
-        f"{_colour(style.colour)},{back},{back},0,0,0,0,100,100,0,0,"
-        f"{3 if style.box else 1},{outline:.2f},0,{style.alignment},"
+        f"{_colour(style.colour)},&H00000000,&H60000000,0,0,0,0,100,100,0,0,"
+        # style 4 is libass's own: one box behind all lines, as much larger as the shadow is deep
+        f"{4 if style.box else 1},{outline:.2f},{padding:.2f},{style.alignment},"
         f"{','.join(map(str, margins))},-1"
     )
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from errors import KinoraError
+from media.operations.cut import CutOperation, keep_frames
 from media.operations.edit_sources import EditSource
+from media.operations.exact_length import exact_sound
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
     ClipOperation,
@@ -51,6 +54,10 @@ class Chain:
     sources: tuple[EditSource, ...]
     steps: tuple[ChainStep, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
+    kept_notes: tuple[str, ...] = ()
+    """Of a chain that was run before this one."""
+    kept_track: str | None = None
+    """Its subtitles."""
 
     @property
     def info(self) -> StreamInfo:
@@ -60,7 +67,7 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was fitted."""
-        return tuple(
+        own = (
             note
             for step in self.steps
             for note in (
@@ -68,12 +75,23 @@ class Chain:
                 *step.operation.describe_files(step.sources, self.files),
             )
         )
+        return (*self.kept_notes, *own)
 
     @property
     def subtitle_track(self) -> str | None:
         """A WebVTT file for a track of its own."""
         tracks = [step.operation.subtitle_track(step.sources[0], self.files) for step in self.steps]
-        return next((track for track in reversed(tracks) if track is not None), None)
+        return next((track for track in reversed(tracks) if track is not None), self.kept_track)
+
+    def with_frames_changed(self, operation: FrameOperation) -> Chain:
+        """The same with one more step at its end, which changes the pixels only."""
+        made = (operation.output(self.info),)
+        step = ChainStep(len(self.steps), operation, (self.info,), made)
+        return replace(self, steps=(*self.steps, step))
+
+    @property
+    def has_frame_operations(self) -> bool:
+        return any(isinstance(step.operation, FrameOperation) for step in self.steps)
 
 
 def plan_chain(
@@ -103,6 +121,7 @@ def plan_chain(
         operation.check_files(files or {})
     here = tuple(source.info for source in sources)
     steps: list[ChainStep] = []
+    buffered = 0
     for place, operation in enumerate(operations):
         match operation:
             case JoinOperation():
@@ -115,6 +134,9 @@ def plan_chain(
                 raise TypeError(f"{type(operation).__name__} is of no known kind")
         for source, made in zip(here, after, strict=False):
             _check_limits(operation, source, made, limits)
+            buffered += operation.buffered_bytes(source)
+            if buffered > limits.max_buffered_bytes:
+                raise _needs_memory(operation, source, limits.max_buffered_bytes / buffered)
         steps.append(ChainStep(place, operation, here, after))
         here = after
     return Chain(tuple(sources), tuple(steps), dict(files or {}))
@@ -138,13 +160,14 @@ def _check_limits(
             f"The clip would have {float(made.fps):g} frames a second after “{operation.title}”; "
             f"at most {limits.max_fps} are possible."
         )
-    if operation.buffered_bytes(source) > limits.max_buffered_bytes:
-        share = limits.max_buffered_bytes / operation.buffered_bytes(source)
-        raise refuse(
-            f"“{operation.title}” holds all frames in memory, and this clip has too many: at most "
-            f"{seconds(share * float(source.duration_s))} of {source.width} x {source.height} are "
-            "possible. Trim the clip first, or make it smaller."
-        )
+
+
+def _needs_memory(operation: Operation, source: StreamInfo, share: float) -> KinoraError:
+    return refuse(
+        f"“{operation.title}” holds all frames in memory, and there are too many: about "
+        f"{seconds(share * float(source.duration_s))} of {source.width} x {source.height} are "
+        "possible. Trim the clip first, or make it smaller."
+    )
 
 
 def add_chain(
@@ -161,8 +184,13 @@ def add_chain(
     A FrameOperation works on frames outside of the graph: what follows the last one before `until`
     reads `piped` instead, and the sound as it was.
     """
-    streams = [source.add_to(graph) for source in chain.sources]
-    for step in chain.steps[:until]:
+    steps = chain.steps[:until]
+    if steps and isinstance(steps[0].operation, CutOperation):
+        cut, steps = steps[0].operation, steps[1:]
+        streams = [_add_part(source, graph, cut) for source in chain.sources]
+    else:
+        streams = [source.add_to(graph) for source in chain.sources]
+    for step in steps:
         context = Context(chain.files, measured, step.place)
         match step.operation:
             case JoinOperation() as join:
@@ -173,7 +201,19 @@ def add_chain(
                     for number, (each, info) in enumerate(zip(streams, step.sources, strict=True))
                 ]
             case FrameOperation() if piped is not None:
-                streams = [replace(streams[0], video=piped)]
+                (source,), (made,), sound = step.sources, step.outputs, streams[0].sound
+                if sound is not None and made.num_samples != source.num_samples:
+                    sound = graph.sound(exact_sound(made), sound)
+                streams = [Streams(piped, sound)]
             case _:
                 raise TypeError(f"{type(step.operation).__name__} needs frames through a pipe")
     return streams
+
+
+def _add_part(source: EditSource, graph: FilterGraph, cut: CutOperation) -> Streams:
+    """A part of a file: of what is before it, only as much is decoded as is needed."""
+    start, end = cut.frames(source.info)
+    skipped = source.skippable(start)
+    streams = source.add_to(graph, skipped)
+    info = replace(source.info, num_frames=source.info.num_frames - skipped)
+    return keep_frames(graph, streams, info, start - skipped, end - skipped)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from media.ffmpeg import BT709
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, Number, StreamInfo, Streams
 
@@ -18,7 +19,6 @@ GAMMA = 2.4
 PIVOT = 0.5
 """The signal that contrast does not change."""
 MAX_WARMTH_STOPS = 0.5
-CURVE_SIZE = 4096
 
 
 class Colour(ClipOperation):
@@ -53,14 +53,17 @@ class Colour(ClipOperation):
     ) -> Streams:
         if self == Colour():
             return streams
-        curve = graph.add_file(context.file_name("curve.cube"), self._curve_file())
-        # 16 bits: two roundings to 8 would show as bands
-        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp16le,lut1d=file={curve}"
+        curves = ":".join(
+            f"{channel}=((val*{gain:.7f})-{PIVOT}*maxval)*{self.contrast:.7f}+{PIVOT}*maxval"
+            for channel, gain in zip("rgb", self.gains().tolist(), strict=True)
+        )
+        # 10 bits: two roundings to 8 would show as bands
+        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp10le,lutrgb={curves}"
         if self.saturation != 1:
             rows = self.saturation * np.eye(3) + (1 - self.saturation) * LUMA
             values = ":".join(f"{a:.6f}:{b:.6f}:{c:.6f}:0" for a, b, c in rows)
             filters += f",colorchannelmixer={values}"
-        return replace(streams, video=graph.video(f"{filters},{TO_YUV}", streams.video))
+        return replace(streams, video=graph.video(f"{filters},{BT709}", streams.video))
 
     def gains(self) -> np.ndarray:
         """Of the signal in red, green and blue, [3]; grey keeps its luma in the white balance."""
@@ -68,17 +71,3 @@ class Colour(ClipOperation):
         stops = np.array([warm + tint / 2, -tint / 2, tint / 2 - warm])
         balance = 2 ** (stops / GAMMA)
         return 2 ** (self.exposure / GAMMA) * balance / (balance @ LUMA)
-
-    def _curve_file(self) -> bytes:
-        signal = np.linspace(0, 1, CURVE_SIZE)[:, None] * self.gains()
-        rows = (PIVOT + (signal - PIVOT) * self.contrast).clip(0, 1)
-        lines = "\n".join(f"{r:.6f} {g:.6f} {b:.6f}" for r, g, b in rows.tolist())
-        return f"LUT_1D_SIZE {CURVE_SIZE}\n{lines}\n".encode()
-
-
-TO_YUV = (
-    "scale=out_color_matrix=bt709:out_range=tv:flags=bicubic+accurate_rnd+full_chroma_int"
-    "+full_chroma_inp,format=yuv444p,"
-    "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
-)
-"""Full chroma: the encoder's filter halves it, and a further operation may need it."""

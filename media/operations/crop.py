@@ -9,7 +9,7 @@ from pydantic import Field
 
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, StreamInfo, Streams, Whole, refuse
-from media.operations.shapes import Shape, Side, even, ratio_of, scaled_side, with_full_chroma
+from media.operations.shapes import Shape, Side, even, ratio_of, with_full_chroma
 
 Offset = Annotated[Whole, Field(ge=0, le=8192)]
 
@@ -38,8 +38,9 @@ class Crop(ClipOperation):
         return replace(source, width=width, height=height)
 
     def scaled(self, ratio: float) -> Crop:
-        x, y = (None if n is None else round(n * ratio) for n in (self.x, self.y))
-        width, height = scaled_side(self.width, ratio), scaled_side(self.height, ratio)
+        # rounded down, so that it stays inside
+        x, y = (None if n is None else int(n * ratio) for n in (self.x, self.y))
+        width, height = (n and max(2, int(n * ratio)) for n in (self.width, self.height))
         return self.model_copy(update={"width": width, "height": height, "x": x, "y": y})
 
     def add_to(

@@ -1,4 +1,4 @@
-"""Reads LUT files in the .cube format: untrusted, parsed here and written anew for ffmpeg."""
+"""Reads LUT files in the .cube format: untrusted, parsed here and written again for ffmpeg."""
 
 from __future__ import annotations
 

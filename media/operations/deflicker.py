@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from media.operations.exact_length import exact_frames
+from media.operations.exact_length import concat, exact_frames
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import ClipOperation, Context, StreamInfo, Streams, Whole
 
@@ -27,7 +27,7 @@ class Deflicker(ClipOperation):
         return source
 
     def buffered_bytes(self, source: StreamInfo) -> int:
-        return self.frames * source.frame_bytes
+        return 2 * self.frames * source.frame_bytes
 
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
@@ -35,5 +35,10 @@ class Deflicker(ClipOperation):
         if source.num_frames < 2:
             return streams
         size = min(self.frames, source.num_frames)
+        # the filter looks ahead: at the end it gets the last frames again, mirrored, because it
+        # would take the brightness of the very last one for that of all
+        frames, copy = graph.split(streams.video)
+        end = f"trim=start_frame={source.num_frames - size},setpts=PTS-STARTPTS,reverse"
+        longer = concat(graph, frames, graph.video(end, copy))
         filters = f"deflicker=size={size}:mode=pm,{exact_frames(source)}"
-        return replace(streams, video=graph.video(filters, streams.video))
+        return replace(streams, video=graph.video(filters, longer))

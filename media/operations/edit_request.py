@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from media.operations.operation import Number
-from media.operations.outputs import OutputFormat
+from media.operations.outputs import MAX_TARGET_MB, OutputFile, OutputFormat
 from media.operations.registry import AnyOperation, read_operation
 from pipelines.request import Quality
 from pipelines.validation_errors import invalid_input
@@ -37,9 +37,12 @@ class EditRequest(BaseModel):
     target_mb: Number | None = Field(
         default=None,
         ge=0.1,
-        le=2000,
+        le=MAX_TARGET_MB,
         description="The size that the file must not exceed, in MB, instead of a quality.",
     )
+
+    def output_file(self, comment: str = "") -> OutputFile:
+        return OutputFile(self.format, self.quality, self.target_mb, comment)
 
 
 def read_edit_request(values: Mapping[str, Any]) -> EditRequest:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from media.ffmpeg import SOUND_RATE_HZ
+from media.operations.crossfades import crossfade
+from media.operations.exact_length import concat
 from media.operations.filter_graph import FilterGraph, Label
 from media.operations.operation import (
     Context,
@@ -44,7 +46,7 @@ class Joint(BaseModel):
     )
 
 
-class Join(JoinOperation):
+class JoinClips(JoinOperation):
     """Plays the clips one after the other. The first one decides the size, the one with the most
     frames a second the frame rate."""
 
@@ -82,18 +84,14 @@ class Join(JoinOperation):
         context: Context,
     ) -> Streams:
         plan = self.plan(sources)
-        videos = [
-            graph.video(_fit_frames(info, plan.info, count, self.fit), each.video)
-            for each, info, count in zip(streams, sources, plan.lengths, strict=True)
-        ]
-        video = _overlap_frames(graph, videos, plan)
-        if not plan.info.channels:
-            return Streams(video)
-        sounds = [
-            _fit_sound(graph, each.sound, info, plan, number)
-            for number, (each, info) in enumerate(zip(streams, sources, strict=True))
-        ]
-        return Streams(video, _overlap_sounds(graph, sounds, plan))
+        fitted: list[Streams] = []
+        for number, (each, info) in enumerate(zip(streams, sources, strict=True)):
+            filters = _fit_frames(info, plan.info, plan.lengths[number], self.fit)
+            sound = None
+            if plan.info.channels:
+                sound = _fit_sound(graph, each.sound, info, plan, number)
+            fitted.append(Streams(graph.video(filters, each.video), sound))
+        return _play_in_turn(graph, fitted, plan)
 
     def plan(self, sources: Sequence[StreamInfo]) -> JoinPlan:
         """Raises KinoraError(INVALID_INPUT)."""
@@ -144,8 +142,11 @@ class JoinPlan:
         """The first sample of a clip's sound, and the one after its last. Rounded where they are
         in what comes out, so that sound and frames do not drift apart from clip to clip."""
         start = self.starts[number]
-        first, last = start / self.info.fps, (start + self.lengths[number]) / self.info.fps
-        return samples_at(first), samples_at(last)
+        return self.sample(start), self.sample(start + self.lengths[number])
+
+    def sample(self, frame: int) -> int:
+        """The sample with which a frame of what comes out begins."""
+        return samples_at(frame / self.info.fps)
 
 
 def _fit_frames(source: StreamInfo, made: StreamInfo, count: int, fit: str) -> str:
@@ -176,41 +177,6 @@ def _fit_size(source: StreamInfo, made: StreamInfo, fit: str) -> list[str]:
     return [f"scale={width}:{height}:{SCALING}", "setsar=1", pad]
 
 
-def _overlap_frames(graph: FilterGraph, videos: Sequence[Label], plan: JoinPlan) -> Label:
-    video, length = videos[0], plan.lengths[0]
-    fps = plan.info.fps
-    waiting = [video]  # cuts in a row are one filter
-    for number, following in enumerate(videos[1:]):
-        overlap = plan.overlaps[number]
-        if not overlap:
-            waiting.append(following)
-        else:
-            before = _concatenate(graph, waiting, fps)
-            name = XFADE[plan.joints[number].transition]
-            waiting = [
-                graph.video(
-                    f"xfade={name}:duration={_exact(overlap / fps)}"
-                    f":offset={_exact((length - overlap) / fps)},settb={1 / fps},setpts=N",
-                    before,
-                    following,
-                )
-            ]
-        length += plan.lengths[number + 1] - overlap
-    return _concatenate(graph, waiting, fps)
-
-
-def _concatenate(graph: FilterGraph, videos: Sequence[Label], fps: Fraction) -> Label:
-    if len(videos) == 1:
-        return videos[0]
-    # setpts, because concat adds up durations in a time base of its own
-    return graph.video(f"concat=n={len(videos)}:v=1:a=0,settb={1 / fps},setpts=N", *videos)
-
-
-def _exact(time_s: Fraction) -> str:
-    """ffmpeg reads microseconds; xfade rounds them to the frame."""
-    return f"{float(time_s):.6f}"
-
-
 def _fit_sound(
     graph: FilterGraph, sound: Label | None, source: StreamInfo, plan: JoinPlan, number: int
 ) -> Label:
@@ -226,28 +192,63 @@ def _fit_sound(
     return graph.sound(f"{pan}aformat=sample_fmts=fltp:channel_layouts={layout},{length}", sound)
 
 
-def _overlap_sounds(graph: FilterGraph, sounds: Sequence[Label], plan: JoinPlan) -> Label:
-    waiting = [sounds[0]]
-    for number, following in enumerate(sounds[1:]):
-        if not plan.overlaps[number]:
-            waiting.append(following)
-            continue
-        _, end = plan.samples(number)
-        begin, _ = plan.samples(number + 1)
-        before = _concatenate_sounds(graph, waiting)
-        # equal power: the loudness of different sounds stays the same in the middle
-        curves = "curve1=qsin:curve2=qsin"
-        waiting = [graph.sound(f"acrossfade=ns={end - begin}:{curves}", before, following)]
-    return _concatenate_sounds(graph, waiting)
+def _play_in_turn(graph: FilterGraph, clips: Sequence[Streams], plan: JoinPlan) -> Streams:
+    """Cuts each clip into the part that it shares with the one before, its own, and the part that
+    it shares with the one after; then plays all parts in turn. ffmpeg holds no more frames than
+    those of an overlap, however many clips there are."""
+    parts: list[Streams] = []
+    ending: Streams | None = None
+    for number, clip in enumerate(clips):
+        length = plan.lengths[number]
+        before = plan.overlaps[number - 1] if number else 0
+        after = plan.overlaps[number] if number < len(plan.overlaps) else 0
+        ranges = [(0, before), (before, length - after), (length - after, length)]
+        beginning, own, next_ending = _cut(graph, clip, plan, number, ranges)
+        if ending is not None and beginning is not None:
+            joint = plan.joints[number - 1]
+            start = plan.starts[number]
+            samples = plan.sample(start + before) - plan.sample(start)
+            parts.append(
+                crossfade(
+                    graph, ending, beginning, plan.info, before,
+                    transition=XFADE[joint.transition], samples=samples,
+                )
+            )  # fmt: skip
+        if own is not None:
+            parts.append(own)
+        ending = next_ending
+    timing = f"settb={1 / plan.info.fps},setpts=N"
+    video = graph.video(timing, concat(graph, *(part.video for part in parts)))
+    sounds = [part.sound for part in parts if part.sound is not None]
+    return Streams(video, concat(graph, *sounds) if sounds else None)
 
 
-def _concatenate_sounds(graph: FilterGraph, sounds: Sequence[Label]) -> Label:
-    if len(sounds) == 1:
-        return sounds[0]
-    return graph.sound(f"concat=n={len(sounds)}:v=0:a=1", *sounds)
+def _cut(
+    graph: FilterGraph,
+    clip: Streams,
+    plan: JoinPlan,
+    number: int,
+    ranges: Sequence[tuple[int, int]],
+) -> list[Streams | None]:
+    """The parts of a clip between two frames each, None for those without frames."""
+    kept = [(first, last) for first, last in ranges if last > first]
+    videos = graph.split(clip.video, len(kept))
+    sounds = graph.split(clip.sound, len(kept)) if clip.sound else [None] * len(kept)
+    parts: dict[tuple[int, int], Streams] = {}
+    start, begin = plan.starts[number], plan.samples(number)[0]
+    for video, sound, (first, last) in zip(videos, sounds, kept, strict=True):
+        part = Streams(
+            graph.video(f"trim=start_frame={first}:end_frame={last},setpts=PTS-STARTPTS", video)
+        )
+        if sound is not None:
+            from_, to = (plan.sample(start + frame) - begin for frame in (first, last))
+            trim = f"atrim=start_sample={from_}:end_sample={to},asetpts=PTS-STARTPTS"
+            part = replace(part, sound=graph.sound(trim, sound))
+        parts[first, last] = part
+    return [parts.get(each) for each in ranges]
 
 
-def _describe_fits(join: Join, plan: JoinPlan, sources: Sequence[StreamInfo]) -> list[str]:
+def _describe_fits(join: JoinClips, plan: JoinPlan, sources: Sequence[StreamInfo]) -> list[str]:
     made, notes = plan.info, []
     for number, each in enumerate(sources, 1):
         size, wanted = (each.width, each.height), (made.width, made.height)

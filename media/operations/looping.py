@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from media.operations.crossfades import crossfade
+from media.operations.cut import keep_frames
 from media.operations.exact_length import concat, exact_frames, exact_sound
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import (
@@ -22,7 +23,6 @@ from media.operations.operation import (
     seconds,
 )
 from media.operations.reverse import reverse
-from media.operations.trim import keep_frames
 
 
 class Loop(ClipOperation):
@@ -45,13 +45,16 @@ class Loop(ClipOperation):
         return replace(source, num_frames=self._once(source).num_frames * self.times)
 
     def buffered_bytes(self, source: StreamInfo) -> int:
-        frames = {
-            "boomerang": source.num_frames,
-            "crossfade": self._fade_frames(source),
-            "repeat": 0,
-        }[self.style]
-        repeated = self._once(source).num_frames if self.times > 1 else 0
-        return (frames + repeated) * source.frame_bytes
+        match self.style:
+            case "boomerang":
+                frames = source.num_frames
+            case "crossfade":
+                frames = self._fade_frames(source)
+            case "repeat":
+                frames = 0
+        if self.times > 1:
+            frames += self._once(source).num_frames
+        return frames * source.frame_bytes
 
     def add_to(
         self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
@@ -70,7 +73,8 @@ class Loop(ClipOperation):
         if self.times == 1:
             return Streams(video, sound)
         more = self.times - 1
-        video = graph.video(f"loop=loop={more}:size={once.num_frames}:start=0", video)
+        repeated = f"format=yuv420p,loop=loop={more}:size={once.num_frames}:start=0"
+        video = graph.video(repeated, video)
         video = graph.video(exact_frames(made), video)
         if sound is not None:
             sound = graph.sound(f"aloop=loop={more}:size={once.num_samples}:start=0", sound)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from media.operations.colour import TO_YUV
+from media.ffmpeg import BT709
 from media.operations.cube import read_cube
 from media.operations.filter_graph import FilterGraph
 from media.operations.operation import (
@@ -54,7 +54,7 @@ class Lut(ClipOperation):
         cube = read_cube(self._path(context.files))
         name = graph.add_file(context.file_name("lut.cube"), cube.text(self.strength))
         table = f"lut3d=file={name}:interp=tetrahedral" if cube.is_3d else f"lut1d=file={name}"
-        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp16le,{table},{TO_YUV}"
+        filters = f"scale=in_color_matrix=bt709:in_range=tv,format=gbrp16le,{table},{BT709}"
         return replace(streams, video=graph.video(filters, streams.video))
 
     def _path(self, files: Mapping[str, Path]) -> Path:

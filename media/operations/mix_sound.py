@@ -32,7 +32,7 @@ STREAM_INFO = slice(8, 42)
 SOUND_LIMIT_S = 1800
 
 
-class Sound(ClipOperation):
+class MixSound(ClipOperation):
     """Adds a soundtrack, changes the volume of the clip's own sound or removes it, and brings the
     whole to the loudness that video sites play at (-14 LUFS, peaks under -1 dBTP)."""
 

@@ -23,6 +23,8 @@ Whole = Annotated[int, BeforeValidator(integer_as_typed)]
 FileId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """The SHA-256 of an upload. Never a path or a URL."""
 
+PixelFormat = Literal["rgb24", "yuv420p"]
+"""Of frames in Python."""
 FileKind = Literal["sound", "lut", "subtitles", "picture", "clip"]
 
 
@@ -211,8 +213,11 @@ class JoinOperation(Operation):
 
 
 class FrameOperation(Operation):
-    """Changes frames in Python, between two ffmpeg processes. It leaves the sound as it is, so the
-    duration of what comes out must be that of the source."""
+    """Changes frames in Python, between two ffmpeg processes. The sound is not changed, only fitted
+    to the duration of what comes out."""
+
+    pixels: ClassVar[PixelFormat] = "rgb24"
+    """The form of the frames; see raw_frames.frame_shape."""
 
     @abstractmethod
     def output(self, source: StreamInfo) -> StreamInfo: ...
@@ -221,7 +226,7 @@ class FrameOperation(Operation):
     def change_frames(
         self, frames: Iterator[np.ndarray], source: StreamInfo, tools: FrameTools
     ) -> Iterator[np.ndarray]:
-        """frames: [H, W, 3] uint8 RGB, one at a time. Yields `output(source).num_frames` frames."""
+        """frames: uint8, [H, W, 3] where `pixels` is rgb24. Yields `output(source).num_frames`."""
 
 
 def refuse(sentence: str) -> KinoraError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
@@ -15,7 +16,6 @@ from media.operations.shapes import (
     Side,
     even,
     ratio_of,
-    scaled_side,
     with_full_chroma,
 )
 
@@ -51,7 +51,8 @@ class Pad(ClipOperation):
         return replace(source, width=width, height=height)
 
     def scaled(self, ratio: float) -> Pad:
-        width, height = scaled_side(self.width, ratio), scaled_side(self.height, ratio)
+        # rounded up, so that the clip stays inside
+        width, height = (n and math.ceil(n * ratio) for n in (self.width, self.height))
         return self.model_copy(update={"width": width, "height": height})
 
     def add_to(

@@ -21,7 +21,8 @@ import numpy as np
 from errors import Cancelled, ErrorCode, KinoraError
 from media.ffmpeg import DISK_FULL
 from media.operations.chain import ChainStep
-from media.operations.operation import FrameOperation, FrameTools, StreamInfo
+from media.operations.operation import FrameOperation, FrameTools
+from media.operations.raw_frames import frame_shape, read_raw_frames
 
 POLL_S = 0.1
 MAX_LOG_BYTES = 200_000
@@ -177,10 +178,11 @@ class _Link(threading.Thread):
         (source,), (made,) = self._step.sources, self._step.outputs
         assert self._before.stdout is not None and self._after.stdin is not None  # noqa: S101
         try:
-            frames = read_frames(self._before.stdout, source, self._tools.check)
+            pixels, check = operation.pixels, self._tools.check
+            frames = read_raw_frames(self._before.stdout, source, pixels, check)
             with self._after.stdin as pipe:
                 for frame in operation.change_frames(frames, source, self._tools):
-                    if frame.shape != (made.height, made.width, 3):
+                    if frame.shape != frame_shape(made, pixels):
                         raise ValueError(f"frame of {frame.shape}, expected {made}")
                     pipe.write(np.ascontiguousarray(frame).data)
             if self._before.wait() != 0:
@@ -193,15 +195,6 @@ class _Link(threading.Thread):
     def raise_error(self) -> None:
         if self._error is not None:
             raise self._error
-
-
-def read_frames(
-    pipe: IO[bytes], info: StreamInfo, check: Callable[[], None]
-) -> Iterator[np.ndarray]:
-    size = info.width * info.height * 3
-    while len(data := pipe.read(size)) == size:
-        check()
-        yield np.frombuffer(data, np.uint8).reshape(info.height, info.width, 3)
 
 
 def _read_end(log: IO[bytes]) -> str:

@@ -14,10 +14,11 @@ from media.operations.crop import Crop
 from media.operations.deflicker import Deflicker
 from media.operations.freeze import Freeze
 from media.operations.grain import Grain
-from media.operations.join_clips import Join
+from media.operations.interpolate import Interpolate
+from media.operations.join_clips import JoinClips
 from media.operations.looping import Loop
 from media.operations.lut import Lut
-from media.operations.mix_sound import Sound
+from media.operations.mix_sound import MixSound
 from media.operations.operation import Operation, refuse
 from media.operations.pad import Pad
 from media.operations.reverse import Reverse
@@ -27,6 +28,7 @@ from media.operations.stabilise import Stabilise
 from media.operations.subtitles import Subtitles
 from media.operations.title_card import Title
 from media.operations.trim import Trim
+from media.operations.upscale import Upscale
 from media.operations.vignette import Vignette
 from pipelines.validation_errors import invalid_input
 
@@ -40,14 +42,16 @@ Declared = (
     | Crop
     | Pad
     | Rotate
+    | Interpolate
+    | Upscale
     | Deflicker
     | Stabilise
     | Colour
     | Lut
     | Grain
     | Vignette
-    | Join
-    | Sound
+    | JoinClips
+    | MixSound
     | Subtitles
     | Title
 )

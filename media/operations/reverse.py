@@ -28,7 +28,8 @@ class Reverse(ClipOperation):
 
 
 def reverse(graph: FilterGraph, streams: Streams) -> Streams:
-    video = graph.video("reverse,setpts=PTS-STARTPTS", streams.video)
+    # yuv420p has half of the bytes of yuv444p, and all frames are in memory
+    video = graph.video("format=yuv420p,reverse,setpts=PTS-STARTPTS", streams.video)
     if streams.sound is None:
         return Streams(video)
     return Streams(video, graph.sound("areverse,asetpts=PTS-STARTPTS", streams.sound))

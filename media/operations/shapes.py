@@ -25,10 +25,6 @@ def even(side: Fraction | float) -> int:
     return max(2, 2 * round(side / 2))
 
 
-def scaled_side(side: int | None, ratio: float) -> int | None:
-    return None if side is None else max(2, round(side * ratio))
-
-
 def with_full_chroma(filters: str, *sides: int) -> str:
     """Filters that move pixels by these numbers, or work on these sizes: an odd one would shift
     the colours of yuv420p by half a pixel."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from media.operations.filter_graph import FilterGraph
+from media.operations.cut import CutOperation
 from media.operations.operation import (
-    ClipOperation,
-    Context,
     Number,
     StreamInfo,
-    Streams,
     refuse,
     seconds,
 )
-from media.operations.trim import keep_frames, nearest_frame
+from media.operations.trim import nearest_frame
 
 
-class Split(ClipOperation):
+class Split(CutOperation):
     """Cuts the clip in two and keeps one part. Both parts, each made by an edit of its own, have
     all frames of the clip together."""
 
@@ -31,16 +27,7 @@ class Split(ClipOperation):
     at_s: Number = Field(gt=0, description="Where the clip is cut, in seconds.")
     keep: Literal["before", "after"] = Field(default="before", description="Which part is kept.")
 
-    def output(self, source: StreamInfo) -> StreamInfo:
-        start, end = self._frames(source)
-        return replace(source, num_frames=end - start)
-
-    def add_to(
-        self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
-    ) -> Streams:
-        return keep_frames(graph, streams, source, *self._frames(source))
-
-    def _frames(self, source: StreamInfo) -> tuple[int, int]:
+    def frames(self, source: StreamInfo) -> tuple[int, int]:
         at = nearest_frame(self.at_s, source)
         if not 0 < at < source.num_frames:
             raise refuse(

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from media.ffmpeg import has_filter
 from media.operations.exact_length import exact_frames
 from media.operations.filter_graph import FilterGraph
-from media.operations.operation import ClipOperation, Context, Number, StreamInfo, Streams
+from media.operations.operation import ClipOperation, Context, Number, StreamInfo, Streams, refuse
 from media.operations.shapes import with_full_chroma
 
 MAX_SMOOTHING_S = 1.0
@@ -32,6 +33,8 @@ class Stabilise(ClipOperation):
     )
 
     def output(self, source: StreamInfo) -> StreamInfo:
+        if not has_filter("vidstabdetect"):
+            raise refuse("Clips cannot be stabilised here: this server's ffmpeg lacks vid.stab.")
         return source
 
     def cost(self, source: StreamInfo) -> float:

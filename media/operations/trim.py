@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from media.operations.filter_graph import FilterGraph
+from media.operations.cut import CutOperation
 from media.operations.operation import (
-    ClipOperation,
-    Context,
     Number,
     StreamInfo,
-    Streams,
     refuse,
-    samples_at,
     seconds,
 )
 
 
-class Trim(ClipOperation):
+class Trim(CutOperation):
     """Keeps what is between two times, which are rounded to the nearest frame."""
 
     title: ClassVar[str] = "Trim"
@@ -33,17 +28,7 @@ class Trim(ClipOperation):
         default=None, gt=0, description="Where it ends, in seconds; by default at the clip's end."
     )
 
-    def output(self, source: StreamInfo) -> StreamInfo:
-        start, end = self.frames(source)
-        return replace(source, num_frames=end - start)
-
-    def add_to(
-        self, graph: FilterGraph, streams: Streams, source: StreamInfo, context: Context
-    ) -> Streams:
-        return keep_frames(graph, streams, source, *self.frames(source))
-
     def frames(self, source: StreamInfo) -> tuple[int, int]:
-        """The first frame that is kept, and the one after the last."""
         start = nearest_frame(self.start_s, source)
         if start >= source.num_frames:
             raise refuse(
@@ -70,22 +55,3 @@ def shown_frame(time_s: float, source: StreamInfo) -> int:
     """The frame that is shown at a time."""
     # a time that was computed from a frame's number is often a rounding error before the frame
     return int(Fraction(time_s) * source.fps + Fraction(1, 100))
-
-
-def keep_frames(
-    graph: FilterGraph, streams: Streams, source: StreamInfo, start: int, end: int
-) -> Streams:
-    """Keeps the frames from `start` to before `end`, with their sound."""
-    if (start, end) == (0, source.num_frames):
-        return streams
-    video = graph.video(
-        f"trim=start_frame={start}:end_frame={end},setpts=PTS-STARTPTS", streams.video
-    )
-    if streams.sound is None:
-        return Streams(video)
-    first = samples_at(start / source.fps)
-    last = first + samples_at((end - start) / source.fps)
-    sound = graph.sound(
-        f"atrim=start_sample={first}:end_sample={last},asetpts=PTS-STARTPTS", streams.sound
-    )
-    return Streams(video, sound)

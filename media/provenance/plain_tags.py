@@ -6,6 +6,7 @@ own in MP4 and WebM, where ffprobe shows it.
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from PIL.PngImagePlugin import PngInfo
@@ -37,6 +38,9 @@ XMP = (
 
 XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """Of the MP4 box that holds XMP (XMP specification, part 3)."""
+PNG_HEAD = 33
+"""Signature and header chunk."""
+WEBP_HAS_XMP = 4
 DONOR = "synopsis"
 """ffmpeg writes no tags of other names into an MP4. It writes this one, as long as ours will be,
 and `tag_mp4` replaces it: no other byte of the file moves."""
@@ -50,13 +54,15 @@ def png_info() -> PngInfo:
 
 
 def ffmpeg_tags(format: str) -> dict[str, str]:
-    """For ffmpeg's metadata file; `tag_mp4` and `tag_gif` add the rest."""
+    """For ffmpeg's metadata file; `tag_mp4` and others add the rest."""
     match format:
         case "mp4":
             padding = len(_freeform_atom()) - ATOM_HEAD - DATA_HEAD
             return {"description": WORDS, DONOR: " " * padding}
         case "webm":
             return {"DESCRIPTION": WORDS, NAME.upper(): GENERATED}
+        case "mov":
+            return {"description": WORDS, NAME: GENERATED}
     return {}
 
 
@@ -87,6 +93,31 @@ def tag_gif(path: Path) -> None:
     flags = data[10]
     start = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
     path.write_bytes(data[:start] + GIF_XMP + data[start:])
+
+
+def tag_png(path: Path, comment: str = "") -> None:
+    """Inserts text chunks behind the header: the XMP packet, and a comment if there is one."""
+    data = path.read_bytes()
+    texts = {"XML:com.adobe.xmp": XMP, "comment": comment.encode("utf-8", "backslashreplace")}
+    chunks = [_text_chunk(name, text) for name, text in texts.items() if text]
+    path.write_bytes(data[:PNG_HEAD] + b"".join(chunks) + data[PNG_HEAD:])
+
+
+def _text_chunk(name: str, text: bytes) -> bytes:
+    body = b"iTXt" + name.encode() + b"\0\0\0\0\0" + text  # not compressed, no language
+    return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def tag_webp(path: Path, width: int, height: int) -> None:
+    """Appends the XMP chunk, and sets the flag that announces it."""
+    data = bytearray(path.read_bytes())
+    if data[12:16] != b"VP8X":  # a single frame needs no extended header
+        sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+        data[12:12] = b"VP8X" + (10).to_bytes(4, "little") + bytes(4) + sides
+    data[20] |= WEBP_HAS_XMP
+    data += b"XMP " + len(XMP).to_bytes(4, "little") + XMP + b"\0" * (len(XMP) % 2)
+    data[4:8] = (len(data) - 8).to_bytes(4, "little")
+    path.write_bytes(data)
 
 
 # Readers that do not know XMP take its bytes for the lengths of sub-blocks. Wherever they land in

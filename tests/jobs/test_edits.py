@@ -6,12 +6,15 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from errors import ErrorCode, KinoraError
@@ -23,9 +26,11 @@ from jobs.retention import make_room
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.process import ProcessExecutor
+from media import unmarked
 from media.ffmpeg import base_command
 from media.metadata import read_comment
 from media.operations.edit_request import EditRequest, read_edit_request
+from media.operations.outputs import OUTPUTS, OutputFormat
 from media.written_settings import find_settings
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
@@ -33,9 +38,10 @@ from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.conftest import MakeJob, until, wait_for_kind
 from tests.jobs.edit_worker import MODULE
-from tests.jobs.finished_clips import add_clip
+from tests.jobs.finished_clips import add_clip, sliding
 from tests.media.provenance.test_signing_files import active, validated
 from tests.media.reading import read
+from ui.job_view import used
 
 ME, OTHER = "visitor:me", "visitor:other"
 TRIM = {"op": "trim", "start_s": 0.5, "end_s": 1.5}
@@ -155,6 +161,13 @@ def test_its_settings_can_be_restored_and_say_what_was_edited(
     assert any("It was edited afterwards (Trim)." in note for note in found.notes), found.notes
 
 
+def test_the_page_shows_the_settings_of_the_first_clip(service: JobService, clip: Job) -> None:
+    job = made(service, edit_of(clip.id))
+    assert used(job) == used(clip), "sent again, they make that clip"
+    upload = service.store_clip_to_edit(service.clip_path(clip.id), ME)
+    assert used(made(service, edit_of(upload.id))) == {}
+
+
 def test_it_is_signed_as_an_edit_of_its_clips(service: JobService, clip: Job) -> None:
     job = made(service, edit_of(clip.id))
     found = validated(service.clip_path(job.id))
@@ -169,13 +182,38 @@ def test_it_is_signed_as_an_edit_of_its_clips(service: JobService, clip: Job) ->
     assert ingredient["active_manifest"], "with its own credentials"
 
 
-@pytest.mark.parametrize("format", ["webm", "gif"])
-def test_it_can_be_another_kind_of_file(service: JobService, clip: Job, format: str) -> None:
+@pytest.mark.parametrize("format", OUTPUTS)
+def test_it_can_be_another_kind_of_file(
+    service: JobService, clip: Job, format: OutputFormat
+) -> None:
     job = made(service, edit_of(clip.id, format=format))
-    assert service.clip_path(job.id).suffix == f".{format}"
+    kind = OUTPUTS[format]
+    assert service.clip_path(job.id).suffix == kind.suffix
+    assert job.result is not None and job.result.provenance is not None
+    assert (job.result.num_frames, job.result.fps) == (8, 8)
+    assert job.result.provenance.signed == (format != "png-zip")
+    with Image.open(service.last_frame_path(job.id)) as last:
+        shown = np.asarray(last.convert("RGB"), np.float32)
+    expected = sliding(24, 64, 96)[11].astype(np.float32)
+    assert np.abs(shown - expected).mean() < 6, "it is the last frame of the file"
+
+
+def test_an_edit_of_a_marked_clip_carries_one_mark(build: Build, make_job: MakeJob) -> None:
+    service = build(mark_text="MADE HERE", mark_size=20)
+    service.start()
+    clip = add_clip(service, make_job(ME), size=(192, 128))
+    job = made(service, edit_of(clip.id))
     assert job.result is not None
-    assert job.result.num_frames == 8
-    assert service.poster_path(job.id).is_file()
+    assert any("MADE HERE" in change.sentence for change in job.result.adjustments)
+    folder = service._lifecycle.folder(job.id)
+    plain, marked = (read(folder / name).frames for name in (unmarked.CLIP, "clip.mp4"))
+    difference = np.abs(plain[3].astype(int) - marked[3].astype(int)).max(axis=2) > 40
+    rows, _ = np.nonzero(difference)
+    assert len(rows) > 50
+    assert rows.min() > 64, "at the bottom"
+    again = made(service, edit_of(job.id))
+    frames = read(service._lifecycle.folder(again.id) / unmarked.CLIP).frames
+    assert np.abs(frames[0].astype(int) - plain[4].astype(int)).max() < 40, "without the first mark"
 
 
 def test_an_uploaded_clip_can_be_edited_by_who_sent_it(
@@ -281,12 +319,28 @@ def test_an_edit_cannot_be_finished_early(service: JobService, long_clip: Job) -
     service.cancel(job.id, ME)
 
 
+def children_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 def test_a_killed_worker_costs_no_edit(service: JobService, long_clip: Job) -> None:
     job = service.submit_edit(edit_of(long_clip.id, operations=SLOW), ME)
     wait_for_kind(service, job.id, "step")
     pid = service.worker_pid()
     assert pid is not None
+    encoders = [child for child in children_of(pid) if is_running(child)]
+    assert encoders
     os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(is_running, encoders)), 5.0)
     assert ended(service, job).state is State.SUCCEEDED
     kinds = [event.kind for event in service.events(job.id)]
     assert kinds.count("requeued") == 1
@@ -356,7 +410,7 @@ def test_the_time_of_an_edit_is_learned_from_earlier_ones(build: Build, make_job
     job = service.submit_edit(edit_of(clip.id), ME)
     assert job.edit and clip.result
     for _ in range(3):
-        done = clip.result.model_copy(update={"num_frames": 8, "seconds": {"total": 40.0}})
+        done = clip.result.model_copy(update={"seconds": {"total": 40.0}})
         estimator.learn(job.model_copy(update={"id": os.urandom(16).hex(), "result": done}))
     _, learned = service.plan_edit(edit_of(clip.id), ME)
     assert learned.learned

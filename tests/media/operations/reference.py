@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -48,7 +49,8 @@ def apply(operation: Operation, clip: Expected) -> Expected:
         case Speed(factor=factor):
             ratio = Fraction(factor).limit_denominator(1000)
             count = max(1, int(len(order) / ratio + Fraction(1, 2)))
-            picked = chosen(clip, [min(int(n * ratio), len(order) - 1) for n in range(count)])
+            nearest_ones = [math.ceil((n + Fraction(1, 2)) * ratio) - 1 for n in range(count)]
+            picked = chosen(clip, nearest_ones)
             return replace(picked, heard=[None] * count)
         case Freeze(at_s=at, hold_s=hold):
             frame = len(order) - 1 if at is None else int(at * float(clip.fps) + 0.01)

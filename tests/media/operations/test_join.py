@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from errors import KinoraError
 from media.operations.chain import Chain, plan_chain
 from media.operations.edit_sources import open_source
-from media.operations.join_clips import Join, Joint
+from media.operations.join_clips import JoinClips, Joint
 from media.operations.operation import Operation, StreamInfo
 from media.operations.run_chain import EditedClip, OutputFile, run_chain
 from media.operations.trim import Trim
@@ -94,7 +94,7 @@ def test_every_join_has_exactly_the_frames_and_the_sound_that_were_planned(
                 write_plain(folder / f"{n}.mp4", COLOURS[n], fps=fps, num_frames=num_frames,
                             size=size, tone_hz=tone, channels=channels or 1)
             )  # fmt: skip
-        join = Join(joints=tuple(joint for _, joint in parts[1:]), fit=fit)  # pyright: ignore[reportArgumentType]
+        join = JoinClips(joints=tuple(joint for _, joint in parts[1:]), fit=fit)  # pyright: ignore[reportArgumentType]
         chain = chain_of(paths, join)
         made = run_chain(chain, folder / "out.mp4", OutputFile(quality="high"))
         plan = join.plan([source.info for source in chain.sources])
@@ -119,7 +119,7 @@ def test_a_cross_fade_blends_both_pictures_and_both_sounds(tmp_path: Path) -> No
         write_plain(tmp_path / f"{n}.mp4", COLOURS[n], num_frames=48, tone_hz=TONES_HZ[n])
         for n in range(2)
     ]
-    made = make(paths, tmp_path / "out.mp4", Join(transition="crossfade", duration_s=1))
+    made = make(paths, tmp_path / "out.mp4", JoinClips(transition="crossfade", duration_s=1))
     clip, sound = read(made.path), read_sound(made.path)
     assert len(clip.frames) == 72
     shares = []
@@ -154,7 +154,7 @@ def test_flashes_and_clicks_stay_together_over_clips_with_variable_frame_rates(
         at = [times[k] for k in (20, 34, 47)]
         end = times[-1] + Fraction(1, 20)
         paths.append(write_flashes(tmp_path / f"{n}.mp4", at, end, times=times))
-    join = Join(transition=transition, duration_s=0.2)  # pyright: ignore[reportArgumentType]
+    join = JoinClips(transition=transition, duration_s=0.2)  # pyright: ignore[reportArgumentType]
     made = make(paths, tmp_path / "out.mp4", join)
     found = offsets(made.path)
     assert len(found) == 9
@@ -168,7 +168,7 @@ def test_many_short_clips_do_not_drift(tmp_path: Path) -> None:
         times = [k / fps for k in range(13)]
         path = tmp_path / f"{n}.mp4"
         paths.append(write_flashes(path, [times[5]], 13 / fps, times=times))
-    made = make(paths * 10, tmp_path / "out.mp4", Join())
+    made = make(paths * 10, tmp_path / "out.mp4", JoinClips())
     found = offsets(made.path)
     assert len(found) == 20
     assert max(abs(each) for each in found) < 0.02, found
@@ -182,7 +182,9 @@ def test_sizes_rates_and_missing_sound_are_fitted_with_a_sentence_each(tmp_path:
             tmp_path / "c.mp4", COLOURS[2], fps=30, size=(64, 48), tone_hz=1000, num_frames=2
         ),
     ]
-    made = make(paths, tmp_path / "out.mp4", Join(joints=(Joint(), Joint(transition="crossfade"))))
+    made = make(
+        paths, tmp_path / "out.mp4", JoinClips(joints=(Joint(), Joint(transition="crossfade")))
+    )
     assert made.notes == (
         "Clip 1 has 24 frames a second; it is played at 30, at the same speed.",
         "Clip 2 is 96 x 48; it is scaled to 64 x 48, the size of the first clip, with black bars.",
@@ -201,7 +203,7 @@ def test_mono_and_stereo_sounds_keep_their_levels(tmp_path: Path) -> None:
         write_plain(tmp_path / "a.mp4", COLOURS[0], tone_hz=440, channels=1),
         write_plain(tmp_path / "b.mp4", COLOURS[1], tone_hz=1000, channels=2),
     ]
-    made = make(paths, tmp_path / "out.mp4", Join())
+    made = make(paths, tmp_path / "out.mp4", JoinClips())
     sound = read_sound(made.path)
     assert sound.samples.shape[0] == 2
     assert sound.level_of(440, 0.1, 0.9) == pytest.approx(0.25, rel=0.03)
@@ -213,14 +215,14 @@ def test_operations_before_a_join_change_each_clip_and_those_after_it_the_whole(
 ) -> None:
     paths = [write_plain(tmp_path / f"{n}.mp4", COLOURS[n], num_frames=24) for n in range(3)]
     trim, whole = Trim(start_s=0.5), Trim(start_s=0.25, end_s=1.25)
-    made = make(paths, tmp_path / "out.mp4", trim, Join(), whole)
+    made = make(paths, tmp_path / "out.mp4", trim, JoinClips(), whole)
     assert [number_of(frame) for frame in read(made.path).frames] == [0] * 6 + [1] * 12 + [2] * 6
 
 
 def test_the_number_of_joints_must_be_right(tmp_path: Path) -> None:
     paths = [write_plain(tmp_path / f"{n}.mp4", COLOURS[n], num_frames=4) for n in range(3)]
     with pytest.raises(KinoraError, match="There are 2 joints between 3 clips, but 1 were"):
-        chain_of(paths, Join(joints=(Joint(),)))
+        chain_of(paths, JoinClips(joints=(Joint(),)))
 
 
 infos = st.builds(
@@ -233,7 +235,7 @@ infos = st.builds(
 @given(st.lists(infos, min_size=2, max_size=20), st.data())
 def test_a_plan_adds_up(sources: list[StreamInfo], data: st.DataObject) -> None:
     joint = st.lists(joints, min_size=len(sources) - 1, max_size=len(sources) - 1)
-    plan = Join(joints=tuple(data.draw(joint))).plan(sources)
+    plan = JoinClips(joints=tuple(data.draw(joint))).plan(sources)
     made = plan.info
     assert plan.starts[-1] + plan.lengths[-1] == made.num_frames
     for number, source in enumerate(sources):

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from errors import KinoraError
 from media.operations.chain import Chain, plan_chain
 from media.operations.edit_sources import open_source
-from media.operations.join_clips import Join
-from media.operations.mix_sound import Sound, read_flac
+from media.operations.join_clips import JoinClips
+from media.operations.mix_sound import MixSound, read_flac
 from media.operations.outputs import OutputFormat
 from media.operations.run_chain import EditedClip, OutputFile, run_chain
 from tests.media.making import FFMPEG
@@ -48,12 +48,12 @@ def write_flac(path: Path, sound: np.ndarray, rate_hz: int = RATE_HZ) -> Path:
     return path
 
 
-def chain_of(clip: Path, operation: Sound, track: Path | None = None) -> Chain:
+def chain_of(clip: Path, operation: MixSound, track: Path | None = None) -> Chain:
     return plan_chain([open_source(clip)], [operation], files={ID: track} if track else {})
 
 
 def make(
-    clip: Path, operation: Sound, track: Path | None = None, format: OutputFormat = "mp4"
+    clip: Path, operation: MixSound, track: Path | None = None, format: OutputFormat = "mp4"
 ) -> EditedClip:
     return run_chain(
         chain_of(clip, operation, track), clip.with_name(f"out.{format}"), OutputFile(format)
@@ -72,7 +72,7 @@ def clip(tmp_path: Path) -> Path:
 
 def test_a_long_soundtrack_is_cut_to_the_clip(silent_clip: Path, tmp_path: Path) -> None:
     track = write_flac(tmp_path / "t.flac", tone(1000, 10, 0.3))
-    made = make(silent_clip, Sound(file=ID, loudness=False, fade_out_s=0), track)
+    made = make(silent_clip, MixSound(file=ID, loudness=False, fade_out_s=0), track)
     sound = read_sound(made.path)
     assert abs(sound.seconds - 3) < 0.022 and made.info.channels == 2
     assert sound.level_of(1000, 0.1, 2.9) == pytest.approx(0.3, rel=0.03)
@@ -82,7 +82,7 @@ def test_a_long_soundtrack_is_cut_to_the_clip(silent_clip: Path, tmp_path: Path)
 def test_a_short_one_is_looped_without_gaps(silent_clip: Path, tmp_path: Path) -> None:
     # 0.7 s hold a whole number of periods, so that the loop is one continuous tone
     track = write_flac(tmp_path / "t.flac", tone(1000, 0.7, 0.3))
-    made = make(silent_clip, Sound(file=ID, loudness=False, fade_out_s=0), track)
+    made = make(silent_clip, MixSound(file=ID, loudness=False, fade_out_s=0), track)
     sound = read_sound(made.path)
     levels = [sound.level_of(1000, at, at + 0.05) for at in np.arange(0.05, 2.9, 0.05)]
     assert min(levels) > 0.28 and max(levels) < 0.32
@@ -90,7 +90,7 @@ def test_a_short_one_is_looped_without_gaps(silent_clip: Path, tmp_path: Path) -
 
 def test_one_that_is_not_looped_ends_with_a_sentence(silent_clip: Path, tmp_path: Path) -> None:
     track = write_flac(tmp_path / "t.flac", tone(1000, 2, 0.3))
-    operation = Sound(file=ID, loop=False, loudness=False, start_s=0.5, at_s=1, fade_out_s=0)
+    operation = MixSound(file=ID, loop=False, loudness=False, start_s=0.5, at_s=1, fade_out_s=0)
     made = make(silent_clip, operation, track)
     assert made.notes == ("The soundtrack ends after 2.5 s, before the clip does.",)
     sound = read_sound(made.path)
@@ -103,7 +103,7 @@ def test_offsets_and_fades_are_where_they_should_be(silent_clip: Path, tmp_path:
     noise = tone(1000, 4, 0.4)
     noise[:, :RATE_HZ] = tone(300, 1, 0.4)
     track = write_flac(tmp_path / "t.flac", noise)
-    operation = Sound(file=ID, start_s=1, fade_in_s=1, fade_out_s=1, loudness=False)
+    operation = MixSound(file=ID, start_s=1, fade_in_s=1, fade_out_s=1, loudness=False)
     sound = read_sound(make(silent_clip, operation, track).path)
     levels = [sound.level_of(1000, at - 0.05, at + 0.05) for at in (0.1, 0.5, 1.5, 2.5, 2.9)]
     assert levels == pytest.approx([0.04, 0.2, 0.4, 0.2, 0.04], abs=0.012)
@@ -114,7 +114,7 @@ def test_the_own_sound_is_mixed_or_replaced(clip: Path, tmp_path: Path) -> None:
     track = write_flac(tmp_path / "t.flac", tone(1000, 5, 0.3, channels=2))
     levels = []
     for own_volume, volume in ((1.0, 1.0), (0.5, 1.0), (0.0, 0.5)):
-        operation = Sound(file=ID, own_volume=own_volume, volume=volume, loudness=False)
+        operation = MixSound(file=ID, own_volume=own_volume, volume=volume, loudness=False)
         sound = read_sound(make(clip, operation, track).path)
         levels.append([sound.level_of(hz, 0.2, 1.8) for hz in (440, 1000)])
     assert levels[0] == pytest.approx([0.2, 0.3], abs=0.01)
@@ -123,14 +123,14 @@ def test_the_own_sound_is_mixed_or_replaced(clip: Path, tmp_path: Path) -> None:
 
 
 def test_without_a_file_the_own_sound_is_changed_or_removed(clip: Path) -> None:
-    assert not has_sound(make(clip, Sound(own_volume=0)).path)
-    quiet = make(clip, Sound(own_volume=0.25, loudness=False))
+    assert not has_sound(make(clip, MixSound(own_volume=0)).path)
+    quiet = make(clip, MixSound(own_volume=0.25, loudness=False))
     assert read_sound(quiet.path).level_of(440, 0.2, 2.8) == pytest.approx(0.05, rel=0.05)
     assert quiet.info.channels == 1
 
 
 def test_a_gif_is_made_without_it(clip: Path) -> None:
-    assert not has_sound(make(clip, Sound(), format="gif").path)
+    assert not has_sound(make(clip, MixSound(), format="gif").path)
 
 
 def pink_noise(seconds: float) -> np.ndarray:
@@ -178,7 +178,7 @@ def test_the_loudness_is_minus_14_lufs_and_peaks_stay_under_minus_1_dbtp(
     times = [Fraction(n, 8) for n in range(32)]
     frames = [plain_frame(BLUE)] * 32
     clip = write_clip(tmp_path / "clip.mp4", frames, times, Fraction(4), stereo)
-    sound = read_sound(make(clip, Sound(), format=format).path)
+    sound = read_sound(make(clip, MixSound(), format=format).path)
     assert sound.loudness == pytest.approx(-14, abs=0.7)  # AAC takes 0.5 of noise
     assert sound.true_peak_db < -1
 
@@ -199,14 +199,14 @@ def test_no_mixture_of_noise_and_clicks_has_peaks_over_minus_1_dbtp(
         frames = [plain_frame(BLUE)] * 24
         sound = wave.clip(-1, 1).astype("f4")[None]
         clip = write_clip(Path(place) / "clip.mp4", frames, times, Fraction(3), sound)
-        made = read_sound(make(clip, Sound()).path)
+        made = read_sound(make(clip, MixSound()).path)
     assert made.true_peak_db < -1
     assert made.loudness < -13
 
 
 def test_silence_stays_silent(tmp_path: Path) -> None:
     clip = write_plain(tmp_path / "clip.mp4", BLUE, num_frames=48, tone_hz=440, amplitude=0.0)
-    assert read_sound(make(clip, Sound()).path).rms(0, 2) < 1e-4
+    assert read_sound(make(clip, MixSound()).path).rms(0, 2) < 1e-4
 
 
 def test_a_limiter_does_not_move_the_sound_against_the_frames(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_limiter_does_not_move_the_sound_against_the_frames(tmp_path: Path) ->
     at = [Fraction(1, 5), Fraction(1), Fraction(2)]
     clip = write_flashes(tmp_path / "clip.mp4", at, Fraction(3), times=times)
     track = write_flac(tmp_path / "t.flac", tone(200, 5, 0.02))
-    made = make(clip, Sound(file=ID, volume=0.2), track)
+    made = make(clip, MixSound(file=ID, volume=0.2), track)
     assert max(abs(each) for each in offsets(made.path)) < 0.02
 
 
@@ -223,7 +223,7 @@ def test_each_clip_is_brought_to_the_same_loudness_before_a_join(tmp_path: Path)
         write_plain(tmp_path / f"{n}.mp4", BLUE, num_frames=72, tone_hz=700, amplitude=amplitude)
         for n, amplitude in enumerate((0.02, 0.6))
     ]
-    chain = plan_chain([open_source(path) for path in paths], [Sound(), Join()])
+    chain = plan_chain([open_source(path) for path in paths], [MixSound(), JoinClips()])
     sound = read_sound(run_chain(chain, tmp_path / "out.mp4").path)
     levels = [sound.level_of(700, at, at + 1) for at in (1, 4)]
     assert levels[0] == pytest.approx(levels[1], rel=0.05)
@@ -232,13 +232,13 @@ def test_each_clip_is_brought_to_the_same_loudness_before_a_join(tmp_path: Path)
 @pytest.mark.parametrize(
     ("operation", "sentence"),
     [
-        (Sound(file=ID, start_s=2), "The sound file lasts 2 s, so nothing is left from 2 s on."),
-        (Sound(file=ID, at_s=3), "The clip lasts 3 s, so the soundtrack cannot begin at 3 s."),
-        (Sound(), "This clip has no sound. Add a sound file for a soundtrack."),
+        (MixSound(file=ID, start_s=2), "The sound file lasts 2 s, so nothing is left from 2 s on."),
+        (MixSound(file=ID, at_s=3), "The clip lasts 3 s, so the soundtrack cannot begin at 3 s."),
+        (MixSound(), "This clip has no sound. Add a sound file for a soundtrack."),
     ],
 )
 def test_what_cannot_be_made_is_refused_in_a_sentence(
-    silent_clip: Path, tmp_path: Path, operation: Sound, sentence: str
+    silent_clip: Path, tmp_path: Path, operation: MixSound, sentence: str
 ) -> None:
     track = write_flac(tmp_path / "t.flac", tone(1000, 2))
     with pytest.raises(KinoraError, match=sentence):
@@ -250,7 +250,7 @@ def test_a_file_that_is_no_sound_is_refused(silent_clip: Path, tmp_path: Path) -
         other = tmp_path / "other"
         other.write_bytes(content)
         with pytest.raises(KinoraError, match=r"^This (file is not a|sound is empty or)"):
-            chain_of(silent_clip, Sound(file=ID), other)
+            chain_of(silent_clip, MixSound(file=ID), other)
 
 
 @given(st.integers(1, 2), st.sampled_from([8000, 44_100, 48_000]), st.floats(0.01, 0.3))

@@ -1,0 +1,59 @@
+"""What is done to a file after ffmpeg has written it: tags, the size that is shown, the zip."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from media import mp4
+from media.operations.encoders import FRAMES, SOUND
+from media.operations.operation import StreamInfo
+from media.operations.outputs import OutputFile
+from media.provenance import plain_tags
+
+SETTINGS = "settings.json"
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""Fixed: the same edit makes the same file."""
+
+
+def finish_file(file: Path, info: StreamInfo, output: OutputFile) -> None:
+    """info: of the file."""
+    if output.kind.is_even and (info.width % 2 or info.height % 2):
+        mp4.declare_size(file, info.width, info.height)
+    match output.kind.tags:
+        case "mp4":
+            plain_tags.tag_mp4(file)
+        case "gif":
+            plain_tags.tag_gif(file)
+        case "png":
+            plain_tags.tag_png(file, output.comment)
+        case "webp":
+            plain_tags.tag_webp(file, info.width, info.height)
+        case "zip":
+            _pack(file, output.comment)
+        case "webm" | "mov":  # ffmpeg has written all of their tags
+            pass
+
+
+def _pack(file: Path, comment: str) -> None:
+    """Frames and sound that lie beside the file. Each is removed once it is packed, so that they
+    need no more than one frame of space twice."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for frame in sorted((file.parent / FRAMES).iterdir()):
+            plain_tags.tag_png(frame)
+            _add(archive, frame)
+        if (sound := file.parent / SOUND).exists():
+            _add(archive, sound)
+        if comment:
+            text = comment.encode("utf-8", "backslashreplace")
+            archive.writestr(zipfile.ZipInfo(SETTINGS, ZIP_TIME), text)
+
+
+def _add(archive: zipfile.ZipFile, path: Path) -> None:
+    with (
+        archive.open(zipfile.ZipInfo(path.name, ZIP_TIME), "w", force_zip64=True) as target,
+        path.open("rb") as source,
+    ):
+        while piece := source.read(1 << 20):
+            target.write(piece)
+    path.unlink()
