@@ -153,6 +153,7 @@ debian:
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx-light"; \
+	ls /usr/lib/*/libGL.so.1 >/dev/null 2>&1 || missing="$$missing libgl1"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v sqlite3 >/dev/null || missing="$$missing sqlite3"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \

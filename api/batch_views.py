@@ -66,6 +66,9 @@ class EstimateResponse(BaseModel):
     low: float
     high: float
     learned: bool
+    parts: int = Field(
+        default=1, description="How many windows a long clip is made in; see `used.windows`."
+    )
     used: FittedRequest
 
 
@@ -163,7 +166,7 @@ def estimate_view(
 
 
 def estimate_of(fitted: FittedRequest, estimate: Estimate) -> EstimateResponse:
-    shown = estimate.model_dump(include={"seconds", "low", "high", "learned"})
+    shown = estimate.model_dump(include={"seconds", "low", "high", "learned", "parts"})
     return EstimateResponse(**shown, used=fitted)
 
 

@@ -30,6 +30,10 @@ class JobProgress(BaseModel):
     )
     step: int = 0
     steps: int = 0
+    part: int | None = Field(
+        default=None, description="Of a long clip: the part that is made; steps count over all."
+    )
+    parts: int | None = None
     eta_seconds: float | None = Field(default=None, description="Until the clip is there.")
     position: int | None = Field(default=None, description="Clips that go first, while it waits.")
     waits_for: Literal["gpu", "caller"] | None = Field(
@@ -58,6 +62,9 @@ class Clip(BaseModel):
     duration_s: float
     size_bytes: int
     finished_early: bool
+    parts: int | None = Field(
+        default=None, description="How many parts a long clip was made in; null for others."
+    )
     seconds: dict[str, float] = Field(description="Wall seconds by phase.")
     signed: bool | None = Field(
         default=None, description="With Content Credentials; null where signing is off."
@@ -125,6 +132,8 @@ def job_progress(service: JobService, job: Job) -> JobProgress:
         phase=seen.phase,
         step=seen.step,
         steps=seen.total,
+        part=seen.part,
+        parts=seen.parts,
         eta_seconds=_rounded(service.queue_estimate(job).seconds),
         waits_for=service.waits_for(job),
     )
@@ -190,6 +199,7 @@ def clip(result: Result) -> Clip:
         duration_s=round(result.duration_s, 4),
         size_bytes=result.size_bytes,
         finished_early=result.finished_early,
+        parts=result.parts,
         seconds=result.seconds,
         signed=result.provenance.signed if result.provenance else None,
     )

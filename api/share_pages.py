@@ -39,7 +39,7 @@ MAX_EMBED = 4096
 class SharePages:
     def __init__(self, core: ApiContext) -> None:
         self.service = core.service
-        self.links = footer_html(core.service.settings)
+        self.settings = core.service.settings
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
@@ -59,7 +59,8 @@ class SharePages:
 
         def render(shared: SharedClip) -> Response:
             language = language_of(request)
-            html = share_page.render_clip(shared, public_root(request), language, self.links)
+            links = footer_html(self.settings, language)
+            html = share_page.render_clip(shared, public_root(request), language, links)
             headers = _cache(shared) if _has_certain_address(request) else dict(NO_STORE)
             return _html(html, share_page.PAGE_POLICY, headers)
 
@@ -99,7 +100,9 @@ class SharePages:
         def render() -> Response:
             clips = self.service.shares.public(before)
             next_page = clips[-1].share.created_at if len(clips) == PAGE_SIZE else None
-            html = share_page.render_gallery(clips, next_page, language_of(request), self.links)
+            language = language_of(request)
+            links = footer_html(self.settings, language)
+            html = share_page.render_gallery(clips, next_page, language, links)
             headers = {"Cache-Control": f"public, max-age={CACHE_S}, must-revalidate"}
             return _html(html, share_page.PAGE_POLICY, headers)
 

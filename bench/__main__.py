@@ -1,7 +1,7 @@
 """`make bench`: waiting times in seconds, and the whole job against plain diffusers.
 
     python -m bench [page] [generate] [clip] [overhead] [scaling] [signing] [gallery]
-        [near-copies] [operations] [--rounds N]
+        [near-copies] [operations] [watermark] [--rounds N]
 
 Exit status 1 if a figure misses its bound.
 """
@@ -26,6 +26,7 @@ from bench import (
     page_start,
     scaling,
     signing_time,
+    watermark,
 )
 
 MEASURES = {
@@ -37,6 +38,7 @@ MEASURES = {
     "signing": signing_time.measure,
     "gallery": gallery_pages.measure,
     "near-copies": near_copies.measure,
+    "watermark": watermark.measure,
     "operations": operations.measure,
 }
 QUIET_LOAD = 0.5

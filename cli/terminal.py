@@ -52,8 +52,10 @@ class ProgressLine:
         match event.body:
             case Started() | Loading():
                 self._show(self._loading)
-            case StepDone(index, total, eta_s):
-                self._show(self._step, f" {index}/{total}, about {eta_s or 0:.0f} s left")
+            case StepDone(index, total, eta_s, part, parts):
+                which = f" part {part}/{parts}, step" if parts else ""
+                left = f"about {eta_s or 0:.0f} s left"
+                self._show(self._step, f"{which} {index}/{total}, {left}")
             case Decoding():
                 self._show("Decoding frames")
             case Encoding():

@@ -12,7 +12,7 @@ from jobs.artifacts import MANIFEST
 from jobs.batch import PlannedBatch, PlannedJob
 from jobs.caller_styles import CallerStyles
 from jobs.final_prompt import FinalPrompt, make_final_prompt
-from jobs.job import MARK, IdempotencyKey, Job, Result, State, new_id
+from jobs.job import MARK, WATERMARK, IdempotencyKey, Job, Result, State, new_id
 from jobs.lifecycle import JobLifecycle
 from jobs.policy.content_policy import ContentPolicy
 from jobs.saved import SavedItems
@@ -166,7 +166,7 @@ class Admission:
             return job
         earlier = self._store.made_before(job.owner, recipe)
         result = link_first_complete(
-            self._lifecycle, earlier, job.id, is_marked=self._settings.draws_mark
+            self._lifecycle, earlier, job.id, marks=marks_of(self._settings)
         )
         if result is None:
             return job
@@ -198,16 +198,22 @@ class Admission:
             self._allowed.check(card, fitted.task, upscale=fitted.upscale)
 
 
+def marks_of(settings: Settings) -> set[str]:
+    """The fields of the adjustments that a clip of this server has for its marks."""
+    found = {MARK} if settings.draws_mark else set[str]()
+    return found | ({WATERMARK} if settings.watermark else set[str]())
+
+
 def link_first_complete(
-    lifecycle: JobLifecycle, earlier: list[str], job_id: str, *, is_marked: bool
+    lifecycle: JobLifecycle, earlier: list[str], job_id: str, *, marks: set[str]
 ) -> Result | None:
     """Links the files of the first complete one of the earlier clips into the new job's folder.
-    Only of one with a visible mark, or without one, as `is_marked` says."""
+    Only of one with the marks of this server, or without, as `marks` says."""
     for each in earlier:
         result = lifecycle.finished_result(each)
         if result is None or result.finished_early:
             continue
-        if is_marked != any(change.field == MARK for change in result.adjustments):
+        if marks != {change.field for change in result.adjustments} & {MARK, WATERMARK}:
             continue
         sidecar = result.provenance and result.provenance.sidecar
         names = (result.clip, *filter(None, [sidecar]), result.poster, result.last_frame, MANIFEST)

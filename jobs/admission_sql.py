@@ -111,8 +111,11 @@ def _too_many(new: int, unfinished: int, most: int) -> KinoraError:
         sentence = f"{new} clips at once are more than the {most} that may be unfinished here."
         advice = f"Start at most {most} at a time." if most > 1 else "Start them one by one."
         return KinoraError(ErrorCode.RATE_LIMITED, f"{sentence} {advice}", details=details)
-    count = "1 clip that is" if unfinished == 1 else f"{unfinished} clips that are"
-    sentence = f"You have {count} not finished yet; at most {most} are allowed."
+    sentence = (
+        f"You have 1 clip that is not finished yet; at most {most} are allowed."
+        if unfinished == 1
+        else f"You have {unfinished} clips that are not finished yet; at most {most} are allowed."
+    )
     if new == 1:
         advice = "Wait for one of them, or discard one."
     elif unfinished >= most:

@@ -92,19 +92,23 @@ class Artifacts:
             elif made != self.folder(job_id) / made.name:
                 files.publish([made], self.folder(job_id))
 
-    def strip(self, job_id: str, but: frozenset[str]) -> None:
-        """Removes all files of a clip except these."""
+    def strip(self, job_id: str, but: frozenset[str], prefix: str) -> None:
+        """Removes all files of a clip except these and those whose names begin with `prefix`."""
+
+        def is_kept(name: str) -> bool:
+            return name in but or name.startswith(prefix)
+
         for path in files.list_or_empty(self.folder(job_id)):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name not in but:
+            elif not is_kept(path.name):
                 path.unlink(missing_ok=True)
         if self._remote is None:
             return
         with _storage_errors(), contextlib.suppress(FileNotFoundError):
             self._remote.invalidate_cache()
             for key in self._remote.find(self._key("jobs", job_id)):
-                if key.rsplit("/", 1)[-1] not in but:
+                if not is_kept(key.rsplit("/", 1)[-1]):
                     self._remote.rm_file(key)
 
     def drop(self, job_id: str, name: str) -> None:

@@ -80,8 +80,9 @@ def _invalid(error: ValidationError) -> KinoraError:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
+    reason = f"{reason[:1].lower()}{reason[1:]}"
     return KinoraError(
         ErrorCode.INVALID_INPUT,
-        f"The style cannot be saved: {field}: {reason[:1].lower()}{reason[1:]}.",
+        f"The style cannot be saved: {field}: {reason}.",
         details={"field": field},
     )

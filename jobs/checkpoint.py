@@ -1,6 +1,7 @@
-"""The checkpoint of a job: its latents are stored until the clip is finished.
+"""The checkpoint of a job: its latents are stored until the clip is finished, and of a long clip
+the finished windows.
 
-So a failure after sampling costs only the decoding.
+So a failure after sampling costs only the decoding, and one in a window only that window.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from pathlib import Path
+from typing import Literal
 
 from errors import Cancelled, KinoraError
 from jobs.artifacts import Artifacts
@@ -15,13 +17,25 @@ from media.files import link_or_copy
 
 log = logging.getLogger(__name__)
 
+WindowFile = Literal["frames", "sound", "record"]
+
 LATENTS = "latents.safetensors"
 DECODING = "decoding"
 """An empty file that exists while frames are decoded: if it is still there at the next attempt, the
 worker died while decoding."""
 
 KEPT = "latents_kept"
-"""A key in the details of an error: the clip can be decoded again without sampling."""
+"""A key in the details of an error: the clip can be decoded again without sampling, or a long one
+continued from its finished windows."""
+
+WINDOWS = "window-"
+"""How the names of the files of finished windows begin."""
+WINDOW_SUFFIXES = {"frames": ".mkv", "sound": ".npy", "record": ".json"}
+
+
+def window_file(number: int, kind: WindowFile) -> str:
+    """The name of a file of a window, counted from 1. A window is complete with its record."""
+    return f"{WINDOWS}{number:03}{WINDOW_SUFFIXES[kind]}"
 
 
 def is_worth_keeping(error: KinoraError) -> bool:
@@ -35,22 +49,65 @@ def with_note(error: KinoraError) -> KinoraError:
 
 
 def bring(artifacts: Artifacts, job_id: str, folder: Path) -> None:
-    """Copies the latents of an earlier attempt into a worker's own folder, if there are any."""
-    kept = artifacts.fetch(job_id, LATENTS)
-    if kept is not None and kept.parent != folder:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / LATENTS).unlink(missing_ok=True)
-        link_or_copy(kept, folder / LATENTS)
-        if artifacts.is_remote:  # `fetch` made a local copy
-            kept.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                kept.parent.rmdir()
+    """Copies what an earlier attempt kept into a worker's own folder, if there is anything."""
+    _bring_file(artifacts, job_id, folder, LATENTS)
+    number = 1
+    while _bring_file(artifacts, job_id, folder, window_file(number, "record")):
+        _bring_file(artifacts, job_id, folder, window_file(number, "frames"))
+        _bring_file(artifacts, job_id, folder, window_file(number, "sound"))
+        number += 1
 
 
 def save(artifacts: Artifacts, job_id: str, folder: Path, error: KinoraError) -> None:
     """Copies the latents from a worker's own folder to the artifacts, for the next attempt."""
     if (folder / LATENTS).is_file() and is_worth_keeping(error):
-        try:
-            artifacts.put(job_id, folder / LATENTS)
-        except KinoraError as failure:
-            log.warning("Checkpoint not stored (job=%s): %s", job_id, failure.message)
+        _put(artifacts, job_id, folder / LATENTS)
+
+
+class WindowUploads:
+    """Copies finished windows from a worker's own folder to the artifacts: a worker that dies has
+    no time for it."""
+
+    def __init__(self, artifacts: Artifacts, job_id: str, folder: Path) -> None:
+        self._artifacts = artifacts
+        self._job_id = job_id
+        self._folder = folder
+        self._next = 1
+
+    def upload(self) -> None:
+        """Copies the windows that were finished since the last call."""
+        while (self._folder / window_file(self._next, "record")).is_file():
+            for kind in ("frames", "sound", "record"):  # the record last
+                file = self._folder / window_file(self._next, kind)
+                if file.is_file():
+                    _put(self._artifacts, self._job_id, file)
+            self._next += 1
+
+
+def drop_windows(artifacts: Artifacts, job_id: str, count: int) -> None:
+    """Removes the windows of a clip that is finished, the last one first."""
+    for number in range(count, 0, -1):
+        for kind in ("record", "sound", "frames"):
+            artifacts.drop(job_id, window_file(number, kind))
+
+
+def _bring_file(artifacts: Artifacts, job_id: str, folder: Path, name: str) -> bool:
+    kept = artifacts.fetch(job_id, name)
+    if kept is None:
+        return False
+    if kept.parent != folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).unlink(missing_ok=True)
+        link_or_copy(kept, folder / name)
+        if artifacts.is_remote:  # `fetch` made a local copy
+            kept.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                kept.parent.rmdir()
+    return True
+
+
+def _put(artifacts: Artifacts, job_id: str, file: Path) -> None:
+    try:
+        artifacts.put(job_id, file)
+    except KinoraError as failure:
+        log.warning("Checkpoint not stored (job=%s): %s", job_id, failure.message)

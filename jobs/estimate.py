@@ -47,12 +47,21 @@ class Estimate(BaseModel):
     high: float
     learned: bool
     tail_s: float = 0.0
-    """The part after the last step: decoding and encoding."""
+    """The part after the last step: decoding and encoding; of a long clip, for each window."""
+    parts: int = 1
+    """How many windows a long clip is made in."""
     memory_gb: float | None = None
     """Peak memory."""
     memory_of: Literal["gpu", "ram"] = "ram"
     memory_learned: bool = False
     """Measured here, not derived from the number of parameters."""
+
+    def times(self, parts: int) -> Estimate:
+        """Of so many windows that are alike."""
+        if parts == 1:
+            return self
+        seconds = {name: getattr(self, name) * parts for name in ("seconds", "low", "high")}
+        return self.model_copy(update=seconds | {"parts": parts})
 
     @classmethod
     def total(cls, estimates: Sequence[Estimate]) -> Estimate:
@@ -97,7 +106,7 @@ class Estimator:
         self.machines: Callable[[], Collection[str] | None] = lambda: [here]
         """The machines that make clips: behind Redis, the workers'. None: not known yet."""
         self._loaded_planner = planner
-        self._kept: dict[tuple[str, ClipShape], tuple[float, Estimate]] = {}
+        self._kept: dict[tuple[str, ClipShape, int], tuple[float, Estimate]] = {}
         self._edits = EditEstimator(store.database, lambda: self.machines())
 
     def learn(self, job: Job) -> None:
@@ -112,7 +121,9 @@ class Estimator:
         # the decoding of a doubled clip is not comparable with that of others
         if machine is None or job.edit or fitted.upscale or "denoise" not in result.seconds:
             return
-        seconds: dict[str, float] = dict(result.seconds)
+        # a long clip counts as one of its windows
+        parts = result.parts or 1
+        seconds = {phase: s / parts for phase, s in result.seconds.items()}
         if result.step_s is not None:
             seconds["step"] = result.step_s
         row = {
@@ -122,8 +133,8 @@ class Estimator:
             "machine": machine,
             "width": fitted.width,
             "height": fitted.height,
-            "num_frames": fitted.num_frames,
-            "steps": result.steps_done or fitted.num_inference_steps,
+            "num_frames": fitted.sampled_frames,
+            "steps": (result.steps_done or fitted.num_inference_steps * parts) // parts,
             "guided": int(fitted.guidance_scale > 1),
             "seconds": json.dumps(seconds | {"cold": float(result.cold)}),
             "peak_gb": result.peak_gb,
@@ -137,19 +148,20 @@ class Estimator:
         """Cached for a moment per model and shape: a thousand queued clips may be alike."""
         if edit is not None:
             return Estimate(**self._edits.estimate(edit, fitted)._asdict())
-        shape, now = (fitted.model, ClipShape.of(fitted)), time.monotonic()
+        shape, now = (fitted.model, ClipShape.of(fitted), fitted.parts), time.monotonic()
         made_at, kept = self._kept.get(shape, (now, None))
         if kept is not None and now - made_at < KEPT_S:
             return kept
         if len(self._kept) > KEPT:
             self._kept.clear()
-        estimate = self._estimate(fitted)
+        estimate = self._estimate(fitted).times(fitted.parts)
         self._kept[shape] = (now, estimate)
         return estimate
 
     def _estimate(self, fitted: FittedRequest) -> Estimate:
+        """Of one window, for a long clip."""
         rows = self._rows(fitted.model)
-        work = _pixels(fitted.width, fitted.height, fitted.num_frames)
+        work = _pixels(fitted.width, fitted.height, fitted.sampled_frames)
         per_step = work * (2 if fitted.guidance_scale > 1 else 1)
         if not rows:
             return self._with_memory(self._guess(fitted, per_step), fitted, rows)

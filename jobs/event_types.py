@@ -86,6 +86,9 @@ class StepDone(_Body):
     total: int = 0
     eta_s: float | None = None
     """Seconds until the clip is there; from the worker, until sampling is done."""
+    part: int | None = field(default=None, metadata=OPTIONAL)
+    """Of a long clip: the window that is sampled, from 1; steps are counted over all of them."""
+    parts: int | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ StopRequest = Literal["discard", "finish"]
 
 MARK = "mark"
 """The field of the adjustment that a clip with a visible mark has."""
+WATERMARK = "watermark"
+"""That of a clip on a server that hides a watermark in frames."""
 
 
 class State(str, Enum):
@@ -100,6 +102,8 @@ class Result(BaseModel):
     provenance: Provenance | None = None
     """None for clips of earlier versions, and where signing is off."""
     finished_early: bool = False
+    parts: int | None = None
+    """Of a long clip: how many windows it was made in."""
     steps_done: int | None = None
     reused: bool = False
     """The files are those of an earlier job with the same recipe."""

@@ -66,20 +66,22 @@ class JobControls(JobQueries):
             raise KinoraError(ErrorCode.CONFLICT, "The clip is still being made: discard it first.")
 
     def can_retry_decode(self, job_id: str, owner: str | None = None) -> bool:
-        """It failed after sampling, and its latents are still stored."""
+        """It failed after sampling, and its latents are still stored; or, of a long one, finished
+        windows."""
         job = self.get(job_id, owner)
-        return job.state is State.FAILED and self._lifecycle.is_sampled(job_id)
+        return job.state is State.FAILED and self._lifecycle.has_checkpoint(job_id)
 
     def retry_decode(self, job_id: str, owner: str | None = None) -> Job:
-        """Queues a failed job again, to decode its stored latents without sampling. Returns the job
-        unchanged if it is queued or running already. Raises KinoraError: CONFLICT if it did not
-        fail or nothing is stored, UNAVAILABLE, QUEUE_FULL."""
+        """Queues a failed job again, to decode its stored latents without sampling; a long one is
+        continued from its finished windows. Returns the job unchanged if it is queued or running
+        already. Raises KinoraError: CONFLICT if it did not fail or nothing is stored, UNAVAILABLE,
+        QUEUE_FULL."""
         job = self.get(job_id, owner)
         if not job.state.ended:
             return job
         if job.state is not State.FAILED:
             raise KinoraError(ErrorCode.CONFLICT, "Only a failed clip can be decoded again.")
-        if not self._lifecycle.is_sampled(job_id):
+        if not self._lifecycle.has_checkpoint(job_id):
             raise KinoraError(
                 ErrorCode.CONFLICT,
                 "Nothing of this clip was kept: make it again from the start.",

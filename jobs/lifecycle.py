@@ -18,7 +18,15 @@ from typing_extensions import assert_never
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs.artifacts import MANIFEST as MANIFEST  # also for executors, which import only this module
 from jobs.artifacts import Artifacts
-from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping, with_note
+from jobs.checkpoint import (
+    DECODING,
+    LATENTS,
+    WINDOWS,
+    drop_windows,
+    is_worth_keeping,
+    window_file,
+    with_note,
+)
 from jobs.estimate import Estimator
 from jobs.event_types import (
     Decoding,
@@ -122,7 +130,9 @@ class JobLifecycle:
                 self.store.append(job.id, replace(event, fitted=None))
             case StepDone(eta_s=float() | int() as sampling_s):
                 tail_s = self.estimator.estimate(job.fitted, job.edit).tail_s
-                eta_s = round(sampling_s + tail_s, 1)
+                # each window of a long clip has one
+                parts_left = (event.parts or 1) - (event.part or 1) + 1
+                eta_s = round(sampling_s + tail_s * parts_left, 1)
                 self.store.append(job.id, replace(event, eta_s=eta_s))
             case StepDone() | WaitingForGpu() | Loading() | Decoding() | Encoding():
                 self.store.append(job.id, event)
@@ -133,6 +143,8 @@ class JobLifecycle:
         """The clip is finished; cancels the job if it was discarded in the meantime."""
         self.artifacts.drop(job.id, LATENTS)
         made = self.store.get(job.id) or job
+        if made.fitted.windows:
+            drop_windows(self.artifacts, job.id, made.fitted.parts)
         result = self.sign(made, result)
         self.artifacts.keep(job.id)
         # before the event, so that subscribers to it already get the better estimate
@@ -162,7 +174,7 @@ class JobLifecycle:
         if error.code is ErrorCode.CONTENT_POLICY:
             self.events.drop_preview(job.id)
             error = self.on_refusal(job, error)
-        if is_worth_keeping(error) and self.is_sampled(job.id):
+        if is_worth_keeping(error) and self.has_checkpoint(job.id):
             error = with_note(error)
             self._clear(job, keep={LATENTS, DECODING})
         else:
@@ -190,7 +202,9 @@ class JobLifecycle:
             self.succeed(job, result)
         elif job.attempts < MAX_ATTEMPTS:
             why = "The worker stopped; the clip is made again from the start."
-            if self.is_sampled(job.id):
+            if self.has_windows(job.id):
+                why = "The worker stopped; the finished parts are kept."
+            elif self.is_sampled(job.id):
                 why = "The worker stopped; decoding is retried."
             self.requeue(job, why, keep={LATENTS, DECODING})
         else:
@@ -237,15 +251,26 @@ class JobLifecycle:
         return result if is_complete else None
 
     def is_sampled(self, job_id: str) -> bool:
-        """The latents are stored: only decoding and encoding remain."""
+        """The latents are stored: of a long clip, those of one window."""
         return bool(self.artifacts.size(job_id, LATENTS))
+
+    def has_windows(self, job_id: str) -> bool:
+        """Of a long clip, some windows are finished."""
+        return bool(self.artifacts.size(job_id, window_file(1, "record")))
+
+    def has_checkpoint(self, job_id: str) -> bool:
+        """Not all of it has to be made again."""
+        return self.is_sampled(job_id) or self.has_windows(job_id)
 
     def _clear(self, job: Job, keep: Collection[str] = ()) -> None:
         """Removes the files of this run, unless another worker has the job by now: then they
         belong to that one."""
         now = self.store.get(job.id)
         if now and (now.state, now.started_at) == (State.RUNNING, job.started_at):
-            if keep and any(self.artifacts.size(job.id, name) is not None for name in keep):
-                self.artifacts.strip(job.id, frozenset(keep))
+            if keep and (
+                self.has_windows(job.id)
+                or any(self.artifacts.size(job.id, name) is not None for name in keep)
+            ):
+                self.artifacts.strip(job.id, frozenset(keep), WINDOWS)
             else:
                 self.artifacts.remove(job.id)

@@ -46,6 +46,9 @@ class Progress:
     """Why ZeroGPU queues the job: `concurrency` if other jobs of this Space use the GPUs."""
     bytes_done: int | None = None
     bytes_total: int | None = None
+    part: int | None = None
+    """Of a long clip: the window that is being made, from 1."""
+    parts: int | None = None
 
     def fold(self, event: Event) -> None:
         self.seen = event.n
@@ -59,8 +62,9 @@ class Progress:
             case Loading(phase, fraction, bytes_done, bytes_total):
                 self.phase, self.loading, self.fraction = "loading", phase, fraction
                 self.bytes_done, self.bytes_total = bytes_done, bytes_total
-            case StepDone(index, total, eta_s):
+            case StepDone(index, total, eta_s, part, parts):
                 self.phase, self.step, self.total, self.eta_s = "denoise", index, total, eta_s
+                self.part, self.parts = part, parts
             case PreviewReady() as preview:
                 self.preview = preview
             case Decoding() | Encoding():

@@ -213,8 +213,9 @@ class JobQueries:
         """True where a queued clip has no web request, or one whose token expires soon: a page that
         shows the clip should send a new one (ZeroGPU)."""
         drivers = self._executor.drivers
-        waits = drivers and job.state is State.QUEUED and job.edit is None
-        return bool(waits and drivers.wants_request(job.id))
+        if drivers is None or job.state is not State.QUEUED or job.edit:
+            return False
+        return drivers.wants_request(job.id)
 
     def waits_for(self, job: Job) -> Literal["gpu", "caller"] | None:
         """What the clip waits for besides its turn (ZeroGPU): a GPU, or a caller with a token."""

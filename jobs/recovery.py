@@ -64,7 +64,7 @@ def end_command(lifecycle: JobLifecycle, server: str) -> None:
         else:
             lifecycle.fail(job, error)
     for job in lifecycle.store.unfinished(server, State.QUEUED):
-        if lifecycle.is_sampled(job.id):
+        if lifecycle.has_checkpoint(job.id):
             lifecycle.fail_queued(job.id, with_note(error), remove_files=False)
         else:
             lifecycle.fail_queued(job.id, error)

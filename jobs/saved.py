@@ -63,7 +63,7 @@ class SavedItems:
             if _count(tx, owner, kind) + len(rows) > MAX_ITEMS:
                 raise KinoraError(
                     ErrorCode.CONFLICT,
-                    f"You can save at most {MAX_ITEMS} {kind}s. Delete one that you do not need.",
+                    f"At most {MAX_ITEMS} can be saved. Delete one that you do not need.",
                 )
             for row in rows:
                 tx.execute(insert(saved).values(row))

@@ -29,6 +29,7 @@ from jobs.job_edits import JobEdits
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import liveness_for
 from jobs.looks import Looks
+from jobs.marks_check import check_marks
 from jobs.moderation import connect_moderation
 from jobs.policy.content_policy import ContentPolicy
 from jobs.queries import Jobs
@@ -69,6 +70,7 @@ class JobService(JobEdits):
         cards: Mapping[str, ModelCard],
         settings: Settings,
     ) -> None:
+        check_marks(settings)
         self.settings = settings
         self.cards = cards if isinstance(cards, Catalog) else Catalog(cards, settings)
         self.planner = Planner(settings, device=lambda: executor.health().device)

@@ -93,15 +93,15 @@ def refuse_without_styles(card: ModelCard) -> None:
     """Raises KinoraError(INVALID_INPUT) if the model cannot show styles."""
     if card.can_show_styles:
         return
-    reason = (
-        "understands only the few words that it was trained on"
+    sentence = (
+        f"{card.name} understands only the few words that it was trained on, so it cannot show "
+        "styles."
         if not card.shows_styles
-        else "makes no clips from words alone"
+        else f"{card.name} makes no clips from words alone, so it cannot show styles."
     )
     raise KinoraError(
         ErrorCode.INVALID_INPUT,
-        f"{card.name} {reason}, so it cannot show styles, and the page lists them by name. "
-        "Choose another model.",
+        f"{sentence} The page lists them by name. Choose another model.",
         details={"field": "model"},
     )
 

@@ -28,8 +28,8 @@ from pipelines.request import Format, Quality
 from pipelines.sound import Sound
 
 if TYPE_CHECKING:
+    from media.frame_marks import FrameMark
     from media.prefix import LeadIn
-    from media.visible_mark import VisibleMark
 
 THREADS = 4
 """Fixed, because the number of threads changes the bits of an H.264 file."""
@@ -71,7 +71,7 @@ def encode(
     max_bytes: int | None = None,
     sound: Sound | None = None,
     lead: LeadIn | None = None,
-    mark: VisibleMark | None = None,
+    mark: FrameMark | None = None,
 ) -> EncodedClip:
     """Writes frames, [F, H, W, 3] uint8, as one clip of exactly that length and size, after the
     frames of `lead` if there is one, and all of them with `mark`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 
-READABLE = "PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF"
+USE_READABLE = "Use a PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF."
 """For error messages: the formats that can be used instead."""
 
 AVIF_BRANDS = frozenset({b"avif", b"avis"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from errors import ErrorCode, KinoraError
-from media.image_kinds import READABLE
+from media.image_kinds import USE_READABLE
 
 MAX_PIXELS = 200_000_000
 MAX_SIDE = 65_535
@@ -43,10 +43,12 @@ def too_large_error(most: int) -> KinoraError:
 
 def unsupported_error(what: str | None) -> KinoraError:
     """`what` is a kind with its article, as "a PDF", or None if unknown."""
-    sentence = f"This is {what}, which is not supported. " if what else None
+    sentence = (
+        f"This is {what}, which is not supported." if what else "This picture cannot be read."
+    )
     return KinoraError(
         ErrorCode.INVALID_IMAGE,
-        f"{sentence or 'This picture cannot be read. '}Use a {READABLE}.",
+        f"{sentence} {USE_READABLE}",
     )
 
 

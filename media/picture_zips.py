@@ -69,9 +69,11 @@ def shown(name: str) -> str:
     return plain if len(plain) <= SHOWN_LETTERS else f"…{plain[-SHOWN_LETTERS:]}"
 
 
-def bad_zip(why: str) -> KinoraError:
+def bad_zip(why: str, change: str = "") -> KinoraError:
     return KinoraError(
-        ErrorCode.INVALID_INPUT, f"“zip” cannot be used: {why}.", details={"field": "zip"}
+        ErrorCode.INVALID_INPUT,
+        f"“zip” cannot be used: {why}. {change}".strip(),
+        details={"field": "zip"},
     )
 
 
@@ -107,9 +109,9 @@ def _is_wanted(name: str) -> bool:
 
 def _content(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo, most_bytes: int) -> bytes:
     if info.flag_bits & IS_ENCRYPTED:
-        raise bad_zip(f"“{shown(name)}” is encrypted. Send a zip without a password")
+        raise bad_zip(f"“{shown(name)}” is encrypted", "Send a zip without a password.")
     if info.compress_type not in METHODS:
-        raise bad_zip(f"“{shown(name)}” is packed in a way that is not read here. Use deflate")
+        raise bad_zip(f"“{shown(name)}” is packed in a way that is not read here", "Use deflate.")
     try:
         with archive.open(info) as member:
             data = member.read(most_bytes + 1)

@@ -64,13 +64,13 @@ IMAGE_FILES = {
     "a WebP picture": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
 OTHER_CONTAINERS = {
-    "a GIF": re.compile(rb"GIF8"),
-    "an AVI file": re.compile(rb"RIFF....AVI ", re.DOTALL),
-    "a Windows Media file": re.compile(rb"\x30\x26\xb2\x75"),
-    "a Flash video": re.compile(rb"FLV\x01"),
-    "an MPEG program stream": re.compile(rb"\0\0\x01\xba"),
-    "an MPEG transport stream": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
-    "an Ogg file": re.compile(rb"OggS"),
+    "This is a GIF.": re.compile(rb"GIF8"),
+    "This is an AVI file.": re.compile(rb"RIFF....AVI ", re.DOTALL),
+    "This is a Windows Media file.": re.compile(rb"\x30\x26\xb2\x75"),
+    "This is a Flash video.": re.compile(rb"FLV\x01"),
+    "This is an MPEG program stream.": re.compile(rb"\0\0\x01\xba"),
+    "This is an MPEG transport stream.": re.compile(rb"\x47.{3}|.{4}\x47", re.DOTALL),
+    "This is an Ogg file.": re.compile(rb"OggS"),
 }
 CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
 
@@ -250,10 +250,9 @@ def _choose_demuxer(source: Path) -> str:
     for name, magic in DEMUXERS.items():
         if magic.match(head):
             return name
-    kind = next((kind for kind, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
-    raise KinoraError(
-        ErrorCode.INVALID_VIDEO, f"This is {kind}. Use an MP4 or WebM." if kind else None
-    )
+    found = next((said for said, magic in OTHER_CONTAINERS.items() if magic.match(head)), None)
+    sentence = " ".join((found, "Use an MP4 or WebM.")) if found else None
+    raise KinoraError(ErrorCode.INVALID_VIDEO, sentence)
 
 
 def inspect_video(source: Path, limits: VideoLimits, with_sound: bool) -> InspectedVideo:

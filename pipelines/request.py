@@ -27,6 +27,7 @@ from pipelines.field_types import (
     number_as_typed,
 )
 from pipelines.request_fields import Group, Kind, Refusal, RequestField, Task, declared_fields
+from pipelines.windows import ClipWindow, ClipWindows
 
 __all__ = [
     "DEFAULT_STRENGTH",
@@ -309,7 +310,24 @@ class FittedRequest(BaseModel):
     allow_fallback: bool = True
     prompt_origin: PromptOrigin | None = None
     """Set where `prompt` is not as it was given."""
+    windows: ClipWindows | None = Field(default=None, exclude_if=lambda windows: windows is None)
+    """Set where the model does not make the clip at once: `num_frames` is then the whole clip.
+    Others are written as they were before there were windows."""
     adjustments: tuple[Adjustment, ...] = ()
+
+    @property
+    def parts(self) -> int:
+        """How many windows it is made in."""
+        return self.windows.count if self.windows else 1
+
+    def divide(self) -> tuple[ClipWindow, ...]:
+        """The windows; none of a clip that is made at once."""
+        return self.windows.divide(self.num_frames) if self.windows else ()
+
+    @property
+    def sampled_frames(self) -> int:
+        """The most frames that are sampled at once."""
+        return self.windows.longest if self.windows else self.num_frames
 
     @property
     def made_frames(self) -> int:

@@ -80,7 +80,7 @@ def sentence_about(field: str, reason: str) -> str:
     if reason == UNKNOWN:
         return f"There is no setting called “{field}”."
     if reason == REASONS["missing"]:
-        return f"{name_of(field)} is missing."
+        return f"{name_of(field)} is required but missing."
     return f"{name_of(field)} cannot be used: it {reason}."
 
 

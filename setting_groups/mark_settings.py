@@ -1,4 +1,4 @@
-"""The visible mark that is drawn on every clip."""
+"""The visible mark and the invisible watermark of every clip."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ class MarkSettings(BaseModel):
     )
     mark_opacity: float = Field(
         default=0.7, gt=0, le=1, description="Opacity of the mark, up to 1."
+    )
+
+    watermark: Annotated[str | None, Blank] = Field(
+        default=None,
+        max_length=16,
+        description="Short text that is hidden in the frames of every clip, such as `Kinora`, "
+        "docs/policy.md. It needs the package `invisible-watermark`, takes about half a second a "
+        "frame, and is lost where a clip is cut or resized. Unset: no watermark.",
     )
 
     @property

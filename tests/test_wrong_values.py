@@ -91,7 +91,7 @@ LORAS: list[tuple[Any, str]] = [
     (["oil"], "“LoRA” (loras.0) cannot be used: it should be an object"),
     ("oil", "“LoRA” (loras) cannot be used: it should be a list"),
     ([{"source": "oil", "wieght": 1}], "There is no setting called “loras.0.wieght”"),
-    ([{"weight": 1}], "“LoRA” (loras.0.source) is missing"),
+    ([{"weight": 1}], "“LoRA” (loras.0.source) is required but missing"),
 ]
 
 

@@ -35,7 +35,8 @@ def find_texts(source: str) -> list[str]:
         texts = _of_html(literal.pieces) if literal.is_html else ["{}".join(literal.pieces)]
         for text in texts:
             clean = " ".join(text.split())
-            if (literal.is_html and re.search(r"[A-Za-z]{2}", clean)) or _reads_as_text(clean):
+            is_read = literal.is_html and re.search(r"[A-Za-z]{2}", clean) and clean != "Kinora"
+            if is_read or _reads_as_text(clean):
                 found.setdefault(clean)
     return list(found)
 

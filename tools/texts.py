@@ -13,18 +13,27 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import yaml
+
+from errors import split_sentence
 from tools.page_texts import find_texts
 from tools.server_texts import find_labels, find_sentences
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "ui" / "static"
+POLICY = ROOT / "presets" / "policy.yaml"
 CATALOGUES = ROOT / "presets" / "languages"
 PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 FOLDERS = ("jobs", "pipelines", "media", "web", "ui", "api")
 FOR_OPERATORS = (
     "web/metrics.py", "jobs/artifacts.py", "jobs/fleet/requirements.py", "jobs/fleet/worker.py",
     "jobs/database.py", "api/openapi.py", "ui/mcp_tools.py", "ui/endpoint_parameters.py",
-    "ui/gradio_api.py",
+    "ui/gradio_api.py", "ui/patches.py", "ui/prompt_endpoints.py", "ui/share_endpoints.py",
+    "web/admin_page.py", "web/admin_access.py", "api/admin_pages.py", "web/moderation_metrics.py",
+    "api/ops.py", "jobs/policy/own_filter.py", "jobs/policy/prompt_rules.py",
+    "pipelines/engine/frame_filter.py", "pipelines/models/cards.py", "pipelines/planning/device.py",
+    "media/provenance/claims.py", "ui/comparable_settings.py", "pipelines/engine/samplers.py",
+    "jobs/workers/backend.py", "pipelines/request_fields.py",
 )  # fmt: skip
 """What only operators and developers read stays English."""
 
@@ -35,11 +44,20 @@ def texts() -> Iterator[tuple[str, str]]:
         if "vendor" not in path.parts:
             for text in find_texts(path.read_text(encoding="utf-8")):
                 yield path.relative_to(ROOT).as_posix(), text
+    for category in yaml.safe_load(POLICY.read_text(encoding="utf-8"))["categories"].values():
+        for text in (category["title"], *_sentences(category["change"])):
+            yield POLICY.relative_to(ROOT).as_posix(), text
     for path in [ROOT / "errors.py", *_modules()]:
         name = path.relative_to(ROOT).as_posix()
         source = path.read_text(encoding="utf-8")
         for text in dict.fromkeys([*find_sentences(source), *find_labels(source)]):
             yield name, " ".join(text.split())
+
+
+def _sentences(text: str) -> Iterator[str]:
+    while text:
+        sentence, text = split_sentence(text)
+        yield sentence
 
 
 def _modules() -> Iterator[Path]:
@@ -66,7 +84,12 @@ def known(path: Path = CATALOGUES / "de.json") -> set[str]:
 def untranslated() -> list[str]:
     """`file: text`, in the order of the files."""
     entries = known()
-    missing = ((name, text) for name, text in texts() if normal(text) not in entries)
+    missing = (
+        (name, text)
+        for name, text in texts()
+        if normal(text) not in entries
+        and not all(normal(each) in entries for each in _sentences(text))
+    )
     return list(dict.fromkeys(f"{name}: {text}" for name, text in missing))
 
 
@@ -85,7 +108,8 @@ def main() -> None:
         print("\n".join(unused()))
         return
     missing = untranslated()
-    print("\n".join(missing))
+    for line in missing:
+        print(line)
     if not options.untranslated:
         total = len(dict.fromkeys(normal(text) for _, text in texts()))
         print(f"\n{total} texts, {len(missing)} places without a translation.")

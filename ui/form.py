@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from errors import ErrorCode, KinoraError
 from pipelines.models.cards import ModelCard
+from pipelines.models.long_clips import can_be_long, plan_windows
 from pipelines.request import REQUEST_FIELDS, GenerationRequest, Task
 from pipelines.request_fields import Kind, RequestField, by_group
 from pipelines.validation_errors import invalid_input
@@ -23,7 +24,7 @@ FOLLOW_PICTURE = "auto"
 """The shape of what was given: a picture, or a clip."""
 LIKE_THE_CLIP = 0
 """As many frames as the given clip has."""
-SECONDS_OFFERED = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30)
+SECONDS_OFFERED = (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60)
 Choice = tuple[str, Any]
 
 PAGE_FIELDS = {field.name: field for field in by_group(REQUEST_FIELDS.values()) if field.on_page}
@@ -214,7 +215,8 @@ def _moved_frames(
     if not form.num_frames or form.num_frames == old.num_frames:
         return new.num_frames
     seconds = form.num_frames / (form.fps or fps)
-    counts = [n for _, n in lengths(card, fps, settings.max_video_duration_s) if n]
+    task = Task.VIDEO_TO_VIDEO if new.num_frames == LIKE_THE_CLIP else Task.TEXT_TO_VIDEO
+    counts = [n for _, n in lengths(card, fps, settings.max_video_duration_s, task=task) if n]
     return min(counts, key=lambda n: abs(n / fps - seconds), default=new.num_frames)
 
 
@@ -231,17 +233,37 @@ def lengths(
     counts = {rule.nearest(s * fps, m.min_frames, most) for s in SECONDS_OFFERED}
     counts |= {rule.nearest(card.defaults.num_frames, m.min_frames, most)}
     counts |= {rule.nearest(most, m.min_frames, most)}
+    long = _long_counts(card, fps, longest_s, task)
+    counts |= long
     if also:
         counts.add(int(also))
     by_label: dict[str, int] = {}
     for count in sorted(counts):
         label = seconds_label(count / fps)
+        if count > m.max_frames and (parts := count_parts(count, card)):
+            label = f"{label} · {parts} parts"
         if label not in by_label or count in (also, card.defaults.num_frames):
             by_label[label] = count
     like_it: list[Choice] = (
         [("Like the clip", LIKE_THE_CLIP)] if task is Task.VIDEO_TO_VIDEO else []
     )
     return [*like_it, *by_label.items()]
+
+
+def _long_counts(card: ModelCard, fps: int, longest_s: float, task: Task) -> set[int]:
+    """Lengths that the model makes in parts, up to the longest allowed."""
+    if not can_be_long(card, task):
+        return set()
+    counts = {round(s * fps) for s in (*SECONDS_OFFERED, longest_s) if s <= longest_s}
+    slack = card.rules.frames.of / 2  # nothing is gained by a second part for so little
+    return {n for n in counts if n > card.limits.max_frames + slack and count_parts(n, card)}
+
+
+def count_parts(num_frames: int, card: ModelCard) -> int:
+    """How many windows a clip is made in; 0 if it cannot be divided."""
+    defaults, limits = card.defaults, card.limits
+    windows = plan_windows(num_frames, card.rules, defaults.num_frames, limits.min_frames)
+    return windows.count if windows else 0
 
 
 def seconds_label(seconds: float) -> str:

@@ -17,7 +17,7 @@ from errors import ErrorCode, KinoraError
 from jobs.job import Job
 from pipelines.models.cards import ModelCard
 from pipelines.models.fit import Limits, fit
-from pipelines.models.selection import VERBS, default_model, find_card
+from pipelines.models.selection import default_model, find_card, unsupported_task
 from pipelines.request import MAX_SEED, FittedRequest, GenerationRequest, Task
 from pipelines.validation_errors import invalid_input
 from ui import form as slate
@@ -177,6 +177,8 @@ class Handlers:
         memory = f", {vram:g} GB" if vram else ""
         width, height = fitted.made_size
         shape = f"{width}×{height}, {slate.seconds_label(fitted.duration_s)}"
+        if fitted.windows:
+            shape = f"{shape} in {fitted.parts} parts"
         answer = message(line=f"About {job_view.seconds(estimate.seconds)} here{memory} · {shape}")
         try:
             self.models.refuse_what_cannot_run(card, fitted)
@@ -252,9 +254,7 @@ class Handlers:
         try:
             card = find_card(form.model or "", self.service.cards)
             if self.task not in card.tasks:
-                raise KinoraError(
-                    ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {VERBS[self.task]}."
-                )
+                raise unsupported_task(card, self.task)
         except KinoraError as error:
             back = [gr.skip()] * (len(values) - 2)
             failed = message(error=job_view.error_view(error.as_dict()))

@@ -83,13 +83,15 @@ def error_view(error: dict[str, Any]) -> dict[str, Any]:
     """What happened, what to do, and the action of the button that does it."""
     code = str(error.get("error", ErrorCode.INTERNAL.value))
     known = ErrorCode(code) if code in {c.value for c in ErrorCode} else ErrorCode.INTERNAL
+    details = error.get("details") or {}
     happened, advice = split_sentence(str(error.get("message") or KinoraError(known).message))
     return {
         "code": code,
         "message": happened if happened.endswith((".", "?", "!")) else f"{happened}.",
         "remedy": advice or REMEDIES.get(known, ""),
         "action": error.get("action"),
-        "develop": bool((error.get("details") or {}).get(LATENTS_KEPT)),
+        "develop": bool(details.get(LATENTS_KEPT)),
+        "parts_kept": (details.get("part") or 1) - 1 if details.get(LATENTS_KEPT) else 0,
     }
 
 
@@ -121,6 +123,9 @@ def line(job: Job, progress: Progress, position: int | None, wait_s: float | Non
         if progress.eta_s:
             return f"Editing, {share} %, {seconds(progress.eta_s)} left"
         return f"Editing, {share} %"
+    if progress.phase == "denoise" and progress.parts:
+        part = f"Part {progress.part} of {progress.parts}, step {progress.step} of {progress.total}"
+        return f"{part}, {seconds(progress.eta_s)} left" if progress.eta_s else part
     if progress.phase == "denoise":
         if progress.eta_s:
             return f"Step {progress.step} of {progress.total}, {seconds(progress.eta_s)} left"

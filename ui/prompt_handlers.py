@@ -11,9 +11,9 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from errors import ErrorCode, KinoraError
+from errors import KinoraError
 from pipelines.models.cards import ModelCard
-from pipelines.models.selection import VERBS, find_card
+from pipelines.models.selection import find_card, unsupported_task
 from pipelines.request import GenerationRequest
 from pipelines.validation_errors import invalid_input
 from ui import form as slate
@@ -82,8 +82,7 @@ class PromptHandlers:
             return self._card(form.model)
         card = find_card(wanted.model, self._service.cards)
         if self._task not in card.tasks:
-            sentence = f"{card.name} cannot {VERBS[self._task]}."
-            raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, sentence)
+            raise unsupported_task(card, self._task)
         return card
 
     @staticmethod

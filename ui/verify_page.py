@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,10 @@ from errors import ErrorCode, KinoraError
 from jobs.verification import verify
 from ui.assets import FOR_GOOD, STATIC, modules
 from ui.joined_modules import join_modules
-from ui.language_files import script_head
+from ui.language_files import preload, script_head
 from ui.route_helpers import PREFIX, fresh_json, guarded, in_thread
+from web.footer_links import footer_links
+from web.languages import language_of
 from web.limits import limited
 
 if TYPE_CHECKING:
@@ -30,12 +34,12 @@ FORM_BYTES = 64_000
 """What a form adds to its files."""
 
 PAGE = """<!doctype html>
-<html lang="en">
+<html lang="{lang}" dir="{dir}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
 <meta name="color-scheme" content="light dark">
-<title>Verify a clip - Kinora</title>
+<title>{title} - Kinora</title>
 <link rel="icon" href="favicon.ico">
 <style>
 {style}
@@ -49,17 +53,23 @@ follow();
 <script type="module" src="{script}"></script>
 </head>
 <body>
-<main>
-<a class="k-back" href="./">&larr; Kinora</a>
-<h1>Verify a clip</h1>
-<p class="k-soft">Who signed it, whether it was changed since, which model made it and from what.
-The file is sent to this server, read there and not kept. Files of other programs with Content
-Credentials (C2PA) can be verified too.</p>
-<div id="k-verify-page"></div>
+<script>window.kinoraLinks = {links};</script>
+<main id="k-verify-page">
+<a class="k-back" href="./"><span class="k-arrow" aria-hidden="true">&larr;</span> Kinora</a>
+<h1>{title}</h1>
+<p class="k-soft">{about}</p>
 </main>
 </body>
 </html>
 """
+
+
+TEXTS = {
+    "title": "Verify a clip",
+    "about": "Who signed it, whether it was changed since, which model made it and from what. "
+    "The file is sent to this server, read there and not kept. "
+    "Files of other programs with Content Credentials (C2PA) can be verified too.",
+}
 
 
 class VerifyPage:
@@ -68,9 +78,7 @@ class VerifyPage:
         self._script = (script_head() + join_modules(modules(), MAIN)).encode()
         version = hashlib.sha256(self._script).hexdigest()[:12]
         self._address = f"{PREFIX}/static/{version}/{MAIN}"
-        style = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
-        # addresses are relative to the page: no proxy can get them wrong
-        self._page = PAGE.format(style=style, script=self._address[1:])
+        self._style = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in STYLES)
 
     def routes(self) -> list[Route]:
         return [
@@ -80,7 +88,22 @@ class VerifyPage:
         ]
 
     async def _send_page(self, request: Request) -> Response:
-        return HTMLResponse(self._page, headers={"Cache-Control": "no-cache"})
+        """In the language of the reader; the script draws the same and what is below it."""
+        language = language_of(request, cookie=True)
+        links = json.dumps(footer_links(self.settings)).replace("<", "\\u003c")
+        page = PAGE.format(
+            lang=language.tag,
+            dir=language.dir,
+            style=self._style,
+            script=self._address[1:],  # relative to the page: no proxy can get it wrong
+            links=links,
+            title=escape(language.translate(TEXTS["title"])),
+            about=escape(language.translate(TEXTS["about"])),
+        )
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Cookie"}
+        if link := preload(request):
+            headers["Link"] = link
+        return HTMLResponse(page, headers=headers)
 
     async def _send_script(self, request: Request) -> Response:
         headers = {"Cache-Control": FOR_GOOD, "X-Content-Type-Options": "nosniff"}

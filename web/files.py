@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, Response
 
 from errors import ErrorCode, KinoraError
 from web.errors import NO_STORE, SAFE, error_response
+from web.languages import Language, language_of
 
 if TYPE_CHECKING:
     from pipelines.preview import Preview
@@ -64,7 +65,7 @@ def send_file(
     if ranges is not None and not _is_valid(ranges):
         _remove_header(request, b"range")  # RFC 9110: a range that cannot be parsed is ignored
     elif ranges is not None and _is_beyond(ranges, stat.st_size):
-        return _range_not_satisfiable(stat.st_size)
+        return _range_not_satisfiable(stat.st_size, language_of(request))
     return response
 
 
@@ -100,9 +101,9 @@ def _is_beyond(ranges: str, size: int) -> bool:
     return False
 
 
-def _range_not_satisfiable(size: int) -> Response:
+def _range_not_satisfiable(size: int, language: Language) -> Response:
     error = KinoraError(ErrorCode.INVALID_INPUT, f"The file has {size} bytes; that part is beyond.")
-    response = error_response(error)
+    response = error_response(error, language=language)
     response.status_code = 416
     response.headers["Content-Range"] = f"bytes */{size}"
     return response

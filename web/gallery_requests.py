@@ -36,7 +36,7 @@ def read_query(query: Mapping[str, str]) -> GalleryQuery:
         raise invalid(unknown, f"There is no “{unknown}” here: use {', '.join(QUERY)}.")
     for name in ("model", "collection"):
         if not is_storable(sent.get(name, "")):
-            raise invalid(name, f"There is no such {name}.")
+            raise invalid(name, f"“{name}” names nothing that is here.")
     return GalleryQuery(
         sort=_choice(Sort, sent, "sort") or Sort.NEWEST,
         search=sent.get("search", ""),

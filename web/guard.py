@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from httpx import InvalidURL
 from starlette.datastructures import FormData, Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +24,7 @@ from media.files import NO_ROOM
 from web.addresses import below_root
 from web.errors import error_response, request_id
 from web.identity import is_https, is_same_origin, proxy_fault, warn_of_proxy
+from web.languages import Language, language_of
 from web.limits import TEXT_BYTES, limited, most_bytes
 
 if TYPE_CHECKING:
@@ -148,7 +150,9 @@ class Guard:
                 raise
             refused = refused or _as_error(scope["path"], error)
         if refused is not None:
-            await error_response(refused, scope["path"])(scope, receive, send)
+            await error_response(refused, scope["path"], _page_language(scope))(
+                scope, receive, send
+            )
             return
         for message in held:
             await send(message)
@@ -201,7 +205,8 @@ class Guard:
             most = most_bytes(scope["path"], self.settings, is_form=is_form)
             receive = limited(scope, receive, most)
         except KinoraError as error:
-            await error_response(error, scope["path"])(scope, receive, send)
+            language = language_of(Request(scope))
+            await error_response(error, scope["path"], language)(scope, receive, send)
             return
         forms: list[FormData] = []
         scope.setdefault("state", {})["forms"] = forms
@@ -245,6 +250,12 @@ def _as_error(path: str, error: Exception) -> KinoraError:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return KinoraError(ErrorCode.OUT_OF_DISK)
     return KinoraError(ErrorCode.INTERNAL)
+
+
+def _page_language(scope: Scope) -> Language | None:
+    """English for our page's script, which translates what it shows itself."""
+    request = Request(scope)
+    return None if "x-kinora" in request.headers else language_of(request, cookie=True)
 
 
 def _add_headers(send: Send, headers: dict[str, str]) -> Send:

@@ -23,11 +23,19 @@ COOKIE = "kinora-language"
 """Holds the visitor's choice; the page sets it."""
 ENGLISH = "en"
 PLACEHOLDER = re.compile(r"\{([a-z]+)\}")
-"""One letter stands for a number, a word for anything. A time and a label are texts themselves."""
-TEXTS_THEMSELVES = ("time", "label")
+"""One letter stands for a number, a word for anything."""
+TEXTS_THEMSELVES = ("time", "label", "reason", "field")
+"""Words that stand for a text of ours, or for a value where they have no entry."""
 ISOLATED = ("\u2068", "\u2069")
 """Around a value from left to right in a text from right to left, so that both stay in order."""
+MAY_BE_SENTENCES = ("prompt", "quote", "title")
 NUMBER, ANYTHING = r"(-?\d+(?:\.\d+)?)", r"(.+?)"
+SENTENCE_ENDS = r"[.?!…][\"”»」]?"
+WITHIN_A_SENTENCE = rf"((?:(?!{SENTENCE_ENDS}\s).)+?)"
+"""Of a text in several sentences, an entry takes only its own."""
+NO_NAME = "(?!(?:The|This|That|These|Those|There|Your|Its|It|An?|No|Each) )"
+"""How a name does not begin: “{name} cannot be read.” is not about “The sound”."""
+HAS_SENTENCES = re.compile(r"[.?!·] ")
 
 Entry = str | Mapping[str, str]
 """A translation, or its forms by the plural of the first number: `one`, `few`, `other`, ..."""
@@ -85,8 +93,8 @@ class Language:
 
         def value(found: re.Match[str]) -> str:
             text = by_name.get(found[1], found[0])
-            if found[1] in TEXTS_THEMSELVES:
-                return self.translate(text)
+            if found[1] in TEXTS_THEMSELVES and (own := self.translate(text)) != text:
+                return own
             is_mixed = self.dir == "rtl" and len(found[1]) > 1
             return f"{ISOLATED[0]}{text}{ISOLATED[1]}" if is_mixed else text
 
@@ -95,9 +103,21 @@ class Language:
 
 def _regex(key: str) -> re.Pattern[str]:
     parts = PLACEHOLDER.split(key)
+    names = parts[1::2]
     for at, part in enumerate(parts):
-        parts[at] = re.escape(part) if at % 2 == 0 else NUMBER if len(part) == 1 else ANYTHING
+        parts[at] = re.escape(part) if at % 2 == 0 else _group(part, key)
+    if names and not parts[-1] and parts[-2] == WITHIN_A_SENTENCE:
+        parts.append("(?<![.?!…])")
+    if names and not parts[0] and names[0] == "name":
+        parts[0] = NO_NAME
     return re.compile("".join(parts), re.DOTALL)
+
+
+def _group(name: str, key: str) -> str:
+    if len(name) == 1:
+        return NUMBER
+    is_free = name in MAY_BE_SENTENCES or (name in TEXTS_THEMSELVES and HAS_SENTENCES.search(key))
+    return ANYTHING if is_free else WITHIN_A_SENTENCE
 
 
 def plural(tag: str, number: str) -> str:

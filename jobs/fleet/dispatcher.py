@@ -253,7 +253,7 @@ class RedisExecutor:
             self._fleet.release(worker, ticket_id)
             return False
         ticket = RunTicket(id=ticket_id, job=job, worker=worker, server=lifecycle.store.server)
-        run = ActiveRun(job, ticket, self._deadline())
+        run = ActiveRun(job, ticket, self._deadline(job))
         with self._lock:
             self._runs[ticket_id] = run  # before its first message can arrive
         try:
@@ -358,11 +358,11 @@ class RedisExecutor:
                 lifecycle.worker_lost(job)
                 continue
             with self._lock:
-                self._runs[ticket.id] = ActiveRun(job, ticket, self._deadline(), has_begun=True)
+                self._runs[ticket.id] = ActiveRun(job, ticket, self._deadline(job), has_begun=True)
                 self._streams.setdefault(ticket.server, "0")
 
-    def _deadline(self) -> Deadline:
-        return Deadline(self._settings.request_timeout_s + OVERDUE_S)
+    def _deadline(self, job: Job) -> Deadline:
+        return Deadline(self._settings.request_timeout_s * job.fitted.parts + OVERDUE_S)
 
     # -- messages --------------------------------------------------------------------------------
 

@@ -75,7 +75,8 @@ class ServerLink:
     def begin(self, ticket: RunTicket) -> None:
         with self._changed:
             self._ticket, self._stop_request, self._previews = ticket, None, 0
-            self._deadline = Deadline(self._timeout_s + OVERDUE_S)
+            parts = ticket.job.fitted.parts
+            self._deadline = Deadline(self._timeout_s * parts + OVERDUE_S)
             self.update(ticket=ticket.id, job_id=ticket.job.id)
             self._put(Message(ticket, Begun()))
 

@@ -30,7 +30,7 @@ from rq.exceptions import StopRequested
 from errors import Cancelled, ErrorCode, KinoraError
 from jobs import checkpoint
 from jobs.artifacts import Artifacts
-from jobs.event_types import Failed, Loading
+from jobs.event_types import Failed, Loading, WorkerEvent
 from jobs.fleet.client import connect
 from jobs.fleet.link import ServerLink
 from jobs.fleet.messages import Done, Outcome, Returned
@@ -152,7 +152,13 @@ class RedisWorker:
                 self._artifacts, ticket.job, ticket.lent, folder, self._report_loading
             )
             checkpoint.bring(self._artifacts, ticket.job.id, folder)
-            result = self._backend.make(ticket.job, self._link.send, self, folder)
+            windows = checkpoint.WindowUploads(self._artifacts, ticket.job.id, folder)
+
+            def send(event: WorkerEvent) -> None:
+                windows.upload()
+                self._link.send(event)
+
+            result = self._backend.make(ticket.job, send, self, folder)
             if not self._link.may_publish(ticket):
                 raise Cancelled
             self._artifacts.publish(ticket.job.id, folder)

@@ -37,7 +37,7 @@ class ContentPolicy:
             raise KinoraError(
                 ErrorCode.INVALID_INPUT,
                 f"KINORA_PROMPT_FILTER_CATEGORIES names an unknown category: {unknown[0]}. "
-                f"There are {', '.join(self._rules.categories)}.",
+                f"There are: {', '.join(self._rules.categories)}.",
             )
         self._own = load_filter(settings.content_filter) if settings.content_filter else None
 

@@ -1,5 +1,5 @@
-"""Writes the files of an edit: the clip, its poster, its last frame, and copies without the visible
-mark where there is one."""
+"""Writes the files of an edit: the clip, its poster, its last frame, and copies without the marks
+where there is one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs.workers.frame_checks import check_result_at
-from jobs.workers.marking import adjustment_of, mark_of
+from jobs.workers.marking import adjustments_of, mark_of
 from media import unmarked
 from media.edited_stills import read_frames
+from media.invisible_watermark import has_room
 from media.operations.chain import Chain
 from media.operations.edit_request import EditRequest
+from media.operations.hide_watermark import HideWatermark
 from media.operations.outputs import OutputFile
 from media.operations.processes import ProcessLimits
 from media.operations.run_chain import EditedClip, Hooks, run_chain
@@ -26,7 +28,7 @@ CLIP = "clip"
 class WrittenEdit:
     clip: EditedClip
     unmarked: EditedClip | None = None
-    """The same without the visible mark, where there is one."""
+    """The same without the marks, where there is one."""
     adjustments: tuple[Adjustment, ...] = ()
 
 
@@ -43,14 +45,18 @@ def write_edit(
     target = folder / f"{CLIP}{output.kind.suffix}"
     on_progress = hooks.on_progress
     limits = ProcessLimits(max_bytes=settings.max_video_file_size_bytes)
-    mark = mark_of(settings)
-    if mark is None:
-        return WrittenEdit(run_chain(chain, target, output, hooks, limits))
+    info = chain.info
+    changes = tuple(adjustments_of(settings, info.width, info.height))
+    mark, marked_chain = mark_of(settings), chain
+    if settings.watermark and has_room(info.width, info.height):
+        marked_chain = chain.with_frames_changed(HideWatermark(text=settings.watermark))
+    if mark is None and marked_chain is chain:
+        return WrittenEdit(run_chain(chain, target, output, hooks, limits), None, changes)
     first = replace(hooks, on_progress=lambda done, total: on_progress(done, 2 * total))
     second = replace(hooks, on_progress=lambda done, total: on_progress(total + done, 2 * total))
     plain = run_chain(chain, folder / unmarked.CLIP, OutputFile("mp4", "high"), first, limits)
-    marked = run_chain(chain, target, replace(output, mark=mark), second, limits)
-    return WrittenEdit(marked, plain, (adjustment_of(settings),))
+    marked = run_chain(marked_chain, target, replace(output, mark=mark), second, limits)
+    return WrittenEdit(marked, plain, changes)
 
 
 def write_stills(made: WrittenEdit, folder: Path, settings: Settings) -> None:

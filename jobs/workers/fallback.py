@@ -113,7 +113,7 @@ def _refitted(
     )
     limits = Limits.from_settings(settings)
     size, clip = sizes(request)
-    own = ""
+    instead = f"{card.name} made the clip instead."
     try:
         fitted = fit(request, card, limits, source_size=size, clip=clip)
     except KinoraError:
@@ -122,14 +122,14 @@ def _refitted(
         }
         bare = GenerationRequest.model_validate(kept | {"model": card.id, "seed": request.seed})
         fitted = fit(bare, card, limits, source_size=size, clip=clip)
-        own = ", at its own size and length"
+        instead = f"{card.name} made the clip instead, at its own size and length."
         dropped = tuple(_dropped(request, bare, fitted, card))
         fitted = fitted.model_copy(update={"adjustments": (*fitted.adjustments, *dropped)})
     change = Adjustment(
         field="model",
         asked=job.fitted.model,
         used=card.id,
-        sentence=f"{_first_sentence(why)} {card.name} made the clip instead{own}.",
+        sentence=f"{_first_sentence(why)} {instead}",
     )
     return fitted.model_copy(
         update={

@@ -76,7 +76,7 @@ class ForegroundExecutor:
         job = lifecycle.claim({job_id})
         if job is None:
             return
-        was_sampled = lifecycle.is_sampled(job_id)
+        was_sampled = lifecycle.has_checkpoint(job_id)
 
         def emit(event: WorkerEvent) -> None:
             lifecycle.progress(job, event)
@@ -112,7 +112,7 @@ class ForegroundExecutor:
         """After an interrupt: cancels accepted jobs, which would otherwise wait for a server."""
         lifecycle = self._lifecycle
         for job in lifecycle.store.unfinished(lifecycle.store.server):
-            if lifecycle.is_sampled(job.id):  # its decoding was to be retried
+            if lifecycle.has_checkpoint(job.id):  # its decoding was to be retried
                 end_command(lifecycle, lifecycle.store.server)
             elif job.state is State.QUEUED:
                 lifecycle.cancel_queued(job.id)

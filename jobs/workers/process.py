@@ -310,7 +310,7 @@ class ProcessExecutor:
 
     def _deadline(self, job: Job) -> float:
         began = max(job.started_at or 0.0, self._loaded_at)
-        return began + self._settings.request_timeout_s + OVERDUE_S
+        return began + self._settings.request_timeout_s * job.fitted.parts + OVERDUE_S
 
     def _free(self) -> None:
         with self._lock:

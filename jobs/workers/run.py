@@ -19,25 +19,27 @@ from errors import ErrorCode, KinoraError
 from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping
 from jobs.event_types import Decoding, Encoding, Fallback, Loading, StepDone, WorkerEvent
 from jobs.job import Job, Result
-from jobs.lifecycle import MANIFEST
 from jobs.workers.fallback import model_for
 from jobs.workers.frame_checks import check_inputs, check_result
 from jobs.workers.promise import made_otherwise, note_differences
 from jobs.workers.run_edit import run_edit
+from jobs.workers.run_steps import (
+    evict_others,
+    find_lead,
+    load_inputs,
+    mark_decoding,
+    settings_used,
+    sound_of_input,
+    write_checkpoint,
+    write_manifest,
+)
 from jobs.workers.timing import LoadingThrottle, PhaseTimer, StepTimer, TimedControl
 from pipelines.control import Control
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from media.prefix import LeadIn
-    from pipelines.engine.denoise import Sampled, Step
-    from pipelines.engine.families.base import Inputs
-    from pipelines.engine.loaded import Loaded
+    from pipelines.engine.denoise import Step
     from pipelines.engine.manager import LoadProgress, PipelineManager
-    from pipelines.models.cards import ModelCard
-    from pipelines.request import Adjustment, FittedRequest
-    from pipelines.sound import Sound
+    from pipelines.request import Adjustment
     from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -57,10 +59,11 @@ def run_job(
     """Makes the clip; an edit without `manager`. Raises KinoraError; Cancelled if the job was
     discarded."""
     try:
-        with _as_kinora_errors(job.id), TimedControl(control, settings.request_timeout_s) as timed:
+        timeout_s = settings.request_timeout_s * job.fitted.parts
+        with _as_kinora_errors(job.id), TimedControl(control, timeout_s) as timed:
             if job.edit:
                 result = run_edit(job, job.edit, emit, timed, folder, pictures, settings)
-                _write_manifest(folder, result)
+                write_manifest(folder, result)
                 return result
             if manager is None:
                 raise ValueError("only an edit is made without models")
@@ -80,7 +83,7 @@ def _run(
     pictures: Path,
     settings: Settings,
 ) -> Result:
-    from jobs.workers.marking import adjustment_of, write_files
+    from jobs.workers.marking import adjustments_of, write_files
     from pipelines.engine import latents_file
     from pipelines.engine.decode import check_between_layers, decode
     from pipelines.engine.memory import PeakMemory
@@ -110,9 +113,14 @@ def _run(
     loaded.weights.clips += 1
 
     # 2. Read the inputs, cropped to the size of the clip, and check what they show.
-    lead = _lead(fitted, pictures)
-    inputs = _inputs(job, lead, pictures, settings, on_progress)
+    lead = find_lead(fitted, pictures)
+    inputs = load_inputs(job, lead, pictures, settings, on_progress)
     check_inputs(inputs, lead, fitted, settings)
+    if fitted.windows is not None:
+        from jobs.workers.run_windows import LongRun, run_windows
+
+        run = LongRun(job, manager, emit, control, folder, pictures, settings)
+        return run_windows(run, loaded, inputs, lead, timer, peak, is_cold=is_cold)
 
     # 3. Sample, unless a checkpoint has the latents.
     step_timer = StepTimer()
@@ -139,11 +147,11 @@ def _run(
             control,
             on_step,
             emit if settings.previews else None,
-            make_room=lambda: _evict_others(manager, loaded),
+            make_room=lambda: evict_others(manager, loaded),
             on_change=on_change,
         )
         dumped = tuple(change.model_dump() for change in changes)
-        _write_checkpoint(replace(sampled, changes=dumped), checkpoint)
+        write_checkpoint(replace(sampled, changes=dumped), checkpoint)
     else:
         changes += [Adjustment.model_validate(each) for each in sampled.changes or ()]
     timer.seconds.update(sampled.seconds)
@@ -153,7 +161,7 @@ def _run(
     # 4. Decode. From here on, a failed job can be retried without sampling.
     emit(Decoding())
     tiles = max(plan.tiles, 2 if died else 0)
-    with _decoding(folder), check_between_layers(loaded, control.check):
+    with mark_decoding(folder), check_between_layers(loaded, control.check):
         frames = decode(loaded, sampled, fitted, tiles=tiles, on_change=on_change)
     timer.lap("decode")
     control.check()
@@ -164,7 +172,7 @@ def _run(
     note_differences(fitted, loaded.card, frames, sampled.sound, changes)
     if lead is not None:
         lead = replace(lead, height=frames.shape[1], width=frames.shape[2])
-    comment = _settings_used(
+    comment = settings_used(
         job, loaded.card, steps_done=sampled.steps_done, **made_otherwise(fitted, frames)
     )
 
@@ -177,11 +185,10 @@ def _run(
         fitted,
         settings,
         comment=comment,
-        sound=sampled.sound or _sound_of_input(fitted, pictures),
+        sound=sampled.sound or sound_of_input(fitted, pictures),
         lead=lead,
     )
-    if settings.draws_mark:
-        changes.append(adjustment_of(settings))
+    changes += adjustments_of(settings, clip.width, clip.height)
     timer.lap("encode")
     result = Result(
         clip=clip.path.name,
@@ -200,136 +207,10 @@ def _run(
         peak_gb=peak.gb(),
         adjustments=tuple(changes),
     )
-    _write_manifest(folder, result)
+    write_manifest(folder, result)
     with contextlib.suppress(OSError):
         checkpoint.unlink()
     return result
-
-
-def _evict_others(manager: PipelineManager, loaded: Loaded) -> bool:
-    """Evicts the other models; False if there were none."""
-    others = [model_id for model_id in manager.loaded() if model_id != loaded.card.id]
-    for model_id in others:
-        manager.evict(model_id)
-    return bool(others)
-
-
-def _write_checkpoint(sampled: Sampled, file: Path) -> None:
-    """If it fails, the clip is made without a checkpoint."""
-    from media.files import atomic_write
-    from pipelines.engine.latents_file import save
-
-    try:
-        with atomic_write(file) as part:
-            save(sampled, part)
-    except Exception:  # of any kind: the clip itself can still be made
-        log.warning(
-            "Writing the checkpoint failed; a failed decode cannot be retried.",
-            exc_info=True,
-        )
-
-
-@contextmanager
-def _decoding(folder: Path) -> Iterator[None]:
-    """Marks that decoding runs: if the worker dies of it, the next attempt decodes with less
-    memory."""
-    marker = folder / DECODING
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-    try:
-        yield
-    finally:
-        marker.unlink(missing_ok=True)
-
-
-def _lead(fitted: FittedRequest, pictures: Path) -> LeadIn | None:
-    """The clip that this one continues, at its frame rate and size."""
-    from media.prefix import LeadIn
-    from media.unmarked import input_folder
-
-    if fitted.continue_from is None:
-        return None
-    return LeadIn(
-        fitted.continue_from,
-        input_folder(pictures, fitted.continue_from, ".mp4"),
-        fps=fitted.fps,
-        count=fitted.lead_frames,
-        width=fitted.width,
-        height=fitted.height,
-        focus=fitted.focus,
-        skip=fitted.overlap,
-    )
-
-
-def _sound_of_input(fitted: FittedRequest, pictures: Path) -> Sound | None:
-    """The sound of the input video, for models without sound. `encode` cuts it."""
-    from media.soundtrack import load_sound
-    from media.videos import SOUND_RATE_HZ, find_video
-
-    if fitted.video is None or not (channels := find_video(fitted.video, pictures).channels):
-        return None
-    return load_sound(pictures / f"{fitted.video}.mp4", SOUND_RATE_HZ, channels)
-
-
-def _inputs(
-    job: Job,
-    lead: LeadIn | None,
-    pictures: Path,
-    settings: Settings,
-    on_progress: Callable[[LoadProgress], None],
-) -> Inputs:
-    from media.images import crop_to, load_picture
-    from media.unmarked import input_folder
-    from media.videos import load_frames
-    from pipelines.engine.families.base import Inputs
-    from pipelines.engine.manager import LoadProgress
-    from pipelines.models.loras import find_or_fetch
-
-    fitted = job.fitted
-
-    def on_bytes(done: int, total: int) -> None:
-        on_progress(LoadProgress("downloading the LoRA", done / total if total else None))
-
-    def picture(image_id: str | None) -> Image.Image | None:
-        if image_id is None:
-            return None
-        picture = load_picture(image_id, input_folder(pictures, image_id, ".png"))
-        return crop_to(picture, fitted.width, fitted.height, fitted.focus)
-
-    video = fitted.video and load_frames(
-        fitted.video,
-        input_folder(pictures, fitted.video, ".mp4"),
-        fps=fitted.fps,
-        num_frames=fitted.num_frames,
-        width=fitted.width,
-        height=fitted.height,
-        focus=fitted.focus,
-    )
-    ending = lead.last_images(fitted.overlap) if lead else ()
-    return Inputs(
-        image=picture(fitted.image) or (ending[-1] if ending else None),
-        last_image=picture(fitted.last_image),
-        video=video or (),
-        lead=ending if len(ending) > 1 else (),
-        loras=tuple(find_or_fetch(lora, settings, on_bytes) for lora in fitted.loras),
-    )
-
-
-def _settings_used(job: Job, card: ModelCard, **more: object) -> str:
-    from importlib.metadata import version
-
-    from media.metadata import settings_json
-
-    versions = {name: version(name) for name in ("diffusers", "torch", "transformers")}
-    return settings_json(job.fitted, revision=card.revision, versions=versions, **more)
-
-
-def _write_manifest(folder: Path, result: Result) -> None:
-    from media.files import atomic_write
-
-    with atomic_write(folder / MANIFEST) as part:
-        part.write_text(result.model_dump_json(), encoding="utf-8")
 
 
 @contextmanager

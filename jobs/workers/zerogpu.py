@@ -230,30 +230,25 @@ WORDS: tuple[tuple[str, Outcome], ...] = (
 )
 
 
+TOO_LONG = {
+    "anonymous": "This clip requests {} s of GPU time, which is more than ZeroGPU grants without "
+    "logging in. Use fewer frames or steps, or log in to Hugging Face.",
+    "regular": "This clip requests {} s of GPU time, which is more than ZeroGPU grants to a free "
+    "account. Use fewer frames or steps, or an account with more quota.",
+    "pro": "This clip requests {} s of GPU time, which is more than ZeroGPU grants at once. "
+    "Use fewer frames or steps, or continue a shorter clip.",
+}
+
+
 def refusal(outcome: Outcome, watch: Watch, requested_s: int, charge: float) -> KinoraError:
     """The error for the user."""
     counted = round(requested_s * charge)
-    fewer = "Use fewer frames or steps"
     match outcome:
         case "illegal":
-            whom, more = {
-                "regular": ("to a free account", "or an account with more quota"),
-                "pro": ("at once", "or continue a shorter clip"),
-            }.get(watch.level or "", ("without logging in", "or log in to Hugging Face"))
-            return KinoraError(
-                ErrorCode.TOO_LARGE,
-                f"This clip requests {counted} s of GPU time, which is more than ZeroGPU grants "
-                f"{whom}. {fewer}, {more}.",
-            )
+            sentence = TOO_LONG.get(watch.level or "anonymous", TOO_LONG["anonymous"])
+            return KinoraError(ErrorCode.TOO_LARGE, sentence.format(counted))
         case "quota":
-            when = f"try again in {_long(watch.wait_s)}" if watch.wait_s else "try again later"
-            login = "log in to Hugging Face, " if watch.level == "anonymous" else ""
-            left = f"{watch.left_s:.0f} s are left" if watch.wait_s else "less is left"
-            return KinoraError(
-                ErrorCode.RATE_LIMITED,
-                f"Your GPU quota is not enough: this clip requests {counted} s, and {left}. "
-                f"{fewer}, {login}or {when}.",
-            )
+            return KinoraError(ErrorCode.RATE_LIMITED, _quota_sentence(watch, counted))
         case "runs":
             sentence = "You have used all GPU runs of your quota. Wait a while, then try again."
             return KinoraError(ErrorCode.RATE_LIMITED, sentence)
@@ -267,11 +262,37 @@ def refusal(outcome: Outcome, watch: Watch, requested_s: int, charge: float) -> 
             )
             return KinoraError(ErrorCode.UNAVAILABLE, sentence)
         case "busy":
-            login = ", or log in to Hugging Face for more priority" * (watch.level == "anonymous")
-            sentence = f"No GPU was free. Try again in a minute{login}."
+            sentence = "No GPU was free. Try again in a minute."
+            if watch.level == "anonymous":
+                sentence = (
+                    "No GPU was free. "
+                    "Try again in a minute, or log in to Hugging Face for more priority."
+                )
             return KinoraError(ErrorCode.UNAVAILABLE, sentence)
         case _:
             return KinoraError(ErrorCode.UNAVAILABLE, "The GPU could not be started. Try again.")
+
+
+def _quota_sentence(watch: Watch, counted: int) -> str:
+    """What is left, and when there is more. A wait of 0 means that both are unknown."""
+    may_log_in = watch.level == "anonymous"
+    if watch.wait_s:
+        when = _long(watch.wait_s)
+        sentence = (
+            f"Your GPU quota is not enough: this clip requests {counted} s, "
+            f"and {watch.left_s:.0f} s are left."
+        )
+        advice = f"Use fewer frames or steps, or try again in {when}."
+        if may_log_in:
+            advice = f"Use fewer frames or steps, log in to Hugging Face, or try again in {when}."
+    else:
+        sentence = (
+            f"Your GPU quota is not enough: this clip requests {counted} s, and less is left."
+        )
+        advice = "Use fewer frames or steps, or try again later."
+        if may_log_in:
+            advice = "Use fewer frames or steps, log in to Hugging Face, or try again later."
+    return f"{sentence} {advice}"
 
 
 def too_short(requested_s: int) -> KinoraError:

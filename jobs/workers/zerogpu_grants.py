@@ -172,7 +172,7 @@ class Grants:
         """The task timed out, and no longer request is allowed."""
         most = zerogpu.most_s(self._levels.get(job.owner), spent.charge)
         took_all = spent.seconds >= spent.requested_s * NEARLY
-        return took_all and spent.requested_s >= most and not lifecycle.is_sampled(job.id)
+        return took_all and spent.requested_s >= most and not lifecycle.has_checkpoint(job.id)
 
     def _seconds(self, lifecycle: JobLifecycle, job: Job) -> Seconds:
         estimate = lifecycle.estimator.estimate(job.fitted)

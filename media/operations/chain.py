@@ -83,6 +83,12 @@ class Chain:
         tracks = [step.operation.subtitle_track(step.sources[0], self.files) for step in self.steps]
         return next((track for track in reversed(tracks) if track is not None), self.kept_track)
 
+    def with_frames_changed(self, operation: FrameOperation) -> Chain:
+        """The same with one more step at its end, which changes the pixels only."""
+        made = (operation.output(self.info),)
+        step = ChainStep(len(self.steps), operation, (self.info,), made)
+        return replace(self, steps=(*self.steps, step))
+
     @property
     def has_frame_operations(self) -> bool:
         return any(isinstance(step.operation, FrameOperation) for step in self.steps)

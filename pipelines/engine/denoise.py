@@ -44,6 +44,8 @@ class _RunSummary:
     """Wall time of encode_prompt (everything before the first step) and denoise."""
     changes: tuple[dict[str, Any], ...] | None = None
     """Adjustments made while sampling, as dictionaries; kept in the checkpoint."""
+    window: int | None = None
+    """Of a long clip: which of its windows this is, from 0; kept in the checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,7 @@ def _match_layers(
                     asked=lora.name,
                     used=f"{found.fitting} of {found.total} layers",
                     sentence=f"Of the LoRA “{lora.name}”, {found.fitting} of {found.total} layers "
-                    f"fit this model; the other {left} {'is' if left == 1 else 'are'} not used.",
+                    f"fit this model; the other {left} not used.",
                 )
             )
         for component, state in found.states.items():

@@ -71,20 +71,30 @@ def note_fps_change(
     if not was or abs(was - fps) < 0.005:  # 23.976 against 24 is a difference, 29.999 none
         return
     m = card.limits
-    why = "."
+    shown = _format_fps(was)
+    sentence = f"The whole clip runs at {fps} frames per second instead of {shown}."
     if m.fps_choices:
-        why = f": {card.name} offers {', '.join(str(choice) for choice in m.fps_choices)}."
+        rates = ", ".join(str(choice) for choice in m.fps_choices)
+        sentence = (
+            f"The whole clip runs at {fps} frames per second instead of {shown}: "
+            f"{card.name} offers {rates}."
+        )
     elif round(was) > m.max_fps:
-        why = f": {card.name} makes at most {m.max_fps}."
+        sentence = (
+            f"The whole clip runs at {fps} frames per second instead of {shown}: "
+            f"{card.name} makes at most {m.max_fps}."
+        )
     elif round(was) < m.min_fps:
-        why = f": {card.name} makes at least {m.min_fps}."
+        sentence = (
+            f"The whole clip runs at {fps} frames per second instead of {shown}: "
+            f"{card.name} makes at least {m.min_fps}."
+        )
     changes.append(
         Adjustment(
             field="fps",
             asked=round(was, 3),
             used=fps,
-            sentence=f"The whole clip runs at {fps} frames per second instead of "
-            f"{_format_fps(was)}{why} Motion and sound keep their speed.",
+            sentence=f"{sentence} Motion and sound keep their speed.",
         )
     )
 

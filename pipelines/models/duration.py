@@ -179,17 +179,20 @@ def fit_num_frames(
             )
         )
     if request.duration_s is not None and used != by_time:
-        changes.append(
-            Adjustment(
-                field="duration_s",
-                asked=request.duration_s,
-                used=(used - overlap) / fps,
-                sentence=f"{'It adds' if overlap else 'The clip lasts'} "
-                f"{(used - overlap) / fps:.2f} s instead of {request.duration_s:g} s: "
-                f"{used} frames is the nearest length {card.name} makes.",
-            )
-        )
+        changes.append(nearest_length(request.duration_s, card, fps, used, overlap))
     return used
+
+
+def nearest_length(
+    duration_s: float, card: ModelCard, fps: int, used: int, overlap: int
+) -> Adjustment:
+    """Another duration than was requested: of `used` frames, without the first `overlap`."""
+    return Adjustment(
+        field="duration_s",
+        asked=duration_s,
+        used=(used - overlap) / fps,
+        sentence=_nearest_length(duration_s, card, used, fps, overlap),
+    )
 
 
 def _fit_to_source_clip(
@@ -208,27 +211,33 @@ def _fit_to_source_clip(
     if used > source_frames:  # the next legal count below, where there is one
         used = max(rule.nearest(source_frames - rule.of / 2, m.min_frames, longest), m.min_frames)
     digits = 1 if clip.seconds >= 0.1 else 2
-    has = f"The clip lasts {clip.seconds:.{digits}f} s"
     if used > source_frames and request.num_frames != used:
-        until = f"{used / fps:.1f} s, the shortest clip {card.name} makes"
-        sentence = f"{has}; its last frame is held until {until}."
+        sentence = (
+            f"The clip lasts {clip.seconds:.{digits}f} s; its last frame is held until "
+            f"{used / fps:.1f} s, the shortest clip {card.name} makes."
+        )
     elif request.num_frames is not None and used != request.num_frames:
-        why = (
-            f"{has}."
-            if request.num_frames > source_frames
-            else f"{card.name} makes {_frame_rule(card)} frames."
+        sentence = (
+            f"The clip has {used} frames instead of {request.num_frames}: "
+            f"{card.name} makes {_frame_rule(card)} frames."
         )
-        sentence = f"The clip has {used} frames instead of {request.num_frames}: {why}"
+        if request.num_frames > source_frames:
+            sentence = (
+                f"The clip has {used} frames instead of {request.num_frames}: "
+                f"The clip lasts {clip.seconds:.{digits}f} s."
+            )
     elif not requested and source_frames - used >= rule.of:
-        share = f"The first {used / fps:.1f} s of the clip's {clip.seconds:.1f} s are used"
-        sentence = f"{share}: {card.name} makes no longer clips."
-    elif request.duration_s is not None and used != request.duration_s * fps:
-        why = (
-            f"{has}"
-            if request.duration_s > clip.seconds
-            else f"{used} frames is the nearest length {card.name} makes"
+        sentence = (
+            f"The first {used / fps:.1f} s of the clip's {clip.seconds:.1f} s are used: "
+            f"{card.name} makes no longer clips."
         )
-        sentence = f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: {why}."
+    elif request.duration_s is not None and used != request.duration_s * fps:
+        sentence = _nearest_length(request.duration_s, card, used, fps)
+        if request.duration_s > clip.seconds:
+            sentence = (
+                f"The clip lasts {used / fps:.2f} s instead of {request.duration_s:g} s: the one "
+                f"it is made from lasts {clip.seconds:.{digits}f} s."
+            )
     else:
         return used
     for field, value in (("num_frames", request.num_frames), ("duration_s", request.duration_s)):
@@ -239,6 +248,21 @@ def _fit_to_source_clip(
     if not requested:
         changes.append(Adjustment(field="num_frames", asked=None, used=used, sentence=sentence))
     return used
+
+
+def _nearest_length(
+    duration_s: float, card: ModelCard, frames: int, fps: int, overlap: int = 0
+) -> str:
+    seconds = (frames - overlap) / fps
+    if overlap:
+        return (
+            f"It adds {seconds:.2f} s instead of {duration_s:g} s: "
+            f"{frames} frames is the nearest length {card.name} makes."
+        )
+    return (
+        f"The clip lasts {seconds:.2f} s instead of {duration_s:g} s: "
+        f"{frames} frames is the nearest length {card.name} makes."
+    )
 
 
 def _frame_rule(card: ModelCard) -> str:

@@ -25,7 +25,8 @@ from pipelines.models.duration import (
     invalid_field,
     value_in_range,
 )
-from pipelines.models.selection import VERBS
+from pipelines.models.long_clips import fit_long_clip
+from pipelines.models.selection import unsupported_task
 from pipelines.models.unused_fields import note_unused_fields
 from pipelines.request import (
     DEFAULT_STRENGTH,
@@ -61,8 +62,10 @@ def fit(
 
     # 1. Task and inputs: refused where the model does not support them
     if request.task not in card.tasks:
-        verb = "continue a clip" if request.continue_from else VERBS[request.task]
-        raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"{card.name} cannot {verb}.")
+        if request.continue_from:
+            sentence = f"{card.name} cannot continue a clip."
+            raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, sentence)
+        raise unsupported_task(card, request.task)
     if request.task is Task.TEXT_TO_VIDEO and not request.prompt.strip():
         raise invalid_field("prompt", "Say what should happen in the clip: the prompt is empty.")
     if request.task is Task.VIDEO_TO_VIDEO and card.rules.prompt and not request.prompt.strip():
@@ -103,7 +106,11 @@ def fit(
     join = plan_join(request, card, before, fps) if before else Join()
     if before is not None:
         note_fps_change(card, before, fps, changes)
-    frames = fit_num_frames(request, card, limits, fps, clip, changes, join.overlap)
+    windows = None
+    if (long_clip := fit_long_clip(request, card, limits, fps, changes, join.overlap)) is not None:
+        frames, windows = long_clip
+    else:
+        frames = fit_num_frames(request, card, limits, fps, clip, changes, join.overlap)
     if (source := before or clip) is not None:
         field = "continue_from" if before else "video"
         note_conversions(field, source, request.format, changes)
@@ -143,6 +150,7 @@ def fit(
         height=height,
         num_frames=frames,
         fps=fps,
+        windows=windows,
         format=request.format,
         quality=request.quality,
         allow_fallback=request.allow_fallback,
@@ -179,10 +187,11 @@ def _refuse_unsupported_inputs(request: GenerationRequest, card: ModelCard) -> N
         error.action = {"label": "Leave it off", "set": {"upscale": False}}
         raise error
     if request.sampler is not None and request.sampler not in rules.samplers:
-        offer = ", ".join(rules.samplers) or "its own only"
-        raise invalid_field(
-            "sampler", f"{card.name} does not sample with “{request.sampler}”. It offers: {offer}."
-        )
+        offer = f"It offers: {', '.join(rules.samplers)}."
+        if not rules.samplers:
+            offer = "It has only its own sampler."
+        sentence = f"{card.name} does not sample with “{request.sampler}”. {offer}"
+        raise invalid_field("sampler", sentence)
 
 
 def _refuse_too_few_steps(steps: int, strength: float, card: ModelCard) -> None:
@@ -190,11 +199,12 @@ def _refuse_too_few_steps(steps: int, strength: float, card: ModelCard) -> None:
     if not card.rules.strength_skips_steps or int(steps * strength) >= 1:
         return
     least = math.ceil(100 / steps) / 100
-    more_steps = " or more steps" if card.rules.steps else ""
+    change = f"Use a strength of at least {least:g}."
+    if card.rules.steps:
+        change = f"Use a strength of at least {least:g} or more steps."
     error = invalid_field(
         "strength",
-        f"A strength of {strength:g} with {steps} {'step' if steps == 1 else 'steps'} changes "
-        f"nothing. Use a strength of at least {least:g}{more_steps}.",
+        f"A strength of {strength:g} changes nothing with so few steps ({steps}). {change}",
     )
     error.action = {"label": f"Use a strength of {least:g}", "set": {"strength": least}}
     raise error

@@ -38,6 +38,8 @@ class Rules(BaseModel):
     last_image: bool = False
     lead: bool = False
     """It can start from several frames, so that a continuation keeps the motion."""
+    most_lead: int | None = None
+    """It reads no more of them than these; None: as many as it is given."""
     strength: bool = True
     """Video-to-video starts from the clip with noise added to it; False where the clip only guides
     and `strength` has no effect."""
@@ -186,6 +188,7 @@ RULES: dict[str, Rules] = {
         frames=Steps(of=4, plus=1),
         size=Steps(of=16),
         lead=True,
+        most_lead=5,
         strength=False,
         packages=("cosmos_guardrail", "torchvision"),
     ),

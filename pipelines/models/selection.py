@@ -13,11 +13,20 @@ from pipelines.models.catalog import Catalog
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
 
-VERBS = {
-    Task.TEXT_TO_VIDEO: "start from words",
-    Task.IMAGE_TO_VIDEO: "animate a picture",
-    Task.VIDEO_TO_VIDEO: "work over a clip",
+CANNOT = {
+    Task.TEXT_TO_VIDEO: "{} cannot start from words.",
+    Task.IMAGE_TO_VIDEO: "{} cannot animate a picture.",
+    Task.VIDEO_TO_VIDEO: "{} cannot work over a clip.",
 }
+NONE_CAN = {
+    Task.TEXT_TO_VIDEO: "No model here can start from words.",
+    Task.IMAGE_TO_VIDEO: "No model here can animate a picture.",
+    Task.VIDEO_TO_VIDEO: "No model here can work over a clip.",
+}
+
+
+def unsupported_task(card: ModelCard, task: Task) -> KinoraError:
+    return KinoraError(ErrorCode.TASK_NOT_SUPPORTED, CANNOT[task].format(card.name))
 
 
 def pick_card(
@@ -54,7 +63,7 @@ def default_model(task: Task, cards: Mapping[str, ModelCard], settings: Settings
         return named
     able = [card for card in cards.values() if task in card.tasks]
     if not able:
-        raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, f"No model here can {VERBS[task]}.")
+        raise KinoraError(ErrorCode.TASK_NOT_SUPPORTED, NONE_CAN[task])
     usual = default_card(cards, settings)
 
     def rank(card: ModelCard) -> tuple[bool, ...]:

@@ -44,13 +44,13 @@ class AllowedModels:
 
     def unknown_model(self, name: str) -> KinoraError:
         """The error for a model that no card describes. On a Space that includes ids of the Hub."""
-        names = " or ".join(card.name for card in self.cards().values())
+        names = ", ".join(card.name for card in self.cards().values())
         sentence = f"There is no model called “{name}” here."
         if "/" in name:
             sentence = (
                 f"“{name}” is not offered on this Space: it would have to be downloaded first."
             )
-        error = self._refusal(f"{sentence} Choose {names}.", "model", None)
+        error = self._refusal(f"{sentence} Offered here: {names}.", "model", None)
         return KinoraError(ErrorCode.UNKNOWN_MODEL, error.message, details=error.details)
 
     @property
@@ -65,15 +65,15 @@ class AllowedModels:
             why = self._why_not_upscaled(card)
             if why:
                 action = {"label": "Make it without upscaling", "set": {"upscale": False}}
-                raise self._refusal(f"Upscaling with {card.name} {why}.", "upscale", action)
+                raise self._refusal(why, "upscale", action)
         if why is None:
             return
         others = [x for x in self.cards().values() if task is None or task in x.tasks]
-        names = f" Choose {' or '.join(x.name for x in others[:3])}." if others else ""
+        names = f" Offered here: {', '.join(x.name for x in others[:3])}." if others else ""
         action = (
             {"label": f"Use {others[0].name}", "set": {"model": others[0].id}} if others else None
         )
-        raise self._refusal(f"{card.name} {why}.{names}", "model", action)
+        raise self._refusal(f"{why}{names}", "model", action)
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -97,23 +97,34 @@ class AllowedModels:
         if self._allows_all or card.id in self._preloaded:
             return None
         if self._settings.zero_gpu:
-            return "is not offered on this Space: it was not loaded before the Space started"
+            return (
+                f"{card.name} is not offered on this Space: "
+                "it was not loaded before the Space started."
+            )
         if download_gb(card) is not None or any(map(_is_missing, card.parts.values())):
-            return "is not offered on this Space: it would have to be downloaded first"
+            return (
+                f"{card.name} is not offered on this Space: it would have to be downloaded first."
+            )
         # remembered, as a verdict reads safetensors headers and this is called for every card
         if card.id not in self._slow:
             self._slow[card.id] = self._planner.verdict(card).level == "slow"
         if self._slow[card.id]:
-            return "is not offered on this Space: it is too slow here"
+            return f"{card.name} is not offered on this Space: it is too slow here."
         return None
 
     def _why_not_upscaled(self, card: ModelCard) -> str | None:
         if self._allows_all or card.latent_upsampler is None:
             return None
         if self._settings.zero_gpu:
-            return "is not offered on this Space: its second model is not loaded before launch"
+            return (
+                f"Upscaling with {card.name} is not offered on this Space: "
+                "its second model is not loaded before launch."
+            )
         if _is_missing(card.latent_upsampler):
-            return "is not offered on this Space: its second model would have to be downloaded"
+            return (
+                f"Upscaling with {card.name} is not offered on this Space: "
+                "its second model would have to be downloaded."
+            )
         return None
 
     def _refusal(self, sentence: str, field: str, action: dict[str, object] | None) -> KinoraError:

@@ -44,7 +44,7 @@ class ClipShape:
         return cls(
             width=fitted.width,
             height=fitted.height,
-            num_frames=fitted.num_frames,
+            num_frames=fitted.sampled_frames,
             steps=fitted.num_inference_steps,
             is_guided=fitted.guidance_scale > 1,
             is_upscaled=fitted.upscale,

@@ -104,16 +104,19 @@ class Planner:
                 sentence = f"{sentence} The nearest that runs here is {nearest.name}."
             return PlanVerdict("no", sentence, plan, nearest.id if nearest else None, code)
         seconds = self.speed(card, shape).total(shape.steps)
-        where = f"on the GPU ({machine.gpu_name})" if plan.device_name == "cuda" else "on the CPU"
-        if plan.gpu_size == "xlarge":
-            where += ", a whole one, which takes twice the quota"
         unused = f" {UNUSED}" if machine.gpu_problem else ""
-        if seconds > SLOW_S and plan.device_name == "cpu":
+        if plan.device_name == "cpu":
+            if seconds <= SLOW_S:
+                return PlanVerdict("runs", f"Runs here on the CPU.{unused}", plan)
+            sentence = f"Runs here on the CPU, slowly: a clip may take {_format_duration(seconds)}."
+            return PlanVerdict("slow", f"{sentence}{unused}", plan)
+        sentence = f"Runs here on the GPU ({machine.gpu_name})."
+        if plan.gpu_size == "xlarge":
             sentence = (
-                f"Runs here {where}, slowly: a clip may take {_format_duration(seconds)}.{unused}"
+                f"Runs here on the GPU ({machine.gpu_name}), a whole one, which takes twice the "
+                "quota."
             )
-            return PlanVerdict("slow", sentence, plan)
-        return PlanVerdict("runs", f"Runs here {where}.{unused}", plan)
+        return PlanVerdict("runs", f"{sentence}{unused}", plan)
 
     def refuse_what_cannot_run(
         self,
@@ -167,9 +170,11 @@ class Planner:
         if not plan.fits:
             vram_gb = machine.xlarge_vram_gb or machine.vram_gb or 0.0
             if plan.device_name == "cuda" and plan.vram_gb > vram_gb * USABLE:
-                piecewise = "" if plan.offload == "none" else ", even moved there piece by piece"
+                needed = gigabytes(plan.vram_gb)
                 sentence = (
-                    f"{card.name} needs {gigabytes(plan.vram_gb)} on the GPU{piecewise}; "
+                    f"{card.name} needs {needed} on the GPU; this one has {vram_gb:.0f} GB."
+                    if plan.offload == "none"
+                    else f"{card.name} needs {needed} on the GPU, even moved there piece by piece; "
                     f"this one has {vram_gb:.0f} GB."
                 )
             else:

@@ -406,8 +406,8 @@ def test_a_report_of_hostile_words_is_shown_as_text(site: Site, operator: TestCl
         assert "<script" not in html and "<svg" not in html
         assert words in "".join(Structure(html).texts)
     shared = site.service.shares.find(link)
-    plain = report_page.render_form(shared, "other", "b", "b")
-    hostile = report_page.render_form(shared, "other", words, words)
+    plain = report_page.render_form(shared, reason="other", note="b", error="b")
+    hostile = report_page.render_form(shared, reason="other", note=words, error=words)
     assert Structure(plain).elements == Structure(hostile).elements
 
 

@@ -27,6 +27,7 @@ from settings import Settings
 from tests.forks import Forks
 from tests.jobs.conftest import MakeJob, accept, build_service, wait_for_kind
 from tests.jobs.workers.test_run import Person, Run
+from tests.media.provenance.test_signing_files import validated
 from tests.unsigned import without_credentials
 
 if TYPE_CHECKING:
@@ -279,6 +280,7 @@ def test_days_later_and_after_a_restart(
         assert done.state is State.SUCCEEDED and done.result
         assert done.result.steps_done == 4
         assert service.clip_path(job.id, ME).stat().st_size == done.result.size_bytes
+        assert validated(service.clip_path(job.id, ME))["validation_state"] == "Valid"
         assert not (service._lifecycle.folder(job.id) / LATENTS).exists()
         assert not service.can_retry_decode(job.id, ME)
         assert refusal(service.retry_decode, job.id, ME).code is ErrorCode.CONFLICT

@@ -318,3 +318,19 @@ def test_a_clip_of_the_worker_process_is_signed(service: JobService, format: For
     assert clip.stat().st_size == result.size_bytes
     for path in (service.poster_path(job.id), service.last_frame_path(job.id)):
         assert validated(path)["validation_state"] == "Valid"
+
+
+def test_a_clip_that_continues_another_is_signed_with_that_one_as_its_source(
+    service: JobService,
+) -> None:
+    first = service.submit(GenerationRequest(prompt="a dog", seed=12, num_inference_steps=1), ME)
+    wait_for_kind(service, first.id, "succeeded")
+    given = service.store_finished_clip(first.id, ME)
+    request = GenerationRequest(
+        prompt="a dog", seed=13, num_inference_steps=1, continue_from=given.id
+    )
+    second = service.submit(request, ME)
+    wait_for_kind(service, second.id, "succeeded")
+    found = validated(service.clip_path(second.id))
+    assert found["validation_state"] == "Valid"
+    assert len(found["manifests"]) == 2, "its own and the one of the clip before"

@@ -6,12 +6,13 @@ import pytest
 
 from errors import KinoraError
 from pipelines.models.cards import ModelCard
+from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from ui import form as slate
 from ui.form import Form
 
-T2V, I2V = Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO
+T2V, I2V, V2V = Task.TEXT_TO_VIDEO, Task.IMAGE_TO_VIDEO, Task.VIDEO_TO_VIDEO
 
 
 @pytest.fixture
@@ -33,8 +34,27 @@ def test_every_length_offered_is_one_the_model_makes(
 ) -> None:
     for fps in (4, 8, 24):
         for _, frames in slate.lengths(card, fps, tiny_settings.max_video_duration_s):
-            assert card.rules.frames.allows(frames)
-            assert card.limits.min_frames <= frames <= card.limits.max_frames
+            request = GenerationRequest(prompt="a dog", num_frames=frames, fps=fps)
+            made = fit(request, card, Limits())
+            assert made.num_frames == frames
+            assert [each.field for each in made.adjustments] == ["windows"] * (made.parts > 1)
+
+
+def test_long_lengths_say_in_how_many_parts(card: ModelCard) -> None:
+    lengths = slate.lengths(card, 8, 12.0)
+    assert lengths[-3:] == [
+        ("8.0 s · 8 parts", 64),
+        ("10 s · 10 parts", 80),
+        ("12 s · 12 parts", 96),
+    ]
+
+
+def test_a_model_without_pictures_and_a_clip_to_work_over_have_no_long_lengths(
+    card: ModelCard,
+) -> None:
+    for which, task in ((card.model_copy(update={"tasks": (T2V,)}), T2V), (card, V2V)):
+        counts = [count for _, count in slate.lengths(which, 8, 30.0, task=task)]
+        assert max(counts) == card.limits.max_frames
 
 
 def test_lengths_keep_to_the_longest_clip_allowed(card: ModelCard) -> None:

@@ -16,6 +16,7 @@ from settings import Settings
 from tests.media.provenance.test_signing_files import MAKING, made, signed
 from ui.verify_page import VerifyPage
 from web.identity import VisitorCookie
+from web.languages import COOKIE as LANGUAGE
 
 OURS = {"X-Kinora": "1"}
 
@@ -65,3 +66,18 @@ def test_what_cannot_be_verified_is_refused_with_a_sentence(client: TestClient) 
     assert too_large.status_code == 413 and too_large.json()["message"]
     many = [("file", (f"{n}.mp4", b"x")) for n in range(5)]
     assert client.post("/kinora/verify", files=many, headers=OURS).status_code == 400
+
+
+def test_the_page_is_in_the_language_of_its_reader(tiny_settings: Settings) -> None:
+    settings = tiny_settings.model_copy(update={"terms_url": "https://example.org/terms"})
+    client = TestClient(Starlette(routes=VerifyPage(settings).routes()))
+    arabic = client.get("/verify", headers={"Accept-Language": "ar"})
+    assert '<html lang="ar" dir="rtl">' in arabic.text
+    assert "Who signed it" not in arabic.text
+    assert "Accept-Language" in arabic.headers["vary"]
+    assert "/ar.json" in arabic.headers["link"]
+    chosen = client.get("/verify", headers={"Accept-Language": "ar", "Cookie": f"{LANGUAGE}=de"})
+    assert "<title>Clip prüfen - Kinora</title>" in chosen.text
+    assert '[["Terms", "https://example.org/terms"]]' in chosen.text
+    english = client.get("/verify", headers={"Accept-Language": "nl"})
+    assert "<h1>Verify a clip</h1>" in english.text and "link" not in english.headers

@@ -60,6 +60,9 @@ def test_a_part_beyond_the_end_is_refused_with_the_size(client: TestClient, aske
     assert refused.status_code == 416
     assert refused.headers["content-range"] == "bytes */100"
     assert refused.json()["error"] == "invalid_input"
+    german = client.get("/named", headers={"Range": asked, "Accept-Language": "de"})
+    assert (german.status_code, german.headers["content-language"]) == (416, "de")
+    assert german.json()["message"].startswith("Die Datei hat 100 Bytes")
 
 
 def test_what_the_browser_has_already_is_not_sent_again(client: TestClient) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from settings import Settings
-from web.footer_links import MARKED, footer_html
+from web.footer_links import TEXTS, footer_html
 
 
 class Links(HTMLParser):
@@ -53,4 +53,5 @@ def test_an_address_cannot_end_its_attribute() -> None:
 
 
 def test_it_says_that_clips_are_marked() -> None:
-    assert MARKED in footer_html(settings(mark_text="AI"))
+    assert TEXTS["marked"] in footer_html(settings(mark_text="AI"))
+    assert TEXTS["watermarked"] in footer_html(settings(watermark="Kinora"))

@@ -321,3 +321,23 @@ def test_a_scene_of_the_operators_is_the_one_other_host_and_has_a_frame_only(sit
     scene = directives(site(spline_scene="https://my.spline.design/a-scene-1a2b/"))
     assert scene.pop("frame-src") == ["'self'", "https://my.spline.design"]
     assert scene == own
+
+
+# -- languages -------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_is_too_large_is_refused_in_the_language_of_its_sender(site: Site) -> None:
+    client = caller(site(max_image_mb=0.1, max_video_upload_mb=0.1))
+    files = {"image": ("a.png", b"x" * 2_000_000)}
+    german = {"Accept-Language": "de-AT"}
+    for path in ("/api/generate", "/gradio_api/upload"):
+        refused = client.post(path, files=files, headers=german)
+        is_error(refused, 413, "too_large")
+        assert refused.headers["content-language"] == "de"
+        assert refused.json()["message"].endswith("MB sind hier möglich.")
+    french = german | {"Cookie": "kinora-language=fr"}
+    chosen = client.post("/gradio_api/upload", files=files, headers=french)
+    assert chosen.headers["content-language"] == "fr"
+    # the page's script translates what it shows itself
+    by_script = client.post("/gradio_api/upload", files=files, headers=german | {"X-Kinora": "1"})
+    assert by_script.json()["message"].startswith("At most")

@@ -27,7 +27,9 @@ TAGS = ["ar", "de", "es", "fr", "hi", "it", "ja", "ko", "pt", "zh-Hans"]
 FORMS = {"zero", "one", "two", "few", "many", "other"}
 SHORT = 24
 """Letters of a text that stands on a button or in a menu."""
-NAMES = st.text("abcXYZ 0123._-“é狗", min_size=1, max_size=12).filter(lambda s: s.strip() == s)
+NAMES = st.text("abcXYZ 0123._-“é狗", min_size=1, max_size=12).filter(
+    lambda s: s.strip() == s and ". " not in s and not s.endswith(".")
+)
 NUMBERS = st.integers(0, 10**6) | st.decimals("0.1", "99.9", places=1)
 
 

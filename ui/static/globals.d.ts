@@ -29,6 +29,8 @@ export type Catalogue = Record<string, string | Record<string, string>>;
 declare global {
   interface Window {
     kinoraLanguages?: Language[];
+    /** Of the page /verify: labels and addresses. */
+    kinoraLinks?: [string, string][];
     gradio_config?: { root?: string };
     parentIFrame?: { getPageInfo(callback: (info: PageInfo) => void): void };
     /** Components that wait to be mounted; when main.js has run, whatever is pushed is mounted. */

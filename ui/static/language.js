@@ -12,6 +12,14 @@ const MOST_CACHED = 5000;
 const LONGEST_WAIT_MS = 4000; // then the page is drawn in English
 const SENTENCE_END = /(?<=[.?!…]["”»」]?)\s+(?=\S)/;
 const PLACEHOLDER = /\{([a-z]+)\}/g;
+/** Words that stand for a text of ours, or for a value where they have no entry. */
+const TEXTS_THEMSELVES = ["time", "label", "reason", "field"];
+const MAY_BE_SENTENCES = ["prompt", "quote", "title"];
+/** Of a text in several sentences, an entry takes only its own. */
+const WITHIN_A_SENTENCE = '((?:(?![.?!…]["”»」]?\\s).)+?)';
+/** How a name does not begin: “{name} cannot be read.” is not about “The sound”. */
+const NO_NAME = "(?!(?:The|This|That|These|Those|There|Your|Its|It|An?|No|Each) )";
+const HAS_SENTENCES = /[.?!·] /;
 const PLAIN_NUMBER = /^-?\d+(?:\.\d+)?$/;
 
 /** The other languages, and where their catalogues are: `ui/language_files.py` puts them here. */
@@ -106,15 +114,23 @@ function patternsOf(texts) {
     .sort(([a], [b]) => saidIn(b) - saidIn(a))
     .map(([text, entry]) => {
       const names = [...text.matchAll(PLACEHOLDER)].map(([, name]) => name);
-      const parts = text.split(PLACEHOLDER).map((part, at) => (at % 2 ? group(part) : quote(part)));
+      const parts = text
+        .split(PLACEHOLDER)
+        .map((part, at) => (at % 2 ? group(part, text) : quote(part)));
+      if (!parts.at(-1) && parts.at(-2) === WITHIN_A_SENTENCE) parts.push("(?<![.?!…])");
+      if (!parts[0] && names[0] === "name") parts[0] = NO_NAME;
       return { regex: new RegExp(`^${parts.join("")}$`, "s"), names, entry };
     });
 }
 
 /** How many letters a text has besides its values. @param {string} text */
 const saidIn = (text) => text.replace(PLACEHOLDER, "").length;
-/** One letter stands for a number, a word for anything. @param {string} name */
-const group = (name) => (name.length === 1 ? "(-?\\d+(?:\\.\\d+)?)" : "(.+?)");
+/** One letter stands for a number, a word for anything. @param {string} name @param {string} key */
+function group(name, key) {
+  if (name.length === 1) return "(-?\\d+(?:\\.\\d+)?)";
+  const isText = TEXTS_THEMSELVES.includes(name) && HAS_SENTENCES.test(key);
+  return MAY_BE_SENTENCES.includes(name) || isText ? "(.+?)" : WITHIN_A_SENTENCE;
+}
 /** @param {string} text */
 const quote = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
@@ -169,9 +185,12 @@ function fill(entry, names, values) {
   });
 }
 
-/** A time and a label are texts of ours themselves. @param {string} name @param {string} value */
+/** @param {string} name @param {string} value */
 function valueIn(name, value) {
-  if (name === "time" || name === "label") return translate(value);
+  if (TEXTS_THEMSELVES.includes(name)) {
+    const own = translate(value);
+    if (own !== value) return own;
+  }
   if (name.length > 1) return current.language.dir === "rtl" ? `\u2068${value}\u2069` : value;
   if (!PLAIN_NUMBER.test(value)) return value;
   const digits = value.split(".")[1]?.length ?? 0;

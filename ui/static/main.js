@@ -64,10 +64,22 @@ const COMPONENTS = {
 
 const mounted = /** @type {MountRequest[]} */ ([]);
 
+/** Without these there is a gap in the page that others would be moved by. */
+const FIRST_SEEN = ["stage", "facts", "outlook", "reel", "language", "gallery"];
+
 /** @param {MountRequest} request */
 function mount(request) {
   mounted.push(request);
   draw(request);
+  const names = new Set(mounted.map(([name]) => name));
+  if (FIRST_SEEN.every((name) => names.has(name))) showPage();
+}
+
+/** `base.css` hides the page until then. */
+function showPage() {
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => document.documentElement.classList.add("k-placed")),
+  );
 }
 
 /** @param {MountRequest} request */

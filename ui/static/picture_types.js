@@ -4,4 +4,4 @@
 export const PICTURE_TYPES =
   "image/png,image/jpeg,image/webp,image/avif,image/heic,image/heif,image/gif,image/bmp,image/tiff," +
   ".png,.jpg,.jpeg,.jfif,.webp,.avif,.heic,.heif,.gif,.bmp,.tif,.tiff";
-export const PICTURE_WORDS = "PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF";
+export const USE_A_PICTURE = "Use a PNG, JPEG, WebP, AVIF, HEIC, GIF, BMP or TIFF.";

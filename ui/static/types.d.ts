@@ -10,6 +10,7 @@ export interface Problem {
   action?: { label: string; set: Record<string, unknown> } | null;
   /** Only decoding failed, and it can be tried again. */
   develop?: boolean;
+  parts_kept?: number;
 }
 
 /** A JPEG with all frames side by side. `number` grows with each newer one. */

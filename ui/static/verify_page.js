@@ -1,13 +1,20 @@
 // @ts-check
-/* The page /verify, which has nothing of Gradio: one component. */
-import { FileVerifier } from "./components/file_verifier.js";
-import { startGradioTexts } from "./gradio_texts.js";
+/* The page /verify, which has nothing of Gradio. The server has drawn its head in the same words. */
+import { VerifyPage } from "./components/verify_page_body.js";
 import { html, render } from "./html.js";
-import { startLanguage } from "./language.js";
+import { onLanguage, startLanguage, translate } from "./language.js";
 
 window.gradio_config ??= { root: "./" }; // our routes are beside this page, below any prefix
 const place = document.getElementById("k-verify-page");
-startGradioTexts(); // the words of the page itself
-startLanguage().then(() => place && render(html`<${FileVerifier} />`, place));
+
+function draw() {
+  document.title = `${translate("Verify a clip")} - Kinora`;
+  if (place) render(html`<${VerifyPage} links=${window.kinoraLinks ?? []} />`, place);
+}
+
+startLanguage().then(() => {
+  onLanguage(draw);
+  draw();
+});
 
 export const ready = true;

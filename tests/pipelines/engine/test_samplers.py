@@ -268,5 +268,5 @@ def test_a_card_that_asks_for_no_scheduler_is_told(name: str) -> None:
 
 def test_a_model_offers_only_what_its_family_does(tmp_path: Path) -> None:
     card = load_cards(Path(__file__).parents[3] / "presets" / "models")["svd"]
-    with pytest.raises(KinoraError, match="its own only"):
+    with pytest.raises(KinoraError, match="only its own sampler"):
         fit(GenerationRequest(image="0" * 64, sampler="euler"), card, Limits())

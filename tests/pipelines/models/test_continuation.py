@@ -72,7 +72,7 @@ def test_fitting_it_again_changes_nothing() -> None:
     [
         ({"video": CLIP}, "not both"),
         ({"upscale": True}, "Leave upscale off|cannot make its clips"),
-        ({"duration_s": 9}, "frames"),
+        ({"duration_s": 90}, "30 s is the longest clip"),
     ],
 )
 def test_what_does_not_go_together_is_refused(asked: dict[str, Any], says: str) -> None:

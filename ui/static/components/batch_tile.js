@@ -24,8 +24,9 @@ export function BatchTile({ id, clips }) {
   const [isConfirming, setConfirming] = useState(false); // whether all shall really be deleted
   const first = clips[clips.length - 1];
   const mark = markOf(clips);
-  const kind = first.is_draft ? "Drafts" : "Grid";
-  const name = `${kind}: ${first.prompt || "from a picture"}`;
+  const ofPicture = first.is_draft ? "Drafts from a picture" : "Grid from a picture";
+  const ofPrompt = first.is_draft ? `Drafts: ${first.prompt}` : `Grid: ${first.prompt}`;
+  const name = first.prompt ? ofPrompt : ofPicture;
   const remove = () => {
     if (isConfirming) deleteBatch(first.task, id);
     else setConfirming(true);

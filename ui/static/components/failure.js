@@ -9,7 +9,10 @@ export function Failure({ tab }) {
   const error = job?.id ? job.error : null;
   if (!job?.id || !error) return html`<div class="k-layer k-failure" hidden></div>`;
   const { message, remedy, action } = error;
-  const canDecodeAgain = error.develop; // the latents are kept
+  const canDecodeAgain = error.develop; // the latents are kept, or the finished parts
+  const [again, hint] = error.parts_kept
+    ? ["Make the rest", "The finished parts are kept"]
+    : ["Decode again", "Nothing is sampled again: only the frames are made"];
   return html`
     <div class="k-layer k-failure">
       <p class="k-failure-title">${message}</p>
@@ -30,10 +33,10 @@ export function Failure({ tab }) {
           html`<button
             class="k-press"
             type="button"
-            title="Nothing is sampled again: only the frames are made"
+            title=${hint}
             onClick=${() => pressJobButton(tab, "develop", job)}
           >
-            Decode again
+            ${again}
           </button>`
         }
         <button class="k-press" type="button" onClick=${() => pressJobButton(tab, "again", job)}>

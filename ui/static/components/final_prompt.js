@@ -29,11 +29,9 @@ export function FinalPromptLine({ task, final, port }) {
   const isExample = draws && kept === null && seed === null;
   const chosen = kept === null ? "With the words of the seed" : "With the kept words";
   // of what is shown: the style may have been chosen since
-  const label = [
-    isExample ? "For example" : draws ? chosen : "",
-    final.style ? "with the style" : "",
-  ];
-  const title = label.filter(Boolean).join(", ");
+  const origin = isExample ? "For example" : draws ? chosen : "";
+  const withStyle = origin ? `${origin}, with the style` : "With the style";
+  const title = final.style ? withStyle : origin;
   const edit = () => {
     if (final.negative_prompt && final.negative_prompt !== words.negative_prompt) {
       port.trigger("filled", { text: final.negative_prompt });
@@ -45,7 +43,7 @@ export function FinalPromptLine({ task, final, port }) {
   return html`
     <div class=${draws ? "k-final k-final-draws" : "k-final"}>
       <p class="k-final-words" tabIndex="0" role="group" aria-label="The final prompt">
-        <span class="k-final-label">${`${title.charAt(0).toUpperCase()}${title.slice(1)}: `}</span>
+        <span class="k-final-label">${title}</span><span class="k-final-label">${": "}</span>
         <span translate="no">${final.prompt}</span>
       </p>
       <div class="k-final-verbs">

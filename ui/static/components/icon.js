@@ -40,6 +40,9 @@ const PATHS = {
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
 };
 
+/** What points on or back points the other way in a page from right to left. */
+const DIRECTED = ["onward", "back", "list"];
+
 /** @param {{ name: keyof typeof PATHS }} props */
 export const Icon = ({ name }) =>
-  html`<svg viewBox="0 0 24 24" class="k-icon" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;
+  html`<svg viewBox="0 0 24 24" class=${DIRECTED.includes(name) ? "k-icon k-directed" : "k-icon"} aria-hidden="true"><path d=${PATHS[name]} /></svg>`;

@@ -22,7 +22,7 @@ const TEXTS = {
   publish: "Show in the public gallery",
   expires: "Link expires",
   never: "Never",
-  until: "On",
+  until: (/** @type {string} */ date) => `On ${date}`,
   make: "Make a link",
   made: "The link is ready.",
   saved: "Saved.",
@@ -169,7 +169,7 @@ function Expiry({ expiresAt, onChange }) {
         ${
           expiresAt !== null &&
           html`<option value="same" selected>
-            ${TEXTS.until} ${date.format(expiresAt * 1000)}
+            ${TEXTS.until(date.format(expiresAt * 1000))}
           </option>`
         }
         <option value="" selected=${expiresAt === null}>${TEXTS.never}</option>

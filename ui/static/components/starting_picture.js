@@ -4,7 +4,7 @@ import { setPicture } from "../actions.js";
 import { problemOf, uploadFile } from "../api.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { prefersReducedMotion } from "../motion.js";
-import { PICTURE_TYPES, PICTURE_WORDS } from "../picture_types.js";
+import { PICTURE_TYPES, USE_A_PICTURE } from "../picture_types.js";
 import { setProblem } from "../problems.js";
 import { showUpload } from "../visitor.js";
 import { Icon } from "./icon.js";
@@ -24,7 +24,7 @@ const KINDS = {
     accept: PICTURE_TYPES,
     label: "Picture to animate",
     icon: "picture",
-    remedy: `Use a ${PICTURE_WORDS}.`,
+    remedy: USE_A_PICTURE,
   },
   video: {
     type: "video",

@@ -62,19 +62,21 @@ class Home:
         return PipelineManager(load_cards(self.settings.models_dir), self.settings)
 
 
-def home_of(name: str, homes: dict[str, Home], factory: pytest.TempPathFactory) -> Home:
+def home_of(which: str | Specimen, homes: dict[str, Home], factory: pytest.TempPathFactory) -> Home:
+    specimen = ALL[which] if isinstance(which, str) else which
+    name = specimen.name
     if name not in homes:
         folder = factory.mktemp(name)
         torch.manual_seed(0)
-        ALL[name].build(folder / "repo")
-        write_card(ALL[name], folder / "cards", folder / "repo")
+        specimen.build(folder / "repo")
+        write_card(specimen, folder / "cards", folder / "repo")
         settings = Settings(
             _env_file=None,  # pyright: ignore[reportCallIssue]
             data_dir=folder / "data",
             models_dir=folder / "cards",
             torch_dtype="float32",
         )
-        homes[name] = Home(ALL[name], folder / "repo", settings)
+        homes[name] = Home(specimen, folder / "repo", settings)
     return homes[name]
 
 
