@@ -55,8 +55,8 @@ def edit(
         else:
             clips.append(each)
     values: dict[str, Any] = {"operations": operations}
-    given = {"format": format or format_of(out), "quality": quality, "target_mb": target_mb}
-    values |= {name: value for name, value in given.items() if value is not None}
+    options = {"format": format or format_of(out), "quality": quality, "target_mb": target_mb}
+    values |= {name: value for name, value in options.items() if value is not None}
     _check(clips, values)
     output = Output(out, as_json=as_json) if out else None
 

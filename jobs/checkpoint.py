@@ -30,6 +30,8 @@ continued from its finished windows."""
 
 WINDOWS = "window-"
 """How the names of the files of finished windows begin."""
+FINISH = f"{WINDOWS}finish"
+"""An empty file: no further window is made, the clip ends with the finished ones."""
 WINDOW_SUFFIXES = {"frames": ".mkv", "sound": ".npy", "record": ".json"}
 
 
@@ -51,6 +53,7 @@ def with_note(error: KinoraError) -> KinoraError:
 def bring(artifacts: Artifacts, job_id: str, folder: Path) -> None:
     """Copies what an earlier attempt kept into a worker's own folder, if there is anything."""
     _bring_file(artifacts, job_id, folder, LATENTS)
+    _bring_file(artifacts, job_id, folder, FINISH)
     number = 1
     while _bring_file(artifacts, job_id, folder, window_file(number, "record")):
         _bring_file(artifacts, job_id, folder, window_file(number, "frames"))
@@ -86,6 +89,7 @@ class WindowUploads:
 
 def drop_windows(artifacts: Artifacts, job_id: str, count: int) -> None:
     """Removes the windows of a clip that is finished, the last one first."""
+    artifacts.drop(job_id, FINISH)
     for number in range(count, 0, -1):
         for kind in ("record", "sound", "frames"):
             artifacts.drop(job_id, window_file(number, kind))

@@ -23,6 +23,7 @@ from media.operations.operation import StreamInfo
 from media.operations.outputs import fit_output
 from media.operations.plan_edit import plan_edit
 from media.operations.preview_chain import estimate_chain
+from media.operations.subtitle_tracks import check_subtitle_track
 from pipelines.request import (
     Adjustment,
     FittedRequest,
@@ -83,6 +84,7 @@ class EditAdmission:
             self._policy.check_prompt(text, owner)
         chain = plan_edit(edit, self._inputs.clips(edit), files)
         output = edit.output_file()
+        check_subtitle_track(chain, output.kind)
         info, notes = fit_output(chain.info, output)
         first = jobs[edit.clips[0]]
         request, fitted = _made_by(first) if first else _uploaded(edit.clips[0])

@@ -41,8 +41,9 @@ class JobControls(JobQueries):
         return job
 
     def finish(self, job_id: str, owner: str | None = None) -> Job:
-        """Finishes a running job now: its clip is made from the last step's estimate. Raises
-        KinoraError(CONFLICT) for a queued one, and for an edit."""
+        """Finishes a running job now: its clip is made from the last step's estimate, a long one
+        ends after the present window. One that failed in a window is made of those before it.
+        Raises KinoraError(CONFLICT) for a queued one, for an edit, and as `retry_decode`."""
         job = self.get(job_id, owner)
         if job.edit and not job.state.ended:
             raise KinoraError(
@@ -54,6 +55,8 @@ class JobControls(JobQueries):
             )
         if job.state is State.RUNNING and job.asked is None:
             self._request_stop(job, "finish")
+        if job.state is State.FAILED and self._lifecycle.has_windows(job_id):
+            return self._queue_again(job, owner, finish=True)
         return self.get(job_id, owner)
 
     def delete(self, job_id: str, owner: str | None = None) -> None:
@@ -86,15 +89,18 @@ class JobControls(JobQueries):
                 ErrorCode.CONFLICT,
                 "Nothing of this clip was kept: make it again from the start.",
             )
+        return self._queue_again(job, owner)
+
+    def _queue_again(self, job: Job, owner: str | None, *, finish: bool = False) -> Job:
         if self._paused or self._executor.health().state == "defunct":
             raise KinoraError(ErrorCode.UNAVAILABLE)
         queued = self._store.unfinished_here().get(State.QUEUED, 0) - len(self.idle())
         if queued >= self.settings.max_queue:
             raise KinoraError(ErrorCode.QUEUE_FULL)
         self._admission.check_allowed(job.fitted)
-        requeued = self._lifecycle.retry_decode(job_id)
+        requeued = self._lifecycle.retry_decode(job.id, finish=finish)
         self._executor.notify()
-        return requeued or self.get(job_id, owner)
+        return requeued or self.get(job.id, owner)
 
     def refuse_if_full(self) -> None:
         """Raises KinoraError where a clip or the database could not be written."""

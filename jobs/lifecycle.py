@@ -20,6 +20,7 @@ from jobs.artifacts import MANIFEST as MANIFEST  # also for executors, which imp
 from jobs.artifacts import Artifacts
 from jobs.checkpoint import (
     DECODING,
+    FINISH,
     LATENTS,
     WINDOWS,
     drop_windows,
@@ -106,9 +107,17 @@ class JobLifecycle:
             self.artifacts.remove(job_id)
         return failed is not None
 
-    def retry_decode(self, job_id: str) -> Job | None:
-        """Queues a failed job again; None if it is not failed any more."""
-        why = Requeued("Decoding is retried.")
+    def retry_decode(self, job_id: str, *, finish: bool = False) -> Job | None:
+        """Queues a failed job again; None if it is not failed any more. `finish`: a long clip is
+        made of its finished windows."""
+        if finish:
+            mark = self.folder(job_id) / FINISH
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+            self.artifacts.put(job_id, mark)
+        elif self.has_windows(job_id):
+            self.artifacts.drop(job_id, FINISH)
+        why = Requeued("The finished parts are joined." if finish else "Decoding is retried.")
         return self.store.move(job_id, State.FAILED, State.QUEUED, why)
 
     # -- running jobs ------------------------------------------------------------------------------

@@ -99,11 +99,11 @@ class Handlers:
             yield update
 
     async def retry_decode(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        """Decodes the stored latents of a failed clip again."""
-        job_id = str(event.job)
-        async for update in self._start(
-            lambda owner: self.service.retry_decode(job_id, owner), request
-        ):
+        """Decodes the stored latents of a failed clip again; a long one is continued from its
+        finished parts, or made of them."""
+        job_id, service = str(event.job), self.service
+        again = service.finish if event.set.get("finish") else service.retry_decode
+        async for update in self._start(lambda owner: again(job_id, owner), request):
             yield update
 
     async def drive(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
-from jobs.checkpoint import DECODING, LATENTS, is_worth_keeping
+from jobs.checkpoint import DECODING, FINISH, LATENTS, is_worth_keeping
 from jobs.event_types import Decoding, Encoding, StepDone
 from jobs.job import Job, Result
 from jobs.workers.frame_checks import check_result
@@ -108,7 +108,7 @@ def run_windows(
     stored = load_windows(run.folder, of)[: len(windows)]
     run.steps_before = sum(each.record.steps_done for each in stored)
     for window in windows[len(stored) :]:
-        if stored and run.control.finish_now():
+        if stored and (run.control.finish_now() or (run.folder / FINISH).exists()):
             break
         run.control.check()
         with _named(window, len(windows)):

@@ -26,6 +26,8 @@ from media.operations.raw_frames import frame_shape, read_raw_frames
 
 POLL_S = 0.1
 MAX_LOG_BYTES = 200_000
+UNREADABLE = "Decode error rate"
+"""ffmpeg's words when it gives up on the frames of a file; it gets over a few damaged ones."""
 FRAMES_DONE = re.compile(rb"^frame=\s*(\d+)", re.MULTILINE)
 
 
@@ -204,7 +206,12 @@ def _read_end(log: IO[bytes]) -> str:
 
 
 def _failure(log: str) -> KinoraError:
-    code = ErrorCode.OUT_OF_DISK if DISK_FULL.search(log) else ErrorCode.ENCODE
-    error = KinoraError(code)
+    if DISK_FULL.search(log):
+        error = KinoraError(ErrorCode.OUT_OF_DISK)
+    elif UNREADABLE in log:
+        sentence = "This clip is damaged: its frames cannot be read. Use another copy of it."
+        error = KinoraError(ErrorCode.INVALID_VIDEO, sentence)
+    else:
+        error = KinoraError(ErrorCode.ENCODE)
     error.__cause__ = RuntimeError(f"ffmpeg: {log[-2000:]}")
     return error

@@ -267,6 +267,15 @@ def test_what_cannot_be_made_is_refused_before_it_is_accepted(
     assert len(service.list(ME, 500)) == before
 
 
+def test_subtitles_for_a_file_that_holds_none_are_refused_before_they_are_accepted(
+    service: JobService, clip: Job
+) -> None:
+    words = {"op": "subtitles", "text": "00:00.000 --> 00:01.000\nHi", "show": "track"}
+    with pytest.raises(KinoraError) as refused:
+        service.submit_edit(edit_of(clip.id, operations=[words], format="gif"), ME)
+    assert refused.value.message.startswith("GIF has no track for subtitles. Burn them in")
+
+
 def test_a_clip_whose_files_are_gone_cannot_be_edited(service: JobService, clip: Job) -> None:
     service._store.mark_gone(clip.id, Gone(why="age", at=time.time()))
     with pytest.raises(KinoraError) as refused:

@@ -97,6 +97,26 @@ def test_finish_now_keeps_the_parts_so_far(mortal: JobService) -> None:
     assert done.result.num_frames == 8 * done.result.parts
 
 
+def test_a_failed_long_clip_may_end_with_its_windows(mortal: JobService) -> None:
+    job, last = mortal.submit(LONG, ME), 0
+    for _ in range(2):
+        for event in mortal.watch(job.id, after=last):
+            last = event.n
+            if isinstance(event.body, StepDone) and event.body.part == 3:
+                os.kill(mortal.health()["worker_pid"], signal.SIGKILL)
+                break
+    ended = list(mortal.watch(job.id, after=last))[-1]
+    assert ended.kind == "failed"
+    mortal.finish(job.id, ME)
+    log = list(mortal.watch(job.id, after=ended.n))
+    assert log[-1].kind == "succeeded"
+    assert parts_of(log) == []
+    done = mortal.get(job.id)
+    assert done.result and done.result.finished_early and done.result.parts == 2
+    folder = mortal.settings.data_dir / "jobs" / job.id
+    assert not [path for path in folder.iterdir() if path.name.startswith(WINDOWS)]
+
+
 def test_windows_travel_through_an_object_store(tmp_path: Path) -> None:
     store = Artifacts(tmp_path / "data", f"memory://{tmp_path.name}")
     job_id, made = "a" * 32, tmp_path / "made"

@@ -110,3 +110,23 @@ def test_another_pace_and_shape_give_exactly_the_count_that_was_promised(tmp_pat
         assert len(frames) == count
         assert {frame.shape for frame in frames} == {(64, 64, 3)}
     assert len(lead(video, tmp_path, 12).last_images(3)) == 3
+
+
+def test_a_clip_that_is_only_continued_from_is_not_in_the_file(tmp_path: Path) -> None:
+    before, after = moving(16, 64, 64), moving(8, 64, 64, seed=4)
+    video = stored(tmp_path, before, tone(440, 2.0))
+    first = lead(video, tmp_path, 0, skip=1)
+    made = encode(after, tmp_path / "clip.mp4", fps=FPS, sound=tone(1760, 9 / FPS), lead=first)
+    assert made.num_frames == 8
+    for shown, meant in zip(read(made.path).frames, after, strict=True):
+        assert psnr(shown, meant) > 28
+    ends = first.last_images(5)
+    assert len(ends) == 5
+    for picture, meant in zip(ends, before[-5:], strict=True):
+        assert psnr(np.asarray(picture.convert("RGB")), meant) > 26
+    heard = hear(made.path)
+    assert heard is not None
+    assert heard.lasts_s == pytest.approx(1.0, abs=0.03)
+    part = heard.samples[0][round(0.3 * heard.rate_hz) :][: heard.rate_hz // 2]
+    spectrum = np.abs(np.fft.rfft(part))
+    assert np.argmax(spectrum) * heard.rate_hz / len(part) == pytest.approx(1760, abs=5)

@@ -81,7 +81,7 @@ joints = st.builds(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(st.lists(st.tuples(clips, joints), min_size=2, max_size=4), st.sampled_from(["pad", "crop"]))
 def test_every_join_has_exactly_the_frames_and_the_sound_that_were_planned(
     parts: list[tuple[tuple[Fraction, int, tuple[int, int], int], Joint]], fit: str

@@ -155,7 +155,7 @@ def test_files_say_what_made_them(clips: dict[bool, Path], tmp_path: Path) -> No
         assert archive.testzip() is None
 
 
-@pytest.mark.parametrize("format", get_args(OutputFormat))
+@pytest.mark.parametrize("format", ["mp4", "webm-av1", "png-zip", "webp"])
 def test_the_same_edit_makes_the_same_file(
     clips: dict[bool, Path], tmp_path: Path, format: OutputFormat
 ) -> None:

@@ -34,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "operations",
-    [["reverse"], ["crop=641:479:639:241"], ["pad=shape=9/16"], ["pad=1300:800", "rotate"],
+    [["reverse"], ["crop=641:479:639:241"], ["pad=shape=9/16"],
      ["crop=2:2:1278:718"]],
     ids=" ".join,
 )  # fmt: skip

@@ -39,6 +39,17 @@ export function Failure({ tab }) {
             ${again}
           </button>`
         }
+        ${
+          Boolean(error.parts_kept) &&
+          html`<button
+            class="k-press"
+            type="button"
+            title="The clip ends with the finished parts"
+            onClick=${() => pressJobButton(tab, "develop", job, { finish: true })}
+          >
+            Keep what is there
+          </button>`
+        }
         <button class="k-press" type="button" onClick=${() => pressJobButton(tab, "again", job)}>
           ${canDecodeAgain ? "From the start" : "Try again"}
         </button>

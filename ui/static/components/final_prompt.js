@@ -43,7 +43,7 @@ export function FinalPromptLine({ task, final, port }) {
   return html`
     <div class=${draws ? "k-final k-final-draws" : "k-final"}>
       <p class="k-final-words" tabIndex="0" role="group" aria-label="The final prompt">
-        <span class="k-final-label">${title}</span><span class="k-final-label">${": "}</span>
+        <span class="k-final-label">${title}</span>${": "}
         <span translate="no">${final.prompt}</span>
       </p>
       <div class="k-final-verbs">

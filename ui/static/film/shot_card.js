@@ -81,7 +81,6 @@ export function ShotCard({ card, shot, index, count, numberInFilm, isFocused }) 
         class="k-shot-prompt"
         ref=${field}
         rows="3"
-        maxlength="2000"
         dir="auto"
         aria-label=${`${name}: ${TEXTS.prompt}`}
         placeholder=${TEXTS.prompt}
