@@ -59,6 +59,9 @@ def bring(artifacts: Artifacts, job_id: str, folder: Path) -> None:
         _bring_file(artifacts, job_id, folder, window_file(number, "frames"))
         _bring_file(artifacts, job_id, folder, window_file(number, "sound"))
         number += 1
+    if artifacts.is_remote:  # `fetch` made a folder of its own
+        with contextlib.suppress(OSError):
+            artifacts.folder(job_id).rmdir()
 
 
 def save(artifacts: Artifacts, job_id: str, folder: Path, error: KinoraError) -> None:
@@ -105,8 +108,6 @@ def _bring_file(artifacts: Artifacts, job_id: str, folder: Path, name: str) -> b
         link_or_copy(kept, folder / name)
         if artifacts.is_remote:  # `fetch` made a local copy
             kept.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                kept.parent.rmdir()
     return True
 
 

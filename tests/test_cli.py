@@ -171,7 +171,7 @@ BAD = {
     "infinite guidance": (["generate", "x", "--guidance", "inf"], "--guidance"),
     "too wide": (["generate", "x", "--width", "4096"], "128"),
     "negative height": (["generate", "x", "--height", "-64"], "--height"),
-    "too many frames": (["generate", "x", "--frames", "500"], "33 frames"),
+    "too many frames": (["generate", "x", "--frames", "500"], "30 s is the longest clip"),
     "too long": (["generate", "x", "--duration", "31"], "31 s"),
     "frames against duration": (["generate", "x", "--frames", "9", "--duration", "3"], "empty"),
     "no fps": (["generate", "x", "--fps", "0"], "--fps"),

@@ -57,7 +57,7 @@ def test_a_clip_is_accepted_followed_and_fetched(me: httpx.Client) -> None:
     assert me.get(f"/api/status/{job_id}").json() | {"phase": ""} == {
         "job_id": job_id, "status": "succeeded", "progress": 1.0, "eta_seconds": None,
         "waits_for": None, "error": None, "phase": "", "step": 0, "steps": 0, "position": None,
-        "gone": None,
+        "gone": None, "part": None, "parts": None,
     }  # fmt: skip
     result = me.get(f"/api/result/{job_id}")
     assert result.headers["content-type"] == "video/mp4"

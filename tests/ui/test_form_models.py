@@ -86,7 +86,7 @@ def test_a_length_is_kept_in_seconds_and_a_shape_by_its_look(
 ) -> None:
     chosen = slate.defaults(card, T2V, tiny_settings).changed(num_frames=33, shape="96x64")  # 4.1 s
     moved = slate.adapt_to(chosen, card, other(card), T2V, tiny_settings)
-    assert moved.num_frames == 25, "the longest it makes"
+    assert moved.num_frames == 96, "4 s at 24 frames a second, in several parts"
     assert moved.shape == "64x64", "the most similar of those it offers"
     same = slate.adapt_to(chosen, card, other(card, shapes=card.shapes), T2V, tiny_settings)
     assert same.shape == "96x64"

@@ -283,7 +283,7 @@ def test_a_definite_no_is_not_tried_again(server: ApiServer, raw: httpx.Client) 
         ({"prompt": "a", "model": "sora-2"}, openai.NotFoundError, "no model called"),
         ({"prompt": "a", "size": "1280x720"}, openai.UnprocessableEntityError, "32 to 128"),
         ({"prompt": "a", "size": "big"}, openai.UnprocessableEntityError, "width first"),
-        ({"prompt": "a", "seconds": "12"}, openai.UnprocessableEntityError, "frames"),
+        ({"prompt": "a", "seconds": "45"}, openai.UnprocessableEntityError, "longest"),
         ({"prompt": "a", "extra_body": {"style": "x"}}, openai.UnprocessableEntityError, "style"),
         ({"prompt": "a", "input_reference": b"no"}, openai.UnprocessableEntityError, "picture"),
     ],

@@ -71,7 +71,7 @@ def test_a_strength_that_leaves_no_step_is_refused_and_no_other(
     error = refused.value
     assert error.code is ErrorCode.INVALID_INPUT
     assert error.details == {"field": "strength"}
-    assert f"with {used} step" in error.message
+    assert f"with so few steps ({used})" in error.message
     assert error.action is not None
     assert ask(card, **(asked | error.action["set"])).strength is not None
 
