@@ -26,6 +26,7 @@ CATALOGUES = ROOT / "presets" / "languages"
 PLACEHOLDER = re.compile(r"\{[a-z]+\}")
 FOLDERS = ("jobs", "pipelines", "media", "web", "ui", "api")
 FOR_OPERATORS = (
+    "media/operations/ass_script.py",
     "web/metrics.py", "jobs/artifacts.py", "jobs/fleet/requirements.py", "jobs/fleet/worker.py",
     "jobs/database.py", "api/openapi.py", "ui/mcp_tools.py", "ui/endpoint_parameters.py",
     "ui/gradio_api.py", "ui/patches.py", "ui/prompt_endpoints.py", "ui/share_endpoints.py",

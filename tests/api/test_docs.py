@@ -75,6 +75,8 @@ def test_the_examples_of_the_page_run_as_they_stand(
     assert styled["prompt_origin"]["style"] == "anime"
     suggested = json.loads((tmp_path / "suggestions.json").read_text())["suggestions"]
     assert suggested[0].startswith("a dog ")
+    film = json.loads((tmp_path / "film.json").read_text())
+    assert film["state"] == "succeeded" and film["file"]["state"] == "succeeded"
     page = (tmp_path / "shared.html").read_text()
     assert "A dog, drawn" in page and "in chalk" not in page
     assert (tmp_path / "shared-part").stat().st_size == 100

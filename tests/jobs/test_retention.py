@@ -136,7 +136,7 @@ def test_clips_that_others_delete_this_instant_are_no_error(
             make_room(service._lifecycle, service.settings)
             remove_leftovers(service._lifecycle)
             service._artifacts.size(folder.name, "clip.mp4")
-            service._artifacts.strip(folder.name, frozenset({"clip.mp4"}))
+            service._artifacts.strip(folder.name, frozenset({"clip.mp4"}), "window-")
     finally:
         is_over.set()
         other.join()

@@ -242,7 +242,7 @@ def test_what_is_missing_or_cannot_be_made_is_said(
         ("edits", own, "prompt is empty"),
         ("edits", {"prompt": "oil"}, "Send the video"),
         ("extensions", {"prompt": "on", **own}, "how many seconds"),
-        ("extensions", {"prompt": "on", "seconds": "40", **own}, "frames"),
+        ("extensions", {"prompt": "on", "seconds": "40", **own}, "longest"),
         (
             "extensions",
             {"prompt": "on", "seconds": "1", "model": "words", **own},

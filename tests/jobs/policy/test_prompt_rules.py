@@ -131,9 +131,12 @@ def test_the_words_that_were_found_are_as_they_were_written(before: str, after: 
 def test_the_time_grows_no_faster_than_the_text(hostile: str) -> None:
     def seconds(size: int) -> float:
         text = (hostile * size)[:size]
-        began = time.process_time()
-        RULES.find(text, [])
-        return time.process_time() - began
+        taken: list[float] = []
+        for _ in range(3):  # the best one: other work on the machine takes time, too
+            began = time.thread_time()
+            RULES.find(text, [])
+            taken.append(time.thread_time() - began)
+        return min(taken)
 
     small, large = seconds(10_000), seconds(100_000)
     # ten times the text; quadratic would be a hundred. The half second is for a busy machine.
