@@ -115,7 +115,7 @@ def fetch(address: str, server: ApiServer) -> bytes:
 
 
 def test_every_tools_schema_is_a_json_schema(server: ApiServer, tools: dict[str, Tool]) -> None:
-    assert len(tools) == 27
+    assert len(tools) == 34
     for tool in tools.values():
         Draft202012Validator.check_schema(tool.inputSchema)
         assert tool.inputSchema["type"] == "object"
@@ -272,6 +272,18 @@ def test_every_tool_answers_in_json_with_addresses_that_can_be_opened(
     ]  # fmt: skip
     styled = ask("estimate", prompt="a {dog|dog}", style="anime", wildcards=True)
     assert styled["used"]["prompt"].startswith("a dog, anime style")
+
+    assert any("trim" in json.dumps(each) for each in ask("clip_operations")["operations"])
+    edited = ask("edit_clip", job_ids=[state["job_id"]], operations=["trim=0:0.5"], format=None)
+    assert ended(server, edited["job_id"])["state"] == "succeeded"
+    answer = call(server, "edit_file", clip=as_data("video/mp4", clip), operations=["reverse"])
+    called.add("edit_file")
+    assert fetch(texts(answer)[0], server)[4:8] == b"ftyp"
+    film = ask("make_film", shots=[{"prompt": "a dog"}, {"prompt": "a cat"}], settings=QUICK)
+    assert len(ask("film_state", film_id=film["film_id"])["shots"]) == 2
+    assert ask("cancel_film", film_id=film["film_id"])["film_id"] == film["film_id"]
+    assert ask("redo_shot", film_id=film["film_id"], number=1, prompt=None)["film_id"]
+    ask("cancel_film", film_id=film["film_id"])
     assert called == set(tools), "a tool is not called here"
 
 
@@ -320,6 +332,16 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("looks", {"of": "them"}, "not a valid key-word argument"),
     ("share_clip", {"job_id": NOWHERE}, "There is no such clip here."),
     ("unshare_clip", {"job_id": NOWHERE}, "There is no such clip here."),
+    ("edit_clip", {"job_ids": [NOWHERE], "operations": ["reverse"]}, "no"),
+    ("edit_clip", {"job_ids": [], "operations": ["reverse"]}, "clip"),
+    ("edit_clip", {"job_ids": [NOWHERE], "operations": ["fly"]}, "no operation “fly”"),
+    ("edit_file", {"clip": "data:video/mp4;base64,AAAA", "operations": ["reverse"]}, "clip"),
+    ("clip_operations", {"of": "them"}, "not a valid key-word argument"),
+    ("make_film", {"shots": []}, "shot"),
+    ("make_film", {"shots": [{"prompt": "a", "cut": "x"}]}, "cut"),
+    ("film_state", {"film_id": NOWHERE}, "no such film"),
+    ("redo_shot", {"film_id": NOWHERE, "number": 1}, "no such film"),
+    ("cancel_film", {"film_id": NOWHERE}, "no such film"),
 ]
 
 
