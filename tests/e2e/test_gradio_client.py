@@ -35,6 +35,8 @@ def test_only_our_endpoints_are_public(client: Client) -> None:
         "/styles", "/final_prompt", "/suggest_prompts", "/make_batch_from_csv",
         "/looks", "/save_look", "/delete_look", "/make_clip_from_look",
         "/share_clip", "/unshare_clip",
+        "/edit_clip", "/edit_file", "/clip_operations",
+        "/make_film", "/film_state", "/redo_shot", "/cancel_film",
     }  # fmt: skip
     assert described["unnamed_endpoints"] == {}
 
