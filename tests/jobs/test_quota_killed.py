@@ -114,8 +114,9 @@ def test_a_disk_that_is_filled_by_servers_that_die_holds_its_share_and_whole_cli
     service.close(0)
     goal.count("servers killed while they wrote", rounds(3, 20) - kills, at_least=rounds(3, 20))
     goal.count("written in quotas", written / QUOTA_BYTES, at_least=rounds(1, 10))
-    # one clip beyond the quota, twice while it is signed
-    goal.count("most used, in quotas", most / QUOTA_BYTES, at_most=1 + 2.05 * one / QUOTA_BYTES)
+    # one clip beyond the quota, twice while it is signed, and what the killed server before had
+    # half written, until it is removed
+    goal.count("most used, in quotas", most / QUOTA_BYTES, at_most=1 + 3.05 * one / QUOTA_BYTES)
     goal.count("half clips listed", half, at_most=0)
     goal.count("half files left after a restart", len(left), at_most=0)
     assert whole > 1
