@@ -23,7 +23,7 @@ from ui.assets import STATIC, STYLES
 SCRIPTS = "/kinora/static/"
 FRAMES, SIDE = 4, 16
 
-PAGE = """<!doctype html><html lang="en"><head><style>{style}</style>
+PAGE = """<!doctype html><html lang="en" class="k-placed"><head><style>{style}</style>
 <script>{store}</script>
 <script type="module" src="kinora/static/main.js"></script></head>
 <body class="gradio-container"><div id="k-t2v" class="k-studio">

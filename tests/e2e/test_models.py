@@ -127,7 +127,7 @@ def test_a_model_without_words_asks_for_none_and_makes_its_clip(come: Visit, pic
 def test_each_tab_lists_its_own_models_those_that_run_here_first(come: Visit) -> None:
     page = come()
     page.locator("#k-t2v .k-picker").click()
-    options = page.get_by_role("option")
+    options = page.get_by_role("listbox").get_by_role("option")
     expect(options.first).to_be_visible()
     names = page.locator("[role=option]:visible .k-picker-option-name").all_text_contents()
     assert "Tiny" in names
@@ -264,7 +264,7 @@ def test_no_serious_violation_in_the_picker_and_the_new_controls(
 ) -> None:
     page = come(**look)
     page.locator("#k-t2v .k-picker").click()
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.get_by_role("listbox").get_by_role("option").first).to_be_visible()
     found = violations(page, axe)
     page.keyboard.press("Escape")
     choose(page, "Tiny animatediff")
