@@ -242,7 +242,9 @@ class FilmState:
         job = self.job(index)
         if job is None or (job.result and job.result.gone):
             return "gone"
-        return job.state.value
+        # it is being discarded and will not come: resuming must not wait for it
+        is_discarded = job.state is State.RUNNING and job.asked == "discard"
+        return State.CANCELLED.value if is_discarded else job.state.value
 
     def will_come(self, index: int) -> bool:
         """Whether a shot without a job gets one by itself."""
