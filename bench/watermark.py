@@ -43,7 +43,7 @@ def measure(folder: Path, rounds: int) -> list[Figure]:
     marked = watermark.draw_on(frames)
     frame_s = (time.perf_counter() - started) / len(frames)
     error = np.mean((marked.astype(float) - frames) ** 2)
-    print(f"{frame_s * 1000:.0f} ms a frame of {WIDTH}x{HEIGHT}, {_decibels(error):.1f} dB")
+    print(f"{frame_s * 1000:.0f} ms a frame of {WIDTH}x{HEIGHT}, {_decibels(float(error)):.1f} dB")
     for label, clip in (("the same clip without a watermark", frames), ("watermarked", marked)):
         encode(clip, folder / "clip.mp4", fps=FPS)
         _print_attacks(label, folder, watermark.matching_bits)

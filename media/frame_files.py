@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -32,7 +32,7 @@ class FrameFile:
     height: int
     width: int
 
-    def frames(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Generator[np.ndarray]:
         """Raises KinoraError(DECODE) for a file that is damaged or too short."""
         command = [
             *base_command(),
