@@ -82,7 +82,7 @@ class AuditLog:
             line = json.dumps(self._as_json(event)).encode() + b"\n"
             with self._lock, self._exclusive():
                 self._append(line, sync=event.action not in NOT_SYNCED)
-        except Exception:
+        except Exception:  # of any kind: the action itself has been done; it is counted and logged
             self.failures += 1
             log.exception("Writing to the audit log failed (action=%s).", event.action)
         for subscriber in self._subscribers:

@@ -115,14 +115,8 @@ def write_files(
         mark=mark,
     )
     poster, last = frames[[len(frames) // 2]], frames[-1:]
-    if mark is None:
-        write_poster(poster, folder / "poster.jpg")
-        write_last_frame(last, folder / "last.png")
-        return clip
-    write_poster(mark.draw_on(poster), folder / "poster.jpg")
-    write_last_frame(mark.draw_on(last), folder / "last.png")
-    write_last_frame(last, folder / unmarked.FRAME)
-    if fitted.format != "gif":  # which cannot be continued
+    _write_stills(mark, poster, last, folder)
+    if mark is not None and fitted.format != "gif":  # which cannot be continued
         encode(
             frames, folder / unmarked.CLIP, fps=fitted.fps, quality="high", sound=sound, lead=lead
         )
@@ -166,15 +160,20 @@ def write_long_files(
         sound=sound,
     )
     poster, last = kept[frames.count // 2][None], kept[frames.count - 1][None]
-    if mark is None:
-        write_poster(poster, folder / "poster.jpg")
-        write_last_frame(last, folder / "last.png")
-        return clip
-    write_poster(mark.draw_on(poster), folder / "poster.jpg")
-    write_last_frame(mark.draw_on(last), folder / "last.png")
-    write_last_frame(last, folder / unmarked.FRAME)
-    if fitted.format != "gif":
+    _write_stills(mark, poster, last, folder)
+    if mark is not None and fitted.format != "gif":
         encode_stream(
             stream(), shape, folder / unmarked.CLIP, fps=fitted.fps, quality="high", sound=sound
         )
     return clip
+
+
+def _write_stills(
+    mark: FrameMark | None, poster: np.ndarray, last: np.ndarray, folder: Path
+) -> None:
+    """`poster` and `last`: one frame each, uint8 [1, H, W, 3]."""
+    if mark is not None:
+        write_last_frame(last, folder / unmarked.FRAME)
+        poster, last = mark.draw_on(poster), mark.draw_on(last)
+    write_poster(poster, folder / "poster.jpg")
+    write_last_frame(last, folder / "last.png")

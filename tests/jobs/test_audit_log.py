@@ -106,10 +106,10 @@ def test_what_an_operator_does_is_on_the_disk_and_refusals_need_not_wait(
 def test_a_log_that_cannot_be_written_fails_nothing_and_is_counted(tmp_path: Path) -> None:
     (tmp_path / "audit").write_text("a file in the place of the folder")
     log = audit_log(tmp_path)
-    heard: list[str] = []
-    log.subscribe(heard.append)
+    actions_seen: list[str] = []
+    log.subscribe(actions_seen.append)
     log.record(AuditEvent("removed", "operator"))
-    assert (log.failures, heard) == (1, ["removed"])
+    assert (log.failures, actions_seen) == (1, ["removed"])
 
 
 def write_many(folder: Path, name: str) -> None:

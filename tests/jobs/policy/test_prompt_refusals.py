@@ -1,4 +1,4 @@
-"""Prompts are refused before anything is queued, whoever submits them and however."""
+"""Prompts are refused before anything is queued, by every interface."""
 
 from __future__ import annotations
 
