@@ -147,12 +147,17 @@ def test_a_model_that_does_not_load_fails_clips_and_not_the_worker(
 
 
 def test_a_worker_that_never_comes_up_lets_nobody_wait_in_vain(
-    tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The worker dies only once the clip is queued: a server that gave up before refuses it.
+    queued, dies = tmp_path / "queued", tmp_path / "dies"
+    dies.write_text(f"#!/bin/sh\nwhile [ ! -e '{queued}' ]; do sleep 0.05; done\nexit 1\n")
+    dies.chmod(0o755)
     monkeypatch.setattr("jobs.workers.process.BACKOFF_S", (0.0,))
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(sys, "executable", str(dies))
     with build_service(tiny_settings) as service:
         job = service.submit(SHORT, ME)
+        queued.touch()
         assert [e.kind for e in service.watch(job.id)] == ["queued", "started", "failed"]
         error = service.get(job.id).error
         assert error and error["error"] == ErrorCode.UNAVAILABLE.value
