@@ -107,5 +107,5 @@ def service(
 
 def test_the_server_kept_no_file_it_was_not_asked_for(service: JobService) -> None:
     """It runs last: with an object store, what is here are copies somebody wanted to read."""
-    assert not list(service.settings.data_dir.rglob("*.part"))
+    until(lambda: not list(service.settings.data_dir.rglob("*.part")))  # a copy may still come
     assert not list((service.settings.data_dir / "work").glob("*"))

@@ -164,8 +164,8 @@ def test_a_running_clip_is_discarded_within_a_step(service: JobService) -> None:
     log = list(service.watch(job.id))
     assert asked == ["discard"] * 3
     assert log[-1].kind == "cancelled"
-    # the step in the making, and those on their way to us: two on a quiet machine
-    assert sum(e.kind == "step" and e.at > asked_at for e in log) < 10
+    # the step in the making, and those on their way to us: two of fifty on a quiet machine
+    assert sum(e.kind == "step" and e.at > asked_at for e in log) < 25
     assert service.cancel(job.id, ME).state is State.CANCELLED
     assert not service._lifecycle.folder(job.id).exists()
 
@@ -271,7 +271,9 @@ def test_each_visitor_may_have_so_many_unfinished_clips(
     service: JobService, shared_settings: Settings, busy: str
 ) -> None:
     allowed = shared_settings.max_jobs_per_visitor
-    jobs = [service.submit(SHORT, "visitor:greedy") for _ in range(allowed)]
+    # in two requests, so that they are all queued before the busy clip is done
+    halves = (allowed // 2, allowed - allowed // 2)
+    jobs = [j for n in halves for j in service.submit_batch([SHORT] * n, "visitor:greedy")]
     assert refusal(service.submit, SHORT, "visitor:greedy") is ErrorCode.RATE_LIMITED
     for job in jobs:
         service.cancel(job.id)
