@@ -9,14 +9,16 @@ from media.encode import GIF_DITHER, H264, H264_CRF, VP9, VP9_CRF
 from media.operations.encoders import AV1_CRF, WEBP_QUALITY
 from media.operations.outputs import OutputFormat
 
-X264 = (*H264, "-pix_fmt", "yuv420p", "-crf", str(H264_CRF["medium"]))
+FPS = 24
+KEYFRAMES = ("-g", str(2 * FPS))
+X264 = (*H264, "-pix_fmt", "yuv420p", "-crf", str(H264_CRF["medium"]), *KEYFRAMES)
 AAC = ("-c:a", "aac", "-b:a", "192k")
 OPUS = ("-c:a", "libopus", "-b:a", "128k")
 MP4 = (*X264, *AAC, "-movflags", "+faststart", "-f", "mp4")
 VIDEO_KBPS = 4000
 TARGET_MB = 2.1
 """What four seconds with so many bits are."""
-TWO_PASSES = (*H264, "-b:v", f"{VIDEO_KBPS}k", "-passlogfile", "passes")
+TWO_PASSES = (*H264, *KEYFRAMES, "-b:v", f"{VIDEO_KBPS}k", "-passlogfile", "passes")
 MUSIC, TABLE, WORDS, FONT = "music.flac", "table.cube", "words.srt", "font.ttf"
 FILE_IDS = {name: f"{number:064x}" for number, name in enumerate((MUSIC, TABLE, WORDS))}
 
@@ -125,7 +127,7 @@ CASES = (
     Case("title=Snow:over", f"drawtext=fontfile={FONT}:text=Snow:fontsize=60:x=99:y=99"),
     Case(
         "title=Snow:start:1",
-        f"color=c=black:s={{width}}x{{height}}:r=24:d=1,format=yuv420p,drawtext=fontfile={FONT}:text=Snow:"
+        f"color=c=black:s={{width}}x{{height}}:r={FPS}:d=1,format=yuv420p,drawtext=fontfile={FONT}:text=Snow:"
         "fontsize=60:fontcolor=white:x=99:y=99[c];[c][0:v]concat=n=2:v=1[v];"
         "[0:a]adelay=1000:all=1[a]",
     ),
@@ -144,7 +146,7 @@ CASES = (
     Case(
         "",
         format="webm",
-        codec=(*VP9, "-crf", str(VP9_CRF["medium"]), "-b:v", "0", *OPUS, "-f", "webm"),
+        codec=(*VP9, *KEYFRAMES, "-crf", str(VP9_CRF["medium"]), "-b:v", "0", *OPUS, "-f", "webm"),
     ),
     Case(
         "",
@@ -154,6 +156,7 @@ CASES = (
             "libsvtav1",
             "-preset",
             "8",
+            *KEYFRAMES,
             "-crf",
             str(AV1_CRF["medium"]),
             *OPUS,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.common import Figure, figure
-from bench.operation_cases import CASES, FILE_IDS, FONT, MP4, MUSIC, TABLE, WORDS, Case
+from bench.operation_cases import CASES, FILE_IDS, FONT, FPS, MP4, MUSIC, TABLE, WORDS, Case
 from media.ffmpeg import base_command
 from media.operations.edit_request import read_edit_request
 from media.operations.pad import BLUR_SHARE
@@ -26,7 +26,6 @@ from media.operations.title_fonts import title_fonts
 
 AT_MOST = 1.2
 SIZES = {"480p": (854, 480), "1080p": (1920, 1080)}
-FPS = 24
 CUBE_SIZE = 33
 COMMENT = '{"made_by": "Kinora", "prompt": "a dog running to the right in the snow"}'
 SUBTITLES = (
