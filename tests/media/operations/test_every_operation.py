@@ -43,6 +43,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "title": {"text": "Snow", "duration_s": 0.4, "background": "#cc7815"},
 }
 """Where the defaults change nothing, or are not enough."""
+CASES = [
+    *((name, SETTINGS.get(name, {})) for name in OPERATIONS),
+    ("pad", {"shape": "1:1", "background": "blur"}),
+]
 CHANGES_COLOURS = {"grain", "vignette"}
 
 
@@ -67,11 +71,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {LUT_ID: lut}
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize(("name", "values"), CASES, ids=[name for name, _ in CASES])
 def test_what_comes_out_is_what_was_planned(
-    clip: Path, files: dict[str, Path], tmp_path: Path, name: str
+    clip: Path, files: dict[str, Path], tmp_path: Path, name: str, values: dict[str, Any]
 ) -> None:
-    operation = read_operation({"op": name, **SETTINGS.get(name, {})})
+    operation = read_operation({"op": name, **values})
     count = 2 if isinstance(operation, JoinOperation) else 1
     chain = plan_chain([open_source(clip)] * count, [operation], files=files)
     made = run_chain(chain, tmp_path / "out.mp4", OutputFile(quality="high"))
