@@ -49,10 +49,10 @@ def measure_cases(
         for seconds in {case.seconds for case in cases}
     }
     for case in cases:
-        yield from _compare(_Run(case, clips[case.seconds], size), name, rounds)
+        yield from _compare(_BothWays(case, clips[case.seconds], size), name, rounds)
 
 
-def _compare(run: _Run, size_name: str, rounds: int) -> Iterator[Figure]:
+def _compare(run: _BothWays, size_name: str, rounds: int) -> Iterator[Figure]:
     """Medians of the ratios of runs that follow each other, because the load of a machine changes:
     of wall time, and of processor time, which other work on the machine does not change."""
     wall: list[float] = []
@@ -79,7 +79,7 @@ def _processor_s() -> float:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _BothWays:
     case: Case
     clip: Path
     size: tuple[int, int]
