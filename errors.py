@@ -49,6 +49,13 @@ def _is_balanced(text: str) -> bool:
     return all(text.count(opening) <= text.count(closing) for opening, closing in pairs)
 
 
+def megabytes(size: float) -> str:
+    """A number of bytes in MB of 1,000,000, as settings count them: "500", "1.5", "0.025". One form
+    for all sizes, because translations look for the word MB behind it."""
+    mb = size / 1_000_000
+    return f"{mb:.{1 if mb >= 1 else 3}f}".rstrip("0").rstrip(".")
+
+
 @dataclass(frozen=True)
 class ErrorKind:
     http_status: int

@@ -23,6 +23,7 @@ from api.data_uris import is_data_uri, read_data_uri
 from api.idempotency import hashed_content, idempotency_key_of
 from errors import ErrorCode, KinoraError
 from jobs.job import IdempotencyKey
+from media.image_limits import check_bytes
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
 from pipelines.validation_errors import invalid_input, unusable
@@ -222,9 +223,7 @@ async def store_clip_upload(upload: UploadFile, service: JobService, caller: Cal
 
 async def read_picture_upload(upload: UploadFile, most: int) -> bytes:
     data = await upload.read(most + 1)
-    if len(data) > most:
-        sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
-        raise KinoraError(ErrorCode.TOO_LARGE, sentence)
+    check_bytes(len(data), most)
     return data
 
 

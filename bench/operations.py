@@ -7,88 +7,61 @@ plain command is what a person would write: the same codec settings, and nothing
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.common import Figure, figure
-from media.encode import H264, H264_CRF, VP9, VP9_CRF
+from bench.operation_cases import CASES, FILE_IDS, FONT, FPS, MP4, MUSIC, TABLE, WORDS, Case
 from media.ffmpeg import base_command
-from media.operations.chain import plan_chain
-from media.operations.edit_sources import open_source
-from media.operations.outputs import OutputFile, OutputFormat
+from media.operations.edit_request import read_edit_request
+from media.operations.pad import BLUR_SHARE
+from media.operations.plan_edit import plan_edit
 from media.operations.registry import parse_short_form
 from media.operations.run_chain import run_chain
+from media.operations.title_fonts import title_fonts
 
 AT_MOST = 1.2
 SIZES = {"480p": (854, 480), "1080p": (1920, 1080)}
-SECONDS, FPS = 4, 24
-X264 = (*H264, "-crf", str(H264_CRF["medium"]), "-c:a", "aac", "-b:a", "192k")
-MP4 = (*X264, "-movflags", "+faststart", "-f", "mp4")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One operation in our short form, and the plain command's input and output options."""
-
-    ours: str
-    filters: str = ""
-    """-vf; with labels, -filter_complex."""
-    sound: str = ""
-    before: tuple[str, ...] = ()
-    format: OutputFormat = "mp4"
-    codec: tuple[str, ...] = MP4
-
-
-CASES = (
-    Case("", codec=MP4),
-    Case("trim=1:3", before=("-ss", "1", "-t", "2")),
-    Case("speed=0.5", "setpts=2*PTS,fps=24", "rubberband=tempo=0.5"),
-    Case("reverse", "reverse", "areverse"),
-    Case(
-        "loop",
-        "[0:v]split[a][b];[b]reverse[r];[a][r]concat=n=2:v=1[v];"
-        "[0:a]asplit[c][d];[d]areverse[s];[c][s]concat=n=2:v=0:a=1[a]",
-    ),
-    Case("freeze=1:1", "loop=loop=24:size=1:start=24,setpts=N/24/TB", "apad=pad_dur=1"),
-    Case("crop=shape=1/1", "crop=ih:ih"),
-    Case("pad=shape=1/1", "pad=iw:iw:0:(oh-ih)/2"),
-    Case("rotate=90", "transpose=clock"),
-    Case("deflicker", "deflicker=size=9:mode=pm"),
-    Case("colour=0.3:1.1:1.2", "exposure=0.3,eq=contrast=1.1:saturation=1.2,format=yuv420p"),
-    Case("grain", "noise=c0s=12:c0f=t"),
-    Case("vignette", "vignette=PI/5"),
-    Case("", format="webm", codec=(*VP9, "-crf", str(VP9_CRF["medium"]), "-b:v", "0", "-c:a",
-                                   "libopus", "-b:a", "128k", "-f", "webm")),
-    Case("", "split[a][b];[a]palettegen=max_colors=128[p];[b][p]paletteuse=dither=bayer:"
-         "bayer_scale=5", format="gif", codec=("-an", "-f", "gif")),
-    Case("trim=0.5:3.5 speed=1.5 crop=shape=1/1 vignette",
-         "trim=0.5:3.5,setpts=(PTS-STARTPTS)/1.5,fps=24,crop=ih:ih,vignette=PI/5",
-         "atrim=0.5:3.5,asetpts=PTS-STARTPTS,rubberband=tempo=1.5"),
-)  # fmt: skip
+CUBE_SIZE = 33
+COMMENT = '{"made_by": "Kinora", "prompt": "a dog running to the right in the snow"}'
+SUBTITLES = (
+    "1\n00:00:00,500 --> 00:00:01,500\nIt snows.\n\n2\n00:00:02,000 --> 00:00:03,500\nStill.\n"
+)
 
 
 def measure(folder: Path, rounds: int) -> Iterator[Figure]:
-    folder.mkdir(parents=True, exist_ok=True)
     for name, size in SIZES.items():
-        clip = _make_clip(folder / f"{name}.mp4", *size)
-        for case in CASES:
-            yield from _compare(case, name, clip, folder, rounds)
+        yield from measure_cases(CASES, folder / name, name, size, rounds)
 
 
-def _compare(case: Case, name: str, clip: Path, folder: Path, rounds: int) -> Iterator[Figure]:
+def measure_cases(
+    cases: Sequence[Case], folder: Path, name: str, size: tuple[int, int], rounds: int
+) -> Iterator[Figure]:
+    """`folder` is made, and filled with the clips and files of the cases."""
+    folder.mkdir(parents=True)
+    _make_files(folder)
+    clips = {
+        seconds: _make_clip(folder / f"{seconds}.mp4", *size, seconds)
+        for seconds in {case.seconds for case in cases}
+    }
+    for case in cases:
+        yield from _compare(_BothWays(case, clips[case.seconds], size), name, rounds)
+
+
+def _compare(run: _BothWays, size_name: str, rounds: int) -> Iterator[Figure]:
     """Medians of the ratios of runs that follow each other, because the load of a machine changes:
     of wall time, and of processor time, which other work on the machine does not change."""
     wall: list[float] = []
     processor: list[float] = []
     for _ in range(rounds):
-        plain = _seconds(lambda: _plain(case, clip, folder / "plain"))
-        ours = _seconds(lambda: _ours(case, clip, folder / "ours"))
+        plain, ours = _seconds(run.plain), _seconds(run.ours)
         wall.append(ours[0] / plain[0])
         processor.append(ours[1] / plain[1])
-    label = f"{name}, {case.ours or 'no operation'}, {case.format}"
+    label = f"{size_name}, {run.case.label}"
     yield figure(label, wall, AT_MOST, "x")
     yield figure(f"{label}, processor", processor, AT_MOST, "x")
 
@@ -105,26 +78,69 @@ def _processor_s() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _ours(case: Case, clip: Path, target: Path) -> None:
-    operations = [parse_short_form(each) for each in case.ours.split()]
-    run_chain(plan_chain([open_source(clip)], operations), target, OutputFile(case.format))
+@dataclass(frozen=True)
+class _BothWays:
+    case: Case
+    clip: Path
+    size: tuple[int, int]
+
+    def ours(self) -> None:
+        case, folder = self.case, self.clip.parent
+        edit = read_edit_request(
+            {
+                "clips": ["clip"] * case.num_clips,
+                "operations": [parse_short_form(each) for each in case.ours.split()],
+                "format": case.format,
+                "target_mb": case.target_mb,
+            }
+        )
+        files = {id: folder / name for name, id in FILE_IDS.items()}
+        chain = plan_edit(edit, [self.clip] * case.num_clips, files)
+        run_chain(chain, folder / "ours" / "clip", edit.output_file(COMMENT))
+
+    def plain(self) -> None:
+        case = self.case
+        if case.first_pass:
+            self._ffmpeg(*case.first_pass, "-f", "null", "-")
+        filters, sound = self._filled(case.filters), case.sound
+        options: list[str] = []
+        if "[v]" in filters:
+            options = ["-filter_complex", filters, "-map", "[v]", "-map", "[a]"]
+        elif filters:
+            options = ["-vf", filters]
+        if sound:
+            options += ["-af", sound]
+        codec = case.codec if "%" in case.codec[-1] else (*case.codec, "plain")
+        self._ffmpeg(*options, *codec)
+
+    def _ffmpeg(self, *output: str) -> None:
+        case = self.case
+        clips = [word for _ in range(case.num_clips) for word in ("-i", self.clip.name)]
+        inputs = (*case.before, *clips, *case.more_inputs)
+        subprocess.run([*base_command(), *inputs, *output], check=True, cwd=self.clip.parent)
+
+    def _filled(self, filters: str) -> str:
+        width, height = self.size
+        sigma = round(width * BLUR_SHARE)
+        for name, value in (("{width}", width), ("{height}", height), ("{sigma}", sigma)):
+            filters = filters.replace(name, str(value))
+        return filters
 
 
-def _plain(case: Case, clip: Path, target: Path) -> None:
-    filters: tuple[str, ...] = ()
-    if "[0:v]" in case.filters:
-        filters = ("-filter_complex", case.filters, "-map", "[v]", "-map", "[a]")
-    elif case.filters:
-        filters = ("-vf", case.filters)
-    sound = ("-af", case.sound) if case.sound else ()
-    command = [*base_command(), *case.before, "-i", str(clip), *filters, *sound, *case.codec]
-    subprocess.run([*command, str(target)], check=True)
+def _make_files(folder: Path) -> None:
+    music = ("-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000:duration=9")
+    subprocess.run([*base_command(), *music, str(folder / MUSIC)], check=True)
+    axis = [n / (CUBE_SIZE - 1) for n in range(CUBE_SIZE)]
+    rows = "\n".join(f"{r**0.9:.6f} {g:.6f} {b**1.1:.6f}" for b in axis for g in axis for r in axis)
+    (folder / TABLE).write_text(f"LUT_3D_SIZE {CUBE_SIZE}\n{rows}\n")
+    (folder / WORDS).write_text(SUBTITLES)
+    shutil.copy(title_fonts()[0].path, folder / FONT)
 
 
-def _make_clip(path: Path, width: int, height: int) -> Path:
+def _make_clip(path: Path, width: int, height: int, seconds: int) -> Path:
     """Moving shapes with noise, and a tone, as a clip of ours is encoded."""
-    source = f"testsrc2=size={width}x{height}:rate={FPS}:duration={SECONDS}"
-    tone = f"sine=frequency=440:sample_rate=48000:duration={SECONDS}"
+    source = f"testsrc2=size={width}x{height}:rate={FPS}:duration={seconds}"
+    tone = f"sine=frequency=440:sample_rate=48000:duration={seconds}"
     subprocess.run(
         [*base_command(), "-f", "lavfi", "-i", source, "-f", "lavfi", "-i", tone,
          "-vf", "noise=c0s=6:c0f=t,scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cli.output import Output
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError
+from media.image_limits import check_bytes
 from pipelines.field_types import NUMBER
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, names_of
@@ -94,9 +95,7 @@ class InputFiles(NamedTuple):
 def picture_bytes(image: Path, settings: Settings) -> bytes:
     if not image.is_file():
         raise KinoraError(ErrorCode.INVALID_IMAGE, f"There is no picture {image}.")
-    if image.stat().st_size > settings.max_image_bytes:
-        sentence = f"The picture is larger than {settings.max_image_mb:g} MB. Use a smaller one."
-        raise KinoraError(ErrorCode.TOO_LARGE, sentence)
+    check_bytes(image.stat().st_size, settings.max_image_bytes)
     try:
         return image.read_bytes()
     except OSError as error:

@@ -119,15 +119,13 @@ class Uploads:
         """Stores a file that an operation reads. Without `kind`, that is seen from the file. Raises
         KinoraError."""
         from media.attachments import detect_kind, store_attachment
+        from media.image_limits import check_bytes
 
         kind = kind or detect_kind(source)
         if kind == "clip":
             return StoredFile(self.store_clip_to_edit(source, owner).id, kind)
         if kind == "picture":
-            most = self.settings.max_image_bytes
-            if source.stat().st_size > most:
-                sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
-                raise KinoraError(ErrorCode.TOO_LARGE, sentence)
+            check_bytes(source.stat().st_size, self.settings.max_image_bytes)
             return StoredFile(self.store_picture(source.read_bytes(), owner).id, kind)
         name = store_attachment(source, kind, self.folder, self.settings.max_video_upload_bytes)
         self._mark(name, owner)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from media.ffmpeg import SOUND_RATE_HZ
 from media.files import atomic_write
 from media.probe import AUDIO_DECODERS, describe, run_ffmpeg, untrusted_input
@@ -73,7 +73,7 @@ def store_attachment(source: Path, kind: AttachmentKind, folder: Path, max_bytes
     what is stored. Raises KinoraError(INVALID_INPUT | TOO_LARGE | OUT_OF_DISK)."""
     most = MAX_TEXT_BYTES.get(kind, max_bytes)
     if source.stat().st_size > most:
-        sentence = f"The file is larger than {most / 1e6:g} MB. Use a smaller one."
+        sentence = f"The file is larger than {megabytes(most)} MB. Use a smaller one."
         raise KinoraError(ErrorCode.TOO_LARGE, sentence)
     folder.mkdir(parents=True, exist_ok=True)
     if kind != "sound":

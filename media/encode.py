@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from typing_extensions import assert_never
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from media import mp4
 from media.ffmpeg import BT709, DISK_FULL, SOUND_RATE_HZ, base_command
 from media.files import atomic_write
@@ -247,7 +247,7 @@ def _check_size(part: Path, max_bytes: int | None) -> None:
     if max_bytes is not None and part.exists() and part.stat().st_size > max_bytes:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
-            f"The clip would be larger than {max_bytes / 2**20:.3g} MB, the limit of this server. "
+            f"The clip would be larger than {megabytes(max_bytes)} MB, the limit of this server. "
             "Make it shorter or smaller, or choose a lower quality.",
         )
 

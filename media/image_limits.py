@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from media.image_kinds import USE_READABLE
 
 MAX_PIXELS = 200_000_000
@@ -37,7 +37,7 @@ def check_bytes(count: int, most: int) -> None:
 
 
 def too_large_error(most: int) -> KinoraError:
-    sentence = f"The picture is larger than {most / 1e6:g} MB. Use a smaller one."
+    sentence = f"The picture is larger than {megabytes(most)} MB. Use a smaller one."
     return KinoraError(ErrorCode.TOO_LARGE, sentence)
 
 

@@ -24,7 +24,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from PIL import Image
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from media.colours import Colours, decide_colours, describe_conversion, write_tables
 from media.ffmpeg import SOUND_RATE_HZ, base_command
 from media.files import atomic_write
@@ -85,7 +85,7 @@ FRAMES_WRITTEN = re.compile(r"^frame=\s*(\d+)", re.MULTILINE)
 class VideoLimits:
     """Checked before anything is decoded."""
 
-    max_bytes: int = 100 * 1024 * 1024
+    max_bytes: int = 100_000_000
     max_pixels: int = 3840 * 2160
     max_seconds: float = 60.0
     timeout_s: float = 120.0
@@ -153,8 +153,8 @@ def store_video(
     if size_bytes > limits.max_bytes:
         raise KinoraError(
             ErrorCode.TOO_LARGE,
-            f"The clip is {size_bytes / 2**20:.1f} MB; at most {limits.max_bytes / 2**20:.0f} MB "
-            "are accepted.",
+            f"The clip is {megabytes(size_bytes)} MB; at most {megabytes(limits.max_bytes)} MB are "
+            "accepted.",
         )
     clip = inspect_video(source, limits, sound)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from pipelines.field_types import NUMBER
 from pipelines.request import REQUEST_FIELDS, GenerationRequest
 from pipelines.request_fields import Kind, RequestField
@@ -65,7 +65,7 @@ class RequestRow:
 def decode_csv(data: bytes) -> str:
     """UTF-8, with or without a byte order mark, or UTF-16 with one. Raises KinoraError."""
     if len(data) > MAX_BYTES:
-        raise _error(f"it is larger than {MAX_BYTES / 1e6:g} MB")
+        raise _error(f"it is larger than {megabytes(MAX_BYTES)} MB")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding)

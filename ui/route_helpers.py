@@ -11,7 +11,7 @@ import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from media.files import NO_ROOM
 from ui import job_view
 from web.errors import SAFE
@@ -74,7 +74,7 @@ async def read_limited(request: Request, what: str, max_mb: float) -> AsyncItera
     """The body, part by part. Raises KinoraError(TOO_LARGE)."""
     limit = int(max_mb * 1_000_000)
     too_large = KinoraError(
-        ErrorCode.TOO_LARGE, f"The {what} is larger than {max_mb:g} MB. Use a smaller one."
+        ErrorCode.TOO_LARGE, f"The {what} is larger than {megabytes(limit)} MB. Use a smaller one."
     )
     if int(request.headers.get("content-length") or 0) > limit:
         raise too_large

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -156,9 +156,8 @@ def most_bytes(path: str, settings: Settings, *, is_form: bool) -> int:
 
 def limited(scope: Scope, receive: Receive, most: int) -> Receive:
     """`receive`, but it raises KinoraError(TOO_LARGE) as soon as the body exceeds the limit."""
-    too_large = KinoraError(
-        ErrorCode.TOO_LARGE, f"At most {most / 1e6:g} MB are accepted here.", details={"max": most}
-    )
+    sentence = f"At most {megabytes(most)} MB are accepted here."
+    too_large = KinoraError(ErrorCode.TOO_LARGE, sentence, details={"max": most})
     try:
         announced = int(Headers(scope=scope).get("content-length") or 0)
     except ValueError:

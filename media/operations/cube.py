@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from errors import megabytes
 from media.operations.operation import refuse
 
-MAX_BYTES = 16 * 2**20
+MAX_BYTES = 16_000_000
 MAX_3D_SIZE = 65
 MAX_1D_SIZE = 16_384
 SIZE_LINE = re.compile(r"LUT_([13])D_SIZE\s+(\d{1,6})")
@@ -44,7 +45,7 @@ class Cube:
 def read_cube(path: Path) -> Cube:
     """Raises KinoraError(INVALID_INPUT)."""
     if path.stat().st_size > MAX_BYTES:
-        raise refuse(f"This LUT is larger than {MAX_BYTES // 2**20} MB. Export a smaller one.")
+        raise refuse(f"This LUT is larger than {megabytes(MAX_BYTES)} MB. Export a smaller one.")
     text = path.read_bytes().decode("latin-1")
     size: tuple[bool, int] | None = None
     values: list[str] = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
+from typing import IO
 
 from media import mp4
 from media.operations.encoders import FRAMES, SOUND
@@ -40,20 +42,18 @@ def _pack(file: Path, comment: str) -> None:
     need no more than one frame of space twice."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for frame in sorted((file.parent / FRAMES).iterdir()):
-            plain_tags.tag_png(frame)
-            _add(archive, frame)
+            with _new_file(archive, frame.name) as target:
+                for part in plain_tags.tagged_png(frame.read_bytes()):
+                    target.write(part)
+            frame.unlink()
         if (sound := file.parent / SOUND).exists():
-            _add(archive, sound)
+            with _new_file(archive, sound.name) as target, sound.open("rb") as source:
+                shutil.copyfileobj(source, target, 1 << 20)
+            sound.unlink()
         if comment:
             text = comment.encode("utf-8", "backslashreplace")
             archive.writestr(zipfile.ZipInfo(SETTINGS, ZIP_TIME), text)
 
 
-def _add(archive: zipfile.ZipFile, path: Path) -> None:
-    with (
-        archive.open(zipfile.ZipInfo(path.name, ZIP_TIME), "w", force_zip64=True) as target,
-        path.open("rb") as source,
-    ):
-        while piece := source.read(1 << 20):
-            target.write(piece)
-    path.unlink()
+def _new_file(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    return archive.open(zipfile.ZipInfo(name, ZIP_TIME), "w", force_zip64=True)

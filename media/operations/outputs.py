@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from errors import megabytes
 from media.encode import GIF_MAX_FPS
 from media.operations.operation import StreamInfo, refuse
 from media.visible_mark import VisibleMark
@@ -124,7 +125,7 @@ def choose_bitrates(info: StreamInfo, output: OutputFile) -> Bitrates:
     if total - sound < least:
         bits = (least + sound) * float(info.duration_s) / CONTAINER_SHARE
         raise refuse(
-            f"{output.target_mb:g} MB are too few for this clip: it needs at least "
+            f"{megabytes(output.max_bytes)} MB are too few for this clip: it needs at least "
             f"{max(0.1, bits / 8 / MEGABYTE + 0.05):.1f} MB. Make it shorter or smaller first."
         )
     return Bitrates(round(total - sound), sound)

@@ -21,6 +21,7 @@ from media.operations.shapes import (
 
 BLUR_SHARE = 0.04
 """Of the longer side: the radius of a blurred background."""
+BLUR_STEP = 4
 
 
 class Pad(ClipOperation):
@@ -87,10 +88,15 @@ def _over_blur(
 ) -> Label:
     front, back = graph.split(video)
     sigma = max(2, round(max(made.width, made.height) * BLUR_SHARE))
+    # blurred in a small size: nothing that is left of it needs more pixels
+    small = [max(2, round(side / BLUR_STEP)) for side in (made.width, made.height)]
     back = graph.video(
-        f"scale={made.width}:{made.height}:force_original_aspect_ratio=increase:flags=bilinear,"
-        f"crop={made.width}:{made.height},gblur=sigma={sigma}:steps=2",
+        f"scale={small[0]}:{small[1]}:force_original_aspect_ratio=increase:flags=bilinear,"
+        f"crop={small[0]}:{small[1]},gblur=sigma={sigma / BLUR_STEP:.3f}:steps=2,"
+        f"scale={made.width}:{made.height}:flags=bicubic,setsar=1",
         back,
     )
-    # format=auto keeps the chroma where a size is odd
-    return graph.video(f"overlay={x}:{y}:format=auto:shortest=1", back, front)
+    # format=auto keeps the chroma where a size is odd, and takes 40 % longer
+    is_even = all(side % 2 == 0 for side in (source.width, source.height, made.width, made.height))
+    kind = "yuv420" if is_even else "auto"
+    return graph.video(f"overlay={x}:{y}:format={kind}:shortest=1", back, front)

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from errors import Cancelled, ErrorCode, KinoraError
+from errors import Cancelled, ErrorCode, KinoraError, megabytes
 from media.ffmpeg import DISK_FULL
 from media.operations.chain import ChainStep
 from media.operations.operation import FrameOperation, FrameTools
@@ -103,7 +103,7 @@ def check_size(file: Path, max_bytes: int) -> None:
         if file.stat().st_size > max_bytes:
             raise KinoraError(
                 ErrorCode.TOO_LARGE,
-                f"The file would be larger than {max_bytes / 2**20:.3g} MB, the limit of this "
+                f"The file would be larger than {megabytes(max_bytes)} MB, the limit of this "
                 "server. Make it shorter or smaller, or choose a lower quality.",
             )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from errors import ErrorCode, KinoraError
+from errors import ErrorCode, KinoraError, megabytes
 from media.encode import THREADS, metadata_file
 from media.ffmpeg import base_command
 from media.files import atomic_write
@@ -191,7 +191,8 @@ class _Run:
             rates = replace(rates, video=int(rates.video * share * 0.97))
         raise KinoraError(
             ErrorCode.TOO_LARGE,
-            f"The clip does not fit into {output.target_mb:g} MB. Make it shorter or smaller.",
+            f"The clip does not fit into {megabytes(output.max_bytes)} MB. Make it shorter or "
+            "smaller.",
         )
 
     def _first_pass(self, measured: Measured, rates: Bitrates | None) -> None:

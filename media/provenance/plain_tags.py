@@ -97,10 +97,15 @@ def tag_gif(path: Path) -> None:
 
 def tag_png(path: Path, comment: str = "") -> None:
     """Inserts text chunks behind the header: the XMP packet, and a comment if there is one."""
-    data = path.read_bytes()
+    path.write_bytes(b"".join(tagged_png(path.read_bytes(), comment)))
+
+
+def tagged_png(data: bytes, comment: str = "") -> tuple[memoryview, bytes, memoryview]:
+    """The parts of a PNG file with the text chunks of `tag_png`."""
     texts = {"XML:com.adobe.xmp": XMP, "comment": comment.encode("utf-8", "backslashreplace")}
     chunks = [_text_chunk(name, text) for name, text in texts.items() if text]
-    path.write_bytes(data[:PNG_HEAD] + b"".join(chunks) + data[PNG_HEAD:])
+    view = memoryview(data)
+    return view[:PNG_HEAD], b"".join(chunks), view[PNG_HEAD:]
 
 
 def _text_chunk(name: str, text: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from errors import megabytes
 from pipelines.engine.interpolation_model import InterpolationModel, load_interpolation_model
 from pipelines.engine.torch_device import torch_device
 from pipelines.engine.upscale_model import UpscaleModel, load_upscale_model
@@ -41,6 +42,6 @@ def _load(
     except Exception as error:
         if is_out_of_memory(error):
             raise failure(
-                Reason.OUT_OF_MEMORY, name, f"{path.stat().st_size / 2**20:.0f} MB"
+                Reason.OUT_OF_MEMORY, name, f"{megabytes(path.stat().st_size)} MB"
             ) from error
         raise

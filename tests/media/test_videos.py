@@ -124,7 +124,7 @@ def refused(source: Path, folder: Path, limits: VideoLimits | None = None) -> Ki
 @pytest.mark.parametrize(
     ("name", "limits", "says"),
     [
-        ("h264", VideoLimits(max_bytes=2000), "MB"),
+        ("h264", VideoLimits(max_bytes=2000), "at most 0.002 MB are accepted"),
         ("1080p60", VideoLimits(max_pixels=1280 * 720), "1920 x 1080"),
         ("h264", VideoLimits(max_seconds=0.3), "lasts 1 s"),
     ],

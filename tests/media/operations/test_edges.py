@@ -105,9 +105,8 @@ def offset_s(path: Path) -> float:
 
 @pytest.mark.parametrize(
     "operations",
-    [["trim=0.31:1.5"], ["speed=0.5"], ["speed=2"], ["speed=0.25"], ["speed=0.15"],
-     ["speed=5"], ["speed=3:false"],
-     ["speed=0.8"], ["loop"], ["freeze=0.1:0.7"], ["trim=0.2", "speed=0.5", "freeze=0:0.4"]],
+    [["speed=2"], ["speed=0.25"], ["speed=0.15"], ["speed=5"], ["speed=3:false"],
+     ["speed=0.8"], ["trim=0.2", "speed=0.5", "freeze=0:0.4"]],
     ids=" ".join,
 )  # fmt: skip
 def test_sound_and_frames_stay_together(tmp_path: Path, operations: list[str]) -> None:
