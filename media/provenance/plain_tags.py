@@ -75,7 +75,12 @@ def tag_mp4(path: Path) -> None:
             raise ValueError("the file has no tag that could be replaced")
         file.seek(donor.start - ATOM_HEAD)
         file.write(tag)
-        file.seek(0, 2)
+    append_xmp(path)
+
+
+def append_xmp(path: Path) -> None:
+    """Adds the XMP box alone to any MP4 file."""
+    with path.open("ab") as file:
         file.write(_atom(b"uuid", XMP_UUID + XMP))
 
 
@@ -95,10 +100,11 @@ def tag_gif(path: Path) -> None:
     path.write_bytes(data[:start] + GIF_XMP + data[start:])
 
 
-def tag_png(path: Path, comment: str = "") -> None:
+def tag_png(path: Path, comment: str = "", *, is_generated: bool = True) -> None:
     """Inserts text chunks behind the header: the XMP packet, and a comment if there is one."""
     data = path.read_bytes()
-    texts = {"XML:com.adobe.xmp": XMP, "comment": comment.encode("utf-8", "backslashreplace")}
+    xmp = XMP if is_generated else b""
+    texts = {"XML:com.adobe.xmp": xmp, "comment": comment.encode("utf-8", "backslashreplace")}
     chunks = [_text_chunk(name, text) for name, text in texts.items() if text]
     path.write_bytes(data[:PNG_HEAD] + b"".join(chunks) + data[PNG_HEAD:])
 
