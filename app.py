@@ -38,18 +38,26 @@ change."""
 
 
 def executor_for(settings: Settings) -> Executor:
-    if settings.executor_kind == "inline":
-        from jobs.workers.inline import InlineExecutor
-
-        return InlineExecutor(settings)
     if settings.executor_kind == "redis":
         require_redis(settings)
         from jobs.fleet.dispatcher import RedisExecutor
 
         return RedisExecutor(settings)
+    from jobs.workers import edit_process
     from jobs.workers.process import ProcessExecutor
+    from jobs.workers.side_by_side import SideBySideExecutor
 
-    return ProcessExecutor(settings)
+    # edits with a model of their own use the GPU, which belongs to one job at a time
+    lane = "all" if settings.interpolation_model or settings.upscale_model else "clips"
+    if settings.executor_kind == "inline":
+        from jobs.workers.inline import InlineExecutor
+
+        clips: Executor = InlineExecutor(settings, lane)
+    else:
+        clips = ProcessExecutor(settings, lane=lane)
+    if lane == "all":
+        return clips
+    return SideBySideExecutor(clips, ProcessExecutor(settings, edit_process.MODULE, "edits"))
 
 
 def build_service(settings: Settings, executor: Executor | None = None) -> JobService:

@@ -11,6 +11,7 @@ import pytest
 from jobs.job import Job, State
 from jobs.service import JobService
 from jobs.store import JobStore
+from jobs.workers.edit_process import MODULE
 from jobs.workers.process import ProcessExecutor
 from media.ffmpeg import base_command
 from media.operations.edit_request import read_edit_request
@@ -19,7 +20,6 @@ from media.provenance.plain_tags import COMPOSITE
 from pipelines.models.cards import ModelCard
 from settings import Settings
 from tests.jobs.conftest import MakeJob, until
-from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import add_clip
 from tests.media.provenance.test_signing_files import active, validated
 from web import share_page
