@@ -43,21 +43,15 @@ def executor_for(settings: Settings) -> Executor:
         from jobs.fleet.dispatcher import RedisExecutor
 
         return RedisExecutor(settings)
-    from jobs.workers import edit_process
-    from jobs.workers.process import ProcessExecutor
-    from jobs.workers.side_by_side import SideBySideExecutor
+    from jobs.workers.side_by_side import run_side_by_side
 
-    # edits with a model of their own use the GPU, which belongs to one job at a time
-    lane = "all" if settings.interpolation_model or settings.upscale_model else "clips"
     if settings.executor_kind == "inline":
         from jobs.workers.inline import InlineExecutor
 
-        clips: Executor = InlineExecutor(settings, lane)
-    else:
-        clips = ProcessExecutor(settings, lane=lane)
-    if lane == "all":
-        return clips
-    return SideBySideExecutor(clips, ProcessExecutor(settings, edit_process.MODULE, "edits"))
+        return run_side_by_side(InlineExecutor, settings)
+    from jobs.workers.process import ProcessExecutor
+
+    return run_side_by_side(ProcessExecutor, settings)
 
 
 def build_service(settings: Settings, executor: Executor | None = None) -> JobService:

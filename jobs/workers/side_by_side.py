@@ -7,10 +7,30 @@ at a time; a queued job is claimed by the executor of its lane only.
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 from jobs.executor import Executor, ExecutorHealth
 from jobs.job import Job, StopRequest
 from jobs.lifecycle import JobLifecycle
+from jobs.queue import Lane
+from jobs.workers import edit_process
+from jobs.workers.process import ProcessExecutor
+from settings import Settings
+
+
+class ClipExecutor(Protocol):
+    """The class of an executor that makes clips."""
+
+    def __call__(self, settings: Settings, *, lane: Lane) -> Executor: ...
+
+
+def run_side_by_side(clips: ClipExecutor, settings: Settings) -> Executor:
+    """Edits run beside clips, unless the server has a model for edits: it uses the GPU, which
+    belongs to one job at a time."""
+    if settings.interpolation_model or settings.upscale_model:
+        return clips(settings, lane="all")
+    edits = ProcessExecutor(settings, edit_process.MODULE, "edits")
+    return SideBySideExecutor(clips(settings, lane="clips"), edits)
 
 
 class SideBySideExecutor:
