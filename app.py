@@ -38,18 +38,20 @@ change."""
 
 
 def executor_for(settings: Settings) -> Executor:
-    if settings.executor_kind == "inline":
-        from jobs.workers.inline import InlineExecutor
-
-        return InlineExecutor(settings)
     if settings.executor_kind == "redis":
         require_redis(settings)
         from jobs.fleet.dispatcher import RedisExecutor
 
         return RedisExecutor(settings)
+    from jobs.workers.side_by_side import run_side_by_side
+
+    if settings.executor_kind == "inline":
+        from jobs.workers.inline import InlineExecutor
+
+        return run_side_by_side(InlineExecutor, settings)
     from jobs.workers.process import ProcessExecutor
 
-    return ProcessExecutor(settings)
+    return run_side_by_side(ProcessExecutor, settings)
 
 
 def build_service(settings: Settings, executor: Executor | None = None) -> JobService:

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
+from cli.clip_result import print_made_clip
 from cli.edit_command import edit
 from cli.film_command import film
 from cli.generate import (
     InputFiles,
-    about,
     make,
     render_draft,
     request_from,
@@ -154,18 +154,8 @@ def generate(
     format, output = choose_output(options.pop("format"), out, as_json=as_json)
     request = request_from(options | {"format": format}, settings)
     files = InputFiles.read(options, settings)
-    with stoppable():
-        with only_results_on_stdout():
-            job, clip = make(context.obj.build_service, settings, request, files)
-        path = output.write(clip) if output else str(clip)
-    if as_json:
-        print(json.dumps(about(job, path)))
-        return
-    for sentence in about(job, path)["adjustments"]:
-        say(sentence)
-    say(f"Seed {job.fitted.seed}, {about(job, path)['seconds']['total']:.1f} s.")
-    if not (output and output.is_stdout):
-        print(path)
+    build = context.obj.build_service
+    print_made_clip(lambda: make(build, settings, request, files), output, as_json=as_json)
 
 
 def generate_many(
@@ -243,17 +233,8 @@ def finish_job(
     configure_logging(verbose)
     settings = Settings.load()
     output = Output(out, as_json=as_json) if out else None
-    with stoppable():
-        with only_results_on_stdout():
-            job, clip = make_clip(context.obj.build_service, settings, job_id, output)
-        path = output.write(clip) if output else str(clip)
-    if as_json:
-        print(json.dumps(about(job, path)))
-        return
-    for sentence in about(job, path)["adjustments"]:
-        say(sentence)
-    if not (output and output.is_stdout):
-        print(path)
+    build = context.obj.build_service
+    print_made_clip(lambda: make_clip(build, settings, job_id, output), output, as_json=as_json)
 
 
 @app.command()

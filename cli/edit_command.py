@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from cli.generate import OWNER, about, run_here
+from cli.clip_result import print_made_clip
+from cli.generate import OWNER, run_here
 from cli.output import Output
-from cli.terminal import configure_logging, only_results_on_stdout, say, stoppable
+from cli.terminal import configure_logging
 from errors import ErrorCode, KinoraError
 from settings import Settings
 
@@ -67,18 +67,10 @@ def edit(
             may_use=lambda _job: True,  # the data folder is the caller's
         )
 
-    with stoppable():
-        with only_results_on_stdout():
-            build_service = context.obj.build_service
-            job, clip = run_here(build_service, settings, submit, is_edit=True)
-        path = output.write(clip) if output else str(clip)
-    if as_json:
-        print(json.dumps(about(job, path)))
-        return
-    for sentence in about(job, path)["adjustments"]:
-        say(sentence)
-    if not (output and output.is_stdout):
-        print(path)
+    build = context.obj.build_service
+    print_made_clip(
+        lambda: run_here(build, settings, submit, is_edit=True), output, as_json=as_json
+    )
 
 
 def _check(clips: list[str], values: dict[str, Any]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.clip_result import about
 from cli.edit_command import format_of
-from cli.generate import OWNER, about, lora_from, picture_bytes
+from cli.generate import OWNER, lora_from, picture_bytes
 from cli.output import Output
 from cli.request_options import option_name
 from cli.terminal import ProgressLine, configure_logging, only_results_on_stdout, say, stoppable

@@ -195,31 +195,3 @@ def _failure(job: Job) -> Exception:
     if error.code is ErrorCode.INTERNAL:
         say("Run it again with --verbose to see why.")
     return typer.Exit(1)
-
-
-def about(job: Job, path: Path | str) -> dict[str, Any]:
-    result, fitted = job.result, job.fitted
-    if result is None:
-        raise ValueError("a clip without a result")
-    settings = {
-        field.short or name: getattr(fitted, name)
-        for name, field in REQUEST_FIELDS.items()
-        if field.is_reported and not field.is_file and name in type(fitted).model_fields
-    }
-    return {
-        "path": str(path),
-        "id": job.id,
-        "task": fitted.task.value,
-        **settings,
-        "prompt_origin": fitted.prompt_origin and fitted.prompt_origin.model_dump(),
-        "loras": [lora.model_dump() for lora in fitted.loras],
-        "steps": result.steps_done,
-        "width": result.width,
-        "height": result.height,
-        "frames": result.num_frames,
-        "fps": result.fps,
-        "duration_s": result.duration_s,
-        "size_bytes": result.size_bytes,
-        "seconds": result.seconds,
-        "adjustments": [a.sentence for a in (*fitted.adjustments, *result.adjustments)],
-    }

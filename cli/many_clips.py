@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.generate import CLIPS, OWNER, PICTURES, InputFiles, about, lora_from, picture_bytes
+from cli.clip_result import about
+from cli.generate import CLIPS, OWNER, PICTURES, InputFiles, lora_from, picture_bytes
 from cli.output import FORMATS
 from cli.terminal import ProgressLine, say
 from errors import ErrorCode, KinoraError

@@ -37,6 +37,9 @@ class Executor(Protocol):
     in_foreground: bool
     """True where jobs end with the process that runs them (the command line)."""
 
+    has_lanes: bool
+    """True where an edit and a clip run at the same time."""
+
     drivers: Drivers | None
     """The web requests of the jobs, where they need one."""
 

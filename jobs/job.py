@@ -97,6 +97,8 @@ class Result(BaseModel):
     rate: str | None = None
     """The frames per second as a fraction, `30000/1001`, where they are no whole number."""
     size_bytes: int
+    generated: bool = True
+    """False for an edit of clips none of which says that a model made it."""
     unsigned_size_bytes: int | None = None
     """Of the clip before it was signed: until the signed file has replaced it, that is its size."""
     provenance: Provenance | None = None

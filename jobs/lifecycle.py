@@ -45,6 +45,7 @@ from jobs.event_types import (
 )
 from jobs.events import EventLog
 from jobs.job import Job, Result, State, StopRequest
+from jobs.queue import Lane, is_in_lane
 from jobs.store import JobStore
 from pipelines.preview import Preview
 
@@ -84,9 +85,15 @@ class JobLifecycle:
 
     # -- queued jobs -------------------------------------------------------------------------------
 
-    def claim(self, candidates: Collection[str] | None = None) -> Job | None:
-        """The next job in the queue, now running; only one of `candidates` if they are given."""
-        return None if self._paused else self.store.claim(candidates)
+    def claim(self, candidates: Collection[str] | None = None, lane: Lane = "all") -> Job | None:
+        """The next job of a lane in the queue, now running; only one of `candidates` if they are
+        given."""
+        return None if self._paused else self.store.claim(candidates, lane)
+
+    def has_queued(self, lane: Lane) -> bool:
+        """Whether a job of a lane waits."""
+        models = self.store.oldest_waiting()
+        return any(is_in_lane(lane, is_edit=not model) for model in models)
 
     def pause(self) -> None:
         """From now on `claim` returns None."""
@@ -219,10 +226,11 @@ class JobLifecycle:
         else:
             self.fail(job, KinoraError(ErrorCode.WORKER_LOST))
 
-    def recover_running(self) -> None:
-        """Handles every job that is still marked as running while no worker is busy."""
+    def recover_running(self, lane: Lane = "all") -> None:
+        """Handles every job of a lane that is still marked as running while its worker is idle."""
         for job in self.store.running():
-            self.worker_lost(job)
+            if is_in_lane(lane, is_edit=job.edit is not None):
+                self.worker_lost(job)
 
     def requeue(
         self,

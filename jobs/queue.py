@@ -10,12 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, and_, bindparam, func, select
 
 from jobs.database import all_rows, jobs
 from jobs.job import State
+
+Lane = Literal["all", "clips", "edits"]
+"""What an executor runs: clips that a model makes, edits, which need none, or both."""
+
+
+def is_in_lane(lane: Lane, *, is_edit: bool) -> bool:
+    return lane == "all" or is_edit == (lane == "edits")
 
 
 class Waiting(NamedTuple):
@@ -89,12 +96,16 @@ def queued(
     return waiting, dict(all_rows(tx, LAST_SERVED, here=server))
 
 
-def next_up(tx: Connection, server: str, candidates: Collection[str] | None = None) -> str | None:
+def next_up(
+    tx: Connection, server: str, candidates: Collection[str] | None = None, lane: Lane = "all"
+) -> str | None:
     """The id of the job that runs next."""
-    if candidates is not None and len(candidates) == 1:
+    if candidates is not None and len(candidates) == 1 and lane == "all":
         (only,) = candidates
         return tx.execute(IS_STILL_QUEUED, {"here": server, "job": only}).scalar()
-    first = next(in_turn(*queued(tx, server, candidates)), None)
+    waiting, last_served = queued(tx, server, candidates)
+    own = (job for job in waiting if is_in_lane(lane, is_edit=job.is_edit))
+    first = next(in_turn(own, last_served), None)
     return first.id if first else None
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from jobs.estimate import Estimator
 from jobs.event_types import TERMINAL_KINDS, Event, Loading, StepDone, WaitingForGpu
 from jobs.events import EventLog
+from jobs.executor import Executor
 from jobs.job import Job
-from jobs.queue import Waiting, by_owner, counts_before
+from jobs.queue import Lane, Waiting, by_owner, counts_before, is_in_lane
 from jobs.store import JobStore
 from jobs.store_queries import Wanted
 
@@ -60,9 +61,14 @@ class QueueEta:
         estimator: Estimator,
         workers: Callable[[], int],
         idle: Callable[[Iterable[Waiting]], set[str]] = lambda _waiting: set(),
+        lane: Lane = "all",
+        edits: QueueEta | None = None,
     ) -> None:
-        """`idle` returns those of the queued jobs that delay no others: they cannot run now."""
+        """`idle` returns those of the queued jobs that delay no others: they cannot run now.
+        `edits`: the queue of edits, where they run beside the jobs of this one."""
+        self._edits = edits
         self._idle = idle
+        self._lane: Lane = lane
         self._store = store
         self._events = events
         self._estimator = estimator
@@ -75,6 +81,8 @@ class QueueEta:
 
     def estimate(self, job: Job) -> QueueEstimate:
         """For a queued job. One that is newer than the snapshot is counted as its owner's last."""
+        if self._edits is not None and job.edit is not None:
+            return self._edits.estimate(job)
         snapshot = self._current()
         place = snapshot.places.get(job.id)
         if place is None:
@@ -130,7 +138,9 @@ class QueueEta:
 
     def _read(self) -> QueueSnapshot:
         version, started = self._version, time.monotonic()
-        waiting, last_served = self._store.queued()
+        lane = self._lane
+        queued, last_served = self._store.queued()
+        waiting = [job for job in queued if is_in_lane(lane, is_edit=job.is_edit)]
         idle = self._idle(waiting)
         waiting = [job for job in waiting if job.id not in idle]
         new = self._store.wanted([job.id for job in waiting if job.id not in self._fitted])
@@ -138,7 +148,9 @@ class QueueEta:
         self._fitted = {job.id: known[job.id] for job in waiting if job.id in known}
         seconds = {i: self._estimator.estimate(*w).seconds for i, w in self._fitted.items()}
         queues = by_owner(waiting, last_served)
-        running = self._store.running()
+        running = [
+            job for job in self._store.running() if is_in_lane(lane, is_edit=job.edit is not None)
+        ]
         snapshot = QueueSnapshot(
             waits_s={
                 owner: list(itertools.accumulate(seconds.get(job.id, 0.0) for job in jobs))
@@ -153,3 +165,16 @@ class QueueEta:
         )
         snapshot.cost_s = snapshot.read_at - started
         return snapshot
+
+
+def queue_eta_of(
+    executor: Executor, store: JobStore, events: EventLog, estimator: Estimator
+) -> QueueEta:
+    """The estimates for what this executor runs."""
+    idle = [executor.drivers.idle] if executor.drivers else []
+
+    def eta(lane: Lane, edits: QueueEta | None = None) -> QueueEta:
+        workers = lambda: executor.health().workers  # noqa: E731
+        return QueueEta(store, events, estimator, workers, *idle, lane=lane, edits=edits)
+
+    return eta("clips", eta("edits")) if executor.has_lanes else eta("all")

@@ -33,7 +33,7 @@ from jobs.marks_check import check_marks
 from jobs.moderation import connect_moderation
 from jobs.policy.content_policy import ContentPolicy
 from jobs.queries import Jobs
-from jobs.queue_eta import QueueEta
+from jobs.queue_eta import queue_eta_of
 from jobs.recovery import end_commands, forward_stop_requests, recover
 from jobs.retention import Housekeeper
 from jobs.saved import SavedItems
@@ -90,14 +90,7 @@ class JobService(JobFilms):
         self._lifecycle.on_refusal = policy.note_refusal
         self._housekeeper = Housekeeper(self._lifecycle, settings)
         self.looks = Looks(SavedItems(store.database))
-        drivers = executor.drivers
-        queue_eta = QueueEta(
-            store,
-            events,
-            self._estimator,
-            lambda: executor.health().workers,
-            *([drivers.idle] if drivers else []),
-        )
+        queue_eta = queue_eta_of(executor, store, events, self._estimator)
         super().__init__(
             store, events, artifacts, executor, queue_eta, Evaluator(settings), signing
         )

@@ -24,6 +24,7 @@ from media.provenance.c2pa_package import (
     TYPES,
     UnavailableError,
 )
+from media.provenance.generated_mark import is_marked_as_generated
 from pipelines.models.cards import ModelCard
 from pipelines.request import Adjustment
 from settings import VERSION, Settings
@@ -41,11 +42,12 @@ FOLDER = "signing"
 """In the data folder: the self-made certificate and its key."""
 RETRY_S = 60.0
 """After the certificate could not be loaded: the operator may have repaired it."""
-UNSIGNED = (
+UNSIGNED = "This clip could not be signed: it has no Content Credentials."
+UNSIGNED_GENERATED = (
     "This clip could not be signed: it has no Content Credentials, only the tag “AI generated”."
 )
-
-NO_PLACE = (
+NO_PLACE = "A zip has no place for Content Credentials."
+NO_PLACE_GENERATED = (
     "A zip has no place for Content Credentials: its pictures have only the tag “AI generated”."
 )
 
@@ -79,7 +81,7 @@ class Signing:
                 return self._sign(job, result, Path(archives))
         except Exception:  # of any kind, from the library too: the clip is finished and not lost
             log.exception("Signing failed, the clip is kept without a signature (job=%s).", job.id)
-            return _unsigned(result, UNSIGNED)
+            return _unsigned(result, _unsigned_sentence(result))
 
     def sign_copy(self, path: Path, title: str) -> None:
         """Signs a contact sheet, a grid video or the copy of a clip in its place, without a model
@@ -89,7 +91,8 @@ class Signing:
         try:
             signer = self._find_signer()
             if signer is not None:
-                _replace_signed(signer, path, _making(title))
+                making = replace(_making(title), is_generated=is_marked_as_generated(path))
+                _replace_signed(signer, path, making)
         except Exception:  # the same for a copy: it stays as it was
             log.exception("Signing failed, the file is kept without a signature (%s).", path.name)
 
@@ -105,7 +108,8 @@ class Signing:
         signer = self._find_signer()
         if signer is None:
             # a missing package is the operator's business, not a message for every clip
-            return _unsigned(result, UNSIGNED if self._problem is None else None, self._problem)
+            sentence = _unsigned_sentence(result) if self._problem is None else None
+            return _unsigned(result, sentence, self._problem)
         # 1. Fetch the files, where a worker has stored them in an object store.
         is_local = (self._artifacts.folder(job.id) / MANIFEST).is_file()
         making = self._making_of(job, result, archives)
@@ -120,7 +124,7 @@ class Signing:
             if not is_local:
                 self._artifacts.put(job.id, picture)
         if clip.suffix not in TYPES:
-            return _unsigned(result, NO_PLACE)
+            return _unsigned(result, NO_PLACE_GENERATED if result.generated else NO_PLACE)
         signed = Provenance(signed=True, self_made=signer.is_self_made)
         if clip.suffix in SIDECAR_ONLY:
             sidecar = clip.with_name(f"{clip.name}{SIDECAR}")
@@ -172,6 +176,7 @@ class Signing:
             return replace(
                 making,
                 model=job.fitted.model or None,
+                is_generated=result.generated,
                 ingredients=tuple(self._sources(job.edit, archives)),
                 edits=tuple(step.title for step in job.edit.operations),
             )
@@ -283,6 +288,10 @@ def _with_ingredients(making: Making, sign: Callable[[Making], T]) -> T:
 def _replace_signed(signer: ClipSigner, path: Path, making: Making) -> None:
     with atomic_write(path) as part:
         _with_ingredients(making, lambda each: signer.sign(path, part, each))
+
+
+def _unsigned_sentence(result: Result) -> str:
+    return UNSIGNED_GENERATED if result.generated else UNSIGNED
 
 
 def _unsigned(result: Result, sentence: str | None, problem: str | None = None) -> Result:

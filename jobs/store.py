@@ -143,12 +143,14 @@ class JobStore(StoreQueries):
 
     # -- queue and run -----------------------------------------------------------------------------
 
-    def claim(self, candidates: Collection[str] | None = None) -> Job | None:
+    def claim(
+        self, candidates: Collection[str] | None = None, lane: queue.Lane = "all"
+    ) -> Job | None:
         """Marks the next job in the queue as running and returns it; no two callers get the same
-        job. Only one of `candidates` if they are given."""
+        job. Only one of `lane`, and of `candidates` if they are given."""
         with self._writing:
             with self.database.durable.begin() as tx:
-                while (job_id := queue.next_up(tx, self.server, candidates)) is not None:
+                while (job_id := queue.next_up(tx, self.server, candidates, lane)) is not None:
                     claim = {"job": job_id, "here": self.server, "now": time.time()}
                     if tx.execute(CLAIM, claim).rowcount == 1:
                         break

@@ -253,9 +253,11 @@ def _check_size(part: Path, max_bytes: int | None) -> None:
 
 
 @contextlib.contextmanager
-def metadata_file(part: Path, format: str, comment: str) -> Iterator[Path]:
+def metadata_file(
+    part: Path, format: str, comment: str, *, is_generated: bool = True
+) -> Iterator[Path]:
     """The tags in a file: a command line is limited in length and visible to other users."""
-    tags = {"comment": comment, **plain_tags.ffmpeg_tags(format)}
+    tags = {"comment": comment, **(plain_tags.ffmpeg_tags(format) if is_generated else {})}
     metadata = part.with_name(f"notes-{part.name}")
     try:
         lines = (name.encode() + b"=" + _escaped(text) + b"\n" for name, text in tags.items())

@@ -1,5 +1,5 @@
 """Copies a finished clip or its poster without what is written in the file about its making, but
-with the tags that say that it is generated."""
+with the tags that say that it is generated, if it has them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from errors import ErrorCode, KinoraError
 from media import mp4
 from media.ffmpeg import DISK_FULL, base_command
 from media.provenance import plain_tags
+from media.provenance.generated_mark import is_marked_as_generated
 from media.stills import DEMUXERS
 
 MUXERS = {".mp4": ("-movflags", "+faststart", "-f", "mp4"), ".webm": ("-f", "webm")}
@@ -26,12 +27,14 @@ def copy_without_settings(clip: Path, target: Path, size: tuple[int, int]) -> No
     `size` is the width and height that the clip declares.
 
     Raises KinoraError(ENCODE | OUT_OF_DISK)."""
+    is_generated = is_marked_as_generated(clip)
     if clip.suffix == ".gif":
         # not by ffmpeg: it copies what follows an XMP extension wrongly
         target.write_bytes(_plain_gif(clip.read_bytes()))
-        plain_tags.tag_gif(target)
+        if is_generated:
+            plain_tags.tag_gif(target)
         return
-    tags = plain_tags.ffmpeg_tags(clip.suffix.removeprefix("."))
+    tags = plain_tags.ffmpeg_tags(clip.suffix.removeprefix(".")) if is_generated else {}
     command = [
         *base_command(),
         *("-protocol_whitelist", "file", "-f", DEMUXERS[clip.suffix], "-i", f"file:{clip}"),
@@ -47,7 +50,7 @@ def copy_without_settings(clip: Path, target: Path, size: tuple[int, int]) -> No
     width, height = size
     if clip.suffix == ".mp4" and (width % 2 or height % 2):
         mp4.declare_size(target, width, height)  # ffmpeg writes the coded size
-    if clip.suffix == ".mp4":
+    if clip.suffix == ".mp4" and is_generated:
         plain_tags.tag_mp4(target)
 
 
@@ -81,4 +84,5 @@ def copy_poster_without_settings(poster: Path, target: Path) -> None:
     """The same JPEG data without Content Credentials and other segments, but with the plain tag."""
     with Image.open(poster) as picture:
         picture.save(target, "JPEG", quality="keep")
-    plain_tags.tag_jpeg(target)
+    if is_marked_as_generated(poster):
+        plain_tags.tag_jpeg(target)

@@ -40,6 +40,8 @@ from media.probe import (
     run_ffmpeg,
     untrusted_input,
 )
+from media.provenance.generated_mark import is_marked_as_generated
+from media.provenance.plain_tags import append_xmp
 from media.rates import MAX_FPS, choose_rate
 from pipelines.request import Focus
 
@@ -172,6 +174,8 @@ def store_video(
                 clip, sound=None, lost_sound=clip.sound.codec
             )  # maybe only the sound is damaged
             num_frames = _transcode(clip, output)
+        if is_marked_as_generated(source):  # the output has none of the upload's tags
+            append_xmp(output)
         # 3. Store the output under its hash
         stored = _describe_output(output, num_frames, clip)
         path = folder / f"{stored.id}.mp4"

@@ -31,9 +31,15 @@ REASONS = {
     "int_parsing_size": "should be a whole number that is not so large",
     "float_type": "should be a number",
     "float_parsing": "should be a number",
-    "string_pattern_mismatch": "should be the id of a stored file",
 }
 """Pydantic's error types, where its own words are for programmers."""
+PATTERN_REASONS = {
+    "{64}": "should be the id of a stored file",
+    "{1,64}": "should be the id of a clip",
+    "{6}": "should be a colour such as #ff8800",
+    ":/": "should be a shape such as 16:9",
+}
+"""By what is in the pattern of a field."""
 SUBJECT = re.compile(r"^(Value error, )?((Input|String|Value|Tuple|List) (?=should|has))?")
 
 
@@ -107,6 +113,11 @@ def _reason(error: dict[str, Any]) -> str:
         return f"has {limits['actual_length']} entries; at most {limits['max_length']} are accepted"
     if kind == "string_too_short":
         return "should not be empty"
+    if kind == "too_short":
+        return f"has {limits['actual_length']} entries; at least {limits['min_length']} are needed"
+    if kind == "string_pattern_mismatch":
+        found = (reason for part, reason in PATTERN_REASONS.items() if part in limits["pattern"])
+        return next(found, "has letters that are not accepted here")
     return REASONS.get(kind) or SUBJECT.sub("", error["msg"]).rstrip(".")
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 import yaml
 
 from errors import split_sentence
+from media.operations.operation import Operation
+from media.operations.registry import OPERATIONS
 from tools.page_texts import find_texts
 from tools.server_texts import find_labels, find_sentences
 
@@ -37,6 +39,10 @@ FOR_OPERATORS = (
     "jobs/workers/backend.py", "pipelines/request_fields.py",
 )  # fmt: skip
 """What only operators and developers read stays English."""
+NOT_IN_EDITOR = ("join",)
+"""Operations of which the page shows a timeline in place of the fields."""
+LONGEST_FIELD = 2000
+"""Letters of a field that the editor shows; a longer one is for programs."""
 
 
 def texts() -> Iterator[tuple[str, str]]:
@@ -48,11 +54,24 @@ def texts() -> Iterator[tuple[str, str]]:
     for category in yaml.safe_load(POLICY.read_text(encoding="utf-8"))["categories"].values():
         for text in (category["title"], *_sentences(category["change"])):
             yield POLICY.relative_to(ROOT).as_posix(), text
+    for name, model in OPERATIONS.items():
+        if name not in NOT_IN_EDITOR:
+            yield from (("media/operations", text) for text in operation_texts(model))
     for path in [ROOT / "errors.py", *_modules()]:
         name = path.relative_to(ROOT).as_posix()
         source = path.read_text(encoding="utf-8")
         for text in dict.fromkeys([*find_sentences(source), *find_labels(source)]):
             yield name, " ".join(text.split())
+
+
+def operation_texts(model: type[Operation]) -> Iterator[str]:
+    """What the editor shows of an operation: its title, what it does, and notes of its fields."""
+    yield model.title
+    yield from _sentences(" ".join((model.__doc__ or "").split()))
+    for field in model.model_json_schema()["properties"].values():
+        is_file = "{64}" in json.dumps(field)
+        if not is_file and field.get("maxLength", 0) <= LONGEST_FIELD:
+            yield from _sentences(field.get("description", ""))
 
 
 def _sentences(text: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from web.share_tools import PATH
 TEXTS = {
     "untitled": "A clip made with Kinora",
     "made": "Made by AI with Kinora",
+    "edited": "Edited with Kinora",
     "seconds": "{seconds:.1f} s, {width} × {height}",
     "prompt": "Prompt",
     "settings": "Settings",
@@ -136,9 +137,13 @@ def render_clip(
 <p class="soft">{as_text(facts_of(shared, language))}</p>
 <div class="row">{_buttons(shared, language)}</div>
 {prompt}{_settings(shared, language)}
-{_footer(language, f"{_say('made', language)}.", f"{report_link(shared, language)} {links}")}
+{_footer(language, f"{_say(_made(shared), language)}.", f"{report_link(shared, language)} {links}")}
 </main>"""
     return document(language, title, _meta(shared, here, language), body)
+
+
+def _made(shared: SharedClip) -> str:
+    return "made" if shared.result.generated else "edited"
 
 
 def render_embed(shared: SharedClip, language: Language = ENGLISH) -> str:
@@ -287,9 +292,8 @@ def _footer(language: Language, made: str = "", links: str = "") -> str:
 def _meta(shared: SharedClip, here: str, language: Language) -> str:
     """For link unfurlers: no more than is on the page."""
     result, form = shared.result, shared.job.fitted.format
-    description = _cut(" ".join(shared.prompt.split()), DESCRIPTION_LETTERS) or _say(
-        "made", language
-    )
+    prompt = _cut(" ".join(shared.prompt.split()), DESCRIPTION_LETTERS)
+    description = prompt or _say(_made(shared), language)
     file, poster = f"{here}/{clip_file(shared)}", f"{here}/poster.jpg"
     found = [
         ("name", "description", description),

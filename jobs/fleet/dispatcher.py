@@ -62,6 +62,7 @@ class ActiveRun:
 class RedisExecutor:
     needs_request = False
     in_foreground = False
+    has_lanes = False
     drivers: Drivers | None = None
 
     def __init__(self, settings: Settings) -> None:

@@ -68,8 +68,10 @@ def write_stills(made: WrittenEdit, folder: Path, settings: Settings) -> None:
         clip.info.num_frames, lambda numbers: read_frames(clip.path, clip.info, numbers), settings
     )
     frames = read_frames(clip.path, clip.info, [last // 2, last])
-    write_poster(frames[:1], folder / "poster.jpg")
-    write_last_frame(frames[1:], folder / "last.png")
+    is_generated = clip.is_generated
+    write_poster(frames[:1], folder / "poster.jpg", is_generated=is_generated)
+    write_last_frame(frames[1:], folder / "last.png", is_generated=is_generated)
     if plain := made.unmarked:
         number = plain.info.num_frames - 1
-        write_last_frame(read_frames(plain.path, plain.info, [number]), folder / unmarked.FRAME)
+        last_frame = read_frames(plain.path, plain.info, [number])
+        write_last_frame(last_frame, folder / unmarked.FRAME, is_generated=is_generated)

@@ -53,6 +53,7 @@ class PolledStopRequests:
 class ForegroundExecutor:
     needs_request = False
     in_foreground = True
+    has_lanes = False
     drivers: Drivers | None = None
 
     def __init__(self, settings: Settings) -> None:

@@ -23,6 +23,7 @@ from jobs.event_types import Failed, Loading, WorkerEvent
 from jobs.executor import ExecutorHealth, WorkerState
 from jobs.job import Job, Result, StopRequest
 from jobs.lifecycle import JobLifecycle
+from jobs.queue import Lane
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
 from jobs.workers.zerogpu_grants import STOP_FILE, FileControl, Grants, NoGpu
@@ -45,9 +46,11 @@ RunMessage = WorkerEvent | Result | Failed
 
 
 class InlineExecutor:
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, lane: Lane = "all") -> None:
+        self._lane: Lane = lane
         self.needs_request = settings.zero_gpu
         self.in_foreground = False
+        self.has_lanes = False
         self.drivers = Drivers() if settings.zero_gpu else None
         self._settings = settings
         self._changed = threading.Condition()
@@ -155,7 +158,7 @@ class InlineExecutor:
         while not self._closing:
             try:
                 if in_doubt:
-                    lifecycle.recover_running()
+                    lifecycle.recover_running(self._lane)
                 in_doubt = False
                 if self._run_next(lifecycle):
                     continue
@@ -170,7 +173,7 @@ class InlineExecutor:
 
     def _run_next(self, lifecycle: JobLifecycle) -> bool:
         """Runs the next job; False if there is none that can run now."""
-        job = lifecycle.claim(self._runnable(lifecycle))
+        job = lifecycle.claim(self._runnable(lifecycle), self._lane)
         if job is None:
             return False
         request = self.drivers.newest(job.id) if self.drivers else None

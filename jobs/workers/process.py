@@ -26,6 +26,7 @@ from jobs.event_types import Loading
 from jobs.executor import ExecutorHealth, WorkerState
 from jobs.job import Job, StopRequest
 from jobs.lifecycle import JobLifecycle
+from jobs.queue import Lane
 from jobs.workers.loading_events import LoadingReporter
 from jobs.workers.pipe import MessagePipe
 from jobs.zerogpu_requests import Drivers
@@ -91,11 +92,14 @@ class Child:
 class ProcessExecutor:
     needs_request = False
     in_foreground = False
+    has_lanes = False
     drivers: Drivers | None = None
 
-    def __init__(self, settings: Settings, module: str = MODULE) -> None:
-        """`module` is the worker's main module: tests and benchmarks use one without an engine."""
+    def __init__(self, settings: Settings, module: str = MODULE, lane: Lane = "all") -> None:
+        """`module` is the worker's main module: tests and benchmarks use one without an engine. A
+        worker for edits alone starts when there is one."""
         self._settings = settings
+        self._lane: Lane = lane
         self._module = module
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -159,6 +163,8 @@ class ProcessExecutor:
 
     def _supervise(self, lifecycle: JobLifecycle) -> None:
         while self._closing_by is None:
+            if self._lane == "edits" and not self._wait_for_job(lifecycle):
+                return
             child = Child(self._settings, self._inbox, self._module)
             with self._lock:
                 self._child, self._loading = child, None
@@ -175,6 +181,23 @@ class ProcessExecutor:
             except Exception:  # the next iteration checks the running jobs
                 log.exception("Handling the end of a worker failed; checking the running jobs.")
                 self._in_doubt = True
+
+    def _wait_for_job(self, lifecycle: JobLifecycle) -> bool:
+        """False if the executor is closed before there is one."""
+        while not self._in_doubt:
+            try:
+                if lifecycle.has_queued(self._lane):
+                    break
+                timeout_s = None
+            except KinoraError as error:
+                log.warning("Reading the queue failed, retrying: %s", error)
+                timeout_s = RETRY_S
+            with contextlib.suppress(queue.Empty):
+                _, kind, *rest = self._inbox.get(timeout=timeout_s)
+                if kind == "close":
+                    self._closing_by = time.monotonic() + rest[0]
+                    return False
+        return True
 
     def _serve(self, lifecycle: JobLifecycle, child: Child) -> None:
         """Sends jobs and handles messages until the worker is gone or the executor closes."""
@@ -209,9 +232,9 @@ class ProcessExecutor:
     def _send_next_job(self, lifecycle: JobLifecycle, child: Child) -> None:
         try:
             if self._in_doubt:
-                lifecycle.recover_running()
+                lifecycle.recover_running(self._lane)
                 self._in_doubt = False
-            job = lifecycle.claim()
+            job = lifecycle.claim(lane=self._lane)
         except KinoraError as error:
             log.warning("Claiming a job failed, retrying: %s", error)
             self._in_doubt = True
@@ -284,7 +307,7 @@ class ProcessExecutor:
         self._failures = 0 if was_up else self._failures + 1
         if self._failures >= DEFUNCT_AFTER:
             self._set(state="defunct")
-            while waiting := lifecycle.claim():
+            while waiting := lifecycle.claim(lane=self._lane):
                 sentence = "The worker does not start; the log says why."
                 lifecycle.fail(waiting, KinoraError(ErrorCode.UNAVAILABLE, sentence))
         self._pause(BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)])

@@ -86,6 +86,7 @@ def run_edit(
         fps=max(1, round(info.fps)),
         rate=None if info.fps.denominator == 1 else str(info.fps),
         size_bytes=made.clip.size_bytes,
+        generated=made.clip.is_generated,
         seconds=timer.total(),
         adjustments=(*learned.adjustments, *made.adjustments),
     )

@@ -23,6 +23,7 @@ from media.operations.operation import (
     refuse,
     seconds,
 )
+from media.provenance.generated_mark import is_marked_as_generated
 
 Measured = dict[tuple[int, int], Any]
 """See Context.measured."""
@@ -88,6 +89,11 @@ class Chain:
         made = (operation.output(self.info),)
         step = ChainStep(len(self.steps), operation, (self.info,), made)
         return replace(self, steps=(*self.steps, step))
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether one of the clips says that a model made it. Reads the files."""
+        return any(is_marked_as_generated(source.inspected.path) for source in self.sources)
 
     @property
     def has_frame_operations(self) -> bool:

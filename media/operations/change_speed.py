@@ -31,7 +31,8 @@ class Speed(ClipOperation):
     op: Literal["speed"] = "speed"
     factor: Number = Field(ge=0.1, le=10, description="2 is twice as fast, 0.5 half as fast.")
     keep_pitch: bool = Field(
-        default=True, description="Keep the pitch of the sound; false: as a tape that runs faster."
+        default=True,
+        description="Keep the pitch of the sound; otherwise it changes with the speed.",
     )
 
     @property

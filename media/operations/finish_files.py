@@ -22,36 +22,38 @@ def finish_file(file: Path, info: StreamInfo, output: OutputFile) -> None:
     """info: of the file."""
     if output.kind.is_even and (info.width % 2 or info.height % 2):
         mp4.declare_size(file, info.width, info.height)
+    is_generated = output.is_generated
     match output.kind.tags:
-        case "mp4":
+        case "mp4" if is_generated:
             plain_tags.tag_mp4(file)
-        case "gif":
+        case "gif" if is_generated:
             plain_tags.tag_gif(file)
         case "png":
-            plain_tags.tag_png(file, output.comment)
-        case "webp":
+            plain_tags.tag_png(file, output.comment, is_generated=is_generated)
+        case "webp" if is_generated:
             plain_tags.tag_webp(file, info.width, info.height)
         case "zip":
-            _pack(file, output.comment)
-        case "webm" | "mov":  # ffmpeg has written all of their tags
+            _pack(file, output)
+        case _:  # no tags, or ffmpeg has written all of them
             pass
 
 
-def _pack(file: Path, comment: str) -> None:
+def _pack(file: Path, output: OutputFile) -> None:
     """Frames and sound that lie beside the file. Each is removed once it is packed, so that they
     need no more than one frame of space twice."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for frame in sorted((file.parent / FRAMES).iterdir()):
             with _new_file(archive, frame.name) as target:
-                for part in plain_tags.tagged_png(frame.read_bytes()):
+                parts = plain_tags.tagged_png(frame.read_bytes(), is_generated=output.is_generated)
+                for part in parts:
                     target.write(part)
             frame.unlink()
         if (sound := file.parent / SOUND).exists():
             with _new_file(archive, sound.name) as target, sound.open("rb") as source:
                 shutil.copyfileobj(source, target, 1 << 20)
             sound.unlink()
-        if comment:
-            text = comment.encode("utf-8", "backslashreplace")
+        if output.comment:
+            text = output.comment.encode("utf-8", "backslashreplace")
             archive.writestr(zipfile.ZipInfo(SETTINGS, ZIP_TIME), text)
 
 

@@ -50,7 +50,8 @@ class UsesModel(Operation, ABC):
 
     model_role: ClassVar[ModelRole]
     method: Method = Field(
-        default="auto", description="built-in, or auto: the server's model where it has one."
+        default="auto",
+        description="The server's model where it has one (auto), or the built-in method.",
     )
 
     @property

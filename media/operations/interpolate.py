@@ -46,10 +46,10 @@ class Interpolate(UsesModel, FrameOperation):
 
     op: Literal["interpolate"] = "interpolate"
     times: Annotated[Literal[2, 4] | None, BeforeValidator(factor_as_typed)] = Field(
-        default=None, description="How many times as many frames: 2 or 4. Default: 2."
+        default=None, description="How many times as many frames: 2 or 4; by default 2."
     )
     fps: Number | None = Field(
-        default=None, ge=1, le=240, description="Frames per second, instead of `times`."
+        default=None, ge=1, le=240, description="Frames per second, instead of a multiple."
     )
 
     @model_validator(mode="after")

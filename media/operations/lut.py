@@ -25,7 +25,7 @@ from media.operations.operation import (
 
 
 class Lut(ClipOperation):
-    """Changes the colours by a lookup table: a .cube file for Rec. 709."""
+    """Changes the colours by a lookup table: a .cube file for BT.709."""
 
     title: ClassVar[str] = "Apply a LUT"
     by_position: ClassVar[tuple[str, ...]] = ("file", "strength")

@@ -65,6 +65,8 @@ class OutputFile:
     """The size that the file must not exceed, in place of a quality."""
     comment: str = ""
     """What made the clip and what was done to it, as JSON. GIF and WebP hold none."""
+    is_generated: bool = False
+    """Whether it is tagged as generated; `run_chain` sets this."""
     mark: VisibleMark | None = None
     """Drawn on every frame at last."""
 

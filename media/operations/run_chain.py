@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ class EditedClip:
     size_bytes: int
     notes: tuple[str, ...] = ()
     """Sentences about what was fitted."""
+    is_generated: bool = True
+    """Whether a model made one of its clips."""
 
 
 def run_chain(
@@ -69,6 +72,7 @@ def run_chain(
     Raises KinoraError(INVALID_INPUT | ENCODE | OUT_OF_DISK | TOO_LARGE | TIMEOUT) or Cancelled, and
     then leaves no file.
     """
+    output = replace(output, is_generated=chain.is_generated)
     made, notes = fit_output(chain.info, output)
     check_subtitle_track(chain, output.kind)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +86,7 @@ def run_chain(
         size_bytes = file.stat().st_size
         with atomic_write(target) as part:
             file.replace(part)
-    return EditedClip(target, made, size_bytes, (*chain.notes, *notes))
+    return EditedClip(target, made, size_bytes, (*chain.notes, *notes), output.is_generated)
 
 
 def _run_before(
@@ -214,7 +218,7 @@ class _Run:
         sound = streams.sound if output.kind.has_sound else None
         file = self.folder / f"clip{output.kind.suffix}"
         (self.folder / encoders.FRAMES).mkdir(exist_ok=True)
-        with metadata_file(file, output.kind.tags, output.comment) as tags:
+        with self._metadata_file(file) as tags:
             metadata = graph.add_input(
                 *("-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{tags}")
             )
@@ -224,6 +228,12 @@ class _Run:
             command = [*self._command(graph, *wanted), *track, *options]
             self._run(pipeline, command, file)
         return file
+
+    def _metadata_file(self, file: Path) -> AbstractContextManager[Path]:
+        output = self.output
+        return metadata_file(
+            file, output.kind.tags, output.comment, is_generated=output.is_generated
+        )
 
     def _command(self, graph: FilterGraph, *wanted: Label, level: str = "error") -> list[str]:
         """The start of a command: inputs, filters, and how progress is reported."""

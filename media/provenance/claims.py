@@ -66,6 +66,8 @@ class Making:
     revision: str | None = None
     prompt: str | None = None
     ingredients: tuple[Ingredient, ...] = ()
+    is_generated: bool = True
+    """Whether a model made it, or a part of it."""
     edits: tuple[str, ...] | None = None
     """What was done to the ingredients of an edit, as sentences; None for what was generated."""
 
@@ -118,6 +120,6 @@ class Making:
         return {"name": GENERATOR, "version": self.version}
 
     def _source_type(self, *, has_parts: bool) -> str:
-        if self.edits is not None and self.model is None:  # an edit of files from elsewhere
+        if not self.is_generated:  # an edit of files from elsewhere
             return UNKNOWN
         return COMPOSITE if has_parts else GENERATED

@@ -75,7 +75,12 @@ def tag_mp4(path: Path) -> None:
             raise ValueError("the file has no tag that could be replaced")
         file.seek(donor.start - ATOM_HEAD)
         file.write(tag)
-        file.seek(0, 2)
+    append_xmp(path)
+
+
+def append_xmp(path: Path) -> None:
+    """Adds the XMP box alone to any MP4 file."""
+    with path.open("ab") as file:
         file.write(_atom(b"uuid", XMP_UUID + XMP))
 
 
@@ -95,14 +100,18 @@ def tag_gif(path: Path) -> None:
     path.write_bytes(data[:start] + GIF_XMP + data[start:])
 
 
-def tag_png(path: Path, comment: str = "") -> None:
+def tag_png(path: Path, comment: str = "", *, is_generated: bool = True) -> None:
     """Inserts text chunks behind the header: the XMP packet, and a comment if there is one."""
-    path.write_bytes(b"".join(tagged_png(path.read_bytes(), comment)))
+    parts = tagged_png(path.read_bytes(), comment, is_generated=is_generated)
+    path.write_bytes(b"".join(parts))
 
 
-def tagged_png(data: bytes, comment: str = "") -> tuple[memoryview, bytes, memoryview]:
+def tagged_png(
+    data: bytes, comment: str = "", *, is_generated: bool = True
+) -> tuple[memoryview, bytes, memoryview]:
     """The parts of a PNG file with the text chunks of `tag_png`."""
-    texts = {"XML:com.adobe.xmp": XMP, "comment": comment.encode("utf-8", "backslashreplace")}
+    xmp = XMP if is_generated else b""
+    texts = {"XML:com.adobe.xmp": xmp, "comment": comment.encode("utf-8", "backslashreplace")}
     chunks = [_text_chunk(name, text) for name, text in texts.items() if text]
     view = memoryview(data)
     return view[:PNG_HEAD], b"".join(chunks), view[PNG_HEAD:]

@@ -1,7 +1,7 @@
 """A worker process with a fake engine and slow files, for the tests that kill servers.
 
 Everything but the engine is the real worker. KINORA_TEST_LEDGER names a file that gets one line
-for each clip that was made whole.
+for each clip that was made whole; KINORA_TEST_STEP_S are the seconds of a step.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pipelines.control import Control
 
 MODULE = "tests.jobs.fake_engine_worker"
 LEDGER = "KINORA_TEST_LEDGER"
+STEP_SECONDS = "KINORA_TEST_STEP_S"
 STEP_S = 0.02
 FILE_S = 0.02
 
@@ -40,7 +41,7 @@ class SlowHand:
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
         total = job.fitted.num_inference_steps
         for index in range(1, total + 1):
-            time.sleep(STEP_S)
+            time.sleep(float(os.environ.get(STEP_SECONDS, STEP_S)))
             if control.cancelled():
                 raise Cancelled
             emit(StepDone(index, total))

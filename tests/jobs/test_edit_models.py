@@ -19,6 +19,7 @@ from jobs.job import Job, State
 from jobs.service import JobService
 from jobs.store import JobStore
 from jobs.workers.edit_models import edit_models
+from jobs.workers.edit_process import MODULE
 from jobs.workers.process import ProcessExecutor
 from media.operations.edit_request import read_edit_request
 from media.operations.frame_models import use_models
@@ -30,7 +31,6 @@ from pipelines.models.loading import LoadProgress
 from settings import Settings
 from tests.edit_networks import save_rife, save_upscaler
 from tests.jobs.conftest import MakeJob, until
-from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import add_clip
 from tests.media.reading import read
 from tests.media.textures import HEIGHT, WIDTH, texture, view

@@ -25,6 +25,7 @@ from jobs.restored_settings import restore
 from jobs.retention import make_room
 from jobs.service import JobService
 from jobs.store import JobStore
+from jobs.workers.edit_process import MODULE
 from jobs.workers.process import ProcessExecutor
 from media import unmarked
 from media.ffmpeg import base_command
@@ -37,7 +38,6 @@ from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.conftest import MakeJob, until, wait_for_kind
-from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import add_clip, sliding
 from tests.media.provenance.test_signing_files import active, validated
 from tests.media.reading import read

@@ -16,12 +16,12 @@ from jobs.fleet.dispatcher import RedisExecutor
 from jobs.job import Job, State
 from jobs.service import JobService
 from jobs.store import JobStore
+from jobs.workers.edit_process import MODULE
 from jobs.workers.inline import InlineExecutor
 from jobs.workers.process import ProcessExecutor
 from pipelines.models.cards import ModelCard, load_cards
 from settings import ROOT, Settings
 from tests.jobs.conftest import MakeJob, until, wait_for_kind
-from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import add_clip
 from tests.jobs.redis_fleet import RedisServer, environment
 from tests.jobs.services import S3Server
@@ -61,7 +61,7 @@ def fleet(
     settings = settings_in(tmp_path, s3, redis_url=redis.url)
     there = settings.model_copy(update={"data_dir": tmp_path / "worker"})
     worker = subprocess.Popen(
-        [sys.executable, "-m", MODULE, "redis"], cwd=ROOT, env=environment(there)
+        [sys.executable, "-m", "tests.jobs.edit_worker"], cwd=ROOT, env=environment(there)
     )
     store = JobStore(settings.database_url)
     with JobService(store, RedisExecutor(settings), light_cards, settings) as service:

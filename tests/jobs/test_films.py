@@ -16,12 +16,12 @@ from jobs.job import IdempotencyKey, State
 from jobs.policy.policy_event import PolicyEvent
 from jobs.service import JobService
 from jobs.store import JobStore
+from jobs.workers.edit_process import MODULE
 from jobs.workers.process import ProcessExecutor
 from pipelines.models.cards import ModelCard
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests.jobs.conftest import until
-from tests.jobs.edit_worker import MODULE
 from tests.jobs.finished_clips import finish_clip
 from tests.media.reading import read
 

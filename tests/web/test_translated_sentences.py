@@ -14,6 +14,8 @@ from jobs.moderation import REASONS
 from jobs.policy.prompt_rules import load_rules
 from jobs.workers.zerogpu import Watch, refusal
 from media.image_limits import unsupported_error
+from media.operations.edit_request import read_edit_request
+from media.operations.registry import OPERATIONS, read_operation
 from media.picture_zips import bad_zip
 from media.provenance.credential_report import report_of
 from pipelines.models.cards import ModelCard
@@ -22,6 +24,7 @@ from pipelines.request import GenerationRequest
 from pipelines.validation_errors import invalid_input
 from settings import ROOT
 from tests import tiny
+from tools.texts import NOT_IN_EDITOR, operation_texts
 from web import report_page
 from web.languages import Language, languages
 
@@ -87,6 +90,34 @@ def fitting() -> Iterator[str]:
                 yield from (change.sentence for change in fitted.adjustments)
 
 
+def edits() -> Iterator[str]:
+    wrong: list[dict[str, Any]] = [
+        {"op": "trim", "start_s": "x"},
+        {"op": "trim", "nothing": 1},
+        {"op": "speed"},
+        {"op": "speed", "factor": 99},
+        {"op": "loop", "style": "round"},
+        {"op": "crop", "shape": "wide"},
+        {"op": "title", "text": ""},
+        {"op": "title", "text": "a", "colour": "red"},
+        {"op": "sound", "file": "a.mp3"},
+        {"op": "rotate", "degrees": 45},
+        {"op": "interpolate", "times": 2, "fps": 30},
+        {"op": "explode"},
+    ]
+    for each in wrong:
+        with pytest.raises(KinoraError) as caught:
+            read_operation(each)
+        yield caught.value.message
+    for values in ({"clips": []}, {"clips": ["a/b"]}, {"clips": ["a"], "format": "exe"}):
+        with pytest.raises(KinoraError) as caught:
+            read_edit_request(values)
+        yield caught.value.message
+    for model in OPERATIONS.values():
+        if model.name() not in NOT_IN_EDITOR:
+            yield from (text for text in operation_texts(model) if text != model.title)
+
+
 def gpu() -> Iterator[str]:
     for outcome in ("illegal", "quota", "runs", "pending", "expired", "busy", "error"):
         for level in ("anonymous", "regular", "pro"):
@@ -129,7 +160,7 @@ def credentials() -> Iterator[str]:
 NAMES = re.compile(
     r"[“「«][^“”「」«»]*[”」»]|Hugging Face|owner/name|AI generated|Content Credentials|AI\b"
 )
-ALL = (validation, fitting, gpu, policy, files, credentials)
+ALL = (validation, fitting, edits, gpu, policy, files, credentials)
 
 
 @pytest.mark.parametrize("source", ALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.generate import about
+from cli.clip_result import about
 from errors import ErrorCode
 from jobs.job import Job, State
 from jobs.service import JobService

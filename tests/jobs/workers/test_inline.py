@@ -25,10 +25,13 @@ from gradio_client import Client
 from errors import ErrorCode
 from jobs.job import State
 from jobs.service import JobService
+from media.encode import encode
+from media.operations.edit_request import read_edit_request
 from pipelines.request import GenerationRequest
 from settings import Settings
 from tests import tiny
 from tests.jobs.conftest import build_service, stumble_after, until, wait_for_kind
+from tests.jobs.finished_clips import sliding
 from tests.media.provenance.test_signing_files import validated
 from tests.unsigned import without_credentials
 
@@ -104,6 +107,19 @@ def test_closing_gives_the_clip_back_to_the_queue(tiny_settings: Settings) -> No
         assert service.get(job.id).state in (State.QUEUED, State.RUNNING)
         service.cancel(job.id)
         assert [e.kind for e in service.watch(job.id)][-1] == "cancelled"
+
+
+def test_an_edit_is_made_beside_a_clip(inline: JobService, tmp_path: Path) -> None:
+    path = encode(sliding(24, 64, 96), tmp_path / "a.mp4", fps=8).path
+    filmed = inline.store_clip_to_edit(path, ME).id
+    clip = inline.submit(LONG, ME)
+    wait_for_kind(inline, clip.id, "step")
+    request = {"clips": [filmed], "operations": [{"op": "reverse"}]}
+    edit = inline.submit_edit(read_edit_request(request), ME)
+    log = {e.kind: e.at for e in inline.watch(edit.id)}
+    assert "succeeded" in log
+    inline.cancel(clip.id)
+    assert log["started"] < [e.at for e in inline.watch(clip.id)][-1]
 
 
 @pytest.mark.parametrize("kind", ["started", "step", "succeeded"])

@@ -24,6 +24,7 @@ from media.operations.operation import FrameOperation, FrameTools, StreamInfo
 from media.operations.outputs import OUTPUTS, OutputFile, OutputFormat
 from media.operations.registry import parse_short_form
 from media.operations.run_chain import Hooks, run_chain
+from media.provenance.plain_tags import append_xmp
 from media.visible_mark import VisibleMark
 from tests.media.operations.sources import tones, write_clip
 from tests.media.reading import read
@@ -136,7 +137,10 @@ def test_the_sound_is_as_long_as_the_frames(
 
 
 def test_files_say_what_made_them(clips: dict[bool, Path], tmp_path: Path) -> None:
-    chain = chain_of(clips[False])
+    generated = tmp_path / "generated.mp4"
+    generated.write_bytes(clips[False].read_bytes())
+    append_xmp(generated)
+    chain = chain_of(generated)
     for format in ("mp4", "webm", "webm-av1", "prores"):
         made = run_chain(chain, tmp_path / "clip", OutputFile(format, comment=COMMENT))
         with av.open(str(made.path)) as clip:
@@ -153,6 +157,17 @@ def test_files_say_what_made_them(clips: dict[bool, Path], tmp_path: Path) -> No
     with zipfile.ZipFile(made.path) as archive:
         assert archive.read("settings.json").decode() == COMMENT
         assert archive.testzip() is None
+
+
+@pytest.mark.parametrize("format", OUTPUTS)
+def test_what_no_model_made_is_not_marked_as_generated(
+    clips: dict[bool, Path], tmp_path: Path, format: OutputFormat
+) -> None:
+    made = run_chain(chain_of(clips[False]), tmp_path / "clip", OutputFile(format, comment=COMMENT))
+    assert not made.is_generated
+    written = made.path.read_bytes()
+    assert b"AlgorithmicMedia" not in written and b"AI generated" not in written
+    assert COMMENT.encode() in written or format in ("gif", "webp")
 
 
 @pytest.mark.parametrize("format", ["mp4", "webm-av1", "png-zip", "webp"])

@@ -79,6 +79,7 @@ const LABELS = {
   box: "Dark box",
   sharpness: "Sharpness",
   transition: "Transition",
+  method: "Method",
 };
 /** @type {Record<string, string>} */
 const CHOICES = {
@@ -106,6 +107,8 @@ const CHOICES = {
   fade_black: "Through black",
   fade_white: "Through white",
   wipe: "Wipe",
+  auto: "Automatic",
+  "built-in": "Built-in",
 };
 export const SHAPES = ["16:9", "9:16", "1:1", "4:3", "3:4", "21:9"];
 /** @type {Record<string, string>} */
@@ -165,7 +168,7 @@ function fieldOf(name, whole, isRequired) {
     name,
     kind,
     label: LABELS[name] ?? whole.title ?? name,
-    description: whole.description ?? "",
+    description: kind === "file" ? "" : (whole.description ?? ""), // an id is for programs
     isRequired,
     isInteger: schema.type === "integer",
     value: whole.default ?? null,
