@@ -14,6 +14,10 @@ def store_timing(database: Database, row: Mapping[str, Any]) -> None:
     """Stores the row of a job, or replaces it: a server may be killed before it has stored that the
     job succeeded, and two threads may handle the end of one job."""
     insert = sqlite.insert if database.is_sqlite else postgresql.insert
-    replace = insert(timings).values(**row).on_conflict_do_update(["job_id"], set_=dict(row))
+    replace = (
+        insert(timings)
+        .values(**row)
+        .on_conflict_do_update(index_elements=["job_id"], set_=dict(row))
+    )
     with database.light.begin() as tx:
         tx.execute(replace)

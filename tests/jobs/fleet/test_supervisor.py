@@ -46,6 +46,6 @@ def test_what_killed_workers_left_is_removed_and_the_work_of_others_stays(tmp_pa
     for name, age_s in (("left", ABANDONED_S + 60), ("in use", ABANDONED_S - 3600)):
         (work / name).mkdir(parents=True)
         (work / name / "clip.mp4.1-2.part").write_bytes(b"half")
-        os.utime(work / name, (time.time() - age_s,) * 2)
+        os.utime(work / name, (time.time() - age_s, time.time() - age_s))
     remove_abandoned_work(work)
     assert [path.name for path in work.iterdir()] == ["in use"]
