@@ -77,6 +77,7 @@ class Native:
         add("/jobs/{job_id}", self.delete, "DELETE", status_code=204)
         add("/jobs/{job_id}/cancel", self.cancel, "POST", response_model=schemas.JobView)
         add("/jobs/{job_id}/finish", self.finish, "POST", response_model=schemas.JobView)
+        add("/jobs/{job_id}/redo-part", self.redo_part, "POST", response_model=schemas.JobView)
         add(
             "/jobs/{job_id}/retry-decode", self.retry_decode, "POST", response_model=schemas.JobView
         )
@@ -244,6 +245,11 @@ class Native:
     async def finish(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """Keep what is there: the clip is made of the last step's estimate."""
         return await self._job_response(job_id, caller, self.service.finish)
+
+    async def redo_part(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
+        """Make the present part of a long clip again, with another seed: the finished parts are
+        kept."""
+        return await self._job_response(job_id, caller, self.service.redo_part)
 
     async def retry_decode(self, job_id: JobId, caller: IdentifiedCaller) -> Response:
         """Decode again from the stored latents."""

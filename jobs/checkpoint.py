@@ -13,7 +13,7 @@ from typing import Literal
 
 from errors import Cancelled, KinoraError
 from jobs.artifacts import Artifacts
-from media.files import link_or_copy
+from media.files import atomic_write, link_or_copy
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,36 @@ WINDOWS = "window-"
 """How the names of the files of finished windows begin."""
 FINISH = f"{WINDOWS}finish"
 """An empty file: no further window is made, the clip ends with the finished ones."""
+REDONE = f"{WINDOWS}redone"
+"""The numbers of the windows that were discarded while they were made, a line each. Those that are
+made afterwards have other seeds."""
 WINDOW_SUFFIXES = {"frames": ".mkv", "sound": ".npy", "record": ".json"}
 
 
 def window_file(number: int, kind: WindowFile) -> str:
     """The name of a file of a window, counted from 1. A window is complete with its record."""
     return f"{WINDOWS}{number:03}{WINDOW_SUFFIXES[kind]}"
+
+
+def redone_windows(folder: Path) -> list[int]:
+    """Which windows were discarded while they were made, in order."""
+    try:
+        return [int(line) for line in (folder / REDONE).read_text(encoding="utf-8").split()]
+    except (OSError, ValueError):
+        return []
+
+
+def note_redone(artifacts: Artifacts, job_id: str) -> None:
+    """Stores that the window after the finished ones is to be made with another seed."""
+    number = 1
+    while artifacts.size(job_id, window_file(number, "record")):
+        number += 1
+    kept = artifacts.fetch(job_id, REDONE)
+    before = redone_windows(kept.parent) if kept else []
+    file = artifacts.folder(job_id) / REDONE
+    with atomic_write(file) as part:
+        part.write_text("\n".join(map(str, [*before, number])), encoding="utf-8")
+    artifacts.put(job_id, file)
 
 
 def is_worth_keeping(error: KinoraError) -> bool:
@@ -54,6 +78,7 @@ def bring(artifacts: Artifacts, job_id: str, folder: Path) -> None:
     """Copies what an earlier attempt kept into a worker's own folder, if there is anything."""
     _bring_file(artifacts, job_id, folder, LATENTS)
     _bring_file(artifacts, job_id, folder, FINISH)
+    _bring_file(artifacts, job_id, folder, REDONE)
     number = 1
     while _bring_file(artifacts, job_id, folder, window_file(number, "record")):
         _bring_file(artifacts, job_id, folder, window_file(number, "frames"))
@@ -92,7 +117,8 @@ class WindowUploads:
 
 def drop_windows(artifacts: Artifacts, job_id: str, count: int) -> None:
     """Removes the windows of a clip that is finished, the last one first."""
-    artifacts.drop(job_id, FINISH)
+    for mark in (FINISH, REDONE):
+        artifacts.drop(job_id, mark)
     for number in range(count, 0, -1):
         for kind in ("record", "sound", "frames"):
             artifacts.drop(job_id, window_file(number, kind))

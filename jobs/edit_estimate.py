@@ -14,10 +14,11 @@ from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import RowMapping, select
 
 from jobs.database import Database, timings
 from jobs.job import Job
+from jobs.timing_rows import store_timing
 from media.operations.edit_request import EditRequest
 from media.operations.operation import StreamInfo
 from media.operations.preview_chain import DECODE_S, ENCODE_S
@@ -63,8 +64,7 @@ class EditEstimator:
             "seconds": json.dumps(job.result.seconds | {GUESSED: _guess(edit, job.fitted)}),
             "peak_gb": job.result.peak_gb,
         }
-        with self._database.light.begin() as tx:
-            tx.execute(insert(timings).values(row))
+        store_timing(self._database, row)
 
     def estimate(self, edit: EditRequest, fitted: FittedRequest) -> EditTime:
         """`fitted` has the size and the length of what comes out."""

@@ -16,12 +16,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import RowMapping, delete, insert, select
+from sqlalchemy import RowMapping, select
 
 from jobs.database import timings
 from jobs.edit_estimate import EditEstimator
 from jobs.job import Job
 from jobs.store import JobStore
+from jobs.timing_rows import store_timing
 from media.operations.edit_request import EditRequest
 from pipelines.models.cards import ModelCard
 from pipelines.planning import ClipShape, Planner
@@ -139,9 +140,7 @@ class Estimator:
             "seconds": json.dumps(seconds | {"cold": float(result.cold)}),
             "peak_gb": result.peak_gb,
         }
-        with self._database.light.begin() as tx:
-            tx.execute(delete(timings).where(timings.c.job_id == job.id))
-            tx.execute(insert(timings).values(row))
+        store_timing(self._database, row)
         self._kept.clear()
 
     def estimate(self, fitted: FittedRequest, edit: EditRequest | None = None) -> Estimate:

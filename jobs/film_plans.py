@@ -14,6 +14,7 @@ from jobs.film import Film, FilmRequest, FilmShot
 from jobs.film_rows import FilmRows
 from jobs.job import new_id
 from pipelines.models.duration import SourceClip
+from pipelines.models.selection import NONE_CAN
 from pipelines.request import FittedRequest
 
 PLACEHOLDER = "0" * 64
@@ -68,7 +69,7 @@ class FilmPlans:
         that one has a job."""
         fitted: dict[int, FittedRequest] = {}
         for index in indices:
-            with _naming(index):
+            with naming_shot(index):
                 fitted[index] = self._fit_shot(film, index, fitted.get(index - 1))
         return tuple(fitted[index] for index in indices)
 
@@ -77,7 +78,7 @@ class FilmPlans:
     ) -> None:
         """Raises KinoraError for a prompt that is refused here, also of a shot that comes later."""
         for index, each in zip(indices, fitted, strict=True):
-            with _naming(index):
+            with naming_shot(index):
                 self._admission.check_prompt(each, owner)
 
     def _fit_shot(self, film: Film, index: int, before: FittedRequest | None) -> FittedRequest:
@@ -94,7 +95,12 @@ class FilmPlans:
             before = before or self._fitted_before(film, index)
             width, height = before.made_size
             clip = SourceClip(width, height, before.duration_s, float(before.fps))
-        fitted = self._admission.fit_shot(request, film.owner, clip)
+        try:
+            fitted = self._admission.fit_shot(request, film.owner, clip)
+        except KinoraError as error:
+            if film.is_continued[index] and error.code is ErrorCode.TASK_NOT_SUPPORTED:
+                raise _cannot_continue(error) from None
+            raise
         return fitted.model_copy(update={"lead_frames": 0})
 
     def _fitted_before(self, film: Film, index: int) -> FittedRequest:
@@ -117,8 +123,16 @@ class FilmPlans:
             return film, fitted
 
 
+def _cannot_continue(error: KinoraError) -> KinoraError:
+    """The error of a model that cannot, with what to do about it in a film."""
+    sentence = f"{error.message} Cut to this shot, or choose another model."
+    if error.message in NONE_CAN.values():
+        sentence = "No model here can continue a clip. Cut to this shot."
+    return KinoraError(error.code, sentence, details=error.details | {"field": "cut"})
+
+
 @contextlib.contextmanager
-def _naming(index: int) -> Iterator[None]:
+def naming_shot(index: int) -> Iterator[None]:
     """An error says which shot it is about."""
     try:
         yield

@@ -13,7 +13,8 @@ from errors import ErrorCode, KinoraError
 from media.operations.edit_request import EditRequest
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 
-StopRequest = Literal["discard", "finish"]
+StopRequest = Literal["discard", "finish", "redo_part"]
+"""`redo_part` discards the present window of a long clip, which is queued again with the others."""
 
 MARK = "mark"
 """The field of the adjustment that a clip with a visible mark has."""
@@ -42,6 +43,12 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset(),
 }
+
+
+def for_worker(what: StopRequest) -> StopRequest:
+    """What a worker has to do about a request: for `redo_part` it discards what it makes, and the
+    job is queued again (`JobLifecycle.fail`)."""
+    return "discard" if what == "redo_part" else what
 
 
 def check_move(before: State, after: State) -> None:

@@ -11,7 +11,7 @@ from errors import ErrorCode, KinoraError
 from jobs.admission import Admission
 from jobs.clip_removal import ClipRemover
 from jobs.disk_reserve import refuse_if_full
-from jobs.job import Job, State, StopRequest
+from jobs.job import Job, State, StopRequest, for_worker
 from jobs.lifecycle import JobLifecycle
 from jobs.moderation import Moderation
 from jobs.queries import JobQueries
@@ -42,21 +42,38 @@ class JobControls(JobQueries):
 
     def finish(self, job_id: str, owner: str | None = None) -> Job:
         """Finishes a running job now: its clip is made from the last step's estimate, a long one
-        ends after the present window. One that failed in a window is made of those before it.
-        Raises KinoraError(CONFLICT) for a queued one, for an edit, and as `retry_decode`."""
+        ends after the present window. One that failed or waits again after a window is made of
+        those that are finished. Raises KinoraError(CONFLICT) for other queued ones, for an edit,
+        and as `retry_decode`."""
         job = self.get(job_id, owner)
         if job.edit and not job.state.ended:
             raise KinoraError(
                 ErrorCode.CONFLICT, "An edit cannot be finished early: wait for it, or discard it."
             )
-        if job.state is State.QUEUED:
+        if job.state is State.QUEUED and self._lifecycle.has_windows(job_id):
+            self._lifecycle.end_with_windows(job_id)
+        elif job.state is State.QUEUED:
             raise KinoraError(
                 ErrorCode.CONFLICT, "There is nothing to keep yet: the clip has not begun."
             )
         if job.state is State.RUNNING and job.asked is None:
             self._request_stop(job, "finish")
+        if job.state is State.RUNNING and job.asked == "redo_part":
+            self._lifecycle.end_with_windows(job_id)  # it is about to be queued again
         if job.state is State.FAILED and self._lifecycle.has_windows(job_id):
             return self._queue_again(job, owner, finish=True)
+        return self.get(job_id, owner)
+
+    def redo_part(self, job_id: str, owner: str | None = None) -> Job:
+        """Discards the present part of a running long clip and makes it again, with another seed;
+        the finished parts are kept. Raises KinoraError(CONFLICT) for any other job."""
+        job = self.get(job_id, owner)
+        if job.fitted.windows is None or job.edit:
+            sentence = "This clip is made in one part: discard it, or wait and make it again."
+            raise KinoraError(ErrorCode.CONFLICT, sentence)
+        if job.state is not State.RUNNING or not self._request_stop(job, "redo_part"):
+            sentence = "No part of this clip is being made now, so none can be made again."
+            raise KinoraError(ErrorCode.CONFLICT, sentence)
         return self.get(job_id, owner)
 
     def delete(self, job_id: str, owner: str | None = None) -> None:
@@ -122,5 +139,5 @@ class JobControls(JobQueries):
         if not self._store.request_stop(job.id, what):
             return False
         with contextlib.suppress(OSError):  # the store has it; the worker may be gone
-            self._executor.request_stop(job.id, what)
+            self._executor.request_stop(job.id, for_worker(what))
         return True

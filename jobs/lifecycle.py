@@ -22,9 +22,11 @@ from jobs.checkpoint import (
     DECODING,
     FINISH,
     LATENTS,
+    REDONE,
     WINDOWS,
     drop_windows,
     is_worth_keeping,
+    note_redone,
     window_file,
     with_note,
 )
@@ -44,7 +46,7 @@ from jobs.event_types import (
     WorkerEvent,
 )
 from jobs.events import EventLog
-from jobs.job import Job, Result, State, StopRequest
+from jobs.job import Job, Result, State, StopRequest, for_worker
 from jobs.queue import Lane, is_in_lane
 from jobs.store import JobStore
 from pipelines.preview import Preview
@@ -118,19 +120,28 @@ class JobLifecycle:
         """Queues a failed job again; None if it is not failed any more. `finish`: a long clip is
         made of its finished windows."""
         if finish:
-            mark = self.folder(job_id) / FINISH
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-            self.artifacts.put(job_id, mark)
+            self.end_with_windows(job_id)
         elif self.has_windows(job_id):
             self.artifacts.drop(job_id, FINISH)
         why = Requeued("The finished parts are joined." if finish else "Decoding is retried.")
         return self.store.move(job_id, State.FAILED, State.QUEUED, why)
 
+    def end_with_windows(self, job_id: str) -> None:
+        """The next run of a long clip makes no further window, but the clip of those that are
+        finished."""
+        mark = self.folder(job_id) / FINISH
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        self.artifacts.put(job_id, mark)
+
     # -- running jobs ------------------------------------------------------------------------------
 
     def stop_request(self, job_id: str) -> StopRequest | None:
-        """Whether the user wants the running job to be discarded or finished now."""
+        """What a worker has to do about a running job: discard it, or finish it now."""
+        request = self._stored_request(job_id)
+        return for_worker(request) if request else None
+
+    def _stored_request(self, job_id: str) -> StopRequest | None:
         job = self.store.get(job_id)
         return job.asked if job else None
 
@@ -183,8 +194,16 @@ class JobLifecycle:
 
     def fail(self, job: Job, error: KinoraError) -> None:
         """Fails a running job and keeps its latents if decoding them again may succeed; cancels it
-        if it was discarded."""
-        if isinstance(error, Cancelled) or self.stop_request(job.id) == "discard":
+        if it was discarded, and queues it again if only its present window was."""
+        request = self._stored_request(job.id)
+        if isinstance(error, Cancelled) and request == "redo_part":
+            self._redo_part(job)
+            return
+        if isinstance(error, Cancelled) and request is None and job.fitted.windows:
+            # the request belonged to the run before: `_redo_part` has queued the job since
+            self.requeue(job, "The clip is continued.", refund_attempt=True, keep={REDONE})
+            return
+        if isinstance(error, Cancelled) or request == "discard":
             self.cancel(job)
             return
         if error.code is ErrorCode.CONTENT_POLICY:
@@ -208,14 +227,22 @@ class JobLifecycle:
         self._clear(job)
         self.store.move(job.id, State.RUNNING, State.CANCELLED, JobCancelled(), run=job.started_at)
 
+    def _redo_part(self, job: Job) -> None:
+        note_redone(self.artifacts, job.id)
+        why = "This part is made again; the finished parts are kept."
+        self.requeue(job, why, refund_attempt=True, keep={REDONE})
+
     def worker_lost(self, job: Job) -> None:
         """The worker of a running job is gone: the job succeeds if its clip is complete, is queued
         again after its first attempt, and else fails."""
         result = self.finished_result(job.id)
-        if job.asked == "discard" or self.stop_request(job.id) == "discard":
+        request = self._stored_request(job.id)
+        if job.asked == "discard" or request == "discard":
             self.cancel(job)
         elif result:
             self.succeed(job, result)
+        elif request == "redo_part":
+            self._redo_part(job)
         elif job.attempts < MAX_ATTEMPTS:
             why = "The worker stopped; the clip is made again from the start."
             if self.has_windows(job.id):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from errors import ErrorCode, KinoraError
 from jobs.checkpoint import with_note
-from jobs.job import Job, State, StopRequest
+from jobs.job import Job, State, StopRequest, for_worker
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import ServerLiveness, is_command
 
@@ -78,4 +78,4 @@ def forward_stop_requests(
     for job in lifecycle.store.running():
         if job.asked:
             with contextlib.suppress(OSError):  # the worker is gone, which its supervisor handles
-                request_stop(job.id, job.asked)
+                request_stop(job.id, for_worker(job.asked))

@@ -138,7 +138,7 @@ SPEAKS_SQL = (
     "admission_sql", "batch_rows", "clip_collections", "database", "edit_estimate", "estimate",
     "film_rows", "gallery_rows", "gallery_sql", "gallery_tables", "job_rows", "liveness",
     "local_database", "migrations", "moderation_rows", "moderation_tables", "queue", "removed_jobs",
-    "saved", "share_rows", "store", "store_queries",
+    "saved", "share_rows", "store", "store_queries", "timing_rows",
 )  # fmt: skip
 
 

@@ -43,6 +43,7 @@ def find_sentences(source: str) -> list[str]:
     return list(found)
 
 
+LINE = re.compile(r"(?:[A-Z]|\{\} (?!and \{\}$)).*[a-z]")
 LABELS = frozenset(("label", "placeholder", "tab", "hint"))
 TABLES = frozenset(("TEXTS", "REASONS", "CANNOT", "NONE_CAN"))
 """Dictionaries of texts."""
@@ -72,7 +73,7 @@ def find_labels(source: str) -> list[str]:
                         found.setdefault(re.sub(r"\{[a-z]\w*(?::[^}]*)?\}", "{}", text))
             case ast.FunctionDef(name=name, body=body) if name.endswith("line"):
                 for text in (text for each in body for text in _strings(each)):
-                    if re.match(r"[A-Z].*[a-z]", text):
+                    if LINE.match(text):
                         found.setdefault(text)
     texts = (BESIDE.sub("", text) for text in found)
     return [

@@ -66,8 +66,11 @@ class ExploreHandlers(Handlers):
         full = plan.full or plan.fitted[0]
         whole = job_view.seconds(self.service.estimate_fitted(full).seconds)
         width, height = full.made_size
-        shape = f"{width}×{height}, {seconds_label(full.duration_s)}"
-        return f"{len(plan.jobs)} drafts: about {drafts} · the one you pick: about {whole}, {shape}"
+        length = seconds_label(full.duration_s)
+        return (
+            f"{len(plan.jobs)} drafts: about {drafts} · the one you pick: about {whole}, "
+            f"{width}×{height}, {length}"
+        )
 
     async def render(self, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
         """Submits the full clip of a draft."""

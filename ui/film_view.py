@@ -12,7 +12,6 @@ from pipelines.request import GenerationRequest
 from ui import job_view
 
 ViewJob = Callable[[Job], dict[str, Any]]
-WAITING = "Waiting for the shot before it"
 
 
 def brief(state: FilmState, root: str) -> dict[str, Any]:
@@ -69,11 +68,16 @@ def _shot(state: FilmState, index: int, of_job: ViewJob) -> dict[str, Any]:
         "image": shot.image,
         "cut": shot.cut,
         "state": state.shot_state(index),
-        "line": shown["line"] if shown else WAITING if state.will_come(index) else "",
+        "line": shown["line"] if shown else waiting_line(state, index),
         "note": state.note(index),
         "error": job_view.error_view(shot.problem) if shot.problem else (shown or {}).get("error"),
         "job": shown,
     }
+
+
+def waiting_line(state: FilmState, index: int) -> str:
+    """Of a shot that has no clip yet."""
+    return "Waiting for the shot before it" if state.will_come(index) else ""
 
 
 def _problem(state: FilmState) -> dict[str, Any] | None:

@@ -53,6 +53,8 @@ def view(
     }
     if job.edit:
         body["is_edit"] = True
+    if job.state is State.RUNNING and progress.parts:
+        body["parts"] = progress.parts
     if fitted.prompt_origin is not None:
         body["prompt_origin"] = fitted.prompt_origin.model_dump(exclude_none=True)
     if result is not None:

@@ -79,6 +79,7 @@ class PageRoutes:
             Route(f"{job}/live", guarded(self.live, self.by_signature)),
             Route(f"{job}/preview", guarded(self.preview, self.by_signature)),
             Route(f"{job}/finish", guarded(self.finish), methods=["POST"]),
+            Route(f"{job}/redo-part", guarded(self.redo_part), methods=["POST"]),
             Route(f"{job}/discard", guarded(self.discard), methods=["POST"]),
             Route(f"{job}/evaluation", guarded(self.evaluation)),
             Route(f"{job}/{{what:str}}", guarded(self.media, self.by_signature)),
@@ -178,6 +179,10 @@ class PageRoutes:
 
     async def finish(self, request: Request, owner: str) -> Response:
         await in_thread(self.service.finish, request.path_params["id"], owner)
+        return Response(status_code=204)
+
+    async def redo_part(self, request: Request, owner: str) -> Response:
+        await in_thread(self.service.redo_part, request.path_params["id"], owner)
         return Response(status_code=204)
 
     async def discard(self, request: Request, owner: str) -> Response:

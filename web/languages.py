@@ -33,9 +33,9 @@ NUMBER, ANYTHING = r"(-?\d+(?:\.\d+)?)", r"(.+?)"
 SENTENCE_ENDS = r"[.?!…][\"”»」]?"
 WITHIN_A_SENTENCE = rf"((?:(?!{SENTENCE_ENDS}\s).)+?)"
 """Of a text in several sentences, an entry takes only its own."""
-NO_NAME = "(?!(?:The|This|That|These|Those|There|Your|Its|It|An?|No|Each) )"
+NO_NAME = r"(?!(?:The|This|That|These|Those|There|Your|Its|It|An?|No|Each|Shot \d+:) )"
 """How a name does not begin: “{name} cannot be read.” is not about “The sound”."""
-HAS_SENTENCES = re.compile(r"[.?!·] ")
+HAS_SENTENCES = re.compile(r"[.?!·] |: \{reason\}$")
 
 Entry = str | Mapping[str, str]
 """A translation, or its forms by the plural of the first number: `one`, `few`, `other`, ..."""

@@ -39,12 +39,15 @@ from jobs.fleet.rq_adapter import WarmWorker
 from jobs.workers import inputs
 from jobs.workers.backend import Backend, EngineBackend
 from jobs.workers.process_worker import POISONED
+from media.files import list_or_empty, stat_or_none
 from pipelines.planning.machine import machine_name
 from settings import Settings
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 25.0
+ABANDONED_S = 24 * 3600.0
+"""A folder of work that nothing was written to for so long is of a worker that was killed."""
 RETRY_S = 0.3
 
 
@@ -74,6 +77,7 @@ class RedisWorker:
     def run(self) -> None:
         """Returns after SIGTERM."""
         signal.signal(signal.SIGTERM, _stop_at_once)
+        remove_abandoned_work(self._work)
         self._link.update(device=self._backend.device())
         error = self._backend.prepare(lambda progress: self._link.update(loading=progress))
         warm = tuple(self._backend.warm())
@@ -175,6 +179,16 @@ class RedisWorker:
 
     def _report_loading(self, phase: str) -> None:
         self._link.send(Loading(phase))
+
+
+def remove_abandoned_work(folder: Path) -> None:
+    """Removes what killed workers left. By age: the processes of others that share the folder
+    cannot be looked up here."""
+    oldest = time.time() - ABANDONED_S
+    for path in list_or_empty(folder):
+        stat = stat_or_none(path)
+        if stat and stat.st_mtime < oldest:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _stop_at_once(_signum: int, _frame: object) -> NoReturn:

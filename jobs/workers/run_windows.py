@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from errors import ErrorCode, KinoraError
-from jobs.checkpoint import DECODING, FINISH, LATENTS, is_worth_keeping
+from jobs.checkpoint import DECODING, FINISH, LATENTS, is_worth_keeping, redone_windows
 from jobs.event_types import Decoding, Encoding, StepDone
 from jobs.job import Job, Result
 from jobs.workers.frame_checks import check_result
@@ -53,6 +53,10 @@ if TYPE_CHECKING:
     from pipelines.engine.manager import PipelineManager
     from pipelines.engine.memory import PeakMemory
     from settings import Settings
+
+
+REDO_SEEDS = 1000
+"""The seeds of windows are one apart: so far are those of a window that is made again."""
 
 
 @dataclass
@@ -195,7 +199,8 @@ def _make_window(
     from pipelines.planning.plan import precision_adjustment
 
     # 1. What this window is: a clip of its own that starts from the end of the one before it
-    fitted = _fitted(run.fitted, window)
+    redone = redone_windows(run.folder)
+    fitted = _fitted(run.fitted, window, len(redone))
     before: list[np.ndarray] = []
     if stored:
         before = list(deque(stored[-1].frames.frames(), maxlen=window.overlap))
@@ -205,6 +210,8 @@ def _make_window(
     elif not window.is_last:
         inputs = replace(inputs, last_image=None)
     changes: list[Adjustment] = []
+    if window.number in redone:
+        changes.append(_redone(window, run.fitted, fitted.seed))
 
     def on_change(change: Adjustment) -> None:
         if change not in changes:
@@ -272,12 +279,14 @@ def _make_window(
     return store_window(run.folder, window.number, matched, sound, record)
 
 
-def _fitted(fitted: FittedRequest, window: ClipWindow) -> FittedRequest:
-    """The request of one window. Each has its own seed, or the same motion would come again."""
+def _fitted(fitted: FittedRequest, window: ClipWindow, redone: int) -> FittedRequest:
+    """The request of one window. Each has its own seed, or the same motion would come again.
+    `redone`: how often a window was made again."""
+    seed = fitted.seed + window.index + redone * REDO_SEEDS
     changes: dict[str, object] = {
         "windows": None,
         "num_frames": window.frames,
-        "seed": (fitted.seed + window.index) % (MAX_SEED + 1),
+        "seed": seed % (MAX_SEED + 1),
     }
     if window.index:
         changes |= {"task": Task.IMAGE_TO_VIDEO, "image": None, "continue_from": None}
@@ -336,6 +345,11 @@ def _early(fitted: FittedRequest, parts: int, frames: int) -> Adjustment:
         sentence=f"The clip was finished after part {parts} of {fitted.parts}: it lasts "
         f"{seconds:.1f} s instead of {wanted:.1f} s.",
     )
+
+
+def _redone(window: ClipWindow, fitted: FittedRequest, seed: int) -> Adjustment:
+    sentence = f"Part {window.number} was discarded and made again with another seed."
+    return Adjustment(field="seed", asked=fitted.seed, used=seed, sentence=sentence)
 
 
 def _shape_only(frames: JoinedFrames) -> np.ndarray:

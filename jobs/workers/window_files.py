@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from jobs.checkpoint import FINISH, window_file
+from jobs.checkpoint import FINISH, REDONE, window_file
 from media.colour_match import ColourStats, blend
 from media.files import atomic_write
 from media.frame_files import FrameFile, write_frames
@@ -97,8 +97,9 @@ def load_windows(folder: Path, of: str) -> list[StoredWindow]:
 
 
 def remove_windows(folder: Path, count: int) -> None:
-    with contextlib.suppress(OSError):
-        (folder / FINISH).unlink(missing_ok=True)
+    for mark in (FINISH, REDONE):
+        with contextlib.suppress(OSError):
+            (folder / mark).unlink(missing_ok=True)
     for number in range(count, 0, -1):
         for kind in ("record", "sound", "frames"):
             with contextlib.suppress(OSError):

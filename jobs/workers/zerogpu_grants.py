@@ -138,7 +138,7 @@ class Grants:
         """No quota, no GPU, a timeout, or a closed page. Returns the seconds to request instead, or
         None if the job has ended or is queued again."""
         if isinstance(error, Cancelled):
-            lifecycle.cancel(job)
+            lifecycle.fail(job, error)
             return None
         outcome = zerogpu.outcome_of(error, watch)
         match outcome:

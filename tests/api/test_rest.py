@@ -166,6 +166,7 @@ def test_previews_are_in_the_stream_and_at_an_address(me: httpx.Client) -> None:
 
 def test_finish_now_keeps_a_playable_clip(me: httpx.Client) -> None:
     job_id = running(me)
+    is_error(me.post(f"/api/jobs/{job_id}/redo-part"), 409, "conflict")  # it has one part
     assert me.post(f"/api/jobs/{job_id}/finish").status_code == 200
     job = ended(me, job_id)
     assert job["state"] == "succeeded"

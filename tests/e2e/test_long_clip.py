@@ -43,11 +43,17 @@ def test_a_long_clip_is_made_in_parts_with_one_progress(visit: Visit) -> None:
     assert page.locator("#k-t2v video").evaluate("v => v.duration") == pytest.approx(6, abs=0.1)
 
 
-def test_finish_now_on_a_phone_keeps_the_part_that_is_being_made(visit: Visit) -> None:
+def test_on_a_phone_a_part_is_made_again_and_finish_now_keeps_those_that_are_there(
+    visit: Visit,
+) -> None:
     page = visit(phone=True, dark=True)
     begin(page, "30 s · 15 parts")
+    page.get_by_role("button", name="Redo this part").click()
+    page.wait_for_function("window.said.some(line => line.startsWith('Part 2 of '))")
     finish(page)
     job = wait_for_clip(page)
     assert job["finished_early"] is True
     assert 1.9 < job["duration_s"] < 20
     expect(page.locator("#k-t2v")).to_contain_text("The clip was finished after part")
+    again = re.compile(r"Part 1 was discarded and made again with another seed")
+    expect(page.locator("#k-t2v")).to_contain_text(again)

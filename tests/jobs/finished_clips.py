@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from jobs.artifacts import MANIFEST
@@ -10,6 +12,7 @@ from jobs.service import JobService
 from media.encode import encode
 from media.metadata import settings_json
 from media.stills import write_last_frame, write_poster
+from pipelines.request import FittedRequest
 from pipelines.sound import Sound
 
 
@@ -53,17 +56,37 @@ def finish_clip(
     job = running = service._store.claim({job_id})
     assert job is not None
     assert running is not None
+    result = write_clip(
+        service._lifecycle.folder(job.id),
+        job.fitted,
+        num_frames=num_frames,
+        fps=fps,
+        size=size,
+        sound=sound,
+    )
+    service._lifecycle.succeed(running, result)
+    return service.get(job.id)
+
+
+def write_clip(
+    folder: Path,
+    fitted: FittedRequest,
+    *,
+    num_frames: int,
+    fps: int,
+    size: tuple[int, int],
+    sound: Sound | None = None,
+) -> Result:
+    """Writes the files of a clip as a worker does, the manifest last."""
     width, height = size
     frames = sliding(num_frames, height, width)
-    folder = service._lifecycle.folder(job.id)
-    folder.mkdir(parents=True)
-    format = job.fitted.format
+    folder.mkdir(parents=True, exist_ok=True)
     clip = encode(
         frames,
-        folder / f"clip.{format}",
+        folder / f"clip.{fitted.format}",
         fps=fps,
-        format=format,
-        comment=settings_json(job.fitted, revision="abc"),
+        format=fitted.format,
+        comment=settings_json(fitted, revision="abc"),
         sound=sound,
     )
     write_poster(frames, folder / "poster.jpg")
@@ -79,5 +102,4 @@ def finish_clip(
         size_bytes=clip.size_bytes,
     )
     (folder / MANIFEST).write_text(result.model_dump_json(), encoding="utf-8")
-    service._lifecycle.succeed(running, result)
-    return service.get(job.id)
+    return result

@@ -16,9 +16,9 @@ WAIT_S = 60.0
 
 
 class Doomed:
-    """One `tests.jobs.scripted_server`, and everything it has said."""
+    """One `tests.jobs.scripted_server` or another such program, and everything it has said."""
 
-    def __init__(self, env: dict[str, str]) -> None:
+    def __init__(self, env: dict[str, str], module: str = "tests.jobs.scripted_server") -> None:
         self.began = time.monotonic()
         self.said: list[str] = []
         self.heard_at: dict[str, float] = {}
@@ -26,7 +26,7 @@ class Doomed:
         self._is_over = False
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-m", "tests.jobs.scripted_server"],
+            [sys.executable, "-X", "faulthandler", "-m", module],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -41,14 +41,14 @@ class Doomed:
         stdin.write(" ".join(words) + "\n")
         stdin.flush()
 
-    def wait_for(self, start: str) -> str:
+    def wait_for(self, start: str, wait_s: float = WAIT_S) -> str:
         """The first line that begins so."""
 
         def found() -> str | None:
             return next((line for line in self.said if line.startswith(start)), None)
 
         with self._changed:
-            self._changed.wait_for(lambda: found() or self._is_over, WAIT_S)
+            self._changed.wait_for(lambda: found() or self._is_over, wait_s)
             line = found()
         if line is None and not self._is_over:
             self.process.send_signal(signal.SIGABRT)  # where each of its threads is, to stderr

@@ -11,6 +11,7 @@ import pytest
 from jobs.estimate import Estimator
 from jobs.job import Job, Result
 from jobs.store import JobStore
+from media.operations.edit_request import EditRequest
 from pipelines.models.cards import ModelCard, Needs
 from pipelines.planning import ClipShape, Machine, Planner
 from settings import Settings
@@ -118,6 +119,18 @@ def test_a_clip_that_took_very_long_once_does_not_spoil_it(
     estimate = estimator.estimate(job.fitted)
     assert estimate.seconds == pytest.approx(actual, rel=0.15)
     assert estimate.low < actual < estimate.high
+
+
+def test_a_clip_whose_end_is_handled_twice_counts_once(
+    estimator: Estimator, make_job: MakeJob
+) -> None:
+    """Its server may be killed before it has stored that the job succeeded."""
+    edit = EditRequest(clips=("a" * 32,), operations=())
+    for job in (make_job(), make_job().model_copy(update={"edit": edit})):
+        ended = made(job, seconds_of(job) | {"total": 1.0})
+        for _ in range(2):
+            estimator.learn(ended)
+        assert estimator.estimate(job.fitted, job.edit).learned
 
 
 def test_it_grows_surer_with_experience(estimator: Estimator, make_job: MakeJob) -> None:

@@ -19,7 +19,7 @@ from jobs.store import JobStore
 from jobs.workers.edit_process import MODULE
 from jobs.workers.process import ProcessExecutor
 from pipelines.models.cards import ModelCard
-from pipelines.request import GenerationRequest
+from pipelines.request import GenerationRequest, Task
 from settings import Settings
 from tests.jobs.conftest import until
 from tests.jobs.finished_clips import finish_clip
@@ -289,6 +289,37 @@ def test_a_shot_that_continues_is_submitted_after_a_restart(
     submitted = second.get(takes(state)[1] or "")
     assert submitted.request.continue_from is not None
     assert submitted.owner == ME
+
+
+def test_a_shot_cannot_continue_with_a_model_that_only_starts_from_words(
+    tmp_path: Path, light_cards: dict[str, ModelCard]
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    cards = {
+        name: card.model_copy(update={"tasks": (Task.TEXT_TO_VIDEO,)})
+        for name, card in light_cards.items()
+    }
+    store = JobStore(settings.database_url)
+    service = JobService(store, ProcessExecutor(settings, MODULE), cards, settings)
+    wanted = film_of(shot("a dog"), shot("it runs", "continue"),
+                     settings=FAST.model_copy(update={"model": "pocket"}))  # fmt: skip
+    for refused in (service.submit_film, service.plan_film):
+        with pytest.raises(KinoraError) as caught:
+            refused(wanted, ME)
+        assert caught.value.code is ErrorCode.TASK_NOT_SUPPORTED
+        assert caught.value.message == (
+            "Shot 2: Tiny cannot continue a clip. Cut to this shot, or choose another model."
+        )
+        assert caught.value.details == {"shot": 2, "field": "cut"}
+    assert service.list(ME) == []
+    state = service.submit_film(film_of(shot("a dog"), shot("a cat")), ME)
+    to_continue = ShotChange(id=state.film.shots[1].id, cut="continue")
+    kept = ShotChange(id=state.film.shots[0].id)
+    with pytest.raises(KinoraError) as caught:
+        service.change_film(state.film.id, FilmChange(shots=(kept, to_continue)))
+    assert caught.value.message == ("Shot 2: No model here can continue a clip. Cut to this shot.")
+    assert service.find_film(state.film.id).film == state.film
+    service.close(0)
 
 
 def test_clips_of_an_unfinished_film_are_not_removed_to_make_room(

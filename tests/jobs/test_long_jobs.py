@@ -7,8 +7,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from errors import ErrorCode, KinoraError
 from jobs.artifacts import Artifacts
 from jobs.checkpoint import WINDOWS, WindowUploads, bring, drop_windows, window_file
 from jobs.event_types import Event, StepDone
@@ -95,6 +97,56 @@ def test_finish_now_keeps_the_parts_so_far(mortal: JobService) -> None:
     assert done.result.finished_early
     assert done.result.parts in (2, 3)
     assert done.result.num_frames == 8 * done.result.parts
+
+
+def test_a_part_is_discarded_and_made_again_with_another_seed(mortal: JobService) -> None:
+    plain = mortal.submit(LONG, ME)
+    assert list(mortal.watch(plain.id))[-1].kind == "succeeded"
+    with pytest.raises(KinoraError) as caught:
+        mortal.redo_part(plain.id, ME)
+    assert caught.value.code is ErrorCode.CONFLICT
+
+    job = mortal.submit(LONG, ME)
+    log: list[Event] = []
+    for event in mortal.watch(job.id):
+        log.append(event)
+        has_asked = parts_of(log)[:-1] and parts_of(log)[-2] == 3
+        if isinstance(event.body, StepDone) and event.body.part == 3 and not has_asked:
+            mortal.redo_part(job.id, ME)
+    assert log[-1].kind == "succeeded"
+    (requeued,) = [event for event in log if event.kind == "requeued"]
+    assert set(parts_of([event for event in log if event.n > requeued.n])) == {3, 4, 5, 6}
+    done = mortal.get(job.id)
+    assert done.attempts == 1
+    assert done.result and done.result.num_frames == 48 and done.result.parts == 6
+    said = [change.sentence for change in done.result.adjustments if change.field == "seed"]
+    assert said == ["Part 3 was discarded and made again with another seed."]
+    frames, before = (read(mortal.clip_path(each.id)).frames for each in (job, plain))
+    differs = np.abs(frames.astype(float) - before).mean((1, 2, 3))
+    assert differs[:12].max() < differs[18:24].min() / 4, "the finished parts are kept"
+    folder = mortal.settings.data_dir / "jobs" / job.id
+    assert not [path for path in folder.iterdir() if path.name.startswith(WINDOWS)]
+
+
+def test_finish_while_a_part_is_discarded_keeps_those_before_it(mortal: JobService) -> None:
+    job = mortal.submit(LONG, ME)
+    for event in mortal.watch(job.id):
+        if isinstance(event.body, StepDone) and event.body.part == 3:
+            mortal.redo_part(job.id, ME)
+            mortal.finish(job.id, ME)
+            break
+    assert list(mortal.watch(job.id))[-1].kind == "succeeded"
+    done = mortal.get(job.id)
+    assert done.result and done.result.finished_early
+    assert done.result.parts in (2, 3)
+
+
+def test_a_clip_in_one_part_has_none_to_make_again(mortal: JobService) -> None:
+    job = mortal.submit(LONG.model_copy(update={"duration_s": None}), ME)
+    with pytest.raises(KinoraError) as caught:
+        mortal.redo_part(job.id, ME)
+    assert caught.value.message.startswith("This clip is made in one part")
+    assert list(mortal.watch(job.id))[-1].kind == "succeeded"
 
 
 def test_a_failed_long_clip_may_end_with_its_windows(mortal: JobService) -> None:

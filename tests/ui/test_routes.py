@@ -238,7 +238,7 @@ def test_a_signed_address_opens_the_clips_files_to_anyone_and_nothing_else(
     elsewhere = {"Sec-Fetch-Site": "cross-site"}  # a link that was followed from another page
     assert "cancelled" in stranger.get(f"{live}?{signed}", headers=elsewhere).text
     assert stranger.get(live).status_code == 404
-    for more in ("", "/discard", "/finish"):
+    for more in ("", "/discard", "/finish", "/redo-part"):
         path = f"/kinora/jobs/{job_id}{more}?{signed}"
         assert stranger.post(path, headers=OURS).status_code in (404, 405)
     assert stranger.get(f"/kinora/jobs/{job_id}?{signed}").status_code == 404

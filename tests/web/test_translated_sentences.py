@@ -10,6 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from errors import KinoraError
+from jobs.film import Film, FilmShot, FilmState
+from jobs.film_plans import naming_shot
+from jobs.job import Job, State
 from jobs.moderation import REASONS
 from jobs.policy.prompt_rules import load_rules
 from jobs.workers.zerogpu import Watch, refusal
@@ -25,6 +28,7 @@ from pipelines.validation_errors import invalid_input
 from settings import ROOT
 from tests import tiny
 from tools.texts import NOT_IN_EDITOR, operation_texts
+from ui import film_view
 from web import report_page
 from web.languages import Language, languages
 
@@ -56,8 +60,12 @@ def validation() -> Iterator[str]:
     yield bad_zip("“a.png” is encrypted", "Send a zip without a password.").message
 
 
+def tiny_card() -> ModelCard:
+    return ModelCard.model_validate(tiny.CARD | {"repo": "./nowhere"})
+
+
 def fitting() -> Iterator[str]:
-    card = ModelCard.model_validate(tiny.CARD | {"repo": "./nowhere"})
+    card = tiny_card()
     clips = [None, *(SourceClip(width=64, height=64, seconds=each) for each in (0.3, 1.0, 20.0))]
     values: dict[str, tuple[object, ...]] = {
         "num_frames": (2, 6, 31, 200),
@@ -157,10 +165,32 @@ def credentials() -> Iterator[str]:
             yield from report_of(found, is_own=is_own).sentences
 
 
+def films() -> Iterator[str]:
+    """What is said of a film and of a shot that waits, cannot come, or is refused."""
+    dog, card = GenerationRequest(prompt="a dog"), tiny_card()
+    shots = (FilmShot(id="0" * 8, job="a" * 32), FilmShot(id="1" * 8, cut="continue"))
+    film = Film(id="f", owner="me", created_at=0, shots=shots, settings=dog)
+    job = Job(id="a" * 32, owner="me", state=State.RUNNING, created_at=0, request=dog,
+              fitted=fit(dog, card, Limits()))  # fmt: skip
+    for reached in (State.RUNNING, State.FAILED, State.CANCELLED):
+        state = FilmState(film, {job.id: job.model_copy(update={"state": reached})})
+        yield film_view.line(state)
+        yield film_view.waiting_line(state, 1) or state.note(1) or ""
+    for fields in ({"prompt": ""}, {"width": 9000}, {"image": "0" * 64, "continue_from": "0" * 64}):
+        try:
+            with naming_shot(1):
+                fit(dog.model_copy(update=fields), card, Limits())
+        except KinoraError as error:
+            yield error.message
+    yield "Shot 2: SVD cannot continue a clip. Cut to this shot, or choose another model."
+    yield "Shot 2: No model here can continue a clip. Cut to this shot."
+    yield "About 1 min 15 s · 3.0 s, 512×288"
+
+
 NAMES = re.compile(
-    r"[“「«][^“”「」«»]*[”」»]|Hugging Face|owner/name|AI generated|Content Credentials|AI\b"
+    r"SVD|[“「«][^“”「」«»]*[”」»]|Hugging Face|owner/name|AI generated|Content Credentials|AI\b"
 )
-ALL = (validation, fitting, edits, gpu, policy, files, credentials)
+ALL = (validation, fitting, edits, gpu, policy, files, credentials, films)
 
 
 @pytest.mark.parametrize("source", ALL)

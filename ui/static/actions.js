@@ -69,16 +69,24 @@ export function makeAgain(tab, job) {
   tab.explore?.trigger("remake", { job: job.id });
 }
 
+const STOPPING = {
+  finish: "Finishing with what is there",
+  discard: "Discarding",
+  "redo-part": "Discarding this part",
+};
+
 /**
- * Finishes or discards the job on the stage: a request of its own, past any queue.
+ * Finishes or discards the job on the stage, or the present part of a long one: a request of its
+ * own, past any queue.
  * @param {TabState} tab
- * @param {"finish" | "discard"} how
+ * @param {"finish" | "discard" | "redo-part"} how
  */
 export async function stopJob(tab, how) {
   const id = tab.job.peek()?.id;
   if (!id) return;
-  tab.stopping = { id, line: how === "finish" ? "Finishing with what is there" : "Discarding" };
-  tab.notice.value = tab.stopping.line;
+  // a part that is discarded does not end the job: the next state says what is being made
+  tab.stopping = how === "redo-part" ? null : { id, line: STOPPING[how] };
+  tab.notice.value = STOPPING[how];
   try {
     await requestJson(`/jobs/${id}/${how}`, { method: "POST" });
   } catch (error) {

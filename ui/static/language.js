@@ -18,8 +18,8 @@ const MAY_BE_SENTENCES = ["prompt", "quote", "title"];
 /** Of a text in several sentences, an entry takes only its own. */
 const WITHIN_A_SENTENCE = '((?:(?![.?!…]["”»」]?\\s).)+?)';
 /** How a name does not begin: “{name} cannot be read.” is not about “The sound”. */
-const NO_NAME = "(?!(?:The|This|That|These|Those|There|Your|Its|It|An?|No|Each) )";
-const HAS_SENTENCES = /[.?!·] /;
+const NO_NAME = "(?!(?:The|This|That|These|Those|There|Your|Its|It|An?|No|Each|Shot \\d+:) )";
+const HAS_SENTENCES = /[.?!·] |: \{reason\}$/;
 const PLAIN_NUMBER = /^-?\d+(?:\.\d+)?$/;
 
 /** The other languages, and where their catalogues are: `ui/language_files.py` puts them here. */

@@ -66,6 +66,8 @@ export interface Job {
   is_draft?: boolean;
   /** Whether it was made of other clips, by an edit. */
   is_edit?: boolean;
+  /** Of a long clip that is being made: in how many parts. */
+  parts?: number;
 }
 
 /** What is seen of a job in a grid (`batch_view`). */

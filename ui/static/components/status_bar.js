@@ -1,6 +1,6 @@
 // @ts-check
 /* The line under the stage: what is happening, then what can be done with the clip. */
-import { pressJobButton } from "../actions.js";
+import { pressJobButton, stopJob } from "../actions.js";
 import { EditButton } from "../editing/edit_button.js";
 import { html, useSignal, useState } from "../html.js";
 import { hasTab } from "../tabs.js";
@@ -35,6 +35,7 @@ export function StatusBar({ tab }) {
         <${NoticeMenu} tab=${tab} />
         ${!job && batch && html`<${BatchVerbs} tab=${tab} batch=${batch} />`}
         ${draft && html`<${RenderButton} key=${`render ${draft.id}`} tab=${tab} draft=${draft} />`}
+        ${job?.id && job.parts && html`<${RedoPart} key=${`part ${job.id}`} tab=${tab} />`}
         ${job?.id && html`<${BackToGrid} key=${`back ${job.id}`} tab=${tab} job=${job} />`}
         ${
           clip &&
@@ -53,6 +54,18 @@ export function StatusBar({ tab }) {
       ${isOpen && html`<${ClipSettings} tab=${tab} clip=${clip} />`}
     </div>
   `;
+}
+
+/** Of a long clip that is being made. @param {{ tab: TabState }} props */
+function RedoPart({ tab }) {
+  return html`<button
+    class="k-verb"
+    type="button"
+    title="Discard the present part and make it with another seed; the finished parts are kept"
+    onClick=${() => stopJob(tab, "redo-part")}
+  >
+    <${Icon} name="again" />Redo this part
+  </button>`;
 }
 
 /** @param {{ tab: TabState, clip: Job, isOpen: boolean, onSettings: () => void }} props */
