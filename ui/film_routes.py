@@ -92,8 +92,8 @@ class FilmRoutes:
         return film.owner if is_signed else None
 
     async def live(self, request: Request, owner: str) -> Response:
-        """Server-sent events: each message is the whole state. Connect again if a shot is made again
-        after the last one."""
+        """Server-sent events: each message is the whole state. Connect again if a shot is made
+        again after the last one."""
         film_id = request.path_params["id"]
         await in_thread(self.service.find_film, film_id, owner)
 

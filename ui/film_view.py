@@ -106,7 +106,7 @@ def line(state: FilmState) -> str:
 
 
 def takes_image(model: str | None, cards: Mapping[str, ModelCard]) -> bool:
-    """Whether a shot can start from a picture, and so from the end of the shot before it. True for a
+    """Whether a shot can start from a picture, and so from the end of the one before it. True for a
     model that is not known yet: a shot that it cannot make is refused."""
     if model and model not in cards:
         return True
