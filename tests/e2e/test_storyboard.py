@@ -14,7 +14,8 @@ from tests.e2e.test_gallery import SHIFT
 
 STORY = "A dog runs in the snow. It jumps over a fence. A cat watches from a window."
 PREVIEWED = """() => [...document.querySelectorAll('.k-shot-preview')]
-  .some((canvas) => canvas.width === 128 && canvas.height === 128)"""
+  .some((canvas) => canvas.width !== 300)"""
+"""A canvas is 300 pixels wide until something is drawn."""
 TEXT_ONLY = """() => {
   const draft = JSON.parse(sessionStorage.getItem("kinora-storyboard"));
   sessionStorage.setItem("kinora-storyboard", JSON.stringify({ ...draft, takes_image: false }));
