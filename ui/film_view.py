@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from errors import split_sentence
 from jobs.film import MAX_SHOTS, NOT_OF_FILMS, FilmState
 from jobs.job import Job
-from pipelines.request import GenerationRequest
+from pipelines.models.cards import ModelCard
+from pipelines.request import GenerationRequest, Task
 from ui import job_view
 
 ViewJob = Callable[[Job], dict[str, Any]]
@@ -41,7 +42,7 @@ def brief(state: FilmState, root: str) -> dict[str, Any]:
     }
 
 
-def view(state: FilmState, of_job: ViewJob) -> dict[str, Any]:
+def view(state: FilmState, of_job: ViewJob, cards: Mapping[str, ModelCard]) -> dict[str, Any]:
     """The JSON object from which the page shows a storyboard. `of_job` is the page's view of a
     job."""
     film, join = state.film, state.join
@@ -51,6 +52,7 @@ def view(state: FilmState, of_job: ViewJob) -> dict[str, Any]:
         "line": line(state),
         "crossfade_s": film.crossfade_s,
         "settings": film.settings.model_dump(mode="json", exclude_defaults=True),
+        "takes_image": takes_image(film.settings.model, cards),
         "shots": [_shot(state, index, of_job) for index in range(len(film.shots))],
         "file": of_job(state.file) if state.file else None,
         "is_current": state.file is not None and state.file == join,
@@ -107,7 +109,16 @@ def line(state: FilmState) -> str:
             return "A clip of this film is gone. Make it again."
 
 
-def board_of(request: GenerationRequest) -> dict[str, Any]:
+def takes_image(model: str | None, cards: Mapping[str, ModelCard]) -> bool:
+    """Whether a shot can start from a picture, and so from the end of the one before it. True for a
+    model that is not known yet: a shot that it cannot make is refused."""
+    if model and model not in cards:
+        return True
+    able = [cards[model]] if model else cards.values()
+    return any(Task.IMAGE_TO_VIDEO in card.tasks for card in able)
+
+
+def board_of(request: GenerationRequest, cards: Mapping[str, ModelCard]) -> dict[str, Any]:
     """A storyboard to begin with: a shot for each sentence of a prompt, and the other settings."""
     sentences = split_sentences(request.prompt)[:MAX_SHOTS] or [""]
     shots: list[dict[str, Any]] = [{"prompt": each, "cut": "hard"} for each in sentences]
@@ -116,7 +127,8 @@ def board_of(request: GenerationRequest) -> dict[str, Any]:
     left_out = {"prompt", "image", *NOT_OF_FILMS, "motion_bucket_id"}
     settings = request.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
     length = {name: settings.pop(name) for name in ("duration_s", "num_frames") if name in settings}
-    return {"shots": shots, "settings": settings | length}
+    can = takes_image(request.model, cards)
+    return {"shots": shots, "settings": settings | length, "takes_image": can}
 
 
 def split_sentences(text: str) -> list[str]:

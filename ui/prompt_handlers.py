@@ -52,7 +52,7 @@ class PromptHandlers:
             form = slate.only_supported(form, self._card(form.model), self._task)
             is_picture = self._task is Task.IMAGE_TO_VIDEO
             request = slate.to_request(form, upload if is_picture else None, self._task)
-            return message(board=film_view.board_of(request))
+            return message(board=film_view.board_of(request, self._service.cards))
         except KinoraError as error:
             return message(error=job_view.error_view(error.as_dict()))
 

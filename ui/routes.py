@@ -260,7 +260,7 @@ def launch_kwargs(service: JobService, settings: Settings) -> dict[str, Any]:
     page = PageRoutes(service, settings)
     batches = BatchRoutes(service, page.models, page.signatures)
     gallery = GalleryRoutes(service, page.view, page.signatures)
-    films = FilmRoutes(service, page.view)
+    films = FilmRoutes(service, page.view, page.signatures)
     edits = EditRoutes(service, settings, page.view)
     tools = PromptTools(service, windows_for(settings))
     prompts = PromptRoutes(tools, Callers(settings))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.e2e.person import SLOW_MS, Visit, wait_until_calm, write
 from tests.e2e.test_accessibility import violations
+from tests.e2e.test_gallery import SHIFT
 
 STORY = "A dog runs in the snow. It jumps over a fence. A cat watches from a window."
+PREVIEWED = """() => [...document.querySelectorAll('.k-shot-preview')]
+  .some((canvas) => canvas.width !== 300)"""
+"""A canvas is 300 pixels wide until something is drawn."""
+TEXT_ONLY = """() => {
+  const draft = JSON.parse(sessionStorage.getItem("kinora-storyboard"));
+  sessionStorage.setItem("kinora-storyboard", JSON.stringify({ ...draft, takes_image: false }));
+}"""
 SHOTS = os.environ.get("KINORA_SCREENSHOTS")
 
 
@@ -52,7 +61,11 @@ def test_a_storyboard_of_three_shots_with_one_redone(visit: Visit, axe: str) -> 
     look(page, "planned")
     assert not violations(page, axe)
 
+    reads: list[str] = []
+    page.on("request", lambda request: reads.append(request.url))
+    page.evaluate(SHIFT.replace("buffered: true", "buffered: false"))
     page.get_by_role("button", name="Make the film").click()
+    page.wait_for_function(PREVIEWED)
     expect(page.locator(".k-shot video").first).to_be_visible(timeout=SLOW_MS)
     look(page, "working")
     wait_for_film(page)
@@ -63,6 +76,9 @@ def test_a_storyboard_of_three_shots_with_one_redone(visit: Visit, axe: str) -> 
             " await video.play(); return video.readyState >= 2 && video.currentTime > 0.2; }",
             arg=which,
         )
+    assert page.evaluate("shift") < 0.02, "the film has had its place from the start"
+    polls = [url for url in reads if re.search(r"/kinora/films/[0-9a-f]{32}$", url)]
+    assert len(polls) <= 2, "its states come as events"
     wait_until_calm(page)
     look(page, "ready")
     assert not violations(page, axe)
@@ -116,7 +132,11 @@ def test_shots_are_added_and_removed_on_a_phone_in_the_dark(visit: Visit, axe: s
     wait_until_calm(page)
     look(page, "phone")
     assert not violations(page, axe)
+    expect(page.get_by_role("option", name="Continues")).to_have_count(3)
+    page.evaluate(TEXT_ONLY)  # as it is for a model that takes no picture
     page.reload()
     expect(page.locator(".k-shot-prompt").last).to_have_value("A fish swims away.")
+    expect(page.get_by_role("option", name="Continues")).to_have_count(0)
+    expect(page.get_by_role("button", name="Start from a picture")).to_have_count(0)
     page.get_by_role("button", name="Back").click()
     expect(page.locator("#k-t2v .k-stage")).to_be_visible()

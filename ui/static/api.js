@@ -105,6 +105,9 @@ export const uploadFile = (path, file) =>
 export const fileUrl = (job, file, query = "") =>
   `${baseUrl()}/jobs/${job.id}/${file}?${[job.signed, query].filter(Boolean).join("&")}`;
 
+/** Of a film's states. @param {Pick<import("./types.d.ts").Film, "id" | "signed">} film */
+export const filmUrl = (film) => `${baseUrl()}/films/${film.id}/live?${film.signed}`;
+
 /**
  * @param {Pick<import("./types.d.ts").Batch, "id" | "signed">} batch
  * @param {"live" | "sheet.png" | "grid.mp4" | "clips.zip"} file

@@ -3,6 +3,7 @@
 import { problemOf, requestJson } from "./api.js";
 import { closeBatch, openBatch, refreshBatch } from "./batches.js";
 import { driveClip, dropClip, loadNewestClips, putClip } from "./clip_store.js";
+import { isFollowedByFilm } from "./film/film_updates.js";
 import { clearProblem, setProblem } from "./problems.js";
 import { followJob, leaveStage } from "./stage_jobs.js";
 import { isActive, store } from "./store.js";
@@ -85,6 +86,7 @@ async function updateClips() {
   for (const job of store.clips.peek().values()) {
     if (job.drive) driveClip(job.id); // again, where the last time had no effect
     if (!isActive(job) || followed.has(job.id) || followed.has(job.batch)) continue;
+    if (isFollowedByFilm(job.id)) continue;
     if (document.hidden && !("drive" in job)) continue; // nobody looks, and it needs no request
     waiting.push(job);
   }

@@ -21,6 +21,9 @@ export const hasTab = (task) =>
     (button) => isOf(button, task), // also while the gallery covers them
   );
 
+/** Where an edit is shown: that of an uploaded clip may belong to a tab that is not there. @param {Task} task @returns {Task} */
+export const tabOf = (task) => (hasTab(task) ? task : "t2v");
+
 /** Whether it is the tab's button, before or after its text is translated. @param {Element} button @param {Task} task */
 function isOf(button, task) {
   const text = button.textContent?.trim() ?? "";
@@ -38,6 +41,15 @@ export function scrollToStage(task) {
   const stage = tabElement(task)?.querySelector(".k-box");
   const behavior = prefersReducedMotion() ? "auto" : "smooth";
   stage?.scrollIntoView({ block: "nearest", behavior });
+}
+
+/** For a press whose button is gone: keyboards and screen readers continue there. @param {Task} task */
+export function focusStage(task) {
+  /** @type {HTMLElement | null | undefined} */
+  const stage = tabElement(task)?.querySelector(".k-box");
+  if (!stage) return;
+  stage.tabIndex = -1;
+  stage.focus({ preventScroll: true });
 }
 
 /** What is in the tab. @param {Task} task */

@@ -295,7 +295,7 @@ export interface Answer {
   error?: Problem;
   picture?: Upload;
   /** A storyboard to open (`film_view.board_of`). */
-  board?: { shots: Omit<BoardShot, "key">[]; settings: Record<string, unknown> };
+  board?: Omit<Board, "shots"> & { shots: Omit<BoardShot, "key">[] };
 }
 
 /** A card of the storyboard, as it is edited. `id` is that of its shot, once it has one. */
@@ -312,6 +312,8 @@ export interface Board {
   shots: BoardShot[];
   /** Of the request: what holds for all shots. */
   settings: Record<string, unknown>;
+  /** Whether a shot can start from a picture, and so from the end of the one before it. */
+  takes_image: boolean;
 }
 
 /** A shot as the server has it (`film_view.view`). */
@@ -333,6 +335,8 @@ export interface Film {
   state: "working" | "succeeded" | "failed" | "cancelled" | "gone";
   line: string;
   settings: Record<string, unknown>;
+  takes_image: boolean;
+  signed: string;
   shots: FilmShot[];
   /** The film as it was joined last; its shots may be newer. */
   file: Job | null;

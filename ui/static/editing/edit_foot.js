@@ -6,11 +6,11 @@ import { putClip } from "../clip_store.js";
 import { openClip } from "../clips.js";
 import { html, useState } from "../html.js";
 import { numberFormat } from "../language.js";
-import { hasTab, scrollToStage } from "../tabs.js";
+import { focusStage, scrollToStage, tabOf } from "../tabs.js";
 import { useEstimate } from "./edit_plan.js";
 import { makeEdit } from "./edit_requests.js";
 
-/** @import { Job, Problem } from "../types.d.ts" */
+/** @import { Problem } from "../types.d.ts" */
 /** @import { Edit } from "./editing.d.ts" */
 
 const TEXTS = {
@@ -23,16 +23,15 @@ const SECONDS = numberFormat({ maximumFractionDigits: 2 });
 /** @param {Problem} problem */
 const sentenceOf = ({ message, remedy }) => [message, remedy].filter(Boolean).join(" ");
 
-/** An edit of an uploaded clip belongs to a tab that may not be there. @param {Job} job */
-const onATab = (job) => (hasTab(job.task) ? job : { ...job, task: /** @type {const} */ ("t2v") });
-
 /**
  * @param {object} props
  * @param {Edit | null} props.edit
  * @param {string} props.hint what is said while there is nothing to make
+ * @param {() => void} [props.onSend] with the press, before there is an answer
+ * @param {() => void} [props.onRefused]
  * @param {() => void} props.onMade
  */
-export function EditFoot({ edit, hint, onMade }) {
+export function EditFoot({ edit, hint, onSend, onRefused, onMade }) {
   const { found, problem, isWaiting } = useEstimate(edit);
   const [refusal, setRefusal] = useState(/** @type {Problem | null} */ (null));
   const [isSending, setSending] = useState(false);
@@ -40,14 +39,20 @@ export function EditFoot({ edit, hint, onMade }) {
     if (!edit || isSending) return;
     setSending(true);
     setRefusal(null);
+    onSend?.();
     try {
-      const job = onATab(await makeEdit(edit));
+      const job = await makeEdit(edit);
+      job.task = tabOf(job.task);
       onMade();
       putClip(job);
-      openClip(job, () => scrollToStage(job.task));
+      openClip(job, () => {
+        scrollToStage(job.task);
+        if (document.activeElement === document.body) focusStage(job.task);
+      });
     } catch (error) {
       setRefusal(problemOf(error));
       setSending(false);
+      onRefused?.();
     }
   };
   const wrong = problem ?? refusal;

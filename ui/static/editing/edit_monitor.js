@@ -63,7 +63,7 @@ export function EditMonitor({ clip, src, shown, preview }) {
           ></video>`
         }
       </div>
-      <figcaption class="k-note" role="status">${caption}</figcaption>
+      <figcaption class="k-note"><span role="status">${caption}</span></figcaption>
     </figure>
   `;
 }

@@ -3,7 +3,12 @@
    comes out look, and the button that makes it. Escape leads back. */
 import { fileUrl } from "../api.js";
 import { Icon } from "../components/icon.js";
-import { html, useLayoutEffect, useRef, useState } from "../html.js";
+import { filmPlace } from "../film/film_address.js";
+import { place } from "../gallery/address.js";
+import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
+import { startWaiting, stopWaiting } from "../stage_jobs.js";
+import { store } from "../store.js";
+import { focusStage, openTab, tabOf } from "../tabs.js";
 import { AddOperation } from "./add_operation.js";
 import { EditFoot } from "./edit_foot.js";
 import { EditMonitor } from "./edit_monitor.js";
@@ -43,13 +48,23 @@ export function EditPanel({ clip, offer, onClose }) {
   const [shown, setShown] = useState(/** @type {number | null} */ (null));
   const [added, setAdded] = useState(/** @type {number | null} */ (null));
 
+  const inGallery = useSignal(place) !== null;
+  const inFilm = useSignal(filmPlace) !== null;
   useLayoutEffect(() => {
+    if (inGallery || inFilm) onClose();
+  }, [inGallery, inFilm]);
+  const show = () => {
     const panel = dialog.current;
+    document.documentElement.classList.add("k-editing");
     if (matchMedia(NARROW).matches) panel?.showModal();
     else panel?.show();
     panel?.focus();
+  };
+  useLayoutEffect(() => {
+    show();
     const onKey = (/** @type {KeyboardEvent} */ event) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+      if (!dialog.current?.open) return;
       event.preventDefault();
       onClose();
     };
@@ -118,6 +133,20 @@ export function EditPanel({ clip, offer, onClose }) {
     if (preview.url) setShown(null);
   }, [preview.url]);
 
+  const task = tabOf(clip.task);
+  /** With the press, not with its answer: what moves later would be a surprise. */
+  const onSend = () => {
+    dialog.current?.close();
+    document.documentElement.classList.remove("k-editing");
+    openTab(task);
+    startWaiting(store.tabs[task]);
+    focusStage(task);
+  };
+  const onRefused = () => {
+    stopWaiting(store.tabs[task]);
+    show();
+  };
+
   const poster = fileUrl({ id: clip.id, signed: clip.signed }, "poster");
   const trim = (/** @type {Step} */ step) =>
     facts
@@ -158,7 +187,7 @@ export function EditPanel({ clip, offer, onClose }) {
         <${AddOperation} operations=${offer.operations} onAdd=${add} />
         <${OutputFields} offer=${offer} output=${output} onChange=${setOutput} />
       </div>
-      <${EditFoot} edit=${edit} hint=${hint} onMade=${onClose} />
+      <${EditFoot} edit=${edit} hint=${hint} onSend=${onSend} onRefused=${onRefused} onMade=${onClose} />
     </dialog>
   `;
 }

@@ -14,6 +14,7 @@ import { itemOfTile } from "./timeline_state.js";
 
 let root = /** @type {HTMLElement | null} */ (null);
 let drawAgain = () => {};
+let shown = 0; // how many were shown: one that was replaced cannot close the next one
 onLanguage(() => drawAgain());
 
 const style = new Promise((done, fail) => {
@@ -31,7 +32,11 @@ function draw(view) {
   const place = root ?? document.createElement("div");
   if (!root) document.querySelector(".gradio-container")?.append(place);
   root = place;
+  shown += 1;
+  const mine = shown;
   const close = () => {
+    if (mine !== shown) return;
+    shown += 1;
     drawAgain = () => {};
     render(null, place);
     document.documentElement.classList.remove("k-editing");

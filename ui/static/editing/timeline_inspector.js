@@ -54,12 +54,24 @@ export function ClipInspector({ item, index, count, onMove, onRemove, onTrim }) 
   return html`
     <div class="k-tl-inspector">
       <span class="k-tl-name" translate="no" dir="auto">${item.name}</span>
-      <span class="k-tl-step"><span>${TEXTS.start}</span>${verb("frameBack", TEXTS.startBack, false, () => setStart(-1))}<output translate="no">${timeText(item.start_s)}</output>${verb("frameOn", TEXTS.startOn, false, () => setStart(1))}</span>
-      <span class="k-tl-step"><span>${TEXTS.end}</span>${verb("frameBack", TEXTS.endBack, false, () => setEnd(-1))}<output translate="no">${timeText(item.end_s)}</output>${verb("frameOn", TEXTS.endOn, false, () => setEnd(1))}</span>
-      <span class="k-tl-verbs">
+      <span class="k-tl-verbs" dir="ltr">
         ${verb("back", TEXTS.earlier, index === 0, () => onMove(index - 1))}
         ${verb("onward", TEXTS.later, index === count - 1, () => onMove(index + 1))}
         ${verb("bin", TEXTS.remove, count === 1, onRemove)}
+      </span>
+      <span class="k-tl-step"><span>${TEXTS.start}</span>
+        <span class="k-tl-frames" dir="ltr">
+          ${verb("frameBack", TEXTS.startBack, false, () => setStart(-1))}
+          <output translate="no">${timeText(item.start_s)}</output>
+          ${verb("frameOn", TEXTS.startOn, false, () => setStart(1))}
+        </span>
+      </span>
+      <span class="k-tl-step"><span>${TEXTS.end}</span>
+        <span class="k-tl-frames" dir="ltr">
+          ${verb("frameBack", TEXTS.endBack, false, () => setEnd(-1))}
+          <output translate="no">${timeText(item.end_s)}</output>
+          ${verb("frameOn", TEXTS.endOn, false, () => setEnd(1))}
+        </span>
       </span>
     </div>
   `;

@@ -121,7 +121,7 @@ export function TimelinePlayer({ items, plan, music, ownVolume, shown, onPlay })
             setTime(Number(/** @type {HTMLInputElement} */ (event.target).value));
           }}
         />
-        <span class="k-tl-now" translate="no">${timeText(at)} / ${timeText(plan.total)}</span>
+        <span class="k-tl-now" translate="no"><bdi>${timeText(at)}</bdi> / <bdi>${timeText(plan.total)}</bdi></span>
       </div>
     </div>
   `;

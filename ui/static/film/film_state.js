@@ -3,24 +3,22 @@
 import { problemOf, requestJson } from "../api.js";
 import { putClip } from "../clip_store.js";
 import { signal } from "../html.js";
-import { isActive } from "../store.js";
+import { isActive, store } from "../store.js";
 import { nameFilm, openFilm } from "./film_address.js";
 
-/** @import { Board, BoardShot, Film, FilmShot, Problem } from "../types.d.ts" */
+/** @import { Board, BoardShot, Film, FilmShot, Job, Problem } from "../types.d.ts" */
 
 const STORED = "kinora-storyboard";
-const POLL_MS = 1200;
-const REST_MS = 5000;
 export const MOST_SHOTS = 20;
 /** @type {Board} */
-const EMPTY = { shots: [{ key: "1", prompt: "", cut: "hard" }], settings: {} };
+const EMPTY = { shots: [{ key: "1", prompt: "", cut: "hard" }], settings: {}, takes_image: true };
 
 export const board = {
   /** What is being edited. */
   draft: signal(readDraft()),
   /** As the server has it; null before it is made. */
   film: signal(/** @type {Film | null} */ (null)),
-  estimate: signal(/** @type {{ line: string, seconds: number[] } | null} */ (null)),
+  estimate: signal(/** @type {{ line: string, width: number, height: number } | null} */ (null)),
   problem: signal(/** @type {Problem | null} */ (null)),
   isBusy: signal(false),
 };
@@ -123,14 +121,24 @@ export const isShotChanged = (card, shot) =>
 // ---- make
 
 /** @param {Film} film @param {boolean} [resets] also puts the cards back to what the film is */
-function putFilm(film, resets = false) {
-  board.film.value = film;
-  for (const job of [film.file, ...film.shots.map((shot) => shot.job)]) {
-    if (job && isActive(job)) putClip(job); // in the list, too; on ZeroGPU it needs a web request
+export function putFilm(film, resets = false) {
+  const before = board.film.peek();
+  // its shots are being joined again: until then the file before stays
+  const isJoined = !film.file && film.state === "working" && before?.id === film.id;
+  const older = { file: before?.file ?? null, is_current: false };
+  board.film.value = isJoined ? { ...film, ...older } : film;
+  for (const job of jobsOf(film)) {
+    // in the list, too; on ZeroGPU it needs a web request
+    if (isActive(job) || isActive(store.clips.peek().get(job.id))) putClip(job);
   }
-  if (resets)
-    board.draft.value = { shots: film.shots.map((s) => cardOf(s)), settings: film.settings };
+  if (!resets) return;
+  const { settings, takes_image } = film;
+  board.draft.value = { shots: film.shots.map((shot) => cardOf(shot)), settings, takes_image };
 }
+
+/** @param {Film} film @returns {Job[]} */
+export const jobsOf = (film) =>
+  [film.file, ...film.shots.map((shot) => shot.job)].flatMap((job) => job ?? []);
 
 /**
  * @param {() => Promise<Film>} act
@@ -191,31 +199,7 @@ export const resumeFilm = () => run(() => send(`${pathOf()}/resume`, "POST"), fa
 
 const pathOf = () => `/${board.film.peek()?.id}`;
 
-// ---- follow
-
-/** Shows a film, and follows it as long as it is open. @param {string} id @returns {() => void} */
-export function followFilm(id) {
-  let isWanted = true;
-  let isFirst = board.film.peek()?.id !== id;
-  if (isFirst) board.problem.value = null;
-  const read = async () => {
-    try {
-      const film = await requestJson(`/films/${id}`);
-      if (!isWanted) return;
-      if (!board.isBusy.peek()) putFilm(film, isFirst);
-      isFirst = false;
-    } catch (error) {
-      if (isWanted && isFirst) board.problem.value = problemOf(error);
-    }
-    const isMaking = board.film.peek()?.state === "working";
-    if (isWanted) timer = setTimeout(read, isMaking ? POLL_MS : REST_MS);
-  };
-  let timer = setTimeout(read, isFirst ? 0 : POLL_MS);
-  return () => {
-    isWanted = false;
-    clearTimeout(timer);
-  };
-}
+// ---- estimate
 
 let newest = 0;
 

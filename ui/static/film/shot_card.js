@@ -2,6 +2,7 @@
 /* One shot of a storyboard: its clip, its words, how it follows the one before, and its verbs. */
 import { fileUrl, problemOf, uploadFile } from "../api.js";
 import { Icon } from "../components/icon.js";
+import { PreviewCanvas } from "../components/preview_canvas.js";
 import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { PICTURE_TYPES } from "../picture_types.js";
 import { board, changeShot, isShotChanged, moveShot, redoShot, removeShot } from "./film_state.js";
@@ -33,9 +34,10 @@ const CUTS = { continue: "Continues", hard: "Cut", crossfade: "Cross-fade" };
  * @param {number} props.index
  * @param {number} props.count
  * @param {number | null} props.numberInFilm its place there, from 1
+ * @param {boolean} props.takesImage whether the model can start from a picture
  * @param {boolean} props.isFocused
  */
-export function ShotCard({ card, shot, index, count, numberInFilm, isFocused }) {
+export function ShotCard({ card, shot, index, count, numberInFilm, takesImage, isFocused }) {
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useLayoutEffect(() => {
     if (isFocused) field.current?.focus();
@@ -51,17 +53,22 @@ export function ShotCard({ card, shot, index, count, numberInFilm, isFocused }) 
   };
   const name = `Shot ${index + 1}`;
   const isChanged = shot !== undefined && isShotChanged(card, shot);
-  const isMaking = shot && ["queued", "running"].includes(shot.state);
+  const made = shot?.job && ["queued", "running"].includes(shot.state) ? shot.job : null;
+  const clip = shot?.job?.state === "succeeded" && shot.state !== "gone" ? shot.job : null;
+  const cuts = Object.entries(CUTS).filter(
+    ([cut]) => cut !== "continue" || takesImage || card.cut === "continue",
+  );
   const line = shot ? (shot.error?.message ?? shot.line) : "";
   return html`
     <li class="k-shot" aria-label=${name} onKeyDown=${onKeyDown}>
       <div class="k-shot-picture">
         ${
-          shot?.job?.state === "succeeded" && shot.state !== "gone"
-            ? html`<${ShotClip} job=${shot.job} key=${shot.job.id} label=${`${name}: ${shot.prompt}`} />`
+          clip
+            ? html`<${ShotClip} job=${clip} key=${clip.id} label=${`${name}: ${shot?.prompt}`} />`
             : html`<span class="k-shot-empty" aria-hidden="true">${index + 1}</span>`
         }
-        ${isMaking && shot?.job && html`<progress class="k-shot-progress" max="1" value=${shot.job.ring} aria-label=${`${name}: ${TEXTS.progress}`}></progress>`}
+        ${made && html`<${PreviewCanvas} class="k-shot-preview" job=${made} isShown=${true} key=${made.id} />`}
+        ${made && html`<progress class="k-shot-progress" max="1" value=${made.ring} aria-label=${`${name}: ${TEXTS.progress}`}></progress>`}
       </div>
       <div class="k-shot-head">
         <h2 class="k-shot-name">${name}</h2>
@@ -75,7 +82,7 @@ export function ShotCard({ card, shot, index, count, numberInFilm, isFocused }) 
         value=${index === 0 ? "hard" : card.cut}
         onChange=${(/** @type {Event} */ event) => changeShot(card.key, { cut: /** @type {any} */ (event.target).value })}
       >
-        ${Object.entries(CUTS).map(([value, text]) => html`<option value=${value} key=${value}>${text}</option>`)}
+        ${cuts.map(([value, text]) => html`<option value=${value} key=${value}>${text}</option>`)}
       </select>
       <textarea
         class="k-shot-prompt"
@@ -89,7 +96,7 @@ export function ShotCard({ card, shot, index, count, numberInFilm, isFocused }) 
       ></textarea>
       <div class="k-shot-row">
         <${Length} card=${card} name=${name} />
-        <${Picture} card=${card} isOffered=${index === 0 || card.cut !== "continue"} />
+        <${Picture} card=${card} isOffered=${takesImage && (index === 0 || card.cut !== "continue")} />
       </div>
       ${shot?.note && html`<p class="k-note">${shot.note}</p>`}
       ${shot?.error && html`<p class="k-shot-error" role="alert">${shot.error.message} ${shot.error.remedy}</p>`}

@@ -1,26 +1,26 @@
 // @ts-check
 /* The storyboard: a film's shots as cards in a row, in the place of the page. */
-import { fileUrl } from "../api.js";
 import { DownloadLink } from "../components/download_link.js";
 import { Icon } from "../components/icon.js";
 import { html, useLayoutEffect, useRef, useSignal, useState } from "../html.js";
 import { store } from "../store.js";
 import { filmPlace, leaveFilm, startFilmAddress } from "./film_address.js";
+import { FilmStage } from "./film_stage.js";
 import {
   addShot,
   applyChanges,
   board,
   discardFilm,
   estimateBoard,
-  followFilm,
   isChanged,
   MOST_SHOTS,
   makeFilm,
   resumeFilm,
 } from "./film_state.js";
+import { followFilm } from "./film_updates.js";
 import { ShotCard } from "./shot_card.js";
 
-/** @import { Board, Film, Job } from "../types.d.ts" */
+/** @import { Board, Film } from "../types.d.ts" */
 
 const TEXTS = {
   label: "Storyboard",
@@ -30,8 +30,6 @@ const TEXTS = {
   resume: "Make the rest",
   apply: "Apply changes",
   add: "Add a shot",
-  older: "This is the film before your last changes.",
-  film: "The film",
   hint: "Each shot becomes a clip of its own; at the end they are joined.",
 };
 const ESTIMATE_AFTER_MS = 600;
@@ -93,7 +91,7 @@ function StoryboardView({ film: id }) {
       </header>
       ${problem && html`<p class="k-gallery-problem" role="alert">${problem.message} ${problem.remedy}</p>`}
       ${film?.error && html`<p class="k-gallery-problem" role="alert">${film.error.message} ${film.error.remedy}</p>`}
-      ${film?.file && html`<${FilmFile} job=${film.file} isCurrent=${film.is_current} key=${film.file.id} />`}
+      <${FilmStage} film=${film} isMaking=${film?.state === "working" || (!id && isBusy)} />
       ${
         !isWaiting &&
         html`<ol class="k-shots">
@@ -106,6 +104,7 @@ function StoryboardView({ film: id }) {
               numberInFilm=${known ? known.index + 1 : null}
               index=${index}
               count=${draft.shots.length}
+              takesImage=${draft.takes_image !== false}
               isFocused=${card.key === added}
             />`;
           })}
@@ -141,14 +140,4 @@ function BoardVerbs({ film, draft, isBusy }) {
     ${isUnsaved && primary(TEXTS.apply, applyChanges, !isReady)}
     ${canResume && !isUnsaved && primary(TEXTS.resume, resumeFilm)}
   </span>`;
-}
-
-/** @param {{ job: Job, isCurrent: boolean }} props */
-function FilmFile({ job, isCurrent }) {
-  const [clip] = useState(fileUrl(job, "clip"));
-  const [poster] = useState(fileUrl(job, "poster"));
-  return html`<figure class="k-film">
-    <video src=${clip} poster=${poster} controls playsInline preload="metadata" aria-label=${TEXTS.film}></video>
-    ${!isCurrent && html`<figcaption class="k-note">${TEXTS.older}</figcaption>`}
-  </figure>`;
 }
