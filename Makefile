@@ -50,9 +50,10 @@ run: .venv/.run
 test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.dev $(AXE) debian $(PROMTOOL)
 	@failed=0; \
-	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not e2e and not slow" --timeout 600 || failed=1; \
+	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not e2e and not slow" --timeout 600 \
+		--ignore=tests/e2e || failed=1; \
 	$(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \
-		-m "slow and not e2e" --timeout 900 || failed=1; \
+		-m "slow and not e2e" --timeout 900 --ignore=tests/e2e || failed=1; \
 	$(RUN) -m pytest -q -m e2e --timeout 900 tests/e2e || failed=1; \
 	exit $$failed
 

@@ -23,6 +23,7 @@ from cli.terminal import interrupt_on_stop_signals, on_stop_signal
 from errors import ErrorCode, KinoraError
 from jobs.executor import Executor
 from jobs.fleet.requirements import require_redis
+from jobs.paused_gc import paused_gc
 from jobs.service import JobService
 from media.files import NO_ROOM
 from settings import Settings
@@ -93,11 +94,12 @@ def serve() -> None:
     settings, address = Settings.load(), choose_address()
     with closing(build_service(settings)) as service:
         on_stop_signal(service.pause)
-        demo = build_page(service)
-        from api.site import with_api
-        from ui.routes import launch_kwargs
+        with paused_gc():
+            demo = build_page(service)
+            from api.site import with_api
+            from ui.routes import launch_kwargs
 
-        launch = with_api(launch_kwargs(service, settings), service, settings)
+            launch = with_api(launch_kwargs(service, settings), service, settings)
         service.start()  # after the page: the worker's imports would slow down ours
         try:
             demo.launch(**launch, **address)

@@ -36,6 +36,7 @@ from jobs.fleet.link import ServerLink
 from jobs.fleet.messages import Done, Outcome, Returned
 from jobs.fleet.protocol import RedisProtocol, RunTicket, WorkerInfo
 from jobs.fleet.rq_adapter import WarmWorker
+from jobs.paused_gc import paused_gc
 from jobs.workers import inputs
 from jobs.workers.backend import Backend, EngineBackend
 from jobs.workers.process_worker import POISONED
@@ -78,8 +79,9 @@ class RedisWorker:
         """Returns after SIGTERM."""
         signal.signal(signal.SIGTERM, _stop_at_once)
         remove_abandoned_work(self._work)
-        self._link.update(device=self._backend.device())
-        error = self._backend.prepare(lambda progress: self._link.update(loading=progress))
+        with paused_gc():
+            self._link.update(device=self._backend.device())
+            error = self._backend.prepare(lambda progress: self._link.update(loading=progress))
         warm = tuple(self._backend.warm())
         problem = error.as_dict() if error else None
         self._link.update(state="ready", warm=warm, loading=None, error=problem)
@@ -204,7 +206,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s worker: %(message)s")
     try:
         settings = Settings.load()
-        worker = RedisWorker(settings, EngineBackend(settings, arguments.models), arguments.models)
+        with paused_gc():
+            backend = EngineBackend(settings, arguments.models)
+        worker = RedisWorker(settings, backend, arguments.models)
     except KinoraError as error:
         log.error("%s", error.message)
         sys.exit(2)

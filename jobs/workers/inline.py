@@ -23,6 +23,7 @@ from jobs.event_types import Failed, Loading, WorkerEvent
 from jobs.executor import ExecutorHealth, WorkerState
 from jobs.job import Job, Result, StopRequest
 from jobs.lifecycle import JobLifecycle
+from jobs.paused_gc import paused_gc
 from jobs.queue import Lane
 from jobs.workers import zerogpu
 from jobs.workers.run import as_kinora_error, run_job
@@ -74,7 +75,8 @@ class InlineExecutor:
 
     def start(self, lifecycle: JobLifecycle) -> None:
         """On ZeroGPU the models are loaded before this returns, because it packs them at launch."""
-        from pipelines.engine.manager import PipelineManager
+        with paused_gc():
+            from pipelines.engine.manager import PipelineManager
 
         self._lifecycle = lifecycle
         manager = PipelineManager(load_cards(self._settings.models_dir), self._settings)
@@ -279,7 +281,8 @@ class InlineExecutor:
             if model in failed:
                 continue
             try:
-                manager.get(model, task, on_progress)
+                with paused_gc():
+                    manager.get(model, task, on_progress)
             except Exception as error:
                 log.exception("Loading a default model failed (model=%s).", model)
                 known = error if isinstance(error, KinoraError) else as_kinora_error(error)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from errors import KinoraError
 from jobs.event_types import WorkerEvent
 from jobs.job import Job, StopRequest
+from jobs.paused_gc import paused_gc
 from jobs.workers.backend import Backend, EngineBackend
 from jobs.workers.pipe import MessagePipe
 
@@ -91,9 +92,10 @@ def serve(backend_for: Callable[[Settings], Backend]) -> None:
     threading.Thread(target=_listen, args=(pipe, requests, work), daemon=True).start()
 
     # 2. The default models.
-    backend = backend_for(settings)
-    pipe.send("device", backend.device())
-    error = backend.prepare(lambda progress: pipe.send("loading", progress))
+    with paused_gc():
+        backend = backend_for(settings)
+        pipe.send("device", backend.device())
+        error = backend.prepare(lambda progress: pipe.send("loading", progress))
     if error:
         pipe.send("setup_failed", error.as_dict())
     pipe.send("ready")

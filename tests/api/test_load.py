@@ -56,7 +56,7 @@ def fleet(tmp_path: Path, api_models_dir: Path) -> Iterator[ApiServer]:
     workers = [Worker(settings, pretends=PACE) for _ in range(WORKERS)]
     yield server
     for worker in workers:
-        worker.stop()
+        worker.kill()  # each would end its clip first, one worker after the other
     server.stop()
     redis.close()
 

@@ -73,7 +73,7 @@ def short_of_memory(pid: int) -> Iterator[None]:
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 def test_the_next_clip_is_made_by_the_same_process(service: JobService, goal: Goal) -> None:
-    how_many = rounds(3, 10)
+    how_many = rounds(2, 10)
     pid = service.health()["worker_pid"]
     with short_of_memory(pid):
         in_turns(service, LARGE, 1)

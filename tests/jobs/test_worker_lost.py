@@ -24,7 +24,7 @@ from settings import Settings
 from tests import tiny
 from tests.jobs.conftest import build_service, until, wait_for_kind
 
-ROUNDS = 3
+ROUNDS = 2
 SHORT = GenerationRequest(prompt="a dog", seed=3)
 LONG = SHORT.model_copy(
     update={"num_inference_steps": 50, "width": 128, "height": 128, "num_frames": 33}

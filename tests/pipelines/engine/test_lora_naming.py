@@ -32,7 +32,7 @@ SPECIMENS = {
     "wan": wan.SPECIMENS[0],
     "animatediff": animatediff.SPECIMENS[0],
 }
-MOST = 24
+MOST = 16
 """Layers of one file: AnimateDiff's UNet has hundreds, and each takes its time."""
 ADAPTED = ("to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2")
 
