@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, BrowserType, Frame, Page, expect
 
-from tests.e2e.conftest import CHROMIUM
+from tests.e2e.chromium import CHROMIUM
 from tests.e2e.hub_page import SPACE, SPACE_PAGE, Cookies, Hub, SpaceServer, browsing, hub_around
 from tests.e2e.person import SLOW_MS, STORE
 
