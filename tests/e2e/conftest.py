@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,13 +12,14 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Error, Page, sync_playwright
 
 from tests import tiny
+from tests.e2e.chromium import CHROMIUM, CHROMIUM_ARGS
 from tests.e2e.person import MANY_STEPS, SLOW_MS, Visit, go
 from tests.e2e.server import Server
 from tests.programs import program
+from web.identity import COOKIE
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-CHROMIUM = os.environ.get("KINORA_CHROMIUM", "/usr/bin/chromium")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,7 +91,7 @@ def chromium() -> Iterator[BrowserType]:
 
 @pytest.fixture(scope="session")
 def browser(chromium: BrowserType) -> Iterator[Browser]:
-    started = chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+    started = chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGS)
     yield started
     started.close()
 
@@ -103,12 +103,18 @@ def visit(browser: Browser, server: Server) -> Iterator[Visit]:
 
 
 def visits(browser: Browser, server: Server) -> Iterator[Visit]:
-    """At the end: no script failed, nothing left for elsewhere."""
+    """Opens pages at an address, as a new visitor or one that is there, with a script of the test.
+
+    At the end: no script failed, nothing left for elsewhere.
+    """
     contexts: list[BrowserContext] = []
     trouble: list[str] = []
     foreign: list[str] = []
 
-    def open_page(*, phone: bool = False, dark: bool = False, **options: Any) -> Page:
+    def open_page(
+        at: str = "", *, visitor: str = "", script: str = "", phone: bool = False,
+        dark: bool = False, **options: Any,
+    ) -> Page:  # fmt: skip
         context = browser.new_context(
             viewport={"width": 390, "height": 844} if phone else {"width": 1280, "height": 860},
             color_scheme="dark" if dark else "light",
@@ -118,9 +124,12 @@ def visits(browser: Browser, server: Server) -> Iterator[Visit]:
         )
         contexts.append(context)
         context.set_default_timeout(SLOW_MS)
+        if visitor:
+            context.add_cookies([{"name": COOKIE, "value": visitor, "url": server.url}])
+        context.add_init_script(script)
         page = context.new_page()
         watch(page, server.url, trouble, foreign)
-        return go(page, server.url)
+        return go(page, server.url + at)
 
     yield open_page
     for context in contexts:

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import imageio_ffmpeg
-from playwright.sync_api import Page
 
 from jobs.job import Job, Result, State, new_id
 from jobs.store import JobStore
@@ -17,7 +16,7 @@ from pipelines.models.cards import load_cards
 from pipelines.models.fit import Limits, fit
 from pipelines.request import GenerationRequest
 from tests.jobs.many_clips_of_one import fill
-from web.identity import COOKIE, owner_of
+from web.identity import owner_of
 
 FRAMES, FPS, SIDE = 24, 8, 128
 RESULT = Result(
@@ -64,8 +63,3 @@ def draw(folder: Path) -> None:
         subprocess.run(command, check=True, timeout=60)
     result = RESULT.model_copy(update={"size_bytes": clip.stat().st_size})
     (folder / "result.json").write_text(result.model_dump_json())
-
-
-def become(page: Page, url: str, visitor: str) -> None:
-    """The page is that visitor's from the next time it is opened."""
-    page.context.add_cookies([{"name": COOKIE, "value": visitor, "url": url}])

@@ -31,6 +31,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from tests.e2e.chromium import CHROMIUM_ARGS
 from tests.e2e.server import Server
 from tests.ports import free_port
 
@@ -104,8 +105,7 @@ def browsing(
         folder,
         ignore_https_errors=True,
         args=[
-            "--no-sandbox",
-            "--disable-gpu",
+            *CHROMIUM_ARGS,
             "--no-proxy-server",
             "--ignore-certificate-errors",
             f"--host-resolver-rules={', '.join(rules)}",

@@ -47,16 +47,16 @@ def press(page: Page, button: str, tab: str = "t2v") -> None:
     page.locator(f"#k-{tab}").get_by_role("button", name=button, exact=True).click()
 
 
-def take_time(page: Page, tab: str = "t2v") -> None:
+def take_time(page: Page, tab: str = "t2v", steps: int = MANY_STEPS) -> None:
     """Asks for so many steps that the clip is not done before a button is pressed."""
     here = page.locator(f"#k-{tab}")
     if not here.locator(".k-grid").is_visible():
         here.get_by_role("button", name="Advanced").click()
-    steps = here.get_by_label("number input for Steps")
+    field = here.get_by_label("number input for Steps")
     while True:  # what is typed in the very moment a control appears, Gradio puts back
-        steps.fill(str(MANY_STEPS))
+        field.fill(str(steps))
         page.keyboard.press("Tab")
-        if steps.input_value() == str(MANY_STEPS):
+        if field.input_value() == str(steps):
             return
         page.wait_for_timeout(100)
 

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.e2e.conftest import visits
-from tests.e2e.gallery_data import FPS, FRAMES, become, prepare
+from tests.e2e.gallery_data import FPS, FRAMES, prepare
 from tests.e2e.person import Visit, wait_for_clip
 from tests.e2e.server import Server
 from tests.e2e.test_accessibility import violations
@@ -52,16 +52,11 @@ def studio(server: Server, models_dir: Path) -> Server:
 @pytest.fixture
 def open_page(browser: Browser, studio: Server) -> Iterator[Open]:
     for visit in visits(browser, studio):
-        yield functools.partial(open_as_me, visit, studio.url)
+        yield functools.partial(open_as_me, visit)
 
 
-def open_as_me(
-    visit: Visit, url: str, hash_: str = "#clips?sort=oldest", **options: object
-) -> Page:
-    page = visit(**options)
-    become(page, url, ME)
-    page.goto("about:blank")
-    page.goto(f"{url}/{hash_}")
+def open_as_me(visit: Visit, hash_: str = "#clips?sort=oldest", **options: object) -> Page:
+    page = visit(f"/{hash_}", visitor=ME, **options)
     expect(page.locator(".k-gallery .k-item").first).to_be_visible()
     return page
 

@@ -10,7 +10,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.person import (
-    MANY_STEPS,
     Visit,
     press,
     same_box,
@@ -38,7 +37,7 @@ def wait_for_grid(page: Page, clips: int) -> None:
 
 def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:
     page = visit()
-    take_time(page)  # long enough for a preview to be seen
+    take_time(page, steps=80)  # more than a draft has, and few enough to render one in full
     outlook = page.locator("#k-t2v .k-outlook-line")
     choose(page, "×4")
     expect(page.locator("#k-t2v .k-times")).to_have_text("×4")
@@ -74,7 +73,7 @@ def test_drafts_are_watched_picked_and_rendered(visit: Visit) -> None:
     full = wait_for_clip(page)
     assert full["used"]["seed"] == draft["used"]["seed"]
     assert (draft["width"], full["width"]) == (64, 128)
-    assert draft["used"]["num_inference_steps"] < full["used"]["num_inference_steps"] == MANY_STEPS
+    assert draft["used"]["num_inference_steps"] < full["used"]["num_inference_steps"] == 80
     press(page, "Back to the drafts")
     expect(page.locator(STAGE)).to_have_attribute("data-state", "grid")
 
@@ -148,11 +147,24 @@ def test_drafts_that_are_refused_leave_the_grid_before_them(visit: Visit) -> Non
     expect(page.locator("#k-t2v .k-line")).to_contain_text("discarded")
 
 
-def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) -> None:
+def test_what_cannot_be_compared_is_said_and_two_settings_play_in_step_in_a_grid(
+    visit: Visit,
+) -> None:
     page = visit()
-    write(page, "dog")
     choose(page, "Compare…")
     panel = page.get_by_role("dialog", name="Compare")
+    panel.get_by_label("Side by side: setting").select_option(label="Steps")
+    steps = panel.get_by_label("Steps: values")
+    steps.fill("2, 4")
+    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
+    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
+    steps.fill("2, many")
+    expect(panel.get_by_role("status")).to_contain_text("steps")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
+    write(page, "dog")
+    choose(page, "Compare…")
     panel.get_by_label("Side by side: setting").select_option(label="Guidance")
     panel.get_by_label("Guidance: values").fill("2, 4")
     panel.get_by_label("One below the other: setting").select_option(label="Words")
@@ -192,23 +204,8 @@ def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) ->
         assert re.fullmatch(rf"kinora-[0-9a-f]{{8}}\.{suffix}", download.value.suggested_filename)
 
 
-def test_a_comparison_that_cannot_be_made_says_why_before_the_press(visit: Visit) -> None:
-    page = visit()
-    choose(page, "Compare…")
-    panel = page.get_by_role("dialog", name="Compare")
-    panel.get_by_label("Side by side: setting").select_option(label="Steps")
-    steps = panel.get_by_label("Steps: values")
-    steps.fill("2, 4")
-    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
-    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
-    steps.fill("2, many")
-    expect(panel.get_by_role("status")).to_contain_text("steps")
-    page.keyboard.press("Escape")
-    expect(panel).to_be_hidden()
-
-
-def test_a_list_of_prompts_becomes_a_batch_that_is_stopped_and_retried_one_by_one(
-    visit: Visit,
+def test_a_list_of_prompts_and_a_csv_become_batches_that_are_stopped_and_retried(
+    visit: Visit, tmp_path: Path
 ) -> None:
     page = visit()
     choose(page, "Batch…")
@@ -236,17 +233,12 @@ def test_a_list_of_prompts_becomes_a_batch_that_is_stopped_and_retried_one_by_on
     assert [name.split("-")[2] for name in names if name.endswith(".mp4")] == ["dog", "cat", "bird"]
     assert "batch.json" in names
 
-
-def test_a_dropped_csv_is_refused_by_line_and_column_then_made_and_stopped(
-    visit: Visit, tmp_path: Path
-) -> None:
-    page = visit()
+    # a table is refused by line and column, then made and stopped
     choose(page, "Batch…")
-    panel = page.get_by_role("dialog", name="Batch")
+    prompts.fill("")
     table = tmp_path / "clips.csv"
     table.write_text("prompt,steps,seed\na dog,200,1\na cat,many,2\n", encoding="utf-8")
     panel.get_by_label("Add a CSV").last.set_input_files(table)
-    plan = panel.get_by_role("status").last
     expect(plan).to_contain_text("line 3, column “steps”")
     table.write_text("prompt,steps,seed\na dog,200,1\na cat,200,2\n", encoding="utf-8")
     panel.get_by_label("Add a CSV").last.set_input_files(table)

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.conftest import visits
-from tests.e2e.gallery_data import FRAMES, become, prepare
+from tests.e2e.gallery_data import FRAMES, prepare
 from tests.e2e.person import Visit, wait_for_clip
 from tests.e2e.server import Server
 from tests.e2e.test_accessibility import violations
@@ -45,15 +45,11 @@ def full(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Iterator
 def open_gallery(browser: Browser, full: Server) -> Iterator[Open]:
     """Opens the page as the visitor with the clips, and their gallery."""
     for visit in visits(browser, full):
-        yield functools.partial(open_as_me, visit, full.url)
+        yield functools.partial(open_as_me, visit)
 
 
-def open_as_me(visit: Visit, url: str, hash_: str = "#clips", **options: object) -> Page:
-    page = visit(**options)
-    become(page, url, ME)
-    page.add_init_script(f"({SHIFT})()")
-    page.goto("about:blank")
-    page.goto(f"{url}/{hash_}")
+def open_as_me(visit: Visit, hash_: str = "#clips", **options: object) -> Page:
+    page = visit(f"/{hash_}", visitor=ME, script=f"({SHIFT})()", **options)
     if hash_ == "#clips":
         expect(items(page).first).to_be_visible()
     return page

@@ -126,15 +126,6 @@ def test_pictures_come_by_drop_and_by_paste_and_go_again(visit: Visit, picture: 
     assert page.evaluate("store.tabs.i2v.picture.value?.id") == dropped
 
 
-def test_what_is_no_picture_is_refused_kindly(visit: Visit, tmp_path: Path) -> None:
-    page = visit()
-    turn_to(page, "Image to video")
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG\r\n\x1a\n this is no picture")
-    page.get_by_label("Picture to animate").set_input_files(broken)
-    expect(page.locator("#k-i2v .k-trouble")).not_to_be_empty()
-
-
 def test_a_refusal_goes_away_with_the_next_good_file(
     visit: Visit, picture: Path, tmp_path: Path
 ) -> None:
@@ -145,7 +136,7 @@ def test_a_refusal_goes_away_with_the_next_good_file(
         ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG drawing"),
         ("a.pdf", b"%PDF-1.7", "PDF"),
         ("a.mp4", bytes(40), "not a picture"),
-        ("a.png", b"\x89PNG\r\n\x1a\n", "damaged"),
+        ("a.png", b"\x89PNG\r\n\x1a\n this is no picture", "damaged"),
     ):
         (tmp_path / name).write_bytes(content)
         picker.set_input_files(tmp_path / name)
@@ -163,14 +154,6 @@ def test_a_refusal_goes_away_with_the_next_good_file(
     expect(trouble).to_be_empty()
 
 
-def test_a_refused_press_is_not_held_against_what_is_typed_after_it(visit: Visit) -> None:
-    page = visit()
-    press(page, "Generate")
-    expect(page.locator("#k-t2v .k-trouble")).to_contain_text("the prompt is empty")
-    write(page, "a boat")
-    expect(page.locator("#k-t2v .k-trouble")).to_be_empty()
-
-
 def test_what_the_picker_offers_is_taken_and_of_two_files_the_last_one_counts(
     visit: Visit, tmp_path: Path
 ) -> None:
@@ -180,11 +163,15 @@ def test_what_the_picker_offers_is_taken_and_of_two_files_the_last_one_counts(
     offered = picker.get_attribute("accept") or ""
     for format in MODES:
         assert f"image/{format.lower()}" in offered
+    sideways, exif = Image.new("RGB", (400, 200), "blue"), Image.Exif()
+    exif[0x0112] = 6
+    sideways.save(tmp_path / "photo.jpg", exif=exif)
+    picker.set_input_files(tmp_path / "photo.jpg")
+    page.wait_for_function("store.tabs.i2v.picture.value?.width === 200")  # it lies upright
     (tmp_path / "IMG_1.JPG").write_bytes(sample("HEIF", "RGB", 6, (40, 64)).data)  # as phones do
     picker.set_input_files(tmp_path / "IMG_1.JPG")
-    wait_for_picture(page)
-    value = page.evaluate("store.tabs.i2v.picture.value")
-    assert (value["width"], value["height"]) == (40, 64)
+    page.wait_for_function("store.tabs.i2v.picture.value?.width === 40")
+    assert page.evaluate("store.tabs.i2v.picture.value.height") == 64
 
     # the first is decoded apart and comes later; then by drop, with no type as for .heic on Linux
     (tmp_path / "slow.avif").write_bytes(sample("AVIF", "RGB", 1, (64, 40)).data)
@@ -199,17 +186,6 @@ def test_what_the_picker_offers_is_taken_and_of_two_files_the_last_one_counts(
     data = page.evaluate_handle(DROP.replace("image/png", ""), ["a.heic", heic])
     page.dispatch_event("#k-i2v .k-box", "drop", {"dataTransfer": data})
     page.wait_for_function("store.tabs.i2v.picture.value?.width === 80")
-
-
-def test_a_phone_photo_lies_upright(visit: Visit, server: Server, tmp_path: Path) -> None:
-    page = visit()
-    sideways = Image.new("RGB", (400, 200), "blue")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    sideways.save(tmp_path / "photo.jpg", exif=exif)
-    lay_down(page, tmp_path / "photo.jpg")
-    value = page.evaluate("store.tabs.i2v.picture.value")
-    assert (value["width"], value["height"]) == (200, 400)
 
 
 def test_an_example_picture_becomes_a_clip_with_two_presses(visit: Visit) -> None:

@@ -66,9 +66,3 @@ def test_a_clip_is_made_in_arabic_on_a_phone(visit: Visit) -> None:
     assert still_english(page) == []
     width = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert width <= 0, "nothing hangs over the edge"
-
-
-def test_english_costs_no_request(visit: Visit) -> None:
-    page = visit(locale="en-GB")
-    loaded: list[str] = page.evaluate("performance.getEntriesByType('resource').map((e) => e.name)")
-    assert not [url for url in loaded if "/kinora/languages/" in url]

@@ -24,6 +24,7 @@ from tests.e2e.test_accessibility import violations
 
 NEGATIVE = "blurry, distorted"
 BETTER = "A ginger dog bounds through deep snow in soft morning light."
+NINES = "a {1|2|3|4|5|6|7|8|9} dog of {1|2|3|4|5|6|7|8|9}"
 FINAL = "#k-t2v .k-final-words"
 PROMPT = "#k-t2v .k-prompt textarea"
 
@@ -133,9 +134,12 @@ def test_a_style_is_seen_in_the_words_before_and_after_the_press(visit: Visit) -
     expect(page.locator(PROMPT)).to_have_value(job["prompt"])
     expect(chip).to_have_accessible_name("Style: none")
     page.locator("#k-t2v").get_by_role("button", name="Advanced").click()
-    expect(page.locator("#k-t2v .k-negative textarea")).to_have_value(
-        f"{NEGATIVE}, colour, bright, cheerful, modern"
-    )
+    field = page.locator("#k-t2v .k-negative textarea")
+    expect(field).to_have_value(f"{NEGATIVE}, colour, bright, cheerful, modern")
+    own = link(page, "Use the model's own negative prompt")
+    own.click()
+    expect(field).to_have_value(NEGATIVE)
+    expect(own).to_be_hidden()
 
 
 def test_a_style_of_ones_own_is_saved_exported_and_imported(visit: Visit, tmp_path: Path) -> None:
@@ -188,27 +192,11 @@ def test_a_short_prompt_can_be_completed_and_taken_back(visit: Visit) -> None:
     expect(page.locator(PROMPT)).to_have_value("a dog")
 
 
-def test_wildcards_are_explained_shown_and_kept(visit: Visit) -> None:
+def test_wildcards_are_explained_and_kept_and_their_seed_can_be_typed_and_copied(
+    visit: Visit,
+) -> None:
     page = visit()
-    write(page, "a {red|green} dog")
-    link(page, "Choose from them").click()
-    expect(page.locator(FINAL)).to_contain_text("For example: a ")
-    link(page, "Keep these words").click()
-    expect(page.locator(FINAL)).to_contain_text("With the kept words: a ")
-    shown = page.locator(f"{FINAL} span").nth(1).inner_text()
-    assert shown in ("a red dog", "a green dog")
-    press(page, "Generate")
-    job = wait_for_clip(page)
-    assert job["prompt"] == shown
-    assert job["prompt_origin"]["prompt"] == "a {red|green} dog"
-
-    write(page, "a {red|green dog")
-    expect(page.locator("#k-t2v .k-wrong")).to_contain_text("column 3")
-
-
-def test_the_wildcards_seed_can_be_typed_and_copied(visit: Visit) -> None:
-    page = visit()
-    write(page, "a {1|2|3|4|5|6|7|8|9} dog of {1|2|3|4|5|6|7|8|9}")
+    write(page, NINES)
     link(page, "Choose from them").click()
     expect(page.locator(FINAL)).to_contain_text("For example: a ")
     seed = page.locator("#k-t2v").get_by_label("Wildcard seed")
@@ -233,6 +221,7 @@ def test_the_wildcards_seed_can_be_typed_and_copied(visit: Visit) -> None:
     job = wait_for_clip(page)
     assert job["prompt"] == other
     assert job["prompt_origin"]["wildcard_seed"] == 12
+    assert job["prompt_origin"]["prompt"] == NINES
 
     seed.fill(kept)
     expect(page.locator(FINAL)).to_contain_text(shown)
@@ -241,6 +230,9 @@ def test_the_wildcards_seed_can_be_typed_and_copied(visit: Visit) -> None:
     page.locator("#k-t2v").get_by_label("Seed", exact=True).fill("12")
     expect(page.locator(FINAL)).to_contain_text(f"With the words of the seed: {other}")
     expect(link(page, "Another")).to_be_hidden()
+
+    write(page, "a {red|green dog")
+    expect(page.locator("#k-t2v .k-wrong")).to_contain_text("column 3")
 
 
 def test_a_look_is_saved_applied_shared_and_imported(visit: Visit) -> None:
@@ -371,19 +363,6 @@ def test_an_improved_prompt_waits_for_a_press(visit: Visit, language_model: Lang
     expect(page.locator("#k-t2v .k-words")).to_contain_text("declined this prompt")
     expect(field).to_have_value("a dog")
     language_model.content = BETTER
-
-
-def test_the_models_own_negative_prompt_is_one_press_away(visit: Visit) -> None:
-    page = visit()
-    page.locator("#k-t2v").get_by_role("button", name="Advanced").click()
-    field = page.locator("#k-t2v .k-negative textarea")
-    own = page.locator("#k-t2v").get_by_role("button", name="Use the model's own negative prompt")
-    expect(field).to_have_value(NEGATIVE)
-    expect(own).to_be_hidden()
-    field.fill("rain")
-    own.click()
-    expect(field).to_have_value(NEGATIVE)
-    expect(own).to_be_hidden()
 
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desktop, dark", "phone"])

@@ -38,7 +38,7 @@ def quick_server(tmp_path_factory: pytest.TempPathFactory, tiny_repo: Path) -> I
     """Whose clips take longer than a tab takes to go: a few seconds, half a one where a hundred are
     made."""
     models = tmp_path_factory.mktemp("tabs-models")
-    side, steps = rounds(128, 64), rounds(120, 50)
+    side, steps = rounds(128, 64), rounds(80, 50)
     defaults = tiny.CARD["defaults"] | {  # type: ignore[operator]
         "num_inference_steps": steps, "num_frames": 17, "width": side, "height": side,
     }  # fmt: skip
