@@ -131,6 +131,10 @@ class LatentDataset:
         masks = torch.from_numpy(self.masks[rows][:, every].astype(np.float32))
         return self.normalise(self.videos[rows][:, :, every]), masks, captions
 
+    def captions(self, rows: np.ndarray, rng: np.random.Generator) -> list[str]:
+        """Full captions of these clips."""
+        return [self._caption(int(row), FULL_CAPTION, rng) for row in rows]
+
     def _caption(self, row: int, kind: int, rng: np.random.Generator) -> str:
         if kind == NO_CAPTION:
             return ""
