@@ -105,7 +105,13 @@ def grow_autoencoder(smaller: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
 @torch.no_grad()
 def condition_on_timestep(plain: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
     """Copies an autoencoder into one whose decoder also takes the noise level of its latents
-    (`decode_timestep`). The new layers output zero, so the result is the same at every timestep."""
+    (`decode_timestep`). The new layers output zero, so the result is the same at every timestep.
+
+    Raises ValueError if a level of the decoder changes its width by a layer of its own: diffusers
+    gives that layer the timestep instead of its embedding, and fails.
+    """
+    if any(block.conv_in is not None for block in plain.decoder.up_blocks):
+        raise ValueError("a decoder with layers between its widths cannot take a timestep")
     config = {k: v for k, v in plain.config.items() if not k.startswith("_")}
     model = AutoencoderKLLTXVideo(**{**config, "timestep_conditioning": True})
     state = model.state_dict()

@@ -68,6 +68,24 @@ def test_a_conditioned_decoder_learns_from_the_timestep_but_not_its_unit() -> No
             assert parameter.grad is not None and parameter.grad.any(), name
 
 
+def test_a_decoder_that_diffusers_cannot_condition_is_refused() -> None:
+    """Its second level is wider than what the first one's upsampler leaves."""
+    config = {k: v for k, v in build_small().config.items() if not k.startswith("_")}
+    for name in ("down_block_types", "downsample_type", "spatio_temporal_scaling",
+                 "decoder_spatio_temporal_scaling", "upsample_residual"):  # fmt: skip
+        config[name] = config[name] * 2
+    for name in ("layers_per_block", "decoder_layers_per_block"):
+        config[name] = (1, 1, 1)
+    config |= {
+        "block_out_channels": (8, 16, 16),
+        "decoder_block_out_channels": (16, 16),
+        "decoder_inject_noise": (False, False, False),
+        "upsample_factor": (1, 2),
+    }
+    with pytest.raises(ValueError, match="cannot take a timestep"):
+        models.condition_on_timestep(AutoencoderKLLTXVideo(**config))
+
+
 def test_weights_say_whether_their_decoder_is_conditioned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
