@@ -27,7 +27,7 @@ from training.train_student import STEPS
 
 
 @dataclass(frozen=True)
-class Example:
+class ExamplePrompt:
     prompt: str
     subject: str
     place: str
@@ -35,20 +35,20 @@ class Example:
 
 
 EXAMPLES = (
-    Example("a rocket flying up in a starry night sky", "rocket", "night", "up"),
-    Example("a dog running to the right in the snow", "dog", "snow", "right"),
-    Example("a blue fish swimming to the left in the ocean", "fish", "ocean", "left"),
-    Example("a green balloon floating up in the mountains", "balloon", "mountains", "up"),
-    Example("a butterfly flying in circles in a meadow", "butterfly", "meadow", "circle"),
-    Example("a red car driving to the left in the city", "car", "city", "left"),
-    Example("a penguin bouncing in the snow", "penguin", "snow", "bounce"),
-    Example("a robot spinning in space", "robot", "space", "spin"),
-    Example("a dinosaur coming closer in the desert", "dinosaur", "desert", "closer"),
-    Example("a boat sailing away at sunset", "boat", "sunset", "away"),
+    ExamplePrompt("a rocket flying up in a starry night sky", "rocket", "night", "up"),
+    ExamplePrompt("a dog running to the right in the snow", "dog", "snow", "right"),
+    ExamplePrompt("a blue fish swimming to the left in the ocean", "fish", "ocean", "left"),
+    ExamplePrompt("a green balloon floating up in the mountains", "balloon", "mountains", "up"),
+    ExamplePrompt("a butterfly flying in circles in a meadow", "butterfly", "meadow", "circle"),
+    ExamplePrompt("a red car driving to the left in the city", "car", "city", "left"),
+    ExamplePrompt("a penguin bouncing in the snow", "penguin", "snow", "bounce"),
+    ExamplePrompt("a robot spinning in space", "robot", "space", "spin"),
+    ExamplePrompt("a dinosaur coming closer in the desert", "dinosaur", "desert", "closer"),
+    ExamplePrompt("a boat sailing away at sunset", "boat", "sunset", "away"),
 )
 
 
-def score(example: Example, clip: np.ndarray, verdict: Verdict) -> float:
+def score(example: ExamplePrompt, clip: np.ndarray, verdict: Verdict) -> float:
     """1 for each of subject, place and motion that is right, and the likeness of the subject."""
     right = sum(
         getattr(verdict, name) == getattr(example, name) for name in ("subject", "place", "motion")
@@ -58,7 +58,7 @@ def score(example: Example, clip: np.ndarray, verdict: Verdict) -> float:
 
 
 def choose_seed(
-    example: Example,
+    example: ExamplePrompt,
     seeds: range,
     draw: Callable[[int], np.ndarray],
     judge: Callable[[np.ndarray], Verdict],

@@ -20,7 +20,13 @@ from torch import Tensor
 
 from training.fast_forward import block_forward
 from training.loop import RUNS
-from training.train_denoiser import LATENT_FRAMES, LATENT_SIDE, LatentDataset, to_tokens
+from training.train_denoiser import (
+    FULL_CAPTION,
+    LATENT_FRAMES,
+    LATENT_SIDE,
+    LatentDataset,
+    to_tokens,
+)
 from training.train_student import STEPS, Teacher, Velocity, sigma_grid
 
 FILE = "student.npy"
@@ -96,7 +102,7 @@ def main() -> None:
     shape = (1, -1, 1, 1, 1)
     for at in range(0, count, args.batch):
         rows = np.arange(at, min(at + args.batch, count))
-        captions = data.captions(rows, rng)
+        captions = [data.write_caption(int(row), FULL_CAPTION, rng) for row in rows]
         stop = FIRST_STOPS[int(rng.integers(len(FIRST_STOPS)))]
         x0 = data.normalise(data.videos[rows])
         x = redraw(teacher, student, x0, captions, stop, float(rng.random()) < 1 / 3)

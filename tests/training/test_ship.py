@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.models.cards import ROOT, ModelCard, load_cards
 from training import choose_examples, ship
-from training.choose_examples import Example, choose_seed, score
+from training.choose_examples import ExamplePrompt, choose_seed, score
 from training.evaluation.verdict import Verdict
 from training.storybook.places import PLACES
 from training.storybook.subjects import SUBJECTS
@@ -123,7 +123,7 @@ def test_the_seed_is_taken_whose_clip_shows_what_the_prompt_says(
 ) -> None:
     clips = films["left"]
     wanted = clips[3]
-    example = Example(wanted.caption, wanted.subject.name, wanted.place.name, "left")
+    example = ExamplePrompt(wanted.caption, wanted.subject.name, wanted.place.name, "left")
 
     def judge(pixels: np.ndarray) -> Verdict:
         clip = next(clip for clip in clips if clip.pixels is pixels)
