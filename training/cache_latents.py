@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from training.crops import to_tensor
-from training.current_world import COLOURS, FRAMES, PLACES, SIDE, SUBJECTS, render
+from training.current_world import COLOURS, FRAMES, PLACES, SIDE, SUBJECTS, RenderedClip, render
 from training.loop import RUNS
 from training.models import ARCHITECTURE, LATENT_CHANNELS, load_autoencoder
 from training.world.motions import MOTIONS
@@ -43,11 +43,22 @@ class ClipDataset(Dataset):  # type: ignore[type-arg]
         if i >= self.count:
             raise IndexError(i)
         rng = np.random.default_rng((self.seed, i))
+        clip, labels = self._render(i, rng)
+        return make_item(clip.pixels, clip.masks, labels, rng)
+
+    def render(self, i: int) -> tuple[torch.Tensor, np.ndarray]:
+        """Clip i again: video [3, F, H, W] in -1..1, masks [F, H, W] uint8."""
+        clip, _ = self._render(i, np.random.default_rng((self.seed, i)))
+        return to_tensor(clip.pixels), clip.masks
+
+    def _render(
+        self, i: int, rng: np.random.Generator
+    ) -> tuple[RenderedClip, tuple[int, int, int, int]]:
         kinds = (len(SUBJECTS), len(PLACES), len(MOTIONS))
         triple = np.random.default_rng(self.seed).permutation(int(np.prod(kinds)))
         s, p, m = (int(v) for v in np.unravel_index(triple[i % len(triple)], kinds))
         clip = render(rng, subject=SUBJECTS[s], place=PLACES[p], motion=MOTIONS[m])
-        return make_item(clip.pixels, clip.masks, (s, p, m, COLOURS.index(clip.colour)), rng)
+        return clip, (s, p, m, COLOURS.index(clip.colour))
 
 
 class OutOfDomainDataset(ClipDataset):
@@ -129,7 +140,7 @@ def main() -> None:
     videos.flush()
     stills.flush()
     # 3. Masks, labels, and the channels' statistics, which normalise the latents.
-    np.savez(out / "about.npz", masks=masks, labels=labels)
+    np.savez(out / "about.npz", masks=masks, labels=labels, seed=args.seed)
     if bool((vae.latents_std == 1).all()):
         sample = np.asarray(videos[:: max(1, n // 1000)], np.float32)
         mean, std = sample.mean((0, 2, 3, 4)), sample.std((0, 2, 3, 4))

@@ -15,14 +15,14 @@ STORYBOOK = NAME == "storybook"
 if TYPE_CHECKING or not STORYBOOK:
     from training.world.captions import caption, vocabulary
     from training.world.places import PLACE_NAMES, PLACES
-    from training.world.render import FPS, FRAMES, SIDE, render, render_labels
+    from training.world.render import FPS, FRAMES, SIDE, RenderedClip, render, render_labels
     from training.world.subjects import SUBJECT_NAMES, SUBJECTS
 
     COLOURS = ("",)
 else:
     from training.storybook.captions import caption, vocabulary
     from training.storybook.places import PLACE_NAMES, PLACES
-    from training.storybook.render import FPS, FRAMES, SIDE, render, render_labels
+    from training.storybook.render import FPS, FRAMES, SIDE, RenderedClip, render, render_labels
     from training.storybook.subjects import COLOURS, SUBJECT_NAMES, SUBJECTS
 if NAME not in ("emoji", "storybook"):
     raise ValueError(f"KINORA_WORLD={NAME}: expected emoji or storybook")
@@ -38,6 +38,7 @@ __all__ = [
     "STORYBOOK",
     "SUBJECTS",
     "SUBJECT_NAMES",
+    "RenderedClip",
     "caption",
     "render",
     "render_labels",

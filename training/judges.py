@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -99,7 +100,11 @@ def _degrade(x: Tensor, rng: np.random.Generator) -> Tensor:
     return (x * float(rng.uniform(0.9, 1.1)) + float(rng.uniform(-0.05, 0.05))).clamp(0, 1)
 
 
-def train(steps: int = 700, seed: int = 9) -> tuple[AppearanceClassifier, SubjectSegmenter]:
+def train(
+    steps: int = 700, seed: int = 9, weights_file: Path | None = None
+) -> tuple[AppearanceClassifier, SubjectSegmenter]:
+    """Trains both and writes them to `weights_file`, by default the evaluation's."""
+    weights_file = weights_file or WEIGHTS_FILE
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     classifier = AppearanceClassifier().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -140,14 +145,14 @@ def train(steps: int = 700, seed: int = 9) -> tuple[AppearanceClassifier, Subjec
         schedule.step()
         if (step + 1) % 100 == 0:
             print(f"judges: step {step + 1}, loss {loss.item():.3f}", flush=True)
-    WEIGHTS_FILE.parent.mkdir(parents=True, exist_ok=True)
+    weights_file.parent.mkdir(parents=True, exist_ok=True)
     torch.save(
         {
             "looks": classifier.state_dict(),
             "outline": segmenter.state_dict(),
             "world": _world_digest(),
         },
-        WEIGHTS_FILE,
+        weights_file,
     )
     return classifier.eval(), segmenter.eval()
 

@@ -14,18 +14,44 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration."""
 
 
+BLOCK_ROWS = 192
+"""Wider matrices are orthogonalised in blocks of rows: the cost grows with the square of the rows,
+and an upsampler's kernels are eight sub-pixel convolutions side by side anyway."""
+GRAM_ASPECT = 4
+"""From this ratio of the sides on, iterating on the small Gram matrix is cheaper."""
+
+
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Returns [m, n] with the same singular vectors and singular values near 1."""
+    """Returns [m, n] with the same singular vectors and singular values near 1, block by block."""
+    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    rows, columns = x.shape
+    parts = x.chunk(-(-rows // BLOCK_ROWS)) if columns > 2 * rows else (x,)
+    made = torch.cat([_orthogonalise_block(part, steps) for part in parts])
+    return (made.T if matrix.shape[0] > matrix.shape[1] else made).to(matrix.dtype)
+
+
+def _orthogonalise_block(matrix: Tensor, steps: int) -> Tensor:
+    """Newton-Schulz iteration on [m, n], m <= n."""
     a, b, c = NEWTON_SCHULZ
-    x = matrix.bfloat16()
+    m, n = matrix.shape
+    if n < GRAM_ASPECT * m:
+        x = matrix.bfloat16()
+        x = x / (x.norm() + 1e-7)
+        for _ in range(steps):
+            gram = x @ x.T
+            x = a * x + (b * gram + c * gram @ gram) @ x
+        return x
+    # The same polynomials, multiplied up on [m, m]: n enters two products instead of 2 * steps.
+    # In float32, because squaring the singular values squares the rounding error, too.
+    x = matrix.float()
     x = x / (x.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    if tall:
-        x = x.T
+    gram, product = x @ x.T, torch.eye(m, device=x.device)
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+        polynomial = b * gram + c * gram @ gram
+        polynomial.diagonal().add_(a)
+        product = polynomial @ product
+        gram = polynomial @ gram @ polynomial
+    return product.bfloat16() @ x.bfloat16()
 
 
 class Muon(torch.optim.Optimizer):

@@ -4,38 +4,38 @@
 #   training/speedrun.sh                    all stages, in order
 #   training/speedrun.sh latents denoiser   some of them
 #
-# Hours are estimates for two idle CPU cores with bf16 instructions; a GPU needs about a tenth of
-# them. Most stages count steps instead of minutes, so that a busy machine trains the same weights.
-# Runs (checkpoints, log.jsonl, sample sheets) are in training/runs, which may be a symlink; presets/
-# is not changed.
+# Hours are estimates for two idle CPU cores with bf16 instructions, 7.5 in all; a GPU needs about a
+# tenth of them. Most stages count steps instead of minutes, so that a busy machine trains the same
+# weights. Runs (checkpoints, log.jsonl, sample sheets) are in training/runs, which may be a symlink;
+# presets/ is not changed.
 set -eu
 cd "$(dirname "$0")/.."
 export KINORA_WORLD=storybook OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 python="${PYTHON:-.venv/bin/python}"
 runs="$PWD/training/runs"
 
-autoencoder() { # 1a. Autoencoder, on crops around the subject: 5 h.
-    $python -m training.train_autoencoder --run storybook-autoencoder --steps 12000 --side 128 \
+autoencoder() { # 1a. Autoencoder, on crops around the subject: 2 h.
+    $python -m training.train_autoencoder --run storybook-autoencoder --steps 6000 --side 128 \
         --frames 13 --batch 8 --lr 2e-3 --equivariance 0.3 --latent-noise 0.2 --seed 1
 }
 
-clips() { # 1b. Autoencoder, on whole clips, as at inference: 1.5 h.
+clips() { # 1b. Autoencoder, on whole clips, as at inference: 0.5 h.
     [ -e "$runs/storybook-clips" ] || cp -r "$runs/storybook-autoencoder" "$runs/storybook-clips"
-    $python -m training.train_autoencoder --run storybook-clips --steps 13500 --side 256 \
+    $python -m training.train_autoencoder --run storybook-clips --steps 6700 --side 256 \
         --frames 25 --batch 2 --lr 1.5e-3 --equivariance 0.15 --latent-noise 0.12 --seed 2
 }
 
-latents() { # 2. Cached latents: every triple of subject, place and motion twice: 0.5 h.
+latents() { # 2. Cached latents: every triple of subject, place and motion once: 0.4 h.
     $python -m training.cache_latents --autoencoder storybook-clips --run storybook-latents \
-        --clips 13440 --seed 5
+        --clips 6720 --seed 5
     $python -m training.cache_latents --autoencoder storybook-clips --run storybook-strangers \
-        --strangers --clips 1200 --seed 5
+        --strangers --clips 900 --seed 5
 }
 
-denoiser() { # 3. Denoiser, on single frames, then clips of 3, 4 and all 7 latent frames: 5 h.
+denoiser() { # 3. Denoiser, on single frames, then clips of 3, 4 and all 7 latent frames: 2.2 h.
     $python -m training.train_denoiser --run storybook-denoiser --latents storybook-latents \
         --strangers storybook-strangers --autoencoder storybook-clips --by-steps \
-        --plan 1:2000,3:2000,4:2000,7:6000 --lr 2e-3 --clean-first 0.3 --more-of spin:3 \
+        --plan 1:1200,3:1200,4:800,7:2800 --lr 2e-3 --clean-first 0.3 --more-of spin:3 \
         --partial 0.3 --close-ups 0.3 --subject-weight 4 --seed 3
 }
 
@@ -44,18 +44,29 @@ pack() { # 4. LTXPipeline folder in half precision: a minute.
         --latents storybook-latents --out "$runs/storybook-pocket"
 }
 
-student() { # 5. Student, which needs four steps without guidance: 0.7 h.
+student() { # 5. Student, which needs four steps without guidance: 0.6 h.
     $python -m training.train_student --run storybook-student --teacher "$runs/storybook-pocket" \
-        --latents storybook-latents --strangers storybook-strangers --minutes 40 \
+        --latents storybook-latents --strangers storybook-strangers --minutes 35 \
         --out "$runs/storybook-pocket-distilled"
 }
 
-measure() { # 6. Judges and evaluation: 500 prompts and 200 pictures not used in training: 2 h.
-    $python -m training.judges
-    $python -m training.evaluate --workers 2 --weights "$runs/storybook-pocket"
+decoder() { # 6. Decoder again, against smears: on the student's latents, with a discriminator: 0.8 h.
+    $python -m training.student_latents --latents storybook-latents --clips 2000 \
+        --teacher "$runs/storybook-pocket" --student "$runs/storybook-pocket-distilled"
+    $python -m training.train_decoder --run storybook-decoder --autoencoder storybook-clips \
+        --latents storybook-latents --steps 1000 --batch 2
+    $python -m training.pack --denoiser storybook-denoiser --autoencoder storybook-decoder \
+        --latents storybook-latents --out "$runs/storybook-drawn"
 }
 
-for stage in "${@:-autoencoder clips latents denoiser pack student measure}"; do
+measure() { # 7. Judges and evaluation: 500 prompts and 200 pictures not used in training: 1 h.
+    $python -m training.judges
+    $python -m training.evaluate --workers 2 --weights "$runs/storybook-drawn" --steps 4 \
+        --guidance 1 --transformer "$runs/storybook-pocket-distilled" \
+        --only "text,pictures,autoencoder,strange pictures,samples"
+}
+
+for stage in "${@:-autoencoder clips latents denoiser pack student decoder measure}"; do
     for part in $stage; do
         "$part"
     done

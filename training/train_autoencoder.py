@@ -30,7 +30,14 @@ from training.loop import (
     log_metrics,
     psnr,
 )
-from training.models import LATENT_CHANNELS, build_autoencoder, grow_autoencoder, load_autoencoder
+from training.models import (
+    LATENT_CHANNELS,
+    build_autoencoder,
+    grow_autoencoder,
+    load_autoencoder,
+    reconstruct,
+    restore_autoencoder,
+)
 from training.muon import Muon
 from training.world.motions import MOTIONS
 
@@ -113,11 +120,9 @@ def save_sheet(truth: Tensor, decoded: Tensor, path: Path) -> None:
 def validate(state: TrainingState, clips: Tensor, run: Path) -> None:
     """Reconstructs whole clips, [N, 3, F, H, W], with the averaged weights; logs PSNR, saves a
     sheet."""
-    model = build_autoencoder()
-    model.load_state_dict(state.ema.values)
+    model = restore_autoencoder(state.ema.values)
     with torch.autocast("cpu", torch.bfloat16):
-        latents = [model.encode(x[None]).latent_dist.mode() for x in clips]  # type: ignore[union-attr]
-        decoded = torch.cat([model.decode(z).sample for z in latents])  # type: ignore[union-attr]
+        decoded = torch.cat([reconstruct(model, x[None]) for x in clips])
     scores = [psnr(a / 2, b.clamp(-1, 1) / 2) for a, b in zip(clips, decoded, strict=True)]
     save_sheet(clips, decoded.float(), run / f"sheet-{state.step:06d}.png")
     log_metrics(

@@ -122,7 +122,8 @@ class LatentDataset:
             rng.integers(len(self.labels), size=size),
         )
         captions = [
-            self._caption(row, kind, rng) for row, kind in zip(rows, caption_kinds, strict=True)
+            self.write_caption(row, kind, rng)
+            for row, kind in zip(rows, caption_kinds, strict=True)
         ]
         if frames == 1:
             no_masks = torch.zeros(size, 1, *self.stills.shape[-2:])
@@ -131,7 +132,7 @@ class LatentDataset:
         masks = torch.from_numpy(self.masks[rows][:, every].astype(np.float32))
         return self.normalise(self.videos[rows][:, :, every]), masks, captions
 
-    def _caption(self, row: int, kind: int, rng: np.random.Generator) -> str:
+    def write_caption(self, row: int, kind: int, rng: np.random.Generator) -> str:
         if kind == NO_CAPTION:
             return ""
         s, p, m, *colour = self.labels[row]  # latents cached by older versions have no colour

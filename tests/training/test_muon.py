@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from training.muon import Muon, orthogonalise
+from training.muon import BLOCK_ROWS, Muon, orthogonalise
 
 
-@pytest.mark.parametrize("shape", [(32, 32), (16, 64), (64, 16), (3, 200), (2, 2)])
+@pytest.mark.parametrize("shape", [(32, 32), (16, 40), (16, 64), (64, 16), (3, 200), (2, 2)])
 def test_singular_values_come_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     found = torch.linalg.svdvals(orthogonalise(torch.randn(shape) * 7))
@@ -24,8 +24,28 @@ def test_the_direction_stays_when_the_matrix_is_orthogonal_already() -> None:
     assert torch.cosine_similarity(made.flatten(), turned.flatten(), dim=0) > 0.99
 
 
-def test_nothing_comes_of_nothing() -> None:
-    assert not orthogonalise(torch.zeros(4, 6)).any()
+@pytest.mark.parametrize("shape", [(4, 6), (4, 60), (400, 1000)])
+def test_nothing_comes_of_nothing(shape: tuple[int, int]) -> None:
+    assert not orthogonalise(torch.zeros(shape)).any()
+
+
+@pytest.mark.parametrize("shape", [(12, 30), (12, 200), (200, 12)])
+def test_the_iteration_goes_to_the_polar_factor(shape: tuple[int, int]) -> None:
+    """Up to the singular values, which only come near one."""
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    made = u.T @ orthogonalise(matrix) @ v.T
+    assert (made - torch.diag(made.diag())).abs().max() < 0.08
+    assert made.diag().min() > 0.5
+
+
+def test_a_matrix_of_many_rows_is_orthogonalised_in_blocks() -> None:
+    matrix = torch.randn(BLOCK_ROWS * 2, 1000, generator=torch.Generator().manual_seed(0))
+    made = orthogonalise(matrix)
+    for rows in (slice(BLOCK_ROWS), slice(BLOCK_ROWS, None)):
+        torch.testing.assert_close(made[rows], orthogonalise(matrix[rows]))
+        values = torch.linalg.svdvals(made[rows])
+        assert values.min() > 0.5 and values.max() < 1.3
 
 
 class Net(nn.Module):

@@ -18,6 +18,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import LTXPipeline, LTXVideoTransformer3DModel
 from torch.utils.data import DataLoader
@@ -28,7 +29,7 @@ from training import loop, models
 
 runs = Path(sys.argv[1])
 models.ARCHITECTURE = replace(
-    models.ARCHITECTURE, encoder=(8, 16, 16), decoder=(16, 16), decoder_layers=(1, 1, 1)
+    models.ARCHITECTURE, encoder=(8, 16, 16), decoder=(8, 16), decoder_layers=(1, 1, 1)
 )
 models.build_denoiser = lambda: LTXVideoTransformer3DModel(
     in_channels=models.LATENT_CHANNELS, out_channels=models.LATENT_CHANNELS,
@@ -40,14 +41,15 @@ models.build_text_encoder = lambda vocab_size: T5EncoderModel(
 )
 loop.RUNS = runs
 from training import (
-    cache_latents, pack, tokenizer as tokens, train_autoencoder, train_denoiser, train_student
+    cache_latents, judges, pack, student_latents, tokenizer as tokens, train_autoencoder,
+    train_decoder, train_denoiser, train_student,
 )
 
 tokenizer = tokens.build_tokenizer(captions=6000)
 train_autoencoder.validation_clips.__defaults__ = (2,)
 train_denoiser.TOKENS_PER_BATCH = 64 * 7 * 2
 train_denoiser.SAMPLE_PROMPTS = ("a green balloon in the snow",)
-for module in (train_autoencoder, cache_latents):
+for module in (train_autoencoder, cache_latents, train_decoder):
     module.DataLoader = lambda data, batch, **_: DataLoader(data, batch)
 for module in (train_denoiser, pack):
     module.build_tokenizer = lambda: tokenizer
@@ -74,21 +76,44 @@ stage(train_denoiser, f"{quick} {plan}")
 stage(pack, f"--out {runs / 'pocket'}")
 stage(train_student, f"{quick} --teacher {runs / 'pocket'} --out {runs / 'student'} --batch 2"
       " --teacher-steps 4 --lessons 1 --minutes 0.001")
+
+# the decoder that draws: on the student's latents too, stopped once
+judges.WEIGHTS_FILE, judges.CLIPS_PER_STEP = runs / "scorers.pt", 2
+judges.train.__defaults__ = (1, *judges.train.__defaults__[1:])
+train_decoder.perceptual_loss.__defaults__ = (1,)
+stage(student_latents, f"--device cpu --no-compile --clips 6 --batch 3 --teacher {runs / 'pocket'}"
+      f" --student {runs / 'student'}")
+redrawn = np.load(runs / "latents" / student_latents.FILE)
+assert redrawn.shape == data.videos.shape and np.isfinite(redrawn).all()
+assert not np.array_equal(redrawn, data.videos)
+draw = f"{quick} --batch 1 --timestep-conditioning --adversarial-from 0 --steps"
+stage(train_decoder, f"{draw} 2")
+first = torch.load(runs / "decoder" / "state.pt", weights_only=True)
+stage(train_decoder, f"{draw} 4")
+drawn = torch.load(runs / "decoder" / "state.pt", weights_only=True)
+assert (first["step"], drawn["step"], drawn["spent_s"]) == (1, 2, 4)
+for name, value in drawn["model"].items():
+    kept = torch.equal(value, first["model"][name])
+    assert kept == (name.startswith(("encoder.", "latents_"))
+                    or name.endswith("scale_multiplier")), name
+before, after = (saved["discriminator"]["layers.0.bias"] for saved in (first, drawn))
+assert not torch.equal(before, after)
+stage(pack, f"--out {runs / 'pocket'} --autoencoder decoder")
 pipe = LTXPipeline.from_pretrained(
     runs / "pocket", use_safetensors=True, local_files_only=True,
     transformer=LTXVideoTransformer3DModel.from_pretrained(runs / "student"),
 )
 made = pipe(prompt="a green balloon in the snow", width=256, height=256, num_frames=25,
-            frame_rate=12, num_inference_steps=2, guidance_scale=1.0, output_type="np").frames[0]
+            frame_rate=12, num_inference_steps=2, guidance_scale=1.0, decode_timestep=0.05,
+            output_type="np").frames[0]
+assert pipe.vae.config.timestep_conditioning
 assert made.shape == (25, 256, 256, 3), made.shape
 
 # the judges and the evaluation's plan are of this world, too
-from training import judges
 from training.current_world import SUBJECT_NAMES
 from training.evaluation import clip_generator, evaluation_plan, likeness
 
-judges.WEIGHTS_FILE, judges.CLIPS_PER_STEP = runs / "scorers.pt", 2
-judges.train(steps=1)
+judges.train()
 assert judges.matches_world(torch.load(judges.WEIGHTS_FILE, weights_only=True))
 rows = evaluation_plan.plan(evaluation_plan.PlanSize(), evaluation_plan.SamplingOptions())
 assert {row.request.words for row in rows if row.section == "text"}

@@ -15,6 +15,7 @@ from training.current_world import FPS, FRAMES, PLACES, SIDE, SUBJECTS, render
 from training.evaluation.clip_request import ClipRequest
 from training.evaluation.ood_images import draw_image
 from training.evaluation.pixel_metrics import measure, psnr
+from training.models import reconstruct
 from training.world.motions import MOTIONS
 
 POCKET = Path(__file__).parents[2] / "presets" / "pocket"
@@ -38,13 +39,17 @@ def load_source(picture: str) -> np.ndarray:
 
 
 class ClipGenerator:
-    def __init__(self, weights: Path = POCKET, transformer: Path | None = None) -> None:
-        """transformer: a folder with a transformer that replaces the pipeline's."""
+    def __init__(
+        self, weights: Path = POCKET, transformer: Path | None = None, decode_timestep: float = 0.0
+    ) -> None:
+        """transformer: a folder with a transformer that replaces the pipeline's. decode_timestep:
+        for a timestep-conditioned decoder."""
         self.text: Any = LTXPipeline.from_pretrained(weights, use_safetensors=True)
         if transformer:
             self.text.transformer = LTXVideoTransformer3DModel.from_pretrained(
                 transformer, use_safetensors=True
             )
+        self.decode_timestep = decode_timestep
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.text.to(self.device)
         self.picture: Any = LTXImageToVideoPipeline(**self.text.components)
@@ -65,6 +70,7 @@ class ClipGenerator:
             "height": SIDE,
             "num_frames": FRAMES,
             "frame_rate": FPS,
+            "decode_timestep": self.decode_timestep,
             "output_type": "np",
         }
         if not request.picture:
@@ -76,8 +82,7 @@ class ClipGenerator:
     def _reconstruct(self, pixels: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(pixels).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         x = x.to(self.device)
-        vae = self.text.vae
-        made = vae.decode(vae.encode(x).latent_dist.mode()).sample[0]
+        made = reconstruct(self.text.vae, x)[0]
         return to_uint8((made.permute(1, 2, 3, 0).cpu().numpy() + 1) / 2)
 
     def compute_metrics(self, request: ClipRequest, clip: np.ndarray) -> dict[str, float]:
