@@ -147,24 +147,11 @@ def test_drafts_that_are_refused_leave_the_grid_before_them(visit: Visit) -> Non
     expect(page.locator("#k-t2v .k-line")).to_contain_text("discarded")
 
 
-def test_what_cannot_be_compared_is_said_and_two_settings_play_in_step_in_a_grid(
-    visit: Visit,
-) -> None:
+def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) -> None:
     page = visit()
-    choose(page, "Compare…")
-    panel = page.get_by_role("dialog", name="Compare")
-    panel.get_by_label("Side by side: setting").select_option(label="Steps")
-    steps = panel.get_by_label("Steps: values")
-    steps.fill("2, 4")
-    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
-    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
-    steps.fill("2, many")
-    expect(panel.get_by_role("status")).to_contain_text("steps")
-    page.keyboard.press("Escape")
-    expect(panel).to_be_hidden()
-
     write(page, "dog")
     choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
     panel.get_by_label("Side by side: setting").select_option(label="Guidance")
     panel.get_by_label("Guidance: values").fill("2, 4")
     panel.get_by_label("One below the other: setting").select_option(label="Words")
@@ -202,6 +189,21 @@ def test_what_cannot_be_compared_is_said_and_two_settings_play_in_step_in_a_grid
         with page.expect_download() as download:
             page.get_by_role("link", name=name).click()
         assert re.fullmatch(rf"kinora-[0-9a-f]{{8}}\.{suffix}", download.value.suggested_filename)
+
+
+def test_a_comparison_that_cannot_be_made_says_why_before_the_press(visit: Visit) -> None:
+    page = visit()
+    choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
+    panel.get_by_label("Side by side: setting").select_option(label="Steps")
+    steps = panel.get_by_label("Steps: values")
+    steps.fill("2, 4")
+    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
+    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
+    steps.fill("2, many")
+    expect(panel.get_by_role("status")).to_contain_text("steps")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
 
 
 def test_a_list_of_prompts_and_a_csv_become_batches_that_are_stopped_and_retried(
