@@ -206,8 +206,8 @@ def test_a_comparison_that_cannot_be_made_says_why_before_the_press(visit: Visit
     expect(panel).to_be_hidden()
 
 
-def test_a_list_of_prompts_and_a_csv_become_batches_that_are_stopped_and_retried(
-    visit: Visit, tmp_path: Path
+def test_a_list_of_prompts_becomes_a_batch_that_is_stopped_and_retried_one_by_one(
+    visit: Visit,
 ) -> None:
     page = visit()
     choose(page, "Batch…")
@@ -235,12 +235,17 @@ def test_a_list_of_prompts_and_a_csv_become_batches_that_are_stopped_and_retried
     assert [name.split("-")[2] for name in names if name.endswith(".mp4")] == ["dog", "cat", "bird"]
     assert "batch.json" in names
 
-    # a table is refused by line and column, then made and stopped
+
+def test_a_dropped_csv_is_refused_by_line_and_column_then_made_and_stopped(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit()
     choose(page, "Batch…")
-    prompts.fill("")
+    panel = page.get_by_role("dialog", name="Batch")
     table = tmp_path / "clips.csv"
     table.write_text("prompt,steps,seed\na dog,200,1\na cat,many,2\n", encoding="utf-8")
     panel.get_by_label("Add a CSV").last.set_input_files(table)
+    plan = panel.get_by_role("status").last
     expect(plan).to_contain_text("line 3, column “steps”")
     table.write_text("prompt,steps,seed\na dog,200,1\na cat,200,2\n", encoding="utf-8")
     panel.get_by_label("Add a CSV").last.set_input_files(table)
