@@ -147,24 +147,11 @@ def test_drafts_that_are_refused_leave_the_grid_before_them(visit: Visit) -> Non
     expect(page.locator("#k-t2v .k-line")).to_contain_text("discarded")
 
 
-def test_what_cannot_be_compared_is_said_and_two_settings_play_in_step_in_a_grid(
-    visit: Visit,
-) -> None:
+def test_two_settings_are_compared_in_a_grid_that_plays_in_step(visit: Visit) -> None:
     page = visit()
-    choose(page, "Compare…")
-    panel = page.get_by_role("dialog", name="Compare")
-    panel.get_by_label("Side by side: setting").select_option(label="Steps")
-    steps = panel.get_by_label("Steps: values")
-    steps.fill("2, 4")
-    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
-    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
-    steps.fill("2, many")
-    expect(panel.get_by_role("status")).to_contain_text("steps")
-    page.keyboard.press("Escape")
-    expect(panel).to_be_hidden()
-
     write(page, "dog")
     choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
     panel.get_by_label("Side by side: setting").select_option(label="Guidance")
     panel.get_by_label("Guidance: values").fill("2, 4")
     panel.get_by_label("One below the other: setting").select_option(label="Words")
@@ -204,8 +191,23 @@ def test_what_cannot_be_compared_is_said_and_two_settings_play_in_step_in_a_grid
         assert re.fullmatch(rf"kinora-[0-9a-f]{{8}}\.{suffix}", download.value.suggested_filename)
 
 
-def test_a_list_of_prompts_and_a_csv_become_batches_that_are_stopped_and_retried(
-    visit: Visit, tmp_path: Path
+def test_a_comparison_that_cannot_be_made_says_why_before_the_press(visit: Visit) -> None:
+    page = visit()
+    choose(page, "Compare…")
+    panel = page.get_by_role("dialog", name="Compare")
+    panel.get_by_label("Side by side: setting").select_option(label="Steps")
+    steps = panel.get_by_label("Steps: values")
+    steps.fill("2, 4")
+    expect(panel.get_by_role("status")).to_contain_text("the prompt is empty")
+    expect(panel.get_by_role("button", name="Compare", exact=True)).to_be_disabled()
+    steps.fill("2, many")
+    expect(panel.get_by_role("status")).to_contain_text("steps")
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+
+
+def test_a_list_of_prompts_becomes_a_batch_that_is_stopped_and_retried_one_by_one(
+    visit: Visit,
 ) -> None:
     page = visit()
     choose(page, "Batch…")
@@ -233,12 +235,17 @@ def test_a_list_of_prompts_and_a_csv_become_batches_that_are_stopped_and_retried
     assert [name.split("-")[2] for name in names if name.endswith(".mp4")] == ["dog", "cat", "bird"]
     assert "batch.json" in names
 
-    # a table is refused by line and column, then made and stopped
+
+def test_a_dropped_csv_is_refused_by_line_and_column_then_made_and_stopped(
+    visit: Visit, tmp_path: Path
+) -> None:
+    page = visit()
     choose(page, "Batch…")
-    prompts.fill("")
+    panel = page.get_by_role("dialog", name="Batch")
     table = tmp_path / "clips.csv"
     table.write_text("prompt,steps,seed\na dog,200,1\na cat,many,2\n", encoding="utf-8")
     panel.get_by_label("Add a CSV").last.set_input_files(table)
+    plan = panel.get_by_role("status").last
     expect(plan).to_contain_text("line 3, column “steps”")
     table.write_text("prompt,steps,seed\na dog,200,1\na cat,200,2\n", encoding="utf-8")
     panel.get_by_label("Add a CSV").last.set_input_files(table)

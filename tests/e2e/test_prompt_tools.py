@@ -136,7 +136,7 @@ def test_a_style_is_seen_in_the_words_before_and_after_the_press(visit: Visit) -
     page.locator("#k-t2v").get_by_role("button", name="Advanced").click()
     field = page.locator("#k-t2v .k-negative textarea")
     expect(field).to_have_value(f"{NEGATIVE}, colour, bright, cheerful, modern")
-    own = link(page, "Use the model's own negative prompt")
+    own = page.locator("#k-t2v").get_by_role("button", name="Use the model's own negative prompt")
     own.click()
     expect(field).to_have_value(NEGATIVE)
     expect(own).to_be_hidden()
