@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import secrets
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 RESERVE_BYTES = 1 << 20
 """A deletion writes the pages that it changes into SQLite's log: some hundred kilobytes at most."""
 PROBE_BYTES = 1 << 16
+PROBE_NAME = re.compile(r"\.[0-9a-f]{16}\.part")
 
 Returned = TypeVar("Returned")
 

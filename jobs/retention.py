@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -20,11 +21,13 @@ from errors import ErrorCode, KinoraError
 from jobs import uploads
 from jobs.artifacts import FILE_SUFFIXES, Artifacts
 from jobs.batch_files import prune
+from jobs.disk_reserve import PROBE_NAME
 from jobs.event_types import Event, Succeeded
 from jobs.job import WHY as WHY  # also for tests of retention
 from jobs.job import Gone
 from jobs.lifecycle import JobLifecycle
 from jobs.saved import SavedItems
+from jobs.signing import FOLDER as SIGNING_FOLDER
 from jobs.store import JobStore
 from media.files import list_or_empty, remove_partial, stat_or_none
 from settings import Settings
@@ -37,6 +40,8 @@ LOOK_UP_ONE_BY_ONE = 20
 SETTLED_S = 3600.0
 """While the server runs, younger files are left alone: another process may be writing them."""
 UNUSED_UPLOAD_S = 24 * 3600
+UNFINISHED_S = 10.0
+"""Certificates and the reserve of disk space are written in milliseconds."""
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 Sizes = dict[str, int]
@@ -199,6 +204,17 @@ def remove_leftovers(lifecycle: JobLifecycle, settled_s: float = 0.0) -> None:
             remove_partial(folder)
     if store.knows_all:
         _remove_unused_uploads(store, artifacts)
+    data = filter(None, (artifacts.root, store.database.folder))
+    for folder in {each for root in data for each in (root, root / SIGNING_FOLDER)}:
+        _remove_unfinished(folder)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Probes, and other partial files directly in the folder that nobody has written for long."""
+    for part in folder.glob("*.part"):
+        if PROBE_NAME.fullmatch(part.name) or _age_s(part) > UNFINISHED_S:
+            with suppress(OSError):
+                part.unlink()
 
 
 def _remove_unused_uploads(store: JobStore, artifacts: Artifacts) -> None:

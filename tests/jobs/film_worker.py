@@ -16,11 +16,11 @@ from pathlib import Path
 from errors import Cancelled
 from jobs.event_types import StepDone
 from jobs.job import Job, Result
+from jobs.workers.edit_process import EditBackend
 from jobs.workers.process_worker import serve
 from jobs.workers.run import Emit
 from pipelines.control import Control
 from settings import Settings
-from tests.jobs.edit_worker import EditsOnly
 from tests.jobs.fake_engine_worker import LEDGER
 from tests.jobs.finished_clips import write_clip
 
@@ -28,7 +28,7 @@ MODULE = "tests.jobs.film_worker"
 STEP_S = 0.05
 
 
-class SlowPainter(EditsOnly):
+class SlowPainter(EditBackend):
     def make(self, job: Job, emit: Emit, control: Control, folder: Path) -> Result:
         if job.edit:
             emit(StepDone(0, 1))  # so that a test finds it running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -114,6 +115,22 @@ def test_without_settings_nothing_goes(service: JobService, make_job: MakeJob) -
     settings = service.settings.model_copy(update={"max_disk_gb": None})
     assert make_room(service._lifecycle, settings) == 0
     assert all(service._lifecycle.finished_result(job.id) for job in made)
+
+
+def test_what_a_killed_server_had_half_written_beside_the_clips_goes(
+    service: JobService, tmp_path: Path
+) -> None:
+    signing = tmp_path / "signing"
+    signing.mkdir(exist_ok=True)
+    probe, reserve = tmp_path / ".0123456789abcdef.part", tmp_path / "kinora.db.reserve.ab12.part"
+    certificate, written_now = signing / "self-made.pem.1-ab.part", tmp_path / "other.part"
+    minute_ago = time.time() - 60
+    for each in (probe, reserve, certificate, written_now):
+        each.touch()
+    for each in (reserve, certificate):
+        os.utime(each, (minute_ago, minute_ago))
+    remove_leftovers(service._lifecycle)
+    assert list(tmp_path.rglob("*.part")) == [written_now]
 
 
 def test_clips_that_others_delete_this_instant_are_no_error(
