@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from jobs.event_types import LoadingJson
-from jobs.job import Job, StopRequest
+from jobs.job import Job, WorkerStop
 from jobs.lifecycle import JobLifecycle
 from jobs.zerogpu_requests import Drivers
 from pipelines.planning import Device
@@ -51,7 +51,7 @@ class Executor(Protocol):
         """The queue may have new jobs."""
         ...
 
-    def request_stop(self, job_id: str, what: StopRequest) -> None:
+    def request_stop(self, job_id: str, what: WorkerStop) -> None:
         """Passes a stop request on to the worker of a running job; the store has it already."""
         ...
 

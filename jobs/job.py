@@ -13,7 +13,8 @@ from errors import ErrorCode, KinoraError
 from media.operations.edit_request import EditRequest
 from pipelines.request import Adjustment, FittedRequest, GenerationRequest
 
-StopRequest = Literal["discard", "finish", "redo_part"]
+WorkerStop = Literal["discard", "finish"]
+StopRequest = Literal[WorkerStop, "redo_part"]
 """`redo_part` discards the present window of a long clip, which is queued again with the others."""
 
 MARK = "mark"
@@ -45,7 +46,7 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-def for_worker(what: StopRequest) -> StopRequest:
+def for_worker(what: StopRequest) -> WorkerStop:
     """What a worker has to do about a request: for `redo_part` it discards what it makes, and the
     job is queued again (`JobLifecycle.fail`)."""
     return "discard" if what == "redo_part" else what

@@ -46,7 +46,7 @@ from jobs.event_types import (
     WorkerEvent,
 )
 from jobs.events import EventLog
-from jobs.job import Job, Result, State, StopRequest, for_worker
+from jobs.job import Job, Result, State, StopRequest, WorkerStop, for_worker
 from jobs.queue import Lane, is_in_lane
 from jobs.store import JobStore
 from pipelines.preview import Preview
@@ -136,7 +136,7 @@ class JobLifecycle:
 
     # -- running jobs ------------------------------------------------------------------------------
 
-    def stop_request(self, job_id: str) -> StopRequest | None:
+    def stop_request(self, job_id: str) -> WorkerStop | None:
         """What a worker has to do about a running job: discard it, or finish it now."""
         request = self._stored_request(job_id)
         return for_worker(request) if request else None

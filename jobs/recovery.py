@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from errors import ErrorCode, KinoraError
 from jobs.checkpoint import with_note
-from jobs.job import Job, State, StopRequest, for_worker
+from jobs.job import Job, State, WorkerStop, for_worker
 from jobs.lifecycle import JobLifecycle
 from jobs.liveness import ServerLiveness, is_command
 
@@ -71,7 +71,7 @@ def end_command(lifecycle: JobLifecycle, server: str) -> None:
 
 
 def forward_stop_requests(
-    lifecycle: JobLifecycle, request_stop: Callable[[str, StopRequest], None]
+    lifecycle: JobLifecycle, request_stop: Callable[[str, WorkerStop], None]
 ) -> None:
     """Passes on stop requests for this server's running jobs that another process has stored: it
     knows the database but not our worker. Repeating one changes nothing."""

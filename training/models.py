@@ -121,7 +121,9 @@ def condition_on_timestep(plain: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo
     state.update(plain.state_dict())
     model.load_state_dict(state)
     # a unit, not a weight: diffusers declares it as a parameter
-    model.decoder.timestep_scale_multiplier.requires_grad_(False)
+    unit = model.decoder.timestep_scale_multiplier
+    assert unit is not None
+    unit.requires_grad_(False)
     return model
 
 

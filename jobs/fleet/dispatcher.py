@@ -26,7 +26,7 @@ from jobs.fleet.client import connect
 from jobs.fleet.messages import RENEWS_DEADLINE, from_fields, store_message
 from jobs.fleet.protocol import ALIVE_S, RedisProtocol, RunTicket, WorkerInfo, device_to_show
 from jobs.fleet.routing import Free, WaitingJob, passed_over, route
-from jobs.job import Job, State, StopRequest
+from jobs.job import Job, State, WorkerStop
 from jobs.lifecycle import JobLifecycle
 from jobs.workers.inputs import share_inputs
 from jobs.workers.loading_events import LoadingReporter
@@ -108,7 +108,7 @@ class RedisExecutor:
             self._has_new_job = True
             self._changed.notify_all()
 
-    def request_stop(self, job_id: str, what: StopRequest) -> None:
+    def request_stop(self, job_id: str, what: WorkerStop) -> None:
         try:
             ticket = self._fleet.ticket(job_id)
             if ticket:

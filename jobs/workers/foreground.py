@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from errors import ErrorCode, KinoraError
 from jobs.event_types import WorkerEvent
 from jobs.executor import ExecutorHealth
-from jobs.job import Job, State, StopRequest
+from jobs.job import Job, State, WorkerStop
 from jobs.lifecycle import JobLifecycle
 from jobs.recovery import end_command
 from jobs.workers.run import run_job
@@ -34,7 +34,7 @@ class PolledStopRequests:
     def __init__(self, lifecycle: JobLifecycle, job_id: str) -> None:
         self._lifecycle, self._job_id = lifecycle, job_id
         self._read_at = time.monotonic()
-        self._stop_request: StopRequest | None = None
+        self._stop_request: WorkerStop | None = None
 
     def cancelled(self) -> bool:
         return self._read() == "discard"
@@ -42,7 +42,7 @@ class PolledStopRequests:
     def finish_now(self) -> bool:
         return self._read() == "finish"
 
-    def _read(self) -> StopRequest | None:
+    def _read(self) -> WorkerStop | None:
         if time.monotonic() - self._read_at >= POLL_S:
             self._read_at = time.monotonic()
             with contextlib.suppress(KinoraError):  # the database is unavailable for a moment
@@ -129,7 +129,7 @@ class ForegroundExecutor:
     def notify(self) -> None:
         """Nothing to do: `run` is called for each job."""
 
-    def request_stop(self, job_id: str, what: StopRequest) -> None:
+    def request_stop(self, job_id: str, what: WorkerStop) -> None:
         """Nothing to do: the running job reads the database."""
 
     def drive(self, job_id: str, quota: str | None = None) -> None:

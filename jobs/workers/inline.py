@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from errors import ErrorCode, KinoraError
 from jobs.event_types import Failed, Loading, WorkerEvent
 from jobs.executor import ExecutorHealth, WorkerState
-from jobs.job import Job, Result, StopRequest
+from jobs.job import Job, Result, WorkerStop
 from jobs.lifecycle import JobLifecycle
 from jobs.paused_gc import paused_gc
 from jobs.queue import Lane
@@ -107,7 +107,7 @@ class InlineExecutor:
             self._has_new_job = True
             self._changed.notify_all()
 
-    def request_stop(self, job_id: str, what: StopRequest) -> None:
+    def request_stop(self, job_id: str, what: WorkerStop) -> None:
         if self._lifecycle is None:
             return
         from media.files import atomic_write

@@ -24,7 +24,7 @@ from typing import Any
 from errors import ErrorCode, KinoraError
 from jobs.event_types import Loading
 from jobs.executor import ExecutorHealth, WorkerState
-from jobs.job import Job, StopRequest
+from jobs.job import Job, WorkerStop
 from jobs.lifecycle import JobLifecycle
 from jobs.queue import Lane
 from jobs.workers.loading_events import LoadingReporter
@@ -130,7 +130,7 @@ class ProcessExecutor:
     def notify(self) -> None:
         self._inbox.put((None, "work"))
 
-    def request_stop(self, job_id: str, what: StopRequest) -> None:
+    def request_stop(self, job_id: str, what: WorkerStop) -> None:
         with self._lock:
             if self._child and self._job and self._job.id == job_id:
                 self._child.send("stop", job_id, what)

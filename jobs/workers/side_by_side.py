@@ -10,7 +10,7 @@ import threading
 from typing import Protocol
 
 from jobs.executor import Executor, ExecutorHealth
-from jobs.job import Job, StopRequest
+from jobs.job import Job, WorkerStop
 from jobs.lifecycle import JobLifecycle
 from jobs.queue import Lane
 from jobs.workers import edit_process
@@ -51,7 +51,7 @@ class SideBySideExecutor:
         self._edits.notify()
         self._clips.notify()
 
-    def request_stop(self, job_id: str, what: StopRequest) -> None:
+    def request_stop(self, job_id: str, what: WorkerStop) -> None:
         is_edit = self._edits.health().job_id == job_id
         (self._edits if is_edit else self._clips).request_stop(job_id, what)
 

@@ -30,6 +30,7 @@ from pipelines.models.lora_keys import (
     group_layers,
     kohya_name,
     locate_module,
+    wan_name,
 )
 
 log = logging.getLogger(__name__)
@@ -215,15 +216,15 @@ def _to_comfyui_names(tensors: Tensors) -> Tensors:
     for layer in group_layers(tensors):
         if DOWN not in layer.keys or UP not in layer.keys:
             continue
-        _, names = locate_module(layer.module)
+        name = wan_name(locate_module(layer.module)[1][0])
         down, up = tensors[layer.keys[DOWN]], tensors[layer.keys[UP]]
         alpha = _alpha(layer, tensors)
         if alpha is not None:
             up = up.float() * (alpha / down.shape[0])
-        found[f"diffusion_model.{names[0]}.lora_A.weight"] = down
-        found[f"diffusion_model.{names[0]}.lora_B.weight"] = up
+        found[f"diffusion_model.{name}.lora_A.weight"] = down
+        found[f"diffusion_model.{name}.lora_B.weight"] = up
         if BIAS in layer.keys:
-            found[f"diffusion_model.{names[0]}.diff_b"] = tensors[layer.keys[BIAS]]
+            found[f"diffusion_model.{name}.diff_b"] = tensors[layer.keys[BIAS]]
     return found
 
 

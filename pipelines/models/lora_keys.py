@@ -45,6 +45,7 @@ TEXT_PREFIXES = ("text_encoder.", "lora_te_", "lora_te1_", "te1_", "te_")
 OTHER_TEXT_PREFIXES = ("text_encoder_2.", "text_encoder_3.", "lora_te2_", "lora_te3_", "te2_")
 SECOND_PREFIXES = ("transformer_2.",)
 
+WAN_LAYER = re.compile(r"blocks_(\d+)_(?:(self_attn|cross_attn)_(\w+)|(ffn)_(\d+))")
 MAIN, SECOND, TEXT, OTHER_TEXT = "main", "second", "text", "other text"
 
 
@@ -126,3 +127,10 @@ def _current_attention_name(name: str) -> str:
 def kohya_name(name: str) -> str:
     """A module's name as kohya's scripts write it, with underscores for dots."""
     return name.replace(".", "_")
+
+
+def wan_name(flat: str) -> str:
+    """The name in Wan's own code of a layer as musubi-tuner writes it, with dots again; others stay
+    as they are."""
+    found = WAN_LAYER.fullmatch(flat)
+    return ".".join(("blocks", *filter(None, found.groups()))) if found else flat
