@@ -17,10 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from filelock import FileLock
 
 from media.provenance.claims import SELF_MADE_ISSUER
 
 SELF_MADE_FILE = "self-made.pem"
+LOCK_TIMEOUT_S = 60
 VALID_DAYS = 3650
 RENEW_DAYS = 30
 CLAIM_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.62558.2.1")
@@ -68,11 +70,15 @@ def self_made_credentials(folder: Path) -> Credentials:
     """Those in the folder, made if there are none or they expire soon. Several processes may call
     this at once: all get the same ones. Raises OSError."""
     path = folder / SELF_MADE_FILE
-    found = _read_self_made(path)
-    if found is None:
-        path.unlink(missing_ok=True)
-        _create(path, _make_self_made())
-        found = _read_self_made(path)
+    if found := _read_self_made(path):
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock"), timeout=LOCK_TIMEOUT_S):  # Timeout is an OSError
+        found = _read_self_made(path)  # another process may have been faster
+        if found is None:
+            path.unlink(missing_ok=True)
+            _create(path, _make_self_made())
+            found = _read_self_made(path)
     if found is None:
         raise OSError(f"{path} has no usable certificate")
     return found
