@@ -141,6 +141,8 @@ class Film(BaseModel):
     crossfade_s: float = 0.5
     join_job: str | None = None
     """The edit that made, or makes, the film's file."""
+    file_job: str | None = None
+    """The edit that made the file before that one, which stays until the new one is there."""
     joined: str | None = None
     """What that was made of: see `join_key`."""
     problem: dict[str, Any] | None = None
@@ -148,8 +150,8 @@ class Film(BaseModel):
 
     @property
     def job_ids(self) -> tuple[str, ...]:
-        """The takes that it shows, and the edit."""
-        ids = [*(shot.job for shot in self.shots), self.join_job]
+        """The takes that it shows, and the edits."""
+        ids = [*(shot.job for shot in self.shots), self.join_job, self.file_job]
         return tuple(dict.fromkeys(each for each in ids if each))
 
     @property
@@ -230,8 +232,8 @@ class FilmState:
     @property
     def file(self) -> Job | None:
         """The film as it was joined last, if its file is there. The shots may be newer."""
-        job = self.jobs.get(self.film.join_job or "")
-        return job if job and has_file(job) else None
+        edits = (self.jobs.get(each or "") for each in (self.film.join_job, self.film.file_job))
+        return next((job for job in edits if job and has_file(job)), None)
 
     def shot_state(self, index: int) -> ShotProgress:
         shot = self.film.shots[index]

@@ -221,7 +221,10 @@ class Submission:
 
 
 def next_version(state: FilmState, **changes: Any) -> FilmState:
-    """The film with changes, as its next version."""
+    """The film with changes, as its next version; before it gets another edit, it remembers the one
+    whose file is there."""
+    if "join_job" in changes and changes["join_job"] != state.film.join_job and state.file:
+        changes["file_job"] = state.file.id
     film = state.film.model_copy(update=changes | {"version": state.film.version + 1})
     return replace(state, film=film)
 

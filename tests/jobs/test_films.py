@@ -12,7 +12,7 @@ import pytest
 from errors import ErrorCode, KinoraError
 from jobs.film import FilmRequest, FilmState, Shot
 from jobs.film_maker import FilmChange, ShotChange
-from jobs.job import IdempotencyKey, State
+from jobs.job import IdempotencyKey, Job, State
 from jobs.policy.policy_event import PolicyEvent
 from jobs.service import JobService
 from jobs.store import JobStore
@@ -92,7 +92,18 @@ def test_a_shot_that_continues_has_only_its_new_frames_and_starts_where_the_othe
 
 def test_one_shot_is_made_again_and_all_others_stay(service: JobService, made: FilmState) -> None:
     before = takes(made)
-    state = finished(service, service.redo_shot(made.film.id, 3, ShotChange(prompt="a bird")))
+    service.redo_shot(made.film.id, 3, ShotChange(prompt="a bird"))
+    files: list[Job | None] = []
+
+    def is_made() -> bool:
+        now = service.find_film(made.film.id)
+        files.append(now.file)
+        return now.state != "working"
+
+    until(is_made)
+    assert made.file is not None
+    assert {file and file.id for file in files[:-1]} == {made.file.id}, "it stays until then"
+    state = service.find_film(made.film.id)
     assert state.state == "succeeded"
     after = takes(state)
     assert after[:2] == before[:2]
