@@ -123,22 +123,22 @@ def test_a_lost_worker_costs_no_job_of_the_other(server: JobService, filmed: Pat
 def test_a_lost_answer_to_an_edit_costs_no_clip(server: JobService, filmed: Path) -> None:
     clip = server.submit(LONG, ME)
     wait_for_kind(server, clip.id, "step")
-    stumbled: list[Event] = []
+    interrupted: list[Event] = []
     notify = server._store._notify
 
-    def stumble(event: Event) -> None:
+    def interrupt(event: Event) -> None:
         notify(event)
-        if event.kind == "started" and event.job_id != clip.id and not stumbled:
-            stumbled.append(event)
+        if event.kind == "started" and event.job_id != clip.id and not interrupted:
+            interrupted.append(event)
             raise RuntimeError("the answer is lost on its way")
 
-    server._store._notify = stumble
+    server._store._notify = interrupt
     try:
         edit = server.submit_edit(edit_of(server, filmed), OTHER)
         assert ended(server, edit).state is State.SUCCEEDED
     finally:
         server._store._notify = notify
-    assert stumbled
+    assert interrupted
     assert kinds(server, edit).count("started") == 2
     server.cancel(clip.id, ME)
     assert ended(server, clip).state.ended

@@ -102,9 +102,9 @@ def test_what_comes_out_is_what_was_planned(
     sound = read_sound(made.path)
     assert planned.channels and abs(sound.seconds - float(planned.duration_s)) < 0.025
     seen = [float(file.times[n]) for n in begins(flashes > 0.75)]
-    heard = sound.onsets()
-    assert len(seen) == len(heard) > 0, (seen, heard)
-    assert np.abs(np.array(heard) - seen).max() < 0.020
+    clicks = sound.onsets()
+    assert len(seen) == len(clicks) > 0, (seen, clicks)
+    assert np.abs(np.array(clicks) - seen).max() < 0.020
 
 
 def share_of_flash(frames: np.ndarray) -> np.ndarray:
