@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 Takes = list[str | None]
 
 
-class Place:
+class Deployment:
     """A data folder, the environment of its processes, and what they have made whole."""
 
     def __init__(self, folder: Path, **more: str) -> None:
@@ -99,7 +99,7 @@ def check_film(service: JobService, state: FilmState, jobs: int) -> None:
 def test_a_film_goes_on_where_its_server_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    place = Place(tmp_path)
+    place = Deployment(tmp_path)
     film_id, before = place.kill_server_at(moment)
     whole = place.made()
     monkeypatch.setenv(LEDGER, str(place.ledger))
@@ -124,21 +124,21 @@ def test_a_film_goes_on_where_its_server_was_killed(
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Place]:
+def fleet(tmp_path: Path) -> Iterator[Deployment]:
     postgres, redis = PostgresServer(), RedisServer(tmp_path / "redis")
-    yield Place(tmp_path, redis_url=redis.url, database_url=postgres.database())
+    yield Deployment(tmp_path, redis_url=redis.url, database_url=postgres.database())
     redis.close()
     postgres.close()
 
 
-def start_worker(place: Place) -> subprocess.Popen[bytes]:
+def start_worker(place: Deployment) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", MODULE, "redis"], cwd=ROOT, env=place.environment
     )
 
 
 def test_a_film_of_a_fleet_outlives_its_server_and_a_worker(
-    fleet: Place, monkeypatch: pytest.MonkeyPatch
+    fleet: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.liveness.Heartbeat", functools.partial(Heartbeat, silent_s=4.0))
     workers = [start_worker(fleet)]

@@ -41,9 +41,9 @@ STEP_S = 60
 """One training step: the clock is looked at three times in each, and counts no more than this."""
 
 
-def build_autoencoder() -> AutoencoderKLLTXVideo:
+def build_autoencoder(channels: int = models.LATENT_CHANNELS) -> AutoencoderKLLTXVideo:
     return AutoencoderKLLTXVideo(
-        latent_channels=models.LATENT_CHANNELS,
+        latent_channels=channels,
         block_out_channels=(8, 16),
         down_block_types=("LTXVideo095DownBlock3D",),
         downsample_type=("spatiotemporal",),

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKLLTXVideo
 
+from tests.training.test_stages import build_autoencoder
 from training import adversarial, judges, models, train_decoder
 from training.cache_latents import ClipDataset
 from training.crops import to_tensor
@@ -20,25 +21,7 @@ from training.train_student import STEPS, sigma_grid
 
 def build_small(channels: int = 16) -> AutoencoderKLLTXVideo:
     torch.manual_seed(0)
-    return AutoencoderKLLTXVideo(
-        latent_channels=channels,
-        block_out_channels=(8, 16),
-        down_block_types=("LTXVideo095DownBlock3D",),
-        downsample_type=("spatiotemporal",),
-        spatio_temporal_scaling=(True,),
-        layers_per_block=(1, 1),
-        decoder_block_out_channels=(16,),
-        decoder_spatio_temporal_scaling=(True,),
-        decoder_layers_per_block=(1, 1),
-        decoder_inject_noise=(False, False),
-        upsample_residual=(True,),
-        upsample_factor=(2,),
-        patch_size=8,
-        spatial_compression_ratio=16,
-        temporal_compression_ratio=2,
-        encoder_causal=True,
-        decoder_causal=False,
-    ).eval()
+    return build_autoencoder(channels).eval()
 
 
 @torch.no_grad()
