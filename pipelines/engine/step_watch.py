@@ -63,6 +63,8 @@ class StepWatch:
     began: float = field(default_factory=time.perf_counter)
     loop_began: float = 0.0
     last_step_at: float = 0.0
+    _open_bar: object | None = None
+    """Identifies the pipeline's progress bar that is not closed yet."""
     _copies: dict[int, tuple[Any, torch.Tensor | None]] = field(default_factory=dict)
     """Copies of the scheduler that were stepped, in that order, with their newest x0."""
     _finished_copies: dict[int, Any] = field(default_factory=dict)
@@ -132,6 +134,12 @@ class StepWatch:
         self._finished_copies[id(copied)] = copied
         return x0
 
+    def bar_opened(self, total: int | None, is_loop: bool) -> object:
+        """Returns what `bar_closed` is to be called with."""
+        self.count.open_bar(total, is_loop)
+        self._open_bar = object()
+        return self._open_bar
+
     def bar_advanced(self) -> None:
         """Called when the pipeline's progress bar advances: a step, where only copies of the
         scheduler are stepped."""
@@ -143,7 +151,10 @@ class StepWatch:
         if x0 is not None and self._copies.keys() <= self._finished_copies.keys():
             self.finished_early = self.skipping = True
 
-    def bar_closed(self) -> None:
+    def bar_closed(self, bar: object) -> None:
+        if bar is not self._open_bar:  # tqdm closes a bar again when it is garbage collected
+            return
+        self._open_bar = None
         self.count.close_bar()
         self.skipping = False
         if not self.count.by_scheduler:  # the next bar is another round, with other copies
@@ -262,7 +273,7 @@ def _watch_progress_bar(pipe: Any, watch: StepWatch) -> Iterator[None]:
         bar = make_bar(*args, **kwargs)
         if not hasattr(bar, "total") or not hasattr(bar, "iterable"):  # no bar of tqdm
             return bar
-        watch.count.open_bar(bar.total, is_loop=bar.iterable is not None)
+        opened = watch.bar_opened(bar.total, is_loop=bar.iterable is not None)
         advance, close = bar.update, bar.close
 
         def update(n: float | None = 1) -> bool | None:
@@ -272,7 +283,7 @@ def _watch_progress_bar(pipe: Any, watch: StepWatch) -> Iterator[None]:
 
         def close_bar() -> None:
             close()
-            watch.bar_closed()
+            watch.bar_closed(opened)
 
         bar.update, bar.close = update, close_bar
         return bar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,13 +53,16 @@ class Pipe:
     def __init__(self) -> None:
         self.scheduler: Any = diffusers.FlowMatchEulerDiscreteScheduler()
         self.denoiser = Denoiser()
+        self.collects_garbage_at: int | None = None
         self.components = {"scheduler": self.scheduler, "transformer": self.denoiser}
 
     def progress_bar(self, iterable: Any = None, total: int | None = None) -> Any:
         return tqdm(iterable, total=total, disable=True)
 
     def sample(self, latents: torch.Tensor = SAMPLE, bar: Any = None) -> torch.Tensor:
-        for t in self.scheduler.timesteps:
+        for place, t in enumerate(self.scheduler.timesteps):
+            if place == self.collects_garbage_at:
+                gc.collect()
             velocity = self.denoiser(latents)[0]
             latents = self.scheduler.step(velocity, t, latents, return_dict=False)[0]
             if bar is not None:
@@ -253,8 +257,13 @@ def test_a_loop_that_steps_copies_ends_with_their_estimates() -> None:
     assert buttons.told == [(1, 4), (2, 4)]
 
 
-def test_every_chunk_is_finished_after_one_step_and_none_is_left_as_noise() -> None:
+@pytest.mark.parametrize("collects_garbage_at", [None, 0, 1, 2, 3])
+def test_every_chunk_is_finished_after_one_step_and_none_is_left_as_noise(
+    collects_garbage_at: int | None,
+) -> None:
+    """Also while the bars of earlier chunks are collected, which tqdm closes again then."""
     pipe, buttons = Pipe(), Buttons()
+    pipe.collects_garbage_at = collects_garbage_at
     buttons.finish_at = 2
     with watched(pipe, buttons, rounds=3, decodes_itself=True) as watch:
         made = chunks(pipe)
