@@ -16,9 +16,24 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from training.crops import to_tensor
-from training.current_world import COLOURS, FRAMES, PLACES, SIDE, SUBJECTS, RenderedClip, render
+from training.current_world import (
+    COLOURS,
+    FRAMES,
+    PLACES,
+    SIDE,
+    SUBJECTS,
+    RenderedClip,
+    render,
+)
 from training.loop import RUNS
-from training.models import ARCHITECTURE, LATENT_CHANNELS, load_autoencoder
+from training.models import (
+    ARCHITECTURE,
+    LATENT_CHANNELS,
+    LATENT_FRAMES,
+    LATENT_SIDE,
+    UPSAMPLING,
+    load_autoencoder,
+)
 from training.world.motions import MOTIONS
 from training.world.ood_clips import single_object_clip
 
@@ -82,9 +97,11 @@ def make_item(
     rng: np.random.Generator,
 ) -> Item:
     video = to_tensor(pixels)
+    # at the size at which the denoiser works
+    video = torch.nn.functional.avg_pool2d(video, UPSAMPLING)
     still = video[:, int(rng.integers(FRAMES))].unsqueeze(1)
     mask = torch.from_numpy(masks).float()[None, None] / 255
-    space, time = ARCHITECTURE.space, ARCHITECTURE.time
+    space, time = ARCHITECTURE.space * UPSAMPLING, ARCHITECTURE.time
     first = torch.nn.functional.avg_pool3d(mask[:, :, :1], (1, space, space))
     rest = torch.nn.functional.avg_pool3d(mask[:, :, 1:], (time, space, space))
     return video, still, torch.cat([first, rest], 2)[0, 0], torch.tensor(labels)
@@ -113,7 +130,7 @@ def main() -> None:
     out = RUNS / args.run
     out.mkdir(parents=True, exist_ok=True)
     n = args.clips
-    t, s = (FRAMES - 1) // ARCHITECTURE.time + 1, SIDE // ARCHITECTURE.space
+    t, s = LATENT_FRAMES, LATENT_SIDE
     videos = np.lib.format.open_memmap(
         out / "videos.npy", "w+", np.float16, (n, LATENT_CHANNELS, t, s, s)
     )

@@ -31,12 +31,14 @@ class Architecture:
     upsample_factor: tuple[int, ...]
 
 
-ARCHITECTURES = {
-    "emoji": Architecture(64, 16, 2, (96, 192), (2, 1), (192,), (2, 1), (2,)),
-    "storybook": Architecture(128, 32, 4, (64, 128, 128), (1, 1, 1), (96, 192), (2, 2, 1), (1, 2)),
-}
-ARCHITECTURE = ARCHITECTURES[current_world.NAME]
+ARCHITECTURE = Architecture(64, 16, 2, (96, 192), (2, 1), (192,), (2, 1), (2,))
 LATENT_CHANNELS = ARCHITECTURE.latent_channels
+UPSAMPLING = 2 if current_world.STORYBOOK else 1
+"""The denoiser works at a clip's width and height divided by this; then its latents are doubled."""
+SAMPLED_SIDE = current_world.SIDE // UPSAMPLING
+"""In pixels."""
+LATENT_FRAMES = (current_world.FRAMES - 1) // ARCHITECTURE.time + 1
+LATENT_SIDE = SAMPLED_SIDE // ARCHITECTURE.space
 MIN_LOG_VARIANCE = -30.0
 """What diffusers' DiagonalGaussianDistribution clamps to."""
 TOKENS = 128
@@ -44,7 +46,7 @@ TOKENS = 128
 
 
 def build_autoencoder() -> AutoencoderKLLTXVideo:
-    """Untrained. 16 x 16 pixels x 2 frames per 64-channel latent; storybook: 32 x 32 x 4, 128.
+    """Untrained. 16 x 16 pixels x 2 frames per 64-channel latent.
 
     Uses the residual down- and upsamplers of LTX-Video 0.9.5 (space-to-channel averages, as in
     DC-AE, arXiv:2410.10733), which learn much faster than strided convolutions.

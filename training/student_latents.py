@@ -20,10 +20,9 @@ from torch import Tensor
 
 from training.fast_forward import block_forward
 from training.loop import RUNS
+from training.models import LATENT_FRAMES, LATENT_SIDE
 from training.train_denoiser import (
     FULL_CAPTION,
-    LATENT_FRAMES,
-    LATENT_SIDE,
     LatentDataset,
     to_tokens,
 )

@@ -118,11 +118,13 @@ def save_sheet(truth: Tensor, decoded: Tensor, path: Path) -> None:
 
 @torch.no_grad()
 def validate(state: TrainingState, clips: Tensor, run: Path) -> None:
-    """Reconstructs whole clips, [N, 3, F, H, W], with the averaged weights; logs PSNR, saves a
-    sheet."""
+    """Reconstructs whole clips, [N, 3, F, H, W], with the averaged weights; logs PSNR
+    at full and at half size, saves a sheet."""
     model = restore_autoencoder(state.ema.values)
+    halved = halve(clips)
     with torch.autocast("cpu", torch.bfloat16):
         decoded = torch.cat([reconstruct(model, x[None]) for x in clips])
+        decoded_halved = torch.cat([reconstruct(model, x[None]) for x in halved])
     scores = [psnr(a / 2, b.clamp(-1, 1) / 2) for a, b in zip(clips, decoded, strict=True)]
     save_sheet(clips, decoded.float(), run / f"sheet-{state.step:06d}.png")
     log_metrics(
@@ -131,6 +133,7 @@ def validate(state: TrainingState, clips: Tensor, run: Path) -> None:
         minutes=state.clock.spent_s / 60,
         psnr=sum(scores) / len(scores),
         worst=min(scores),
+        psnr_half_size=psnr(halved / 2, decoded_halved.clamp(-1, 1) / 2),
     )
 
 
@@ -154,6 +157,12 @@ def main() -> None:
         type=float,
         default=0.0,
         help="share of batches whose latents and pixels are halved or mirrored",
+    )
+    parser.add_argument(
+        "--half-size",
+        type=float,
+        default=0.0,
+        help="share of batches at half the width and height, at which the denoiser works",
     )
     parser.add_argument("--stop-at", type=int, help="stop after this step, for comparisons")
     parser.add_argument("--seed", type=int, default=1)
@@ -210,6 +219,8 @@ def main() -> None:
             break
         video = video.to(args.device).to(memory_format=torch.channels_last_3d)
         weight = weight.to(args.device)
+        if args.half_size and float(rng.random()) < args.half_size:
+            video, weight = halve(video), halve(weight)
 
         # 4. Encode, add noise to the latents, decode.
         with torch.autocast(args.device, torch.bfloat16):

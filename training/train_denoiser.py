@@ -24,11 +24,14 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
 from training import close_ups
 from training.caption_noise import add_noise_words
-from training.current_world import COLOURS, FPS, FRAMES, PLACES, SIDE, SUBJECTS, caption
+from training.current_world import COLOURS, FPS, FRAMES, PLACES, SUBJECTS, caption
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, AverageLoss, Clock, Ema, Every, TrainingState, log_metrics
 from training.models import (
     ARCHITECTURE,
+    LATENT_FRAMES,
+    LATENT_SIDE,
+    SAMPLED_SIDE,
     TOKENS,
     build_denoiser,
     build_text_encoder,
@@ -56,8 +59,6 @@ CAPTION_DROPOUT = 0.1
 
 SUBJECT_NOISE_POWER = 6
 """Exponent of sigma: how quickly the subject's weight falls with noise late in training."""
-LATENT_FRAMES = (FRAMES - 1) // ARCHITECTURE.time + 1
-LATENT_SIDE = SIDE // ARCHITECTURE.space
 SAMPLE_EVERY_STEPS = 400
 """With `--by-steps`."""
 TOKENS_PER_BATCH = 9_216
@@ -284,7 +285,8 @@ def save_samples(pipe: LTXPipeline, path: Path, frames: int) -> None:
     pipe.set_progress_bar_config(disable=True)
     with torch.autocast("cpu", torch.bfloat16):
         clips = pipe(
-            prompt=list(SAMPLE_PROMPTS), width=SIDE, height=SIDE, num_frames=frames, frame_rate=FPS,
+            prompt=list(SAMPLE_PROMPTS), width=SAMPLED_SIDE, height=SAMPLED_SIDE,
+            num_frames=frames, frame_rate=FPS,
             num_inference_steps=16, guidance_scale=3.0, output_type="np",
             generator=torch.Generator().manual_seed(0),
         ).frames  # type: ignore[union-attr]  # fmt: skip

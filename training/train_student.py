@@ -25,13 +25,11 @@ from torch import Tensor
 from training.evaluation.clip_generator import POCKET
 from training.fast_forward import block_forward, forward
 from training.loop import RUNS, AverageLoss, Clock, Ema, Every, TrainingState, log_metrics
-from training.models import TOKENS, build_denoiser
+from training.models import LATENT_FRAMES, LATENT_SIDE, TOKENS, build_denoiser
 from training.muon import Muon
 from training.train_denoiser import (
     ADAMW_NAMES,
     CAPTION_TOKENS,
-    LATENT_FRAMES,
-    LATENT_SIDE,
     LatentDataset,
     mixed_batch,
     rope_scale,
