@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLLTXVideo, LTXVideoTransformer3DModel
+from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 from transformers import T5Config, T5EncoderModel
 
 from training import current_world
@@ -105,60 +106,57 @@ def grow_autoencoder(smaller: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
 
 
 @torch.no_grad()
-def condition_on_timestep(plain: AutoencoderKLLTXVideo) -> AutoencoderKLLTXVideo:
-    """Copies an autoencoder into one whose decoder also takes the noise level of its latents
-    (`decode_timestep`). The new layers output zero, so the result is the same at every timestep.
-
-    Raises ValueError if a level of the decoder changes its width by a layer of its own: diffusers
-    gives that layer the timestep instead of its embedding, and fails.
-    """
-    if any(block.conv_in is not None for block in plain.decoder.up_blocks):
-        raise ValueError("a decoder with layers between its widths cannot take a timestep")
-    config = {k: v for k, v in plain.config.items() if not k.startswith("_")}
-    model = AutoencoderKLLTXVideo(**{**config, "timestep_conditioning": True})
-    state = model.state_dict()
-    for name in state.keys() - plain.state_dict().keys():
-        if name.endswith("scale_shift_table") or ".linear_2." in name:
-            state[name].zero_()
-    state.update(plain.state_dict())
-    model.load_state_dict(state)
-    # a unit, not a weight: diffusers declares it as a parameter
-    unit = model.decoder.timestep_scale_multiplier
-    assert unit is not None
-    unit.requires_grad_(False)
-    return model
-
-
-def is_conditioned(model: AutoencoderKLLTXVideo) -> bool:
-    return bool(model.config["timestep_conditioning"])
-
-
-@torch.no_grad()
 def reconstruct(model: AutoencoderKLLTXVideo, video: torch.Tensor) -> torch.Tensor:
     """Encodes and decodes [B, 3, F, H, W] without noise."""
-    latents = model.encode(video).latent_dist.mode()  # type: ignore[union-attr]
-    timestep = torch.zeros(len(video)).to(latents) if is_conditioned(model) else None
-    return model.decode(latents, timestep).sample  # type: ignore[union-attr]
+    return model.decode(model.encode(video).latent_dist.mode()).sample  # type: ignore[union-attr]
 
 
 def restore_autoencoder(weights: dict[str, torch.Tensor]) -> AutoencoderKLLTXVideo:
-    """Builds the autoencoder that these weights belong to."""
     model = build_autoencoder()
-    if "decoder.scale_shift_table" in weights:
-        model = condition_on_timestep(model)
     model.load_state_dict(weights)
     return model
 
 
 def load_autoencoder(path: Path) -> AutoencoderKLLTXVideo:
-    """Loads from a run of `train_autoencoder` or `train_decoder` (averaged weights) or from a
-    pipeline's folder."""
+    """Loads from a run of `train_autoencoder` (averaged weights) or from a pipeline's folder."""
     if (path / "vae").is_dir():
         return make_deterministic(
             AutoencoderKLLTXVideo.from_pretrained(path, subfolder="vae", use_safetensors=True)
         )
     state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     return make_deterministic(restore_autoencoder(state["ema"]))
+
+
+def build_upsampler() -> LTXLatentUpsamplerModel:
+    """Untrained. Doubles height and width of latents in the autoencoder's own scale."""
+    return LTXLatentUpsamplerModel(
+        in_channels=LATENT_CHANNELS,
+        mid_channels=96,
+        num_blocks_per_stage=2,
+        dims=3,
+        spatial_upsample=True,
+        temporal_upsample=False,
+    )
+
+
+class UpsamplingDecoder(torch.nn.Module):
+    """From the denoiser's latents, [B, C, F, H, W] in the autoencoder's own scale, to pixels."""
+
+    def __init__(self, autoencoder: AutoencoderKLLTXVideo) -> None:
+        super().__init__()
+        self.upsampler = build_upsampler()
+        self.decoder = autoencoder.decoder
+
+    @classmethod
+    def load(cls, run: Path, autoencoder: Path) -> UpsamplingDecoder:
+        """The averaged weights of a run of `train_upsampler`."""
+        model = cls(load_autoencoder(autoencoder))
+        state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+        model.load_state_dict(state["ema"])
+        return model
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.upsampler(latents))
 
 
 def build_denoiser() -> LTXVideoTransformer3DModel:

@@ -1,23 +1,26 @@
-"""Stage 7: trains the decoder to draw.  python -m training.train_decoder --steps 1500
+"""Stage 7: trains the latent upsampler, and the decoder with it.
 
-Where the latents leave a doubt, a decoder trained on L1 alone paints the average, a smear. This one
-also sees latents that the student made (`student_latents`), beside the film they should have been,
-and is rated by a discriminator and by a judge's features. The encoder stays as it is, so denoiser
-and student fit the new decoder.
+    python -m training.train_upsampler --minutes 30
 
---timestep-conditioning: the decoder takes the share of noise in its latents as well, as in
-LTX-Video (arXiv:2501.00103): `decode_timestep` in a model's card. It then cleans its input itself.
+The denoiser works at half the width and height. The upsampler doubles its latents, and the decoder
+draws them at full size: they learn it from cached latents, beside the clip rendered at full size.
+First the upsampler alone, with the encoding of that clip as a second goal; then both. Where the
+latents leave a doubt, a decoder trained on L1 alone paints the average, a smear. So they also get
+latents that the student made (`student_latents`), and are rated by a discriminator and by a judge's
+features. The encoder stays as it is, so denoiser and student fit the new decoder.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from diffusers import AutoencoderKLLTXVideo
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -28,14 +31,23 @@ from training.adversarial import (
     perceptual_loss,
 )
 from training.cache_latents import ClipDataset
-from training.loop import RUNS, AverageLoss, Clock, Ema, Every, TrainingState, log_metrics
-from training.models import condition_on_timestep, is_conditioned, load_autoencoder
+from training.loop import (
+    RUNS,
+    AverageLoss,
+    Clock,
+    Ema,
+    Every,
+    TrainingState,
+    log_metrics,
+    psnr,
+)
+from training.models import UpsamplingDecoder, load_autoencoder
 from training.muon import Muon
 from training.student_latents import FILE
 from training.train_autoencoder import (
-    VALIDATE_EVERY_STEPS,
+    halve,
     reconstruction_loss,
-    validate,
+    save_sheet,
     validation_clips,
 )
 
@@ -43,7 +55,8 @@ WINDOW_FRAMES = 12
 WINDOW_SIDE = 128
 """What discriminator and judge see of a clip: on the whole of it they would cost more than the
 decoder."""
-ADAMW_NAMES = ("conv_out.conv", "time_embedder", "scale_shift_table")
+ADAMW_NAMES = ("decoder.conv_out", "upsampler.final_conv")
+VALIDATE_EVERY_S = 300
 Example = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -99,19 +112,40 @@ def cut_windows(x: Tensor, corners: Tensor) -> Tensor:
     )
 
 
-def main() -> None:
+def validate(
+    weights: dict[str, Tensor],
+    autoencoder: AutoencoderKLLTXVideo,
+    clips: Tensor,
+    run: Path,
+    step: int,
+) -> None:
+    """Encodes whole clips [N, 3, F, H, W] at half size, doubles and decodes them; logs PSNR, saves
+    a sheet."""
+    model = UpsamplingDecoder(copy.deepcopy(autoencoder))
+    model.load_state_dict(weights)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        halves = [autoencoder.encode(halve(x[None])).latent_dist.mode() for x in clips]  # type: ignore[union-attr]
+        decoded = torch.cat([model(z).float() for z in halves])
+    scores = [psnr(a / 2, b.clamp(-1, 1) / 2) for a, b in zip(clips, decoded, strict=True)]
+    save_sheet(clips, decoded, run / f"sheet-{step:06d}.png")
+    log_metrics(run, step=step, psnr=sum(scores) / len(scores), worst=min(scores))
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", default="decoder")
+    parser.add_argument("--run", default="upsampler")
     parser.add_argument(
         "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
     )
     parser.add_argument("--latents", default="latents")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--timestep-conditioning", action="store_true")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument(
+        "--decoder-from", type=float, default=0.4, help="share of the time before it is trained"
+    )
     parser.add_argument(
         "--max-noise", type=float, default=0.1, help="share of noise in the latents, at most"
     )
@@ -123,27 +157,28 @@ def main() -> None:
         "--adversarial", type=float, default=0.3, help="relative weight; 0 for none"
     )
     parser.add_argument(
-        "--adversarial-from", type=float, default=0.2, help="share of the steps before it counts"
+        "--adversarial-from", type=float, default=0.5, help="share of the time before it counts"
     )
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--no-compile", action="store_true")
-    args = parser.parse_args()
+    return parser.parse_args()
 
-    # 1. Autoencoder, of which the decoder is trained; discriminator; their optimisers.
+
+def main() -> None:
+    args = arguments()
+
+    # 1. Upsampler and decoder, the frozen autoencoder, discriminator; their optimisers.
     torch.manual_seed(args.seed)
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
-    model = load_autoencoder(RUNS / args.autoencoder)
-    if args.timestep_conditioning and not is_conditioned(model):
-        model = condition_on_timestep(model)
-    model = model.to(args.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    model.encoder.requires_grad_(False)
-    trained = [(n, p) for n, p in model.decoder.named_parameters() if p.requires_grad]
-    optimiser = Muon(trained, args.lr, adamw_names=ADAMW_NAMES)
+    autoencoder = load_autoencoder(RUNS / args.autoencoder).eval().requires_grad_(False)
+    model = UpsamplingDecoder(copy.deepcopy(autoencoder)).to(args.device)
+    model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    optimiser = Muon(model.named_parameters(), args.lr, adamw_names=ADAMW_NAMES)
     discriminator = PatchDiscriminator().to(args.device)
     rater = torch.optim.AdamW(discriminator.parameters(), 2e-4, betas=(0.5, 0.9))
-    clock = Clock(args.steps, by_steps=True)
-    state = TrainingState(model, optimiser, Ema(model, 0.998), clock)
+    clock = Clock(args.minutes * 60)
+    state = TrainingState(model, optimiser, Ema(model, 0.995), clock)
 
     # 2. Resume.
     if checkpoint.exists():
@@ -159,17 +194,19 @@ def main() -> None:
         pairs, args.batch, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
     features = perceptual_loss().to(args.device) if args.perceptual else None
-    decoder = model.decoder
+    upsampler, decoder, encoder = model.upsampler, model.decoder, autoencoder.encoder
+    encoder = encoder.to(args.device)
     if not args.no_compile:
-        decoder = torch.compile(decoder, dynamic=False)  # type: ignore[assignment]
+        upsampler, decoder, encoder = (
+            torch.compile(part, dynamic=False) for part in (upsampler, decoder, encoder)
+        )
     validation = validation_clips()
-    save_due = Every(120)
+    save_due, validation_due = Every(120), Every(VALIDATE_EVERY_S)
     average, average_rating = AverageLoss(0.98), AverageLoss(0.98)
 
     def save() -> None:
         state.save(
             checkpoint,
-            trained=True,
             discriminator=discriminator.state_dict(),
             rater=rater.state_dict(),
         )
@@ -180,41 +217,50 @@ def main() -> None:
             break
         video = video.to(args.device).to(memory_format=torch.channels_last_3d)
         weight = weight.to(args.device)
+        with_decoder = clock.progress >= args.decoder_from
+        model.decoder.requires_grad_(with_decoder)
 
-        # 4. Noise, as LTXPipeline adds it before decoding: to latents in the encoder's own scale.
+        # 4. Latents with noise, in proportion to their own standard deviation; doubled, decoded.
         z = latents.to(args.device)
-        share = torch.rand(len(z), device=args.device) * args.max_noise
-        blend = share.view(-1, 1, 1, 1, 1)
-        z = (1 - blend) * z + blend * torch.randn_like(z)
-        timestep = share if is_conditioned(model) else None
+        share = torch.rand(len(z), device=args.device).view(-1, 1, 1, 1, 1) * args.max_noise
+        z = z + share * z.std((0, 2, 3, 4), keepdim=True) * torch.randn_like(z)
         with torch.autocast(args.device, torch.bfloat16):
-            decoded = decoder(z.to(memory_format=torch.channels_last_3d), timestep)
+            doubled = upsampler(z.to(memory_format=torch.channels_last_3d))
+            decoded = decoder(doubled)
+            if not with_decoder:
+                with torch.no_grad():
+                    goal = encoder(video)[:, : z.shape[1]].float()
 
-        # 5. The losses' gradients at the pixels, then one pass back through the decoder. Features
+        # 5. The losses' gradients at the pixels, then one pass back through the networks. Features
         # and discriminator, once it can rate, get a share of the reconstruction's length.
         pixels = decoded.detach().float().requires_grad_()
         reconstruction = reconstruction_loss(pixels, video, weight)
         gradient = base = torch.autograd.grad(reconstruction, pixels)[0]
         real = cut_windows(video, corners)
+        is_rated = args.adversarial and clock.progress >= args.adversarial_from
         with torch.autocast(args.device, torch.bfloat16):
-            if features:
+            if features and with_decoder:
                 (part,) = torch.autograd.grad(features(cut_windows(pixels, corners), real), pixels)
                 gradient = gradient + args.perceptual * balance_gradient(part, base)
-            if args.adversarial and clock.progress >= args.adversarial_from:
+            if is_rated:
                 fooled = -discriminator(cut_windows(pixels, corners)).float().mean()
                 (part,) = torch.autograd.grad(fooled, pixels)
                 gradient = gradient + args.adversarial * balance_gradient(part, base)
         for group in optimiser.param_groups:
             group["lr"] = args.lr * clock.lr_factor
-        decoded.backward(gradient.to(decoded.dtype))
-        torch.nn.utils.clip_grad_norm_([p for _, p in trained], 1.0)
+        ends, gradients = [decoded], [gradient.to(decoded.dtype)]
+        if not with_decoder:
+            distance = (doubled.float() - goal) / goal.std((0, 2, 3, 4), keepdim=True)
+            ends, gradients = [*ends, distance.abs().mean()], [*gradients, torch.ones(())]
+        torch.autograd.backward(ends, gradients)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         state.ema.update(model)
 
-        # 6. The discriminator's.
+        # 6. The discriminator's; it learns for a while before it counts.
         rating = 0.0
-        if args.adversarial:
+        if args.adversarial and clock.progress >= 0.8 * args.adversarial_from:
             made = cut_windows(pixels.detach(), corners)
             with torch.autocast(args.device, torch.bfloat16):
                 rated = discriminator_loss(discriminator(real), discriminator(made))
@@ -228,15 +274,21 @@ def main() -> None:
 
         # 7. Log, checkpoint, validation.
         if state.step % 50 == 0:
-            log_metrics(run, step=state.step, loss=average_loss, discriminator=average_rated)
+            log_metrics(
+                run,
+                step=state.step,
+                minutes=clock.spent_s / 60,
+                loss=average_loss,
+                discriminator=average_rated,
+            )
         if save_due():
             save()
-        if state.step % VALIDATE_EVERY_STEPS == 0:
-            validate(state, validation, run)
+        if validation_due():
+            validate(state.ema.values, autoencoder, validation, run, state.step)
 
     # 8. Last checkpoint and validation.
     save()
-    validate(state, validation, run)
+    validate(state.ema.values, autoencoder, validation, run, state.step)
 
 
 if __name__ == "__main__":
