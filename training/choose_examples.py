@@ -76,7 +76,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=POCKET)
     parser.add_argument("--student", type=Path, required=True)
-    parser.add_argument("--decode-timestep", type=float, default=0.0)
     parser.add_argument("--seeds", type=int, default=12)
     parser.add_argument("--out", type=Path, default=RUNS / "examples.json")
     args = parser.parse_args()
@@ -87,7 +86,7 @@ def main() -> None:
         (STUDENT, args.student, STEPS, 1.0),
         (TEACHER, None, 20, 3.0),
     ):
-        generator = ClipGenerator(args.weights, transformer, args.decode_timestep)
+        generator = ClipGenerator(args.weights, transformer)
         chosen[name] = []
         for example in EXAMPLES:
             request = ClipRequest(example.prompt, 0, steps, guidance)

@@ -57,9 +57,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--transformer", type=Path, help="a folder with a transformer to use instead"
     )
-    parser.add_argument(
-        "--decode-timestep", type=float, default=0.0, help="for a timestep-conditioned decoder"
-    )
     parser.add_argument("--clips", type=int, default=whole.clips, help="clips from text")
     parser.add_argument("--pictures", type=int, default=whole.pictures, help="clips from pictures")
     parser.add_argument(
@@ -91,8 +88,6 @@ def main(argv: list[str] | None = None) -> None:
     only = tuple(args.only.split(",")) if args.only else SECTIONS
     rows = plan(PlanSize(args.clips, args.pictures, args.others), options, only)
     weights = fingerprint(args.weights, *([args.transformer] if args.transformer else []))
-    if args.decode_timestep:
-        weights += f"-{args.decode_timestep:g}"
     results = ResultsStore(args.out or RUNS / "evaluation" / weights)
     judge = ClipJudge() if set(only) != {"samples"} else None
     if not args.report:
@@ -105,7 +100,6 @@ def main(argv: list[str] | None = None) -> None:
             args.workers,
             full_size_rows,
             transformer=args.transformer,
-            decode_timestep=args.decode_timestep,
         )
     if args.sheet:
         _sheets(rows, results, args.sheet)

@@ -14,6 +14,11 @@ from diffusers import LTXVideoTransformer3DModel
 from torch import Tensor
 
 
+def to_tokens(x: Tensor) -> Tensor:
+    """[B, C, F, H, W] -> [B, F * H * W, C]."""
+    return x.flatten(2).transpose(1, 2)
+
+
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     real, imaginary = x.unflatten(2, (-1, 2)).unbind(-1)
     turned = torch.stack([-imaginary, real], -1).flatten(2)

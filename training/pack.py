@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
-from training.evaluation.clip_generator import POCKET
+from training.evaluation.clip_generator import POCKET, UPSAMPLER
 from training.loop import RUNS
+from training.models import UpsamplingDecoder
 from training.tokenizer import build_tokenizer
 from training.train_denoiser import ConditionedDenoiser, LatentDataset, build_pipeline
 
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--autoencoder", default="autoencoder", help="a run, or a pipeline's folder"
     )
+    parser.add_argument("--upsampler", help="a run of train_upsampler, for its decoder too")
     parser.add_argument("--latents", default="latents")
     parser.add_argument("--out", type=Path, default=POCKET)
     args = parser.parse_args()
@@ -42,12 +44,18 @@ def main() -> None:
         RUNS / args.autoencoder,
         LatentDataset(RUNS / args.latents),
     )
+    drawn = None
+    if args.upsampler:
+        drawn = UpsamplingDecoder.load(RUNS / args.upsampler, RUNS / args.autoencoder)
+        pipe.vae.decoder.load_state_dict(drawn.decoder.state_dict())
     pipe.to(dtype=torch.float16)
 
     # 2. Write to a temporary folder, in half precision and small shards.
     part = args.out.with_suffix(".part")
     shutil.rmtree(part, ignore_errors=True)
     pipe.save_pretrained(part, safe_serialization=True, max_shard_size="8MB")
+    if drawn:
+        drawn.upsampler.half().save_pretrained(part / UPSAMPLER, safe_serialization=True)
     # transformers loads in the config's precision, diffusers in float32: use float32 for both
     config = part / "text_encoder" / "config.json"
     about = json.loads(config.read_text()) | {"dtype": "float32"}

@@ -64,7 +64,7 @@ def wrap_list(key: str, names: tuple[str, ...]) -> str:
     return f"  {key}:\n{wrapped}\n"
 
 
-def update_card(card: str, decode_timestep: float | None, examples: list[dict[str, object]]) -> str:
+def update_card(card: str, examples: list[dict[str, object]]) -> str:
     """The card's text for the present world's sizes and words; comments stay."""
     motions = yaml.safe_load(card)["knows"]["motions"]
     knows = "".join(
@@ -84,10 +84,6 @@ def update_card(card: str, decode_timestep: float | None, examples: list[dict[st
     shape = f'shapes:\n  - {{label: "1:1", width: {SIDE}, height: {SIDE}}}\n'
     card = replace_block(card, "shapes", shape)
     card = replace_value(card, "frames", f"{{of: {ARCHITECTURE.time}, plus: 1}}")
-    if decode_timestep is not None:
-        share = f"{decode_timestep:g}"
-        call = f"call: {{decode_timestep: {share}, decode_noise_scale: {share}}}\n"
-        card = replace_block(card, "call", call)
     if examples:
         lines = [f"  - {{{', '.join(f'{k}: {v}' for k, v in e.items())}}}\n" for e in examples]
         card = replace_block(card, "examples", "examples:\n" + "".join(lines))
@@ -100,20 +96,14 @@ def main() -> None:
     )
     parser.add_argument("--weights", type=Path, required=True, help="as written by training.pack")
     parser.add_argument("--student", type=Path, required=True)
-    parser.add_argument(
-        "--decode-timestep", type=float, help="required for a timestep-conditioned decoder"
-    )
     parser.add_argument("--examples", type=Path, help="as written by training.choose_examples")
     parser.add_argument("--presets", type=Path, default=PRESETS)
     args = parser.parse_args()
 
-    config = json.loads((args.weights / "vae" / "config.json").read_text())
-    if config["timestep_conditioning"] != (args.decode_timestep is not None):
-        raise SystemExit("--decode-timestep is for timestep-conditioned decoders, and needed there")
     examples = json.loads(args.examples.read_text()) if args.examples else {}
     for name, weights in ((POCKET, args.weights), (STUDENT, args.student)):
         card = args.presets / "models" / f"{name}.yaml"
-        text = update_card(card.read_text(), args.decode_timestep, examples.get(name, []))
+        text = update_card(card.read_text(), examples.get(name, []))
         replace_weights(weights, args.presets / name)
         card.write_text(text)
         print(f"{card}: {SIDE}x{SIDE}, {FRAMES} frames, {len(SUBJECT_NAMES)} subjects")

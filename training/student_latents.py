@@ -18,13 +18,12 @@ import torch
 from diffusers import LTXVideoTransformer3DModel
 from torch import Tensor
 
-from training.fast_forward import block_forward
+from training.fast_forward import block_forward, to_tokens
 from training.loop import RUNS
 from training.models import LATENT_FRAMES, LATENT_SIDE
 from training.train_denoiser import (
     FULL_CAPTION,
     LatentDataset,
-    to_tokens,
 )
 from training.train_student import STEPS, Teacher, Velocity, sigma_grid
 

@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 from training import close_ups
 from training.caption_noise import add_noise_words
 from training.current_world import COLOURS, FPS, FRAMES, PLACES, SUBJECTS, caption
-from training.fast_forward import block_forward, forward
+from training.fast_forward import block_forward, forward, to_tokens
 from training.loop import RUNS, AverageLoss, Clock, Ema, Every, TrainingState, log_metrics
 from training.models import (
     ARCHITECTURE,
@@ -214,11 +214,6 @@ def _transfer_embeddings(
 def parse_shares(text: str) -> dict[str, float]:
     """Parses "spin:3,circle:1.5"."""
     return {name: float(share) for name, share in (part.split(":") for part in text.split(","))}
-
-
-def to_tokens(x: Tensor) -> Tensor:
-    """[B, C, F, H, W] -> [B, F * H * W, C]."""
-    return x.flatten(2).transpose(1, 2)
 
 
 def sample_sigmas(count: int, shift: float) -> Tensor:

@@ -23,7 +23,7 @@ from diffusers import LTXPipeline, LTXVideoTransformer3DModel
 from torch import Tensor
 
 from training.evaluation.clip_generator import POCKET
-from training.fast_forward import block_forward, forward
+from training.fast_forward import block_forward, forward, to_tokens
 from training.loop import RUNS, AverageLoss, Clock, Ema, Every, TrainingState, log_metrics
 from training.models import LATENT_FRAMES, LATENT_SIDE, TOKENS, build_denoiser
 from training.muon import Muon
@@ -33,7 +33,6 @@ from training.train_denoiser import (
     LatentDataset,
     mixed_batch,
     rope_scale,
-    to_tokens,
 )
 
 STUDENT = POCKET.with_name("pocket-distilled")

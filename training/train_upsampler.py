@@ -57,6 +57,9 @@ WINDOW_SIDE = 128
 decoder."""
 ADAMW_NAMES = ("decoder.conv_out", "upsampler.final_conv")
 VALIDATE_EVERY_S = 300
+GIVEN_PICTURES = 0.25
+"""Share of batches whose first frame comes from its own encoding at full size, as where a picture
+is given."""
 Example = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -141,6 +144,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--latents", default="latents")
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--steps", type=int, help="count steps instead of minutes")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument(
@@ -177,7 +181,7 @@ def main() -> None:
     optimiser = Muon(model.named_parameters(), args.lr, adamw_names=ADAMW_NAMES)
     discriminator = PatchDiscriminator().to(args.device)
     rater = torch.optim.AdamW(discriminator.parameters(), 2e-4, betas=(0.5, 0.9))
-    clock = Clock(args.minutes * 60)
+    clock = Clock(args.steps or args.minutes * 60, by_steps=bool(args.steps))
     state = TrainingState(model, optimiser, Ema(model, 0.995), clock)
 
     # 2. Resume.
@@ -226,7 +230,12 @@ def main() -> None:
         z = z + share * z.std((0, 2, 3, 4), keepdim=True) * torch.randn_like(z)
         with torch.autocast(args.device, torch.bfloat16):
             doubled = upsampler(z.to(memory_format=torch.channels_last_3d))
-            decoded = decoder(doubled)
+            if float(torch.rand(())) < GIVEN_PICTURES:
+                with torch.no_grad():
+                    first = encoder(video[:, :, :1])[:, : z.shape[1]]
+                decoded = decoder(torch.cat([first.to(doubled), doubled[:, :, 1:]], 2))
+            else:
+                decoded = decoder(doubled)
             if not with_decoder:
                 with torch.no_grad():
                     goal = encoder(video)[:, : z.shape[1]].float()

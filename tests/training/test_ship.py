@@ -38,9 +38,8 @@ def presets(tmp_path: Path) -> Path:
         (tmp_path / "presets" / name / "README.md").write_text(f"the card of {name}")
         (tmp_path / "presets" / name / "old.safetensors").write_bytes(b"old")
         weights = tmp_path / "made" / name
-        (weights / "vae").mkdir(parents=True)
+        weights.mkdir(parents=True)
         (weights / "new.safetensors").write_bytes(b"new")
-        (weights / "vae" / "config.json").write_text('{"timestep_conditioning": true}')
     return tmp_path / "presets"
 
 
@@ -68,7 +67,7 @@ def test_another_world_is_put_into_both_cards(
     monkeypatch.setattr(ship, "ARCHITECTURE", replace(ship.ARCHITECTURE, time=4))
     monkeypatch.setattr(ship, "SUBJECT_NAMES", [subject.name for subject in SUBJECTS])
     monkeypatch.setattr(ship, "PLACE_NAMES", [place.name for place in PLACES])
-    chosen = ["--decode-timestep", "0.05", "--examples", str(presets.parent / "examples.json")]
+    chosen = ["--examples", str(presets.parent / "examples.json")]
     before = load_cards(CARDS)
     cards = run(presets, monkeypatch, *chosen)
     for name, card in cards.items():
@@ -79,7 +78,6 @@ def test_another_world_is_put_into_both_cards(
         assert (card.defaults.num_frames, card.defaults.fps) == (25, 12)
         assert (card.limits.max_width, card.limits.max_frames) == (256, 25)
         assert [(shape.label, shape.width) for shape in card.shapes] == [("1:1", 256)]
-        assert card.call == {"decode_timestep": 0.05, "decode_noise_scale": 0.05}
         assert len(card.examples) == len(choose_examples.EXAMPLES) >= 8
         assert card.defaults.num_inference_steps == before[name].defaults.num_inference_steps
         text = (presets / "models" / f"{name}.yaml").read_text()
@@ -91,14 +89,6 @@ def test_another_world_is_put_into_both_cards(
     again = {path: path.read_text() for path in (presets / "models").iterdir()}
     run(presets, monkeypatch, *chosen)
     assert again == {path: path.read_text() for path in (presets / "models").iterdir()}
-
-
-def test_a_conditioned_decoder_is_not_shipped_without_its_timestep(
-    presets: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(SystemExit, match="needed there"):
-        run(presets, monkeypatch)
-    assert (presets / ship.POCKET / "old.safetensors").exists()
 
 
 def test_a_card_without_a_key_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The decoder that draws: timestep conditioning, its losses, and the pairs it learns from."""
+"""The upsampler and the decoder that draws: their losses, and the pairs they learn from."""
 
 from __future__ import annotations
 
@@ -8,78 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLLTXVideo
 
-from tests.training.test_stages import build_autoencoder
-from training import adversarial, judges, models, train_decoder
+from training import adversarial, judges, train_upsampler
 from training.cache_latents import ClipDataset
 from training.crops import to_tensor
+from training.fast_forward import to_tokens
 from training.student_latents import FILE, FIRST_STOPS, finish, from_tokens
-from training.train_denoiser import to_tokens
 from training.train_student import STEPS, sigma_grid
-
-
-def build_small(channels: int = 16) -> AutoencoderKLLTXVideo:
-    torch.manual_seed(0)
-    return build_autoencoder(channels).eval()
-
-
-@torch.no_grad()
-def test_a_newly_conditioned_decoder_draws_as_before_at_every_timestep() -> None:
-    plain = build_small()
-    made = models.condition_on_timestep(plain).eval()
-    latents = torch.randn(2, 16, 3, 2, 2)
-    before = plain.decode(latents).sample  # type: ignore[union-attr]
-    for timestep in (0.0, 0.05, 1.0):
-        after = made.decode(latents, torch.full((2,), timestep)).sample  # type: ignore[union-attr]
-        torch.testing.assert_close(after, before)
-    video = torch.rand(2, 3, 5, 32, 32)
-    torch.testing.assert_close(
-        models.reconstruct(made, video), models.reconstruct(plain, video), atol=1e-5, rtol=1e-4
-    )
-    assert models.is_conditioned(made) and not models.is_conditioned(plain)
-
-
-def test_a_conditioned_decoder_learns_from_the_timestep_but_not_its_unit() -> None:
-    made = models.condition_on_timestep(build_small())
-    latents = torch.randn(1, 16, 3, 2, 2)
-    made.decode(latents, torch.tensor([0.1])).sample.square().mean().backward()  # type: ignore[union-attr]
-    for name, parameter in made.decoder.named_parameters():
-        if name == "timestep_scale_multiplier":
-            assert parameter.grad is None and float(parameter) == 1000
-        elif ".linear_2." in name or name.endswith("scale_shift_table"):
-            assert parameter.grad is not None and parameter.grad.any(), name
-
-
-def test_a_decoder_that_diffusers_cannot_condition_is_refused() -> None:
-    """Its second level is wider than what the first one's upsampler leaves."""
-    config = {k: v for k, v in build_small().config.items() if not k.startswith("_")}
-    for name in ("down_block_types", "downsample_type", "spatio_temporal_scaling",
-                 "decoder_spatio_temporal_scaling", "upsample_residual"):  # fmt: skip
-        config[name] = config[name] * 2
-    for name in ("layers_per_block", "decoder_layers_per_block"):
-        config[name] = (1, 1, 1)
-    config |= {
-        "block_out_channels": (8, 16, 16),
-        "decoder_block_out_channels": (16, 16),
-        "decoder_inject_noise": (False, False, False),
-        "upsample_factor": (1, 2),
-    }
-    with pytest.raises(ValueError, match="cannot take a timestep"):
-        models.condition_on_timestep(AutoencoderKLLTXVideo(**config))
-
-
-def test_weights_say_whether_their_decoder_is_conditioned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(models, "build_autoencoder", build_small)
-    monkeypatch.setattr(models, "LATENT_CHANNELS", 16)
-    for made in (build_small(), models.condition_on_timestep(build_small())):
-        torch.save({"ema": made.state_dict()}, tmp_path / "state.pt")
-        loaded = models.load_autoencoder(tmp_path)
-        assert models.is_conditioned(loaded) == models.is_conditioned(made)
-        for name, value in loaded.decoder.state_dict().items():
-            assert torch.equal(value, made.decoder.state_dict()[name]), name
 
 
 def test_a_discriminator_learns_to_see_blur() -> None:
@@ -135,12 +70,12 @@ def test_windows_are_inside_the_clip_and_mostly_on_the_subject() -> None:
     rng = np.random.default_rng(0)
     masks = np.zeros((25, 256, 256), np.uint8)
     masks[:, 200:240, 20:60] = 255
-    corners = torch.stack([train_decoder.pick_corner(masks, rng) for _ in range(60)])
-    windows = train_decoder.cut_windows(
+    corners = torch.stack([train_upsampler.pick_corner(masks, rng) for _ in range(60)])
+    windows = train_upsampler.cut_windows(
         torch.from_numpy(masks)[None, None].expand(60, 1, -1, -1, -1), corners
     )
-    side = train_decoder.WINDOW_SIDE
-    assert windows.shape == (60, 1, train_decoder.WINDOW_FRAMES, side, side)
+    side = train_upsampler.WINDOW_SIDE
+    assert windows.shape == (60, 1, train_upsampler.WINDOW_FRAMES, side, side)
     assert (windows.flatten(1).amax(1) > 0).float().mean() > 0.6
     assert len({tuple(corner) for corner in corners.tolist()}) > 20
 
@@ -156,7 +91,7 @@ def cache(folder: Path, count: int, **more: Any) -> None:
 def test_latents_are_beside_the_film_that_they_were_made_from(tmp_path: Path) -> None:
     cache(tmp_path, 5, seed=8)
     films, kinds = ClipDataset(8, 5), set()
-    pairs = iter(train_decoder.PairDataset(tmp_path, 1, 0.5))
+    pairs = iter(train_upsampler.PairDataset(tmp_path, 1, 0.5))
     for _ in range(8):
         latents, video, weight, _corner = next(pairs)
         number = int(latents[0, 0, 0, 0])
@@ -170,7 +105,7 @@ def test_latents_are_beside_the_film_that_they_were_made_from(tmp_path: Path) ->
 def test_latents_cached_without_their_seed_are_refused(tmp_path: Path) -> None:
     cache(tmp_path, 2)
     with pytest.raises(ValueError, match="run cache_latents again"):
-        train_decoder.PairDataset(tmp_path, 1, 0.5)
+        train_upsampler.PairDataset(tmp_path, 1, 0.5)
 
 
 @pytest.mark.parametrize("stop", FIRST_STOPS)

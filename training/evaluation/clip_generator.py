@@ -9,16 +9,19 @@ import cv2
 import numpy as np
 import torch
 from diffusers import LTXImageToVideoPipeline, LTXPipeline, LTXVideoTransformer3DModel
+from diffusers.pipelines.ltx.modeling_latent_upsampler import LTXLatentUpsamplerModel
 from PIL import Image
 
-from training.current_world import FPS, FRAMES, PLACES, SIDE, SUBJECTS, render
+from training.current_world import FPS, FRAMES, PLACES, SUBJECTS, render
 from training.evaluation.clip_request import ClipRequest
 from training.evaluation.ood_images import draw_image
 from training.evaluation.pixel_metrics import measure, psnr
-from training.models import reconstruct
+from training.models import LATENT_FRAMES, LATENT_SIDE, SAMPLED_SIDE
 from training.world.motions import MOTIONS
 
 POCKET = Path(__file__).parents[2] / "presets" / "pocket"
+UPSAMPLER = "latent_upsampler"
+"""Folder in that of the pipeline, where its clips are sampled at half their size."""
 JUDGED_SIDE = 64
 """Side at which clips are stored: the judges' input size."""
 
@@ -39,17 +42,18 @@ def load_source(picture: str) -> np.ndarray:
 
 
 class ClipGenerator:
-    def __init__(
-        self, weights: Path = POCKET, transformer: Path | None = None, decode_timestep: float = 0.0
-    ) -> None:
-        """transformer: a folder with a transformer that replaces the pipeline's. decode_timestep:
-        for a timestep-conditioned decoder."""
+    def __init__(self, weights: Path = POCKET, transformer: Path | None = None) -> None:
+        """transformer: a folder with a transformer that replaces the pipeline's."""
         self.text: Any = LTXPipeline.from_pretrained(weights, use_safetensors=True)
         if transformer:
             self.text.transformer = LTXVideoTransformer3DModel.from_pretrained(
                 transformer, use_safetensors=True
             )
-        self.decode_timestep = decode_timestep
+        self.upsampler: LTXLatentUpsamplerModel | None = None
+        if (weights / UPSAMPLER).is_dir():
+            self.upsampler = LTXLatentUpsamplerModel.from_pretrained(
+                weights, subfolder=UPSAMPLER, use_safetensors=True
+            )
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.text.to(self.device)
         self.picture: Any = LTXImageToVideoPipeline(**self.text.components)
@@ -66,24 +70,51 @@ class ClipGenerator:
             "generator": torch.Generator().manual_seed(request.seed),
             "num_inference_steps": request.steps,
             "guidance_scale": request.guidance,
-            "width": SIDE,
-            "height": SIDE,
+            "width": SAMPLED_SIDE,
+            "height": SAMPLED_SIDE,
             "num_frames": FRAMES,
             "frame_rate": FPS,
-            "decode_timestep": self.decode_timestep,
-            "output_type": "np",
+            "output_type": "latent",
         }
         if not request.picture:
-            return to_uint8(self.text(**call).frames[0])
-        picture = Image.fromarray(load_source(request.picture)[0])
-        return to_uint8(self.picture(image=picture, **call).frames[0])
+            return self._decode(self._unpack(self.text(**call).frames))
+        picture = load_source(request.picture)[:1]
+        packed = self.picture(image=Image.fromarray(picture[0]), **call).frames
+        return self._decode(self._unpack(packed), picture)
+
+    def _unpack(self, packed: torch.Tensor) -> torch.Tensor:
+        """Latents [1, C, F, H, W] in the autoencoder's own scale, from the pipeline's output."""
+        pipe, vae = self.text, self.text.vae
+        shape = (LATENT_FRAMES, LATENT_SIDE, LATENT_SIDE, 1, 1)
+        return pipe._denormalize_latents(
+            pipe._unpack_latents(packed, *shape),
+            vae.latents_mean,
+            vae.latents_std,
+            vae.config.scaling_factor,
+        )
 
     @torch.no_grad()
-    def _reconstruct(self, pixels: np.ndarray) -> np.ndarray:
+    def _encode(self, pixels: np.ndarray) -> torch.Tensor:
+        """[F, H, W, 3] uint8 -> [1, C, F, H, W]."""
         x = torch.from_numpy(pixels).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-        x = x.to(self.device)
-        made = reconstruct(self.text.vae, x)[0]
-        return to_uint8((made.permute(1, 2, 3, 0).cpu().numpy() + 1) / 2)
+        return self.text.vae.encode(x.to(self.device)).latent_dist.mode()
+
+    @torch.no_grad()
+    def _decode(self, latents: torch.Tensor, picture: np.ndarray | None = None) -> np.ndarray:
+        """[F, SIDE, SIDE, 3] uint8. picture: the given first frame, [1, SIDE, SIDE, 3] uint8, whose
+        own latent frame is decoded, as in the app."""
+        if self.upsampler:
+            latents = self.upsampler(latents)
+            if picture is not None:
+                latents = torch.cat([self._encode(picture), latents[:, :, 1:]], 2)
+        made = self.text.vae.decode(latents).sample[0]
+        return to_uint8((made.permute(1, 2, 3, 0).float().cpu().numpy() + 1) / 2)
+
+    def _reconstruct(self, pixels: np.ndarray) -> np.ndarray:
+        """The clip or picture after the path that generated clips take, without the denoiser."""
+        picture = pixels if len(pixels) == 1 else None
+        half = np.stack([_halve(frame) for frame in pixels]) if self.upsampler else pixels
+        return self._decode(self._encode(half), picture)
 
     def compute_metrics(self, request: ClipRequest, clip: np.ndarray) -> dict[str, float]:
         metrics = measure(clip)
@@ -98,6 +129,11 @@ class ClipGenerator:
                     self._reconstruct(source[:1])[0], source[0]
                 )
         return metrics
+
+
+def _halve(frame: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
+    return cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
 
 
 def downscale(clip: np.ndarray) -> np.ndarray:

@@ -36,7 +36,6 @@ def generate_missing(
     full_size: Sequence[ClipRequest] = (),
     report: Callable[[str], None] = print,
     transformer: Path | None = None,
-    decode_timestep: float = 0.0,
 ) -> None:
     """Generates the clips that `results` lacks; those of `full_size` are stored at full size."""
     full_size_keys = {request.key for request in full_size}
@@ -52,12 +51,12 @@ def generate_missing(
     if not missing:
         return
     if workers == 1:
-        generator = ClipGenerator(weights, transformer, decode_timestep)
+        generator = ClipGenerator(weights, transformer)
         for i, request in enumerate(missing.values()):
             done(generate_one(generator, results, request, request.key in full_size_keys), i + 1)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    start = (weights, transformer, decode_timestep, results.folder, threads)
+    start = (weights, transformer, results.folder, threads)
     with ProcessPoolExecutor(workers, get_context("spawn"), _init_worker, start) as pool:
         tasks = [
             pool.submit(_generate_in_worker, r, r.key in full_size_keys) for r in missing.values()
@@ -75,12 +74,10 @@ def generate_missing(
 _worker_state: tuple[ClipGenerator, ResultsStore]
 
 
-def _init_worker(
-    weights: Path, transformer: Path | None, decode_timestep: float, folder: Path, threads: int
-) -> None:
+def _init_worker(weights: Path, transformer: Path | None, folder: Path, threads: int) -> None:
     global _worker_state
     torch.set_num_threads(threads)
-    _worker_state = ClipGenerator(weights, transformer, decode_timestep), ResultsStore(folder)
+    _worker_state = ClipGenerator(weights, transformer), ResultsStore(folder)
 
 
 def _generate_in_worker(request: ClipRequest, full_size: bool) -> ClipResult:
