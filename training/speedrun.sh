@@ -36,9 +36,9 @@ latents() { # 2. Cached latents: every triple of subject, place and motion once:
         --clips 900 --seed 5
 }
 
-denoiser() { # 3. Denoiser, on single frames, then clips of 4, 7 and all 13 latent frames: 125 min.
+denoiser() { # 3. Denoiser, on single frames, then clips of 4, 7 and all 13 latent frames: 85 min.
     $python -m training.train_denoiser --run sb-denoiser --latents sb-latents \
-        --strangers sb-strangers --autoencoder "$vae" $start --plan 1:18,4:12,7:20,13:75 \
+        --strangers sb-strangers --autoencoder "$vae" $start --plan 1:15,4:10,7:15,13:45 \
         --lr 2e-3 --clean-first 0.3 --more-of spin:3 --partial 0.3 --close-ups 0.35 \
         --subject-weight 4 --seed 3
 }
@@ -48,9 +48,9 @@ pack() { # 4. LTXPipeline folder in half precision: a minute.
         --latents sb-latents --out "$runs/sb-pocket"
 }
 
-student() { # 5. Student, which needs four steps without guidance: 35 min.
+student() { # 5. Student, which needs four steps without guidance: 30 min.
     $python -m training.train_student --run sb-student --teacher "$runs/sb-pocket" \
-        --latents sb-latents --strangers sb-strangers --minutes 35 --batch 8 \
+        --latents sb-latents --strangers sb-strangers --minutes 30 --batch 8 \
         --out "$runs/sb-pocket-distilled"
 }
 
