@@ -177,7 +177,9 @@ def main() -> None:
     run, checkpoint = RUNS / args.run, RUNS / args.run / "state.pt"
     autoencoder = load_autoencoder(RUNS / args.autoencoder).eval().requires_grad_(False)
     model = UpsamplingDecoder(copy.deepcopy(autoencoder)).to(args.device)
-    model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimiser = Muon(model.named_parameters(), args.lr, adamw_names=ADAMW_NAMES)
     discriminator = PatchDiscriminator().to(args.device)
     rater = torch.optim.AdamW(discriminator.parameters(), 2e-4, betas=(0.5, 0.9))

@@ -26,7 +26,7 @@ NAMES = (ship.POCKET, ship.STUDENT)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cards_in_use_are_those_of_the_world_in_use(name: str) -> None:
     card = (CARDS / f"{name}.yaml").read_text()
-    assert ship.update_card(card, None, []) == card
+    assert ship.update_card(card, []) == card
 
 
 @pytest.fixture
