@@ -36,11 +36,11 @@ latents() { # 2. Cached latents: every triple of subject, place and motion once:
         --clips 900 --seed 5
 }
 
-denoiser() { # 3. Denoiser, on single frames, then clips of 4, 7 and all 13 latent frames: 85 min.
+denoiser() { # 3. Denoiser, on single frames, then clips of 4, 7 and all 13 latent frames: 123 min.
     $python -m training.train_denoiser --run sb-denoiser --latents sb-latents \
-        --strangers sb-strangers --autoencoder "$vae" $start --plan 1:15,4:10,7:15,13:45 \
-        --lr 2e-3 --clean-first 0.3 --more-of spin:3 --partial 0.3 --close-ups 0.35 \
-        --subject-weight 4 --seed 3
+        --strangers sb-strangers --autoencoder "$vae" $start --plan 1:15,4:10,7:15,13:83 \
+        --lr 2e-3 --clean-first 0.3 --more-of spin:3 --partial 0.3 --close-ups 0.6 \
+        --subject-weight 6 --seed 3
 }
 
 pack() { # 4. LTXPipeline folder in half precision: a minute.
