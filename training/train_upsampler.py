@@ -200,8 +200,8 @@ def main() -> None:
         pairs, args.batch, num_workers=1, prefetch_factor=4, multiprocessing_context="spawn"
     )
     features = perceptual_loss().to(args.device) if args.perceptual else None
-    upsampler, decoder, encoder = model.upsampler, model.decoder, autoencoder.encoder
-    encoder = encoder.to(args.device)
+    upsampler, decoder = model.upsampler, model.decoder
+    encoder = copy.deepcopy(autoencoder.encoder).to(args.device)  # validation is on the CPU
     if not args.no_compile:
         upsampler, decoder, encoder = (
             torch.compile(part, dynamic=False) for part in (upsampler, decoder, encoder)
@@ -262,7 +262,8 @@ def main() -> None:
         ends, gradients = [decoded], [gradient.to(decoded.dtype)]
         if not with_decoder:
             distance = (doubled.float() - goal) / goal.std((0, 2, 3, 4), keepdim=True)
-            ends, gradients = [*ends, distance.abs().mean()], [*gradients, torch.ones(())]
+            ends.append(distance.abs().mean())
+            gradients.append(torch.ones_like(ends[-1]))
         torch.autograd.backward(ends, gradients)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

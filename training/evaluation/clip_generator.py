@@ -55,6 +55,8 @@ class ClipGenerator:
                 weights, subfolder=UPSAMPLER, use_safetensors=True
             )
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        if self.upsampler:
+            self.upsampler.to(self.device)
         self.text.to(self.device)
         self.picture: Any = LTXImageToVideoPipeline(**self.text.components)
         for pipe in (self.text, self.picture):
